@@ -1,0 +1,143 @@
+"""Settings beside one another: summaries over seeds with intervals, differences paired by seed, the floor at the same n."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from . import stats
+from .stats import Interval
+
+
+def over_seeds(frame: pd.DataFrame, by: str, metric: str) -> pd.DataFrame:
+    """Mean and 95% interval of `metric` for each value of column `by`: columns x, mean, low, high, n.
+
+    With several rows (seeds, images) the interval is Student's t over them. A single row keeps the interval that it came
+    with (columns `<metric>_low`, `<metric>_high`), or none (NaN).
+    """
+    rows = []
+    for value, part in frame.groupby(by, sort=False):
+        if (interval := summary(part, metric)) is not None:
+            rows.append((value, interval.value, interval.low, interval.high, np.isfinite(part[metric].to_numpy(float)).sum()))
+    return pd.DataFrame(rows, columns=["x", "mean", "low", "high", "n"])
+
+
+def summary(frame: pd.DataFrame, metric: str) -> Interval | None:
+    """One interval for all rows: Student's t over several, the row's own for one; None if nothing was measured."""
+    if metric not in frame:
+        return None
+    numbers = frame[metric].to_numpy(float)
+    numbers = numbers[np.isfinite(numbers)]
+    if len(numbers) > 1:
+        return stats.seeds_interval(numbers)
+    if len(numbers) == 0:
+        return None
+    low, high = (
+        pd.to_numeric(frame.get(f"{metric}{end}", pd.Series([math.nan])), errors="coerce") for end in ("_low", "_high")
+    )
+    return Interval(low=float(low.iloc[0]), value=float(numbers[0]), high=float(high.iloc[0]), n=1)
+
+
+def floor_at(floor: Any, metric: str = "fd", n: float | None = None) -> Interval | None:
+    """What real images score at the same n; the record's own n if it holds no such row. None without a floor."""
+    if floor is None:
+        return None
+    rows = floor.evals[floor.evals["n"] == n] if n is not None and len(floor.evals) else floor.evals.iloc[:0]
+    if len(rows):
+        return summary(rows, metric)
+    return summary(pd.DataFrame([floor.metrics]), metric)
+
+
+def frame_of(records: Sequence[Any]) -> pd.DataFrame:
+    """The metrics of records, a row each, with name and seed."""
+    return pd.DataFrame([{"name": record.name, "seed": record.seed, **record.metrics} for record in records])
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Differences between two settings, seed by seed: mean, 95% t-interval (None with one seed), and the seeds needed.
+
+    needed: about how many seeds it would take to tell this difference from none, at the spread seen (None: one seed).
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+    needed: int | None
+
+    @property
+    def decided(self) -> bool:
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+
+
+def paired(differences: Sequence[float], level: float = 0.95) -> Paired:
+    """Summarise differences, one a seed. ValueError if there is none."""
+    values = np.asarray(differences, dtype=float)
+    values = values[np.isfinite(values)]
+    if len(values) == 0:
+        raise ValueError("differences is empty, expected one a seed")
+    if len(values) == 1:
+        return Paired(float(values[0]), None, None, 1, None)
+    interval = stats.seeds_interval(values, level=level)
+    return Paired(interval.value, interval.low, interval.high, len(values), _needed(values, level))
+
+
+def _needed(values: np.ndarray, level: float) -> int | None:
+    """The fewest seeds whose t-interval, at this mean and spread, would leave out zero; None beyond a thousand."""
+    spread, mean = float(values.std(ddof=1)), abs(float(values.mean()))
+    for n in range(2, 1001):
+        if spread * stats.t_quantile(0.5 + level / 2, n - 1) < mean * math.sqrt(n):
+            return n
+    return None
+
+
+def difference(
+    first: pd.DataFrame, second: pd.DataFrame, metric: str, *, ratio: bool = False, level: float = 0.95
+) -> Paired | None:
+    """first - second (ratio: log(first / second)) of `metric`, paired by seed; None if no seed has both."""
+    a, b = first.groupby("seed")[metric].mean(), second.groupby("seed")[metric].mean()
+    values = (np.log(a / b) if ratio else a - b).dropna()
+    return paired(list(values), level) if len(values) else None
+
+
+def slope(frame: pd.DataFrame, metric: str, *, log: bool = False) -> Paired | None:
+    """Change of `metric` for a unit of `value` (log: for a factor of ten), one least-squares line a seed."""
+    slopes = []
+    for _, part in frame.dropna(subset=[metric]).groupby("seed"):
+        x = np.log10(part["value"].to_numpy(float)) if log else part["value"].to_numpy(float)
+        if len(np.unique(x)) > 1:
+            slopes.append(np.polyfit(x, part[metric].to_numpy(float), 1)[0])
+    return paired(slopes) if slopes else None
+
+
+def best_start(frame: pd.DataFrame, label: str) -> tuple[float, Paired, pd.DataFrame] | None:
+    """(t_start, log FD ratio to noise with as many calls, rows) where that start has its lowest ratio; None without both.
+
+    The best of k is chosen after the fact, so its interval is widened to level 1 - 0.05 / k (Bonferroni).
+    """
+    mine, noise = frame[frame["label"] == label], frame[frame["label"] == "noise"]
+    common = sorted(set(mine["value"]) & set(noise["value"]))
+    found = []
+    for t_start in common:
+        rows = mine[mine["value"] == t_start]
+        gap = difference(rows, noise[noise["value"] == t_start], "fd", ratio=True, level=1 - 0.05 / len(common))
+        if gap is not None:
+            found.append((float(t_start), gap, rows))
+    return min(found, key=lambda item: item[1].value, default=None)
+
+
+def best_control(frame: pd.DataFrame) -> tuple[str, float, Paired] | None:
+    """The best start that holds no single training image, and log(FD of the DIP start / FD of that one) at its t_start."""
+    found = {label: best for label in ("mean", "gaussian") if (best := best_start(frame, label)) is not None}
+    if not found:
+        return None
+    label = min(found, key=lambda name: found[name][1].value)
+    t_start, _, rows = found[label]
+    gap = difference(frame[(frame["label"] == "dip") & (frame["value"] == t_start)], rows, "fd", ratio=True)
+    return None if gap is None else (label, t_start, gap)

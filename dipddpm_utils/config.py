@@ -1,0 +1,242 @@
+"""What a run is: frozen, validated configurations, and the hash that names a run's folder.
+
+A configuration says *what* is computed and nothing about where or how fast. Its hash is taken over the fields that
+differ from their defaults, so a new field with a default that means "as before" leaves old records valid; a change of
+meaning is made visible by raising `revision` of the kind.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, TypeAdapter, model_validator
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = PositiveInt
+NonNegative = Annotated[int, Field(ge=0)]
+
+
+class Frozen(BaseModel):
+    """A value object: no unknown fields, no changes after it is made."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+# --- parts ------------------------------------------------------------------------------------------------------------
+
+DataName = Literal["digits5k", "mnist", "fashion_mnist", "cifar10", "colour256"]
+CHANNELS_AND_SIZE: dict[str, tuple[int, int]] = {
+    "digits5k": (1, 28),
+    "mnist": (1, 28),
+    "fashion_mnist": (1, 28),
+    "cifar10": (3, 32),
+    "colour256": (3, 32),
+}
+
+
+class Data(Frozen):
+    """A data set and how much of it: `n_train` training and `n_held_out` held-out images (None: all there are)."""
+
+    name: DataName
+    n_train: Positive | None = None
+    n_held_out: Positive | None = None
+
+    @property
+    def channels(self) -> int:
+        return CHANNELS_AND_SIZE[self.name][0]
+
+    @property
+    def size(self) -> int:
+        """Height and width in pixels."""
+        return CHANNELS_AND_SIZE[self.name][1]
+
+
+class Unet(Frozen):
+    """The denoiser. `width` channels times `mults` per level; `patch` p folds p x p pixels into channels at the stem."""
+
+    width: Positive = 64
+    mults: tuple[Positive, ...] = (1, 2)
+    blocks: Positive = 2  # residual blocks a level
+    attention: tuple[NonNegative, ...] = ()  # levels (0 = finest) with self-attention
+    middle_attention: bool = True
+    patch: Literal[1, 2, 4] = 1  # space-to-depth factor of the stem
+    time_width: Positive | None = None  # width of the time embedding; None: 4 * width
+    groups: Positive = 8  # group normalisation
+    dropout: Fraction = 0.0
+
+
+class Diffusion(Frozen):
+    """The forward process and the training objective (Ho et al. 2020; Nichol & Dhariwal 2021; Hang et al. 2023)."""
+
+    num_train_timesteps: Positive = 1000
+    schedule: Literal["linear", "cosine", "sigmoid"] = "linear"
+    objective: Literal["eps", "x0", "v"] = "eps"
+    variance: Literal["fixed_small", "fixed_large"] = "fixed_small"
+    min_snr_gamma: PositiveFloat | None = None  # None: plain mean squared error
+
+
+class Optim(Frozen):
+    """How a network is trained. Learning rates are per step; times are counted in steps."""
+
+    name: Literal["adam", "adamw"] = "adam"
+    lr: PositiveFloat = 1e-3
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    warmup_steps: NonNegative = 0
+    decay: Literal["constant", "cosine", "linear"] = "constant"  # after warm-up, down to zero at `steps`
+    grad_clip: PositiveFloat | None = None
+    batch_size: Positive = 128
+    steps: Positive = 1000
+    precision: Literal["float32", "bfloat16"] = "float32"
+    ema_decay: Fraction | None = None  # None: no average is kept
+    ema_warmup: NonNegative = 100  # updates before the average may be sampled from
+
+
+class Sampler(Frozen):
+    """How x_T, or x_t at `t_start`, is turned into x_0. `steps` network calls are spread over the whole 0..T-1."""
+
+    name: Literal["ancestral", "ddim", "dpmpp_2m"] = "ddim"
+    steps: Positive = 50
+    eta: Fraction = 0.0
+
+
+class Evaluate(Frozen):
+    """When and how samples are judged: `n` images each `every` steps, and `final_n` with `final_sampler` at the end."""
+
+    every: Positive = 1000
+    n: Positive = 1000
+    sampler: Sampler = Sampler(name="dpmpp_2m", steps=15)
+    final_n: Positive = 2000
+    final_sampler: Sampler = Sampler(name="ddim", steps=50)
+
+
+# --- runs -------------------------------------------------------------------------------------------------------------
+
+
+class Run(Frozen):
+    """Anything that takes more than a second. `kind` says which function computes it (see experiments.py)."""
+
+    revision: ClassVar[int] = 1
+    kind: str
+    seed: NonNegative = 0
+
+
+class Gaussian(Run):
+    """The theory checked on Gaussian data, where the optimal denoiser and every chain have closed forms."""
+
+    kind: Literal["gaussian"] = "gaussian"
+    dim: Positive = 8
+    n: Positive = 20_000
+    diffusion: Diffusion = Diffusion()
+    steps: tuple[Positive, ...] = (10, 20, 50, 100)  # DDIM steps at which the chain is compared with its closed form
+    mismatches: tuple[float, ...] = (0.0, 0.25, 0.5, 1.0)  # distance of the start's mean from the data's, in data std
+    t_starts: tuple[NonNegative, ...] = (100, 200, 300, 400, 500, 600, 700, 800, 900)
+
+
+class Floor(Run):
+    """Real against real: distances between the held-out images and n training images, over `repeats` draws."""
+
+    kind: Literal["floor"] = "floor"
+    data: Data
+    ns: tuple[Positive, ...] = (1000, 2000)  # numbers of training images; the last one heads the record
+    repeats: Positive = 5
+
+
+class Dip(Run):
+    """A network fitted to many images at once: a denoising autoencoder, which both reports called a DIP."""
+
+    kind: Literal["dip"] = "dip"
+    data: Data
+    net: Literal["2conv", "5conv", "resnet18", "skip"] = "5conv"
+    std: Annotated[float, Field(ge=0)] = 1.2  # of the noise added to the input, images in [0, 1]
+    clip_input: bool = True  # clip(image + std * noise, 0, 1), as report B does; False: unclipped, as report A
+    one_batch: bool = False  # fit the first batch only, as report B does
+    optim: Optim = Optim()
+
+
+class DipImages(Run):
+    """The Deep Image Prior as published: one untrained network per image, fitted to that image's noisy copy."""
+
+    kind: Literal["dip_images"] = "dip_images"
+    data: Data
+    net: Literal["2conv", "5conv", "resnet18", "skip"] = "skip"
+    n_images: Positive = 16
+    std: PositiveFloat = 0.2  # of the noise on the observed image, images in [0, 1]
+    iterations: Positive = 1000
+    lr: PositiveFloat = 1e-2
+    z_std: Annotated[float, Field(ge=0)] = 0.03  # noise added to the fixed input z at each iteration
+    width: Positive = 16
+    snapshots: tuple[NonNegative, ...] = (10, 50, 100, 200, 500, 1000)  # iterations whose outputs are kept
+
+
+class Spectrum(Run):
+    """What an untrained convolutional net fits first: error by spatial frequency while it fits images and noise."""
+
+    kind: Literal["spectrum"] = "spectrum"
+    data: Data
+    net: Literal["2conv", "5conv", "resnet18", "skip"] = "skip"
+    n_images: Positive = 8
+    iterations: Positive = 600
+    lr: PositiveFloat = 1e-2
+    width: Positive = 16
+    bands: Positive = 6
+
+
+class Ddpm(Run):
+    """A denoising diffusion model, trained on real images or, with `dip`, on that network's outputs for them."""
+
+    kind: Literal["ddpm"] = "ddpm"
+    data: Data
+    dip: Dip | None = None
+    unet: Unet = Unet()
+    diffusion: Diffusion = Diffusion()
+    optim: Optim = Optim()
+    evaluate: Evaluate = Evaluate()
+
+
+class Start(Frozen):
+    """Where the reverse chain begins: x_{t_start} = sqrt(alpha_bar) x_start + sqrt(1 - alpha_bar) eps."""
+
+    name: str = "noise"  # a key of priors.STARTS
+    t_start: NonNegative | None = None  # None: T - 1, the whole chain
+    dip: Dip | None = None  # the network whose outputs are the start, for the starts that need one
+
+
+class Sample(Run):
+    """Images drawn from a trained model with some sampler and start, and judged."""
+
+    kind: Literal["sample"] = "sample"
+    model: Ddpm
+    start: Start = Start()
+    sampler: Sampler = Sampler()
+    n: Positive = 2000
+
+    @model_validator(mode="after")
+    def _start_is_within_the_chain(self) -> Sample:
+        t, last = self.start.t_start, self.model.diffusion.num_train_timesteps - 1
+        if t is not None and t > last:
+            raise ValueError(f"start.t_start is {t}, but the model's last step is {last}")
+        return self
+
+
+KINDS: dict[str, type[Run]] = {k.model_fields["kind"].default: k for k in (Gaussian, Floor, Dip, DipImages, Spectrum, Ddpm, Sample)}
+AnyRun = Annotated[Gaussian | Floor | Dip | DipImages | Spectrum | Ddpm | Sample, Field(discriminator="kind")]
+_ANY = TypeAdapter(AnyRun)
+
+
+def parse(values: dict[str, Any]) -> Run:
+    """Turn plain values (from TOML or JSON) into a run; pydantic's ValidationError says which field is wrong."""
+    return _ANY.validate_python(values)
+
+
+def canonical(run: Run) -> str:
+    """The text that is hashed: kind, revision, and every field that differs from its default, keys sorted."""
+    values = run.model_dump(mode="json", exclude_defaults=True)
+    return json.dumps({**values, "kind": run.kind, "revision": run.revision}, sort_keys=True, separators=(",", ":"))
+
+
+def run_hash(run: Run) -> str:
+    """First ten hexadecimal digits of the SHA-256 of `canonical(run)`."""
+    return hashlib.sha256(canonical(run).encode()).hexdigest()[:10]

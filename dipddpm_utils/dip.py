@@ -1,0 +1,124 @@
+"""Two ways to fit a Deep Image Prior. Images are floats in [0, 1] ("unit"), [B, C, H, W].
+
+- `dataset`, what both reports did: one network, many images, the clean image as target and a noisy copy as input,
+      min over w of E || f_w(x + std n) - x ||^2.
+  That is a denoising autoencoder: it learns from a data set and is applied to new images. See `noisy_input`, `dip_loss`.
+- `per_image`, as published (Ulyanov et al. 2018, arXiv 1711.10925, equation 2): one untrained network per image, a fixed
+  random input z, and nothing known but the observed (noisy) image y,
+      min over w of || f_w(z + z_std n) - y ||^2,
+  stopped before the network has had time to fit the noise of y. See `fit_images`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from dipddpm_utils.dip_nets import DEFAULT_WIDTH, NETS, build, stack
+from dipddpm_utils.ranges import check_unit
+
+__all__ = ["DEFAULT_WIDTH", "NETS", "Fit", "build", "dip_loss", "fit_images", "noisy_input", "stack"]
+
+Z_CHANNELS = 32  # of the fixed input, and its range below: Ulyanov et al. 2018, supplementary material
+Z_HIGH = 0.1  # z is uniform on [0, Z_HIGH]
+
+
+def noisy_input(images_unit: Tensor, std: float, clip: bool, generator: torch.Generator) -> Tensor:
+    """image + std * n with n ~ N(0, I), same shape; clipped to [0, 1] if `clip` (report B), left as it is if not (report A).
+
+    std is in units of the [0, 1] range. The generator may live on another device. ValueError if std < 0.
+    """
+    if std < 0:
+        raise ValueError(f"std is {std}, expected at least 0; it is the noise's standard deviation in units of [0, 1]")
+    noisy = images_unit + std * _randn_like(images_unit, generator)
+    return noisy.clamp(0, 1) if clip else noisy
+
+
+def dip_loss(net: nn.Module, images_unit: Tensor, std: float, clip: bool, generator: torch.Generator) -> Tensor:
+    """Mean squared error, a scalar, of the network's output for a noisy copy of the images against the images themselves.
+
+    ValueError if images_unit is not in [0, 1]: report A's [-1, 1] targets, which its sigmoid cannot reach, end here.
+    """
+    check_unit(images_unit, "images_unit")
+    output = net(noisy_input(images_unit, std, clip, generator))
+    return (output.float() - images_unit).square().mean()
+
+
+@dataclass(frozen=True)
+class Fit:
+    """State of N fits at one iteration."""
+
+    iteration: int  # 1, 2, ...: the outputs are those of this forward pass, after iteration - 1 updates
+    outputs: Tensor  # [N, C, H, W], clamped to [0, 1]; of the perturbed z, as the published code shows them
+    losses: Tensor  # [N], mean squared error against the target, before clamping
+
+
+def fit_images(
+    net_name: str,
+    targets_unit: Tensor,
+    *,
+    iterations: int,
+    lr: float,
+    z_std: float,
+    width: int,
+    generator: torch.Generator,
+    batched: bool = True,
+) -> Iterator[Fit]:
+    """Fit one new network to each target, all at once, and yield a `Fit` after every forward pass, 1..iterations.
+
+    net_name: one of NETS, built with group normalisation. targets_unit: the observed images [N, C, H, W] in [0, 1].
+    lr: of Adam. z_std: standard deviation of the noise added to z at each iteration (0.03 as published; 0: none).
+    width: channels of the first layer. batched: False runs the same N fits one after the other, to compare with: the same
+    numbers up to float32 rounding. Works on the targets' device; all draws come from `generator`.
+    ValueError naming the argument that is wrong, at once and not at the first step.
+    """
+    check_unit(targets_unit, "targets_unit")
+    if targets_unit.ndim != 4 or targets_unit.shape[0] == 0 or targets_unit.shape[2] != targets_unit.shape[3]:
+        raise ValueError(f"targets_unit has shape {list(targets_unit.shape)}, expected [N, C, H, H] with N at least 1")
+    if iterations < 1 or lr <= 0 or z_std < 0:
+        raise ValueError(f"iterations, lr, z_std are {iterations}, {lr}, {z_std}, expected at least 1, above 0, at least 0")
+    n, channels, size, _ = targets_unit.shape
+    nets = [
+        build(net_name, channels, size, generator=generator, width=width, in_channels=Z_CHANNELS, per_image=True)
+        for _ in range(n)
+    ]
+    nets = [net.to(targets_unit.device) for net in nets]
+    z = Z_HIGH * torch.rand((n, Z_CHANNELS, size, size), generator=generator, device=generator.device)
+    return _fit(_together(nets, lr) if batched else _one_by_one(nets, lr), z.to(targets_unit), targets_unit, z_std, iterations, generator)
+
+
+Stepper = tuple[Callable[[Tensor], Tensor], list[torch.optim.Optimizer]]
+
+
+def _together(nets: list[nn.Module], lr: float) -> Stepper:
+    net = stack(nets)
+    return net, [torch.optim.Adam(net.parameters(), lr=lr, fused=True)]
+
+
+def _one_by_one(nets: list[nn.Module], lr: float) -> Stepper:
+    def forward(z: Tensor) -> Tensor:
+        return torch.cat([net(row[None]) for net, row in zip(nets, z, strict=True)])
+
+    return forward, [torch.optim.Adam(net.parameters(), lr=lr, fused=True) for net in nets]
+
+
+def _fit(
+    stepper: Stepper, z: Tensor, targets: Tensor, z_std: float, iterations: int, generator: torch.Generator
+) -> Iterator[Fit]:
+    forward, optimisers = stepper
+    for iteration in range(1, iterations + 1):
+        with torch.enable_grad():  # the caller may hold no_grad around the loop
+            outputs = forward(z + z_std * _randn_like(z, generator))
+            losses = (outputs - targets).square().flatten(1).mean(1)
+            losses.sum().backward()  # a sum, so that each network gets the gradient of its own loss
+        for optimiser in optimisers:
+            optimiser.step()
+            optimiser.zero_grad()
+        yield Fit(iteration, outputs.detach().clamp(0, 1), losses.detach())
+
+
+def _randn_like(x: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randn(x.shape, generator=generator, device=generator.device).to(x)

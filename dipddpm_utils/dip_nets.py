@@ -1,0 +1,271 @@
+"""The four networks used as deep image priors, and `stack`, which runs many copies of one side by side.
+
+Every network maps [B, in_channels, H, W] to [B, channels, H, W]. "2conv", "resnet18" and "skip" end in a sigmoid, so their
+output lies in (0, 1); "5conv" ends in a plain convolution, as report B has it, and may leave [0, 1] a little.
+
+Normalisation. A network fitted to a data set uses batch normalisation (the published skip network, torchvision's ResNet).
+A network fitted to one image must not see the others that happen to be fitted beside it, so it uses group normalisation,
+whose statistics never cross images. With one channel a group, as in the skip network, that is exactly what batch
+normalisation computes on the published batch of one image; the ResNet, whose last maps are single pixels, needs several.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import math
+import os
+import urllib.request
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+NETS = ("2conv", "5conv", "resnet18", "skip")
+DEFAULT_WIDTH = {"2conv": 64, "5conv": 64, "resnet18": 64, "skip": 32}  # the two reports' own; skip: 128 at 512 px
+PROBE_SECONDS = 5  # how long the host of the ImageNet weights may take to answer
+Norm = Callable[[int], nn.Module]
+
+
+def build(
+    net: str,
+    channels: int,
+    size: int,
+    *,
+    generator: torch.Generator,
+    width: int | None = None,
+    in_channels: int | None = None,
+    per_image: bool = False,
+    pretrained_ok: bool = False,
+) -> nn.Module:
+    """A network with weights drawn from `generator` (PyTorch's default distributions), on the generator's device.
+
+    net: one of NETS. channels, size: of the images, which are square. width: channels of the first layer (None:
+    DEFAULT_WIDTH). in_channels: of the input (None: `channels`). per_image: group instead of batch normalisation.
+    pretrained_ok: resnet18 may load ImageNet weights (width 64, batch normalisation only): needs the network, unless they
+    are cached, and is not tried where the environment has DIPDDPM_OFFLINE. The module's `.note` says in one line which
+    weights it has. ValueError if an argument is out of range.
+    """
+    width = DEFAULT_WIDTH.get(net, 1) if width is None else width
+    inputs = channels if in_channels is None else in_channels
+    for name, value in {"channels": channels, "width": width, "in_channels": inputs}.items():
+        if value < 1:
+            raise ValueError(f"{name} is {value}, expected at least 1")
+    if size < 8:
+        raise ValueError(f"size is {size}, expected at least 8 pixels; these networks halve the image up to five times")
+    with torch.device("meta"):  # no memory and, above all, no draw from the global random state
+        if net == "2conv":
+            module = _two_conv(inputs, width, channels)
+        elif net == "5conv":
+            module = _five_conv(inputs, width, channels)
+        elif net == "skip":
+            module = Skip(inputs, width, channels, _instance_norm if per_image else nn.BatchNorm2d)
+        elif net == "resnet18":
+            module = ResNet18(inputs, width, channels, _group_norm if per_image else nn.BatchNorm2d)
+        else:
+            raise ValueError(f"net is {net!r}, expected one of {', '.join(NETS)}")
+    module = module.to_empty(device=generator.device)
+    initialise(module, generator)
+    module.note = "random weights"
+    if net == "resnet18" and pretrained_ok:
+        module.note = _load_imagenet(module, inputs, width, per_image)
+    return module
+
+
+@torch.no_grad()
+def initialise(module: nn.Module, generator: torch.Generator) -> None:
+    """Redraw every convolution as PyTorch does by default, U(-b, b) with b = 1 / sqrt(fan_in), but from `generator`."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            bound = 1 / math.sqrt(layer.weight[0].numel())  # fan_in as PyTorch counts it, transposed ones included
+            for parameter in layer.parameters(recurse=False):
+                parameter.uniform_(-bound, bound, generator=generator)
+        elif hasattr(layer, "reset_parameters"):
+            layer.reset_parameters()  # normalisation: ones, zeros and running statistics; nothing random
+
+
+# --- networks ---------------------------------------------------------------------------------------------------------
+
+
+def _two_conv(inputs: int, width: int, channels: int) -> nn.Module:
+    """Report A: conv, ReLU, conv, sigmoid. 9 w (in + out) + w + out parameters; each output pixel sees 5 x 5."""
+    return nn.Sequential(_conv3(inputs, width), nn.ReLU(), _conv3(width, channels), nn.Sigmoid())
+
+
+def _five_conv(inputs: int, width: int, channels: int) -> nn.Module:
+    """Report B: five convolutions in-w-2w-2w-w-out with ReLU between. 9 w (in + 8w + out) + 6w + out parameters; 11 x 11."""
+    widths = [inputs, width, 2 * width, 2 * width, width, channels]
+    layers = [layer for a, b in zip(widths, widths[1:], strict=False) for layer in (_conv3(a, b), nn.ReLU())]
+    return nn.Sequential(*layers[:-1])
+
+
+class Skip(nn.Module):
+    """The hourglass of Ulyanov et al. 2018 (arXiv 1711.10925, figure 21), with three scales: 28 -> 14 -> 7 -> 4, 32 -> 4.
+
+    Each scale: a 1 x 1 skip branch of 4 channels beside a strided and a plain 3 x 3 convolution, bilinear upsampling back to
+    the skip's own (possibly odd) size, then a 3 x 3 and a 1 x 1 convolution. Differences from the published code: three
+    scales for five (images of 28 px, not 512), zero for reflection padding.
+    """
+
+    SCALES, SKIP = 3, 4
+
+    def __init__(self, inputs: int, width: int, channels: int, norm: Norm):
+        super().__init__()
+
+        def block(a: int, b: int, kernel: int, stride: int = 1) -> nn.Module:
+            return nn.Sequential(nn.Conv2d(a, b, kernel, stride, kernel // 2), norm(b), nn.LeakyReLU(0.2))
+
+        firsts = [inputs] + [width] * (self.SCALES - 1)
+        self.skips = nn.ModuleList(block(a, self.SKIP, 1) for a in firsts)
+        self.downs = nn.ModuleList(nn.Sequential(block(a, width, 3, 2), block(width, width, 3)) for a in firsts)
+        self.ups = nn.ModuleList(
+            nn.Sequential(norm(width + self.SKIP), block(width + self.SKIP, width, 3), block(width, width, 1)) for _ in firsts
+        )
+        self.last = nn.Sequential(nn.Conv2d(width, channels, 1), nn.Sigmoid())
+
+    def forward(self, x: Tensor) -> Tensor:
+        skips = []
+        for skip, down in zip(self.skips, self.downs, strict=True):
+            skips.append(skip(x))
+            x = down(x)
+        for skip, up in zip(reversed(skips), reversed(self.ups), strict=True):
+            x = F.interpolate(x, size=skip.shape[2:], mode="bilinear", align_corners=False)
+            x = up(torch.cat([skip, x], dim=1))
+        return self.last(x)
+
+
+class ResNet18(nn.Module):
+    """Report A: ResNet-18 (He et al. 2016) without its head, pooled to one vector of 8w channels, then six transposed
+    convolutions 8w-4w-2w-w-w/2-w/4-out, which make 64 x 64 pixels, a sigmoid, and a bilinear resize to the input's size.
+
+    `encoder` has torchvision's names, so that its weights fit at width 64. Inputs are not standardised (nor does report A).
+    """
+
+    def __init__(self, inputs: int, width: int, channels: int, norm: Norm):
+        super().__init__()
+        if width % 4:
+            raise ValueError(f"width is {width}, expected a multiple of 4 for resnet18, whose decoder divides it by 4")
+        self.encoder = nn.ModuleDict({"conv1": nn.Conv2d(inputs, width, 7, 2, 3, bias=False), "bn1": norm(width)})
+        for stage in range(4):
+            a, b = width * 2 ** max(stage - 1, 0), width * 2**stage
+            self.encoder[f"layer{stage + 1}"] = nn.Sequential(_Residual(a, b, 1 + (stage > 0), norm), _Residual(b, b, 1, norm))
+        widths = [8 * width, 4 * width, 2 * width, width, width // 2, width // 4, channels]
+        ups = [x for a, b in zip(widths, widths[1:], strict=False) for x in (nn.ConvTranspose2d(a, b, 4, 2, 1), nn.ReLU())]
+        self.decoder = nn.Sequential(*ups[:-1], nn.Sigmoid())
+
+    def forward(self, x: Tensor) -> Tensor:
+        size = x.shape[2:]
+        x = F.relu(self.encoder["bn1"](self.encoder["conv1"](x)))
+        x = F.max_pool2d(x, 3, 2, 1)
+        for stage in range(1, 5):
+            x = self.encoder[f"layer{stage}"](x)
+        x = self.decoder(x.mean((2, 3), keepdim=True))
+        return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+
+
+class _Residual(nn.Module):
+    """ResNet's basic block: two 3 x 3 convolutions added to their input (1 x 1, where the shape changes)."""
+
+    def __init__(self, a: int, b: int, stride: int, norm: Norm):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(a, b, 3, stride, 1, bias=False), norm(b)
+        self.conv2, self.bn2 = nn.Conv2d(b, b, 3, 1, 1, bias=False), norm(b)
+        changes = a != b or stride != 1
+        self.downsample = nn.Sequential(nn.Conv2d(a, b, 1, stride, bias=False), norm(b)) if changes else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        return F.relu(y + self.downsample(x))
+
+
+def _conv3(a: int, b: int) -> nn.Module:
+    return nn.Conv2d(a, b, 3, padding=1)
+
+
+def _instance_norm(channels: int) -> nn.Module:
+    return nn.GroupNorm(channels, channels)
+
+
+def _group_norm(channels: int) -> nn.Module:
+    return nn.GroupNorm(math.gcd(8, channels), channels)
+
+
+def _load_imagenet(module: nn.Module, inputs: int, width: int, per_image: bool) -> str:
+    """Load torchvision's ImageNet weights into `module.encoder` if they can be had; returns the note for `.note`."""
+    if width != 64 or per_image or inputs not in (1, 3):
+        return "random weights: ImageNet's fit only width 64, batch normalisation and 1 or 3 input channels"
+    if os.environ.get("DIPDDPM_OFFLINE"):
+        return "random weights: DIPDDPM_OFFLINE is set, so ImageNet's were not asked for"
+    try:
+        from torchvision.models import ResNet18_Weights  # 5 s to import: only where it is asked for
+
+        weights = ResNet18_Weights.IMAGENET1K_V1
+        cached = os.path.join(torch.hub.get_dir(), "checkpoints", os.path.basename(weights.url))
+        if not os.path.exists(cached):  # the download itself has no time-out
+            urllib.request.urlopen(urllib.request.Request(weights.url, method="HEAD"), timeout=PROBE_SECONDS).close()
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            state = weights.get_state_dict(progress=False, check_hash=True)
+    except Exception as error:  # no network, no torchvision, a full disk: random weights are a way on, and it is said
+        return f"random weights: ImageNet's could not be had ({type(error).__name__})"
+    state = {name: value for name, value in state.items() if not name.startswith("fc.")}
+    if inputs == 1:  # a grey image is three equal channels
+        state["conv1.weight"] = state["conv1.weight"].sum(1, keepdim=True)
+    module.encoder.load_state_dict(state)
+    return "ImageNet weights (torchvision IMAGENET1K_V1) in the encoder, random ones in the decoder"
+
+
+# --- many networks at once --------------------------------------------------------------------------------------------
+
+
+def stack(nets: Sequence[nn.Module]) -> nn.Module:
+    """One module that applies nets[i] to row i of its input [N, C, H, W], with every parameter stacked to [N, ...].
+
+    Equal to running them one after the other, and several times faster: each convolution becomes one grouped convolution
+    with N groups. (torch.func.vmap does the same inside, but was 1.2 to 1.8 times slower here on two cores.) Rows never
+    mix, so the gradient of the sum of N losses is each network's own, and Adam, which is elementwise, steps each as if
+    alone. ValueError if a layer with parameters or buffers is neither a convolution nor a group normalisation.
+    """
+    first = nets[0]
+    if isinstance(first, nn.Conv2d | nn.ConvTranspose2d):
+        return _StackedConv(nets)
+    if isinstance(first, nn.GroupNorm):
+        return _StackedNorm(nets)
+    if next(first.parameters(recurse=False), None) is not None or next(first.buffers(recurse=False), None) is not None:
+        raise ValueError(f"nets hold a {type(first).__name__}, expected convolutions and group norms; build with per_image=True")
+    stacked = copy.copy(first)  # the same forward, other children
+    stacked._modules = {name: stack([net._modules[name] for net in nets]) for name in first._modules}
+    return stacked
+
+
+class _StackedConv(nn.Module):
+    def __init__(self, layers: Sequence[nn.Conv2d | nn.ConvTranspose2d]):
+        super().__init__()
+        first = layers[0]
+        self.weight = _stacked([layer.weight for layer in layers])
+        self.bias = None if first.bias is None else _stacked([layer.bias for layer in layers])
+        self.convolve = F.conv_transpose2d if isinstance(first, nn.ConvTranspose2d) else F.conv2d
+        self.options = {"stride": first.stride, "padding": first.padding}
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, folded = len(x), x.reshape(1, -1, *x.shape[2:])  # images become groups of channels
+        bias = None if self.bias is None else self.bias.flatten()
+        y = self.convolve(folded, self.weight.flatten(0, 1), bias, groups=n, **self.options)
+        return y.reshape(n, -1, *y.shape[2:])
+
+
+class _StackedNorm(nn.Module):
+    def __init__(self, layers: Sequence[nn.GroupNorm]):
+        super().__init__()
+        self.weight = _stacked([layer.weight for layer in layers])
+        self.bias = _stacked([layer.bias for layer in layers])
+        self.groups, self.eps = layers[0].num_groups, layers[0].eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.group_norm(x, self.groups, eps=self.eps)
+        return torch.addcmul(self.bias[:, :, None, None], y, self.weight[:, :, None, None])
+
+
+def _stacked(parameters: Sequence[Tensor]) -> nn.Parameter:
+    return nn.Parameter(torch.stack([parameter.detach() for parameter in parameters]))

@@ -1,0 +1,193 @@
+"""DDPM runs: training on real images or DIP outputs, and sampling from any start; both judged in the same way."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dipddpm_utils import data, diffusion, features, priors, ranges, runtime, sampling, schedule, train
+from dipddpm_utils.config import Ddpm, Sample, Sampler
+from dipddpm_utils.experiments import seeded, train_resumably
+from dipddpm_utils.experiments_dip import fitted
+from dipddpm_utils.records import Outcome
+from dipddpm_utils.unet import UNet
+
+if TYPE_CHECKING:
+    from dipddpm_utils.runs import Work
+
+SAMPLED_TOGETHER = {"cpu": 250, "cuda": 1000, "mps": 500}  # images a batch of a reverse chain
+STRIP = 12  # frames of the forward and reverse strips
+
+
+def build(run: Ddpm) -> UNet:
+    """The denoiser with its initial weights."""
+    return seeded(lambda: UNet(run.unet, run.data.channels, run.data.size), run)
+
+
+def ddpm(run: Ddpm, work: Work) -> Outcome:
+    """Train a denoiser and judge its samples at several steps, against real held-out images, whatever it was trained on."""
+    source = data.load(run.data)
+    items, dip_seconds = _training_images(run, source, work)
+    coefs = schedule.coefficients(run.diffusion, device=work.device)
+    state = train.new_state(build(run), run.optim, len(items), run.seed, work.device)
+
+    def loss(model: nn.Module, x0: Tensor, generator: torch.Generator) -> Tensor:
+        t = torch.randint(0, run.diffusion.num_train_timesteps, x0.shape[:1], generator=generator, device=x0.device)
+        eps = torch.randn(x0.shape, generator=generator, device=x0.device)
+        return diffusion.loss(coefs, run.diffusion, model, x0, t, eps)
+
+    def look(state: train.State, log: dict[str, Any]) -> None:
+        row, images = _judged(run, work, source, state.sampler_model(), run.evaluate.sampler, run.evaluate.n, f"step {state.step}")
+        log.setdefault("evals", []).append({"step": state.step, "images": state.images, "seconds": state.seconds, **row})
+        log.setdefault("grids", []).append(images[:16].numpy())
+
+    steps = tuple(range(run.evaluate.every, run.optim.steps + 1, run.evaluate.every))
+    log = train_resumably(state, loss, lambda idx: _signed(items[idx]), work, steps, look)
+    model = state.sampler_model()
+    final, images = _judged(run, work, source, model, run.evaluate.final_sampler, run.evaluate.final_n, "final")
+    evals = log.get("evals", []) + [{"step": state.step, "images": state.images, "seconds": state.seconds, **final}]
+    metrics = {
+        **final,
+        "steps": state.step,
+        "images_seen": state.images,
+        "train_seconds": state.seconds,
+        "dip_seconds": dip_seconds,
+        "total_seconds": state.seconds + dip_seconds,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "loss_last": float(np.mean([row["loss"] for row in log["curve"][-10:]])),
+    }
+    arrays = {"grid": images[:64].numpy(), **_strips(run, work, source, model)}
+    if log.get("grids"):
+        arrays |= {"grids_by_step": np.stack(log["grids"]), "grid_steps": np.array(log["visited"])}
+    return Outcome(
+        metrics=metrics,
+        timings={"train": state.seconds, "dip": dip_seconds, "evaluate": sum(row["evaluation_seconds"] for row in evals)},
+        curve=log["curve"],
+        evals=evals,
+        arrays=arrays,
+        weights={key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()},
+        notes=log["notes"],
+    )
+
+
+def sample(run: Sample, work: Work) -> Outcome:
+    """Draw images from a trained model, with the chain begun where `run.start` says, and judge them."""
+    source = data.load(run.model.data)
+    model = trained(run.model, work)
+    prior_seconds = 0.0
+    context = priors.Context(train=source.train.to(work.device), net=None, coefs=schedule.coefficients(run.model.diffusion))
+    if run.start.name == "dip":
+        context.net = fitted(run.start.dip, work)
+        prior_seconds = work.record(run.start.dip).metrics["train_seconds"]
+    began = time.perf_counter()
+    generator = runtime.generator(run.seed, f"start {run.start.name}")
+    x_start = priors.STARTS[run.start.name](context, run.n, generator)
+    last = run.model.diffusion.num_train_timesteps - 1
+    t_start = last if run.start.t_start is None else run.start.t_start
+    x_t = priors.start_chain(context.coefs, x_start, t_start, generator)
+    start_seconds = time.perf_counter() - began
+    row, images = _judged(run.model, work, source, model, run.sampler, run.n, f"sample {run.seed}", x_t, t_start)
+    metrics = {
+        **row,
+        "nfe_full": run.sampler.steps,
+        "t_start": t_start,
+        "prior_seconds": prior_seconds,
+        "start_seconds": start_seconds,
+        "sampling_seconds": row["sampling_seconds"] + start_seconds,
+    }
+    arrays = {"grid": images[:64].numpy(), "starts": ranges.signed_to_uint8(x_start[:16].cpu().clamp(-1, 1)).numpy()}
+    return Outcome(metrics=metrics, timings={"sample": metrics["sampling_seconds"], "dip": prior_seconds}, arrays=arrays)
+
+
+def trained(run: Ddpm, work: Work) -> UNet:
+    """A trained denoiser (its weight average where it has one), in evaluation mode on the device."""
+    model = UNet(run.unet, run.data.channels, run.data.size)
+    model.load_state_dict(work.weights(run))
+    layout = torch.channels_last if run.optim.precision == "bfloat16" else torch.contiguous_format
+    return model.to(work.device, memory_format=layout).eval()
+
+
+def draw(
+    run: Ddpm, model: nn.Module, sampler: Sampler, x_t: Tensor, t_start: int | None, generator: torch.Generator, work: Work
+) -> tuple[Tensor, int, float]:
+    """Whole reverse chains from x_t, in batches: (uint8 [n, C, H, W] on the CPU, network calls, seconds)."""
+    coefs = schedule.coefficients(run.diffusion)
+    network = _autocast(model, run)
+    done, nfe = [], 0
+    began = time.perf_counter()
+    for chunk in x_t.split(SAMPLED_TOGETHER[torch.device(work.device).type]):
+        work.budget.check()
+        x0, nfe = sampling.sample(network, coefs, run.diffusion, sampler, chunk.to(work.device), t_start, generator)
+        done.append(ranges.signed_to_uint8(x0).cpu())
+    return torch.cat(done), nfe, time.perf_counter() - began
+
+
+def _judged(
+    run: Ddpm,
+    work: Work,
+    source: data.DataSet,
+    model: nn.Module,
+    sampler: Sampler,
+    n: int,
+    purpose: str,
+    x_t: Tensor | None = None,
+    t_start: int | None = None,
+) -> tuple[dict[str, Any], Tensor]:
+    """n samples and what they are worth. Draws come from streams named by `purpose`, so training is not disturbed."""
+    generator = runtime.generator(run.seed, f"samples, {purpose}")
+    if x_t is None:
+        x_t = torch.randn(n, run.data.channels, run.data.size, run.data.size, generator=generator)
+    images, nfe, seconds = draw(run, model, sampler, x_t, t_start, generator, work)
+    began = time.perf_counter()
+    rng = runtime.numpy_rng(run.seed, f"evaluation, {purpose}")
+    judged = features.evaluate(images, source, features.extractor(run.data.name, work.device), rng)
+    about = {"sampler": sampler.name, "nfe": nfe, "sampling_seconds": seconds}
+    return {**about, **judged, "evaluation_seconds": seconds + time.perf_counter() - began}, images
+
+
+def _training_images(run: Ddpm, source: data.DataSet, work: Work) -> tuple[Tensor, float]:
+    """(what the model is trained on, on the device: uint8, or float32 in [-1, 1] if a DIP made it; seconds the DIP took)."""
+    real = source.train.to(work.device)
+    if run.dip is None:
+        return real, 0.0
+    net = fitted(run.dip, work)
+    began = time.perf_counter()
+    outputs = priors.dip_outputs(net, ranges.uint8_to_unit(real))
+    return outputs, work.record(run.dip).metrics["train_seconds"] + time.perf_counter() - began
+
+
+def _signed(batch: Tensor) -> Tensor:
+    return ranges.uint8_to_signed(batch) if batch.dtype == torch.uint8 else batch
+
+
+def _autocast(model: nn.Module, run: Ddpm) -> Any:
+    def network(x: Tensor, t: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=run.optim.precision == "bfloat16"):
+            return model(x, t).to(x.dtype)
+
+    return network
+
+
+def _strips(run: Ddpm, work: Work, source: data.DataSet, model: nn.Module) -> dict[str, np.ndarray]:
+    """Frames of the forward process on real images and of a reverse chain, evenly spaced in t, as uint8."""
+    T, generator = run.diffusion.num_train_timesteps, runtime.generator(run.seed, "strips")
+    coefs = schedule.coefficients(run.diffusion)
+    x0 = ranges.uint8_to_signed(source.held_out[:4])
+    eps = torch.randn(x0.shape, generator=generator)
+    forward_t = np.linspace(0, T - 1, STRIP).round().astype(int)
+    forward = [diffusion.q_sample(coefs, x0, torch.full((len(x0),), int(t)), eps) for t in forward_t]
+    x = torch.randn(16, *x0.shape[1:], generator=generator).to(work.device)
+    frames, times = [x.cpu()], [T - 1]
+    for step in sampling.ddim(_autocast(model, run), coefs, run.diffusion, x, steps=min(48, T)):
+        frames.append(step.x.cpu())
+        times.append(step.t_next)
+    return {
+        "forward": np.stack([ranges.signed_to_uint8(frame).numpy() for frame in forward]),
+        "forward_t": forward_t,
+        "reverse": np.stack([ranges.signed_to_uint8(frame).numpy() for frame in frames]),
+        "reverse_t": np.array(times),
+    }

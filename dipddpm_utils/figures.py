@@ -1,0 +1,241 @@
+"""Records -> curves and points. One style, one colour and marker a method, the real-vs-real floor in grey in each figure.
+
+Functions take records or the tables of `Lab.frame` and return a matplotlib Figure made without pyplot, so nothing is drawn
+twice and no global state is left behind. Comparisons between methods are in
+figures_compare.py, pictures of images in pictures.py, those of the theory in figures_theory.py.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any, NamedTuple
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from .comparisons import floor_at, over_seeds
+
+
+class Look(NamedTuple):
+    label: str
+    colour: str
+    marker: str
+
+
+# Okabe & Ito's palette (readable without colour vision) has eight colours and we have more methods, so a start that is only
+# a control shares a colour with a net it is never drawn beside; its marker differs.
+METHODS: dict[str, Look] = {
+    "baseline": Look("DDPM alone", "#0072B2", "o"),
+    "on-dip": Look("DDPM trained on DIP outputs", "#D55E00", "s"),
+    "start-dip": Look("DDPM started from DIP outputs", "#009E73", "D"),
+    "2conv": Look("2conv", "#E69F00", "v"),
+    "5conv": Look("5conv", "#D55E00", "s"),
+    "resnet18": Look("ResNet-18", "#CC79A7", "P"),
+    "skip": Look("skip hourglass", "#56B4E9", "^"),
+    "blur": Look("blurred training images", "#E69F00", "<"),
+    "mean": Look("mean training image", "#CC79A7", "X"),
+    "gaussian": Look("fitted Gaussian", "#56B4E9", ">"),
+    "real": Look("training images (oracle)", "#000000", "*"),
+    "floor": Look("real against real", "#8C8C8C", ""),
+}
+ALIASES = {"noise": "baseline", "dip": "start-dip", "ddpm": "baseline", "ddpm-on-dip": "on-dip"}
+SAMPLERS: dict[str, Look] = {
+    "ancestral": Look("ancestral", "#000000", "v"),
+    "ddim": Look("DDIM", "#0072B2", "o"),
+    "dpmpp_2m": Look("DPM-Solver++(2M)", "#E69F00", "s"),
+}
+GREY = METHODS["floor"].colour
+STYLE = {
+    "font.size": 9, "axes.titlesize": 9, "figure.titlesize": 10.5, "figure.titleweight": "bold", "axes.spines.top": False,
+    "axes.spines.right": False, "axes.grid": True, "grid.color": "#E5E5E5", "grid.linewidth": 0.7, "axes.axisbelow": True,
+    "lines.linewidth": 1.5, "lines.markersize": 5, "legend.frameon": False, "legend.fontsize": 8, "figure.facecolor": "white",
+    "image.cmap": "gray", "image.interpolation": "nearest",
+}  # fmt: skip
+
+
+def look(method: str) -> Look:
+    """Label, colour and marker of a method, a sampler, or (black dots) of something that has none."""
+    return METHODS.get(ALIASES.get(method, method)) or SAMPLERS.get(method) or Look(method, "#000000", "o")
+
+
+def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Draw within the house style, whatever the reader's own matplotlib settings are."""
+
+    @wraps(draw)
+    def inner(*args: Any, **options: Any) -> Figure:
+        with matplotlib.rc_context({**matplotlib.rcParamsDefault, **STYLE, "backend": matplotlib.rcParams["backend"]}):
+            return draw(*args, **options)
+
+    return inner
+
+
+def new(
+    columns: int = 1, rows: int = 1, *, width: float = 7.0, height: float = 3.3, **options: Any
+) -> tuple[Figure, list[Axes]]:
+    """A figure of `width` by `height` inches and its panels, row by row."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, list(figure.subplots(rows, columns, squeeze=False, **options).flat)
+
+
+def finish(figure: Figure, title: str, note: str) -> Figure:
+    """The title above; below, what one must know to judge the figure: n, what the interval is, units that are not obvious."""
+    inches = figure.get_size_inches()[0]
+    figure.suptitle(textwrap.fill(title, int(12.5 * inches)), x=0.01, ha="left")
+    figure.supxlabel(textwrap.fill(note, int(18.5 * inches)), x=0.01, ha="left", fontsize=7.5, color="#555555")
+    return figure
+
+
+def draw_floor(ax: Axes, floor: Any, metric: str = "fd", n: float | None = None, *, line: str = "--") -> None:
+    """Grey line and band: what real images score against other real ones, `n` of them (None: the record's own n)."""
+    interval = floor_at(floor, metric, n)
+    if interval is None:
+        return
+    label = f"{METHODS['floor'].label}, n = {n or floor.metrics['n']:.0f}"
+    ax.axhline(interval.value, color=GREY, linestyle=line, linewidth=1.2, label=label, zorder=1)
+    ax.axhspan(interval.low, interval.high, color=GREY, alpha=0.2, linewidth=0)
+
+
+def log_y(ax: Axes) -> None:
+    """A logarithmic axis with ticks at 1, 2, 5 times powers of ten, written out."""
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def legend_beside(ax: Axes) -> None:
+    """A legend right of the panel, where it hides nothing."""
+    ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+
+
+def distance_label(features: str, metric: str = "fd") -> str:
+    return (
+        f"{features} (lower is better)"
+        if metric == "fd"
+        else f"KID, {features.removeprefix('FD-')} features\n(lower is better)"
+    )
+
+
+def what_interval(frame: pd.DataFrame) -> str:
+    """What the bars of a summary by `over_seeds` are."""
+    count = int(frame["n"].max())
+    return f"mean and 95% t-interval over {count} seeds" if count > 1 else "one seed, 95% bootstrap interval over its images"
+
+
+def points(
+    ax: Axes, frame: pd.DataFrame, style: Look, *, line: bool = True, band: bool = False, label: str | None = None
+) -> None:
+    """A summary by `over_seeds` (x, mean, low, high) as points with bars, or as a line in a band."""
+    frame = frame.sort_values("x")
+    x, mean = frame["x"].to_numpy(float), frame["mean"].to_numpy(float)
+    low, high = frame["low"].to_numpy(float), frame["high"].to_numpy(float)
+    ax.plot(
+        x,
+        mean,
+        linestyle="-" if line else "",
+        color=style.colour,
+        marker="" if band else style.marker,
+        label=label or style.label,
+    )
+    if band:
+        ax.fill_between(x, low, high, color=style.colour, alpha=0.2, linewidth=0)
+    else:
+        ends = np.nan_to_num([np.clip(mean - low, 0, None), np.clip(high - mean, 0, None)])
+        ax.errorbar(x, mean, yerr=ends, fmt="none", ecolor=style.colour, elinewidth=1, capsize=2)
+
+
+@styled
+def loss_curves(runs: Mapping[str, Sequence[Any]], *, title: str = "Training loss", unit: str = "mean squared error") -> Figure:
+    """Loss over steps. runs: method -> records of its seeds; thin lines: each logged loss; thick: its running median."""
+    figure, (ax,) = new()
+    for method, records in runs.items():
+        style = look(method)
+        for i, record in enumerate(records):
+            curve = record.curve
+            smooth = curve["loss"].rolling(max(1, len(curve) // 30), center=True, min_periods=1).median()
+            ax.plot(curve["step"], curve["loss"], color=style.colour, alpha=0.18, linewidth=0.6)
+            ax.plot(curve["step"], smooth, color=style.colour, label=style.label if i == 0 else None)
+    ax.set(xlabel="training step", ylabel=f"loss ({unit})")
+    log_y(ax)
+    ax.legend()
+    seeds = max(len(records) for records in runs.values())
+    return finish(
+        figure, title, f"One thick line a seed ({seeds} at most): running median of the logged loss; thin: the loss as logged."
+    )
+
+
+@styled
+def psnr_over_iterations(records: Mapping[str, Any]) -> Figure:
+    """PSNR to the clean image while a net is fitted to its noisy copy; one panel a net (records of kind dip_images)."""
+    figure, panels = new(len(records), width=1.2 + 2.1 * len(records), height=2.9, sharey=True)
+    for ax, (net, record) in zip(panels, records.items(), strict=True):
+        evals, style = record.evals, look(net)
+        summary = over_seeds(evals, "iteration", "psnr")
+        points(ax, summary, style, band=True, label="to the clean image")
+        to_noisy = evals.groupby("iteration")["psnr_noisy"].mean()
+        ax.plot(to_noisy.index, to_noisy, color=GREY, linestyle=":", label="to the noisy image")
+        peak = summary.loc[summary["mean"].idxmax()]
+        ax.plot(peak["x"], peak["mean"], marker="*", markersize=11, color=style.colour, markeredgecolor="white", linestyle="")
+        ax.annotate(
+            f"{peak['mean']:.1f} dB at {peak['x']:.0f}",
+            (peak["x"], peak["mean"]),
+            (0, 8),
+            textcoords="offset points",
+            ha="center",
+            fontsize=7.5,
+        )
+        ax.set(xscale="log", xlabel="iteration", title=style.label)
+        ax.margins(y=0.15)
+    panels[0].set_ylabel("PSNR (dB, higher is better)")
+    panels[-1].legend(loc="lower right", fontsize=7)
+    n, std = max(r.run.n_images for r in records.values()), next(iter(records.values())).run.std
+    note = f"{n} images a net, noise of std {std:g} on images in [0, 1]. "
+    note += "Line and band: mean and 95% t-interval over images; star: peak of the mean."
+    return finish(figure, "PSNR while a net is fitted to one noisy image", note)
+
+
+@styled
+def fd_over_training(
+    runs: Mapping[str, Sequence[Any]], floor: Any, *, x: str = "step", metric: str = "fd", title: str = ""
+) -> Figure:
+    """Distance to held-out images over training. x: 'step', 'images' or 'seconds' (DIP seconds included)."""
+    figure, (ax,) = new(width=7.6)
+    note = training_lines(ax, runs, floor, x, metric)
+    axis = {"step": "training steps", "images": "training images seen", "seconds": "training seconds, DIP fit included"}[x]
+    ax.set(xlabel=axis, ylabel=distance_label(next(iter(runs.values()))[0].metrics["features"], metric))
+    log_y(ax)
+    legend_beside(ax)
+    return finish(figure, title or f"Sample quality over {axis}", note)
+
+
+def training_lines(ax: Axes, runs: Mapping[str, Sequence[Any]], floor: Any, x: str, metric: str) -> str:
+    """Distances over training for each method, with the floor at the same n; returns the note that goes below."""
+    for method, records in runs.items():
+        rows = [
+            record.evals.assign(seed=record.seed, seconds=record.evals["seconds"] + (record.metrics.get("dip_seconds") or 0))
+            for record in records
+        ]
+        rows = pd.concat(rows, ignore_index=True)
+        main = rows[rows["sampler"] == rows["sampler"].iloc[0]]
+        for part, line in ((main, True), (rows.drop(main.index), False)):
+            if len(part):
+                summary = over_seeds(part, "step", metric)
+                summary["x"] = summary["x"].map(part.groupby("step")[x].mean())
+                style = look(method)
+                points(ax, summary, style if line else style._replace(marker="x"), line=line, label=None if line else "_")
+    first = main.iloc[0]
+    interval = what_interval(over_seeds(main, "step", metric))
+    note = f"Lines: n = {first['n']:.0f} images, {look(first['sampler']).label}, {first['nfe']:.0f} calls; {interval}."
+    last = rows.iloc[-1]
+    draw_floor(ax, floor, metric, first["n"])
+    if last["sampler"] != first["sampler"] or last["n"] != first["n"]:
+        note += f" Crosses: n = {last['n']:.0f}, {look(last['sampler']).label}, {last['nfe']:.0f} calls."
+        if last["n"] != first["n"]:
+            draw_floor(ax, floor, metric, last["n"], line=":")
+    return note

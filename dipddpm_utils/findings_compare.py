@@ -1,0 +1,155 @@
+"""What the comparisons found (notebooks 04, 05 and 07), as sentences and tables computed from records."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .comparisons import Paired, best_start, difference, frame_of, paired, slope, summary
+from .figures import look
+from .findings import fewest_calls, progress
+from .gaussian import Cost
+from .prose import NOT_MEASURED, bullets, comparison, percent, ratio, verdict
+from .wording import factor, number, span
+
+
+def combined(lab: Any) -> str:
+    """Trained on DIP outputs against trained on real images: at equal steps, and at equal seconds."""
+    base, on_dip = frame_of(lab.seeds("ddpm")), frame_of(lab.seeds("ddpm-on-dip"))
+    unit = base["features"].iloc[0]
+    lines = [
+        comparison("Trained on DIP outputs minus trained on real images, equal steps", difference(on_dip, base, "fd"), unit),
+        comparison(
+            "Same, recall (diversity)", difference(on_dip, base, "recall"), "", worse="more diverse", better="less diverse"
+        ),
+        f"The DIP adds {number(on_dip['dip_seconds'].mean())} s to {number(base['train_seconds'].mean())} s of training.",
+    ]
+    return bullets(lines)
+
+
+def starts(frame: pd.DataFrame) -> str:
+    """Each start against the whole chain from noise with as many calls, at the t_start where it does best, and its copies."""
+    lines = []
+    for label in dict.fromkeys(frame["label"]):
+        if label == "noise":
+            continue
+        best = best_start(frame, label)
+        if best is None:
+            continue
+        t_start, gap, rows = best
+        copied = summary(rows, "copy_rate")
+        name = f"{look(label).label}, best at t_start = {t_start:.0f} ({rows['nfe'].iloc[0]:.0f} calls), over noise"
+        usual = percent(float(rows["copy_rate_floor"].mean()))
+        lines.append(f"{ratio(name, gap)} Copied: {percent(copied.value)} (held-out images: {usual}).")
+    return bullets(lines)
+
+
+# --- 05 ablations -----------------------------------------------------------------------------------------------------
+
+
+def sweep(group: str, frame: pd.DataFrame, metric: str, unit: str, *, higher_is_better: bool = False) -> str:
+    """The best and the worst setting of a sweep, and whether they differ over the seeds.
+
+    Two of k settings are chosen after the fact, so the interval is widened to level 1 - 0.05 / (k (k - 1) / 2).
+    """
+    means = frame.groupby("value", sort=False)[metric].mean().dropna()
+    if len(means) < 2:
+        return f"`{group}`: one setting only."
+    best, worst = (means.idxmax(), means.idxmin()) if higher_is_better else (means.idxmin(), means.idxmax())
+    a, b = frame[frame["value"] == worst], frame[frame["value"] == best]
+    words = {"worse": "a real difference", "better": "a real difference"}
+    settings = [f"{_setting(value)} ({span(summary(rows, metric))})" for value, rows in ((best, b), (worst, a))]
+    name = f"`{group}`: best {settings[0]}, worst {settings[1]}; worst minus best"
+    return comparison(name, difference(a, b, metric, level=1 - 0.1 / (len(means) * (len(means) - 1))), unit, **words)
+
+
+def trend(group: str, frame: pd.DataFrame, metric: str, unit: str, *, log: bool = False) -> str:
+    """Change of a metric for a unit (log: a factor of ten) of the setting, one line a seed."""
+    gap = slope(frame, metric, log=log)
+    words = {"worse": "it rises", "better": "it falls"}
+    return comparison(f"`{group}`: slope {'for a factor of ten' if log else 'for one unit'}", gap, unit, **words)
+
+
+def _setting(value: Any) -> str:
+    return look(value).label if isinstance(value, str) else f"{value:g}"
+
+
+def equal_seconds(baseline: Sequence[Any], on_dip: Sequence[Any]) -> str:
+    """Both models after the baseline's training seconds: the DIP's own seconds are taken from its DDPM's."""
+    ratios, late = [], 0
+    for base, other in zip(baseline, on_dip, strict=True):
+        curves = [_during(record) for record in (base, other)]
+        end = curves[0]["seconds"].iloc[-1]
+        left = end - other.metrics["dip_seconds"]
+        if left < curves[1]["seconds"].iloc[0]:
+            late += 1
+            continue
+        reached = np.interp(left, curves[1]["seconds"], np.log(curves[1]["fd"].astype(float)))
+        ratios.append(float(reached - math.log(curves[0]["fd"].iloc[-1])))
+    name = "**At equal total seconds**, FD of the model trained on DIP outputs over FD of the DDPM alone"
+    if not ratios:
+        return f"{name}: not to be had, the other has not been judged once by then ({late} of {len(baseline)} seeds)."
+    return ratio(name, paired(ratios))
+
+
+def _during(record: Any) -> pd.DataFrame:
+    """Evaluations during training, all with one sampler and one n."""
+    rows = record.evals
+    return rows[(rows["sampler"] == rows["sampler"].iloc[0]) & (rows["n"] == rows["n"].iloc[0])]
+
+
+def measured_cost(starts: pd.DataFrame, record: Any) -> tuple[Cost, pd.DataFrame]:
+    """(seconds of the DIP start at its best t_start; images to break even at each t_start) as measured. record: its model."""
+    T, dip = record.run.diffusion.num_train_timesteps, starts[starts["label"] == "dip"]
+    best = best_start(starts, "dip")
+    per_image = dip["sampling_seconds"] / dip["n"]
+    whole = float((per_image / dip["nfe"] * dip["nfe_full"]).mean())
+    prior = float(dip["prior_seconds"].mean())
+    rows = [
+        {"fraction": (value + 1) / T, "images": prior / (whole - seconds)}
+        for value, seconds in per_image.groupby(dip["value"]).mean().items()
+        if seconds < whole
+    ]
+    t_start = int(best[0]) if best else int(dip["value"].min())
+    return Cost(prior, 0.0, whole, t_start, T), pd.DataFrame(rows, columns=["fraction", "images"])
+
+
+# --- 07 conclusions ---------------------------------------------------------------------------------------------------
+
+
+def negative_results(lab: Any) -> pd.DataFrame:
+    """Every comparison in which the DIP was not shown to be better: name, effect, n, verdict."""
+    found: list[tuple[str, Paired | None]] = []
+    base, on_dip = frame_of(lab.seeds("ddpm")), frame_of(lab.seeds("ddpm-on-dip"))
+    for metric in ("fd", "kid"):
+        found.append(
+            (
+                f"{metric.upper()}, trained on DIP outputs / DDPM alone, equal steps",
+                difference(on_dip, base, metric, ratio=True),
+            )
+        )
+    starts = lab.frame("starts")
+    dip = starts[starts["label"] == "dip"]
+    for rival in ("noise", "mean", "gaussian", "blur"):
+        for value in sorted(dip["value"].unique()):
+            other = starts[(starts["label"] == rival) & (starts["value"] == value)]
+            if len(other):
+                name = f"FD, started from DIP outputs / from {rival}, t_start = {value:.0f}, equal calls"
+                found.append((name, difference(dip[dip["value"] == value], other, "fd", ratio=True)))
+    rows = []
+    for name, gap in found:
+        if gap is not None and not (gap.decided and gap.value < 0):
+            rows.append({"comparison": name, "ratio": factor(gap), "seeds": gap.n, "verdict": verdict(gap).replace("**", "")})
+    return pd.DataFrame(rows, columns=["comparison", "ratio", "seeds", "verdict"])
+
+
+def instead(lab: Any) -> str:
+    """What costs nothing and does the same job: a better sampler, a longer training."""
+    lines = [fewest_calls(lab.frame("samplers"))] if lab.has("samplers") else []
+    if lab.has("ddpm"):
+        lines += [f"More training: {progress(record)}" for record in lab.seeds("ddpm")[:1]]
+    return bullets(lines) or NOT_MEASURED

@@ -1,0 +1,144 @@
+"""What a notebook holds in its hands: the records of a profile, and one way each to show a figure, a table, a GIF."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dipddpm_utils import files
+from dipddpm_utils.errors import StoreError
+from dipddpm_utils.records import Record
+from dipddpm_utils.runs import open_store
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+PACKAGE = Path(__file__).parent
+
+
+class Lab:
+    """The records, figures and tables of one profile.
+
+    profile: smoke, quick, standard or full. results: a folder, empty for the checkout's. device: auto, cpu, cuda, mps;
+    it matters only for runs that have no record yet.
+    """
+
+    def __init__(self, profile: str, results: str = "", device: str = "auto") -> None:
+        self.store = open_store(profile, results, device)
+        self.profile = self.store.profile
+        self.used: dict[str, Record] = {}
+
+    # --- records ---
+
+    def record(self, name: str) -> Record:
+        """The record of a run by its name ('ddpm-s0'; 'floor' means 'floor-s0'), computed if it is not there yet."""
+        entry = self.profile.entry(name if name in self.profile.entries else f"{name}-s0")
+        return self._used(entry.run)
+
+    def seeds(self, name: str) -> list[Record]:
+        """The records of a run's seeds, in order."""
+        return [self._used(entry.run) for entry in self.profile.seeds(name)]
+
+    def has(self, group: str) -> bool:
+        """Whether this profile declares the group and, where nothing may be computed, has all its records."""
+        if group not in self.profile.groups:
+            return False
+        runs = [member.entry.run for member in self.profile.group(group)]
+        return not self.store.records_only or all(self.store.state(run) == "complete" for run in runs)
+
+    def frame(self, group: str) -> pd.DataFrame:
+        """A group as a tidy table: a row a record with name, label, value, anchor, seed, kind and all its metrics."""
+        import pandas as pd
+
+        rows = []
+        for member in self.profile.group(group):
+            record = self._used(member.entry.run)
+            about = {"name": record.name, "label": member.label, "value": member.value, "anchor": member.anchor}
+            rows.append({**about, "seed": record.seed, "kind": record.kind, **record.metrics})
+        return pd.DataFrame(rows)
+
+    def provenance(self) -> Any:
+        """Every record this notebook used: when, where and with what it was computed."""
+        import pandas as pd
+
+        rows = []
+        for record in self.used.values():
+            made = record.provenance
+            rows.append(
+                {
+                    "run": record.name,
+                    "hash": record.hash,
+                    "seconds": round(record.timings.get("total", float("nan")), 1),
+                    "device": made.get("device", ""),
+                    "threads": made.get("threads", ""),
+                    "torch": made.get("packages", {}).get("torch", ""),
+                    "commit": ((made.get("code") or {}).get("commit") or "none")[:7] + ("*" if (made.get("code") or {}).get("dirty") else ""),
+                    "completed": record.completed[:16].replace("T", " "),
+                }
+            )
+        return self.show(pd.DataFrame(rows), "Records drawn in this notebook; times are UTC, and a commit with a star had changes that were not committed.")
+
+    def _used(self, run: Any) -> Record:
+        record = self.store.ensure(run)
+        self.used[record.folder.name] = record
+        return record
+
+    # --- what is shown, and kept ---
+
+    def figure(self, figure: Figure, name: str, alt: str) -> None:
+        """Show a figure and keep it as `figures/<name>.png`. alt: what a reader who cannot see it has to know."""
+        import matplotlib.pyplot as plt
+        from IPython.display import Image, display
+
+        data = io.BytesIO()
+        figure.savefig(data, format="png", dpi=130, facecolor="white", bbox_inches="tight", metadata={"Software": None})
+        plt.close(figure)
+        self._keep(f"{name}.png", data.getvalue())
+        display(Image(data=data.getvalue(), format="png", alt=alt))
+
+    def gif(self, frames: Any, name: str, alt: str, milliseconds: int = 120, zoom: int = 3) -> None:
+        """Show frames (uint8 [F, H, W] or [F, H, W, 3]) as an endless GIF and keep it as `figures/<name>.gif`."""
+        from html import escape
+
+        from IPython.display import HTML, display
+        from PIL import Image
+
+        pictures = [Image.fromarray(frame).resize((frame.shape[1] * zoom, frame.shape[0] * zoom), 0) for frame in frames]
+        data = io.BytesIO()
+        waits = [milliseconds] * (len(pictures) - 1) + [12 * milliseconds]
+        pictures[0].save(data, "GIF", save_all=True, append_images=pictures[1:], duration=waits, loop=0, optimize=True)
+        self._keep(f"{name}.gif", data.getvalue())
+        coded = base64.b64encode(data.getvalue()).decode()
+        display(HTML(f'<img alt="{escape(alt, quote=True)}" src="data:image/gif;base64,{coded}">'))
+
+    def table(self, frame: pd.DataFrame, name: str, caption: str) -> None:
+        """Show a table and keep it as `tables/<name>.csv`."""
+        files.write_text(self.store.root / "tables" / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"))
+        self.show(frame, caption)
+
+    def show(self, frame: pd.DataFrame, caption: str) -> None:
+        """Show a table without keeping it."""
+        from html import escape
+
+        from IPython.display import HTML, display
+
+        body = frame.to_html(index=False, border=0, escape=True, na_rep="", float_format=lambda x: f"{x:.4g}", classes="dataframe")
+        display(HTML(body.replace(">\n", f">\n<caption>{escape(caption)}</caption>\n", 1)))
+
+    def source(self, file: str, name: str) -> None:
+        """Show the code of a function or class of this package, read as text, beside the equation it implements."""
+        from IPython.display import Markdown, display
+
+        text = (PACKAGE / file).read_text(encoding="utf-8")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name:
+                display(Markdown(f"`dipddpm_utils/{file}`\n```python\n{ast.get_source_segment(text, node)}\n```"))
+                return
+        raise StoreError(f"{file} has no function or class {name!r}")
+
+    def _keep(self, file: str, data: bytes) -> None:
+        files.write_bytes(self.store.root / "figures" / file, data)

@@ -1,0 +1,38 @@
+"""Errors by spatial frequency: what a network has fitted so far, from coarse shapes to single pixels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def band_errors(target: Tensor, output: Tensor, bands: int) -> Tensor:
+    """Relative squared error in each of `bands` rings of spatial frequency: float32 [bands], the lowest first.
+
+    target, output: [N, C, H, W] in any range. Ring k holds the frequencies (cycles a pixel, up to 0.5 along an axis) between
+    k and k + 1 bands-ths of the highest one; corners belong to the last. The constant is left out. An entry is
+    sum |FFT(output - target)|^2 / sum |FFT(target)|^2 over the ring and all images: 1 means nothing is fitted, 0 everything
+    (the measure of Rahaman et al. 2019, arXiv 1806.08734, section 3). ValueError if shapes differ or bands < 1.
+    """
+    if target.shape != output.shape:
+        raise ValueError(f"output has shape {list(output.shape)}, expected target's {list(target.shape)}")
+    if bands < 1:
+        raise ValueError(f"bands is {bands}, expected at least 1")
+    height, width = target.shape[-2:]
+    rows = torch.fft.fftfreq(height, device=target.device)
+    columns = torch.fft.rfftfreq(width, device=target.device)
+    radius = (rows[:, None] ** 2 + columns[None] ** 2).sqrt()
+    ring = (radius / 0.5 * bands).long().clamp(max=bands - 1)
+    # rfft2 keeps half of the plane: columns that stand for two count twice
+    doubled = torch.full_like(columns, 2.0)
+    doubled[0] = 1.0
+    if width % 2 == 0:
+        doubled[-1] = 1.0
+    weight = doubled.expand_as(radius).clone()
+    weight[0, 0] = 0.0
+
+    def energy(x: Tensor) -> Tensor:
+        power = torch.fft.rfft2(x.float()).abs().square().sum(dim=(0, 1)) * weight
+        return torch.zeros(bands, device=x.device).index_add_(0, ring.flatten(), power.flatten())
+
+    return energy(output - target) / energy(target).clamp(min=1e-12)

@@ -1,0 +1,156 @@
+"""The denoiser: a small U-Net with a space-to-depth stem (Ronneberger et al. 2015; Ho et al. 2020; Dhariwal & Nichol 2021).
+
+What makes it cheap on a CPU: `patch` folds p x p pixels into channels, so that no layer works at full resolution; levels are
+joined by pooling and nearest-neighbour copying, which cost nothing; and each level has one skip connection, added rather
+than concatenated, so that no convolution is widened by it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dipddpm_utils import config as cfg
+
+HEAD_WIDTH = 64  # channels of one attention head
+
+
+def _norm(groups: int, channels: int) -> nn.GroupNorm:
+    if channels % groups:
+        raise ValueError(f"groups is {groups}, which does not divide a level of {channels} channels; choose a divisor of width * mults")
+    return nn.GroupNorm(groups, channels)
+
+
+def _zero(layer: nn.Conv2d) -> nn.Conv2d:
+    """A residual branch that begins at zero leaves the signal alone until it has learned something."""
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def time_features(t: Tensor, width: int) -> Tensor:
+    """Sinusoids of t [B], in steps, at `width` (even) periods from 2 pi to 10 000 * 2 pi steps -> [B, width] (Vaswani et al. 2017)."""
+    half = width // 2
+    rates = torch.exp(torch.arange(half, device=t.device, dtype=torch.float32) * (-math.log(10_000) / max(half - 1, 1)))
+    angles = t.float()[:, None] * rates[None]
+    return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
+class Block(nn.Module):
+    """Residual block: x [B,c_in,H,W], time [B,time_width] -> [B,c_out,H,W]. Time enters as a bias per channel."""
+
+    def __init__(self, c_in: int, c_out: int, time_width: int, groups: int, dropout: float):
+        super().__init__()
+        self.norm1, self.conv1 = _norm(groups, c_in), nn.Conv2d(c_in, c_out, 3, padding=1)
+        self.time = nn.Linear(time_width, c_out)
+        self.norm2, self.conv2 = _norm(groups, c_out), _zero(nn.Conv2d(c_out, c_out, 3, padding=1))
+        self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
+        self.skip = nn.Conv2d(c_in, c_out, 1) if c_in != c_out else nn.Identity()
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        h = self.conv1(F.silu(self.norm1(x)))
+        h = h + self.time(time)[:, :, None, None]
+        h = self.conv2(self.dropout(F.silu(self.norm2(h))))
+        return self.skip(x) + h
+
+
+class Attention(nn.Module):
+    """Self-attention over all positions, residual: [B,C,H,W] -> [B,C,H,W]; heads of 64 channels, or one if C is no multiple."""
+
+    def __init__(self, channels: int, groups: int):
+        super().__init__()
+        self.heads = max(channels // HEAD_WIDTH, 1) if channels % HEAD_WIDTH == 0 else 1
+        self.norm, self.qkv = _norm(groups, channels), nn.Conv2d(channels, 3 * channels, 1)
+        self.out = _zero(nn.Conv2d(channels, channels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, c, h, w = x.shape
+        q, k, v = self.qkv(self.norm(x)).reshape(b, 3, self.heads, c // self.heads, h * w).transpose(3, 4).unbind(1)
+        y = F.scaled_dot_product_attention(q, k, v).transpose(2, 3).reshape(b, c, h, w)
+        return x + self.out(y)
+
+
+class Level(nn.Module):
+    """`blocks` residual blocks at one resolution, then attention if asked for."""
+
+    def __init__(self, c_in: int, c_out: int, config: cfg.Unet, time_width: int, *, attention: bool):
+        super().__init__()
+        widths = [c_in] + [c_out] * config.blocks
+        self.blocks = nn.ModuleList(
+            Block(a, b, time_width, config.groups, config.dropout) for a, b in zip(widths, widths[1:], strict=False)
+        )
+        self.attention = Attention(c_out, config.groups) if attention else nn.Identity()
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = block(x, time)
+        return self.attention(x)
+
+
+class UNet(nn.Module):
+    """Predicts eps, x0 or v (the caller's choice) from a noisy image.
+
+    `channels` and `size` are those of the images; `size` must be a multiple of `config.patch` and leave at least one pixel on
+    each level. Sizes need not be even: a level of 7 pixels is followed by one of 4. The untrained network returns zeros.
+    """
+
+    def __init__(self, config: cfg.Unet, channels: int, size: int):
+        super().__init__()
+        if size % config.patch:
+            raise ValueError(f"size is {size}, which is not a multiple of patch {config.patch}; choose patch 1, 2 or 4 that divides it")
+        if size // config.patch < 2 ** (len(config.mults) - 1):
+            raise ValueError(f"mults has {len(config.mults)} levels, too many for {size} pixels in patches of {config.patch}")
+        if config.attention and max(config.attention) >= len(config.mults):
+            raise ValueError(f"attention names level {max(config.attention)}, but levels are 0 to {len(config.mults) - 1}")
+        if config.width % 2:
+            raise ValueError(f"width is {config.width}; it must be even, for the sine and cosine of the time")
+        self.config, self.channels, self.size = config, channels, size
+        time_width = config.time_width or 4 * config.width
+        widths = [config.width * m for m in config.mults]
+        folded = channels * config.patch**2
+
+        self.time = nn.Sequential(nn.Linear(config.width, time_width), nn.SiLU(), nn.Linear(time_width, time_width), nn.SiLU())
+        self.stem = nn.Conv2d(folded, config.width, 3, padding=1)
+        self.down, self.up, self.narrow = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        for i, (before, here) in enumerate(zip([config.width, *widths], widths, strict=False)):
+            self.down.append(Level(before, here, config, time_width, attention=i in config.attention))
+        deepest = widths[-1]
+        self.middle_in = Block(deepest, deepest, time_width, config.groups, config.dropout)
+        self.middle_attention = Attention(deepest, config.groups) if config.middle_attention else nn.Identity()
+        self.middle_out = Block(deepest, deepest, time_width, config.groups, config.dropout)
+        for i, here in reversed(list(enumerate(widths))):
+            below = widths[i + 1] if i + 1 < len(widths) else deepest
+            self.narrow.append(nn.Conv2d(below, here, 1) if below != here else nn.Identity())  # before upsampling: 4 times cheaper
+            self.up.append(Level(here, here, config, time_width, attention=i in config.attention))
+        self.head_norm = _norm(config.groups, widths[0])
+        self.head = _zero(nn.Conv2d(widths[0], folded, 3, padding=1))
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """x float [B, channels, size, size], t int64 [B] in steps -> [B, channels, size, size]."""
+        if x.ndim != 4 or tuple(x.shape[1:]) != (self.channels, self.size, self.size):
+            raise ValueError(f"x has shape {tuple(x.shape)}; expected [B, {self.channels}, {self.size}, {self.size}]")
+        if t.shape != x.shape[:1]:
+            raise ValueError(f"t has shape {tuple(t.shape)}; expected [{x.shape[0]}], one step for each image")
+        time = self.time(time_features(t, self.config.width))
+        h = self.stem(F.pixel_unshuffle(x, self.config.patch))
+        skips: list[Tensor] = []
+        for level in self.down:
+            if skips:
+                h = F.avg_pool2d(h, 2, ceil_mode=True)
+            h = level(h, time)
+            skips.append(h)
+        h = self.middle_out(self.middle_attention(self.middle_in(h, time)), time)
+        for narrow, level in zip(self.narrow, self.up, strict=True):
+            skip, h = skips.pop(), narrow(h)
+            if h.shape[-2:] != skip.shape[-2:]:
+                h = F.interpolate(h, size=skip.shape[-2:], mode="nearest")
+            h = level(h + skip, time)
+        return F.pixel_shuffle(self.head(F.silu(self.head_norm(h))), self.config.patch)
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Number of trainable numbers in `model`."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)

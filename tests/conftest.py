@@ -1,0 +1,37 @@
+"""Shared by all tests: small disks that fill up or cannot be written, and no network or user folders by accident."""
+
+import os
+import subprocess
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch):
+    """No test depends on what the shell happens to export."""
+    for name in [name for name in os.environ if name.startswith("DIPDDPM_") and name not in ("DIPDDPM_CACHE", "DIPDDPM_DATA")]:
+        monkeypatch.delenv(name)
+
+
+def _mounted(path, options):
+    path.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", path], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"a tmpfs cannot be mounted here: {done.stderr.strip()}")
+    return path
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 1 MiB."""
+    path = _mounted(tmp_path / "small disk", "size=1m")
+    yield path
+    subprocess.run(["umount", path], check=True)
+
+
+@pytest.fixture
+def read_only_disk(tmp_path):
+    """A file system that is mounted read-only (root may write to folders whose mode says no)."""
+    path = _mounted(tmp_path / "read-only disk", "size=1m,ro")
+    yield path
+    subprocess.run(["umount", path], check=True)

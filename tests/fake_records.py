@@ -1,0 +1,247 @@
+"""Made-up records in the shapes the run store writes, so that figures and sentences are tested without training anything.
+
+`FakeLab` offers what the notebooks use of `dipddpm_utils.lab.Lab`. The numbers are plausible, not measured; nothing here
+reaches a report.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+DIGITS = SimpleNamespace(name="digits5k")
+FLOOR = 2.3
+N = 2000
+
+
+@dataclass
+class FakeRecord:
+    """The fields of a record that the report floor reads."""
+
+    name: str
+    run: Any
+    metrics: dict[str, Any] = field(default_factory=dict)
+    curve: pd.DataFrame | None = None
+    evals: pd.DataFrame | None = None
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    timings: dict[str, float] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    hash: str = "0123456789"
+
+    @property
+    def seed(self) -> int:
+        return self.run.seed
+
+    @property
+    def kind(self) -> str:
+        return self.run.kind
+
+
+def _rng(name: str) -> np.random.Generator:
+    return np.random.default_rng(sum(map(ord, name)))
+
+
+def digits(rng: np.random.Generator, *lead: int, size: int = 28) -> np.ndarray:
+    """uint8 [*lead, 1, size, size]: soft blobs that stand in for digits."""
+    y, x = np.mgrid[0:size, 0:size] / size
+    centre = rng.uniform(0.3, 0.7, (*lead, 2, 1, 1))
+    ring = np.hypot(y - centre[..., 0, :, :], x - centre[..., 1, :, :])
+    return (255 * np.exp(-(((ring - 0.2) / 0.06) ** 2))).astype(np.uint8)[..., None, :, :]
+
+
+def quality(fd: float, n: int = N, copy: float = 0.01) -> dict[str, Any]:
+    """The scalars that `features.evaluate` gives."""
+    return {
+        "n": n, "fd": fd, "fd_low": fd * 0.94, "fd_high": fd * 1.05, "kid": fd / 400, "kid_low": fd / 420, "kid_high": fd / 380,
+        "precision": 1 / (1 + fd / 60), "recall": 1 / (1 + fd / 90), "copy_rate": copy, "copy_rate_floor": 0.01,
+        "features": "FD-MNIST", "fd_floor": FLOOR,
+    }  # fmt: skip
+
+
+def floor() -> FakeRecord:
+    fds = FLOOR + 0.1 * _rng("floor").standard_normal(5)
+    evals = pd.DataFrame([{"repeat": i, **quality(fd)} for i, fd in enumerate(fds)])
+    metrics = {**quality(FLOOR), "fd_low": fds.min(), "fd_high": fds.max(), "copy_rate": 0.01}
+    return FakeRecord("floor", SimpleNamespace(kind="floor", seed=0, n=N), metrics, evals=evals)
+
+
+def curve(rng: np.random.Generator, steps: int = 3000, low: float = 0.03, batch: int = 128) -> pd.DataFrame:
+    step = np.arange(10, steps + 1, 10)
+    loss = low * (1 + 20 / (1 + step / 20)) * np.exp(0.08 * rng.standard_normal(len(step)))
+    return pd.DataFrame({"step": step, "loss": loss, "lr": 1e-3, "images": step * batch, "seconds": step * 0.05})
+
+
+def dip(name: str, seed: int, *, psnr: float = 17.0, net: str = "5conv", std: float = 1.2, seconds: float = 30.0) -> FakeRecord:
+    rng = _rng(f"{name}{seed}")
+    psnr = psnr + 0.15 * rng.standard_normal()
+    clean = digits(rng, 8)
+    noisy = np.clip(clean + rng.normal(0, 90, clean.shape), 0, 255).astype(np.uint8)
+    blurred = (clean * 0.8).astype(np.uint8)
+    metrics = {"train_seconds": seconds, "psnr": psnr, "psnr_low": psnr - 0.1, "psnr_high": psnr + 0.1, "ssim": psnr / 25, "n": 500,
+               "fd": 120 - 5 * psnr, "apply_seconds": 0.4, "parameters": 200_000, "features": "FD-MNIST", "fd_floor": FLOOR}  # fmt: skip
+    arrays = {"panels_clean": clean, "panels_noisy": noisy, "panels_restored": blurred, "panels_applied": clean // 2 + blurred // 2}
+    run = SimpleNamespace(kind="dip", seed=seed, net=net, std=std, data=DIGITS)
+    return FakeRecord(f"{name}-s{seed}", run, metrics, curve(rng, 1000), arrays=arrays)
+
+
+def dip_images(net: str) -> FakeRecord:
+    rng = _rng(net)
+    peak = {"2conv": 60, "5conv": 150, "resnet18": 90, "skip": 300}[net]
+    its = np.unique(np.geomspace(1, 1000, 60).astype(int))
+    rows = []
+    for image in range(16):
+        top = 21 + rng.normal(0, 1)
+        for i in its:
+            value = top - 1.2 * np.log(i / peak) ** 2 * (2.0 if i < peak else 0.9)
+            rows.append({"iteration": i, "image": image, "psnr": value, "psnr_noisy": 30 * i / (i + peak), "loss": 0.1 / (1 + i / 20)})
+    clean, snaps = digits(rng, 16), np.array([10, 50, 100, 200, 500, 1000])
+    noisy = np.clip(clean + rng.normal(0, 50, clean.shape), 0, 255).astype(np.uint8)
+    outputs = np.stack([np.clip(w * noisy + (1 - w) * clean, 0, 255) for w in np.linspace(0, 1, 6)]).astype(np.uint8)
+    arrays = {"clean": clean, "noisy": noisy, "snapshots": outputs, "snapshot_iterations": snaps, "outputs_best": outputs[2]}
+    metrics = {"psnr_peak": 21.0, "psnr_final": 16.0, "peak_iteration": float(peak), "seconds": 20.0}
+    run = SimpleNamespace(kind="dip_images", seed=0, net=net, n_images=16, std=0.2)
+    return FakeRecord(f"dip-images-{net}", run, metrics, evals=pd.DataFrame(rows), arrays=arrays)
+
+
+def spectrum() -> FakeRecord:
+    rows = []
+    for target, speed in (("image", 1.0), ("noisy", 0.6), ("noise", 0.15)):
+        for band in range(6):
+            for i in np.unique(np.geomspace(1, 600, 30).astype(int)):
+                error = float(np.exp(-i * speed / (15 * 2.2**band)))
+                rows.append({"iteration": i, "target": target, "band": band, "relative_error": error})
+    return FakeRecord("spectrum", SimpleNamespace(kind="spectrum", seed=0, net="skip", n_images=8, bands=6), {}, evals=pd.DataFrame(rows))
+
+
+def ddpm(name: str, seed: int, *, fd: float = 20.0, dip_seconds: float = 0.0, n_evals: int = 4) -> FakeRecord:
+    rng = _rng(f"{name}{seed}")
+    rows = []
+    for k in range(1, n_evals + 1):
+        value = (fd + 60 / k**2) * float(np.exp(0.05 * rng.standard_normal()))
+        rows.append({"step": 750 * k, "images": 96_000 * k, "seconds": 40.0 * k, "sampler": "dpmpp_2m", "nfe": 15, **quality(value, 1000)})
+    final = {**rows[-1], "sampler": "ddim", "nfe": 50, **quality(fd * float(np.exp(0.05 * rng.standard_normal())))}
+    metrics = {**final, "train_seconds": 160.0, "dip_seconds": dip_seconds, "parameters": 1_500_000}
+    t = np.array([999, 800, 600, 400, 200, 100, 0])
+    arrays = {"grid": digits(rng, 64), "grids_by_step": digits(rng, 4, 16), "grid_steps": np.array([750, 1500, 2250, 3000]),
+              "reverse": digits(rng, 7, 16), "reverse_t": t, "forward": digits(rng, 7, 4), "forward_t": t[::-1].copy()}  # fmt: skip
+    run = SimpleNamespace(kind="ddpm", seed=seed, diffusion=SimpleNamespace(num_train_timesteps=1000), data=DIGITS)
+    return FakeRecord(f"{name}-s{seed}", run, metrics, curve(rng), pd.DataFrame([*rows, final]), arrays, {"train": 160.0})
+
+
+def sample(label: str, value: float | None, seed: int, *, fd: float, nfe: int, copy: float = 0.01, prior: float = 0.0) -> FakeRecord:
+    rng = _rng(f"{label}{value}{seed}")
+    metrics = {**quality(fd * float(np.exp(0.03 * rng.standard_normal())), copy=copy), "nfe": nfe, "nfe_full": 50,
+               "sampling_seconds": 0.4 * nfe, "prior_seconds": prior}  # fmt: skip
+    arrays = {"grid": digits(rng, 64), "starts": digits(rng, 16)}
+    return FakeRecord(f"{label}-{value}-s{seed}", SimpleNamespace(kind="sample", seed=seed, model=SimpleNamespace(data=DIGITS)), metrics, arrays=arrays)
+
+
+def gaussian() -> FakeRecord:
+    rng, rows = _rng("gaussian"), []
+
+    def add(check: str, x: float, expected: float, measured: float, half: float, **more: float) -> None:
+        rows.append({"check": check, "x": x, "mismatch": 0.0, "expected": expected, "measured": measured,
+                     "low": measured - half, "high": measured + half} | more)  # fmt: skip
+
+    for t in range(1, 1000, 111):
+        abar = np.exp(-5 * (t / 999) ** 2)
+        for check, value in (("q_variance", 1 - 0.6 * abar), ("posterior_variance", 0.02 * t / 999), ("optimal_eps_error", abar / (1.5 - abar))):
+            add(check, t, value, value * (1 + 0.005 * rng.standard_normal()), 0.01 * value)
+    for steps in (10, 20, 50, 100):
+        for check in ("ddim_variance", "ancestral_variance"):
+            add(check, steps, 1 - 1.5 / steps, 1 - 1.5 / steps + 0.002 * rng.standard_normal(), 0.006)
+    for size in (0.0, 0.25, 0.5, 1.0):
+        for t in range(100, 1000, 100):
+            abar = np.exp(-5 * (t / 999) ** 2)
+            kl = 0.5 * size**2 * abar / (1.01 - abar)
+            bound = min(np.sqrt(kl / 2), np.sqrt(1 - np.exp(-kl)))
+            add("output_shift", t, size * abar, size * abar + 0.004 * rng.standard_normal(), 0.008, mismatch=size)
+            add("start_bound", t, bound, 0.8 * bound, 0.008, mismatch=size, kl=kl)
+    metrics: dict[str, Any] = {"n": 20_000, "dim": 8, "start_bound_violations": 0}
+    for name in ("q_variance", "posterior_variance", "optimal_eps_error", "ddim_variance", "ancestral_variance", "output_shift"):
+        metrics |= {f"{name}_max_relative_error": 0.01, f"{name}_covered": 0.95}
+    run = SimpleNamespace(kind="gaussian", seed=0, dim=8, n=20_000, diffusion=SimpleNamespace(num_train_timesteps=1000))
+    return FakeRecord("gaussian", run, metrics, evals=pd.DataFrame(rows))
+
+
+NETS = ("2conv", "5conv", "resnet18", "skip")
+
+
+class FakeLab:
+    """A profile's records, made up: `seeds` seeds of everything; groups in `without` are not declared.
+
+    dip_gain: the factor between the FD of a chain from a DIP start and that of the whole chain at equal cost.
+    """
+
+    def __init__(self, seeds: int = 3, without: tuple[str, ...] = (), profile: str = "quick", dip_gain: float = 1.3) -> None:
+        self.profile = SimpleNamespace(name=profile)
+        s = range(seeds)
+        self.groups: dict[str, list[tuple[str, Any, bool, FakeRecord]]] = {}
+        self.used: dict[str, FakeRecord] = {}
+        for one in (floor(), gaussian(), spectrum(), *(dip_images(n) for n in NETS)):
+            self.add(one.name, "seed 0", 0, one)
+        for net, psnr in zip(NETS, (14.0, 17.5, 15.0, 18.0), strict=True):
+            for i in s:
+                self.add(f"dip-{net}", f"seed {i}", i, dip(f"dip-{net}", i, psnr=psnr, net=net))
+        for i in s:
+            self.add("ddpm", f"seed {i}", i, ddpm("ddpm", i))
+            if i == 0:
+                self.add("ddpm-long", "seed 0", 0, ddpm("ddpm-long", 0, fd=9.0))
+            self.add("ddpm-on-dip", f"seed {i}", i, ddpm("ddpm-on-dip", i, fd=27.0, dip_seconds=30.0))
+        for name, bad in (("ancestral", 60), ("ddim", 12), ("dpmpp_2m", 4)):
+            for nfe in (5, 10, 20, 50):
+                self.add("samplers", name, nfe, sample(name, nfe, 0, fd=20 * (1 + bad / nfe), nfe=nfe))
+        self._starts(s, {"noise": 1.0, "dip": dip_gain, "mean": 2.0, "gaussian": 1.25, "blur": 1.1, "real": 0.6})
+        self._ablations(s)
+        self.groups = {name: members for name, members in self.groups.items() if name not in without}
+
+    def _starts(self, seeds: range, gains: dict[str, float]) -> None:
+        for label, factor in gains.items():
+            for value in (250, 500, 750):
+                for i in seeds:
+                    copy = 0.3 if label in ("real", "dip") and value < 500 else 0.012
+                    fd, nfe, prior = 20 * factor ** (1.3 - value / 1000), 50 * value // 1000, 30.0 * (label == "dip")
+                    made = sample(label, value, i, fd=fd, nfe=nfe, copy=copy, prior=prior)
+                    self.add("starts", label, value, made)
+                    if label == "dip":
+                        self.add("t_start", str(value), value, made, value == 500)
+
+    def _ablations(self, seeds: range) -> None:
+        sweeps = {"std": ((0.8, 1.0, 1.2, 2.0), 1.2, -1.5), "dip_lr": ((5e-4, 1e-3, 2e-3, 5e-3), 1e-3, 0.1),
+                  "dip_iterations": ((250, 500, 1000), 1000, 0.4)}  # fmt: skip
+        for group, (values, at, effect) in sweeps.items():
+            for value in values:
+                for i in seeds:
+                    changed = dip(f"{group}-{value}", i, psnr=17.5 + effect * float(np.log(value / at)), std=value)
+                    self.add(group, f"{value:g}", value, self.seeds("dip-5conv")[i] if value == at else changed, value == at)
+        for i in seeds:
+            for net in NETS:
+                self.add("dip_net", net, net, self.seeds(f"dip-{net}")[i], net == "5conv")
+            for value in (5e-4, 1e-3, 2e-3):
+                made = self.seeds("ddpm")[i] if value == 1e-3 else ddpm(f"lr-{value}", i, fd=24.0)
+                self.add("ddpm_lr", f"{value:g}", value, made, value == 1e-3)
+
+    def add(self, group: str, label: str, value: Any, record: FakeRecord, anchor: bool = False) -> None:
+        self.groups.setdefault(group, []).append((label, value, anchor, record))
+
+    def has(self, group: str) -> bool:
+        return group in self.groups
+
+    def record(self, name: str) -> FakeRecord:
+        group, _, seed = name.rpartition("-s")
+        return self.seeds(group)[int(seed)] if seed.isdigit() else self.seeds(name)[0]
+
+    def seeds(self, name: str) -> list[FakeRecord]:
+        records = [record for _, _, _, record in self.groups[name]]
+        self.used |= {f"{record.name}-{record.hash}": record for record in records}
+        return records
+
+    def frame(self, group: str) -> pd.DataFrame:
+        self.seeds(group)
+        rows = [{"name": r.name, "label": label, "value": value, "anchor": anchor, "seed": r.seed, "kind": r.kind, **r.metrics}
+                for label, value, anchor, r in self.groups[group]]  # fmt: skip
+        return pd.DataFrame(rows)

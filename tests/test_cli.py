@@ -1,0 +1,124 @@
+"""The command line: one clear line and the right exit code for every mistake; listing and computing runs."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dipddpm_utils import __main__ as command_line
+from dipddpm_utils import nbfiles, notebooks, prose, runs
+from dipddpm_utils.errors import OutOfTime, StoreError, TrainingError
+
+
+def call(*arguments: str, capsys) -> tuple[int, str, str]:
+    code = command_line.main(list(arguments))
+    return code, *capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nonsense"], "No such command"),
+        (["runs", "--profile", "quik"], "unknown profile 'quik': choose one of smoke, quick, standard, full"),
+        (["run"], "name the runs to compute, or give --all"),
+        (["run", "--all", "floor"], "name the runs to compute, or give --all"),
+        (["run", "--profile", "smoke", "ddpn-s0"], "no run 'ddpn-s0': did you mean"),
+        (["run", "--profile", "smoke", "floor", "--device", "gpu"], "no device 'gpu'"),
+        (["data", "imagenet"], "unknown data set 'imagenet': choose one of digits5k"),
+        (["notebooks", "--profile", "big"], "unknown profile 'big'"),
+        (["notebooks", "--max-minutes", "soon"], "'soon' is not a valid float"),
+        (["notebooks", "--max-minutes", "0"], "not in the range"),
+        (["notebooks", "--only", "09"], "no notebook '09': there are 01_a"),
+        (["notebooks", "-p", "stepz", "3"], "parameter 'stepz': did you mean steps?"),
+        (["notebooks", "-p", "steps", "many"], "'steps' takes a whole number, not 'many'"),
+        (["notebooks", "-p", "profile", "full"], "use --profile"),
+        (["notebooks", "--no-such-option"], "No such option"),
+    ],
+)
+def test_bad_usage_is_one_line_and_2(arguments, says, capsys, monkeypatch, tmp_path):
+    cell = {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": ['profile = "quick"\n', "steps = 3"]}
+    (tmp_path / "01_a.ipynb").write_text(json.dumps({"cells": [cell], "metadata": {}}))
+    monkeypatch.setattr(nbfiles.find, "__defaults__", (tmp_path, ""))
+    monkeypatch.setattr(notebooks, "drive", lambda job: pytest.fail("the notebooks were started"))
+    code, out, err = call(*arguments, capsys=capsys)
+    assert code == 2 and not out
+    assert err.count("\n") == 1 and err.startswith("dipddpm: ") and says in err
+
+
+def test_a_device_that_is_not_there_is_refused_before_anything_runs(capsys, monkeypatch):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    code, out, err = call("run", "--profile", "smoke", "floor", "--device", "cuda", capsys=capsys)
+    assert code == 1 and "device cuda was asked for" in err and err.count("\n") == 1
+
+
+def test_a_results_folder_that_cannot_be_written_is_one_line_and_1(capsys, tmp_path):
+    (tmp_path / "file").write_text("")
+    place = str(tmp_path / "file" / "results")
+    code, _, err = call("run", "--profile", "smoke", "floor-s0", "--results", place, capsys=capsys)
+    assert code == 1 and place in err
+
+
+def test_runs_lists_what_the_profile_declares(capsys, tmp_path):
+    code, out, _ = call("runs", "--profile", "smoke", "--results", str(tmp_path), capsys=capsys)
+    lines = out.splitlines()
+    store = runs.Store(tmp_path, "smoke")
+    assert code == 0 and lines[0].split() == ["name", "hash", "state", "seconds", "size"]
+    assert [line.split()[:3] for line in lines[1:-1]] == [[e.name, e.hash, "absent"] for e in store.profile.entries.values()]
+    assert f"0 of {len(store.profile.entries)} runs complete" in lines[-1]
+    assert not list(tmp_path.iterdir())  # looking writes nothing
+
+
+def test_run_goes_on_after_a_failed_run_and_stops_when_the_time_is_over(capsys, monkeypatch, tmp_path):
+    asked = []
+
+    def ensure(self, run, quiet=False):
+        asked.append(run.seed)
+        if run.seed == 1:
+            raise TrainingError("the loss is not finite at step 7")
+        if run.seed == 2 and stop_at_two:
+            raise OutOfTime("the time budget ran out; everything is saved, and the same command goes on from there")
+
+    monkeypatch.setattr(runs.Store, "ensure", ensure)
+    stop_at_two = False
+    arguments = ["run", "dip-5conv", "--profile", "smoke", "--results", str(tmp_path)]
+    code, out, err = call(*arguments, capsys=capsys)
+    assert code == 1 and asked == [0, 1, 2]
+    assert "dip-5conv-s1: the loss is not finite at step 7" in err and "dip-5conv-s2: computed" in out
+    stop_at_two = True
+    code, _, err = call(*arguments, "--max-minutes", "5", capsys=capsys)
+    assert code == 75 and "the same command goes on" in err
+
+
+def test_commands_and_the_report_floor_do_not_load_torch():
+    names = ["__main__", "notebooks", "nbfiles", "html", "lab", "runs", "figures", "tables", "prose", "findings", "claims"]
+    code = f"import sys, importlib\nfor n in {names}: importlib.import_module('dipddpm_utils.' + n)\n"
+    code += "sys.exit(', '.join({'torch', 'torchvision', 'papermill', 'nbconvert'} & set(sys.modules)) or 0)"
+    environment = {**os.environ, "PYTHONPATH": str(Path(command_line.__file__).parent.parent)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+
+
+def test_help_exits_with_0_and_lists_the_commands(capsys):
+    code, out, _ = call("--help", capsys=capsys)
+    assert code == 0 and all(f"  {name} " in out for name in ("runs", "run", "data", "features", "report", "notebooks"))
+
+
+def test_readme_block_replaces_only_what_is_between_its_marks(monkeypatch, tmp_path):
+    begin, end = command_line.README_MARKS
+    (tmp_path / "README.md").write_text(f"# Top\n{begin}\nold\n{end}\n\ntail\n")
+    monkeypatch.setattr(runs, "CHECKOUT", tmp_path)
+    monkeypatch.setattr(prose, "readme_block", lambda lab: f"the answer of {lab.profile.name}, {lab.store.records_only}\n")
+    for _ in range(2):
+        command_line.write_readme(tmp_path / "results", "smoke")
+        assert (tmp_path / "README.md").read_text() == f"# Top\n{begin}\n\nthe answer of smoke, True\n\n{end}\n\ntail\n"
+    monkeypatch.setattr(runs.Store, "state", lambda self, run: "complete" if self.profile.name != "full" else "partial")
+    assert command_line.strongest(tmp_path) == "standard"
+    (tmp_path / "README.md").write_text("no marks")
+    with pytest.raises(StoreError, match="two marks"):
+        command_line.write_readme(tmp_path, "smoke")

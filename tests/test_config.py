@@ -1,0 +1,61 @@
+"""Configurations are frozen, refuse what they do not know, and hash by what they mean."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from dipddpm_utils import config
+from dipddpm_utils.config import Data, Ddpm, Dip, Optim, Sample, Start
+
+RUN = Sample(model=Ddpm(data=Data(name="mnist")), start=Start(name="dip", dip=Dip(data=Data(name="mnist"))))
+
+
+def test_a_run_survives_json():
+    assert config.parse(RUN.model_dump(mode="json")) == RUN
+
+
+def test_every_kind_is_named_after_its_tag():
+    assert all(kind.model_fields["kind"].default == name for name, kind in config.KINDS.items())
+    assert set(config.KINDS) == {"gaussian", "floor", "spectrum", "dip", "dip_images", "ddpm", "sample"}
+
+
+@given(st.floats(1e-6, 1.0), st.integers(1, 10_000), st.integers(0, 99))
+def test_the_hash_changes_with_every_field_and_only_then(lr, steps, seed):
+    run = Ddpm(data=Data(name="mnist"), optim=Optim(lr=lr, steps=steps), seed=seed)
+    same = config.parse(run.model_dump(mode="json"))
+    other = Ddpm(data=Data(name="mnist"), optim=Optim(lr=lr, steps=steps + 1), seed=seed)
+    assert config.run_hash(run) == config.run_hash(same) != config.run_hash(other)
+
+
+def test_a_field_at_its_default_leaves_the_hash_alone():
+    assert config.run_hash(Ddpm(data=Data(name="mnist"))) == config.run_hash(Ddpm(data=Data(name="mnist"), optim=Optim(lr=1e-3)))
+
+
+def test_a_new_revision_of_a_kind_is_a_new_hash(monkeypatch):
+    before = config.run_hash(RUN)
+    monkeypatch.setattr(Sample, "revision", 2)
+    assert config.run_hash(RUN) != before
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        ({"n": 0}, "n"),
+        ({"sampler": {"eta": 1.5}}, "eta"),
+        ({"speed": 3}, "speed"),
+        ({"start": {"t_start": 1000}}, "t_start is 1000"),
+        ({"sampler": {"name": "euler"}}, "name"),
+    ],
+)
+def test_what_is_not_allowed_is_refused_by_name(change, where):
+    values = RUN.model_dump(mode="json")
+    for key, value in change.items():
+        values[key] = {**values[key], **value} if isinstance(value, dict) else value
+    with pytest.raises(ValidationError, match=where):
+        config.parse(values)
+
+
+def test_a_run_cannot_be_changed():
+    with pytest.raises(ValidationError):
+        RUN.n = 3

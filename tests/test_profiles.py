@@ -1,0 +1,118 @@
+"""profiles.toml: every profile loads, every run in it is valid, and names, hashes and references mean what they say."""
+
+import pytest
+
+from dipddpm_utils import config, profiles
+from dipddpm_utils.errors import ConfigError, UsageError
+
+
+@pytest.mark.parametrize("name", ["smoke", "quick", "standard", "full"])
+def test_every_profile_declares_the_same_groups(name):
+    profile = profiles.load(name)
+    assert set(profile.groups) == set(profiles.load("full").groups)
+    assert all(entry.folder == f"{entry.name}-{entry.hash}" for entry in profile.entries.values())
+    hashes = [entry.hash for entry in profile.entries.values()]
+    assert len(set(hashes)) == len(hashes)  # nothing is declared, and so computed, twice
+
+
+@pytest.mark.parametrize("name", ["quick", "standard", "full"])
+def test_comparisons_have_three_seeds_and_one_anchor(name):
+    profile = profiles.load(name)
+    for group in ("dip_lr", "std", "dip_iterations", "ddpm_lr", "dip_net"):
+        members = profile.group(group)
+        assert len({m.entry.run.seed for m in members}) >= 3
+        anchors = {m.value for m in members if m.anchor}
+        assert len(anchors) == 1, group
+    assert [entry.run.seed for entry in profile.seeds("ddpm")] == [0, 1, 2]
+
+
+def test_a_seed_reaches_every_run_that_a_run_is_built_on():
+    run = profiles.load("quick").entry("starts-dip-300-s2").run
+    assert (run.seed, run.model.seed, run.start.dip.seed) == (2, 2, 2)
+    assert run.start.dip == profiles.load("quick").entry("dip-5conv-s2").run
+
+
+def test_starts_and_their_control_make_the_same_number_of_network_calls():
+    from dipddpm_utils.sampling import timesteps
+
+    for name in ("quick", "standard", "full"):
+        calls = {}
+        for member in profiles.load(name).group("starts"):
+            run = member.entry.run
+            T = run.model.diffusion.num_train_timesteps
+            calls.setdefault(member.value, set()).add(len(timesteps(T, run.sampler.steps, run.start.t_start)))
+        assert all(len(seen) == 1 for seen in calls.values()), (name, calls)
+
+
+def test_unknown_names_say_what_there_is():
+    with pytest.raises(UsageError, match="unknown profile 'qick': choose one of smoke, quick, standard, full"):
+        profiles.load("qick")
+    with pytest.raises(UsageError, match="has no run 'ddpm-s9': did you mean ddpm-s"):
+        profiles.load("quick").entry("ddpm-s9")
+    with pytest.raises(UsageError, match="has no group 'zzz'"):
+        profiles.load("quick").group("zzz")
+
+
+TABLE = """
+[parts.a]
+lr = 0.1
+[runs.d]
+kind = "dip"
+data = "@data"
+optim = { like = "@parts.a", steps = "@steps" }
+seeds = 2
+[sweeps.lr]
+like = "@runs.d"
+over = { "optim.lr" = [0.1, 0.2], std = [1.0, 1.2] }
+anchor = 1.2
+[profiles.p]
+about = "p"
+data = { name = "mnist" }
+steps = 7
+[profiles.q]
+about = "q"
+data = { name = "mnist" }
+steps = 7
+runs.d.optim.batch_size = 5
+runs.d.seeds = 1
+"""
+
+
+@pytest.fixture
+def own_file(tmp_path, monkeypatch):
+    def use(text):
+        (tmp_path / "profiles.toml").write_text(text)
+        monkeypatch.setattr(profiles, "FILE", tmp_path / "profiles.toml")
+        for function in (profiles._file, profiles.load, profiles.part):
+            function.cache_clear()
+
+    yield use
+    for function in (profiles._file, profiles.load, profiles.part):
+        function.cache_clear()
+
+
+def test_references_changes_and_sweeps(own_file):
+    own_file(TABLE)
+    p, q = profiles.load("p"), profiles.load("q")
+    assert p.entry("d-s1").run == config.Dip(data=config.Data(name="mnist"), optim=config.Optim(lr=0.1, steps=7), seed=1)
+    assert q.entry("d-s0").run.optim.batch_size == 5 and "d-s1" not in q.entries
+    assert [(m.label, m.value, m.anchor) for m in p.group("lr")] == [
+        ("0.1", 1.0, False), ("0.1", 1.2, True), ("0.2", 1.0, False), ("0.2", 1.2, True),
+    ]  # fmt: skip
+    assert p.group("lr")[1].entry is p.entry("d-s0")  # the same configuration is the same run
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("steps = 7\n[profiles.q]", "steps = 0\n[profiles.q]", "run d: dip.optim.steps: Input should be greater than 0"),
+        ('"@data"', '"@dota"', "nothing is named 'dota'"),
+        ('kind = "dip"', 'kind = "dop"', "run d"),
+        ('"@runs.d"', '"@runs.e"', "refers to a run 'e'"),
+    ],
+)
+def test_a_mistake_in_the_file_is_one_clear_line(own_file, old, new, message):
+    own_file(TABLE.replace(old, new))
+    with pytest.raises(ConfigError, match=message) as caught:
+        profiles.load("p")
+    assert "\n" not in str(caught.value)
