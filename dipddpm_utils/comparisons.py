@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -43,13 +44,17 @@ def summary(frame: pd.DataFrame, metric: str) -> Interval | None:
     return Interval(low=float(low.iloc[0]), value=float(numbers[0]), high=float(high.iloc[0]), n=1)
 
 
+def floor_n(floor: Any, n: float | None = None) -> float:
+    """The n at which the floor can be given: the one asked for if the record has it, else the record's own."""
+    return float(n) if n is not None and len(floor.evals) and (floor.evals["n"] == n).any() else float(floor.metrics["n"])
+
+
 def floor_at(floor: Any, metric: str = "fd", n: float | None = None) -> Interval | None:
-    """What real images score at the same n; the record's own n if it holds no such row. None without a floor."""
+    """What real images score at the same n (see `floor_n`). None without a floor."""
     if floor is None:
         return None
-    rows = floor.evals[floor.evals["n"] == n] if n is not None and len(floor.evals) else floor.evals.iloc[:0]
-    if len(rows):
-        return summary(rows, metric)
+    if n is not None and floor_n(floor, n) == n and len(floor.evals):
+        return summary(floor.evals[floor.evals["n"] == n], metric)
     return summary(pd.DataFrame([floor.metrics]), metric)
 
 
@@ -91,10 +96,12 @@ def paired(differences: Sequence[float], level: float = 0.95) -> Paired:
 def _needed(values: np.ndarray, level: float) -> int | None:
     """The fewest seeds whose t-interval, at this mean and spread, would leave out zero; None beyond a thousand."""
     spread, mean = float(values.std(ddof=1)), abs(float(values.mean()))
-    for n in range(2, 1001):
-        if spread * stats.t_quantile(0.5 + level / 2, n - 1) < mean * math.sqrt(n):
-            return n
-    return None
+    if spread * NormalDist().inv_cdf(0.5 + level / 2) >= mean * math.sqrt(1000):
+        return None
+    n = max(2, math.floor((spread * NormalDist().inv_cdf(0.5 + level / 2) / mean) ** 2))  # t is wider, so never too many
+    while spread * stats.t_quantile(0.5 + level / 2, n - 1) >= mean * math.sqrt(n):
+        n += 1
+    return n
 
 
 def difference(

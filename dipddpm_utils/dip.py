@@ -22,8 +22,8 @@ from dipddpm_utils.ranges import check_unit
 
 __all__ = ["DEFAULT_WIDTH", "NETS", "Fit", "build", "dip_loss", "fit_images", "noisy_input", "stack"]
 
-Z_CHANNELS = 32  # of the fixed input, and its range below: Ulyanov et al. 2018, supplementary material
-Z_HIGH = 0.1  # z is uniform on [0, Z_HIGH]
+Z_CHANNELS = 32  # of the fixed input z, which is uniform on [0, high]: Ulyanov et al. 2018, supplementary material
+Z_HIGH = {"2conv": 1.0, "5conv": 1.0, "resnet18": 0.1, "skip": 0.1}  # 0.1 as published; without normalisation it is lost
 
 
 def noisy_input(images_unit: Tensor, std: float, clip: bool, generator: torch.Generator) -> Tensor:
@@ -70,7 +70,8 @@ def fit_images(
     """Fit one new network to each target, all at once, and yield a `Fit` after every forward pass, 1..iterations.
 
     net_name: one of NETS, built with group normalisation. targets_unit: the observed images [N, C, H, W] in [0, 1].
-    lr: of Adam. z_std: standard deviation of the noise added to z at each iteration (0.03 as published; 0: none).
+    lr: of Adam. z_std: standard deviation of the noise added to z, which lies in [0, Z_HIGH[net]], at each iteration (0.03
+    as published, as large as the spread of the published z itself; 0: none).
     width: channels of the first layer. batched: False runs the same N fits one after the other, to compare with: the same
     numbers up to float32 rounding. Works on the targets' device; all draws come from `generator`.
     ValueError naming the argument that is wrong, at once and not at the first step.
@@ -86,8 +87,9 @@ def fit_images(
         for _ in range(n)
     ]
     nets = [net.to(targets_unit.device) for net in nets]
-    z = Z_HIGH * torch.rand((n, Z_CHANNELS, size, size), generator=generator, device=generator.device)
-    return _fit(_together(nets, lr) if batched else _one_by_one(nets, lr), z.to(targets_unit), targets_unit, z_std, iterations, generator)
+    z = Z_HIGH[net_name] * torch.rand((n, Z_CHANNELS, size, size), generator=generator, device=generator.device)
+    stepper = _together(nets, lr) if batched else _one_by_one(nets, lr)
+    return _fit(stepper, z.to(targets_unit), targets_unit, z_std, iterations, generator)
 
 
 Stepper = tuple[Callable[[Tensor], Tensor], list[torch.optim.Optimizer]]

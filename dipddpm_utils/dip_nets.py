@@ -63,7 +63,7 @@ def build(
         elif net == "skip":
             module = Skip(inputs, width, channels, _instance_norm if per_image else nn.BatchNorm2d)
         elif net == "resnet18":
-            module = ResNet18(inputs, width, channels, _group_norm if per_image else nn.BatchNorm2d)
+            module = ResNet18(inputs, width, channels, _group_norm if per_image else nn.BatchNorm2d, per_image)
         else:
             raise ValueError(f"net is {net!r}, expected one of {', '.join(NETS)}")
     module = module.to_empty(device=generator.device)
@@ -141,19 +141,21 @@ class ResNet18(nn.Module):
     convolutions 8w-4w-2w-w-w/2-w/4-out, which make 64 x 64 pixels, a sigmoid, and a bilinear resize to the input's size.
 
     `encoder` has torchvision's names, so that its weights fit at width 64. Inputs are not standardised (nor does report A).
+    For one image (`per_image`) w is small, and two things differ, without which most fits stay at a grey image: the decoder
+    keeps at least 16 channels and is normalised.
     """
 
-    def __init__(self, inputs: int, width: int, channels: int, norm: Norm):
+    def __init__(self, inputs: int, width: int, channels: int, norm: Norm, per_image: bool):
         super().__init__()
-        if width % 4:
-            raise ValueError(f"width is {width}, expected a multiple of 4 for resnet18, whose decoder divides it by 4")
         self.encoder = nn.ModuleDict({"conv1": nn.Conv2d(inputs, width, 7, 2, 3, bias=False), "bn1": norm(width)})
         for stage in range(4):
             a, b = width * 2 ** max(stage - 1, 0), width * 2**stage
             self.encoder[f"layer{stage + 1}"] = nn.Sequential(_Residual(a, b, 1 + (stage > 0), norm), _Residual(b, b, 1, norm))
-        widths = [8 * width, 4 * width, 2 * width, width, width // 2, width // 4, channels]
-        ups = [x for a, b in zip(widths, widths[1:], strict=False) for x in (nn.ConvTranspose2d(a, b, 4, 2, 1), nn.ReLU())]
-        self.decoder = nn.Sequential(*ups[:-1], nn.Sigmoid())
+        widths = [8 * width] + [max(4 * width // 2**k, 16 if per_image else 1) for k in range(5)]
+        ups: list[nn.Module] = []
+        for a, b in zip(widths, widths[1:], strict=False):
+            ups += [nn.ConvTranspose2d(a, b, 4, 2, 1), norm(b) if per_image else nn.Identity(), nn.ReLU()]
+        self.decoder = nn.Sequential(*ups, nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1), nn.Sigmoid())
 
     def forward(self, x: Tensor) -> Tensor:
         size = x.shape[2:]
@@ -233,7 +235,9 @@ def stack(nets: Sequence[nn.Module]) -> nn.Module:
     if isinstance(first, nn.GroupNorm):
         return _StackedNorm(nets)
     if next(first.parameters(recurse=False), None) is not None or next(first.buffers(recurse=False), None) is not None:
-        raise ValueError(f"nets hold a {type(first).__name__}, expected convolutions and group norms; build with per_image=True")
+        raise ValueError(
+            f"nets hold a {type(first).__name__}, expected convolutions and group norms; build with per_image=True"
+        )
     stacked = copy.copy(first)  # the same forward, other children
     stacked._modules = {name: stack([net._modules[name] for net in nets]) for name in first._modules}
     return stacked

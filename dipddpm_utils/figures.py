@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from .comparisons import floor_at, over_seeds
+from .comparisons import floor_at, floor_n, over_seeds
 
 
 class Look(NamedTuple):
@@ -96,13 +96,15 @@ def draw_floor(ax: Axes, floor: Any, metric: str = "fd", n: float | None = None,
     interval = floor_at(floor, metric, n)
     if interval is None:
         return
-    label = f"{METHODS['floor'].label}, n = {n or floor.metrics['n']:.0f}"
+    label = f"{METHODS['floor'].label}, n = {floor_n(floor, n):.0f}"
     ax.axhline(interval.value, color=GREY, linestyle=line, linewidth=1.2, label=label, zorder=1)
     ax.axhspan(interval.low, interval.high, color=GREY, alpha=0.2, linewidth=0)
 
 
 def log_y(ax: Axes) -> None:
-    """A logarithmic axis with ticks at 1, 2, 5 times powers of ten, written out."""
+    """A logarithmic axis with ticks at 1, 2, 5 times powers of ten, written out; left linear if a line is at or below zero."""
+    if any((np.asarray(line.get_ydata(), float) <= 0).any() for line in ax.lines):
+        return
     ax.set_yscale("log")
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.yaxis.set_minor_locator(NullLocator())
@@ -192,6 +194,8 @@ def psnr_over_iterations(records: Mapping[str, Any]) -> Figure:
         )
         ax.set(xscale="log", xlabel="iteration", title=style.label)
         ax.margins(y=0.15)
+    tops = [over_seeds(record.evals, "iteration", "psnr")["mean"] for record in records.values()]
+    panels[0].set_ylim(bottom=max(min(top.min() for top in tops), max(top.max() for top in tops) - 20) - 1)
     panels[0].set_ylabel("PSNR (dB, higher is better)")
     panels[-1].legend(loc="lower right", fontsize=7)
     n, std = max(r.run.n_images for r in records.values()), next(iter(records.values())).run.std
@@ -207,7 +211,9 @@ def fd_over_training(
     """Distance to held-out images over training. x: 'step', 'images' or 'seconds' (DIP seconds included)."""
     figure, (ax,) = new(width=7.6)
     note = training_lines(ax, runs, floor, x, metric)
-    axis = {"step": "training steps", "images": "training images seen", "seconds": "training seconds, DIP fit included"}[x]
+    axis = {"step": "training steps", "images": "training images seen", "seconds": "training seconds"}[x]
+    if x == "seconds" and any(record.metrics.get("dip_seconds") for records in runs.values() for record in records):
+        axis += ", DIP fit included"
     ax.set(xlabel=axis, ylabel=distance_label(next(iter(runs.values()))[0].metrics["features"], metric))
     log_y(ax)
     legend_beside(ax)

@@ -128,7 +128,7 @@ def ablations(
     axes: Mapping[str, str] | None = None,
 ) -> Figure:
     """Small multiples, one panel a sweep, all on one scale. The star is the run that all sweeps have in common."""
-    figure, panels = new(len(frames), width=1.4 + 2.0 * len(frames), height=2.8, sharey=True)
+    figure, panels = new(len(frames), width=max(4.6, 1.4 + 2.0 * len(frames)), height=2.8, sharey=True)
     for ax, (group, frame) in zip(panels, frames.items(), strict=True):
         words = not pd.api.types.is_numeric_dtype(frame["value"])
         places = {value: i for i, value in enumerate(dict.fromkeys(frame["value"]))}

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from .figures import GREY, METHODS, finish, log_y, new, styled
 from .gaussian import Cost
+from .wording import number
 
 EXPECTED, MEASURED = METHODS["baseline"].colour, METHODS["on-dip"].colour
 
@@ -25,7 +26,7 @@ class Check(NamedTuple):
 CHECKS: dict[str, Check] = {
     "q_variance": Check("forward process q(x_t)", "step t", "variance of x_t"),
     "posterior_variance": Check("posterior given x_0 and x_t", "step t", "variance"),
-    "optimal_eps_error": Check("least possible loss", "step t", "mean squared error of eps"),
+    "optimal_eps_error": Check("least possible loss", "step t", "error of eps (MSE)"),
     "ddim_variance": Check("whole DDIM chain", "network calls", "variance of x_0"),
     "ancestral_variance": Check("whole ancestral chain", "network calls", "variance of x_0"),
     "output_shift": Check("shift that reaches the output", "t_start", "shift of the mean"),
@@ -73,7 +74,8 @@ def spectral_bias(record: Any) -> Figure:
             ax.plot(part.index, part, color=colour, label=name)
         ax.axhline(1, color=GREY, linestyle="--", linewidth=1)
         ax.set(xlabel="iteration", title=titles[target], xscale="log", yscale="log")
-        ax.set_ylim(bottom=max(1e-4, evals["relative_error"].min() / 1.5))
+    errors = evals["relative_error"]
+    panels[0].set_ylim(max(1e-4, errors.min() / 1.5), min(10, errors.max() * 1.5))
     panels[0].set_ylabel("error left in the band\n(1: nothing fitted yet)")
     panels[0].legend(title="frequency band", loc="lower left")
     note = f"Mean over {record.run.n_images} images; {len(bands)} bands of radial frequency, dark (low) to light (high). "
@@ -88,7 +90,7 @@ def gaussian_checks(record: Any, names: Sequence[str] | None = None) -> Figure:
     names = list(names or dict.fromkeys(evals["check"]))
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
-    figure, panels = new(columns, rows, width=1.0 + 2.0 * columns, height=0.7 + 2.0 * rows)
+    figure, panels = new(columns, rows, width=1.0 + 2.4 * columns, height=0.7 + 2.0 * rows)
     for ax, name in zip(panels, names, strict=False):
         part, what = evals[evals["check"] == name].sort_values("x"), check(name)
         _beside(ax, part)
@@ -156,5 +158,5 @@ def break_even(cost: Cost, measured: pd.DataFrame | None = None, *, unit: str = 
         right.legend()
     right.set(xlabel="share of the chain that is still run", ylabel="images to break even", title="break-even point")
     log_y(right)
-    note = f"Prior: {cost.prior_seconds:.3g} {unit} once; whole chain: {cost.chain_seconds:.3g} {unit} an image. "
+    note = f"Prior: {number(cost.prior_seconds)} {unit} once; whole chain: {cost.chain_seconds:.3g} {unit} an image. "
     return finish(figure, "When a prior pays for itself", note + "Cost only: that the images are equally good is not implied.")

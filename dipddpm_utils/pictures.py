@@ -59,7 +59,7 @@ def rows_of_images(rows: Mapping[str, Images], title: str, note: str, *, width: 
 def strip(arrays: Mapping[str, Images], which: str, *, count: int = 4, title: str, note: str) -> Figure:
     """`which` ('forward' or 'reverse') of a ddpm record: `count` images, a row each, over the steps t above them."""
     images, steps = arrays[which], arrays[f"{which}_t"]
-    keep = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), 11)).round().astype(int))
+    keep = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), 12)).round().astype(int))
     return _strip(
         images[keep][:, :count].swapaxes(0, 1), [f"t = {t:.0f}" if t >= 0 else "result" for t in steps[keep]], title, note
     )

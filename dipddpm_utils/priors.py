@@ -7,12 +7,15 @@ A diffusion chain goes from x_T ~ N(0, I) down to x_0. A prior can help in two p
       x_t = sqrt(alpha_bar_t) x_start + sqrt(1 - alpha_bar_t) eps,   eps ~ N(0, I)            (SDEdit: Meng et al. 2022)
   which leaves t_start / T of the calls. It is exact if x_start has the data's distribution, and only then.
 
-A start is one function, `@start("name")`: (context, n, generator) -> x_start [n, C, H, W] in [-1, 1]. The ones here without a
-DIP are controls: a prior is worth something only if it beats the cheapest of them.
+A start is one function, `@start("name")`: (context, n, generator) -> x_start, floats [n, C, H, W] on the images' device. Images
+are in [-1, 1]; "noise" and "gaussian" are not images, and have no bounds. The starts here without a DIP are controls: a
+prior is worth something only if it beats the cheapest of them. Those that draw training images draw the same ones from
+the same generator state, so that "dip", "blur" and "real" can be compared image by image.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -23,10 +26,13 @@ from torch import Tensor, nn
 from dipddpm_utils import ranges
 from dipddpm_utils.schedule import Coefficients
 
+BLUR = 1.5  # pixels, the standard deviation of "blur"
+GAUSSIAN_IMAGES = 10_000  # of which "gaussian" takes the moments
+
 
 @dataclass
 class Context:
-    """What a start may look at."""
+    """What a start may look at. Everything is made on the device of `train`."""
 
     train: Tensor  # uint8 [N, C, H, W], the training images
     coefs: Coefficients
@@ -38,9 +44,11 @@ STARTS: dict[str, Start] = {}
 
 
 def start(name: str) -> Callable[[Start], Start]:
-    """Register a start under the name that a configuration uses for it."""
+    """Register a start under the name that a configuration uses for it. ValueError if the name is taken."""
 
     def register(function: Start) -> Start:
+        if name in STARTS:
+            raise ValueError(f"name is {name!r}, expected one not yet in STARTS: {', '.join(STARTS)}")
         STARTS[name] = function
         return function
 
@@ -48,17 +56,31 @@ def start(name: str) -> Callable[[Start], Start]:
 
 
 def start_chain(coefs: Coefficients, x_start: Tensor, t_start: int, generator: torch.Generator) -> Tensor:
-    """x_t at t_start for x_start [n, C, H, W] in [-1, 1]: drawn from q(x_t | x_start). ValueError if t_start is not in 0..T-1."""
+    """x_t = sqrt(alpha_bar) x_start + sqrt(1 - alpha_bar) eps at t_start: a draw from q(x_t | x_start) (Ho et al. 2020, eq. 4).
+
+    x_start: [n, C, H, W]. An x_start that is N(0, I) itself stays so, as alpha_bar + (1 - alpha_bar) = 1.
+    ValueError if t_start is not in 0..T-1.
+    """
     if not 0 <= t_start < coefs.num_train_timesteps:
-        raise ValueError(f"t_start is {t_start}, expected 0..{coefs.num_train_timesteps - 1}")
+        raise ValueError(f"t_start is {t_start}, expected 0..{coefs.num_train_timesteps - 1}; T - 1 is the whole chain")
     bar = coefs.alpha_bar(t_start)
     return bar**0.5 * x_start + (1 - bar) ** 0.5 * _noise(x_start, generator)
 
 
 @torch.no_grad()
 def dip_outputs(net: nn.Module, images_unit: Tensor, batch: int = 250) -> Tensor:
-    """What a DIP makes of clean images [N, C, H, W] in [0, 1]: the same shape in [-1, 1], cut to that range (5conv may leave it)."""
-    parts = [net(part).clamp(0, 1) for part in images_unit.split(batch)]
+    """x_dip = f_w(x): what a DIP makes of clean images [N, C, H, W] in [0, 1], as the same shape in [-1, 1].
+
+    Cut to that range, which 5conv may leave. In evaluation mode (the mode is put back), so that the batch size does not
+    matter. ValueError if images_unit is not in [0, 1].
+    """
+    ranges.check_unit(images_unit, "images_unit")
+    training = net.training
+    net.eval()
+    try:
+        parts = [net(part).to(images_unit.dtype).clamp(0, 1) for part in images_unit.split(batch)]
+    finally:
+        net.train(training)
     return ranges.unit_to_signed(torch.cat(parts))
 
 
@@ -67,8 +89,9 @@ def dip_outputs(net: nn.Module, images_unit: Tensor, batch: int = 250) -> Tensor
 
 @start("noise")
 def noise(context: Context, n: int, generator: torch.Generator) -> Tensor:
-    """No prior: x_start = 0, so that x_t has no signal. At t_start = T - 1 this is the ordinary chain, N(0, (1 - alpha_bar_T) I)."""
-    return torch.zeros(n, *context.train.shape[1:], device=context.train.device)
+    """No prior: x_start ~ N(0, I), hence x_t ~ N(0, I) at every t_start. At T - 1 this is the ordinary chain."""
+    shape = (n, *context.train.shape[1:])
+    return torch.randn(shape, generator=generator, device=generator.device).to(context.train.device)
 
 
 @start("dip")
@@ -81,33 +104,35 @@ def dip(context: Context, n: int, generator: torch.Generator) -> Tensor:
 
 @start("mean")
 def mean(context: Context, n: int, generator: torch.Generator) -> Tensor:
-    """The mean training image, every time: the least that one can know about the data."""
-    return _mean(context).expand(n, -1, -1, -1).clone()
+    """x_start = mu, the mean training image, every time: the least that one can know about the data."""
+    centre = ranges.uint8_to_signed(context.train).mean(0)
+    return centre.expand(n, -1, -1, -1).clone()
 
 
 @start("gaussian")
 def gaussian(context: Context, n: int, generator: torch.Generator) -> Tensor:
-    """Draws from N(mean, cov) of the training images, cut to [-1, 1]: everything that two moments can say."""
-    flat = ranges.uint8_to_signed(context.train[:10_000]).flatten(1)
-    centre = flat.mean(0)
-    eigenvalues, basis = torch.linalg.eigh(torch.cov(flat.T))
-    root = basis * eigenvalues.clamp(min=0).sqrt()
-    draws = torch.randn(n, len(centre), generator=generator, device=generator.device).to(flat)
-    return (centre + draws @ root.T).clamp(-1, 1).view(n, *context.train.shape[1:])
+    """x_start ~ N(mu, Sigma) with the training images' mean and covariance: everything that two moments can say.
+
+    x_start = mu + sum_i w_i (x_i - mu) / sqrt(N), w ~ N(0, I): a random mix of N training images has exactly their
+    covariance, without a matrix of it. Not cut to [-1, 1], so that x_t has exactly the mean and covariance of q(x_t).
+    N is at most GAUSSIAN_IMAGES, drawn at random.
+    """
+    images = ranges.uint8_to_signed(_drawn(context, min(len(context.train), GAUSSIAN_IMAGES), generator)).flatten(1)
+    centre = images.mean(0)
+    weights = torch.randn(n, len(images), generator=generator, device=generator.device).to(images)
+    return (centre + weights @ (images - centre) / len(images) ** 0.5).view(n, *context.train.shape[1:])
 
 
 @start("blur")
 def blur(context: Context, n: int, generator: torch.Generator) -> Tensor:
-    """Training images drawn at random, blurred by a Gaussian of 1.5 pixels: what a DIP does, without a DIP."""
-    offsets = torch.arange(-4, 5, device=context.train.device, dtype=torch.float32)
-    kernel = torch.exp(-(offsets**2) / (2 * 1.5**2))
-    kernel = kernel / kernel.sum()
-    x = ranges.uint8_to_signed(_drawn(context, n, generator))
-    channels = x.shape[1]
-    for shape, padding in (((1, 1, -1, 1), (0, 0, 4, 4)), ((1, 1, 1, -1), (4, 4, 0, 0))):
-        weight = kernel.view(shape).expand(channels, -1, -1, -1)
-        x = F.conv2d(F.pad(x, padding, mode="replicate"), weight, groups=channels)
-    return x
+    """x_start = k * x: training images drawn at random, blurred by a Gaussian of BLUR pixels. What a DIP does, without a DIP."""
+    images = ranges.uint8_to_signed(_drawn(context, n, generator))
+    reach = math.ceil(3 * BLUR)
+    offsets = torch.arange(-reach, reach + 1).to(images)
+    kernel = torch.softmax(-(offsets**2) / (2 * BLUR**2), 0)  # sums to 1: a flat image stays as it is
+    padded = F.pad(images, (reach, reach, reach, reach), mode="replicate")
+    rows = F.conv2d(padded, kernel.view(1, 1, -1, 1).expand(images.shape[1], -1, -1, -1), groups=images.shape[1])
+    return F.conv2d(rows, kernel.view(1, 1, 1, -1).expand(images.shape[1], -1, -1, -1), groups=images.shape[1])
 
 
 @start("real")
@@ -118,12 +143,9 @@ def real(context: Context, n: int, generator: torch.Generator) -> Tensor:
 
 def _drawn(context: Context, n: int, generator: torch.Generator) -> Tensor:
     """n training images, without repeats as far as there are enough."""
-    order = [torch.randperm(len(context.train), generator=generator, device=generator.device) for _ in range(-(-n // len(context.train)))]
-    return context.train[torch.cat(order)[:n].to(context.train.device)]
-
-
-def _mean(context: Context) -> Tensor:
-    return ranges.uint8_to_signed(context.train).mean(0, keepdim=True)
+    total = len(context.train)
+    rounds = [torch.randperm(total, generator=generator, device=generator.device) for _ in range(math.ceil(n / total))]
+    return context.train[torch.cat(rounds)[:n].to(context.train.device)]
 
 
 def _noise(like: Tensor, generator: torch.Generator) -> Tensor:

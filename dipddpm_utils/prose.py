@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from .comparisons import Paired, best_control, best_start, difference, floor_at, frame_of, summary
+from .comparisons import Paired, best_control, best_start, difference, floor_at, floor_n, frame_of, summary
 from .figures import look
 from .wording import factor, number, signed, span
 
@@ -36,12 +36,14 @@ def _distance(frame: pd.DataFrame, floor: Any, metric: str) -> str:
     seeds = f", {len(frame)} seeds" if len(frame) > 1 else ""
     text = f"{name} {span(value)} (n = {n:.0f}{seeds})"
     least = floor_at(floor, metric, n)
-    if least is not None and least.value > 0:
-        return f"{text}, {number(value.value / least.value, 2)} times the real-vs-real floor of {number(least.value)}"
-    if metric in ("fd", "kid") and frame.get(f"{metric}_floor") is not None and frame[f"{metric}_floor"].iloc[0] > 0:
-        least_value = float(frame[f"{metric}_floor"].iloc[0])
-        return f"{text}, {number(value.value / least_value, 2)} times the real-vs-real floor of {number(least_value)}"
-    return text
+    if least is None and metric == "fd" and "fd_floor" in frame:
+        least = summary(frame, "fd_floor")
+    if least is None:
+        return text
+    if least.value <= 0:  # KID is unbiased, so its floor may be on either side of zero
+        return f"{text}; the real-vs-real floor is {span(least)}"
+    other_n = f" at n = {floor_n(floor, n):.0f}" if floor is not None and floor_n(floor, n) != n else ""
+    return f"{text}, {number(value.value / least.value, 2)} times the real-vs-real floor of {number(least.value)}{other_n}"
 
 
 def verdict(gap: Paired, worse: str = "worse", better: str = "better") -> str:

@@ -20,7 +20,7 @@ HEAD_WIDTH = 64  # channels of one attention head
 
 def _norm(groups: int, channels: int) -> nn.GroupNorm:
     if channels % groups:
-        raise ValueError(f"groups is {groups}, which does not divide a level of {channels} channels; choose a divisor of width * mults")
+        raise ValueError(f"groups is {groups}, but a level has {channels} channels; choose a divisor of width * mults")
     return nn.GroupNorm(groups, channels)
 
 
@@ -32,7 +32,7 @@ def _zero(layer: nn.Conv2d) -> nn.Conv2d:
 
 
 def time_features(t: Tensor, width: int) -> Tensor:
-    """Sinusoids of t [B], in steps, at `width` (even) periods from 2 pi to 10 000 * 2 pi steps -> [B, width] (Vaswani et al. 2017)."""
+    """Sines and cosines of t [B], in steps, with periods from 2 pi to 20 000 pi -> [B, width] (Vaswani et al. 2017)."""
     half = width // 2
     rates = torch.exp(torch.arange(half, device=t.device, dtype=torch.float32) * (-math.log(10_000) / max(half - 1, 1)))
     angles = t.float()[:, None] * rates[None]
@@ -100,7 +100,7 @@ class UNet(nn.Module):
     def __init__(self, config: cfg.Unet, channels: int, size: int):
         super().__init__()
         if size % config.patch:
-            raise ValueError(f"size is {size}, which is not a multiple of patch {config.patch}; choose patch 1, 2 or 4 that divides it")
+            raise ValueError(f"size is {size}, not a multiple of patch {config.patch}; choose a patch that divides it")
         if size // config.patch < 2 ** (len(config.mults) - 1):
             raise ValueError(f"mults has {len(config.mults)} levels, too many for {size} pixels in patches of {config.patch}")
         if config.attention and max(config.attention) >= len(config.mults):
@@ -123,7 +123,8 @@ class UNet(nn.Module):
         self.middle_out = Block(deepest, deepest, time_width, config.groups, config.dropout)
         for i, here in reversed(list(enumerate(widths))):
             below = widths[i + 1] if i + 1 < len(widths) else deepest
-            self.narrow.append(nn.Conv2d(below, here, 1) if below != here else nn.Identity())  # before upsampling: 4 times cheaper
+            # Narrowed before it is upsampled, at a quarter of the cost.
+            self.narrow.append(nn.Conv2d(below, here, 1) if below != here else nn.Identity())
             self.up.append(Level(here, here, config, time_width, attention=i in config.attention))
         self.head_norm = _norm(config.groups, widths[0])
         self.head = _zero(nn.Conv2d(widths[0], folded, 3, padding=1))

@@ -22,6 +22,11 @@ def number(value: float, digits: int = 3) -> str:
     return f"{value:,.{decimals(value, digits)}f}".replace(",", "\u202f")
 
 
+def count(value: float) -> str:
+    """A whole number, thousands separated by a thin space."""
+    return f"{value:,.0f}".replace(",", "\u202f")
+
+
 def span(interval: Interval | Paired | None) -> str:
     """'14.2 [13.1, 15.0]'; without an interval only the value; '' if nothing was measured."""
     if interval is None:

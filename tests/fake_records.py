@@ -56,10 +56,20 @@ def digits(rng: np.random.Generator, *lead: int, size: int = 28) -> np.ndarray:
 def quality(fd: float, n: int = N, copy: float = 0.01) -> dict[str, Any]:
     """The scalars that `features.evaluate` gives."""
     return {
-        "n": n, "fd": fd, "fd_low": fd * 0.94, "fd_high": fd * 1.05, "kid": fd / 400, "kid_low": fd / 420, "kid_high": fd / 380,
-        "precision": 1 / (1 + fd / 60), "recall": 1 / (1 + fd / 90), "copy_rate": copy, "copy_rate_floor": 0.01,
-        "features": "FD-MNIST", "fd_floor": FLOOR,
-    }  # fmt: skip
+        "n": n,
+        "fd": fd,
+        "fd_low": fd * 0.94,
+        "fd_high": fd * 1.05,
+        "kid": fd / 400,
+        "kid_low": fd / 420,
+        "kid_high": fd / 380,
+        "precision": 1 / (1 + fd / 60),
+        "recall": 1 / (1 + fd / 90),
+        "copy_rate": copy,
+        "copy_rate_floor": 0.01,
+        "features": "FD-MNIST",
+        "fd_floor": FLOOR,
+    }
 
 
 def floor() -> FakeRecord:
@@ -81,9 +91,25 @@ def dip(name: str, seed: int, *, psnr: float = 17.0, net: str = "5conv", std: fl
     clean = digits(rng, 8)
     noisy = np.clip(clean + rng.normal(0, 90, clean.shape), 0, 255).astype(np.uint8)
     blurred = (clean * 0.8).astype(np.uint8)
-    metrics = {"train_seconds": seconds, "psnr": psnr, "psnr_low": psnr - 0.1, "psnr_high": psnr + 0.1, "ssim": psnr / 25, "n": 500,
-               "fd": 120 - 5 * psnr, "apply_seconds": 0.4, "parameters": 200_000, "features": "FD-MNIST", "fd_floor": FLOOR}  # fmt: skip
-    arrays = {"panels_clean": clean, "panels_noisy": noisy, "panels_restored": blurred, "panels_applied": clean // 2 + blurred // 2}
+    metrics = {
+        "train_seconds": seconds,
+        "psnr": psnr,
+        "psnr_low": psnr - 0.1,
+        "psnr_high": psnr + 0.1,
+        "ssim": psnr / 25,
+        "n": N,
+        "fd": 120 - 5 * psnr,
+        "apply_seconds": 0.4,
+        "parameters": 200_000,
+        "features": "FD-MNIST",
+        "fd_floor": FLOOR,
+    }
+    arrays = {
+        "panels_clean": clean,
+        "panels_noisy": noisy,
+        "panels_restored": blurred,
+        "panels_applied": clean // 2 + blurred // 2,
+    }
     run = SimpleNamespace(kind="dip", seed=seed, net=net, std=std, data=DIGITS)
     return FakeRecord(f"{name}-s{seed}", run, metrics, curve(rng, 1000), arrays=arrays)
 
@@ -97,7 +123,9 @@ def dip_images(net: str) -> FakeRecord:
         top = 21 + rng.normal(0, 1)
         for i in its:
             value = top - 1.2 * np.log(i / peak) ** 2 * (2.0 if i < peak else 0.9)
-            rows.append({"iteration": i, "image": image, "psnr": value, "psnr_noisy": 30 * i / (i + peak), "loss": 0.1 / (1 + i / 20)})
+            rows.append(
+                {"iteration": i, "image": image, "psnr": value, "psnr_noisy": 30 * i / (i + peak), "loss": 0.1 / (1 + i / 20)}
+            )
     clean, snaps = digits(rng, 16), np.array([10, 50, 100, 200, 500, 1000])
     noisy = np.clip(clean + rng.normal(0, 50, clean.shape), 0, 255).astype(np.uint8)
     outputs = np.stack([np.clip(w * noisy + (1 - w) * clean, 0, 255) for w in np.linspace(0, 1, 6)]).astype(np.uint8)
@@ -114,7 +142,9 @@ def spectrum() -> FakeRecord:
             for i in np.unique(np.geomspace(1, 600, 30).astype(int)):
                 error = float(np.exp(-i * speed / (15 * 2.2**band)))
                 rows.append({"iteration": i, "target": target, "band": band, "relative_error": error})
-    return FakeRecord("spectrum", SimpleNamespace(kind="spectrum", seed=0, net="skip", n_images=8, bands=6), {}, evals=pd.DataFrame(rows))
+    return FakeRecord(
+        "spectrum", SimpleNamespace(kind="spectrum", seed=0, net="skip", n_images=8, bands=6), {}, evals=pd.DataFrame(rows)
+    )
 
 
 def ddpm(name: str, seed: int, *, fd: float = 20.0, dip_seconds: float = 0.0, n_evals: int = 4) -> FakeRecord:
@@ -122,34 +152,76 @@ def ddpm(name: str, seed: int, *, fd: float = 20.0, dip_seconds: float = 0.0, n_
     rows = []
     for k in range(1, n_evals + 1):
         value = (fd + 60 / k**2) * float(np.exp(0.05 * rng.standard_normal()))
-        rows.append({"step": 750 * k, "images": 96_000 * k, "seconds": 40.0 * k, "sampler": "dpmpp_2m", "nfe": 15, **quality(value, 1000)})
+        rows.append(
+            {
+                "step": 750 * k,
+                "images": 96_000 * k,
+                "seconds": 40.0 * k,
+                "sampler": "dpmpp_2m",
+                "nfe": 15,
+                **quality(value, 1000),
+            }
+        )
     final = {**rows[-1], "sampler": "ddim", "nfe": 50, **quality(fd * float(np.exp(0.05 * rng.standard_normal())))}
     metrics = {**final, "train_seconds": 160.0, "dip_seconds": dip_seconds, "parameters": 1_500_000}
     t = np.array([999, 800, 600, 400, 200, 100, 0])
-    arrays = {"grid": digits(rng, 64), "grids_by_step": digits(rng, 4, 16), "grid_steps": np.array([750, 1500, 2250, 3000]),
-              "reverse": digits(rng, 7, 16), "reverse_t": t, "forward": digits(rng, 7, 4), "forward_t": t[::-1].copy()}  # fmt: skip
+    arrays = {
+        "grid": digits(rng, 64),
+        "grids_by_step": digits(rng, 4, 16),
+        "grid_steps": np.array([750, 1500, 2250, 3000]),
+        "reverse": digits(rng, 7, 16),
+        "reverse_t": t,
+        "forward": digits(rng, 7, 4),
+        "forward_t": t[::-1].copy(),
+    }
     run = SimpleNamespace(kind="ddpm", seed=seed, diffusion=SimpleNamespace(num_train_timesteps=1000), data=DIGITS)
     return FakeRecord(f"{name}-s{seed}", run, metrics, curve(rng), pd.DataFrame([*rows, final]), arrays, {"train": 160.0})
 
 
-def sample(label: str, value: float | None, seed: int, *, fd: float, nfe: int, copy: float = 0.01, prior: float = 0.0) -> FakeRecord:
+def sample(
+    label: str, value: float | None, seed: int, *, fd: float, nfe: int, copy: float = 0.01, prior: float = 0.0
+) -> FakeRecord:
     rng = _rng(f"{label}{value}{seed}")
-    metrics = {**quality(fd * float(np.exp(0.03 * rng.standard_normal())), copy=copy), "nfe": nfe, "nfe_full": 50,
-               "sampling_seconds": 0.4 * nfe, "prior_seconds": prior}  # fmt: skip
+    metrics = {
+        **quality(fd * float(np.exp(0.03 * rng.standard_normal())), copy=copy),
+        "nfe": nfe,
+        "nfe_full": 50,
+        "sampling_seconds": 0.4 * nfe,
+        "prior_seconds": prior,
+    }
     arrays = {"grid": digits(rng, 64), "starts": digits(rng, 16)}
-    return FakeRecord(f"{label}-{value}-s{seed}", SimpleNamespace(kind="sample", seed=seed, model=SimpleNamespace(data=DIGITS)), metrics, arrays=arrays)
+    return FakeRecord(
+        f"{label}-{value}-s{seed}",
+        SimpleNamespace(kind="sample", seed=seed, model=SimpleNamespace(data=DIGITS)),
+        metrics,
+        arrays=arrays,
+    )
 
 
 def gaussian() -> FakeRecord:
     rng, rows = _rng("gaussian"), []
 
     def add(check: str, x: float, expected: float, measured: float, half: float, **more: float) -> None:
-        rows.append({"check": check, "x": x, "mismatch": 0.0, "expected": expected, "measured": measured,
-                     "low": measured - half, "high": measured + half} | more)  # fmt: skip
+        rows.append(
+            {
+                "check": check,
+                "x": x,
+                "mismatch": 0.0,
+                "expected": expected,
+                "measured": measured,
+                "low": measured - half,
+                "high": measured + half,
+            }
+            | more
+        )
 
     for t in range(1, 1000, 111):
         abar = np.exp(-5 * (t / 999) ** 2)
-        for check, value in (("q_variance", 1 - 0.6 * abar), ("posterior_variance", 0.02 * t / 999), ("optimal_eps_error", abar / (1.5 - abar))):
+        for check, value in (
+            ("q_variance", 1 - 0.6 * abar),
+            ("posterior_variance", 0.02 * t / 999),
+            ("optimal_eps_error", abar / (1.5 - abar)),
+        ):
             add(check, t, value, value * (1 + 0.005 * rng.standard_normal()), 0.01 * value)
     for steps in (10, 20, 50, 100):
         for check in ("ddim_variance", "ancestral_variance"):
@@ -162,7 +234,14 @@ def gaussian() -> FakeRecord:
             add("output_shift", t, size * abar, size * abar + 0.004 * rng.standard_normal(), 0.008, mismatch=size)
             add("start_bound", t, bound, 0.8 * bound, 0.008, mismatch=size, kl=kl)
     metrics: dict[str, Any] = {"n": 20_000, "dim": 8, "start_bound_violations": 0}
-    for name in ("q_variance", "posterior_variance", "optimal_eps_error", "ddim_variance", "ancestral_variance", "output_shift"):
+    for name in (
+        "q_variance",
+        "posterior_variance",
+        "optimal_eps_error",
+        "ddim_variance",
+        "ancestral_variance",
+        "output_shift",
+    ):
         metrics |= {f"{name}_max_relative_error": 0.01, f"{name}_covered": 0.95}
     run = SimpleNamespace(kind="gaussian", seed=0, dim=8, n=20_000, diffusion=SimpleNamespace(num_train_timesteps=1000))
     return FakeRecord("gaussian", run, metrics, evals=pd.DataFrame(rows))
@@ -203,7 +282,7 @@ class FakeLab:
         for label, factor in gains.items():
             for value in (250, 500, 750):
                 for i in seeds:
-                    copy = 0.3 if label in ("real", "dip") and value < 500 else 0.012
+                    copy = 0.3 if label == "real" and value < 500 else 0.012
                     fd, nfe, prior = 20 * factor ** (1.3 - value / 1000), 50 * value // 1000, 30.0 * (label == "dip")
                     made = sample(label, value, i, fd=fd, nfe=nfe, copy=copy, prior=prior)
                     self.add("starts", label, value, made)
@@ -211,8 +290,11 @@ class FakeLab:
                         self.add("t_start", str(value), value, made, value == 500)
 
     def _ablations(self, seeds: range) -> None:
-        sweeps = {"std": ((0.8, 1.0, 1.2, 2.0), 1.2, -1.5), "dip_lr": ((5e-4, 1e-3, 2e-3, 5e-3), 1e-3, 0.1),
-                  "dip_iterations": ((250, 500, 1000), 1000, 0.4)}  # fmt: skip
+        sweeps = {
+            "std": ((0.8, 1.0, 1.2, 2.0), 1.2, -1.5),
+            "dip_lr": ((5e-4, 1e-3, 2e-3, 5e-3), 1e-3, 0.1),
+            "dip_iterations": ((250, 500, 1000), 1000, 0.4),
+        }
         for group, (values, at, effect) in sweeps.items():
             for value in values:
                 for i in seeds:
@@ -242,6 +324,8 @@ class FakeLab:
 
     def frame(self, group: str) -> pd.DataFrame:
         self.seeds(group)
-        rows = [{"name": r.name, "label": label, "value": value, "anchor": anchor, "seed": r.seed, "kind": r.kind, **r.metrics}
-                for label, value, anchor, r in self.groups[group]]  # fmt: skip
+        rows = [
+            {"name": r.name, "label": label, "value": value, "anchor": anchor, "seed": r.seed, "kind": r.kind, **r.metrics}
+            for label, value, anchor, r in self.groups[group]
+        ]
         return pd.DataFrame(rows)

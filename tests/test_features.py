@@ -47,6 +47,14 @@ def test_committed_weights_are_what_their_json_says_and_know_digits(digits, spac
     assert not net.training and space.name == "FD-MNIST" and space.dim == 64
 
 
+@pytest.mark.parametrize("path", sorted(spaces.ASSETS.glob("fd_*.json")), ids=lambda path: path.stem)
+def test_every_committed_classifier_is_small_whole_and_described(path):
+    about, weights = json.loads(path.read_text()), path.with_suffix(".safetensors")
+    assert hashlib.sha256(weights.read_bytes()).hexdigest() == about["sha256"] and weights.stat().st_size < 2e6
+    assert 0.5 < about["test_accuracy"] < 1 and about["test_images"] == 10_000 and "python -m dipddpm_utils" in about["how"]
+    assert spaces.extractor(about["data"]).sha256 == about["sha256"]
+
+
 def test_features_do_not_depend_on_the_batch(digits, space):
     images = digits.held_out[:300]
     whole = space(images)
@@ -140,9 +148,9 @@ def test_training_makes_a_classifier_that_the_extractor_reads(monkeypatch, tmp_p
     found = load(Data(name="digits5k", n_train=1100, n_held_out=200))
     monkeypatch.setattr("dipddpm_utils.data.load", lambda data: found)
     said = []
-    path = features_train.train_classifier("mnist", folder=tmp_path, epochs=3, say=said.append)
+    path = features_train.train_classifier("mnist", folder=tmp_path, epochs=6, say=said.append)
     about = json.loads(path.with_suffix(".json").read_text())
-    assert about["test_accuracy"] > 0.6 and about["trained_on"] == "training images 100..1099" and len(said) == 4
+    assert about["test_accuracy"] > 0.6 and about["trained_on"] == "training images 100..1099" and len(said) == 7
     monkeypatch.setattr(spaces, "ASSETS", tmp_path)
     spaces.extractor.cache_clear()
     assert spaces.extractor("mnist")(found.held_out[:5]).shape == (5, 64)

@@ -42,7 +42,6 @@ def test_begins_at_zero_and_every_parameter_learns():
     assert torch.equal(net(x, t), torch.zeros_like(x))
     awake(net)(x, t).square().mean().backward()
     dead = [name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()]
-    # A key's bias shifts all of a position's attention scores alike, which softmax does not see; it shares a tensor with others.
     assert dead == []
 
 

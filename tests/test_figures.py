@@ -1,0 +1,123 @@
+"""Every figure draws from records of the agreed shapes, shows the floor where it belongs, and keeps its colours."""
+
+import io
+import subprocess
+import sys
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from fake_records import FLOOR, NETS, FakeLab, digits
+from matplotlib.figure import Figure
+
+from dipddpm_utils import figures, figures_compare, figures_theory, pictures
+from dipddpm_utils.comparisons import floor_at
+from dipddpm_utils.gaussian import Cost
+
+LAB = FakeLab()
+FLOOR_RECORD = LAB.record("floor")
+BOTH = {"baseline": LAB.seeds("ddpm"), "on-dip": LAB.seeds("ddpm-on-dip")}
+LONG = LAB.record("ddpm-long")
+SWEEPS = {group: LAB.frame(group) for group in ("dip_net", "dip_lr", "std", "dip_iterations")}
+ALL = {
+    "loss": lambda: figures.loss_curves(BOTH),
+    "psnr": lambda: figures.psnr_over_iterations({net: LAB.record(f"dip-images-{net}") for net in NETS}),
+    "fd over steps": lambda: figures.fd_over_training(BOTH, FLOOR_RECORD),
+    "kid over seconds, one seed": lambda: figures.fd_over_training(
+        {"baseline": [LONG]}, FLOOR_RECORD, x="seconds", metric="kid"
+    ),
+    "fd over images, no floor": lambda: figures.fd_over_training(BOTH, None, x="images"),
+    "samplers": lambda: figures_compare.fd_vs_nfe(LAB.frame("samplers"), FLOOR_RECORD),
+    "total seconds": lambda: figures_compare.fd_vs_total_seconds(*BOTH.values(), LAB.frame("starts"), FLOOR_RECORD),
+    "starts": lambda: figures_compare.fd_vs_t_start(LAB.frame("starts"), FLOOR_RECORD),
+    "copies": lambda: figures_compare.copies(LAB.frame("starts")),
+    "ablations": lambda: figures_compare.ablations(SWEEPS, "fd", "FD", title="Sweeps", floor=FLOOR_RECORD),
+    "forward": lambda: figures_theory.forward_process({"linear": np.linspace(0.999, 0.01, 50)}),
+    "spectrum": lambda: figures_theory.spectral_bias(LAB.record("spectrum")),
+    "checks": lambda: figures_theory.gaussian_checks(LAB.record("gaussian")),
+    "mismatch": lambda: figures_theory.mismatch(LAB.record("gaussian")),
+    "break-even": lambda: figures_theory.break_even(Cost(30, 0, 0.01, 500, 1000)),
+    "break-even, never": lambda: figures_theory.break_even(Cost(30, 1, 0.01, 500, 1000)),
+    "grids": lambda: pictures.grids({"a": LONG.arrays["grid"], "b": LONG.arrays["grid"]}, "Samples", "not selected"),
+    "rows": lambda: pictures.rows_of_images({"a": LONG.arrays["grid"][:8], "b": LONG.arrays["grid"][8:16]}, "Rows", "n = 8"),
+    "strip": lambda: pictures.strip(LONG.arrays, "reverse", title="Reverse", note="DDIM"),
+    "snapshots": lambda: pictures.snapshots({net: LAB.record(f"dip-images-{net}") for net in NETS}, "Fits", "one image"),
+}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_draws_with_a_title_and_a_note_and_leaves_the_readers_settings_alone(name):
+    before = dict(matplotlib.rcParams)
+    figure = ALL[name]()
+    assert isinstance(figure, Figure)
+    assert figure.get_suptitle() and figure.get_supxlabel()
+    data = io.BytesIO()
+    figure.savefig(data, dpi=40)
+    assert data.getvalue().startswith(b"\x89PNG")
+    assert dict(matplotlib.rcParams) == before
+
+
+@pytest.mark.parametrize(
+    "name", ["fd over steps", "kid over seconds, one seed", "samplers", "total seconds", "starts", "ablations"]
+)
+def test_each_distance_figure_shows_the_floor_at_its_own_n(name):
+    metric = "kid" if name.startswith("kid") else "fd"
+    expected = floor_at(FLOOR_RECORD, metric, 2000).value
+    for ax in ALL[name]().axes:
+        lines = [line for line in ax.lines if line.get_color() == figures.GREY]
+        assert any(np.allclose(line.get_ydata(), expected) for line in lines)
+    assert expected == pytest.approx(FLOOR if metric == "fd" else FLOOR / 400, rel=0.1)
+
+
+def test_the_floor_is_looked_up_at_the_n_of_the_samples():
+    rows = FLOOR_RECORD.evals
+    floor = FakeLab().record("floor")
+    floor.evals = pd.concat([rows, rows.assign(n=1000, fd=2 * rows["fd"])], ignore_index=True)
+    assert floor_at(floor, "fd", 1000).value == pytest.approx(2 * rows["fd"].mean())
+    assert floor_at(floor, "fd", 2000).value == pytest.approx(rows["fd"].mean())
+    assert floor_at(floor, "fd", 77).value == floor.metrics["fd"]  # no such row: the record's own n
+    assert floor_at(None) is None
+
+
+def test_training_seconds_include_those_of_the_dip():
+    ax = figures.fd_over_training(BOTH, None, x="seconds").axes[0]
+    alone, on_dip = (next(line for line in ax.lines if line.get_label() == figures.look(m).label) for m in BOTH)
+    assert np.allclose(on_dip.get_xdata() - alone.get_xdata(), LAB.record("ddpm-on-dip").metrics["dip_seconds"])
+
+
+def test_one_look_a_method_whatever_it_is_called():
+    assert figures.look("noise") == figures.look("ddpm") == figures.look("baseline")
+    assert figures.look("dip") == figures.look("start-dip")
+    drawn_together = ["baseline", "start-dip", "blur", "mean", "gaussian", "real", "floor"]
+    for methods in (drawn_together, ["baseline", "on-dip", "start-dip", "floor"], list(NETS)):
+        assert len({figures.METHODS[m].colour for m in methods}) == len(methods)
+    assert figures.look("something else").label == "something else"
+
+
+def test_tile_puts_each_image_in_its_place():
+    images = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones((1, 3, 2, 4), np.uint8)
+    sheet = pictures.tile(images, columns=3, gap=1)
+    assert sheet.shape == (5, 14, 3) and sheet.dtype == np.uint8
+    assert (sheet[3:5, 5:9] == 4).all() and (sheet[0:2, 10:14] == 2).all()
+    assert (sheet[2] == 255).all() and (sheet[3:, 10:] == 255).all()  # the gap, and the place of a sixth image
+    assert pictures.tile(digits(np.random.default_rng(0), 4), 2).shape == (57, 57)
+
+
+@pytest.mark.parametrize("images", [np.zeros((2, 1, 4, 4)), np.zeros((1, 4, 4), np.uint8), np.zeros((2, 2, 4, 4), np.uint8)])
+def test_tile_refuses_what_is_not_images(images):
+    with pytest.raises(ValueError, match="images is .* expected uint8"):
+        pictures.tile(images)
+
+
+def test_gif_frames_are_one_picture_a_step():
+    assert pictures.gif_frames(LONG.arrays["reverse"]).shape == (7, 115, 115)
+
+
+def test_the_report_floor_imports_neither_torch_nor_pyplot():
+    modules = (
+        "figures figures_compare figures_theory pictures tables comparisons wording prose findings findings_compare claims"
+    )
+    code = f"import sys, importlib\nfor m in {modules.split()!r}: importlib.import_module('dipddpm_utils.' + m)\n"
+    code += "assert not {'torch', 'torchvision', 'matplotlib.pyplot', 'seaborn'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=figures.__file__.rsplit("/", 2)[0])

@@ -1,0 +1,185 @@
+"""Sentences say what the records hold, and change when the records do."""
+
+import re
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+from fake_records import NETS, FakeLab
+
+from dipddpm_utils import claims, findings, findings_compare, prose
+from dipddpm_utils.comparisons import frame_of, paired
+from dipddpm_utils.gaussian import Cost
+
+LAB = FakeLab()
+FLOOR = SimpleNamespace(metrics={"fd": 2.26, "n": 2000}, evals=pd.DataFrame({"n": [2000], "fd": [2.26]}))
+METRICS = {"features": "FD-MNIST", "n": 2000, "fd": 14.2, "fd_low": 13.1, "fd_high": 15.0}
+
+
+def test_a_distance_names_its_features_n_interval_and_floor():
+    said = prose.distance(METRICS, FLOOR)
+    assert said == "FD-MNIST 14.2 [13.1, 15.0] (n = 2000), 6.3 times the real-vs-real floor of 2.26"
+    assert prose.distance({**METRICS, "fd_floor": 2.26}) == said
+    assert prose.distance({**METRICS, "n": 500}, FLOOR).endswith("floor of 2.26 at n = 2000")
+    assert prose.distance(METRICS) == "FD-MNIST 14.2 [13.1, 15.0] (n = 2000)"
+    assert prose.distance({**METRICS, "features": "FID", "fd_low": None, "fd_high": None}) == "FID 14.2 (n = 2000)"
+
+
+@pytest.mark.parametrize(
+    ("differences", "said"),
+    [
+        ([6.0, 6.5, 7.0], "**worse**"),
+        ([-6.0, -6.5, -7.0], "**better**"),
+        ([-6.0, 1.0, 7.0], "**not decidable** with 3 seeds"),
+        ([6.0], "**not decidable** from one seed"),
+    ],
+)
+def test_a_difference_is_called_one_only_if_its_interval_leaves_out_zero(differences, said):
+    sentence = prose.comparison("A minus B", paired(differences), "FD")
+    assert said in sentence
+    assert ("paired over 3 seeds" in sentence) == (len(differences) == 3)
+
+
+def test_an_undecided_difference_says_how_many_seeds_it_would_take():
+    gap = paired([1.0, 2.0, -0.5])
+    assert f"about {gap.needed} seeds" in prose.comparison("A minus B", gap, "FD")
+
+
+def test_shares_too_small_to_print_are_not_printed_as_zero():
+    assert [prose.percent(x) for x in (0.123, 0.0, 1e-9, None)] == ["12%", "0%", "less than 0.01%", "not known"]
+
+
+def test_every_finding_is_a_sentence_without_gaps():
+    nets = {net: LAB.seeds(f"dip-{net}") for net in NETS}
+    images = {net: LAB.record(f"dip-images-{net}") for net in NETS}
+    gaussian, long, samplers = LAB.record("gaussian"), LAB.record("ddpm-long"), LAB.frame("samplers")
+    base, on_dip = LAB.seeds("ddpm"), LAB.seeds("ddpm-on-dip")
+    said = [
+        *(f(gaussian) for f in (findings.checks, findings.mismatch, findings.few_steps)),
+        *(f(long) for f in (findings.training, findings.progress, findings.loss_and_distance)),
+        *(f(samplers) for f in (findings.samplers, findings.fewest_calls)),
+        findings.spectrum(LAB.record("spectrum")),
+        findings.dip_nets(nets), findings.best_net(nets), findings.peaks(images), findings.best_peak(images),
+        findings.fit_seconds(nets, images), findings.coverage(long.metrics, LAB.record("floor")),
+        findings_compare.combined(LAB), findings_compare.starts(LAB.frame("starts")),
+        findings_compare.equal_seconds(base, on_dip), findings_compare.instead(LAB), prose.answer(LAB), prose.caution(LAB),
+        findings_compare.sweep("std", LAB.frame("std"), "fd", "FD"),
+        findings_compare.trend("std", LAB.frame("std"), "fd", "FD"),
+        prose.seconds(LAB, base), claims.summary(claims.audit(LAB)),
+    ]  # fmt: skip
+    for sentence in said:
+        assert sentence.strip() and not re.search(r"\bnan\b|None|\{|\binf\b", sentence), sentence
+
+
+def test_break_even_says_never_if_the_prior_saves_nothing():
+    assert "**6\u202f012 images**" in findings.break_even(Cost(30, 0, 0.01, 500, 1000))
+    assert "never pays" in findings.break_even(Cost(30, 1, 0.01, 500, 1000))
+
+
+def test_measured_cost_scales_to_the_whole_chain():
+    cost, measured = findings_compare.measured_cost(LAB.frame("starts"), LAB.record("ddpm-s0"))
+    assert cost.chain_seconds == pytest.approx(0.4 * 50 / 2000) and cost.prior_seconds == 30 and cost.T == 1000
+    assert measured["images"].iloc[0] == pytest.approx(30 / ((50 - 12) * 0.4 / 2000))
+
+
+def test_equal_seconds_takes_the_dips_seconds_from_its_ddpm():
+    base, on_dip = LAB.seeds("ddpm"), LAB.seeds("ddpm-on-dip")
+    assert "a factor of" in findings_compare.equal_seconds(base, on_dip)
+    late = FakeLab().seeds("ddpm-on-dip")
+    for record in late:
+        record.metrics["dip_seconds"] = 150.0
+    assert "not been judged once by then (3 of 3 seeds)" in findings_compare.equal_seconds(base, late)
+
+
+def test_the_answer_and_the_readme_follow_the_records():
+    worse, better = prose.answer(LAB), prose.answer(FakeLab(dip_gain=0.3))
+    line = "Fewer steps by starting from DIP outputs"
+    assert "**worse**" in next(x for x in worse.splitlines() if line in x)
+    assert "**better**" in next(x for x in better.splitlines() if line in x)
+    assert prose.answer(FakeLab(without=("ddpm", "ddpm-on-dip", "ddpm-long", "starts"))) == prose.NOT_MEASURED
+    assert "**quick**" in prose.readme_block(LAB) and worse in prose.readme_block(LAB)
+    assert "mean nothing else" in prose.caution(FakeLab(profile="smoke"))
+
+
+def test_conclusions_take_the_strongest_profile_with_all_headline_records():
+    def opened(name):
+        lab = FakeLab(profile=name)
+        lab.profile.group = lambda _: [SimpleNamespace(entry=SimpleNamespace(run=name))]
+        lab.store = SimpleNamespace(state=lambda run: "complete" if run == "standard" else "partial")
+        return lab
+
+    assert prose.strongest_lab(FakeLab(), opened).profile.name == "standard"
+    for name in ("full", "standard", "smoke"):
+        assert prose.strongest_lab(FakeLab(profile=name), opened).profile.name == name
+
+
+# --- claims -----------------------------------------------------------------------------------------------------------
+
+
+def verdicts(lab):
+    return {one.claim.id: one.verdict for one in claims.audit(lab)}
+
+
+def test_all_seventeen_claims_are_judged_in_order():
+    table = claims.table(claims.audit(LAB))
+    assert table.columns[0] == "claim"
+    assert list(table["claim"]) == [f"A{i}" for i in range(1, 10)] + [f"B{i}" for i in range(1, 9)]
+    assert list(claims.hypotheses()["claim"]) == list(table["claim"])
+    assert (table["why"] != "").all() and (table["figure"] != "").all()
+
+
+def test_verdicts_change_with_the_records():
+    now = verdicts(LAB)
+    assert (now["B7"], now["B4"], now["A9"], now["A1"]) == ("does not hold", "holds", "holds", "not yet measured")
+    assert verdicts(FakeLab(dip_gain=0.3))["B7"] == "holds"
+    assert verdicts(FakeLab(seeds=1))["B4"] == "not decidable"
+    assert verdicts(FakeLab(without=("starts",)))["B7"] == "not yet measured"
+
+
+def test_a_start_that_wins_by_copying_or_no_more_than_a_control_is_an_artefact():
+    copying = FakeLab(dip_gain=0.3)
+    for record in copying.seeds("starts"):
+        record.metrics["copy_rate"] = 0.5
+    assert verdicts(copying)["B7"] == "artefact"
+    controlled = FakeLab(dip_gain=0.8)
+    for label, _, _, record in controlled.groups["starts"]:
+        if label == "gaussian":
+            record.metrics["fd"] *= 0.5
+    assert verdicts(controlled)["B7"] == "artefact"
+    why = next(one.finding.why for one in claims.audit(controlled) if one.claim.id == "B7")
+    assert "the gaussian does as well" in why
+
+
+def test_a_changed_record_changes_the_sentence():
+    lab = FakeLab()
+    before = claims.table(claims.audit(lab)).set_index("claim").loc["B4", "effect, 95% interval"]
+    for _, value, _, record in lab.groups["std"]:
+        record.metrics["fd"] = 30 - 5 * value + record.seed
+    row = claims.table(claims.audit(lab)).set_index("claim").loc["B4"]
+    assert row["effect, 95% interval"] != before and row["verdict"] == "does not hold"
+
+
+def test_report_a_claims_read_its_own_runs():
+    lab = FakeLab()
+    for name, gain in (("a-ddpm", 1.0), ("a-2conv", 0.5), ("a-resnet18", 2.0)):
+        for i, record in enumerate(FakeLab().seeds("ddpm")):
+            record.evals["fd"] *= gain
+            lab.add(name, f"seed {i}", i, record)
+    now = verdicts(lab)
+    assert (now["A1"], now["A4"], now["A2"]) == ("holds", "does not hold", "does not hold")
+    assert now["A5"] == "not yet measured"
+
+
+def test_unchanged_is_a_claim_about_a_margin():
+    def judged(values):
+        lab = FakeLab()
+        for _, value, _, record in lab.groups["std"]:
+            record.metrics["train_seconds"] = values(value) + 0.01 * record.seed * value
+        return verdicts(lab)["B5"]
+
+    assert judged(lambda v: 30.0) == "holds"
+    assert judged(lambda v: 30.0 + 10 * v) == "does not hold"
+
+
+def test_frames_carry_name_and_seed():
+    assert list(frame_of(LAB.seeds("ddpm"))["seed"]) == [0, 1, 2]
