@@ -80,7 +80,7 @@ class Diffusion(Frozen):
 class Optim(Frozen):
     """How a network is trained. Learning rates are per step; times are counted in steps."""
 
-    name: Literal["adam", "adamw"] = "adam"
+    name: Literal["adam", "adamw", "muon"] = "adam"  # muon: matrices by Muon, the rest by AdamW at half the rate
     lr: PositiveFloat = 1e-3
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     weight_decay: Annotated[float, Field(ge=0)] = 0.0

@@ -11,13 +11,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import copy
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dipddpm_utils.dip_nets import DEFAULT_WIDTH, NETS, build, stack
+from dipddpm_utils.dip_nets import DEFAULT_WIDTH, NETS, build
 from dipddpm_utils.ranges import check_unit
 
 __all__ = ["DEFAULT_WIDTH", "NETS", "Fit", "build", "dip_loss", "fit_images", "noisy_input", "stack"]
@@ -73,7 +75,7 @@ def fit_images(
     lr: of Adam. z_std: standard deviation of the noise added to z, which lies in [0, Z_HIGH[net]], at each iteration (0.03
     as published, as large as the spread of the published z itself; 0: none).
     width: channels of the first layer. batched: False runs the same N fits one after the other, to compare with: the same
-    numbers up to float32 rounding. Works on the targets' device; all draws come from `generator`.
+    numbers up to float32 rounding. Works on the targets' device and in their dtype; all draws come from `generator`.
     ValueError naming the argument that is wrong, at once and not at the first step.
     """
     check_unit(targets_unit, "targets_unit")
@@ -86,7 +88,7 @@ def fit_images(
         build(net_name, channels, size, generator=generator, width=width, in_channels=Z_CHANNELS, per_image=True)
         for _ in range(n)
     ]
-    nets = [net.to(targets_unit.device) for net in nets]
+    nets = [net.to(targets_unit) for net in nets]
     z = Z_HIGH[net_name] * torch.rand((n, Z_CHANNELS, size, size), generator=generator, device=generator.device)
     stepper = _together(nets, lr) if batched else _one_by_one(nets, lr)
     return _fit(stepper, z.to(targets_unit), targets_unit, z_std, iterations, generator)
@@ -124,3 +126,60 @@ def _fit(
 
 def _randn_like(x: Tensor, generator: torch.Generator) -> Tensor:
     return torch.randn(x.shape, generator=generator, device=generator.device).to(x)
+
+
+# --- many networks at once --------------------------------------------------------------------------------------------
+
+
+def stack(nets: Sequence[nn.Module]) -> nn.Module:
+    """One module that applies nets[i] to row i of its input [N, C, H, W], with every parameter stacked to [N, ...].
+
+    Equal to running them one after the other, up to rounding: each convolution becomes one grouped convolution with N
+    groups. torch.func.vmap makes the same calls and is about as fast, sometimes faster, sometimes slower. Rows never
+    mix, so the gradient of the sum of N losses is each network's own, and Adam, which is elementwise, steps each as if
+    alone. ValueError if a layer with parameters or buffers is neither a convolution nor a group normalisation.
+    """
+    first = nets[0]
+    if isinstance(first, nn.Conv2d | nn.ConvTranspose2d):
+        return _StackedConv(nets)
+    if isinstance(first, nn.GroupNorm):
+        return _StackedNorm(nets)
+    if next(first.parameters(recurse=False), None) is not None or next(first.buffers(recurse=False), None) is not None:
+        raise ValueError(
+            f"nets hold a {type(first).__name__}, expected convolutions and group norms; build with per_image=True"
+        )
+    stacked = copy.copy(first)  # the same forward, other children
+    stacked._modules = {name: stack([net._modules[name] for net in nets]) for name in first._modules}
+    return stacked
+
+
+class _StackedConv(nn.Module):
+    def __init__(self, layers: Sequence[nn.Conv2d | nn.ConvTranspose2d]):
+        super().__init__()
+        first = layers[0]
+        self.weight = _stacked([layer.weight for layer in layers])
+        self.bias = None if first.bias is None else _stacked([layer.bias for layer in layers])
+        self.convolve = F.conv_transpose2d if isinstance(first, nn.ConvTranspose2d) else F.conv2d
+        self.options = {"stride": first.stride, "padding": first.padding}
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, folded = len(x), x.reshape(1, -1, *x.shape[2:])  # images become groups of channels
+        bias = None if self.bias is None else self.bias.flatten()
+        y = self.convolve(folded, self.weight.flatten(0, 1), bias, groups=n, **self.options)
+        return y.reshape(n, -1, *y.shape[2:])
+
+
+class _StackedNorm(nn.Module):
+    def __init__(self, layers: Sequence[nn.GroupNorm]):
+        super().__init__()
+        self.weight = _stacked([layer.weight for layer in layers])
+        self.bias = _stacked([layer.bias for layer in layers])
+        self.groups, self.eps = layers[0].num_groups, layers[0].eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.group_norm(x, self.groups, eps=self.eps)
+        return torch.addcmul(self.bias[:, :, None, None], y, self.weight[:, :, None, None])
+
+
+def _stacked(parameters: Sequence[Tensor]) -> nn.Parameter:
+    return nn.Parameter(torch.stack([parameter.detach() for parameter in parameters]))

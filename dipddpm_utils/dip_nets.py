@@ -1,4 +1,4 @@
-"""The four networks used as deep image priors, and `stack`, which runs many copies of one side by side.
+"""The four networks used as deep image priors.
 
 Every network maps [B, in_channels, H, W] to [B, channels, H, W]. "2conv", "resnet18" and "skip" end in a sigmoid, so their
 output lies in (0, 1); "5conv" ends in a plain convolution, as report B has it, and may leave [0, 1] a little.
@@ -12,12 +12,11 @@ normalisation computes on the published batch of one image; the ResNet, whose la
 from __future__ import annotations
 
 import contextlib
-import copy
 import io
 import math
 import os
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -216,60 +215,3 @@ def _load_imagenet(module: nn.Module, inputs: int, width: int, per_image: bool) 
         state["conv1.weight"] = state["conv1.weight"].sum(1, keepdim=True)
     module.encoder.load_state_dict(state)
     return "ImageNet weights (torchvision IMAGENET1K_V1) in the encoder, random ones in the decoder"
-
-
-# --- many networks at once --------------------------------------------------------------------------------------------
-
-
-def stack(nets: Sequence[nn.Module]) -> nn.Module:
-    """One module that applies nets[i] to row i of its input [N, C, H, W], with every parameter stacked to [N, ...].
-
-    Equal to running them one after the other, and several times faster: each convolution becomes one grouped convolution
-    with N groups. (torch.func.vmap does the same inside, but was 1.2 to 1.8 times slower here on two cores.) Rows never
-    mix, so the gradient of the sum of N losses is each network's own, and Adam, which is elementwise, steps each as if
-    alone. ValueError if a layer with parameters or buffers is neither a convolution nor a group normalisation.
-    """
-    first = nets[0]
-    if isinstance(first, nn.Conv2d | nn.ConvTranspose2d):
-        return _StackedConv(nets)
-    if isinstance(first, nn.GroupNorm):
-        return _StackedNorm(nets)
-    if next(first.parameters(recurse=False), None) is not None or next(first.buffers(recurse=False), None) is not None:
-        raise ValueError(
-            f"nets hold a {type(first).__name__}, expected convolutions and group norms; build with per_image=True"
-        )
-    stacked = copy.copy(first)  # the same forward, other children
-    stacked._modules = {name: stack([net._modules[name] for net in nets]) for name in first._modules}
-    return stacked
-
-
-class _StackedConv(nn.Module):
-    def __init__(self, layers: Sequence[nn.Conv2d | nn.ConvTranspose2d]):
-        super().__init__()
-        first = layers[0]
-        self.weight = _stacked([layer.weight for layer in layers])
-        self.bias = None if first.bias is None else _stacked([layer.bias for layer in layers])
-        self.convolve = F.conv_transpose2d if isinstance(first, nn.ConvTranspose2d) else F.conv2d
-        self.options = {"stride": first.stride, "padding": first.padding}
-
-    def forward(self, x: Tensor) -> Tensor:
-        n, folded = len(x), x.reshape(1, -1, *x.shape[2:])  # images become groups of channels
-        bias = None if self.bias is None else self.bias.flatten()
-        y = self.convolve(folded, self.weight.flatten(0, 1), bias, groups=n, **self.options)
-        return y.reshape(n, -1, *y.shape[2:])
-
-
-class _StackedNorm(nn.Module):
-    def __init__(self, layers: Sequence[nn.GroupNorm]):
-        super().__init__()
-        self.weight = _stacked([layer.weight for layer in layers])
-        self.bias = _stacked([layer.bias for layer in layers])
-        self.groups, self.eps = layers[0].num_groups, layers[0].eps
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = F.group_norm(x, self.groups, eps=self.eps)
-        return torch.addcmul(self.bias[:, :, None, None], y, self.weight[:, :, None, None])
-
-
-def _stacked(parameters: Sequence[Tensor]) -> nn.Parameter:
-    return nn.Parameter(torch.stack([parameter.detach() for parameter in parameters]))

@@ -125,7 +125,7 @@ def gaussian(context: Context, n: int, generator: torch.Generator) -> Tensor:
 
 @start("blur")
 def blur(context: Context, n: int, generator: torch.Generator) -> Tensor:
-    """x_start = k * x: training images drawn at random, blurred by a Gaussian of BLUR pixels. What a DIP does, without a DIP."""
+    """x_start = k * x: random training images blurred by a Gaussian of BLUR pixels. What a DIP does, without a DIP."""
     images = ranges.uint8_to_signed(_drawn(context, n, generator))
     reach = math.ceil(3 * BLUR)
     offsets = torch.arange(-reach, reach + 1).to(images)

@@ -12,13 +12,14 @@ def band_errors(target: Tensor, output: Tensor, bands: int) -> Tensor:
     target, output: [N, C, H, W] in any range. Ring k holds the frequencies (cycles a pixel, up to 0.5 along an axis) between
     k and k + 1 bands-ths of the highest one; corners belong to the last. The constant is left out. An entry is
     sum |FFT(output - target)|^2 / sum |FFT(target)|^2 over the ring and all images: 1 means nothing is fitted, 0 everything
-    (the measure of Rahaman et al. 2019, arXiv 1806.08734, section 3). ValueError if shapes differ or bands < 1.
+    (the measure of Rahaman et al. 2019, arXiv 1806.08734, section 3). ValueError if shapes differ, or if there are so many
+    bands that a ring holds no frequency.
     """
     if target.shape != output.shape:
         raise ValueError(f"output has shape {list(output.shape)}, expected target's {list(target.shape)}")
-    if bands < 1:
-        raise ValueError(f"bands is {bands}, expected at least 1")
     height, width = target.shape[-2:]
+    if not 1 <= bands <= min(height, width) // 2:
+        raise ValueError(f"bands is {bands}, expected 1..{min(height, width) // 2} for images of {height} x {width} pixels")
     rows = torch.fft.fftfreq(height, device=target.device)
     columns = torch.fft.rfftfreq(width, device=target.device)
     radius = (rows[:, None] ** 2 + columns[None] ** 2).sqrt()

@@ -24,6 +24,7 @@ from dipddpm_utils import checkpoint
 from dipddpm_utils.config import Optim
 from dipddpm_utils.ema import Ema
 from dipddpm_utils.errors import StoreError, TrainingError
+from dipddpm_utils.muon import Muon, MuonAdamW
 from dipddpm_utils.runtime import Budget, derived_seed, generator
 
 LossFn = Callable[[nn.Module, Any, torch.Generator], Tensor]
@@ -64,7 +65,7 @@ class State:
 
     model: nn.Module
     ema: Ema | None
-    optimiser: torch.optim.Optimizer
+    optimiser: torch.optim.Optimizer | MuonAdamW
     optim: Optim
     generator: torch.Generator  # all random draws of the loss, on the device
     order: Order
@@ -193,9 +194,12 @@ def new_state(
     )
 
 
-def _optimiser(model: nn.Module, optim: Optim) -> torch.optim.Optimizer:
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[optim.name]
+def _optimiser(model: nn.Module, optim: Optim) -> torch.optim.Optimizer | MuonAdamW:
     weights = [p for p in model.parameters() if p.requires_grad]
+    if optim.name == "muon":
+        kinds = _without_compiler(Muon), _without_compiler(torch.optim.AdamW)
+        return MuonAdamW(weights, optim.lr, optim.betas, optim.weight_decay, kinds)
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[optim.name]
     return _without_compiler(kind)(weights, lr=optim.lr, betas=optim.betas, weight_decay=optim.weight_decay, fused=True)
 
 

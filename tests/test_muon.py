@@ -1,0 +1,83 @@
+"""Muon: updates are orthogonal, of an Adam update's size, and the same bits after a resume."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dipddpm_utils import checkpoint, train
+from dipddpm_utils.config import Optim
+from dipddpm_utils.muon import RMS, Muon, MuonAdamW, orthogonalised
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(2, 24), st.integers(2, 24), st.integers(0, 99))
+def test_singular_values_move_near_one_and_vectors_stay(m, n, seed):
+    u, _, vt = torch.linalg.svd(torch.randn(m, n, generator=torch.Generator().manual_seed(seed)), full_matrices=False)
+    x = u * torch.linspace(0.2, 1.0, min(m, n)) @ vt
+    y = orthogonalised(x[None])[0]
+    assert ((torch.linalg.svdvals(y) > 0.5) & (torch.linalg.svdvals(y) < 1.4)).all()
+    core = u.mT @ y @ vt.mT  # y = u diag(.) vt: nothing off the diagonal, up to bfloat16
+    assert (core - torch.diag(core.diagonal())).abs().max() < 0.06
+
+
+@pytest.mark.parametrize("shape", [(16, 40), (40, 16), (8, 4, 3, 3)])
+def test_a_step_has_the_size_of_an_adam_step(shape):
+    p = torch.nn.Parameter(torch.zeros(shape))
+    p.grad = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    Muon([p], lr=0.1).step()
+    rms = p.detach().square().mean().sqrt().item() / 0.1
+    assert rms == pytest.approx(RMS, rel=0.3)
+    assert (p.detach() * p.grad).sum() < 0  # downhill
+
+
+def test_weights_of_one_shape_are_updated_as_if_alone():
+    generator = torch.Generator().manual_seed(1)
+    grads = [torch.randn(6, 5, generator=generator) for _ in range(3)]
+    together = [torch.nn.Parameter(torch.ones(6, 5)) for _ in grads]
+    for p, g in zip(together, grads, strict=True):
+        p.grad = g
+    Muon(together, lr=0.1, weight_decay=0.5).step()
+    for p, g in zip(together, grads, strict=True):
+        alone = torch.nn.Parameter(torch.ones(6, 5))
+        alone.grad = g
+        Muon([alone], lr=0.1, weight_decay=0.5).step()
+        torch.testing.assert_close(p, alone, atol=2e-3, rtol=0)
+
+
+def test_a_vector_is_refused():
+    with pytest.raises(ValueError, match=r"weight of shape \[3\], expected two or more dimensions"):
+        Muon([torch.nn.Parameter(torch.zeros(3))], lr=0.1)
+
+
+def test_vectors_go_to_adamw_and_the_rates_are_those_of_the_loop():
+    net = torch.nn.Linear(4, 3)
+    both = MuonAdamW(net.parameters(), lr=0.1, betas=(0.9, 0.99), weight_decay=0.0)
+    assert [[tuple(p.shape) for p in group["params"]] for group in both.param_groups] == [[(3, 4)], [(3,)]]
+    before = net.bias.detach().clone()
+    net(torch.ones(2, 4)).sum().backward()
+    both.step()
+    torch.testing.assert_close((net.bias - before).abs(), torch.full((3,), 0.05))  # Adam's first step is its rate
+
+
+def test_a_resumed_run_has_the_same_bits(tmp_path):
+    images = torch.rand(32, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+
+    def state():
+        torch.manual_seed(0)
+        net = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(4, 1, 3, padding=1))
+        return train.new_state(net, Optim(name="muon", lr=1e-2, steps=8, batch_size=8), len(images), 0)
+
+    def loss(model, batch, generator):
+        return (model(batch + torch.randn(batch.shape, generator=generator)) - batch).square().mean()
+
+    whole, half, rest = state(), state(), state()
+    for _ in train.train(whole, loss, lambda i: images[i]):
+        pass
+    for _ in train.train(half, loss, lambda i: images[i], until=4):
+        pass
+    checkpoint.save(tmp_path, *half.to_checkpoint())
+    rest.resume(tmp_path)
+    for _ in train.train(rest, loss, lambda i: images[i]):
+        pass
+    assert all(torch.equal(a, b) for a, b in zip(whole.model.parameters(), rest.model.parameters(), strict=True))
