@@ -22,9 +22,10 @@ PANELS = 8  # images shown
 JUDGED = 500  # held-out images on which the restoration is judged
 
 
-def build(run: Dip) -> nn.Module:
+def build(run: Dip, *, pretrained_ok: bool = False) -> nn.Module:
     """The network of a dataset-fitted DIP, with its initial weights."""
-    return dips.build(run.net, run.data.channels, run.data.size, generator=runtime.generator(run.seed, "initial weights"))
+    generator = runtime.generator(run.seed, "initial weights")
+    return dips.build(run.net, run.data.channels, run.data.size, generator=generator, pretrained_ok=pretrained_ok)
 
 
 def fitted(run: Dip, work: Work) -> nn.Module:
@@ -40,7 +41,7 @@ def dip(run: Dip, work: Work) -> Outcome:
     images = ranges.uint8_to_unit(source.train.to(work.device))
     if run.one_batch:
         images = images[: run.optim.batch_size]
-    net = build(run)
+    net = build(run, pretrained_ok=run.net == "resnet18")
     note = getattr(net, "note", None)
     state = train.new_state(net, run.optim, len(images), run.seed, work.device)
 
