@@ -107,8 +107,7 @@ def trained(run: Ddpm, work: Work) -> UNet:
     """A trained denoiser (its weight average where it has one), in evaluation mode on the device."""
     model = UNet(run.unet, run.data.channels, run.data.size)
     model.load_state_dict(work.weights(run))
-    layout = torch.channels_last if run.optim.precision == "bfloat16" else torch.contiguous_format
-    return model.to(work.device, memory_format=layout).eval()
+    return model.to(work.device, memory_format=train.layout(run.optim, work.device)).eval()
 
 
 def draw(
