@@ -221,7 +221,9 @@ class Sample(Run):
         return self
 
 
-KINDS: dict[str, type[Run]] = {k.model_fields["kind"].default: k for k in (Gaussian, Floor, Dip, DipImages, Spectrum, Ddpm, Sample)}
+KINDS: dict[str, type[Run]] = {
+    k.model_fields["kind"].default: k for k in (Gaussian, Floor, Dip, DipImages, Spectrum, Ddpm, Sample)
+}
 AnyRun = Annotated[Gaussian | Floor | Dip | DipImages | Spectrum | Ddpm | Sample, Field(discriminator="kind")]
 _ANY = TypeAdapter(AnyRun)
 

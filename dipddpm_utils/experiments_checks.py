@@ -88,7 +88,15 @@ def _row(check: str, x: float, expected: float, samples: Tensor, statistic: Call
     flat = samples.flatten(1).numpy()
     parts = stats.seeds_interval([statistic(part) for part in np.array_split(flat, SPLITS)])
     whole, half = statistic(flat), (parts.high - parts.low) / 2
-    return {"check": check, "x": x, "mismatch": 0.0, "expected": expected, "measured": whole, "low": whole - half, "high": whole + half} | more
+    return {
+        "check": check,
+        "x": x,
+        "mismatch": 0.0,
+        "expected": expected,
+        "measured": whole,
+        "low": whole - half,
+        "high": whole + half,
+    } | more
 
 
 def _mean_variance(values: np.ndarray) -> float:
@@ -217,5 +225,8 @@ def spectrum(run: Spectrum, work: Work) -> Outcome:
     metrics: Row = {"n": run.n_images, "bands": run.bands, "iterations": run.iterations, "net": run.net}
     for target_name in ("image", "noise", "noisy"):
         last = [row for row in rows if row["target"] == target_name][-run.bands :]
-        metrics |= {f"{target_name}_low_band": last[0]["relative_error"], f"{target_name}_high_band": last[-1]["relative_error"]}
+        metrics |= {
+            f"{target_name}_low_band": last[0]["relative_error"],
+            f"{target_name}_high_band": last[-1]["relative_error"],
+        }
     return Outcome(metrics=metrics, evals=rows)

@@ -41,7 +41,9 @@ def ddpm(run: Ddpm, work: Work) -> Outcome:
         return diffusion.loss(coefs, run.diffusion, model, x0, t, eps)
 
     def look(state: train.State, log: dict[str, Any]) -> None:
-        row, images = _judged(run, work, source, state.sampler_model(), run.evaluate.sampler, run.evaluate.n, f"step {state.step}")
+        row, images = _judged(
+            run, work, source, state.sampler_model(), run.evaluate.sampler, run.evaluate.n, f"step {state.step}"
+        )
         log.setdefault("evals", []).append({"step": state.step, "images": state.images, "seconds": state.seconds, **row})
         log.setdefault("grids", []).append(images[:16].numpy())
 

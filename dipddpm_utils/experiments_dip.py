@@ -173,5 +173,3 @@ def _per_image_outcome(
     small["snapshots"] = np.stack(list(snapshots.values()))
     small["snapshot_iterations"] = np.array(list(snapshots))
     return Outcome(metrics=metrics, timings={"train": seconds}, evals=rows, arrays=small)
-
-

@@ -76,11 +76,15 @@ class Lab:
                     "device": made.get("device", ""),
                     "threads": made.get("threads", ""),
                     "torch": made.get("packages", {}).get("torch", ""),
-                    "commit": ((made.get("code") or {}).get("commit") or "none")[:7] + ("*" if (made.get("code") or {}).get("dirty") else ""),
+                    "commit": ((made.get("code") or {}).get("commit") or "none")[:7]
+                    + ("*" if (made.get("code") or {}).get("dirty") else ""),
                     "completed": record.completed[:16].replace("T", " "),
                 }
             )
-        return self.show(pd.DataFrame(rows), "Records drawn in this notebook; times are UTC, and a commit with a star had changes that were not committed.")
+        return self.show(
+            pd.DataFrame(rows),
+            "Records drawn in this notebook; times are UTC, and a commit with a star had changes that were not committed.",
+        )
 
     def _used(self, run: Any) -> Record:
         record = self.store.ensure(run)
@@ -100,16 +104,21 @@ class Lab:
         self._keep(f"{name}.png", data.getvalue())
         display(Image(data=data.getvalue(), format="png", alt=alt))
 
-    def gif(self, frames: Any, name: str, alt: str, milliseconds: int = 120, zoom: int = 3) -> None:
-        """Show frames (uint8 [F, H, W] or [F, H, W, 3]) as an endless GIF and keep it as `figures/<name>.gif`."""
+    def gif(self, frames: Any, name: str, alt: str, milliseconds: int = 120, zoom: int = 2) -> None:
+        """Show frames (uint8 [F, H, W] or [F, H, W, 3]) as an endless GIF and keep it as `figures/<name>.gif`.
+
+        Every second frame in 16 tones: noise does not compress, and the page has to stay small.
+        """
         from html import escape
 
         from IPython.display import HTML, display
         from PIL import Image
 
-        pictures = [Image.fromarray(frame).resize((frame.shape[1] * zoom, frame.shape[0] * zoom), 0) for frame in frames]
+        shown = [*frames[:-1:2], frames[-1]]
+        pictures = [Image.fromarray(frame).resize((frame.shape[1] * zoom, frame.shape[0] * zoom), 0) for frame in shown]
+        pictures = [picture.quantize(16) for picture in pictures]
         data = io.BytesIO()
-        waits = [milliseconds] * (len(pictures) - 1) + [12 * milliseconds]
+        waits = [2 * milliseconds] * (len(pictures) - 1) + [12 * milliseconds]
         pictures[0].save(data, "GIF", save_all=True, append_images=pictures[1:], duration=waits, loop=0, optimize=True)
         self._keep(f"{name}.gif", data.getvalue())
         coded = base64.b64encode(data.getvalue()).decode()
@@ -126,7 +135,9 @@ class Lab:
 
         from IPython.display import HTML, display
 
-        body = frame.to_html(index=False, border=0, escape=True, na_rep="", float_format=lambda x: f"{x:.4g}", classes="dataframe")
+        body = frame.to_html(
+            index=False, border=0, escape=True, na_rep="", float_format=lambda x: f"{x:.4g}", classes="dataframe"
+        )
         display(HTML(body.replace(">\n", f">\n<caption>{escape(caption)}</caption>\n", 1)))
 
     def source(self, file: str, name: str) -> None:

@@ -79,14 +79,24 @@ def _strip(images: Images, labels: Sequence[str], title: str, note: str, names: 
 
 
 def snapshots(records: Mapping[str, Any], title: str, note: str, *, image: int = 0) -> Figure:
-    """What each net (records of kind dip_images) makes of one noisy image over the iterations of its fit."""
-    first = next(iter(records.values())).arrays
-    steps = first["snapshot_iterations"]
+    """What each net (records of kind dip_images) makes of one noisy image over the iterations of its fit.
+
+    Fits may be of different length: columns are the iterations at which all were kept, then each net's best output.
+    """
+    kept = [dict(zip(r.arrays["snapshot_iterations"].tolist(), r.arrays["snapshots"], strict=True)) for r in records.values()]
+    steps = sorted(set.intersection(*(set(own) for own in kept)))
     shown = [
-        np.stack([r.arrays["clean"][image], r.arrays["noisy"][image], *r.arrays["snapshots"][:, image]])
-        for r in records.values()
+        np.stack(
+            [
+                r.arrays["clean"][image],
+                r.arrays["noisy"][image],
+                *(own[step][image] for step in steps),
+                r.arrays["outputs_best"][image],
+            ]
+        )
+        for r, own in zip(records.values(), kept, strict=True)
     ]
-    labels = ["clean", "noisy", *(f"{step:.0f}" for step in steps)]
+    labels = ["clean", "noisy", *(f"{step:.0f}" for step in steps), "best (oracle)"]
     return _strip(np.stack(shown), labels, title, note, [look(net).label for net in records])
 
 

@@ -1,4 +1,7 @@
-"""The run store: config -> hash -> folder -> record. `ensure` reads a complete record, goes on with a partial run, or computes it."""
+"""The run store: `ensure` reads a complete record, goes on with a partial run, or computes it.
+
+config -> hash -> folder -> record.
+"""
 
 from __future__ import annotations
 
@@ -136,7 +139,9 @@ class Store:
             record = self._computed(run, again=True)
         data = path.read_bytes()
         if files.sha256_bytes(data) != record.weights_sha256:
-            raise StoreError(f"{path} is not what its record says (its checksum differs): remove it and run the same command again")
+            raise StoreError(
+                f"{path} is not what its record says (its checksum differs): remove it and run the same command again"
+            )
         return load(data)
 
     def _is_complete(self, run: Run) -> bool:

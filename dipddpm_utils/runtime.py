@@ -311,7 +311,11 @@ class Lines:
             spent = time.monotonic() - self._begin
             left = spent / max(1, self.done - self._initial) * max(0, self.total - self.done)
             shown = "".join(f"  {name} {_short(value)}" for name, value in values.items())
-            print(f"{self.label}: {self.done}/{self.total}  {spent:.0f} s, about {left:.0f} s left{shown}", file=sys.stderr, flush=True)
+            print(
+                f"{self.label}: {self.done}/{self.total}  {spent:.0f} s, about {left:.0f} s left{shown}",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def __enter__(self) -> Self:
         return self

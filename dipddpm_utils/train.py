@@ -179,7 +179,9 @@ def new_state(
     """
     device = torch.device(device)
     model = model.to(device)
-    format = layout(optim, device) if channels_last is None else torch.channels_last if channels_last else torch.contiguous_format
+    format = (
+        layout(optim, device) if channels_last is None else torch.channels_last if channels_last else torch.contiguous_format
+    )
     model = model.to(memory_format=format)
     ema = None if optim.ema_decay is None else Ema(model, decay=optim.ema_decay, warmup=optim.ema_warmup)
     return State(

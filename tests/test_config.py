@@ -29,7 +29,9 @@ def test_the_hash_changes_with_every_field_and_only_then(lr, steps, seed):
 
 
 def test_a_field_at_its_default_leaves_the_hash_alone():
-    assert config.run_hash(Ddpm(data=Data(name="mnist"))) == config.run_hash(Ddpm(data=Data(name="mnist"), optim=Optim(lr=1e-3)))
+    assert config.run_hash(Ddpm(data=Data(name="mnist"))) == config.run_hash(
+        Ddpm(data=Data(name="mnist"), optim=Optim(lr=1e-3))
+    )
 
 
 def test_a_new_revision_of_a_kind_is_a_new_hash(monkeypatch):

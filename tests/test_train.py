@@ -140,7 +140,18 @@ def test_bfloat16_runs_the_network_in_bfloat16():
     state = new(Optim(batch_size=4, steps=1, precision="bfloat16"))
     run(state, loss_fn=loss_fn)
     assert seen == [torch.bfloat16]
-    assert state.model[0].weight.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "format"),
+    [
+        ("cpu", "bfloat16", torch.contiguous_format),
+        ("cuda", "bfloat16", torch.channels_last),
+        ("cuda", "float32", torch.contiguous_format),
+    ],
+)
+def test_the_memory_layout_is_the_one_that_is_fast_there(device, precision, format):
+    assert train.layout(Optim(precision=precision), device) == format
 
 
 def test_evaluating_between_steps_does_not_leave_the_network_in_evaluation_mode():
