@@ -191,7 +191,7 @@ CLAIMS: list[Claim] = [
     Claim(
         "A8",
         "DIP reduces the diffusion steps needed.",
-        "FD from a DIP start below FD from noise at equal calls, no more copies, better than a mean or Gaussian start",
+        "FD from a DIP start below FD from noise at equal calls, no more copies, better than a mean, Gaussian or blurred start",
         ("starts",),
         START_FIGURE,
         fewer_steps,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .comparisons import Paired, best_control, best_start, difference, frame_of, paired, slope
+from .comparisons import Paired, best_control, best_start, difference, frame_of, judged_alike, paired, slope
 from .prose import percent
 from .wording import signed
 
@@ -41,7 +41,7 @@ def _at_eval(lab: Any, name: str, which: int) -> pd.DataFrame:
 
 def _during(record: Any) -> pd.DataFrame:
     rows = record.evals
-    return rows[(rows["sampler"] == rows["sampler"].iloc[0]) & (rows["n"] == rows["n"].iloc[0])]
+    return judged_alike(rows)
 
 
 def first_lower(first: str, second: str) -> Callable[[Any], Finding | None]:

@@ -15,6 +15,12 @@ from . import stats
 from .stats import Interval
 
 
+def judged_alike(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows that were judged as the first one was: same sampler, calls and number of images. A run's last row may differ."""
+    way = ["sampler", "nfe", "n"]
+    return rows[(rows[way] == rows[way].iloc[0]).all(axis=1)]
+
+
 def over_seeds(frame: pd.DataFrame, by: str, metric: str) -> pd.DataFrame:
     """Mean and 95% interval of `metric` for each value of column `by`: columns x, mean, low, high, n.
 
@@ -140,8 +146,8 @@ def best_start(frame: pd.DataFrame, label: str) -> tuple[float, Paired, pd.DataF
 
 
 def best_control(frame: pd.DataFrame) -> tuple[str, float, Paired] | None:
-    """The best start that holds no single training image, and log(FD of the DIP start / FD of that one) at its t_start."""
-    found = {label: best for label in ("mean", "gaussian") if (best := best_start(frame, label)) is not None}
+    """The best start that needs no DIP, and log(FD of the DIP start / FD of that one) at its t_start."""
+    found = {label: best for label in ("mean", "gaussian", "blur") if (best := best_start(frame, label)) is not None}
     if not found:
         return None
     label = min(found, key=lambda name: found[name][1].value)

@@ -72,7 +72,7 @@ def train_resumably(
             visit(state, log)
             log["visited"].append(state.step)
 
-    saved, shown = time.monotonic(), state.step
+    saved, shown, began_at = time.monotonic(), state.step, state.step
     with runtime.progress(state.optim.steps, work.label, initial=state.step) as bar:
         try:
             pay_visit()
@@ -89,6 +89,6 @@ def train_resumably(
         except OutOfTime:
             state.save(work.folder, extra=log)
             raise
-    if state.seconds > SAVE_EVERY:  # what follows (sampling, judging) must not cost the training if it is cut off
+    if state.step not in (began_at, 0):  # what follows (sampling, judging) must not cost the training if it is cut off
         state.save(work.folder, extra=log)
     return log

@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from .comparisons import floor_at, floor_n, over_seeds
+from .comparisons import floor_at, floor_n, judged_alike, over_seeds
 
 
 class Look(NamedTuple):
@@ -228,7 +228,7 @@ def training_lines(ax: Axes, runs: Mapping[str, Sequence[Any]], floor: Any, x: s
             for record in records
         ]
         rows = pd.concat(rows, ignore_index=True)
-        main = rows[rows["sampler"] == rows["sampler"].iloc[0]]
+        main = judged_alike(rows)
         for part, line in ((main, True), (rows.drop(main.index), False)):
             if len(part):
                 summary = over_seeds(part, "step", metric)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from .comparisons import difference, frame_of, over_seeds, paired, summary
+from .comparisons import difference, frame_of, judged_alike, over_seeds, paired, summary
 from .figures import look
 from .gaussian import Cost
 from .prose import bullets, comparison, percent
@@ -139,7 +139,7 @@ def training(record: Any) -> str:
 
 def progress(record: Any) -> str:
     """First and last evaluation during training with the same sampler and n."""
-    rows = record.evals[record.evals["sampler"] == record.evals["sampler"].iloc[0]]
+    rows = judged_alike(record.evals)
     rows = rows[rows["n"] == rows["n"].iloc[0]]
     first, last = rows.iloc[0], rows.iloc[-1]
     steps = f"From step {first['step']:.0f} to step {last['step']:.0f}"
@@ -153,7 +153,7 @@ def _row(row: pd.Series) -> str:
 
 def loss_and_distance(record: Any) -> str:
     """How much the loss and the distance still change in the second half of training."""
-    rows = record.evals[record.evals["sampler"] == record.evals["sampler"].iloc[0]]
+    rows = judged_alike(record.evals)
     rows = rows[rows["n"] == rows["n"].iloc[0]]
     middle, last = rows.iloc[(len(rows) - 1) // 2], rows.iloc[-1]
     curve, width = record.curve, max(1, len(record.curve) // 20)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .comparisons import Paired, best_start, difference, frame_of, paired, slope, summary
+from .comparisons import Paired, best_start, difference, frame_of, judged_alike, paired, slope, summary
 from .figures import look
 from .findings import fewest_calls, progress
 from .gaussian import Cost
@@ -99,7 +99,7 @@ def equal_seconds(baseline: Sequence[Any], on_dip: Sequence[Any]) -> str:
 def _during(record: Any) -> pd.DataFrame:
     """Evaluations during training, all with one sampler and one n."""
     rows = record.evals
-    return rows[(rows["sampler"] == rows["sampler"].iloc[0]) & (rows["n"] == rows["n"].iloc[0])]
+    return judged_alike(rows)
 
 
 def measured_cost(starts: pd.DataFrame, record: Any) -> tuple[Cost, pd.DataFrame]:

@@ -43,6 +43,10 @@ class Lab:
         """The records of a run's seeds, in order."""
         return [self._used(entry.run) for entry in self.profile.seeds(name)]
 
+    def all(self) -> list[Record]:
+        """Every record that this profile declares."""
+        return [self._used(entry.run) for entry in self.profile.entries.values()]
+
     def has(self, group: str) -> bool:
         """Whether this profile declares the group and, where nothing may be computed, has all its records."""
         if group not in self.profile.groups:

@@ -165,11 +165,14 @@ def readme_block(lab: Any) -> str:
 
 def times(lab: Any) -> str:
     """What it took to compute the records of this profile, by kind of run, on the machines that they name."""
-    records = [lab.store.load(entry.run) for entry in lab.profile.entries.values()]
-    kinds = {kind: [r.timings["total"] for r in records if r.kind == kind] for kind in dict.fromkeys(r.kind for r in records)}
+    records = lab.all()
+    kinds = {
+        kind: [r.timings.get("total", 0.0) for r in records if r.kind == kind]
+        for kind in dict.fromkeys(r.kind for r in records)
+    }
     lines = ["| kind of run | runs | minutes |", "|---|---|---|"]
     lines += [f"| {kind} | {len(spent)} | {sum(spent) / 60:.1f} |" for kind, spent in kinds.items()]
     total = sum(sum(spent) for spent in kinds.values())
-    machines = sorted({f"{r.provenance['device_name']}, {r.provenance['threads']} threads" for r in records})
+    machines = sorted({f"{r.provenance['device_name']}, {r.provenance['threads']} threads" for r in records if r.provenance})
     lines.append(f"| **all, computed anew** | {len(records)} | {total / 60:.1f} |")
     return "\n".join(lines) + f"\n\nMeasured on: {'; '.join(machines)}."

@@ -310,6 +310,9 @@ class FakeLab:
     def add(self, group: str, label: str, value: Any, record: FakeRecord, anchor: bool = False) -> None:
         self.groups.setdefault(group, []).append((label, value, anchor, record))
 
+    def all(self) -> list[FakeRecord]:
+        return list({member[3].name: member[3] for members in self.groups.values() for member in members}.values())
+
     def has(self, group: str) -> bool:
         return group in self.groups
 

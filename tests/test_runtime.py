@@ -227,7 +227,7 @@ def test_progress_is_at_most_twenty_lines_and_tells_the_end(total, initial, by):
     import io
 
     initial = min(initial, total)
-    with contextlib.redirect_stdout(io.StringIO()) as out, runtime.Lines(total, "ddpm-s0", initial) as lines:
+    with contextlib.redirect_stderr(io.StringIO()) as out, runtime.Lines(total, "ddpm-s0", initial) as lines:
         done = initial
         while done < total:
             lines.update(n := min(by, total - done), loss=0.123456)
