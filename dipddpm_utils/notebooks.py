@@ -321,7 +321,7 @@ def _without_paths(value: Any) -> Any:
         return [_without_paths(item) for item in value]
     if not isinstance(value, str):
         return value
-    for folder, instead in ((CHECKOUT, "."), (Path(sys.prefix), "environment"), (Path.home(), "~")):
+    for folder, instead in ((Path(sys.prefix), "environment"), (CHECKOUT, "."), (Path.home(), "~")):
         if folder != Path(folder.anchor):
             value = re.sub(re.escape(str(folder)) + r"(?=[/\\\"'\s:]|$)", instead, value)
     return value

@@ -92,7 +92,7 @@ def test_the_best_start_is_judged_by_a_wider_interval():
     plain = difference(rows, frame[(frame["label"] == "noise") & (frame["value"] == t_start)], "fd", ratio=True)
     assert gap.value == pytest.approx(plain.value) and gap.high - gap.low > plain.high - plain.low
     assert best_start(frame, "nothing") is None
-    assert best_control(frame)[0] == "gaussian"
+    assert best_control(frame)[0] == "blur"
     assert best_control(frame[frame["label"].isin(["dip", "noise"])]) is None
 
 
