@@ -83,6 +83,6 @@ def _diffusers(images: torch.Tensor) -> tuple[torch.nn.Module, Callable[[], None
 def _lucidrains(images: torch.Tensor) -> tuple[torch.nn.Module, Callable[[], None]]:
     from denoising_diffusion_pytorch import GaussianDiffusion, Unet
 
-    net = Unet(dim=14, dim_mults=(1, 2, 4, 8), channels=1)
+    net = Unet(dim=12, dim_mults=(1, 2, 4, 8), channels=1)
     process = GaussianDiffusion(net, image_size=SIZE, timesteps=1000)
     return net, _peer_step(net, lambda: process((images + 1) / 2))

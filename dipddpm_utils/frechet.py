@@ -1,7 +1,8 @@
 """The Frechet distance between two Gaussians, in float64, by symmetric eigendecompositions.
 
 pytorch-fid takes the square root of the unsymmetric product cov1 @ cov2, which is slow and whose SciPy call was removed in
-SciPy 1.18. Its trace is also that of the square root of the symmetric matrix root2 @ cov1 @ root2, with root2 = cov2^(1/2).
+SciPy 1.18. Its trace is also that of the square root of the symmetric matrix root2.T @ cov1 @ root2, for any root2 with
+root2 @ root2.T = cov2.
 """
 
 from __future__ import annotations
@@ -75,8 +76,8 @@ def frechet_distance(
             raise ValueError(f"{name} has shape {tuple(value.shape)}; expected {shape}, from mu1")
         if not torch.isfinite(value).all():
             raise ValueError(f"{name} holds values that are not finite: look at the images it was made from")
-    root = symmetric_root(cov2) if root2 is None else root2
-    inner = root @ cov1 @ root
+    root = _factor(cov2) if root2 is None else root2
+    inner = root.T @ cov1 @ root
     cross = torch.linalg.eigvalsh((inner + inner.T) / 2).clamp(min=0).sqrt().sum()
     distance = (mu1 - mu2).square().sum() + cov1.trace() + cov2.trace() - 2 * cross
     return max(0.0, distance.item())
@@ -109,6 +110,12 @@ def frechet_interval(
         draws[i] = frechet_distance(mean, cov, mu2, cov2, root2=root2)
     low, high = (np.quantile(draws, [0.5 - level / 2, 0.5 + level / 2]) - draws.mean()).tolist()
     return Interval(max(0.0, value - high), value, value - low, n, level)
+
+
+def _factor(cov: Tensor) -> Tensor:
+    """Any F with F F^T = cov gives the same eigenvalues of F^T cov1 F: Cholesky's is the cheapest, where cov is not singular."""
+    factor, failed = torch.linalg.cholesky_ex(cov)
+    return symmetric_root(cov) if failed else factor
 
 
 def _float64(value: Tensor | np.ndarray) -> Tensor:
