@@ -113,7 +113,7 @@ def frechet_interval(
 
 
 def _factor(cov: Tensor) -> Tensor:
-    """Any F with F F^T = cov gives the same eigenvalues of F^T cov1 F: Cholesky's is the cheapest, where cov is not singular."""
+    """Any F with F F^T = cov gives the same eigenvalues of F^T cov1 F; Cholesky's is the cheapest, unless cov is singular."""
     factor, failed = torch.linalg.cholesky_ex(cov)
     return symmetric_root(cov) if failed else factor
 
