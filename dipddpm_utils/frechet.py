@@ -76,7 +76,7 @@ def frechet_distance(
             raise ValueError(f"{name} has shape {tuple(value.shape)}; expected {shape}, from mu1")
         if not torch.isfinite(value).all():
             raise ValueError(f"{name} holds values that are not finite: look at the images it was made from")
-    root = _factor(cov2) if root2 is None else root2
+    root = factor(cov2) if root2 is None else root2
     inner = root.T @ cov1 @ root
     cross = torch.linalg.eigvalsh((inner + inner.T) / 2).clamp(min=0).sqrt().sum()
     distance = (mu1 - mu2).square().sum() + cov1.trace() + cov2.trace() - 2 * cross
@@ -112,7 +112,7 @@ def frechet_interval(
     return Interval(max(0.0, value - high), value, value - low, n, level)
 
 
-def _factor(cov: Tensor) -> Tensor:
+def factor(cov: Tensor) -> Tensor:
     """Any F with F F^T = cov gives the same eigenvalues of F^T cov1 F; Cholesky's is the cheapest, unless cov is singular."""
     factor, failed = torch.linalg.cholesky_ex(cov)
     return symmetric_root(cov) if failed else factor
