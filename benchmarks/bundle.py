@@ -31,7 +31,11 @@ elif steps:
     run = run.model_copy(update={"iterations": steps, "snapshots": (steps,)})
 runs.Store(Path(folder), "quick").ensure(run)
 """
-HEAVIEST = {"ddpm-long-s0": 40, "dip-resnet18-s0": 5, "dip-images-resnet18-s0": 10}  # run -> steps, which memory does not depend on
+HEAVIEST = {
+    "ddpm-long-s0": 40,
+    "dip-resnet18-s0": 5,
+    "dip-images-resnet18-s0": 10,
+}  # run -> steps, which memory does not depend on
 STREAM = """
 import sys
 import numpy as np

@@ -92,9 +92,7 @@ def _training(setting: Setting) -> Iterator[Row | Curve]:
     for name, values in sizes.items():
         repeats = setting.pick(5, 1)
         yield from sweep(f"a training step with {name}", "s", values, lambda size, key=name: step(**{key: size}), repeats)
-        yield from sweep(
-            f"memory of a training step with {name}", "MB", values, lambda size, key=name: kept(**{key: size}), 1
-        )
+        yield from sweep(f"memory of a training step with {name}", "MB", values, lambda size, key=name: kept(**{key: size}), 1)
 
 
 def _sampling(setting: Setting) -> Iterator[Row | Curve]:
@@ -106,7 +104,9 @@ def _sampling(setting: Setting) -> Iterator[Row | Curve]:
         process = run.diffusion.model_copy(update={"num_train_timesteps": T})
         coefs = schedule.coefficients(process)
         generator = torch.Generator().manual_seed(0)
-        return lambda: seconds(lambda: sampling.sample(call, coefs, process, sampler, noise, generator=generator)[0].sum().item())
+        return lambda: seconds(
+            lambda: sampling.sample(call, coefs, process, sampler, noise, generator=generator)[0].sum().item()
+        )
 
     few, repeats = setting.pick((5, 10, 20, 40), (2, 4)), setting.pick(3, 1)
     yield from sweep("sampling with NFE", "s", few, lambda steps: chain(Sampler(name="ddim", steps=steps)), repeats)

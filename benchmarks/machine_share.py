@@ -33,7 +33,10 @@ def rows(setting: Setting) -> Iterator[Row | Curve]:
         target = ({"cuda": 40.0}.get(device.type, 50.0)) if (batch, wide) == (large, width) else None
         note = f"{flops / 1e9:.3g} GFLOP a step" + (f"; time: {_profile(setting, batch, wide)}" if target else "")
         yield at_least(f"share of the machine, batch {batch}, width {wide}", shares, target, "%", note)
-    for label, kept in (("batch", sorted(k for k in found if k[1] == width)), ("width", sorted(k for k in found if k[0] == large))):
+    for label, kept in (
+        ("batch", sorted(k for k in found if k[1] == width)),
+        ("width", sorted(k for k in found if k[0] == large)),
+    ):
         x = tuple(float(key[label == "width"]) for key in kept)
         shares = [found[key][0] for key in kept]
         low, high = zip(*(quartiles(values) for values in shares), strict=True)

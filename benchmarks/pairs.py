@@ -39,7 +39,10 @@ class Row:
     note: str = ""
 
     def plain(self) -> dict[str, Any]:
-        return asdict(self)
+        """As JSON holds it: numpy's numbers become Python's."""
+        met = None if self.met is None else bool(self.met)
+        spread = tuple(float(end) for end in self.spread)
+        return {**asdict(self), "value": float(self.value), "spread": spread, "met": met}
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-import torch
 from safetensors.torch import load_file
 
 from benchmarks import trainers

@@ -67,7 +67,9 @@ def _diffusers(images: Tensor) -> Step:
 def _lucidrains(images: Tensor) -> Step:
     process = trainers.lucidrains_process(SIZE, 1, dim=12, mults=(1, 2, 4, 8)).to(images.device)
     net = process.model
-    return net, trainers.better_precision(net, torch.optim.Adam(net.parameters(), lr=1e-4), lambda: process((images + 1) / 2))[0]
+    return net, trainers.better_precision(net, torch.optim.Adam(net.parameters(), lr=1e-4), lambda: process((images + 1) / 2))[
+        0
+    ]
 
 
 # --- what the loop adds -----------------------------------------------------------------------------------------------

@@ -33,7 +33,9 @@ def table(content: dict[str, Any], *, targets_only: bool = False) -> pd.DataFram
             {
                 "measured": row["name"],
                 "value": f"{_short(row['value'])} {row['unit']}",
-                "spread": "" if row["spread"][0] == row["spread"][1] else f"{_short(row['spread'][0])} to {_short(row['spread'][1])}",
+                "spread": ""
+                if row["spread"][0] == row["spread"][1]
+                else f"{_short(row['spread'][0])} to {_short(row['spread'][1])}",
                 "target": "" if row["target"] is None else _short(row["target"]),
                 "met": {True: "yes", False: "no", None: ""}[row["met"]],
                 "note": row["note"],

@@ -7,6 +7,7 @@ reaches a report.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -258,6 +259,7 @@ class FakeLab:
 
     def __init__(self, seeds: int = 3, without: tuple[str, ...] = (), profile: str = "quick", dip_gain: float = 1.3) -> None:
         self.profile = SimpleNamespace(name=profile)
+        self.store = SimpleNamespace(root=Path("no-such-folder") / profile)
         s = range(seeds)
         self.groups: dict[str, list[tuple[str, Any, bool, FakeRecord]]] = {}
         self.used: dict[str, FakeRecord] = {}
