@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 from benchmarks import children
 from benchmarks.pairs import Row, Setting, at_most
@@ -31,11 +30,8 @@ elif steps:
     run = run.model_copy(update={"iterations": steps, "snapshots": (steps,)})
 runs.Store(Path(folder), "quick").ensure(run)
 """
-HEAVIEST = {
-    "ddpm-long-s0": 40,
-    "dip-resnet18-s0": 5,
-    "dip-images-resnet18-s0": 10,
-}  # run -> steps, which memory does not depend on
+# run -> steps: memory is the same for more
+HEAVIEST = {"ddpm-long-s0": 40, "dip-resnet18-s0": 5, "dip-images-resnet18-s0": 10}
 STREAM = """
 import sys
 import numpy as np
@@ -65,7 +61,8 @@ def rows(setting: Setting) -> Iterator[Row]:
     shutil.rmtree(folder)
     few, many = 4, setting.pick(80, 8)
     peaks = [children.checked(["-c", STREAM, str(pieces)]).peak / 1e6 for pieces in (few, many)]
-    note = f"512 features of {500 * many} images after those of {500 * few}; held, they would take {500 * many * 512 * 8 / 1e6:.0f} MB"
+    held = f"held, they would take {500 * many * 512 * 8 / 1e6:.0f} MB"
+    note = f"512 features of {500 * many} images after those of {500 * few}; {held}"
     yield at_most("memory added by more images, features streamed", [max(0.0, peaks[1] - peaks[0])], 20.0, "MB", note)
 
 
@@ -84,7 +81,7 @@ def _redraw(setting: Setting) -> Iterator[Row]:
         shutil.copytree(records, results / "quick" / "runs")
         arguments = ["-m", "dipddpm_utils", "report", "--profile", "quick", "--results", str(results)]
         spent.append(children.checked(arguments, PYTHONPATH=str(trap.parent), TORCH_TRAP=str(marker)).seconds)
-    pages = [path for path in Path(results).rglob("report.html")]
+    pages = list(results.rglob("report.html"))
     note = f"torch {'was' if marker.exists() else 'was not'} imported; {len(pages)} page, every figure and table"
     row = at_most("redraw from records", spent, 60.0, note=note)
     yield row if not marker.exists() else replace(row, met=False)

@@ -126,7 +126,9 @@ def _metrics(setting: Setting) -> Iterator[Row | Curve]:
     yield from sweep(
         "Frechet distance with n", "s", sizes, timed(lambda f: frechet_distance(*mean_cov(f), *reference)), repeats
     )
-    few = sizes[:-1]  # these two grow with the square: that is why evaluations compare 2 000 images at most
+    few = setting.pick(
+        sizes[:-1], sizes
+    )  # these two grow with the square: that is why evaluations compare 2 000 images at most
     yield from sweep("KID with n", "s", few, timed(lambda f: fidelity.kid_blocks(f, f, blocks=10, rng=rng)), repeats)
     yield from sweep("precision and recall with n", "s", few, timed(lambda f: fidelity.precision_recall(f, f)), repeats)
 

@@ -1,4 +1,4 @@
-"""Report B's way of training, written anew: its U-Net (606 852 numbers), a PIL image and a Python transform a digit, Adam 1e-3."""
+"""Report B's way of training, written anew: its U-Net of 606 852 numbers, and a PIL image and a Python transform a digit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One training step, ours and the peers, at equal parameter count and batch, each in its better precision; and our loop's share."""
+"""One training step, ours and the peers, at equal parameter count and batch, each in its better precision; our loop's share."""
 
 from __future__ import annotations
 
