@@ -35,7 +35,7 @@ def ddpm(run: Ddpm, work: Work) -> Outcome:
     state = train.new_state(build(run), run.optim, len(items), run.seed, work.device)
 
     def loss(model: nn.Module, x0: Tensor, generator: torch.Generator) -> Tensor:
-        t = torch.randint(0, run.diffusion.num_train_timesteps, x0.shape[:1], generator=generator, device=x0.device)
+        t = diffusion.training_times(run.diffusion, len(x0), generator, x0.device)
         eps = torch.randn(x0.shape, generator=generator, device=x0.device)
         return diffusion.loss(coefs, run.diffusion, model, x0, t, eps)
 
