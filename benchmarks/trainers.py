@@ -38,7 +38,7 @@ def our_loss(run: Ddpm, device: torch.device) -> train.LossFn:
     coefs = schedule.coefficients(run.diffusion, device=device)
 
     def loss(model: nn.Module, x0: Tensor, generator: torch.Generator) -> Tensor:
-        t = torch.randint(0, run.diffusion.num_train_timesteps, x0.shape[:1], generator=generator, device=x0.device)
+        t = diffusion.training_times(run.diffusion, len(x0), generator, x0.device)
         eps = torch.randn(x0.shape, generator=generator, device=x0.device)
         return diffusion.loss(coefs, run.diffusion, model, x0, t, eps)
 
@@ -70,7 +70,7 @@ def ours(images: Tensor, device: torch.device, budget: float) -> Trainer:
         net = state.sampler_model()
         return net, in_bfloat16(net, run.optim.precision == "bfloat16")
 
-    ticks = (step.seconds for step in steps)
+    ticks = clocked(lambda: next(steps), device)  # the wall's clock, as for the peers
     return Trainer("ours", run.diffusion, count_parameters(state.model), run.optim.batch_size, ticks, model)
 
 
@@ -215,11 +215,14 @@ def better_precision(
 
 
 def clocked(step: Callable[[], object], device: torch.device) -> Iterator[float]:
-    """Call `step` for ever, yielding the seconds spent in it so far."""
+    """Call `step` until it raises StopIteration, yielding the seconds spent in it so far."""
     spent = 0.0
     while True:
         began = time.perf_counter()
-        step()
+        try:
+            step()
+        except StopIteration:
+            return
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         spent += time.perf_counter() - began
