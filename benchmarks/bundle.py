@@ -26,7 +26,8 @@ run = profiles.load("quick").entry(name).run
 if steps and hasattr(run, "optim"):
     run = run.model_copy(update={"optim": run.optim.model_copy(update={"steps": steps})})
     if hasattr(run, "evaluate"):
-        run = run.model_copy(update={"evaluate": run.evaluate.model_copy(update={"every": steps})})
+        few = run.evaluate.final_sampler.model_copy(update={"steps": 3})
+        run = run.model_copy(update={"evaluate": run.evaluate.model_copy(update={"every": steps, "final_sampler": few})})
 elif steps:
     run = run.model_copy(update={"iterations": steps, "snapshots": (steps,)})
 runs.Store(Path(folder), "quick").ensure(run)
@@ -56,7 +57,7 @@ def rows(setting: Setting) -> Iterator[Row]:
     folder = setting.scratch / "memory"
     for name, steps in list(HEAVIEST.items())[: setting.pick(3, 1)]:
         child = children.checked(["-c", COMPUTE, name, str(folder), str(setting.pick(steps, 25))])
-        note = "the process that computes it, all sizes but the number of steps as in quick"
+        note = "the process that computes it; all sizes as in quick, fewer steps"
         yield at_most(f"peak memory, quick's {name.removesuffix('-s0')}", [child.peak / 1e9], 2.5, "GB", note)
     shutil.rmtree(folder)
     few, many = 4, setting.pick(80, 8)
@@ -86,6 +87,7 @@ def _redraw(setting: Setting) -> Iterator[Row]:
         arguments = ["-m", "dipddpm_utils", "report", "--profile", profile, "--results", str(results)]
         spent.append(children.checked(arguments, PYTHONPATH=str(trap.parent), TORCH_TRAP=str(marker)).seconds)
     pages = list(results.rglob("report.html"))
-    note = f"profile {profile}, torch {'was' if marker.exists() else 'was not'} imported; {len(pages)} page, every figure and table"
+    seen = "was" if marker.exists() else "was not"
+    note = f"profile {profile}, torch {seen} imported; {len(pages)} page, every figure and table"
     row = at_most("redraw from records", spent, 60.0, note=note)
     yield row if not marker.exists() else replace(row, met=False)
