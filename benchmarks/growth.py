@@ -91,7 +91,7 @@ def _training(setting: Setting) -> Iterator[Row | Curve]:
     }
     for name, values in sizes.items():
         repeats = setting.pick(5, 1)
-        yield from sweep(f"a training step with {name}", "s", values, lambda size, key=name: step(**{key: size}), repeats)
+        yield from sweep(f"a training step with {name}", "seconds", values, lambda size, key=name: step(**{key: size}), repeats)
         yield from sweep(f"memory of a training step with {name}", "MB", values, lambda size, key=name: kept(**{key: size}), 1)
 
 
@@ -109,9 +109,11 @@ def _sampling(setting: Setting) -> Iterator[Row | Curve]:
         )
 
     few, repeats = setting.pick((5, 10, 20, 40), (2, 4)), setting.pick(3, 1)
-    yield from sweep("sampling with NFE", "s", few, lambda steps: chain(Sampler(name="ddim", steps=steps)), repeats)
+    yield from sweep("sampling with NFE", "seconds", few, lambda steps: chain(Sampler(name="ddim", steps=steps)), repeats)
     lengths = setting.pick((250, 1000, 4000), (20, 40))
-    yield from sweep("sampling in 10 calls with T", "s", lengths, lambda T: chain(Sampler(name="ddim", steps=10), T), repeats)
+    yield from sweep(
+        "sampling in 10 calls with T", "seconds", lengths, lambda T: chain(Sampler(name="ddim", steps=10), T), repeats
+    )
 
 
 def _metrics(setting: Setting) -> Iterator[Row | Curve]:
@@ -124,13 +126,13 @@ def _metrics(setting: Setting) -> Iterator[Row | Curve]:
 
     repeats = setting.pick(5, 1)
     yield from sweep(
-        "Frechet distance with n", "s", sizes, timed(lambda f: frechet_distance(*mean_cov(f), *reference)), repeats
+        "Frechet distance with n", "seconds", sizes, timed(lambda f: frechet_distance(*mean_cov(f), *reference)), repeats
     )
     few = setting.pick(
         sizes[:-1], sizes
     )  # these two grow with the square: that is why evaluations compare 2 000 images at most
-    yield from sweep("KID with n", "s", few, timed(lambda f: fidelity.kid_blocks(f, f, blocks=10, rng=rng)), repeats)
-    yield from sweep("precision and recall with n", "s", few, timed(lambda f: fidelity.precision_recall(f, f)), repeats)
+    yield from sweep("KID with n", "seconds", few, timed(lambda f: fidelity.kid_blocks(f, f, blocks=10, rng=rng)), repeats)
+    yield from sweep("precision and recall with n", "seconds", few, timed(lambda f: fidelity.precision_recall(f, f)), repeats)
 
 
 def _store(setting: Setting) -> Iterator[Row | Curve]:
@@ -158,5 +160,5 @@ def _store(setting: Setting) -> Iterator[Row | Curve]:
 
         return take
 
-    yield from sweep("listing the store with records", "s", counts, fill, setting.pick(7, 2))
+    yield from sweep("listing the store with records", "seconds", counts, fill, setting.pick(7, 2))
     yield at_most(f"{counts[-1]:,} records listed".replace(",", " "), listed[1:], 2.0)
