@@ -110,16 +110,14 @@ def staged(records: Sequence[Any]) -> str:
     gain = gain[gain["rule"] == "staged"]
     if len(gain):
         low, high = gain["fit_gain"].min(), gain["fit_gain"].max()
-        lines.append(
-            f"The staged fit's own best output has {low:+.2f} to {high:+.2f} dB of PSNR over the plain fit's best "
-            f"({len(gain)} settings): {_why(low, high)}"
-        )
+        size = f"{low:+.2f} dB" if len(gain) == 1 else f"{low:+.2f} to {high:+.2f} dB ({len(gain)} settings)"
+        lines.append(f"Best PSNR of the staged fit minus best of the plain one, wherever they stop: {size}: {_why(low, high)}")
     return bullets(lines)
 
 
 def _why(low: float, high: float) -> str:
     if low > 0:
-        return "the added noise does not only mark the stop, it keeps the net from learning the noise of y."
+        return "the added noise does not only mark the stop, the fit itself is better with it."
     if high < 0:
         return "the added noise costs quality, whatever the stop."
     return "whether the added noise helps the fit depends on the setting."
