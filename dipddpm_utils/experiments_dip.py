@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,10 +48,10 @@ def dip(run: Dip, work: Work) -> Outcome:
         return dips.dip_loss(model, batch, run.std, run.clip_input, generator)
 
     log = train_resumably(state, loss, lambda idx: images[idx], work)
-    net = state.model.eval()
-    began = time.perf_counter()
+    net, now = state.model.eval(), runtime.clock(work.device)
+    began = now()
     applied = ranges.signed_to_uint8(priors.dip_outputs(net, images))
-    apply_seconds = time.perf_counter() - began
+    apply_seconds = now() - began
     metrics, panels = _restoration(run, net, source, work)
     rng = runtime.numpy_rng(run.seed, "evaluation")
     judged = features.evaluate(applied[:2000].cpu(), source, features.extractor(run.data.name, work.device), rng)
@@ -109,8 +108,8 @@ def dip_images(run: DipImages, work: Work) -> Outcome:
     rows, snapshots = [], {}
     best = torch.full((len(clean),), -torch.inf)
     best_output, seconds = torch.zeros_like(clean), 0.0
-    every = max(1, run.iterations // 100)
-    began = time.perf_counter()
+    every, now = max(1, run.iterations // 100), runtime.clock(work.device)
+    began = now()
     fits = dips.fit_images(
         run.net,
         noisy,
@@ -122,7 +121,7 @@ def dip_images(run: DipImages, work: Work) -> Outcome:
     )
     with runtime.progress(run.iterations, work.label) as bar:
         for fit in fits:
-            seconds += time.perf_counter() - began
+            seconds += now() - began
             work.budget.check()
             if fit.iteration % every == 0 or fit.iteration in run.snapshots:
                 output = fit.outputs
@@ -138,7 +137,7 @@ def dip_images(run: DipImages, work: Work) -> Outcome:
             if fit.iteration in run.snapshots:
                 snapshots[fit.iteration] = ranges.unit_to_uint8(output[:PANELS]).cpu().numpy()
             bar.update(1, psnr=float(best.mean()))
-            began = time.perf_counter()
+            began = now()
     return _per_image_outcome(run, clean, noisy, best, best_output, rows, snapshots, seconds)
 
 

@@ -40,7 +40,7 @@ def rules(records: Sequence[Any]) -> Figure:
     note = f"{_images(frame)} a point; mean and 95% t-interval over images. Oracle: best output of the plain fit, found by "
     note += "looking at the clean image; below zero: better than that. Octave: a factor of two; best step: of the fit whose "
     note += "output is returned."
-    return finish(figure, "What a stopping rule costs, and how far from the best step it stops", note)
+    return finish(figure, "What a stopping rule costs, and where it stops", note)
 
 
 def _dots(ax: Axes, part: pd.DataFrame, metric: str, shown: Sequence[str]) -> None:
