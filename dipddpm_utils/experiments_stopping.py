@@ -7,7 +7,6 @@ fit is saved, so a run that is cut off repeats at most one of them.
 from __future__ import annotations
 
 import io
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +87,7 @@ def _fit(
             return dict(stored)
     reference = reference.cpu()  # the rules run on the CPU in float64, which not every device has
     watchers = _watchers(run, name, reference)
-    seconds, rule_seconds, psnr = 0.0, dict.fromkeys(watchers, 0.0), []
+    now, seconds, rule_seconds, psnr = runtime.clock(work.device), 0.0, dict.fromkeys(watchers, 0.0), []
     fitting = dip.fit_targets(
         run.net,
         target_at,
@@ -98,21 +97,21 @@ def _fit(
         width=run.width,
         generator=runtime.generator(run.seed, "fit", work.device),
     )
-    began = time.perf_counter()
+    began = now()
     with runtime.progress(run.iterations, f"{work.label} {name}") as bar:
         for fit in fitting:
             outputs = fit.outputs.cpu()
-            seconds += time.perf_counter() - began
+            seconds += now() - began
             work.budget.check()
             psnr.append(fidelity.psnr(fit.outputs, clean, 1.0).cpu())
             for rule, (choice, score) in watchers.items():
-                began = time.perf_counter()
+                began = now()
                 choice.update(fit.iteration, score(outputs))
-                rule_seconds[rule] += time.perf_counter() - began
+                rule_seconds[rule] += now() - began
             bar.update(1, psnr=float(psnr[-1].mean()))
             if name == "halves" and watchers["halves"][0].known.all():
                 break  # only the stop is asked of this fit; the others are judged over all iterations
-            began = time.perf_counter()
+            began = now()
     result = {"psnr": torch.stack(psnr).numpy(), "seconds": np.array(seconds)}
     for rule, (choice, _) in watchers.items():
         result |= {f"{rule}_step": choice.step.numpy(), f"{rule}_known": choice.known.numpy()}
