@@ -18,7 +18,7 @@ from dipddpm_utils.records import Outcome
 if TYPE_CHECKING:
     from dipddpm_utils.runs import Work
 
-PANELS = {1: 8, 3: 4}  # images shown, by channels: a colour image has four times the bytes
+PANELS = {1: 8, 3: 3}  # images shown, by channels: a colour image has four times the bytes
 JUDGED = 500  # held-out images on which the restoration is judged
 
 
