@@ -110,6 +110,28 @@ def _needed(values: np.ndarray, level: float) -> int | None:
     return n
 
 
+def flipped(effect: Paired) -> Paired:
+    """The same effect counted the other way round."""
+    low, high = (None if end is None else -end for end in (effect.high, effect.low))
+    return Paired(-effect.value, low, high, effect.n, effect.needed)
+
+
+def needed_for_equality(effect: Paired, margin: float, level: float = 0.95) -> int | None:
+    """The fewest seeds whose interval, at this mean and spread, would lie within +-margin; None if no number would.
+
+    ValueError if margin is not above zero. The spread is read back from the interval, so one seed gives None.
+    """
+    if margin <= 0:
+        raise ValueError(f"margin is {margin}, expected a number above zero")
+    room = margin - abs(effect.value)
+    if effect.low is None or effect.high is None or room <= 0:
+        return None
+    q = stats.t_quantile(0.5 + level / 2, effect.n - 1)
+    spread = (effect.high - effect.low) / 2 / q * math.sqrt(effect.n)
+    fits = (n for n in range(2, 1000) if spread * stats.t_quantile(0.5 + level / 2, n - 1) <= room * math.sqrt(n))
+    return next(fits, None)
+
+
 def difference(
     first: pd.DataFrame, second: pd.DataFrame, metric: str, *, ratio: bool = False, level: float = 0.95
 ) -> Paired | None:
