@@ -7,6 +7,7 @@ The table of the claims themselves is in claims_list.py.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +15,18 @@ import pandas as pd
 
 from .claims_list import CLAIMS, Claim, Evidence
 from .claims_tests import Finding, shows
-from .comparisons import needed_for_equality
+from .comparisons import seeds_needed
 from .prose import bullets
 from .wording import decimals, signed
 
 VERDICTS = ("holds", "does not hold", "artefact", "not decidable", "not yet measured")
+NOTEBOOKS = {  # where figures are drawn
+    "02": "02_dip_training",
+    "03": "03_ddpm_baseline",
+    "04": "04_combined_model",
+    "05": "05_ablations",
+    "06": "06_claims_audit",
+}
 
 
 @dataclass(frozen=True)
@@ -54,12 +62,13 @@ class Judged:
 
     def sentence(self) -> str:
         """The verdict in Markdown: claim, verdict, effect with its interval and n, what it would take, why, figure."""
-        about = f"**{self.claim.id}** *{self.claim.said}* **{self.verdict.capitalize()}**"
+        about = f"**{self.claim.id}** *{self.claim.said}* **{self.verdict[0].upper()}{self.verdict[1:]}**"
         if self.finding is None:
             return f"{about}: it {self.row()['why']}."
         effect = self.finding.effect
         seeds = f"{effect.n} seed{'s' if effect.n > 1 else ''}"
-        figure = f"[figure {self.evidence.figure}](../figures/{self.evidence.figure}.png)"
+        name = self.evidence.figure
+        figure = f"[figure {name}](../figures/{name}.png) in [notebook {name[:2]}]({NOTEBOOKS[name[:2]]}.ipynb)"
         text = f"{about} on {self.data}: {signed(effect)} {self.finding.unit} ({seeds}).{_lacking(self)}"
         return f"{text} {self.finding.why} See {figure}."
 
@@ -103,21 +112,22 @@ def verdict_of(finding: Finding) -> str:
 
 
 def _needed(finding: Finding) -> int | str:
-    """About how many seeds would decide: for a difference, to tell it from none; for an equality, to fit within the margin."""
+    """About how many seeds would decide, at the spread seen: on which side of the margin the effect is."""
     effect = finding.effect
     if effect.n == 1:
         return "not known from one seed"
-    more = needed_for_equality(effect, finding.margin) if finding.equal else effect.needed
-    return more if more is not None and more > effect.n else "over 1000" if more is None else effect.n + 1
+    nearest = math.copysign(finding.margin, effect.value) if finding.equal else finding.margin
+    needed = seeds_needed(effect, nearest) if nearest else effect.needed
+    return "over 1000" if needed is None else max(needed, effect.n + 1)
 
 
 def _lacking(judged: Judged) -> str:
     if judged.verdict != "not decidable":
         return ""
     needed = _needed(judged.finding)
-    if isinstance(needed, str) and "known" in needed:
+    if judged.finding.effect.n == 1:
         return " One seed gives no interval, so how many it would take is not known."
-    return f" About {needed} seeds would be needed."
+    return f" {'Over 1000' if needed == 'over 1000' else f'About {needed}'} seeds would be needed."
 
 
 def _short(value: float | None) -> str:

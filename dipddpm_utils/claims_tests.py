@@ -45,17 +45,12 @@ class Finding:
     artefact_of: str = ""
 
 
-def during(record: Any) -> pd.DataFrame:
-    """The evaluations during training, all judged with one sampler and one n."""
-    return judged_alike(record.evals)
-
-
 # --- statistics of one record: the logarithm of a distance over training ------------------------------------------------
 
 
 def curve(record: Any, column: str) -> np.ndarray:
     """log of the distance at each evaluation during training."""
-    return np.log(during(record)[column].to_numpy(float))
+    return np.log(judged_alike(record.evals)[column].to_numpy(float))
 
 
 def first(record: Any, column: str) -> float:
@@ -156,7 +151,7 @@ def of_distance(
 
 
 def _has_thirty(lab: Any) -> bool:
-    return all("fd_published" in during(record) for name in VARIANTS for record in lab.seeds(f"{name}-published"))
+    return all("fd_published" in judged_alike(record.evals) for name in VARIANTS for record in lab.seeds(f"{name}-published"))
 
 
 # Faults that both sides of a contrast have (FA4, FA5) cannot make one differ from the other, so they are suspects only

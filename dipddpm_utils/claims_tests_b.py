@@ -1,4 +1,4 @@
-"""What report B's claims are tested by: the shape and contrast of drawn digits, time by data path, slopes over the full grid."""
+"""What report B's claims are tested by: shape and contrast of drawn digits, time by data path, slopes over the full grid."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from . import factorial
 from .claims_tests import Finding, Test, compared, contrast
-from .comparisons import Paired, difference, frame_of, paired, slope, summary
+from .comparisons import Paired, difference, frame_of, grid_frame, paired, slope, summary
 from .prose import percent
 from .wording import signed, span
 
@@ -57,18 +57,20 @@ def of_grids(look: Callable[[NDArray[np.uint8]], float], why: str, unit: str, na
         endings = ("", "-published") if lab.has(*(f"{name}-published" for name in names)) else ("",)
         effects = [contrast(lab, names, ending, statistic, lambda t: t[names[0]] - t[names[1]]) for ending in endings]
         published = effects[1] if len(effects) > 1 else pd.Series(dtype=float)
-        return compared(
-            effects[0], published, "", lambda: factorial.largest(lab, SUSPECTS, statistic), why=why, unit=unit
-        )
+        return compared(effects[0], published, "", lambda: factorial.largest(lab, SUSPECTS, statistic), why=why, unit=unit)
 
     return test
 
 
 less_ragged = of_grids(
-    raggedness, "Outline over root of the area of the ink, DDPM alone over combined, mean over the sample grids.", "log raggedness lost"
+    raggedness,
+    "Outline over root of the area of the ink, DDPM alone over combined, mean over the sample grids.",
+    "log raggedness lost",
 )
 greyer = of_grids(
-    contrast_of, "Standard deviation of an image's pixels, DDPM alone over combined, mean over the sample grids.", "log contrast lost"
+    contrast_of,
+    "Standard deviation of an image's pixels, DDPM alone over combined, mean over the sample grids.",
+    "log contrast lost",
 )
 greyer_digits = of_grids(  # where a profile has no runs of report B's own
     contrast_of, "Standard deviation of an image's pixels, alone over trained on DIP outputs.", "log contrast lost",
@@ -120,11 +122,9 @@ def path_share(timing: pd.DataFrame) -> str:
         }
     )
     share = summary(shares, "share")
-    low, high = percent(share.low), percent(share.high)
-    return (
-        f"The data path alone saves {percent(share.value)} [{low}, {high}] of the published {timing['published_saved_seconds'].iloc[0]:g} s "
-        f"an epoch on this machine."
-    )
+    saves = f"{percent(share.value)} [{percent(share.low)}, {percent(share.high)}]"
+    printed = f"{timing['published_saved_seconds'].iloc[0]:g} s an epoch"
+    return f"The data path alone saves {saves} of the published {printed} on this machine."
 
 
 def _apart(a: Paired, b: Paired) -> Paired | None:
@@ -138,17 +138,6 @@ def _apart(a: Paired, b: Paired) -> Paired | None:
 # --- settings ---------------------------------------------------------------------------------------------------------------
 
 
-def grid_frame(lab: Any, group: str = "b-grid") -> pd.DataFrame:
-    """A group of combined runs with their settings: columns dip_lr, ddpm_lr, std, read off each record's configuration."""
-    rows = []
-    for label, own in lab.labelled(group).items():
-        for record in own:
-            run = record.run
-            settings = {"dip_lr": run.dip.optim.lr, "ddpm_lr": run.optim.lr, "std": run.dip.std}
-            rows.append({"label": label, "seed": record.seed, **settings, **record.metrics})
-    return pd.DataFrame(rows)
-
-
 def slope_in_grid(setting: str, metric: str, unit: str, why: str, *, log: bool = False, same: bool = False) -> Test:
     """Slope over one setting of the full grid, all other settings being balanced; beside it that of the published rows.
 
@@ -159,7 +148,7 @@ def slope_in_grid(setting: str, metric: str, unit: str, why: str, *, log: bool =
         return slope(_relative(frame, setting, metric) if same else frame.assign(value=frame[setting]), metric, log=log)
 
     def test(lab: Any) -> Finding | None:
-        effect = measured(grid_frame(lab))
+        effect = measured(grid_frame(lab, "b-grid"))
         if effect is None:
             return None
         about, text = {"equal": same, "margin": SAME if same else 0.0}, why
@@ -192,7 +181,10 @@ def slope_of(group: str, metric: str, unit: str, why: str, *, log: bool = False,
 def _relative(frame: pd.DataFrame, setting: str, metric: str) -> pd.DataFrame:
     """`metric` as a share of its mean, so that a slope over `value` is the change over the whole range of the setting."""
     values = frame[setting].astype(float)
-    return frame.assign(value=(values - values.min()) / max(values.max() - values.min(), 1e-12), **{metric: frame[metric] / frame[metric].mean()})
+    return frame.assign(
+        value=(values - values.min()) / max(values.max() - values.min(), 1e-12),
+        **{metric: frame[metric] / frame[metric].mean()},
+    )
 
 
 def emphasis(lab: Any) -> Finding | None:
@@ -201,6 +193,6 @@ def emphasis(lab: Any) -> Finding | None:
     if "emphasis" not in frame or "emphasis_blur" not in frame:
         return None
     gaps = frame["emphasis"] - frame["emphasis_blur"].clip(lower=0.0)
-    why = "Brightness inside the strokes minus outside, over that of the clean digits, minus 1; must exceed the digits' own (0) and "
+    why = "Brightness inside the strokes minus outside, over that of the clean digits, minus 1; must exceed their own (0) and "
     why += f"that of blurred digits ({span(summary(frame, 'emphasis_blur'))})."
     return Finding(paired(list(gaps)), "of the digits' own", why)

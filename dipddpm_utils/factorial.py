@@ -84,6 +84,22 @@ def metric(name: str) -> Statistic:
     return lambda record: float(record.metrics[name]) if record.metrics.get(name) is not None else math.nan
 
 
+def listing() -> pd.DataFrame:
+    """All faults: id, what, where it acts, the run that shows it, and whether it is trained or judged."""
+    return pd.DataFrame(
+        [
+            {
+                "fault": f.id,
+                "what": f.what,
+                "acts on": f.where,
+                "shown on": f.variant,
+                "by": "runs" if f.trained_in else "judging",
+            }
+            for f in FAULTS.values()
+        ]
+    )
+
+
 def effects(lab: Any, report: str) -> pd.DataFrame:
     """Tidy: fault, measure, side ('only on' or 'only off'), value, low, high, n; one report's trained faults."""
     rows = []
@@ -104,7 +120,12 @@ def table(lab: Any) -> pd.DataFrame:
     for fault in trained():
         found = {name: effect(lab, fault, metric(name)) for name in MEASURES}
         counts = sorted({one.n for pair in found.values() for one in pair if one is not None})
-        row: dict[str, Any] = {"fault": fault.id, "what": fault.what, "on": fault.variant, "seeds": counts[-1] if counts else ""}
+        row: dict[str, Any] = {
+            "fault": fault.id,
+            "what": fault.what,
+            "on": fault.variant,
+            "seeds": counts[-1] if counts else "",
+        }
         for name, label in MEASURES.items():
             for side, one in zip(("only on", "only off"), found[name], strict=True):
                 row[f"{label}, {side}"] = signed(one) if one is not None else ""

@@ -34,7 +34,9 @@ def seconds(run: str) -> float:
 def row_seconds(number: int) -> float:
     """What report B says the training of its ablation row `number` (0 to 5) took. KeyError if there is no such row."""
     table = _file()
-    own = table[(table["report"] == "B") & (table["quantity"] == "seconds") & (table["run"] != "b-ddpm") & (table["x"] == number)]
+    own = table[
+        (table["report"] == "B") & (table["quantity"] == "seconds") & (table["run"] != "b-ddpm") & (table["x"] == number)
+    ]
     if own.empty:
         raise KeyError(f"report B has no ablation row {number}")
     return float(own["value"].iloc[0])
