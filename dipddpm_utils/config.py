@@ -157,6 +157,7 @@ class Dip(Run):
     kind: Literal["dip"] = "dip"
     data: Data
     net: Literal["2conv", "5conv", "resnet18", "skip"] = "5conv"
+    width: Positive | None = None  # channels of the first layer; None: the network's own
     std: Annotated[float, Field(ge=0)] = 1.2  # of the noise added to the input, images in [0, 1]
     clip_input: bool = True  # clip(image + std * noise, 0, 1), as report B does; False: unclipped, as report A
     one_batch: bool = False  # fit the first batch only, as report B does

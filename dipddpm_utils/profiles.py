@@ -1,8 +1,9 @@
 """profiles.toml turned into runs: which runs a profile declares, under which names, in which groups.
 
 The file holds data only. `[runs.NAME]` declares a run and `[sweeps.NAME]` a group of runs that differ in a few fields
-(`over`: every combination of values; `cases`: one by one); every profile has them all. `[profiles.P]` gives the sizes, and may change or skip single runs. A string "@a.b" stands
-for the value at a.b, looked up in the profile first and in the whole file second; "@runs.NAME" stands for another run.
+(`over`: every combination of values; `cases`: one by one); every profile has them all. `[profiles.P]` gives the sizes,
+and may change or skip single runs. A string "@a.b" stands for the value at a.b, looked up in the profile first and in the
+whole file second; "@runs.NAME" stands for another run.
 """
 
 from __future__ import annotations
