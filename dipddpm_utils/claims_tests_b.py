@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from . import factorial
+from . import factorial, shapes
 from .claims_tests import Finding, Test, compared, contrast
 from .comparisons import Paired, difference, frame_of, grid_frame, paired, slope, summary
 from .prose import percent
@@ -22,36 +21,21 @@ SUSPECTS = {"FB1": -1, "FB2": -1, "FB3": -1}  # of the combined run: a larger st
 LEFT_OUT = "DIP seconds left out, as in the report."
 
 
-# --- what is seen in a grid of samples ------------------------------------------------------------------------------------
+# --- how drawn digits look ------------------------------------------------------------------------------------------------
 
 
-def raggedness(images: NDArray[np.uint8]) -> float:
-    """Outline over root of the area of the ink, mean over images [N, C, H, W]: 4 for a square, more for a ragged shape.
-
-    Ink is what is brighter than midway between an image's darkest and brightest pixel, so that greyer digits are not taken for
-    thinner ones. The outline counts the sides of pixels between ink and no ink. An image of one grey has no ink and is left
-    out; NaN if all are.
-    """
-    values = []
-    for image in np.asarray(images, dtype=float).mean(axis=1):
-        ink = np.pad(image > (image.min() + image.max()) / 2, 1)
-        outline = (ink[1:] != ink[:-1]).sum() + (ink[:, 1:] != ink[:, :-1]).sum()
-        if ink.any():
-            values.append(outline / math.sqrt(ink.sum()))
-    return float(np.mean(values)) if values else math.nan
+def look_of(measure: Callable[[Any], float], record: Any) -> float:
+    """log of a measure of shapes.py over all of a record's last samples; over its grid if the record does not hold that."""
+    value = record.metrics.get(measure.__name__)
+    value = measure(record.arrays["grid"]) if value is None else value
+    return math.log(value) if value > 0 else math.nan
 
 
-def contrast_of(images: NDArray[np.uint8]) -> float:
-    """Standard deviation of the pixels of an image in [0, 1], mean over images uint8 [N, C, H, W]."""
-    return float((np.asarray(images, dtype=float) / 255).std(axis=(1, 2, 3)).mean())
-
-
-def of_grids(look: Callable[[NDArray[np.uint8]], float], why: str, unit: str, names: tuple[str, str] = PAIR) -> Test:
-    """log(what is seen in the samples of the first run / of the second), in the corrected runs and as published."""
+def of_looks(measure: Callable[[Any], float], why: str, unit: str, names: tuple[str, str] = PAIR) -> Test:
+    """log(a measure of the first run's samples / of the second's), in the corrected runs and as published."""
 
     def statistic(record: Any) -> float:
-        value = look(record.arrays["grid"])
-        return math.log(value) if value > 0 else math.nan
+        return look_of(measure, record)
 
     def test(lab: Any) -> Finding | None:
         endings = ("", "-published") if lab.has(*(f"{name}-published" for name in names)) else ("",)
@@ -62,20 +46,11 @@ def of_grids(look: Callable[[NDArray[np.uint8]], float], why: str, unit: str, na
     return test
 
 
-less_ragged = of_grids(
-    raggedness,
-    "Outline over root of the area of the ink, DDPM alone over combined, mean over the sample grids.",
-    "log raggedness lost",
-)
-greyer = of_grids(
-    contrast_of,
-    "Standard deviation of an image's pixels, DDPM alone over combined, mean over the sample grids.",
-    "log contrast lost",
-)
-greyer_digits = of_grids(  # where a profile has no runs of report B's own
-    contrast_of, "Standard deviation of an image's pixels, alone over trained on DIP outputs.", "log contrast lost",
-    ("ddpm", "ddpm-on-dip"),
-)  # fmt: skip
+RAGGED = "Outline over root of the area of the ink, DDPM alone over combined, mean over the last samples."
+GREY = "Standard deviation of an image's pixels, DDPM alone over combined, mean over the last samples."
+less_ragged = of_looks(shapes.raggedness, RAGGED, "log raggedness lost")
+greyer = of_looks(shapes.contrast, GREY, "log contrast lost")
+greyer_digits = of_looks(shapes.contrast, GREY, "log contrast lost", ("ddpm", "ddpm-on-dip"))  # without runs of report B's own
 
 
 # --- time -----------------------------------------------------------------------------------------------------------------

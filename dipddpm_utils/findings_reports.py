@@ -15,6 +15,7 @@ from .faults import FAULTS
 from .figures import look
 from .prose import bullets, comparison, ratio
 from .published_curves import VARIANTS
+from .tables_reports import by_label
 from .wording import number, span
 
 REAL = {"worse": "a real difference", "better": "a real difference"}
@@ -91,12 +92,8 @@ def restored(lab: Any, name: str) -> str:
 
 def batch(lab: Any) -> str:
     """Whether report A's batch of 4 and the larger one used here differ, at equal images."""
-    frame = lab.frame("a-batch")
-    parts = [part for _, part in frame.groupby("value", sort=True)]
-    gap = difference(parts[-1], parts[0], "psnr")
-    return comparison(
-        f"Batch {parts[-1]['value'].iloc[0]:.0f} minus batch {parts[0]['value'].iloc[0]:.0f}, equal images", gap, "dB", **REAL
-    )
+    (small, a), (large, b) = by_label(lab, "a-batch").items()
+    return comparison(f"Batch {large} minus batch {small}, equal images", difference(b, a, "psnr"), "dB", **REAL)
 
 
 def faults(lab: Any) -> str:

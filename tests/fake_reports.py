@@ -105,8 +105,8 @@ def _report_a(lab: Any, seeds: range) -> None:
         for label, fd in {"noise": 60.0, "dip": 75.0}.items():
             for t in (300, 600):
                 lab.add("a-starts", label, t, sample(label, t, i, fd=fd, nfe=t // 50, prior=30.0 * (label == "dip")))
-        for batch in (4, 128):
-            lab.add("a-batch", f"batch {batch}", batch, dip(f"a-batch-{batch}", i, net="2conv", colour=True, std=0.1))
+        for label in ("as published", "larger"):
+            lab.add("a-batch", label, label, dip(f"a-batch-{label}", i, net="2conv", colour=True, std=0.1))
 
 
 def _report_b(lab: Any, seeds: range) -> None:

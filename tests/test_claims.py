@@ -10,7 +10,7 @@ import pytest
 from fake_records import FakeLab
 from scipy import stats as scipy_stats
 
-from dipddpm_utils import claims, claims_list, claims_tests, claims_tests_b, factorial, nbfiles, profiles, records
+from dipddpm_utils import claims, claims_list, claims_tests, claims_tests_b, factorial, nbfiles, profiles, records, shapes
 from dipddpm_utils.comparisons import Paired, flipped, paired, seeds_needed
 from dipddpm_utils.lab import Lab
 from dipddpm_utils.published_curves import same_fid
@@ -338,16 +338,25 @@ def test_needs_are_groups_that_the_profiles_declare():
 def test_raggedness_of_a_square_is_four_whatever_its_grey_and_size():
     images = np.full((2, 1, 12, 12), 60, np.uint8)
     images[0, 0, 2:6, 3:7], images[1, 0, 1:10, 2:11] = 140, 255
-    assert claims_tests_b.raggedness(images) == pytest.approx(4.0)
+    assert shapes.raggedness(images) == pytest.approx(4.0)
     images[0, 0, 2, 3:7:2] = 60  # a bitten edge
-    assert claims_tests_b.raggedness(images) > 4.0
-    assert math.isnan(claims_tests_b.raggedness(np.zeros((1, 1, 4, 4), np.uint8)))
+    assert shapes.raggedness(images) > 4.0
+    assert math.isnan(shapes.raggedness(np.zeros((1, 1, 4, 4), np.uint8)))
 
 
 def test_contrast_is_the_deviation_of_pixels_in_0_1():
     images = np.zeros((1, 1, 2, 2), np.uint8)
     images[0, 0, 0] = 255
-    assert claims_tests_b.contrast_of(images) == pytest.approx(0.5)
+    assert shapes.contrast(images) == pytest.approx(0.5)
+
+
+def test_a_look_is_that_of_all_samples_where_the_record_holds_it():
+    record = SimpleNamespace(metrics={}, arrays={"grid": np.eye(4, dtype=np.uint8)[None, None] * 255})
+    assert claims_tests_b.look_of(shapes.contrast, record) == pytest.approx(math.log(math.sqrt(3) / 4))
+    record.metrics["contrast"] = 0.25
+    assert claims_tests_b.look_of(shapes.contrast, record) == pytest.approx(math.log(0.25))
+    record.metrics["contrast"] = 0.0
+    assert math.isnan(claims_tests_b.look_of(shapes.contrast, record))
 
 
 def test_statistics_of_a_curve():
