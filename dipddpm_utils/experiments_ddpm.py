@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -57,7 +56,7 @@ def ddpm(run: Ddpm, work: Work) -> Outcome:
     in_range = diffusion.loss if not {"FA1", "FB2"} & set(run.faults) else diffusion.loss_in_any_range
 
     def loss(model: nn.Module, x0: Tensor, generator: torch.Generator) -> Tensor:
-        t = torch.randint(0, run.diffusion.num_train_timesteps, x0.shape[:1], generator=generator, device=x0.device)
+        t = diffusion.training_times(run.diffusion, len(x0), generator, x0.device)
         eps = torch.randn(x0.shape, generator=generator, device=x0.device)
         return in_range(coefs, run.diffusion, model, x0, t, eps)
 
@@ -118,13 +117,14 @@ def sample(run: Sample, work: Work) -> Outcome:
     if run.start.name == "dip":
         context.net = fitted(run.start.dip, work)
         prior_seconds = work.record(run.start.dip).metrics["train_seconds"]
-    began = time.perf_counter()
+    now = runtime.clock(work.device)
+    began = now()
     generator = runtime.generator(run.seed, f"start {run.start.name}")
     x_start = priors.STARTS[run.start.name](context, run.n, generator)
     last = run.model.diffusion.num_train_timesteps - 1
     t_start = last if run.start.t_start is None else run.start.t_start
     x_t = priors.start_chain(context.coefs, x_start, t_start, generator)
-    start_seconds = time.perf_counter() - began
+    start_seconds = now() - began
     row, images = _judged(run.model, work, source, model, run.sampler, run.n, f"sample {run.seed}", x_t, t_start)
     metrics = {
         **row,
@@ -153,12 +153,13 @@ def draw(
     coefs = schedule.coefficients(run.diffusion)
     network = _autocast(model, run)
     done, nfe = [], 0
-    began = time.perf_counter()
+    now = runtime.clock(work.device)
+    began = now()
     for chunk in x_t.split(SAMPLED_TOGETHER[torch.device(work.device).type]):
         work.budget.check()
         x0, nfe = sampling.sample(network, coefs, run.diffusion, sampler, chunk.to(work.device), t_start, generator)
         done.append(ranges.signed_to_uint8(x0).cpu())
-    return torch.cat(done), nfe, time.perf_counter() - began
+    return torch.cat(done), nfe, now() - began
 
 
 def _judged(
@@ -177,7 +178,8 @@ def _judged(
     if x_t is None:
         x_t = torch.randn(n, run.data.channels, run.data.size, run.data.size, generator=generator)
     images, nfe, seconds = draw(run, model, sampler, x_t, t_start, generator, work)
-    began = time.perf_counter()
+    now = runtime.clock(work.device)
+    began = now()
     rng = runtime.numpy_rng(run.seed, f"evaluation, {purpose}")
     space = features.extractor(run.data.name, work.device)
     judged = features.evaluate(images, source, space, rng)
@@ -186,7 +188,7 @@ def _judged(
         judged["fd_published"] = published.distance_of_few(space.module, images[:few], reals)
         judged["psnr_unrelated"] = published.psnr_unrelated(images[:few], reals)
     about = {"sampler": sampler.name, "nfe": nfe, "sampling_seconds": seconds}
-    return {**about, **judged, "evaluation_seconds": seconds + time.perf_counter() - began}, images
+    return {**about, **judged, "evaluation_seconds": seconds + now() - began}, images
 
 
 def _distance(run: Ddpm, work: Work, samples: Tensor, others: Tensor) -> float:

@@ -61,9 +61,7 @@ def test_no_blur_is_the_image_and_a_blur_keeps_flat_images_and_the_mean_of_an_im
     blurred = priors.gaussian_blur(x, 1.0)
     assert float(blurred.sum()) == pytest.approx(1, abs=1e-5)
     offsets = torch.arange(15) - 7  # the variance of the blurred impulse is the width's square
-    assert float((blurred[0, 0].sum(0) * offsets**2).sum()) == pytest.approx(
-        1.0, abs=0.05
-    )
+    assert float((blurred[0, 0].sum(0) * offsets**2).sum()) == pytest.approx(1.0, abs=0.05)
     flat = torch.full((1, 3, 8, 8), 0.3)
     torch.testing.assert_close(priors.gaussian_blur(flat, 0.8), flat)
 
