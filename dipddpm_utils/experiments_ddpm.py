@@ -8,7 +8,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dipddpm_utils import data, diffusion, features, frechet, priors, published, ranges, runtime, sampling, schedule, train
+from dipddpm_utils import (
+    data,
+    diffusion,
+    features,
+    frechet,
+    priors,
+    published,
+    ranges,
+    runtime,
+    sampling,
+    schedule,
+    shapes,
+    train,
+)
 from dipddpm_utils.config import Ddpm, Sample, Sampler
 from dipddpm_utils.experiments import seeded, train_resumably
 from dipddpm_utils.experiments_dip import fitted
@@ -71,6 +84,8 @@ def ddpm(run: Ddpm, work: Work) -> Outcome:
         "parameters": sum(p.numel() for p in model.parameters()),
         "loss_last": float(np.mean([row["loss"] for row in log["curve"][-10:]])),
     }
+    if run.data.channels == 1:
+        metrics |= {"contrast": shapes.contrast(images.numpy()), "raggedness": shapes.raggedness(images.numpy())}
     if strength is not None:
         metrics["control_strength"] = strength
     arrays = {"grid": images[: 64 if run.evaluate.keep_all else 16].numpy()}

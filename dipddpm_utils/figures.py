@@ -44,7 +44,11 @@ METHODS: dict[str, Look] = {
     "real": Look("training images (oracle)", "#000000", "*"),
     "floor": Look("real against real", "#8C8C8C", ""),
 }
-ALIASES = {"noise": "baseline", "dip": "start-dip", "ddpm": "baseline", "ddpm-on-dip": "on-dip"}
+ALIASES = {
+    "noise": "baseline", "dip": "start-dip", "ddpm": "baseline", "ddpm-on-dip": "on-dip",
+    "a-ddpm": "baseline", "a-2conv": "2conv", "a-resnet18": "resnet18", "a-dip-2conv": "2conv", "a-dip-resnet18": "resnet18",
+    "b-ddpm": "baseline", "b-combined": "on-dip",
+}  # fmt: skip
 SAMPLERS: dict[str, Look] = {
     "ancestral": Look("ancestral", "#000000", "v"),
     "ddim": Look("DDIM", "#0072B2", "o"),

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+import fake_reports
 import numpy as np
 import pandas as pd
 
@@ -281,10 +282,18 @@ NETS = ("2conv", "5conv", "resnet18", "skip")
 class FakeLab:
     """A profile's records, made up: `seeds` seeds of everything; groups in `without` are not declared.
 
+    reports: also the runs of the two reports rebuilt (fake_reports.py).
     dip_gain: the factor between the FD of a chain from a DIP start and that of the whole chain at equal cost.
     """
 
-    def __init__(self, seeds: int = 3, without: tuple[str, ...] = (), profile: str = "quick", dip_gain: float = 1.3) -> None:
+    def __init__(
+        self,
+        seeds: int = 3,
+        without: tuple[str, ...] = (),
+        profile: str = "quick",
+        dip_gain: float = 1.3,
+        reports: bool = False,
+    ) -> None:
         self.profile = SimpleNamespace(name=profile)
         s = range(seeds)
         self.groups: dict[str, list[tuple[str, Any, bool, FakeRecord]]] = {}
@@ -311,6 +320,8 @@ class FakeLab:
         for spacing in ("linear", "cosine", "log"):
             for count in (10, 50, 100):
                 self.add("stopping_stages", spacing, count, stopping("skip", 0.2, spacing, count), count == 50)
+        if reports:
+            fake_reports.add(self, s)
         self.groups = {name: members for name, members in self.groups.items() if name not in without}
 
     def _starts(self, seeds: range, gains: dict[str, float]) -> None:
@@ -348,8 +359,15 @@ class FakeLab:
     def all(self) -> list[FakeRecord]:
         return list({member[3].name: member[3] for members in self.groups.values() for member in members}.values())
 
-    def has(self, group: str) -> bool:
-        return group in self.groups
+    def has(self, *groups: str) -> bool:
+        return set(groups) <= set(self.groups)
+
+    def labelled(self, group: str) -> dict[str, list[FakeRecord]]:
+        self.seeds(group)
+        found: dict[str, list[FakeRecord]] = {}
+        for label, _, _, record in self.groups[group]:
+            found.setdefault(label, []).append(record)
+        return found
 
     def record(self, name: str) -> FakeRecord:
         group, _, seed = name.rpartition("-s")
