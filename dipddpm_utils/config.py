@@ -110,6 +110,7 @@ class Evaluate(Frozen):
     sampler: Sampler = Sampler(name="dpmpp_2m", steps=15)
     final_n: Positive = 2000
     final_sampler: Sampler = Sampler(name="ddim", steps=50)
+    strips: bool = True  # keep pictures of the chains and of each evaluation: half a megabyte
 
 
 # --- runs -------------------------------------------------------------------------------------------------------------
@@ -184,6 +185,31 @@ class Spectrum(Run):
     bands: Positive = 6
 
 
+class Warm(Frozen):
+    """Initial weights: the denoiser itself fitted as a DIP for some steps, to a data set's noisy images or to one image."""
+
+    fit: Literal["data_set", "image"] = "data_set"
+    steps: Positive = 100
+    std: Annotated[float, Field(ge=0)] = 1.2  # of the noise on a data set's images, in [0, 1] and clipped
+
+
+class Prior(Frozen):
+    """What x_dip, an image that a DIP makes of a training image, is used for (notebook 04); several may be combined."""
+
+    source: Dip | Literal["blur"] | None = None  # what makes x_dip; "blur": the control without a DIP
+    curriculum: Fraction = 0.0  # share of the steps, the first ones, that train on x_dip in place of x0
+    shift: bool = False  # the forward process ends at x_dip
+    condition: bool = False  # the network is told x_dip
+    warm: Warm | None = None
+
+    @model_validator(mode="after")
+    def _has_its_images(self) -> Prior:
+        needs = bool(self.curriculum or self.shift or self.condition)
+        if needs != (self.source is not None):
+            raise ValueError("source is needed by curriculum, shift and condition, and by nothing else")
+        return self
+
+
 class Ddpm(Run):
     """A denoising diffusion model, trained on real images or, with `dip`, on that network's outputs for them."""
 
@@ -194,6 +220,7 @@ class Ddpm(Run):
     diffusion: Diffusion = Diffusion()
     optim: Optim = Optim()
     evaluate: Evaluate = Evaluate()
+    prior: Prior | None = None  # ways of using a DIP other than `dip`
 
 
 class Start(Frozen):
@@ -204,6 +231,15 @@ class Start(Frozen):
     dip: Dip | None = None  # the network whose outputs are the start, for the starts that need one
 
 
+class Advice(Frozen):
+    """A second opinion on x0_hat at every step: x0_hat <- (1 - w_t) x0_hat + w_t opinion (priors_chain.py)."""
+
+    name: str  # a key of priors_chain.OPINIONS
+    weight: Fraction
+    when: Literal["early", "late", "always"] = "always"
+    dip: Dip | None = None  # the network that has the opinion, or made the bank
+
+
 class Sample(Run):
     """Images drawn from a trained model with some sampler and start, and judged."""
 
@@ -212,6 +248,7 @@ class Sample(Run):
     start: Start = Start()
     sampler: Sampler = Sampler()
     n: Positive = 2000
+    advice: Advice | None = None
 
     @model_validator(mode="after")
     def _start_is_within_the_chain(self) -> Sample:
