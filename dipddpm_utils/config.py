@@ -11,11 +11,16 @@ import hashlib
 import json
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, TypeAdapter, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, TypeAdapter, model_validator
+
+from dipddpm_utils import faults
+from dipddpm_utils.faults import FaultId
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = PositiveInt
 NonNegative = Annotated[int, Field(ge=0)]
+DipFaults = Annotated[tuple[FaultId, ...], AfterValidator(lambda ids: faults.chosen(ids, "dip"))]
+DdpmFaults = Annotated[tuple[FaultId, ...], AfterValidator(lambda ids: faults.chosen(ids, "ddpm"))]
 
 
 class Frozen(BaseModel):
@@ -110,7 +115,8 @@ class Evaluate(Frozen):
     sampler: Sampler = Sampler(name="dpmpp_2m", steps=15)
     final_n: Positive = 2000
     final_sampler: Sampler = Sampler(name="ddim", steps=50)
-    strips: bool = True  # keep pictures of the chains and of each evaluation: half a megabyte
+    published_n: Annotated[int, Field(ge=2)] | None = None  # judge that many samples as the two reports did, too (FA3, FB5)
+    keep_all: bool = True  # False: of all pictures only a small grid of the last samples is kept, for a small record
 
 
 # --- runs -------------------------------------------------------------------------------------------------------------
@@ -155,6 +161,7 @@ class Dip(Run):
     clip_input: bool = True  # clip(image + std * noise, 0, 1), as report B does; False: unclipped, as report A
     one_batch: bool = False  # fit the first batch only, as report B does
     optim: Optim = Optim()
+    faults: DipFaults = ()
 
 
 class DipImages(Run):
@@ -185,6 +192,16 @@ class Spectrum(Run):
     bands: Positive = 6
 
 
+class PerImage(Frozen):
+    """How one untrained network is fitted to each training image; what it shows after `iterations` stands for the image."""
+
+    net: Literal["2conv", "5conv", "resnet18", "skip"] = "skip"
+    iterations: Positive = 200
+    lr: PositiveFloat = 1e-2
+    z_std: Annotated[float, Field(ge=0)] = 0.03
+    width: Positive = 16
+
+
 class Warm(Frozen):
     """Initial weights: the denoiser itself fitted as a DIP for some steps, to a data set's noisy images or to one image."""
 
@@ -211,7 +228,11 @@ class Prior(Frozen):
 
 
 class Ddpm(Run):
-    """A denoising diffusion model, trained on real images or, with `dip`, on that network's outputs for them."""
+    """A denoising diffusion model, trained on real images or, with `dip`, on that network's outputs for them.
+
+    `train_on` names something cheaper to train on instead (controls.py): real images changed in one way that a DIP changes
+    them, by as much as `dip` does; or the outputs of `dip` before it is trained. `per_image`: one DIP for each image.
+    """
 
     kind: Literal["ddpm"] = "ddpm"
     data: Data
@@ -220,7 +241,23 @@ class Ddpm(Run):
     diffusion: Diffusion = Diffusion()
     optim: Optim = Optim()
     evaluate: Evaluate = Evaluate()
+    train_on: Literal["blur", "clip", "rescaled", "untrained"] | None = None
+    per_image: PerImage | None = None
+    faults: DdpmFaults = ()
     prior: Prior | None = None  # ways of using a DIP other than `dip`
+
+    @model_validator(mode="after")
+    def _what_it_is_trained_on_is_clear(self) -> Ddpm:
+        if self.per_image is not None and (self.dip is not None or self.train_on is not None):
+            raise ValueError("per_image is given with dip or train_on, expected one of them")
+        if self.train_on not in (None, "clip") and self.dip is None:
+            raise ValueError(f"train_on is {self.train_on!r} without a dip, expected the one whose outputs it is to match")
+        on_real = self.dip is None and self.per_image is None and self.train_on is None
+        on_dip = self.dip is not None and self.train_on is None
+        for fault, acts in (("FA1", on_real), ("FB2", on_dip), ("FB3", on_dip)):
+            if fault in self.faults and not acts:
+                raise ValueError(f"fault {fault} does not act on what this run is trained on; leave it out")
+        return self
 
 
 class Start(Frozen):
@@ -255,13 +292,50 @@ class Sample(Run):
         t, last = self.start.t_start, self.model.diffusion.num_train_timesteps - 1
         if t is not None and t > last:
             raise ValueError(f"start.t_start is {t}, but the model's last step is {last}")
+        if self.model.prior is not None and (self.model.prior.shift or self.model.prior.condition):
+            raise ValueError("model has a prior that its chains need, which start and advice do not know; see its own record")
         return self
 
 
+class Restore(Run):
+    """A degraded image is given: what a DIP, a DDPM and both make of it, over `n` held-out images (restore.py).
+
+    Whatever has to be chosen, the DIP's budget and each chain's t_start, is chosen on `n_tune` further images.
+    """
+
+    kind: Literal["restore"] = "restore"
+    model: Ddpm
+    task: Literal["denoise", "inpaint", "super_resolve"] = "denoise"
+    n: Annotated[int, Field(ge=2)] = 100
+    n_tune: Positive = 20
+    net: Literal["2conv", "5conv", "resnet18", "skip"] = "skip"
+    width: Positive = 16
+    iterations: Positive = 300
+    lr: PositiveFloat = 1e-2
+    z_std: Annotated[float, Field(ge=0)] = 0.03
+    t_starts: tuple[NonNegative, ...] = (100, 200, 300, 400, 500, 600)
+    sampler: Sampler = Sampler(name="ddim", steps=20)
+
+
+class EpochTiming(Run):
+    """How long an epoch takes when each image is decoded in Python, and when all lie in memory: same model, same batches."""
+
+    kind: Literal["epoch_timing"] = "epoch_timing"
+    data: Data
+    unet: Unet = Unet()
+    diffusion: Diffusion = Diffusion()
+    optim: Optim = Optim()
+    images: Positive = 60_000  # an epoch, to which the steps measured are extrapolated
+    steps: Positive = 2  # measured in each repeat, for each of the two ways
+    repeats: Annotated[int, Field(ge=2)] = 6
+
+
 KINDS: dict[str, type[Run]] = {
-    k.model_fields["kind"].default: k for k in (Gaussian, Floor, Dip, DipImages, Spectrum, Ddpm, Sample)
+    k.model_fields["kind"].default: k for k in (Gaussian, Floor, Dip, DipImages, Spectrum, Ddpm, Sample, Restore, EpochTiming)
 }
-AnyRun = Annotated[Gaussian | Floor | Dip | DipImages | Spectrum | Ddpm | Sample, Field(discriminator="kind")]
+AnyRun = Annotated[
+    Gaussian | Floor | Dip | DipImages | Spectrum | Ddpm | Sample | Restore | EpochTiming, Field(discriminator="kind")
+]
 _ANY = TypeAdapter(AnyRun)
 
 

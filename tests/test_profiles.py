@@ -6,10 +6,17 @@ from dipddpm_utils import config, profiles
 from dipddpm_utils.errors import ConfigError, UsageError
 
 
+HEADLINE_LEAVES_OUT = {  # quick has the two reports' own runs and the same corrected, no more of them
+    "a-only", "a-without", "a-controls", "a-starts", "a-bank", "a-batch",
+    "b-only", "b-without", "b-rows", "b-grid", "b-fashion", "b-timing",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("name", ["smoke", "quick", "standard", "full"])
 def test_every_profile_declares_the_same_groups(name):
     profile = profiles.load(name)
-    assert set(profile.groups) == set(profiles.load("full").groups)
+    left_out = HEADLINE_LEAVES_OUT if name == "quick" else set()
+    assert set(profile.groups) == set(profiles.load("full").groups) - left_out
     assert all(entry.folder == f"{entry.name}-{entry.hash}" for entry in profile.entries.values())
     hashes = [entry.hash for entry in profile.entries.values()]
     assert len(set(hashes)) == len(hashes)  # nothing is declared, and so computed, twice
