@@ -224,6 +224,8 @@ class Prior(Frozen):
         needs = bool(self.curriculum or self.shift or self.condition)
         if needs != (self.source is not None):
             raise ValueError("source is needed by curriculum, shift and condition, and by nothing else")
+        if self.condition and self.warm is not None:
+            raise ValueError("warm is given with condition, whose network has no place for the images of a fit")
         return self
 
 
@@ -274,7 +276,8 @@ class Advice(Frozen):
     name: str  # a key of priors_chain.OPINIONS
     weight: Fraction
     when: Literal["early", "late", "always"] = "always"
-    dip: Dip | None = None  # the network that has the opinion, or made the bank
+    bank: str | None = None  # for opinions on an image of its own for each sample: the start that draws it
+    dip: Dip | None = None  # the network that has the opinion, or makes the bank
 
 
 class Sample(Run):

@@ -5,7 +5,8 @@ At each step the network says what x_0 it expects, x0_hat. Another source has an
 so that any sampler can be used as it is. *Guidance*: the opinion is what the DIP network makes of x0_hat itself ("dip"),
 *re-injection*: it is an image of the DIP's bank, the same at every step ("bank"). "blur" is guidance without a DIP, a control.
 
-An opinion is one function, `@opinion("name")`: (context, x0_hat, x_dip) -> images in [-1, 1], all [B, C, H, W].
+An opinion is one function, `@opinion("name")`: (context, x0_hat, x_dip) -> images in [-1, 1], all [B, C, H, W]. x_dip is
+drawn once a sample, by the start that the configuration names as its `bank`; None without one.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from dipddpm_utils.diffusion import Model
 from dipddpm_utils.priors import Context, blurred, dip_outputs
 from dipddpm_utils.schedule import Coefficients
 
-Opinion = Callable[[Context, Tensor, Tensor], Tensor]
+Opinion = Callable[[Context, Tensor, Tensor | None], Tensor]
 OPINIONS: dict[str, Opinion] = {}
 
 
@@ -37,7 +38,7 @@ def opinion(name: str) -> Callable[[Opinion], Opinion]:
 
 
 @opinion("dip")
-def dip(context: Context, x0_hat: Tensor, x_dip: Tensor) -> Tensor:
+def dip(context: Context, x0_hat: Tensor, x_dip: Tensor | None) -> Tensor:
     """f_w(x0_hat): a network that was fitted to give clean images for noisy ones. ValueError without a network."""
     if context.net is None:
         raise ValueError("context.net is None, expected a fitted DIP: give the opinion a `dip` in its configuration")
@@ -45,13 +46,15 @@ def dip(context: Context, x0_hat: Tensor, x_dip: Tensor) -> Tensor:
 
 
 @opinion("bank")
-def bank(context: Context, x0_hat: Tensor, x_dip: Tensor) -> Tensor:
-    """x_dip, drawn once a sample: the chain is pulled to one DIP image, and so to one training image."""
+def bank(context: Context, x0_hat: Tensor, x_dip: Tensor | None) -> Tensor:
+    """x_dip itself: each chain is pulled to one image of the bank, and so to one training image. ValueError without a bank."""
+    if x_dip is None:
+        raise ValueError("x_dip is None, expected images: give the opinion a `bank` in its configuration")
     return x_dip
 
 
 @opinion("blur")
-def blur(context: Context, x0_hat: Tensor, x_dip: Tensor) -> Tensor:
+def blur(context: Context, x0_hat: Tensor, x_dip: Tensor | None) -> Tensor:
     """k * x0_hat: as smooth as a DIP's, and free."""
     return blurred(x0_hat)
 
@@ -66,9 +69,10 @@ def weight_at(weight: float, when: str, t: int, T: int) -> float:
 
 
 def advised(
-    model: Model, coefs: Coefficients, about: config.Diffusion, advice: config.Advice, context: Context, x_dip: Tensor
+    model: Model, about: config.Diffusion, advice: config.Advice, context: Context, x_dip: Tensor | None = None
 ) -> Model:
     """The network with the opinion `advice.name` mixed into its x0_hat. x_dip: an image for each one of the batch."""
+    coefs = context.coefs
 
     def mixed(x0_hat: Tensor, t: int) -> Tensor:
         w = weight_at(advice.weight, advice.when, t, coefs.num_train_timesteps)
