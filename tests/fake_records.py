@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+import fake_priors
 import numpy as np
 import pandas as pd
 
@@ -276,6 +277,7 @@ class FakeLab:
                 self.add("samplers", name, nfe, sample(name, nfe, 0, fd=20 * (1 + bad / nfe), nfe=nfe))
         self._starts(s, {"noise": 1.0, "dip": dip_gain, "mean": 2.0, "gaussian": 1.25, "blur": 1.1, "real": 0.6})
         self._ablations(s)
+        fake_priors.add(self, s, ddpm, sample, FakeRecord, digits(_rng("restore"), 8))
         self.groups = {name: members for name, members in self.groups.items() if name not in without}
 
     def _starts(self, seeds: range, gains: dict[str, float]) -> None:

@@ -5,7 +5,6 @@ import pytest
 from dipddpm_utils import config, profiles
 from dipddpm_utils.errors import ConfigError, UsageError
 
-
 HEADLINE_LEAVES_OUT = {  # quick has the two reports' own runs and the same corrected, no more of them
     "a-only", "a-without", "a-controls", "a-starts", "a-bank", "a-batch",
     "b-only", "b-without", "b-rows", "b-grid", "b-fashion", "b-timing",
