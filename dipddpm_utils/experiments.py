@@ -22,7 +22,7 @@ CURVE_ROWS = 200  # points of a logged loss curve
 
 def compute(run: Run, work: Work) -> Outcome:
     """Compute a run. Raises OutOfTime with everything saved in `work.folder`; the next call goes on from there."""
-    from dipddpm_utils import experiments_checks, experiments_ddpm, experiments_dip
+    from dipddpm_utils import experiments_checks, experiments_ddpm, experiments_dip, experiments_restore
 
     functions: dict[str, Callable[[Any, Work], Outcome]] = {
         "gaussian": experiments_checks.gaussian,
@@ -32,6 +32,7 @@ def compute(run: Run, work: Work) -> Outcome:
         "dip_images": experiments_dip.dip_images,
         "ddpm": experiments_ddpm.ddpm,
         "sample": experiments_ddpm.sample,
+        "restore": experiments_restore.restore,
     }
     began = time.perf_counter()
     outcome = functions[run.kind](run, work)

@@ -60,7 +60,7 @@ def useful(lab: Any) -> str:
         if won and all(won) and len(won) == 1 + len(RIVALS[label]):
             best.append(label)
     lines = [
-        f"Of {len(tried)} mechanisms measured, {_named(better)} shown to be better than the DDPM alone at equal steps or calls, "
+        f"Of {len(tried)} mechanisms measured, {_named(better)} shown to be better than the DDPM alone at equal steps, "
         f"and {_named(best)} shown to be better than every control in its place as well."
     ]
     base = frame[frame["label"] == "baseline"]

@@ -1,8 +1,9 @@
 """profiles.toml turned into runs: which runs a profile declares, under which names, in which groups.
 
 The file holds data only. `[runs.NAME]` declares a run and `[sweeps.NAME]` a group of runs that differ in a few fields
-(`over`: every combination of values; `cases`: one by one); every profile has them all. `[profiles.P]` gives the sizes, and may change or skip single runs. A string "@a.b" stands
-for the value at a.b, looked up in the profile first and in the whole file second; "@runs.NAME" stands for another run.
+(`over`: every combination of values; `cases`: one by one); every profile has them all. `[profiles.P]` gives the sizes,
+and may change or skip single runs. A string "@a.b" stands for the value at a.b, looked up in the profile first and in the
+whole file second; "@runs.NAME" stands for another run.
 """
 
 from __future__ import annotations
@@ -195,7 +196,7 @@ def _add_sweep(profile: Profile, scope: _Scope, name: str, sweep: dict[str, Any]
 
 
 def _add_cases(profile: Profile, scope: _Scope, name: str, sweep: dict[str, Any]) -> None:
-    """A group whose members are spelled out, each with its label, its value and its name (both the label unless said), and its changes."""
+    """A group spelled out: each member with its label, its value and name (the label unless said), and its changes."""
     for case in sweep["cases"]:
         label = case["label"]
         values = scope.resolve({key: value for key, value in case.items() if key not in ("label", "value", "name")})
