@@ -157,6 +157,7 @@ class Dip(Run):
     kind: Literal["dip"] = "dip"
     data: Data
     net: Literal["2conv", "5conv", "resnet18", "skip"] = "5conv"
+    width: Positive | None = None  # channels of the first layer; None: the network's own
     std: Annotated[float, Field(ge=0)] = 1.2  # of the noise added to the input, images in [0, 1]
     clip_input: bool = True  # clip(image + std * noise, 0, 1), as report B does; False: unclipped, as report A
     one_batch: bool = False  # fit the first batch only, as report B does
@@ -252,6 +253,8 @@ class Ddpm(Run):
     def _what_it_is_trained_on_is_clear(self) -> Ddpm:
         if self.per_image is not None and (self.dip is not None or self.train_on is not None):
             raise ValueError("per_image is given with dip or train_on, expected one of them")
+        if self.prior is not None and not (self.dip is None and self.per_image is None and self.train_on is None):
+            raise ValueError("prior is given with dip, per_image or train_on, expected real images for it to act on")
         if self.train_on not in (None, "clip") and self.dip is None:
             raise ValueError(f"train_on is {self.train_on!r} without a dip, expected the one whose outputs it is to match")
         on_real = self.dip is None and self.per_image is None and self.train_on is None

@@ -22,7 +22,13 @@ CURVE_ROWS = 200  # points of a logged loss curve
 
 def compute(run: Run, work: Work) -> Outcome:
     """Compute a run. Raises OutOfTime with everything saved in `work.folder`; the next call goes on from there."""
-    from dipddpm_utils import experiments_checks, experiments_ddpm, experiments_dip, experiments_restore
+    from dipddpm_utils import (
+        experiments_checks,
+        experiments_ddpm,
+        experiments_dip,
+        experiments_published,
+        experiments_restore,
+    )
 
     functions: dict[str, Callable[[Any, Work], Outcome]] = {
         "gaussian": experiments_checks.gaussian,
@@ -33,6 +39,7 @@ def compute(run: Run, work: Work) -> Outcome:
         "ddpm": experiments_ddpm.ddpm,
         "sample": experiments_ddpm.sample,
         "restore": experiments_restore.restore,
+        "epoch_timing": experiments_published.epoch_timing,
     }
     began = time.perf_counter()
     outcome = functions[run.kind](run, work)

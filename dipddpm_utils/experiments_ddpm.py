@@ -9,11 +9,25 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dipddpm_utils import data, diffusion, features, priors, priors_process, ranges, runtime, sampling, schedule, train
+from dipddpm_utils import (
+    data,
+    diffusion,
+    features,
+    frechet,
+    priors,
+    priors_process,
+    published,
+    ranges,
+    runtime,
+    sampling,
+    schedule,
+    train,
+)
 from dipddpm_utils import experiments_priors as joining
 from dipddpm_utils.config import Ddpm, Sample, Sampler
 from dipddpm_utils.experiments import seeded, train_resumably
 from dipddpm_utils.experiments_dip import fitted
+from dipddpm_utils.experiments_images import training_images
 from dipddpm_utils.records import Outcome
 from dipddpm_utils.unet import UNet
 
@@ -22,6 +36,7 @@ if TYPE_CHECKING:
 
 SAMPLED_TOGETHER = {"cpu": 250, "cuda": 1000, "mps": 500}  # images a batch of a reverse chain
 STRIP = 12  # frames of the forward and reverse strips
+TRAINED_ON = 2000  # images a model was trained on, at most, to which its samples are compared
 
 
 def build(run: Ddpm) -> UNet:
@@ -37,13 +52,19 @@ def _unet(run: Ddpm) -> UNet:
 def ddpm(run: Ddpm, work: Work) -> Outcome:
     """Train a denoiser and judge its samples at several steps, against real held-out images, whatever it was trained on."""
     source = data.load(run.data)
-    items, dip_seconds = _training_images(run, source, work)
+    items, dip_seconds, strength = training_images(run, source, work)
     coefs = schedule.coefficients(run.diffusion, device=work.device)
+    optim = published.halved_lr(run.optim) if "FB3" in run.faults else run.optim
     prior, model = joining.at_work(run, source, work), build(run)
     if prior is not None:
         model = joining.warmed(model, run, source, work, prior)
         dip_seconds += prior.seconds
-    state = train.new_state(model, run.optim, len(items), run.seed, work.device)
+    state = train.new_state(model, optim, len(items), run.seed, work.device)
+    if "FA4" in run.faults:
+        published.lose_gradients(state)
+    if "FB1" in run.faults:
+        published.unshuffle(state)
+    in_range = diffusion.loss if not {"FA1", "FB2"} & set(run.faults) else diffusion.loss_in_any_range
 
     def batch(indices: Tensor) -> Any:
         x0 = _signed(items[indices])
@@ -54,22 +75,26 @@ def ddpm(run: Ddpm, work: Work) -> Outcome:
         t = torch.randint(0, run.diffusion.num_train_timesteps, x0.shape[:1], generator=generator, device=x0.device)
         eps = torch.randn(x0.shape, generator=generator, device=x0.device)
         if x_dip is None:
-            return diffusion.loss(coefs, run.diffusion, model, x0, t, eps)
+            return in_range(coefs, run.diffusion, model, x0, t, eps)
         ways = {"shift": run.prior.shift, "condition": run.prior.condition}
         return priors_process.loss(coefs, run.diffusion, model, x0, x_dip, t, eps, **ways)
 
+    def sampled_from() -> nn.Module:
+        return published.raw_weights(state) if "FA5" in run.faults else state.sampler_model()
+
     def judged(sampler: Sampler, n: int, purpose: str) -> tuple[dict[str, Any], Tensor]:
         chain = None if prior is None else prior.chain(run, sampler, n, purpose)
-        return _judged(run, work, source, state.sampler_model(), sampler, n, purpose, chain=chain)
+        return _judged(run, work, source, sampled_from(), sampler, n, purpose, chain=chain)
 
     def look(state: train.State, log: dict[str, Any]) -> None:
         row, images = judged(run.evaluate.sampler, run.evaluate.n, f"step {state.step}")
         log.setdefault("evals", []).append({"step": state.step, "images": state.images, "seconds": state.seconds, **row})
-        log.setdefault("grids", []).append(images[:16].numpy())
+        if run.evaluate.keep_all:
+            log.setdefault("grids", []).append(images[:16].numpy())
 
     steps = tuple(range(run.evaluate.every, run.optim.steps + 1, run.evaluate.every))
     log = train_resumably(state, loss, batch, work, steps, look)
-    model = state.sampler_model()
+    model = sampled_from()
     final, images = judged(run.evaluate.final_sampler, run.evaluate.final_n, "final")
     evals = log.get("evals", []) + [{"step": state.step, "images": state.images, "seconds": state.seconds, **final}]
     metrics = {
@@ -83,10 +108,16 @@ def ddpm(run: Ddpm, work: Work) -> Outcome:
         "loss_last": float(np.mean([row["loss"] for row in log["curve"][-10:]])),
         **joining.ddpm_flops(run, model, final, prior, work),
     }
-    arrays = {"grid": images[:64].numpy()}
-    if run.evaluate.keep_all and prior is None:
+    if strength is not None:
+        metrics["control_strength"] = strength
+    arrays = {"grid": images[: 64 if run.evaluate.keep_all else 16].numpy()}
+    if run.dip is not None or run.per_image is not None or run.train_on is not None:
+        shown = ranges.signed_to_uint8(items[:TRAINED_ON]).cpu()
+        arrays["trained_on"] = shown[:4].numpy()
+        metrics["fd_trained"] = _distance(run, work, images, shown)
+    if run.evaluate.keep_all and prior is None:  # a prior's chains are not drawn as plainly
         arrays |= _strips(run, work, source, model)
-    if log.get("grids") and run.evaluate.keep_all:
+    if log.get("grids"):
         arrays |= {"grids_by_step": np.stack(log["grids"]), "grid_steps": np.array(log["visited"])}
     return Outcome(
         metrics=metrics,
@@ -130,7 +161,8 @@ def sample(run: Sample, work: Work) -> Outcome:
         "model_seconds": work.record(run.model).metrics["total_seconds"],
         **joining.sample_flops(run, used, context.net, model, row["nfe"], work),
     }
-    arrays = {"grid": images[:64].numpy(), "starts": ranges.signed_to_uint8(x_start[:16].cpu().clamp(-1, 1)).numpy()}
+    grid, starts = (64, 16) if run.model.evaluate.keep_all else (16, 4)
+    arrays = {"grid": images[:grid].numpy(), "starts": ranges.signed_to_uint8(x_start[:starts].cpu().clamp(-1, 1)).numpy()}
     return Outcome(metrics=metrics, timings={"sample": metrics["sampling_seconds"], "dip": prior_seconds}, arrays=arrays)
 
 
@@ -190,20 +222,20 @@ def _judged(
     images, nfe, seconds = draw(run, model, sampler, x_t, t_start, generator, work, chain)
     began = time.perf_counter()
     rng = runtime.numpy_rng(run.seed, f"evaluation, {purpose}")
-    judged = features.evaluate(images, source, features.extractor(run.data.name, work.device), rng)
+    space = features.extractor(run.data.name, work.device)
+    judged = features.evaluate(images, source, space, rng)
+    if (few := run.evaluate.published_n) is not None:
+        reals = source.train[torch.from_numpy(rng.permutation(len(source.train))[:few])]
+        judged["fd_published"] = published.distance_of_few(space.module, images[:few], reals)
+        judged["psnr_unrelated"] = published.psnr_unrelated(images[:few], reals)
     about = {"sampler": sampler.name, "nfe": nfe, "sampling_seconds": seconds}
     return {**about, **judged, "evaluation_seconds": seconds + time.perf_counter() - began}, images
 
 
-def _training_images(run: Ddpm, source: data.DataSet, work: Work) -> tuple[Tensor, float]:
-    """(what the model is trained on, on the device: uint8, or float32 in [-1, 1] if a DIP made it; seconds the DIP took)."""
-    real = source.train.to(work.device)
-    if run.dip is None:
-        return real, 0.0
-    net = fitted(run.dip, work)
-    began = time.perf_counter()
-    outputs = priors.dip_outputs(net, ranges.uint8_to_unit(real))
-    return outputs, work.record(run.dip).metrics["train_seconds"] + time.perf_counter() - began
+def _distance(run: Ddpm, work: Work, samples: Tensor, others: Tensor) -> float:
+    """Frechet distance between two sets of uint8 images in the data set's own feature space."""
+    space = features.extractor(run.data.name, work.device)
+    return frechet.frechet_distance(*frechet.mean_cov(space(samples)), *frechet.mean_cov(space(others)))
 
 
 def _signed(batch: Tensor) -> Tensor:

@@ -69,7 +69,7 @@ def at_work(run: Ddpm, source: data.DataSet, work: Work) -> AtWork | None:
     images = source.train.to(work.device)
     if made == "blur":
         began = time.perf_counter()
-        x_dip = torch.cat([priors.blurred(ranges.uint8_to_signed(part)) for part in images.split(1000)])
+        x_dip = torch.cat([priors.gaussian_blur(ranges.uint8_to_signed(part)) for part in images.split(1000)])
         return AtWork(run.prior, x_dip, time.perf_counter() - began, 0)
     net = fitted(made, work)
     began = time.perf_counter()
@@ -150,7 +150,7 @@ def ddpm_flops(run: Ddpm, model: nn.Module, final: dict[str, Any], prior: AtWork
     """FLOPs of training, of the DIP or the fit in its place, and of drawing the images that are judged last."""
     once, step = denoiser_flops(model, run, work)
     dip = 0 if prior is None else prior.flops
-    if run.dip is not None:
+    if run.dip is not None and run.train_on is None:
         dip += dip_flops(run.dip, fitted(run.dip, work), len(data.load(run.data).train))
     return _spent(step * run.optim.steps * run.optim.batch_size, dip, once * final["nfe"] * final["n"])
 

@@ -93,11 +93,16 @@ def curriculum(x0: Tensor, x_dip: Tensor, step: int, steps: int, share: float) -
     return x_dip if step < share * steps else x0
 
 
-def blurred(images: Tensor) -> Tensor:
-    """k * x for images [N, C, H, W] in any range: blurred by a Gaussian of BLUR pixels. What a DIP does, without a DIP."""
-    reach = math.ceil(3 * BLUR)
+def gaussian_blur(images: Tensor, std: float = BLUR) -> Tensor:
+    """k * x: images [N, C, H, W], in any range, convolved with a Gaussian of `std` pixels (0: as they are).
+
+    Borders are repeated outwards. What a DIP does, without a DIP.
+    """
+    if std == 0:
+        return images.clone()
+    reach = math.ceil(3 * std)
     offsets = torch.arange(-reach, reach + 1).to(images)
-    kernel = torch.softmax(-(offsets**2) / (2 * BLUR**2), 0)  # sums to 1: a flat image stays as it is
+    kernel = torch.softmax(-(offsets**2) / (2 * std**2), 0)  # sums to 1: a flat image stays as it is
     padded = F.pad(images, (reach, reach, reach, reach), mode="replicate")
     rows = F.conv2d(padded, kernel.view(1, 1, -1, 1).expand(images.shape[1], -1, -1, -1), groups=images.shape[1])
     return F.conv2d(rows, kernel.view(1, 1, 1, -1).expand(images.shape[1], -1, -1, -1), groups=images.shape[1])
@@ -144,8 +149,8 @@ def gaussian(context: Context, n: int, generator: torch.Generator) -> Tensor:
 
 @start("blur")
 def blur(context: Context, n: int, generator: torch.Generator) -> Tensor:
-    """x_start = k * x: random training images, `blurred`."""
-    return blurred(ranges.uint8_to_signed(_drawn(context, n, generator)))
+    """x_start = k * x: random training images blurred by a Gaussian of BLUR pixels. What a DIP does, without a DIP."""
+    return gaussian_blur(ranges.uint8_to_signed(_drawn(context, n, generator)))
 
 
 @start("real")

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from dipddpm_utils import config, diffusion, ranges
 from dipddpm_utils.diffusion import Model
-from dipddpm_utils.priors import Context, blurred, dip_outputs
+from dipddpm_utils.priors import Context, dip_outputs, gaussian_blur
 from dipddpm_utils.schedule import Coefficients
 
 Opinion = Callable[[Context, Tensor, Tensor | None], Tensor]
@@ -56,7 +56,7 @@ def bank(context: Context, x0_hat: Tensor, x_dip: Tensor | None) -> Tensor:
 @opinion("blur")
 def blur(context: Context, x0_hat: Tensor, x_dip: Tensor | None) -> Tensor:
     """k * x0_hat: as smooth as a DIP's, and free."""
-    return blurred(x0_hat)
+    return gaussian_blur(x0_hat)
 
 
 def weight_at(weight: float, when: str, t: int, T: int) -> float:

@@ -49,7 +49,7 @@ def loss(
     """`diffusion.loss` of x0, or with `shift` of the residual x0 - x_dip, for a network that is `told` x_dip."""
     network = told(model, x_dip, shift=shift, condition=condition)
     r_0 = x0 - x_dip if shift else x0
-    return diffusion.loss(coefs, about, network, r_0, t, eps, bounded=not shift)
+    return (diffusion.loss_in_any_range if shift else diffusion.loss)(coefs, about, network, r_0, t, eps)
 
 
 def sample(

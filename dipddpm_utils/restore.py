@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dipddpm_utils import config, ranges, sampling
 from dipddpm_utils.diffusion import Model
-from dipddpm_utils.priors import blurred, start_chain
+from dipddpm_utils.priors import gaussian_blur, start_chain
 from dipddpm_utils.schedule import Coefficients
 
 STD = 0.4  # of the noise of "denoise"
@@ -55,10 +55,10 @@ def degrade(task: str, clean: Tensor, generator: torch.Generator) -> Observation
     if task == "denoise":
         noise = torch.randn(clean.shape, generator=generator, device=generator.device).to(clean)
         noisy = (clean + STD * noise).clamp(0, 1)
-        return Observation(task, noisy, noisy, blurred(noisy), known)
+        return Observation(task, noisy, noisy, gaussian_blur(noisy), known)
     if task == "inpaint":
         known = (torch.rand(known.shape, generator=generator, device=generator.device) < SEEN).to(clean)
-        around = blurred(known * clean) / blurred(known).clamp(min=1e-6)  # the mean of what is seen nearby
+        around = gaussian_blur(known * clean) / gaussian_blur(known).clamp(min=1e-6)  # the mean of what is seen nearby
         grey, guess = (known * clean + (1 - known) * fill for fill in (0.5, around))
         return Observation(task, known * clean, grey, guess, known)
     if task == "super_resolve":

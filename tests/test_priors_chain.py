@@ -64,7 +64,7 @@ def test_each_opinion_is_mixed_in_by_its_weight(context):
     x0_hat, x_dip = images(4), images(5)
     expected = {
         "bank": x_dip,
-        "blur": priors.blurred(x0_hat),
+        "blur": priors.gaussian_blur(x0_hat),
         "dip": priors.dip_outputs(context.net.double(), ranges.signed_to_unit(x0_hat)),
     }
     assert set(expected) == set(priors_chain.OPINIONS)

@@ -24,7 +24,7 @@ def test_noise_is_added_and_cut(clean):
     expected = (0.5 + 0.4 * torch.randn(10**6, generator=rng(3))).clamp(0, 1)
     assert seen.picture.std().item() == pytest.approx(expected.std().item(), rel=0.01)
     assert torch.equal(seen.observe(clean), clean) and torch.equal(seen.rows(slice(40)).keep(clean), clean)
-    torch.testing.assert_close(seen.smooth, priors.blurred(seen.picture))
+    torch.testing.assert_close(seen.smooth, priors.gaussian_blur(seen.picture))
 
 
 def test_half_of_the_pixels_is_missing_and_the_rest_is_kept(clean):
