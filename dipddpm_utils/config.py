@@ -80,6 +80,7 @@ class Diffusion(Frozen):
     objective: Literal["eps", "x0", "v"] = "eps"
     variance: Literal["fixed_small", "fixed_large"] = "fixed_small"
     min_snr_gamma: PositiveFloat | None = None  # None: plain mean squared error
+    times: Literal["uniform", "logit_normal"] = "uniform"  # how training draws t: evenly, or more often at middle noise
 
 
 class Optim(Frozen):

@@ -41,9 +41,10 @@ def compute(run: Run, work: Work) -> Outcome:
         "restore": experiments_restore.restore,
         "epoch_timing": experiments_published.epoch_timing,
     }
-    began = time.perf_counter()
+    now = runtime.clock(work.device)
+    began = now()
     outcome = functions[run.kind](run, work)
-    outcome.timings.setdefault("total", time.perf_counter() - began)
+    outcome.timings.setdefault("total", now() - began)
     return outcome
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,7 +71,7 @@ def ddpm(run: Ddpm, work: Work) -> Outcome:
 
     def loss(model: nn.Module, batch: Any, generator: torch.Generator) -> Tensor:
         x0, x_dip = batch if isinstance(batch, tuple) else (batch, None)
-        t = torch.randint(0, run.diffusion.num_train_timesteps, x0.shape[:1], generator=generator, device=x0.device)
+        t = diffusion.training_times(run.diffusion, len(x0), generator, x0.device)
         eps = torch.randn(x0.shape, generator=generator, device=x0.device)
         if x_dip is None:
             return in_range(coefs, run.diffusion, model, x0, t, eps)
@@ -142,14 +141,15 @@ def sample(run: Sample, work: Work) -> Outcome:
     if used is not None:
         context.net = fitted(used, work)
         prior_seconds = work.record(used).metrics["train_seconds"]
-    began = time.perf_counter()
+    now = runtime.clock(work.device)
+    began = now()
     generator = runtime.generator(run.seed, f"start {run.start.name}")
     x_start = priors.STARTS[run.start.name](context, run.n, generator)
     last = run.model.diffusion.num_train_timesteps - 1
     t_start = last if run.start.t_start is None else run.start.t_start
     x_t = priors.start_chain(context.coefs, x_start, t_start, generator)
     chain = joining.advised_chain(run, context, t_start, work)
-    start_seconds = time.perf_counter() - began
+    start_seconds = now() - began
     row, images = _judged(run.model, work, source, model, run.sampler, run.n, f"sample {run.seed}", x_t, t_start, chain)
     metrics = {
         **row,
@@ -190,7 +190,8 @@ def draw(
     coefs = schedule.coefficients(run.diffusion)
     network = _autocast(model, run)
     done, nfe, size = [], 0, SAMPLED_TOGETHER[torch.device(work.device).type]
-    began = time.perf_counter()
+    now = runtime.clock(work.device)
+    began = now()
     for first in range(0, len(x_t), size):
         work.budget.check()
         rows = slice(first, first + size)
@@ -200,7 +201,7 @@ def draw(
         else:
             x0, nfe = chain(network, chunk, rows, generator)
         done.append(ranges.signed_to_uint8(x0).cpu())
-    return torch.cat(done), nfe, time.perf_counter() - began
+    return torch.cat(done), nfe, now() - began
 
 
 def _judged(
@@ -220,7 +221,8 @@ def _judged(
     if x_t is None:
         x_t = torch.randn(n, run.data.channels, run.data.size, run.data.size, generator=generator)
     images, nfe, seconds = draw(run, model, sampler, x_t, t_start, generator, work, chain)
-    began = time.perf_counter()
+    now = runtime.clock(work.device)
+    began = now()
     rng = runtime.numpy_rng(run.seed, f"evaluation, {purpose}")
     space = features.extractor(run.data.name, work.device)
     judged = features.evaluate(images, source, space, rng)
@@ -229,7 +231,7 @@ def _judged(
         judged["fd_published"] = published.distance_of_few(space.module, images[:few], reals)
         judged["psnr_unrelated"] = published.psnr_unrelated(images[:few], reals)
     about = {"sampler": sampler.name, "nfe": nfe, "sampling_seconds": seconds}
-    return {**about, **judged, "evaluation_seconds": seconds + time.perf_counter() - began}, images
+    return {**about, **judged, "evaluation_seconds": seconds + now() - began}, images
 
 
 def _distance(run: Ddpm, work: Work, samples: Tensor, others: Tensor) -> float:

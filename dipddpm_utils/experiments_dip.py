@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,9 +58,10 @@ def dip(run: Dip, work: Work) -> Outcome:
     net = state.model.eval()
     if early:
         net.load_state_dict(log["kept"])
-    began = time.perf_counter()
+    now = runtime.clock(work.device)
+    began = now()
     applied = ranges.signed_to_uint8(priors.dip_outputs(net, images))
-    apply_seconds = time.perf_counter() - began
+    apply_seconds = now() - began
     metrics, panels = _restoration(run, net, source, work)
     rng = runtime.numpy_rng(run.seed, "evaluation")
     judged = features.evaluate(applied[:2000].cpu(), source, features.extractor(run.data.name, work.device), rng)
@@ -127,8 +127,8 @@ def dip_images(run: DipImages, work: Work) -> Outcome:
     rows, snapshots = [], {}
     best = torch.full((len(clean),), -torch.inf)
     best_output, seconds = torch.zeros_like(clean), 0.0
-    every = max(1, run.iterations // 100)
-    began = time.perf_counter()
+    every, now = max(1, run.iterations // 100), runtime.clock(work.device)
+    began = now()
     fits = dips.fit_images(
         run.net,
         noisy,
@@ -140,7 +140,7 @@ def dip_images(run: DipImages, work: Work) -> Outcome:
     )
     with runtime.progress(run.iterations, work.label) as bar:
         for fit in fits:
-            seconds += time.perf_counter() - began
+            seconds += now() - began
             work.budget.check()
             if fit.iteration % every == 0 or fit.iteration in run.snapshots:
                 output = fit.outputs
@@ -156,7 +156,7 @@ def dip_images(run: DipImages, work: Work) -> Outcome:
             if fit.iteration in run.snapshots:
                 snapshots[fit.iteration] = ranges.unit_to_uint8(output[: PANELS[run.data.channels]]).cpu().numpy()
             bar.update(1, psnr=float(best.mean()))
-            began = time.perf_counter()
+            began = now()
     return _per_image_outcome(run, clean, noisy, best, best_output, rows, snapshots, seconds)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -66,15 +65,15 @@ def at_work(run: Ddpm, source: data.DataSet, work: Work) -> AtWork | None:
     made = run.prior.source
     if made is None:
         return AtWork(run.prior, None, 0.0, 0)
-    images = source.train.to(work.device)
+    images, now = source.train.to(work.device), runtime.clock(work.device)
     if made == "blur":
-        began = time.perf_counter()
+        began = now()
         x_dip = torch.cat([priors.gaussian_blur(ranges.uint8_to_signed(part)) for part in images.split(1000)])
-        return AtWork(run.prior, x_dip, time.perf_counter() - began, 0)
+        return AtWork(run.prior, x_dip, now() - began, 0)
     net = fitted(made, work)
-    began = time.perf_counter()
+    began = now()
     x_dip = priors.dip_outputs(net, ranges.uint8_to_unit(images))
-    seconds = work.record(made).metrics["train_seconds"] + time.perf_counter() - began
+    seconds = work.record(made).metrics["train_seconds"] + now() - began
     return AtWork(run.prior, x_dip, seconds, dip_flops(made, net, len(images)))
 
 

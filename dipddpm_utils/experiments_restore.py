@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -49,10 +48,11 @@ def restore(run: Restore, work: Work) -> Outcome:
 def _dips(run: Restore, clean: Tensor, seen: job.Observation, work: Work) -> dict[str, Method]:
     """One untrained network an image; its budget chosen on the tuning images, or (oracle) for each image by its clean one."""
     every, outputs, seconds = max(1, run.iterations // LOOKS), [], 0.0
+    now = runtime.clock(work.device)
     for first in range(0, len(clean), TOGETHER):
         rows = slice(first, first + TOGETHER)
         part = seen.rows(rows)
-        looks, began = [], time.perf_counter()
+        looks, began = [], now()
         fits = dips.fit_images(
             run.net,
             part.target,
@@ -67,7 +67,7 @@ def _dips(run: Restore, clean: Tensor, seen: job.Observation, work: Work) -> dic
             work.budget.check()
             if fit.iteration % every == 0:
                 looks.append(part.keep(fit.outputs))
-        seconds += time.perf_counter() - began
+        seconds += now() - began
         outputs.append(torch.stack(looks))
     looks = torch.cat(outputs, 1)  # [looks, images, C, H, W]
     psnr = torch.stack([fidelity.psnr(images, clean, 1.0) for images in looks])
@@ -84,17 +84,17 @@ def _chains(run: Restore, clean: Tensor, seen: job.Observation, guesses: dict[st
     """The DDPM from three guesses; for each, the t_start that is best on the tuning images."""
     model = trained(run.model, work)
     network, coefs = _autocast(model, run.model), schedule.coefficients(run.model.diffusion, device=work.device)
-    found = {}
+    found, now = {}, runtime.clock(work.device)
     for name, guess in (("ddpm", "degraded"), ("smooth_ddpm", "smooth"), ("dip_ddpm", "dip")):
         tried = []
         for t_start in run.t_starts:
             work.budget.check()
             generator = runtime.generator(run.seed, f"restart {t_start}")  # the same noise for every guess
-            began = time.perf_counter()
+            began = now()
             images, calls = job.restart(
                 network, coefs, run.model.diffusion, run.sampler, guesses[guess].images, t_start, generator
             )
-            seconds = time.perf_counter() - began + guesses[guess].seconds
+            seconds = now() - began + guesses[guess].seconds
             tried.append(Method(seen.keep(images), seconds, {"t_start": t_start, "nfe": calls}))
         found[name] = max(tried, key=lambda m: fidelity.psnr(m.images[: run.n_tune], clean[: run.n_tune], 1.0).mean().item())
     return found

@@ -52,3 +52,12 @@ def pareto(frame: pd.DataFrame, floor: Any, *, metric: str = "fd") -> Figure:
     legend_beside(ax)
     note = f"n = {frame['n'].iloc[0]:.0f} images a point; {what_interval(over_seeds(frame, 'label', metric))}. "
     return finish(figure, "Quality for all that it costs: every mechanism and every control", note + "Hollow: no DIP in it.")
+
+
+def restored(record: Any) -> Figure:
+    """The first images that were judged: clean, degraded, and what each method makes of them (a restore record)."""
+    m = record.metrics
+    rows = {f"{label}\n{m[f'{name}_psnr']:.1f} dB": record.arrays[f"panels_{name}"] for name, label in RESTORERS.items()}
+    title = f"{m['task'].replace('_', ' ').capitalize()}: the same images, restored by each method"
+    note = f"The first ones judged, not selected; mean PSNR over n = {m['n']} images."
+    return pictures.rows_of_images({"clean": record.arrays["panels_clean"], **rows}, title, note)

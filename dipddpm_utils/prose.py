@@ -173,6 +173,13 @@ def times(lab: Any) -> str:
     lines = ["| kind of run | runs | minutes |", "|---|---|---|"]
     lines += [f"| {kind} | {len(spent)} | {sum(spent) / 60:.1f} |" for kind, spent in kinds.items()]
     total = sum(sum(spent) for spent in kinds.values())
-    machines = sorted({f"{r.provenance['device_name']}, {r.provenance['threads']} threads" for r in records if r.provenance})
+    machines = sorted({_machine(r.provenance) for r in records if r.provenance})
     lines.append(f"| **all, computed anew** | {len(records)} | {total / 60:.1f} |")
     return "\n".join(lines) + f"\n\nMeasured on: {'; '.join(machines)}."
+
+
+def _machine(made: Mapping[str, Any]) -> str:
+    """'AMD EPYC, 2 threads', and how a single thread was timed."""
+    threads = made["threads"]
+    by = " of processor time" if made.get("clock") == "processor" else ""
+    return f"{made['device_name']}, {threads} thread{'s' if threads != 1 else ''}{by}"

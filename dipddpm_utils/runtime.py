@@ -104,6 +104,22 @@ def _why_no_cuda() -> str:
     return f"torch {torch.__version__} (CUDA {torch.version.cuda}) finds no GPU that it can use"
 
 
+def clock(device: str | torch.device = "cpu") -> Callable[[], float]:
+    """The clock, in seconds, by which runs on `device` are timed: `clock(device)()` before and after, the difference counts.
+
+    A process that computes with a single CPU thread is timed by the processor time that it got, so that several of them may
+    run side by side and other work on the machine does not count; everything else is timed by the clock on the wall.
+    """
+    return time.process_time if clock_name(device) == "processor" else time.perf_counter
+
+
+def clock_name(device: str | torch.device = "cpu") -> str:
+    """'processor' or 'wall', see `clock`."""
+    import torch
+
+    return "processor" if torch.device(device).type == "cpu" and torch.get_num_threads() == 1 else "wall"
+
+
 # --- named random streams ---------------------------------------------------------------------------------------------
 
 
@@ -148,6 +164,7 @@ def provenance(config: Run | None, device: str | torch.device) -> dict[str, Any]
         "cpu": cpu_model(),
         "cpu_count": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "threads": torch.get_num_threads(),
+        "clock": clock_name(device),
         "device": str(device),
         "device_name": torch.cuda.get_device_name(device) if on_gpu else cpu_model(),
         "cuda": torch.version.cuda if on_gpu else None,

@@ -25,7 +25,7 @@ from dipddpm_utils.config import Optim
 from dipddpm_utils.ema import Ema
 from dipddpm_utils.errors import StoreError, TrainingError
 from dipddpm_utils.muon import Muon, MuonAdamW
-from dipddpm_utils.runtime import Budget, derived_seed, generator
+from dipddpm_utils.runtime import Budget, clock, derived_seed, generator
 
 LossFn = Callable[[nn.Module, Any, torch.Generator], Tensor]
 GetBatch = Callable[[Tensor], Any]
@@ -264,11 +264,11 @@ def train(
     weights = [p for group in optimiser.param_groups for p in group["params"]]
     autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=optim.precision == "bfloat16")
     has_dropout = any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 for m in state.model.modules())
-    watch = None if on_cpu else _Watch(device)
+    watch, now = None if on_cpu else _Watch(device), clock(device)
     while state.step < (optim.steps if until is None else until):
         if budget is not None:
             budget.check()
-        begin = time.perf_counter()
+        begin = now()
         if not state.model.training:  # the caller has evaluated; asked first, since train() walks over all modules
             state.model.train()
         rate = lr_at(optim, state.step)
@@ -296,7 +296,7 @@ def train(
         loss = loss.detach()
         if watch is not None and (bad := watch.add(state.step, loss)) is not None:
             raise _not_finite("loss", bad, folder)
-        state.seconds += time.perf_counter() - begin
+        state.seconds += now() - begin
         yield Step(state, loss, rate)
     if watch is not None and (bad := watch.finish(state.step)) is not None:
         raise _not_finite("loss", bad, folder)

@@ -164,7 +164,9 @@ def ddpm(name: str, seed: int, *, fd: float = 20.0, dip_seconds: float = 0.0, n_
             }
         )
     final = {**rows[-1], "sampler": "ddim", "nfe": 50, **quality(fd * float(np.exp(0.05 * rng.standard_normal())))}
-    metrics = {**final, "train_seconds": 160.0, "dip_seconds": dip_seconds, "parameters": 1_500_000}
+    spent = 40.0 * n_evals
+    metrics = {**final, "train_seconds": spent, "dip_seconds": dip_seconds, "total_seconds": spent + dip_seconds}
+    metrics["parameters"] = 1_500_000
     t = np.array([999, 800, 600, 400, 200, 100, 0])
     arrays = {
         "grid": digits(rng, 64),
@@ -271,6 +273,7 @@ class FakeLab:
             self.add("ddpm", f"seed {i}", i, ddpm("ddpm", i))
             if i == 0:
                 self.add("ddpm-long", "seed 0", 0, ddpm("ddpm-long", 0, fd=9.0))
+            self.add("ddpm-more", f"seed {i}", i, ddpm("ddpm-more", i, fd=17.0, n_evals=5))
             self.add("ddpm-on-dip", f"seed {i}", i, ddpm("ddpm-on-dip", i, fd=27.0, dip_seconds=30.0))
         for name, bad in (("ancestral", 60), ("ddim", 12), ("dpmpp_2m", 4)):
             for nfe in (5, 10, 20, 50):

@@ -14,6 +14,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats as scipy_stats
 
 from dipddpm_utils import config, gaussian
 from dipddpm_utils import diffusion as core
@@ -191,3 +192,23 @@ def test_training_never_waits_for_a_device_to_give_up_its_values():
     coefs, x0 = coefficients(diffusion, device="meta"), torch.empty(4, 1, 8, 8, device="meta")
     t = torch.empty(4, dtype=torch.int64, device="meta")
     assert core.loss(coefs, diffusion, lambda x, t: x, x0, t, torch.empty_like(x0)).shape == ()
+
+
+# --- training times ---
+
+
+def test_uniform_times_are_as_they_were_and_even():
+    plan = config.Diffusion(num_train_timesteps=50)
+    drawn = core.training_times(plan, 20_000, torch.Generator().manual_seed(1), "cpu")
+    assert torch.equal(drawn, torch.randint(0, 50, (20_000,), generator=torch.Generator().manual_seed(1)))
+    assert drawn.dtype == torch.int64 and drawn.bincount(minlength=50).float().std() < 40  # binomial: 20
+
+
+def test_logit_normal_times_follow_their_closed_form():
+    plan = config.Diffusion(num_train_timesteps=1000, times="logit_normal")
+    drawn = core.training_times(plan, 50_000, torch.Generator().manual_seed(2), "cpu")
+    assert drawn.dtype == torch.int64 and 0 <= drawn.min() and drawn.max() <= 999
+    share = (drawn.double() + 0.5) / 1000
+    for bound in (0.1, 0.25, 0.5, 0.9):
+        expected = scipy_stats.norm.cdf(math.log(bound / (1 - bound)))
+        assert abs((share < bound).double().mean().item() - expected) < 4 * math.sqrt(expected * (1 - expected) / 50_000)

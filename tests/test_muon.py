@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from dipddpm_utils import checkpoint, train
 from dipddpm_utils.config import Optim
-from dipddpm_utils.muon import RMS, Muon, MuonAdamW, orthogonalised
+from dipddpm_utils.muon import ITERATIONS, QUINTIC, RMS, Muon, MuonAdamW, orthogonalised
 
 
 @settings(max_examples=20, deadline=None)
@@ -19,6 +19,18 @@ def test_singular_values_move_near_one_and_vectors_stay(m, n, seed):
     assert ((torch.linalg.svdvals(y) > 0.5) & (torch.linalg.svdvals(y) < 1.4)).all()
     core = u.mT @ y @ vt.mT  # y = u diag(.) vt: nothing off the diagonal, up to bfloat16
     assert (core - torch.diag(core.diagonal())).abs().max() < 0.06
+
+
+@pytest.mark.parametrize("shape", [(3, 24, 90), (2, 60, 12), (1, 7, 7)])
+def test_the_gathered_steps_are_newton_schulz(shape):
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    a, b, c = QUINTIC
+    expected = x / x.norm(dim=(-2, -1), keepdim=True)
+    for _ in range(ITERATIONS):  # as published: one step after the other, here in float64
+        square = expected @ expected.mT
+        expected = a * expected + (b * square + c * square @ square) @ expected
+    made = orthogonalised(x.float()).double()
+    assert (made - expected).norm() / expected.norm() < 0.02  # bfloat16 has 8 bits
 
 
 @pytest.mark.parametrize("shape", [(16, 40), (40, 16), (8, 4, 3, 3)])

@@ -19,6 +19,26 @@ def test_importing_it_does_not_import_torch_or_numpy():
     assert done.stdout.strip() == "[]"
 
 
+# --- clock ---
+
+
+def test_one_thread_is_timed_by_the_processor_time_it_gets_and_everything_else_by_the_wall():
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        now, wall = runtime.clock("cpu"), runtime.clock("cuda")
+        began, began_wall = now(), wall()
+        time.sleep(0.3)  # costs no processor time
+        assert now() - began < 0.1 < 0.3 <= wall() - began_wall
+        assert runtime.clock_name("cpu") == "processor" and runtime.clock_name("cuda") == "wall"
+        torch.set_num_threads(2)
+        assert runtime.clock_name("cpu") == "wall"
+    finally:
+        torch.set_num_threads(before)
+
+
 # --- device ---
 
 
