@@ -7,9 +7,20 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from . import pictures
 from .comparisons import over_seeds
 from .figures import MECHANISMS, distance_label, draw_floor, finish, legend_beside, log_y, look, new, styled, what_interval
 from .mechanisms import ORACLES, front, settings
+
+RESTORERS = {  # restoration: the methods of a restore record, in short
+    "degraded": "degraded",
+    "smooth": "smoothed",
+    "dip": "DIP",
+    "dip_oracle": "DIP, oracle",
+    "ddpm": "DDPM",
+    "smooth_ddpm": "smoothed, DDPM",
+    "dip_ddpm": "DIP, DDPM",
+}
 
 
 @styled
