@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, TypeAdapter, model_validator
 
@@ -181,6 +181,45 @@ class DipImages(Run):
     snapshots: tuple[NonNegative, ...] = (10, 50, 100, 200, 500, 1000)  # iterations whose outputs are kept
 
 
+StoppingRule = Literal["oracle", "fixed", "end", "wmv", "emv", "discrepancy", "halves", "staged"]
+STOPPING_RULES: tuple[StoppingRule, ...] = get_args(StoppingRule)
+
+
+class Stopping(Run):
+    """When to stop a fit to one noisy image: every rule of stopping.py on the same images, judged against the oracle."""
+
+    kind: Literal["stopping"] = "stopping"
+    data: Data
+    net: Literal["2conv", "5conv", "resnet18", "skip"] = "skip"
+    n_images: Annotated[int, Field(ge=2)] = 64
+    std: PositiveFloat = 0.2  # of the noise on the observed image, images in [0, 1]; not clipped, so that it is Gaussian
+    iterations: Positive = 1000
+    lr: PositiveFloat = 1e-2
+    z_std: Annotated[float, Field(ge=0)] = 0.03
+    width: Positive = 16
+    rules: tuple[StoppingRule, ...] = STOPPING_RULES
+    fixed: Positive = 100  # the fixed budget, in iterations
+    window: Annotated[int, Field(ge=2)] = 40  # outputs in ES-WMV's variance
+    alpha: Annotated[float, Field(gt=0, lt=1)] = 0.1  # weight of the newest output in ES-EMV's
+    patience: Positive = 30  # iterations without a lower score
+    tau: PositiveFloat = 0.5  # how the noise is shared between the halves: std sqrt(1 + tau^2) is fitted
+    stages: Annotated[int, Field(ge=2)] = 50
+    spacing: Literal["linear", "cosine", "log"] = "log"  # of the stages' noise levels
+    level_high: PositiveFloat = 1.0  # noise added in the first stage, images in [0, 1]
+    level_low: PositiveFloat = 0.01  # and in the last
+    diffusion: Diffusion = Diffusion()  # whose steps t_k have those levels
+
+    @model_validator(mode="after")
+    def _rules_and_levels_make_sense(self) -> Stopping:
+        if "oracle" not in self.rules or len(set(self.rules)) != len(self.rules):
+            raise ValueError(f"rules are {', '.join(self.rules)}; expected each once, and 'oracle' among them to judge by")
+        if self.level_low >= self.level_high:
+            raise ValueError(f"level_low is {self.level_low}, expected below level_high, {self.level_high}")
+        if self.fixed > self.iterations or self.stages > self.iterations:
+            raise ValueError(f"fixed, stages are {self.fixed}, {self.stages}, expected at most iterations, {self.iterations}")
+        return self
+
+
 class Spectrum(Run):
     """What an untrained convolutional net fits first: error by spatial frequency while it fits images and noise."""
 
@@ -338,10 +377,12 @@ class EpochTiming(Run):
 
 
 KINDS: dict[str, type[Run]] = {
-    k.model_fields["kind"].default: k for k in (Gaussian, Floor, Dip, DipImages, Spectrum, Ddpm, Sample, Restore, EpochTiming)
+    k.model_fields["kind"].default: k
+    for k in (Gaussian, Floor, Dip, DipImages, Stopping, Spectrum, Ddpm, Sample, Restore, EpochTiming)
 }
 AnyRun = Annotated[
-    Gaussian | Floor | Dip | DipImages | Spectrum | Ddpm | Sample | Restore | EpochTiming, Field(discriminator="kind")
+    Gaussian | Floor | Dip | DipImages | Stopping | Spectrum | Ddpm | Sample | Restore | EpochTiming,
+    Field(discriminator="kind"),
 ]
 _ANY = TypeAdapter(AnyRun)
 

@@ -28,6 +28,7 @@ def compute(run: Run, work: Work) -> Outcome:
         experiments_dip,
         experiments_published,
         experiments_restore,
+        experiments_stopping,
     )
 
     functions: dict[str, Callable[[Any, Work], Outcome]] = {
@@ -36,6 +37,7 @@ def compute(run: Run, work: Work) -> Outcome:
         "spectrum": experiments_checks.spectrum,
         "dip": experiments_dip.dip,
         "dip_images": experiments_dip.dip_images,
+        "stopping": experiments_stopping.stopping,
         "ddpm": experiments_ddpm.ddpm,
         "sample": experiments_ddpm.sample,
         "restore": experiments_restore.restore,

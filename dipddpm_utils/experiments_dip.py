@@ -17,7 +17,7 @@ from dipddpm_utils.records import Outcome
 if TYPE_CHECKING:
     from dipddpm_utils.runs import Work
 
-PANELS = {1: 8, 3: 4}  # images shown, by channels: a colour image has four times the bytes
+PANELS = {1: 8, 3: 3}  # images shown, by channels: a colour image has four times the bytes
 JUDGED = 500  # held-out images on which the restoration is judged
 
 
@@ -55,10 +55,9 @@ def dip(run: Dip, work: Work) -> Outcome:
 
     early = (published.early_checkpoint(run.optim.steps),) if "FA7" in run.faults else ()
     log = train_resumably(state, loss, lambda idx: images[idx], work, early, keep)
-    net = state.model.eval()
+    net, now = state.model.eval(), runtime.clock(work.device)
     if early:
         net.load_state_dict(log["kept"])
-    now = runtime.clock(work.device)
     began = now()
     applied = ranges.signed_to_uint8(priors.dip_outputs(net, images))
     apply_seconds = now() - began

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,11 +31,11 @@ def training_images(run: Ddpm, source: data.DataSet, work: Work) -> tuple[Tensor
         return _control(run, real, work)
     if run.dip is None:
         return published.double_scaled(ranges.uint8_to_signed(real)) if "FA1" in run.faults else real, 0.0, None
-    net = fitted(run.dip, work)
-    began = time.perf_counter()
+    net, now = fitted(run.dip, work), runtime.clock(work.device)
+    began = now()
     outputs = published.unclipped_outputs if "FB2" in run.faults else priors.dip_outputs
     images = outputs(net, ranges.uint8_to_unit(real))
-    return images, work.record(run.dip).metrics["train_seconds"] + time.perf_counter() - began, None
+    return images, work.record(run.dip).metrics["train_seconds"] + now() - began, None
 
 
 def _control(run: Ddpm, real: Tensor, work: Work) -> tuple[Tensor, float, float | None]:
@@ -54,11 +53,11 @@ def _per_image(run: Ddpm, targets: Tensor, work: Work) -> tuple[Tensor, float]:
 
     Done in parts, each kept in the run's folder, so that a run that is cut off fits no part twice.
     """
-    fit, outputs, seconds = run.per_image, [], 0.0
+    fit, outputs, seconds, now = run.per_image, [], 0.0, runtime.clock(work.device)
     for i, part in enumerate(targets.split(FITTED_TOGETHER)):
         path = work.folder / f"per-image-{i}.npz"
         if not path.exists():
-            began = time.perf_counter()
+            began = now()
             generator = runtime.generator(run.seed, f"fit of part {i}", work.device)
             for shown in dips.fit_images(
                 fit.net,
@@ -71,7 +70,7 @@ def _per_image(run: Ddpm, targets: Tensor, work: Work) -> tuple[Tensor, float]:
             ):
                 work.budget.check()
                 images = shown.outputs
-            content = files.npz_bytes({"images": images.cpu().numpy(), "seconds": np.array(time.perf_counter() - began)})
+            content = files.npz_bytes({"images": images.cpu().numpy(), "seconds": np.array(now() - began)})
             files.write_bytes(path, content)
         with np.load(path) as stored:
             outputs.append(torch.from_numpy(stored["images"]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dipddpm_utils import data, diffusion, faults, ranges, schedule, stats, train
+from dipddpm_utils import data, diffusion, faults, ranges, runtime, schedule, stats, train
 from dipddpm_utils.config import EpochTiming
 from dipddpm_utils.experiments import seeded
 from dipddpm_utils.records import Outcome
@@ -78,7 +77,7 @@ def _timed_step(
     began = _now(state.device)
     x0 = get(state.order.next(run.optim.batch_size))
     fetched = _now(state.device)
-    t = torch.randint(0, coefs.num_train_timesteps, x0.shape[:1], generator=state.generator, device=x0.device)
+    t = diffusion.training_times(run.diffusion, len(x0), state.generator, x0.device)
     eps = torch.randn(x0.shape, generator=state.generator, device=x0.device)
     with torch.autocast(state.device.type, dtype=torch.bfloat16, enabled=run.optim.precision == "bfloat16"):
         loss = diffusion.loss(coefs, run.diffusion, model, x0, t, eps)
@@ -93,7 +92,7 @@ def _timed_step(
 def _now(device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    return time.perf_counter()
+    return runtime.clock(device)()
 
 
 def _in_memory(images: Tensor, device: str) -> Callable[[Tensor], Tensor]:
