@@ -243,6 +243,33 @@ class PerImage(Frozen):
     width: Positive = 16
 
 
+class Warm(Frozen):
+    """Initial weights: the denoiser itself fitted as a DIP for some steps, to a data set's noisy images or to one image."""
+
+    fit: Literal["data_set", "image"] = "data_set"
+    steps: Positive = 100
+    std: Annotated[float, Field(ge=0)] = 1.2  # of the noise on a data set's images, in [0, 1] and clipped
+
+
+class Prior(Frozen):
+    """What x_dip, an image that a DIP makes of a training image, is used for (notebook 04); several may be combined."""
+
+    source: Dip | Literal["blur"] | None = None  # what makes x_dip; "blur": the control without a DIP
+    curriculum: Fraction = 0.0  # share of the steps, the first ones, that train on x_dip in place of x0
+    shift: bool = False  # the forward process ends at x_dip
+    condition: bool = False  # the network is told x_dip
+    warm: Warm | None = None
+
+    @model_validator(mode="after")
+    def _has_its_images(self) -> Prior:
+        needs = bool(self.curriculum or self.shift or self.condition)
+        if needs != (self.source is not None):
+            raise ValueError("source is needed by curriculum, shift and condition, and by nothing else")
+        if self.condition and self.warm is not None:
+            raise ValueError("warm is given with condition, whose network has no place for the images of a fit")
+        return self
+
+
 class Ddpm(Run):
     """A denoising diffusion model, trained on real images or, with `dip`, on that network's outputs for them.
 
@@ -260,11 +287,14 @@ class Ddpm(Run):
     train_on: Literal["blur", "clip", "rescaled", "untrained"] | None = None
     per_image: PerImage | None = None
     faults: DdpmFaults = ()
+    prior: Prior | None = None  # ways of using a DIP other than `dip`
 
     @model_validator(mode="after")
     def _what_it_is_trained_on_is_clear(self) -> Ddpm:
         if self.per_image is not None and (self.dip is not None or self.train_on is not None):
             raise ValueError("per_image is given with dip or train_on, expected one of them")
+        if self.prior is not None and not (self.dip is None and self.per_image is None and self.train_on is None):
+            raise ValueError("prior is given with dip, per_image or train_on, expected real images for it to act on")
         if self.train_on not in (None, "clip") and self.dip is None:
             raise ValueError(f"train_on is {self.train_on!r} without a dip, expected the one whose outputs it is to match")
         on_real = self.dip is None and self.per_image is None and self.train_on is None
@@ -283,6 +313,16 @@ class Start(Frozen):
     dip: Dip | None = None  # the network whose outputs are the start, for the starts that need one
 
 
+class Advice(Frozen):
+    """A second opinion on x0_hat at every step: x0_hat <- (1 - w_t) x0_hat + w_t opinion (priors_chain.py)."""
+
+    name: str  # a key of priors_chain.OPINIONS
+    weight: Fraction
+    when: Literal["early", "late", "always"] = "always"
+    bank: str | None = None  # for opinions on an image of its own for each sample: the start that draws it
+    dip: Dip | None = None  # the network that has the opinion, or makes the bank
+
+
 class Sample(Run):
     """Images drawn from a trained model with some sampler and start, and judged."""
 
@@ -291,13 +331,36 @@ class Sample(Run):
     start: Start = Start()
     sampler: Sampler = Sampler()
     n: Positive = 2000
+    advice: Advice | None = None
 
     @model_validator(mode="after")
     def _start_is_within_the_chain(self) -> Sample:
         t, last = self.start.t_start, self.model.diffusion.num_train_timesteps - 1
         if t is not None and t > last:
             raise ValueError(f"start.t_start is {t}, but the model's last step is {last}")
+        if self.model.prior is not None and (self.model.prior.shift or self.model.prior.condition):
+            raise ValueError("model has a prior that its chains need, which start and advice do not know; see its own record")
         return self
+
+
+class Restore(Run):
+    """A degraded image is given: what a DIP, a DDPM and both make of it, over `n` held-out images (restore.py).
+
+    Whatever has to be chosen, the DIP's budget and each chain's t_start, is chosen on `n_tune` further images.
+    """
+
+    kind: Literal["restore"] = "restore"
+    model: Ddpm
+    task: Literal["denoise", "inpaint", "super_resolve"] = "denoise"
+    n: Annotated[int, Field(ge=2)] = 100
+    n_tune: Positive = 20
+    net: Literal["2conv", "5conv", "resnet18", "skip"] = "skip"
+    width: Positive = 16
+    iterations: Positive = 300
+    lr: PositiveFloat = 1e-2
+    z_std: Annotated[float, Field(ge=0)] = 0.03
+    t_starts: tuple[NonNegative, ...] = (100, 200, 300, 400, 500, 600)
+    sampler: Sampler = Sampler(name="ddim", steps=20)
 
 
 class EpochTiming(Run):
@@ -315,10 +378,11 @@ class EpochTiming(Run):
 
 KINDS: dict[str, type[Run]] = {
     k.model_fields["kind"].default: k
-    for k in (Gaussian, Floor, Dip, DipImages, Stopping, Spectrum, Ddpm, Sample, EpochTiming)
+    for k in (Gaussian, Floor, Dip, DipImages, Stopping, Spectrum, Ddpm, Sample, Restore, EpochTiming)
 }
 AnyRun = Annotated[
-    Gaussian | Floor | Dip | DipImages | Stopping | Spectrum | Ddpm | Sample | EpochTiming, Field(discriminator="kind")
+    Gaussian | Floor | Dip | DipImages | Stopping | Spectrum | Ddpm | Sample | Restore | EpochTiming,
+    Field(discriminator="kind"),
 ]
 _ANY = TypeAdapter(AnyRun)
 

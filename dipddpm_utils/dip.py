@@ -68,6 +68,7 @@ def fit_images(
     width: int,
     generator: torch.Generator,
     batched: bool = True,
+    observe: Callable[[Tensor], Tensor] | None = None,
 ) -> Iterator[Fit]:
     """Fit one new network to each target, all at once, and yield a `Fit` after every forward pass, 1..iterations.
 
@@ -76,6 +77,8 @@ def fit_images(
     as published, as large as the spread of the published z itself; 0: none).
     width: channels of the first layer. batched: False runs the same N fits one after the other, to compare with: the same
     numbers up to float32 rounding. Works on the targets' device and in their dtype; all draws come from `generator`.
+    observe: what is seen of an image, images -> same shape, applied to the outputs before they are compared with the targets:
+    min over w of || A f_w(z) - y ||^2 for missing pixels or a coarse picture (None: all is seen).
     ValueError naming the argument that is wrong, at once and not at the first step.
     """
     check_unit(targets_unit, "targets_unit")
@@ -88,6 +91,7 @@ def fit_images(
         width=width,
         generator=generator,
         batched=batched,
+        observe=observe,
     )
 
 
@@ -101,6 +105,7 @@ def fit_targets(
     width: int,
     generator: torch.Generator,
     batched: bool = True,
+    observe: Callable[[Tensor], Tensor] | None = None,
 ) -> Iterator[Fit]:
     """`fit_images` with targets that may change over the iterations, and may leave [0, 1] as unclipped noise does.
 
@@ -119,7 +124,7 @@ def fit_targets(
     nets = [net.to(targets_unit) for net in nets]
     z = Z_HIGH[net_name] * torch.rand((n, Z_CHANNELS, size, size), generator=generator, device=generator.device)
     stepper = _together(nets, lr) if batched else _one_by_one(nets, lr)
-    return _fit(stepper, z.to(targets_unit), target_at, z_std, iterations, generator)
+    return _fit(stepper, z.to(targets_unit), target_at, z_std, iterations, generator, observe or (lambda images: images))
 
 
 Stepper = tuple[Callable[[Tensor], Tensor], list[torch.optim.Optimizer]]
@@ -144,12 +149,13 @@ def _fit(
     z_std: float,
     iterations: int,
     generator: torch.Generator,
+    observe: Callable[[Tensor], Tensor],
 ) -> Iterator[Fit]:
     forward, optimisers = stepper
     for iteration in range(1, iterations + 1):
         with torch.enable_grad():  # the caller may hold no_grad around the loop
             outputs = forward(z + z_std * _randn_like(z, generator))
-            losses = (outputs - target_at(iteration)).square().flatten(1).mean(1)
+            losses = (observe(outputs) - target_at(iteration)).square().flatten(1).mean(1)
             losses.sum().backward()  # a sum, so that each network gets the gradient of its own loss
         for optimiser in optimisers:
             optimiser.step()

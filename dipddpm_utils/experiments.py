@@ -27,6 +27,7 @@ def compute(run: Run, work: Work) -> Outcome:
         experiments_ddpm,
         experiments_dip,
         experiments_published,
+        experiments_restore,
         experiments_stopping,
     )
 
@@ -39,6 +40,7 @@ def compute(run: Run, work: Work) -> Outcome:
         "stopping": experiments_stopping.stopping,
         "ddpm": experiments_ddpm.ddpm,
         "sample": experiments_ddpm.sample,
+        "restore": experiments_restore.restore,
         "epoch_timing": experiments_published.epoch_timing,
     }
     now = runtime.clock(work.device)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+import fake_priors
 import fake_reports
 import numpy as np
 import pandas as pd
@@ -314,6 +315,7 @@ class FakeLab:
                 self.add("samplers", name, nfe, sample(name, nfe, 0, fd=20 * (1 + bad / nfe), nfe=nfe))
         self._starts(s, {"noise": 1.0, "dip": dip_gain, "mean": 2.0, "gaussian": 1.25, "blur": 1.1, "real": 0.6})
         self._ablations(s)
+        fake_priors.add(self, s, ddpm, sample, FakeRecord, digits(_rng("restore"), 8))
         for net in ("2conv", "5conv", "skip"):
             for std in (0.1, 0.2, 0.4):
                 self.add("stopping", net, std, stopping(net, std))

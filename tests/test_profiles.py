@@ -7,7 +7,7 @@ from dipddpm_utils.errors import ConfigError, UsageError
 
 HEADLINE_LEAVES_OUT = {  # quick has the two reports' own runs and the same corrected, no more of them
     "a-only", "a-without", "a-controls", "a-starts", "a-bank", "a-batch",
-    "b-only", "b-without", "b-rows", "b-grid", "b-fashion", "b-timing",
+    "b-only", "b-without", "b-rows", "b-grid", "b-fashion", "b-timing", "restore",
 }  # fmt: skip
 
 
