@@ -7,6 +7,7 @@ reaches a report.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -296,6 +297,7 @@ class FakeLab:
         reports: bool = False,
     ) -> None:
         self.profile = SimpleNamespace(name=profile)
+        self.store = SimpleNamespace(root=Path("no-such-folder") / profile)
         s = range(seeds)
         self.groups: dict[str, list[tuple[str, Any, bool, FakeRecord]]] = {}
         self.used: dict[str, FakeRecord] = {}
