@@ -140,12 +140,21 @@ def loss(coefs: Coefficients, diffusion: config.Diffusion, model: Model, x0: Ten
     Equation 14 for "eps" without weights; `snr_weights` otherwise. ValueError naming the argument if a shape or dtype is
     wrong and, for tensors on the CPU, if t is outside 0..T-1 or x0 outside [-1, 1].
     """
+    if x0.device.type == "cpu" and not torch.compiler.is_compiling():
+        check_images(x0, "x0")
+        ranges.check_signed(x0, "x0")
+    return loss_in_any_range(coefs, diffusion, model, x0, t, eps)
+
+
+def loss_in_any_range(
+    coefs: Coefficients, diffusion: config.Diffusion, model: Model, x0: Tensor, t: Tensor, eps: Tensor
+) -> Tensor:
+    """`loss` for x0 that may leave [-1, 1]: data that was scaled wrongly, on purpose (published.py), or residuals."""
     check_images(x0, "x0")
     check_like(eps, x0, "eps", "x0")
     check_t(t, x0, coefs)
     if x0.device.type == "cpu" and not torch.compiler.is_compiling():
         check_t_values(t, coefs)
-        ranges.check_signed(x0, "x0")
     out = model(diffuse(coefs, x0, t, eps), t)
     check_like(out, x0, "the model's output", "x0")
     if diffusion.objective == "v":

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dipddpm_utils import data, features, fidelity, priors, ranges, runtime, stats, train
+from dipddpm_utils import data, features, fidelity, priors, published, ranges, runtime, stats, train
 from dipddpm_utils import dip as dips
 from dipddpm_utils.config import Dip, DipImages
 from dipddpm_utils.experiments import train_resumably
@@ -17,14 +17,16 @@ from dipddpm_utils.records import Outcome
 if TYPE_CHECKING:
     from dipddpm_utils.runs import Work
 
-PANELS = 8  # images shown
+PANELS = {1: 8, 3: 3}  # images shown, by channels: a colour image has four times the bytes
 JUDGED = 500  # held-out images on which the restoration is judged
 
 
 def build(run: Dip, *, pretrained_ok: bool = False) -> nn.Module:
     """The network of a dataset-fitted DIP, with its initial weights."""
     generator = runtime.generator(run.seed, "initial weights")
-    return dips.build(run.net, run.data.channels, run.data.size, generator=generator, pretrained_ok=pretrained_ok)
+    images = run.data
+    net = dips.build(run.net, images.channels, images.size, generator=generator, width=run.width, pretrained_ok=pretrained_ok)
+    return published.SignedTargets(net) if "FA2" in run.faults else net
 
 
 def fitted(run: Dip, work: Work) -> nn.Module:
@@ -45,10 +47,17 @@ def dip(run: Dip, work: Work) -> Outcome:
     state = train.new_state(net, run.optim, len(images), run.seed, work.device)
 
     def loss(model: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
-        return dips.dip_loss(model, batch, run.std, run.clip_input, generator)
+        fit = published.sigmoid_target_loss if "FA2" in run.faults else dips.dip_loss
+        return fit(model, batch, run.std, run.clip_input, generator)
 
-    log = train_resumably(state, loss, lambda idx: images[idx], work)
+    def keep(state: train.State, log: dict[str, Any]) -> None:
+        log["kept"] = {name: value.detach().cpu().clone() for name, value in state.model.state_dict().items()}
+
+    early = (published.early_checkpoint(run.optim.steps),) if "FA7" in run.faults else ()
+    log = train_resumably(state, loss, lambda idx: images[idx], work, early, keep)
     net, now = state.model.eval(), runtime.clock(work.device)
+    if early:
+        net.load_state_dict(log["kept"])
     began = now()
     applied = ranges.signed_to_uint8(priors.dip_outputs(net, images))
     apply_seconds = now() - began
@@ -60,11 +69,13 @@ def dip(run: Dip, work: Work) -> Outcome:
         "train_seconds": state.seconds,
         "apply_seconds": apply_seconds,
         "parameters": sum(p.numel() for p in net.parameters()),
+        "steps_kept": early[0] if early else state.step,
         "loss_first": log["curve"][0]["loss"],
         "loss_last": float(np.mean([row["loss"] for row in log["curve"][-10:]])),
     }
-    panels["panels_applied"] = applied[:PANELS].cpu().numpy()
-    panels["panels_train"] = source.train[:PANELS].numpy()
+    shown = PANELS[run.data.channels]
+    panels["panels_applied"] = applied[:shown].cpu().numpy()
+    panels["panels_train"] = source.train[:shown].numpy()
     return Outcome(
         metrics=metrics,
         timings={"train": state.seconds, "apply": apply_seconds},
@@ -81,7 +92,8 @@ def _restoration(run: Dip, net: nn.Module, source: data.DataSet, work: Work) -> 
     clean = ranges.uint8_to_unit(source.held_out[:JUDGED].to(work.device))
     generator = runtime.generator(run.seed, "held-out noise", work.device)
     noisy = dips.noisy_input(clean, run.std, run.clip_input, generator)
-    restored = torch.cat([net(chunk) for chunk in noisy.split(100)]).clamp(0, 1)
+    raw = torch.cat([net(chunk) for chunk in noisy.split(100)])
+    restored = raw.clamp(0, 1)
     metrics: dict[str, float] = {}
     for name, values in (
         ("psnr", fidelity.psnr(restored, clean, 1.0)),
@@ -91,12 +103,18 @@ def _restoration(run: Dip, net: nn.Module, source: data.DataSet, work: Work) -> 
         interval = stats.mean_interval(values.cpu().double().numpy())
         metrics |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
     metrics["n_restored"] = len(clean)
+    metrics["emphasis"] = fidelity.emphasis(clean, ranges.signed_to_unit(priors.dip_outputs(net, clean)))
+    metrics["emphasis_blur"] = fidelity.emphasis(clean, priors.gaussian_blur(clean, priors.BLUR))
+    shown = PANELS[run.data.channels]
     panels = {
-        "panels_clean": ranges.unit_to_uint8(clean[:PANELS]),
-        "panels_noisy": ranges.unit_to_uint8(noisy[:PANELS].clamp(0, 1)),
-        "panels_restored": ranges.unit_to_uint8(restored[:PANELS]),
+        "panels_clean": ranges.unit_to_uint8(clean[:shown]),
+        "panels_noisy": ranges.unit_to_uint8(noisy[:shown].clamp(0, 1)),
+        "panels_restored": ranges.unit_to_uint8(restored[:shown]),
     }
-    return metrics, {key: value.cpu().numpy() for key, value in panels.items()}
+    panels = {key: value.cpu().numpy() for key, value in panels.items()}
+    if run.net == "5conv":  # the only network whose output may leave [0, 1]: what report B's panels show of it
+        panels["panels_wrapped"] = published.wrapped_uint8(raw[:shown])
+    return metrics, panels
 
 
 def dip_images(run: DipImages, work: Work) -> Outcome:
@@ -135,7 +153,7 @@ def dip_images(run: DipImages, work: Work) -> Outcome:
                     for i, (p, q, loss) in enumerate(zip(psnr, to_noisy, fit.losses, strict=True))
                 ]
             if fit.iteration in run.snapshots:
-                snapshots[fit.iteration] = ranges.unit_to_uint8(output[:PANELS]).cpu().numpy()
+                snapshots[fit.iteration] = ranges.unit_to_uint8(output[: PANELS[run.data.channels]]).cpu().numpy()
             bar.update(1, psnr=float(best.mean()))
             began = now()
     return _per_image_outcome(run, clean, noisy, best, best_output, rows, snapshots, seconds)
@@ -164,9 +182,9 @@ def _per_image_outcome(
         interval = stats.mean_interval(values)
         metrics |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
     arrays = {
-        "clean": ranges.unit_to_uint8(clean[:PANELS]),
-        "noisy": ranges.unit_to_uint8(noisy[:PANELS].clamp(0, 1)),
-        "outputs_best": ranges.unit_to_uint8(best_output[:PANELS]),
+        "clean": ranges.unit_to_uint8(clean[: PANELS[run.data.channels]]),
+        "noisy": ranges.unit_to_uint8(noisy[: PANELS[run.data.channels]].clamp(0, 1)),
+        "outputs_best": ranges.unit_to_uint8(best_output[: PANELS[run.data.channels]]),
     }
     small = {key: value.cpu().numpy() for key, value in arrays.items()}
     small["snapshots"] = np.stack(list(snapshots.values()))

@@ -125,6 +125,20 @@ def ssim(a: Tensor, b: Tensor, data_range: float) -> Tensor:
     return (top / bottom).flatten(1).mean(1)
 
 
+def emphasis(images: Tensor, outputs: Tensor, threshold: float = 0.5) -> float:
+    """How much more outputs set strokes off than images do, both [N, C, H, W]: 0 equally, 0.1 a tenth more, -1 not at all.
+
+    Mean of the outputs where images > threshold minus their mean elsewhere, over the same for the images, minus 1; all in
+    [0, 1]. NaN if no pixel, or every one, is above the threshold.
+    """
+    inside = images > threshold
+
+    def contrast(x: Tensor) -> Tensor:
+        return x.double()[inside].mean() - x.double()[~inside].mean()
+
+    return float(contrast(outputs) / contrast(images) - 1)
+
+
 def _pair(a: Tensor, b: Tensor, data_range: float) -> tuple[Tensor, Tensor]:
     """Both in floating point and divided by data_range, after checks."""
     if a.shape != b.shape or a.ndim != 4:

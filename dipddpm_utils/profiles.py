@@ -1,8 +1,9 @@
 """profiles.toml turned into runs: which runs a profile declares, under which names, in which groups.
 
-The file holds data only. `[runs.NAME]` declares a run and `[sweeps.NAME]` a group of runs that differ in a few fields;
-every profile has them all. `[profiles.P]` gives the sizes, and may change or skip single runs. A string "@a.b" stands
-for the value at a.b, looked up in the profile first and in the whole file second; "@runs.NAME" stands for another run.
+The file holds data only. `[runs.NAME]` declares a run and `[sweeps.NAME]` a group of runs that differ in a few fields
+(`over`: every combination of values; `cases`: one by one); every profile has them all. `[profiles.P]` gives the sizes,
+and may change or skip single runs. A string "@a.b" stands for the value at a.b, looked up in the profile first and in the
+whole file second; "@runs.NAME" stands for another run.
 """
 
 from __future__ import annotations
@@ -175,6 +176,8 @@ def _add_sweep(profile: Profile, scope: _Scope, name: str, sweep: dict[str, Any]
     """Every combination of the values under `over`, labelled by the first and valued by the last unless said otherwise."""
     if scope.resolve(sweep.get("skip", False)):
         return
+    if "cases" in sweep:
+        return _add_cases(profile, scope, name, sweep)
     base = scope.resolve(sweep["like"])
     over = {path: scope.resolve(values) for path, values in sweep["over"].items()}
     shown = scope.resolve(sweep.get("values"))
@@ -188,8 +191,19 @@ def _add_sweep(profile: Profile, scope: _Scope, name: str, sweep: dict[str, Any]
         for seed in range(scope.resolve(sweep.get("seeds", 1))):
             run = with_seed(_parsed(name, values), seed)
             run_name = "-".join([name, *(_text(part) for part in choice), f"s{seed}"])
-            is_anchor = anchor is not None and anchor in (value, label)
+            is_anchor = anchor is not None and anchor in (value, label, list(choice))
             profile._add(sweep.get("group", name), run_name, run, sweep.get("notebook", ""), label, value, is_anchor)
+
+
+def _add_cases(profile: Profile, scope: _Scope, name: str, sweep: dict[str, Any]) -> None:
+    """A group spelled out: each member with its label, its value and name (the label unless said), and its changes."""
+    for case in sweep["cases"]:
+        label = case["label"]
+        values = scope.resolve({key: value for key, value in case.items() if key not in ("label", "value", "name")})
+        for seed in range(scope.resolve(sweep.get("seeds", 1))):
+            run_name = "-".join([name, *case.get("name", label).split(), f"s{seed}"])
+            run = with_seed(_parsed(run_name, values), seed)
+            profile._add(name, run_name, run, sweep.get("notebook", ""), label, case.get("value", label))
 
 
 def with_seed(run: Run, seed: int) -> Run:

@@ -67,6 +67,7 @@ class Features:
     sha256: str  # of the weights
     network: Callable[[Tensor], Tensor]
     device: torch.device
+    module: nn.Module | None = None  # whose `features` is the network, where that is so
 
     def __call__(self, images: Tensor) -> Tensor:
         check_uint8(images, "images")
@@ -106,7 +107,7 @@ def extractor(data_name: str, device: str = "cpu") -> Features:
     except (OSError, StoreError, SafetensorError, KeyError, RuntimeError) as error:
         raise DataError(f"the {name} classifier ({path.name}) cannot be read ({error}): {advice}") from error
     net = net.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
-    return Features(name, net.dim, about["sha256"], net.features, torch.device(device))
+    return Features(name, net.dim, about["sha256"], net.features, torch.device(device), net)
 
 
 @lru_cache(maxsize=2)

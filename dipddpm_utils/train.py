@@ -39,10 +39,11 @@ class Order:
     drawn so far) is the whole state: the permutation of epoch e is made from (seed, e) alone.
     """
 
-    def __init__(self, n: int, seed: int, device: torch.device, position: int = 0) -> None:
+    def __init__(self, n: int, seed: int, device: torch.device, position: int = 0, shuffled: bool = True) -> None:
         if n < 1:
             raise ValueError(f"n is {n}, expected at least 1 item")
         self.n, self.seed, self.device, self.position = n, seed, device, position
+        self.shuffled = shuffled  # False: 0..n-1 in every epoch
         self._epoch, self._permutation = -1, torch.empty(0, dtype=torch.int64)
 
     def next(self, size: int) -> Tensor:
@@ -51,8 +52,9 @@ class Order:
         while size > 0:
             epoch, offset = divmod(self.position, self.n)
             if epoch != self._epoch:
-                shuffled = torch.randperm(self.n, generator=generator(self.seed, f"order of epoch {epoch}"))
-                self._epoch, self._permutation = epoch, shuffled.to(self.device)
+                drawn = generator(self.seed, f"order of epoch {epoch}")
+                order = torch.randperm(self.n, generator=drawn) if self.shuffled else torch.arange(self.n)
+                self._epoch, self._permutation = epoch, order.to(self.device)
             parts.append(self._permutation[offset : offset + size])
             size -= len(parts[-1])
             self.position += len(parts[-1])
@@ -74,6 +76,7 @@ class State:
     step: int = 0
     images: int = 0
     seconds: float = 0.0  # spent in training steps only, over all sittings
+    update_every: int = 1  # steps; the gradients of the steps between are dropped, not added up
 
     def sampler_model(self) -> nn.Module:
         """The network to sample from: the average where one is kept (TrainingError if it is too young), else the model."""
@@ -279,12 +282,14 @@ def train(
             if on_cpu and not math.isfinite(loss.item()):
                 raise _not_finite("loss", state.step + 1, folder)
             loss.backward()
-        if optim.grad_clip is not None:
+        updates = (state.step + 1) % state.update_every == 0
+        if updates and optim.grad_clip is not None:
             norm = nn.utils.clip_grad_norm_(weights, optim.grad_clip)
             if on_cpu and not math.isfinite(norm.item()):
                 raise _not_finite("gradient", state.step + 1, folder)
-        optimiser.step()
-        if state.ema is not None:
+        if updates:
+            optimiser.step()
+        if updates and state.ema is not None:
             state.ema.update(state.model)
         state.step += 1
         state.images += optim.batch_size
