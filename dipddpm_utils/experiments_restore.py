@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 TOGETHER = 60  # images whose networks are fitted at once
 LOOKS = 50  # of a fit, from which its budget is chosen
 PANELS = 6  # images shown
-PAIRS = (("dip_ddpm", "ddpm"), ("dip_ddpm", "smooth_ddpm"), ("dip_ddpm", "dip"), ("ddpm", "dip"))
+PAIRS = (("dip_ddpm", "ddpm"), ("dip_ddpm", "smooth_ddpm"), ("dip_ddpm", "dip"), ("ddpm", "dip"), ("dip", "smooth"))
 
 
 @dataclass

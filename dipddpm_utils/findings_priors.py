@@ -147,7 +147,7 @@ def restoration(lab: Any) -> str:
     """Does the DIP's output make a better start than the degraded image, or than a smoothed one, and is the chain worth it?"""
     if not lab.has("restore"):
         return "Restoration: this profile has no run of it; `standard` and `full` do."
-    pairs = (("dip_ddpm", "ddpm"), ("dip_ddpm", "smooth_ddpm"), ("dip_ddpm", "dip"), ("ddpm", "dip"))
+    pairs = (("dip_ddpm", "ddpm"), ("dip_ddpm", "smooth_ddpm"), ("dip_ddpm", "dip"), ("ddpm", "dip"), ("dip", "smooth"))
     lines = []
     for record in lab.seeds("restore"):
         m = record.metrics

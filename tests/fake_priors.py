@@ -58,7 +58,13 @@ def _restored(task: str, record: Any, images: Any) -> Any:
             metrics[f"{method}_t_start"] = 300
         elif method.startswith("dip"):
             metrics[f"{method}_iterations"] = 150
-    for one, other in (("dip_ddpm", "ddpm"), ("dip_ddpm", "smooth_ddpm"), ("dip_ddpm", "dip"), ("ddpm", "dip")):
+    for one, other in (
+        ("dip_ddpm", "ddpm"),
+        ("dip_ddpm", "smooth_ddpm"),
+        ("dip_ddpm", "dip"),
+        ("ddpm", "dip"),
+        ("dip", "smooth"),
+    ):
         metrics |= {f"{one}_minus_{other}": 0.4, f"{one}_minus_{other}_low": 0.1, f"{one}_minus_{other}_high": 0.7}
     arrays = {f"panels_{name}": images for name in ("clean", *METHODS)}
     run = SimpleNamespace(kind="restore", seed=0, task=task)
