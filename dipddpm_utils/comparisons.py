@@ -69,6 +69,14 @@ def frame_of(records: Sequence[Any]) -> pd.DataFrame:
     return pd.DataFrame([{"name": record.name, "seed": record.seed, **record.metrics} for record in records])
 
 
+def grid_frame(lab: Any, group: str) -> pd.DataFrame:
+    """`lab.frame` of a group of combined runs, with columns dip_lr, ddpm_lr and std read off each record's configuration."""
+    frame = lab.frame(group)
+    runs = {record.name: record.run for own in lab.labelled(group).values() for record in own}
+    settings = [(run.dip.optim.lr, run.optim.lr, run.dip.std) for run in (runs[name] for name in frame["name"])]
+    return frame.assign(**dict(zip(("dip_lr", "ddpm_lr", "std"), zip(*settings, strict=True), strict=True)))
+
+
 @dataclass(frozen=True)
 class Paired:
     """Differences between two settings, seed by seed: mean, 95% t-interval (None with one seed), and the seeds needed.
@@ -108,6 +116,25 @@ def _needed(values: np.ndarray, level: float) -> int | None:
     while spread * stats.t_quantile(0.5 + level / 2, n - 1) >= mean * math.sqrt(n):
         n += 1
     return n
+
+
+def flipped(effect: Paired) -> Paired:
+    """The same effect counted the other way round."""
+    low, high = (None if end is None else -end for end in (effect.high, effect.low))
+    return Paired(-effect.value, low, high, effect.n, effect.needed)
+
+
+def seeds_needed(effect: Paired, bound: float, level: float = 0.95) -> int | None:
+    """The fewest seeds whose interval, at this mean and spread, would lie on one side of `bound`; None: one seed, or over 1000.
+
+    The spread is read back from the interval.
+    """
+    if effect.low is None or effect.high is None:
+        return None
+    q, room = stats.t_quantile(0.5 + level / 2, effect.n - 1), abs(effect.value - bound)
+    spread = (effect.high - effect.low) / 2 / q * math.sqrt(effect.n)
+    fits = (n for n in range(2, 1001) if spread * stats.t_quantile(0.5 + level / 2, n - 1) < room * math.sqrt(n))
+    return next(fits, None)
 
 
 def difference(

@@ -47,12 +47,19 @@ class Lab:
         """Every record that this profile declares."""
         return [self._used(entry.run) for entry in self.profile.entries.values()]
 
-    def has(self, group: str) -> bool:
-        """Whether this profile declares the group and, where nothing may be computed, has all its records."""
-        if group not in self.profile.groups:
+    def has(self, *groups: str) -> bool:
+        """Whether this profile declares all these groups and, where nothing may be computed, has all their records."""
+        if not set(groups) <= set(self.profile.groups):
             return False
-        runs = [member.entry.run for member in self.profile.group(group)]
+        runs = [member.entry.run for group in groups for member in self.profile.group(group)]
         return not self.store.records_only or all(self.store.state(run) == "complete" for run in runs)
+
+    def labelled(self, group: str) -> dict[str, list[Record]]:
+        """The records of a group by their label, in order; each label's in the order of the seeds."""
+        found: dict[str, list[Record]] = {}
+        for member in self.profile.group(group):
+            found.setdefault(member.label, []).append(self._used(member.entry.run))
+        return found
 
     def frame(self, group: str) -> pd.DataFrame:
         """A group as a tidy table: a row a record with name, label, value, anchor, seed, kind and all its metrics."""

@@ -7,9 +7,12 @@ reaches a report.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import fake_priors
+import fake_reports
 import numpy as np
 import pandas as pd
 
@@ -135,6 +138,32 @@ def dip_images(net: str) -> FakeRecord:
     return FakeRecord(f"dip-images-{net}", run, metrics, evals=pd.DataFrame(rows), arrays=arrays)
 
 
+STOPPING = {"oracle": 0.0, "fixed": 0.9, "end": 3.0, "wmv": 1.3, "emv": 1.1, "discrepancy": 0.8, "halves": 1.0, "staged": 0.1}
+
+
+def stopping(net: str, std: float, spacing: str = "log", stages: int = 50) -> FakeRecord:
+    """Where each rule stops 16 fits, with what it loses in dB."""
+    rng, n, rows = _rng(f"{net}{std}{spacing}{stages}"), 16, []
+    names = ("psnr", "lost", "log2_step", "abs_log2_step", "fit_gain")
+    arrays: dict[str, list] = {"lost": [], "log2_step": []}
+    for rule, cost in STOPPING.items():
+        lost = cost * (1 + 0.3 * rng.standard_normal(n))
+        step = (cost - 1) * (0.4 + 0.1 * rng.standard_normal(n)) if cost else np.zeros(n)
+        arrays["lost"].append(lost)
+        arrays["log2_step"].append(step)
+        row: dict[str, Any] = {"rule": rule, "n": n, "step_median": 80.0, "unfinished": 0.0, "seconds": 0.4}
+        for name, values in zip(names, (21 - lost, lost, step, np.abs(step), 0.5 * (rule == "staged") + 0 * lost), strict=True):
+            half = float(values.std() / 2)
+            row |= {name: float(values.mean()), f"{name}_low": values.mean() - half, f"{name}_high": values.mean() + half}
+        rows.append(row)
+    run = SimpleNamespace(
+        kind="stopping", seed=0, net=net, std=std, n_images=n, spacing=spacing, stages=stages,
+        level_high=1.0, level_low=0.01,
+    )  # fmt: skip
+    kept = {"rules": np.array(list(STOPPING))} | {name: np.stack(values) for name, values in arrays.items()}
+    return FakeRecord(f"stopping-{net}-{std}-{spacing}-{stages}", run, {}, evals=pd.DataFrame(rows), arrays=kept)
+
+
 def spectrum() -> FakeRecord:
     rows = []
     for target, speed in (("image", 1.0), ("noisy", 0.6), ("noise", 0.15)):
@@ -255,11 +284,20 @@ NETS = ("2conv", "5conv", "resnet18", "skip")
 class FakeLab:
     """A profile's records, made up: `seeds` seeds of everything; groups in `without` are not declared.
 
+    reports: also the runs of the two reports rebuilt (fake_reports.py).
     dip_gain: the factor between the FD of a chain from a DIP start and that of the whole chain at equal cost.
     """
 
-    def __init__(self, seeds: int = 3, without: tuple[str, ...] = (), profile: str = "quick", dip_gain: float = 1.3) -> None:
+    def __init__(
+        self,
+        seeds: int = 3,
+        without: tuple[str, ...] = (),
+        profile: str = "quick",
+        dip_gain: float = 1.3,
+        reports: bool = False,
+    ) -> None:
         self.profile = SimpleNamespace(name=profile)
+        self.store = SimpleNamespace(root=Path("no-such-folder") / profile)
         s = range(seeds)
         self.groups: dict[str, list[tuple[str, Any, bool, FakeRecord]]] = {}
         self.used: dict[str, FakeRecord] = {}
@@ -279,6 +317,15 @@ class FakeLab:
                 self.add("samplers", name, nfe, sample(name, nfe, 0, fd=20 * (1 + bad / nfe), nfe=nfe))
         self._starts(s, {"noise": 1.0, "dip": dip_gain, "mean": 2.0, "gaussian": 1.25, "blur": 1.1, "real": 0.6})
         self._ablations(s)
+        fake_priors.add(self, s, ddpm, sample, FakeRecord, digits(_rng("restore"), 8))
+        for net in ("2conv", "5conv", "skip"):
+            for std in (0.1, 0.2, 0.4):
+                self.add("stopping", net, std, stopping(net, std))
+        for spacing in ("linear", "cosine", "log"):
+            for count in (10, 50, 100):
+                self.add("stopping_stages", spacing, count, stopping("skip", 0.2, spacing, count), count == 50)
+        if reports:
+            fake_reports.add(self, s)
         self.groups = {name: members for name, members in self.groups.items() if name not in without}
 
     def _starts(self, seeds: range, gains: dict[str, float]) -> None:
@@ -316,8 +363,15 @@ class FakeLab:
     def all(self) -> list[FakeRecord]:
         return list({member[3].name: member[3] for members in self.groups.values() for member in members}.values())
 
-    def has(self, group: str) -> bool:
-        return group in self.groups
+    def has(self, *groups: str) -> bool:
+        return set(groups) <= set(self.groups)
+
+    def labelled(self, group: str) -> dict[str, list[FakeRecord]]:
+        self.seeds(group)
+        found: dict[str, list[FakeRecord]] = {}
+        for label, _, _, record in self.groups[group]:
+            found.setdefault(label, []).append(record)
+        return found
 
     def record(self, name: str) -> FakeRecord:
         group, _, seed = name.rpartition("-s")

@@ -21,8 +21,10 @@ class ShowingLab(FakeLab):
 
     shown: list[str]
 
+    reports = True
+
     def __init__(self, profile, results="", device="auto"):
-        super().__init__(profile=profile)
+        super().__init__(profile=profile, reports=self.reports)
         type(self).shown = []
 
     def figure(self, figure, name, alt):
@@ -54,10 +56,12 @@ def cells(path, kind):
     return [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == kind]
 
 
+@pytest.mark.parametrize("reports", [True, False], ids=["with the reports' runs", "without"])
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_cells_run_on_made_up_records(path, monkeypatch):
+def test_cells_run_on_made_up_records(path, reports, monkeypatch):
     fake = ModuleType("dipddpm_utils.lab")
     fake.Lab = ShowingLab
+    monkeypatch.setattr(ShowingLab, "reports", reports)
     monkeypatch.setitem(sys.modules, "dipddpm_utils.lab", fake)
     monkeypatch.setattr("dipddpm_utils.prose.strongest_lab", lambda lab, _: lab)
     monkeypatch.setattr("IPython.display.display", lambda *_: None)

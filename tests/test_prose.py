@@ -145,34 +145,22 @@ def test_a_start_that_wins_by_copying_or_no_more_than_a_control_is_an_artefact()
     copying = FakeLab(dip_gain=0.3)
     for record in copying.seeds("starts"):
         record.metrics["copy_rate"] = 0.5
-    assert verdicts(copying)["B7"] == "artefact"
+    assert verdicts(copying)["B7"] == "artefact of copying of training images"
     controlled = FakeLab(dip_gain=0.8)
     for label, _, _, record in controlled.groups["starts"]:
         if label == "gaussian":
             record.metrics["fd"] *= 0.5
-    assert verdicts(controlled)["B7"] == "artefact"
-    why = next(one.finding.why for one in claims.audit(controlled) if one.claim.id == "B7")
-    assert "the gaussian does as well" in why
+    assert verdicts(controlled)["B7"].startswith("artefact of any start near the data")
+    assert "the gaussian does as well" in verdicts(controlled)["B7"]
 
 
 def test_a_changed_record_changes_the_sentence():
     lab = FakeLab()
-    before = claims.table(claims.audit(lab)).set_index("claim").loc["B4", "effect, 95% interval"]
+    before = claims.table(claims.audit(lab)).set_index("claim").loc["B4", "effect"]
     for _, value, _, record in lab.groups["std"]:
         record.metrics["fd"] = 30 - 5 * value + record.seed
     row = claims.table(claims.audit(lab)).set_index("claim").loc["B4"]
-    assert row["effect, 95% interval"] != before and row["verdict"] == "does not hold"
-
-
-def test_report_a_claims_read_its_own_runs():
-    lab = FakeLab()
-    for name, gain in (("a-ddpm", 1.0), ("a-2conv", 0.5), ("a-resnet18", 2.0)):
-        for i, record in enumerate(FakeLab().seeds("ddpm")):
-            record.evals["fd"] *= gain
-            lab.add(name, f"seed {i}", i, record)
-    now = verdicts(lab)
-    assert (now["A1"], now["A4"], now["A2"]) == ("holds", "does not hold", "does not hold")
-    assert now["A5"] == "not yet measured"
+    assert row["effect"] != before and row["verdict"] == "does not hold"
 
 
 def test_unchanged_is_a_claim_about_a_margin():

@@ -1,0 +1,117 @@
+"""What the rebuilt reports show, as sentences computed from records."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from . import factorial
+from .claims_tests_b import path_share
+from .comparisons import difference, frame_of, summary
+from .faults import FAULTS
+from .figures import look
+from .prose import bullets, comparison, ratio
+from .published_curves import VARIANTS
+from .tables_reports import by_label
+from .wording import number, span
+
+REAL = {"worse": "a real difference", "better": "a real difference"}
+
+
+def not_held(*groups: str) -> str:
+    """Said where a section's runs are not in the profile."""
+    return f"*This profile does not hold the runs of this section ({', '.join(groups)}).*"
+
+
+def variants(lab: Any) -> str:
+    """Report A's two DIP variants against the DDPM alone at the end of training, corrected and as published."""
+    lines = []
+    for ending, way in (("-published", "As published"), ("", "Corrected")):
+        alone = frame_of(lab.seeds(VARIANTS[0] + ending))
+        for name in VARIANTS[1:]:
+            gap = difference(frame_of(lab.seeds(name + ending)), alone, "fd", ratio=True)
+            lines.append(ratio(f"{way}: FD trained on {look(name).label} outputs over FD alone, equal steps", gap))
+    return bullets(lines)
+
+
+def controls(frames: Mapping[str, pd.DataFrame], dip: str) -> str:
+    """Each control against training on the DIP's outputs: whether what the DIP does can be had without it."""
+    lines = [
+        ratio(f"FD trained on {name} over FD trained on {dip}", difference(frame, frames[dip], "fd", ratio=True))
+        for name, frame in frames.items()
+        if name != dip
+    ]
+    return bullets(lines)
+
+
+def pair_b(lab: Any) -> str:
+    """Report B's combined model against its DDPM alone, as published and corrected; seconds with and without the DIP's."""
+    lines = []
+    for ending, way in (("-published", "As published"), ("", "Corrected")):
+        alone, combined = (frame_of(lab.seeds(name + ending)) for name in ("b-ddpm", "b-combined"))
+        lines.append(ratio(f"{way}: FD combined over FD alone", difference(combined, alone, "fd", ratio=True)))
+    gap = difference(combined, alone, "train_seconds", ratio=True)
+    lines.append(ratio("Corrected: training seconds combined over alone, DIP left out", gap, worse="slower", better="faster"))
+    dip = number(float(combined["dip_seconds"].mean()))
+    lines.append(f"The DIP takes another {dip} s, beside {number(float(combined['train_seconds'].mean()))} s of training.")
+    return bullets(lines)
+
+
+def timing(lab: Any) -> str:
+    """Seconds of an epoch on both data paths, and the share of the published saving that the path explains."""
+    frame = frame_of(lab.seeds("b-timing"))
+    decode, memory = (number(float(frame[f"{path}_seconds"].mean())) for path in ("decode", "memory"))
+    return (
+        f"An epoch takes {decode} s decoded image by image and {memory} s from memory, with the same model. {path_share(frame)}"
+    )
+
+
+def emphasis(lab: Any) -> str:
+    """How a DIP's outputs, and blurred digits, change the strokes against their surroundings."""
+    frame = frame_of(lab.seeds("b-dip"))
+    if "emphasis" not in frame:
+        return ""
+    own, blur = (span(summary(frame, name)) for name in ("emphasis", "emphasis_blur"))
+    return (
+        f"Brightness of strokes against their surroundings, relative to the clean digits: {own} for the DIP, {blur} for a blur."
+    )
+
+
+def restored(lab: Any, name: str) -> str:
+    """Restoration by a DIP run: PSNR, its gain over the noisy input, and the distance of its outputs."""
+    frame = frame_of(lab.seeds(name))
+    gain = (
+        f", {number(float((frame['psnr'] - frame['psnr_input']).mean()))} dB above its input" if "psnr_input" in frame else ""
+    )
+    features = frame["features"].iloc[0]
+    return f"{span(summary(frame, 'psnr'))} dB{gain}; {features} of its outputs for clean images {span(summary(frame, 'fd'))}."
+
+
+def batch(lab: Any) -> str:
+    """Whether report A's batch of 4 and the larger one used here differ, at equal images."""
+    (small, a), (large, b) = by_label(lab, "a-batch").items()
+    return comparison(f"Batch {large} minus batch {small}, equal images", difference(b, a, "psnr"), "dB", **REAL)
+
+
+def faults(lab: Any) -> str:
+    """For each report, the fault with the largest effect on the distance, and those whose effect is not told from none."""
+    lines = []
+    for report in ("A", "B"):
+        own = [fault for fault in factorial.trained() if fault.report == report]
+        found = {fault.id: factorial.effect(lab, fault, factorial.metric("fd")) for fault in own}
+        known = {name: one for name, one in found.items() if not math.isnan(one.size())}
+        if not known:
+            lines.append(f"Report {report}: {not_held(f'{report.lower()}-only', f'{report.lower()}-without')}")
+            continue
+        top = max(known, key=lambda name: abs(known[name].size()))
+        sides = [
+            f"{span(one)} when only {side}" for side, one in zip(("on", "off"), known[top], strict=True) if one is not None
+        ]
+        lines.append(f"Report {report}: {top} ({FAULTS[top].what}) changes FD most: {', '.join(sides)}.")
+        weak = [name for name, one in known.items() if not any(side is not None and side.decided for side in one)]
+        if weak:
+            lines.append(f"Report {report}: no effect on FD can be told from none for {', '.join(weak)}.")
+    return bullets(lines)

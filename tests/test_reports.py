@@ -1,0 +1,168 @@
+"""The rebuilt reports in tables, figures and sentences: closed forms on made-up records, and every figure draws."""
+
+import io
+import math
+import re
+
+import numpy as np
+import pytest
+from fake_records import FakeLab
+from fake_reports import A_FD
+
+from dipddpm_utils import (
+    factorial,
+    figures_reports,
+    findings_reports,
+    judged_faults,
+    published_curves,
+    tables_reports,
+)
+from dipddpm_utils.comparisons import frame_of, grid_frame
+from dipddpm_utils.faults import FAULTS
+
+LAB, BARE = FakeLab(reports=True), FakeLab()
+ON = {"real images": frame_of(LAB.seeds("a-ddpm")), "2conv outputs": frame_of(LAB.seeds("a-2conv"))}
+NETS = ("a-dip-2conv", "a-dip-resnet18")
+FIGURES = {
+    "pair": lambda: figures_reports.corrected_and_published(LAB, tuple(A_FD), LAB.seeds("a-floor")[0], "Report A"),
+    "published": lambda: figures_reports.published_beside_ours(LAB),
+    "published, no runs": lambda: figures_reports.published_beside_ours(BARE),
+    "faults A": lambda: figures_reports.fault_effects(factorial.effects(LAB, "A"), "Report A"),
+    "faults B, one seed": lambda: figures_reports.fault_effects(factorial.effects(FakeLab(1, reports=True), "B"), "Report B"),
+    "timing": lambda: figures_reports.epoch_seconds(LAB.seeds("b-timing")),
+    "trained on": lambda: figures_reports.trained_on(ON, LAB.seeds("a-floor")[0]),
+    "scale": lambda: figures_reports.reported_scale({name: LAB.seeds(f"{name}-published") for name in NETS}),
+    "grid": lambda: figures_reports.grid_of_settings(grid_frame(LAB, "b-grid"), LAB.seeds("b-floor")[0]),
+    "grid, seconds": lambda: figures_reports.grid_of_settings(grid_frame(LAB, "b-grid"), None, "train_seconds"),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_draws_with_a_title_a_note_and_labels(name):
+    figure = FIGURES[name]()
+    figure.savefig(io.BytesIO(), format="png")
+    assert figure.get_suptitle() and figure.get_supxlabel()
+    assert all(ax.get_xlabel() for ax in figure.axes)
+
+
+def test_the_published_panel_names_its_feature_space_and_n():
+    figure = FIGURES["published"]()
+    assert [ax.get_ylabel() for ax in figure.axes] == [
+        "FID (Inception, 30 images)",
+        "FD-CIFAR, 30 samples",
+        "FD-CIFAR, n = 1000",
+    ]
+    printed = {line.get_label(): line.get_ydata() for line in figure.axes[0].lines}
+    assert printed["DDPM alone"][0] == 144.7 and printed["ResNet-18"][-1] == 151.1
+    assert len({tuple(ax.get_ylim()) for ax in figure.axes}) == 3
+
+
+def test_published_numbers_are_those_that_were_read_off():
+    assert list(published_curves.fid("a-2conv")["fid"])[:3] == [142.7, 142.3, 149.6]
+    assert [len(published_curves.fid(name)) for name in published_curves.VARIANTS] == [10, 10, 10]
+    assert published_curves.seconds("b-ddpm") == 460 and [published_curves.row_seconds(i) for i in range(6)] == [
+        307,
+        310,
+        303,
+        305,
+        305,
+        308,
+    ]
+    assert published_curves.dip_loss("a-dip-resnet18") == 0.162
+    for call in (lambda: published_curves.fid("x"), lambda: published_curves.row_seconds(6)):
+        with pytest.raises(KeyError, match="report"):
+            call()
+
+
+def test_a_faults_effect_is_a_paired_difference_on_both_sides():
+    lab = FakeLab(reports=True)
+    for name, value in (("a-ddpm", 10.0), ("a-ddpm-published", 70.0)):
+        for record in lab.seeds(name):
+            record.metrics["fd"] = value + record.seed
+    for name, value in (("a-only", 13.0), ("a-without", 50.0)):
+        for record in lab.labelled(name)["FA1"]:
+            record.metrics["fd"] = value + record.seed
+    effect = factorial.effect(lab, FAULTS["FA1"], factorial.metric("fd"))
+    assert (effect.only.value, effect.off.value, effect.only.n) == (3.0, 20.0, 3) and effect.size() == 11.5
+    table = factorial.table(lab).set_index("fault")
+    assert table.loc["FA1", "FD, only on"] == "+3.00 [+3.00, +3.00]" and table.loc["FA1", "seeds"] == 3
+    tidy = factorial.effects(lab, "A").set_index(["fault", "measure", "side"])
+    assert tidy.loc[("FA1", "fd", "only off"), "value"] == 20.0
+
+
+def test_without_runs_the_factorial_is_empty_and_says_so():
+    assert list(factorial.table(BARE)["fault"]) == [fault.id for fault in factorial.trained()]
+    assert factorial.effects(BARE, "A").empty and math.isnan(
+        factorial.effect(BARE, FAULTS["FA1"], factorial.metric("fd")).size()
+    )
+    assert "does not hold the runs" in findings_reports.faults(BARE)
+    assert set(factorial.listing()["fault"]) == set(FAULTS)
+
+
+def test_every_fault_is_measured_somewhere():
+    judged = set(judged_faults.table(LAB)["fault"])
+    assert judged == {"FA3", "FA6", "FA8", "FA9", "FB1", "FB4", "FB5"}
+    assert judged | {fault.id for fault in factorial.trained()} == set(FAULTS)
+    assert judged_faults.table(BARE).empty
+
+
+def test_judged_faults_in_closed_form():
+    lab = FakeLab(reports=True)
+    for record in lab.seeds("a-ddpm"):
+        record.metrics |= {"fd": 10.0, "fd_published": 80.0}
+        record.evals["fd_published"] = np.exp(np.arange(len(record.evals)))  # a straight line in logarithms
+    assert judged_faults.thirty_samples(lab).value == pytest.approx(math.log(8))
+    assert judged_faults.spread_of_thirty(lab).value == pytest.approx(0.0, abs=1e-9)
+    assert judged_faults.loss_scale(lab).value == pytest.approx(math.log(2000 / 3000))
+    assert judged_faults.dip_loss_scale(lab).value == pytest.approx(math.log(1 / 25))
+    assert judged_faults.path(lab).value == 8.8 and judged_faults.path(lab).low == 8.5
+    for record in lab.seeds("b-combined"):
+        record.metrics |= {"dip_seconds": 30.0, "train_seconds": 60.0}
+    assert judged_faults.left_out("b-combined")(lab).value == 0.5
+
+
+def test_a_psnr_between_unrelated_images_does_not_know_good_from_bad():
+    lab = FakeLab(reports=True)
+    flat = np.zeros((4, 1, 28, 28), np.uint8)
+    for record in lab.seeds("b-combined"):
+        record.arrays["grid"] = flat
+    lab.seeds("b-dip")[0].arrays["panels_clean"] = np.stack([flat[0], flat[0] + 255])
+    # black samples: infinite (capped) PSNR to a black image, 0 dB to a white one; black to white: 0 dB
+    assert judged_faults.unrelated_psnr(lab).value == pytest.approx(50.0)
+
+
+def test_tables_have_a_row_a_setting():
+    rows = tables_reports.rows_table(LAB)
+    assert list(rows["printed time"]) == ["5:07", "5:10", "5:03", "5:05", "5:05", "5:08"]
+    assert list(rows["std"])[:3] == ["1.2", "1", "0.8"]
+    table = tables_reports.trained_on_table(ON, "2conv outputs")
+    assert list(table["trained on"]) == list(ON) and list(table["over that of 2conv outputs"])[1] == ""
+    assert list(tables_reports.batch_table(LAB)["measure"])[0] == "PSNR restored (dB)"
+    assert set(tables_reports.by_label(LAB, "a-controls")) == {"blur", "clip", "rescaled", "untrained"}
+
+
+def test_grid_frame_reads_settings_off_the_configurations():
+    frame = grid_frame(LAB, "b-grid")
+    assert sorted(frame["std"].unique()) == [0.8, 1.2, 2.0] and sorted(frame["ddpm_lr"].unique()) == [0.0025, 0.005]
+    assert len(frame[frame["anchor"]]) == 3 and (frame[frame["anchor"]]["dip_lr"] == 1e-3).all()
+
+
+def test_sentences_are_computed_and_whole():
+    said = [
+        findings_reports.variants(LAB),
+        findings_reports.controls(ON, "2conv outputs"),
+        findings_reports.pair_b(LAB),
+        findings_reports.timing(LAB),
+        findings_reports.emphasis(LAB),
+        findings_reports.restored(LAB, "b-dip"),
+        findings_reports.batch(LAB),
+        findings_reports.faults(LAB),
+        findings_reports.not_held("x"),
+    ]
+    for sentence in said:
+        assert sentence.strip() and not re.search(r"\bnan\b|None|\{|\binf\b", sentence), sentence
+    assert "FA1" in findings_reports.faults(LAB) and "117%" in findings_reports.timing(LAB)
+    lab = FakeLab(reports=True)
+    for record in lab.seeds("a-2conv"):
+        record.metrics["fd"] /= 10
+    assert "**better**" in findings_reports.variants(lab) and "**better**" not in said[0].split("Corrected")[1]
