@@ -115,7 +115,7 @@ def ddpm(run: Ddpm, work: Work) -> Outcome:
     arrays = {"grid": images[: 64 if run.evaluate.keep_all else 16].numpy()}
     if run.dip is not None or run.per_image is not None or run.train_on is not None:
         shown = ranges.signed_to_uint8(items[:TRAINED_ON]).cpu()
-        arrays["trained_on"] = shown[:4].numpy()
+        arrays["trained_on"] = shown[:3].numpy()
         metrics["fd_trained"] = _distance(run, work, images, shown)
     if run.evaluate.keep_all and prior is None:  # a prior's chains are not drawn as plainly
         arrays |= _strips(run, work, source, model)
