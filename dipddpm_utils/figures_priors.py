@@ -61,13 +61,8 @@ def pareto(frame: pd.DataFrame, floor: Any, *, metric: str = "fd") -> Figure:
     ax.xaxis.set_minor_formatter("{x:g}")
     log_y(ax)
     legend_beside(ax)
-<<<<<<< HEAD
     interval = what_interval(over_seeds(frame[frame["label"] == "baseline"], "label", metric))
     note = f"n = {frame['n'].iloc[0]:.0f} images a point; {interval}. "
-=======
-    bars = what_interval(over_seeds(frame[frame["label"] == "baseline"], "label", metric))
-    note = f"n = {frame['n'].iloc[0]:.0f} images a point; {bars}. "
->>>>>>> priors5
     return finish(figure, "Quality for all that it costs: every mechanism and every control", note + "Hollow: no DIP in it.")
 
 
