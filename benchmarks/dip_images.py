@@ -40,7 +40,7 @@ def rows(setting: Setting) -> Iterator[Row]:
             setting.pick(7, 1),
             f"an iteration, width {run.width}, {SIZE} px",
         )
-        note = f"largest of all images, 3 iterations, float64; in float32, where Adam's first steps enlarge rounding, {rounded:.1e}"
+        note = f"largest of all images, 3 iterations, float64; in float32, where Adam enlarges rounding, {rounded:.1e}"
         yield at_most(f"losses of {n} images, together against one by one, {net}", [exact], 1e-4, "relative difference", note)
 
 
