@@ -89,7 +89,7 @@ def ddpm(run: Ddpm, work: Work) -> Outcome:
     def look(state: train.State, log: dict[str, Any]) -> None:
         row, images = judged(run.evaluate.sampler, run.evaluate.n, f"step {state.step}")
         log.setdefault("evals", []).append({"step": state.step, "images": state.images, "seconds": state.seconds, **row})
-        if run.evaluate.keep_all:
+        if run.evaluate.keep_all and run.seed == 0:  # one seed is shown, and records are kept in version control
             log.setdefault("grids", []).append(images[:16].numpy())
 
     steps = tuple(range(run.evaluate.every, run.optim.steps + 1, run.evaluate.every))
@@ -117,7 +117,7 @@ def ddpm(run: Ddpm, work: Work) -> Outcome:
         shown = ranges.signed_to_uint8(items[:TRAINED_ON]).cpu()
         arrays["trained_on"] = shown[:3].numpy()
         metrics["fd_trained"] = _distance(run, work, images, shown)
-    if run.evaluate.keep_all and prior is None:  # a prior's chains are not drawn as plainly
+    if run.evaluate.keep_all and run.seed == 0 and prior is None:  # a prior's chains are not drawn as plainly
         arrays |= _strips(run, work, source, model)
     if log.get("grids"):
         arrays |= {"grids_by_step": np.stack(log["grids"]), "grid_steps": np.array(log["visited"])}

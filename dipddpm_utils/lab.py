@@ -112,8 +112,9 @@ class Lab:
         data = io.BytesIO()
         figure.savefig(data, format="png", dpi=130, facecolor="white", bbox_inches="tight", metadata={"Software": None})
         plt.close(figure)
-        self._keep(f"{name}.png", data.getvalue())
-        display(Image(data=data.getvalue(), format="png", alt=alt))
+        small = _with_fewer_colours(data.getvalue())
+        self._keep(f"{name}.png", small)
+        display(Image(data=small, format="png", alt=alt))
 
     def gif(self, frames: Any, name: str, alt: str, milliseconds: int = 120, zoom: int = 2) -> None:
         """Show frames (uint8 [F, H, W] or [F, H, W, 3]) as an endless GIF and keep it as `figures/<name>.gif`.
@@ -164,3 +165,15 @@ class Lab:
 
     def _keep(self, file: str, data: bytes) -> None:
         files.write_bytes(self.store.root / "figures" / file, data)
+
+
+def _with_fewer_colours(png: bytes) -> bytes:
+    """The same picture with 256 colours, less than half the bytes; as it is if it has so many that they would be missed."""
+    from PIL import Image
+
+    picture = Image.open(io.BytesIO(png)).convert("RGB")
+    if picture.getcolors(maxcolors=20_000) is None:  # photographs
+        return png
+    data = io.BytesIO()
+    picture.quantize(256, dither=Image.Dither.NONE).save(data, "PNG", optimize=True)
+    return min(png, data.getvalue(), key=len)
