@@ -1,45 +1,103 @@
-"""Run the programs named, or all: python -m benchmarks [training_step] [frechet_distance] [run_store]."""
+"""Run the programs named, or all: python -m benchmarks [--brief] [--out FOLDER] [NAME]..."""
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import sys
+import tempfile
+import time
+import traceback
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import torch
 
+from benchmarks.pairs import Row, Setting
 from dipddpm_utils import files, runtime
 from dipddpm_utils.runs import results_folder
 
-PROGRAMS = ("training_step", "frechet_distance", "run_store")
+PROGRAMS = (
+    "training_step",
+    "seconds_to_quality",
+    "sampling",  # after seconds_to_quality, whose model it takes
+    "machine_share",
+    "dip_images",
+    "frechet_distance",
+    "bundle",
+    "growth",
+)
 
 
-def main(names: list[str]) -> int:
-    """Print a row as soon as it is measured, keep all of them in results/bench/<device>.json, and return the exit code."""
-    unknown = [name for name in names if name not in PROGRAMS]
-    if unknown:
-        print(f"unknown benchmark {unknown[0]!r}: choose from {', '.join(PROGRAMS)}", file=sys.stderr)
-        return 2
-    device = str(runtime.pick_device())
-    path = results_folder() / "bench" / f"{device}.json"
-    kept: dict[str, list[dict]] = {}
-    if path.exists():
-        for row in files.read_json(path)["rows"]:
-            kept.setdefault(row["program"], []).append(row)
-    for name in names or PROGRAMS:
-        kept[name] = []
-        for row in importlib.import_module(f"benchmarks.{name}").rows():
-            kept[name].append({"program": name, **row.plain()})
-            met = {True: "met", False: "not met", None: ""}[row.met]
-            low, high = row.spread
-            print(
-                f"{row.name}: {row.value:.3g} [{low:.3g}, {high:.3g}] {row.unit}, target {row.target}: {met} ({row.note})",
-                flush=True,
-            )
-    about = {"made": datetime.now(UTC).isoformat(timespec="seconds"), **runtime.provenance(None, torch.device(device))}
-    files.write_json(path, {"machine": about, "rows": [row for name in PROGRAMS for row in kept.get(name, [])]})
-    print(f"kept in {path.name}")
-    return 0
+def main(arguments: list[str]) -> int:
+    """Print a row as soon as it is measured, keep all of them, draw, and return the exit code: 1 if a program failed."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(PROGRAMS)} (default: all)")
+    parser.add_argument("--brief", action="store_true", help="tiny sizes, to see that it runs; kept only with --out")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--out", type=Path, help="folder of the results [results/bench]")
+    given = parser.parse_args(arguments)
+    if unknown := [name for name in given.names if name not in PROGRAMS]:
+        parser.error(f"unknown benchmark {unknown[0]!r}: choose from {', '.join(PROGRAMS)}")
+    device = runtime.pick_device(given.device)
+    folder = given.out or (None if given.brief else results_folder() / "bench")
+    content = _kept(folder, device)
+    failed = []
+    with tempfile.TemporaryDirectory() as scratch:
+        setting = Setting(device, Path(scratch), given.brief)
+        for name in given.names or PROGRAMS:
+            began = time.perf_counter()
+            print(f"-- {name}", flush=True)
+            rows, curves = [], []
+            try:
+                for item in importlib.import_module(f"benchmarks.{name}").rows(setting):
+                    (rows if isinstance(item, Row) else curves).append({"program": name, **item.plain()})
+                    if isinstance(item, Row):
+                        print(said(item), flush=True)
+            except Exception:  # the other programs' numbers are worth having, and so are this one's so far
+                traceback.print_exc()
+                failed.append(name)
+            for key, new in (("rows", rows), ("curves", curves)):
+                content[key] = [old for old in content[key] if old["program"] != name] + new
+            print(f"-- {name}: {time.perf_counter() - began:.0f} s", flush=True)
+            if folder is not None:
+                keep(folder, device, content)
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def said(row: Row) -> str:
+    """A row as a line."""
+    low, high = row.spread
+    met = {True: ": met", False: ": not met", None: ""}[row.met]
+    target = "" if row.target is None else f", target {row.target:g}{met}"
+    return f"{row.name}: {row.value:.3g} [{low:.3g}, {high:.3g}] {row.unit}{target} ({row.note})"
+
+
+def keep(folder: Path, device: torch.device, content: dict[str, Any]) -> None:
+    """Write <device>.json, <device>.csv and <device>-<figure>.png, rows in the order of the programs."""
+    from dipddpm_utils import figures_speed, speed
+
+    order = {name: index for index, name in enumerate(PROGRAMS)}
+    for key in ("rows", "curves"):
+        content[key] = sorted((row for row in content[key] if row["program"] in order), key=lambda row: order[row["program"]])
+    machine = {"made": datetime.now(UTC).isoformat(timespec="seconds"), **runtime.provenance(None, device)}
+    content = {"machine": machine, **{key: content[key] for key in ("rows", "curves")}}
+    path = files.write_json(folder / f"{device.type}.json", content)
+    content = files.read_json(path)
+    files.write_text(path.with_suffix(".csv"), speed.table(content).to_csv(index=False, lineterminator="\n"))
+    for name in figures_speed.TITLES:
+        figure = figures_speed.curves(content, name)
+        if figure is not None:
+            figure.savefig(folder / f"{device.type}-{name}.png", dpi=130, facecolor="white", metadata={"Software": None})
+
+
+def _kept(folder: Path | None, device: torch.device) -> dict[str, Any]:
+    """What earlier calls measured on this kind of device."""
+    path = None if folder is None else folder / f"{device.type}.json"
+    return {"rows": [], "curves": [], **(files.read_json(path) if path is not None and path.exists() else {})}
 
 
 if __name__ == "__main__":

@@ -1,88 +1,125 @@
-"""One training step, ours and the peers, at equal parameter count and batch, each in its better precision."""
+"""One training step, ours and the peers, at equal parameter count and batch, each in its better precision; our loop's share."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from statistics import median
+from typing import Any
+from unittest import mock
 
 import torch
+from torch import Tensor, nn
 
-from benchmarks.pairs import Row, times_faster
-from dipddpm_utils import diffusion, schedule, train
-from dipddpm_utils.config import Diffusion, Optim, Unet
-from dipddpm_utils.unet import UNet, count_parameters
+from benchmarks import trainers
+from benchmarks.pairs import Row, Setting, at_most, times_faster
+from dipddpm_utils import train
+from dipddpm_utils.config import Ddpm
+from dipddpm_utils.unet import count_parameters
 
-BATCH, SIZE = 128, 32
-
-
-def rows() -> Iterator[Row]:
-    """Two ratios of images a second."""
-    images = torch.rand(BATCH, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    net, ours = _ours(images)
-    for name, target, make in (("diffusers", 4.0, _diffusers), ("denoising-diffusion-pytorch", 10.0, _lucidrains)):
-        peer, step = make(images)
-        sizes = (
-            f"{count_parameters(net) / 1e6:.2f} M and {count_parameters(peer) / 1e6:.2f} M parameters, {SIZE} px, batch {BATCH}"
-        )
-        yield times_faster(f"training step against {name}", ours, step, target, note=sizes)
+SIZE = 32
+Step = tuple[nn.Module, Callable[[], None]]
 
 
-def _ours(images: torch.Tensor) -> tuple[torch.nn.Module, Callable[[], None]]:
-    config = Diffusion(schedule="cosine", objective="v")
-    coefs = schedule.coefficients(config)
-    net = UNet(Unet(width=48, mults=(1, 2, 2), blocks=1, patch=2), 1, SIZE)
-    optim = Optim(name="muon", lr=5e-3, batch_size=BATCH, steps=10_000, precision="bfloat16", ema_decay=0.99, grad_clip=1.0)
-    state = train.new_state(net, optim, len(images), 0)
-
-    def loss(model: torch.nn.Module, x0: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        t = torch.randint(0, 1000, x0.shape[:1], generator=generator)
-        return diffusion.loss(coefs, config, model, x0, t, torch.randn(x0.shape, generator=generator))
-
-    steps = train.train(state, loss, lambda idx: images[idx])
-    return net, lambda: next(steps)
-
-
-def _peer_step(net: torch.nn.Module, loss: Callable[[], torch.Tensor]) -> Callable[[], None]:
-    """The peer's usual loop with our EMA rule left out: forward, backward, Adam, in the faster of float32 and bfloat16."""
-    optimiser = torch.optim.Adam(net.parameters(), lr=1e-4)
-
-    def step(half: bool) -> None:
-        with torch.autocast("cpu", torch.bfloat16, enabled=half):
-            value = loss()
-        optimiser.zero_grad()
-        value.backward()
-        optimiser.step()
-
-    from benchmarks.pairs import seconds
-
-    step(False), step(True)
-    half = seconds(lambda: step(True)) < seconds(lambda: step(False))
-    return lambda: step(half)
+def rows(setting: Setting) -> Iterator[Row]:
+    """Ratios of steps against two libraries, at batch 128 and at report A's 8; then what the loop adds to a step."""
+    pairs, device = setting.pick(7, 1), setting.device
+    for batch, peers in (
+        (setting.pick(128, 16), (("diffusers", 4.0, _diffusers), ("denoising-diffusion-pytorch", 10.0, _lucidrains))),
+        (8, (("denoising-diffusion-pytorch", 3.0, _lucidrains),)),
+    ):
+        images = (torch.rand(batch, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(0)) * 2 - 1).to(device)
+        for name, target, make in peers:
+            net, ours = _ours(images, device)
+            peer, step = make(images)
+            note = f"{count_parameters(net) / 1e6:.2f} M and {count_parameters(peer) / 1e6:.2f} M parameters, {SIZE} px"
+            yield times_faster(f"training step, batch {batch}, against {name}", ours, step, target, pairs, note)
+    yield from _parts(setting)
 
 
-def _diffusers(images: torch.Tensor) -> tuple[torch.nn.Module, Callable[[], None]]:
-    from diffusers import DDPMScheduler, UNet2DModel
-
-    net = UNet2DModel(
-        sample_size=SIZE,
-        in_channels=1,
-        out_channels=1,
-        block_out_channels=(32, 64, 64),
-        layers_per_block=2,
-        down_block_types=("DownBlock2D",) * 3,
-        up_block_types=("UpBlock2D",) * 3,
-    )
-    scheduler = DDPMScheduler(1000)
-
-    def loss() -> torch.Tensor:
-        noise, t = torch.randn_like(images), torch.randint(0, 1000, (BATCH,))
-        return torch.nn.functional.mse_loss(net(scheduler.add_noise(images, noise, t), t).sample, noise)
-
-    return net, _peer_step(net, loss)
+def _run(batch: int) -> Ddpm:
+    run = trainers.recipe()
+    return run.model_copy(update={"optim": run.optim.model_copy(update={"batch_size": batch, "steps": 100_000})})
 
 
-def _lucidrains(images: torch.Tensor) -> tuple[torch.nn.Module, Callable[[], None]]:
-    from denoising_diffusion_pytorch import GaussianDiffusion, Unet
+def _ours(images: Tensor, device: torch.device) -> Step:
+    state, steps = trainers.our_steps(_run(len(images)), images, device)
 
-    net = Unet(dim=12, dim_mults=(1, 2, 4, 8), channels=1)
-    process = GaussianDiffusion(net, image_size=SIZE, timesteps=1000)
-    return net, _peer_step(net, lambda: process((images + 1) / 2))
+    def step() -> None:
+        next(steps)
+        state.synchronise()
+
+    return state.model, step
+
+
+def _diffusers(images: Tensor) -> Step:
+    from diffusers import DDPMScheduler
+
+    net, scheduler = trainers.diffusers_net(SIZE, 1).to(images.device), DDPMScheduler(1000)
+
+    def loss() -> Tensor:
+        noise, t = torch.randn_like(images), torch.randint(0, 1000, (len(images),), device=images.device)
+        return nn.functional.mse_loss(net(scheduler.add_noise(images, noise, t), t).sample, noise)
+
+    return net, trainers.better_precision(net, torch.optim.AdamW(net.parameters(), lr=1e-4), loss)[0]
+
+
+def _lucidrains(images: Tensor) -> Step:
+    process = trainers.lucidrains_process(SIZE, 1, dim=12, mults=(1, 2, 4, 8)).to(images.device)
+    net = process.model
+    return net, trainers.better_precision(net, torch.optim.Adam(net.parameters(), lr=1e-4), lambda: process((images + 1) / 2))[
+        0
+    ]
+
+
+# --- what the loop adds -----------------------------------------------------------------------------------------------
+
+
+def _parts(setting: Setting) -> Iterator[Row]:
+    """Shares of a step, part by part, in one process: whatever is not forward, backward or optimiser is the loop's."""
+    batch, count = setting.pick(128, 8), setting.pick(30, 3)
+    items = torch.randint(0, 256, (setting.pick(10_000, 256), 1, 28, 28), dtype=torch.uint8)
+    run, spent = _run(batch), dict.fromkeys(("data", "forward", "backward", "optimiser", "clip", "average"), 0.0)
+
+    def timed(part: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def inner(*args: Any, **kwargs: Any) -> Any:
+            began = _now(setting.device)
+            result = call(*args, **kwargs)
+            spent[part] += _now(setting.device) - began
+            return result
+
+        return inner
+
+    state, _ = trainers.our_steps(run, items, setting.device)
+    state.order.next = timed("data", state.order.next)
+    state.optimiser.step = timed("optimiser", state.optimiser.step)
+    state.optimiser.zero_grad = timed("optimiser", state.optimiser.zero_grad)
+    if state.ema is not None:
+        state.ema.update = timed("average", state.ema.update)
+    held = items.to(setting.device)
+    get = timed("data", lambda idx: trainers.ranges.uint8_to_signed(held[idx]))
+    loss = timed("forward", trainers.our_loss(run, setting.device))
+    shares: dict[str, list[float]] = {"loop": [], **{part: [] for part in spent}}
+    with (
+        mock.patch.object(Tensor, "backward", timed("backward", Tensor.backward)),
+        mock.patch.object(nn.utils, "clip_grad_norm_", timed("clip", nn.utils.clip_grad_norm_)),
+    ):
+        steps = train.train(state, loss, get)
+        for index in range(count + 3):
+            spent.update(dict.fromkeys(spent, 0.0))
+            began = _now(setting.device)
+            next(steps)
+            whole = _now(setting.device) - began
+            if index >= 3:  # the first steps set things up
+                shares["loop"].append(1 - (spent["forward"] + spent["backward"] + spent["optimiser"]) / whole)
+                for part, value in spent.items():
+                    shares[part].append(value / whole)
+    note = "; ".join(f"{part} {100 * median(values):.2g}%" for part, values in shares.items() if part != "loop")
+    yield at_most("loop around forward, backward and optimiser", [100 * x for x in shares["loop"]], 3.0, "% of a step", note)
+    yield at_most("data path", [100 * x for x in shares["data"]], 1.0, "% of a step", f"batch {batch}, uint8 in memory")
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, TypeAdapter, model_validator
 
@@ -181,6 +181,45 @@ class DipImages(Run):
     snapshots: tuple[NonNegative, ...] = (10, 50, 100, 200, 500, 1000)  # iterations whose outputs are kept
 
 
+StoppingRule = Literal["oracle", "fixed", "end", "wmv", "emv", "discrepancy", "halves", "staged"]
+STOPPING_RULES: tuple[StoppingRule, ...] = get_args(StoppingRule)
+
+
+class Stopping(Run):
+    """When to stop a fit to one noisy image: every rule of stopping.py on the same images, judged against the oracle."""
+
+    kind: Literal["stopping"] = "stopping"
+    data: Data
+    net: Literal["2conv", "5conv", "resnet18", "skip"] = "skip"
+    n_images: Annotated[int, Field(ge=2)] = 64
+    std: PositiveFloat = 0.2  # of the noise on the observed image, images in [0, 1]; not clipped, so that it is Gaussian
+    iterations: Positive = 1000
+    lr: PositiveFloat = 1e-2
+    z_std: Annotated[float, Field(ge=0)] = 0.03
+    width: Positive = 16
+    rules: tuple[StoppingRule, ...] = STOPPING_RULES
+    fixed: Positive = 100  # the fixed budget, in iterations
+    window: Annotated[int, Field(ge=2)] = 40  # outputs in ES-WMV's variance
+    alpha: Annotated[float, Field(gt=0, lt=1)] = 0.1  # weight of the newest output in ES-EMV's
+    patience: Positive = 30  # iterations without a lower score
+    tau: PositiveFloat = 0.5  # how the noise is shared between the halves: std sqrt(1 + tau^2) is fitted
+    stages: Annotated[int, Field(ge=2)] = 50
+    spacing: Literal["linear", "cosine", "log"] = "log"  # of the stages' noise levels
+    level_high: PositiveFloat = 1.0  # noise added in the first stage, images in [0, 1]
+    level_low: PositiveFloat = 0.01  # and in the last
+    diffusion: Diffusion = Diffusion()  # whose steps t_k have those levels
+
+    @model_validator(mode="after")
+    def _rules_and_levels_make_sense(self) -> Stopping:
+        if "oracle" not in self.rules or len(set(self.rules)) != len(self.rules):
+            raise ValueError(f"rules are {', '.join(self.rules)}; expected each once, and 'oracle' among them to judge by")
+        if self.level_low >= self.level_high:
+            raise ValueError(f"level_low is {self.level_low}, expected below level_high, {self.level_high}")
+        if self.fixed > self.iterations or self.stages > self.iterations:
+            raise ValueError(f"fixed, stages are {self.fixed}, {self.stages}, expected at most iterations, {self.iterations}")
+        return self
+
+
 class Spectrum(Run):
     """What an untrained convolutional net fits first: error by spatial frequency while it fits images and noise."""
 
@@ -204,6 +243,33 @@ class PerImage(Frozen):
     width: Positive = 16
 
 
+class Warm(Frozen):
+    """Initial weights: the denoiser itself fitted as a DIP for some steps, to a data set's noisy images or to one image."""
+
+    fit: Literal["data_set", "image"] = "data_set"
+    steps: Positive = 100
+    std: Annotated[float, Field(ge=0)] = 1.2  # of the noise on a data set's images, in [0, 1] and clipped
+
+
+class Prior(Frozen):
+    """What x_dip, an image that a DIP makes of a training image, is used for (notebook 04); several may be combined."""
+
+    source: Dip | Literal["blur"] | None = None  # what makes x_dip; "blur": the control without a DIP
+    curriculum: Fraction = 0.0  # share of the steps, the first ones, that train on x_dip in place of x0
+    shift: bool = False  # the forward process ends at x_dip
+    condition: bool = False  # the network is told x_dip
+    warm: Warm | None = None
+
+    @model_validator(mode="after")
+    def _has_its_images(self) -> Prior:
+        needs = bool(self.curriculum or self.shift or self.condition)
+        if needs != (self.source is not None):
+            raise ValueError("source is needed by curriculum, shift and condition, and by nothing else")
+        if self.condition and self.warm is not None:
+            raise ValueError("warm is given with condition, whose network has no place for the images of a fit")
+        return self
+
+
 class Ddpm(Run):
     """A denoising diffusion model, trained on real images or, with `dip`, on that network's outputs for them.
 
@@ -221,11 +287,14 @@ class Ddpm(Run):
     train_on: Literal["blur", "clip", "rescaled", "untrained"] | None = None
     per_image: PerImage | None = None
     faults: DdpmFaults = ()
+    prior: Prior | None = None  # ways of using a DIP other than `dip`
 
     @model_validator(mode="after")
     def _what_it_is_trained_on_is_clear(self) -> Ddpm:
         if self.per_image is not None and (self.dip is not None or self.train_on is not None):
             raise ValueError("per_image is given with dip or train_on, expected one of them")
+        if self.prior is not None and not (self.dip is None and self.per_image is None and self.train_on is None):
+            raise ValueError("prior is given with dip, per_image or train_on, expected real images for it to act on")
         if self.train_on not in (None, "clip") and self.dip is None:
             raise ValueError(f"train_on is {self.train_on!r} without a dip, expected the one whose outputs it is to match")
         on_real = self.dip is None and self.per_image is None and self.train_on is None
@@ -244,6 +313,16 @@ class Start(Frozen):
     dip: Dip | None = None  # the network whose outputs are the start, for the starts that need one
 
 
+class Advice(Frozen):
+    """A second opinion on x0_hat at every step: x0_hat <- (1 - w_t) x0_hat + w_t opinion (priors_chain.py)."""
+
+    name: str  # a key of priors_chain.OPINIONS
+    weight: Fraction
+    when: Literal["early", "late", "always"] = "always"
+    bank: str | None = None  # for opinions on an image of its own for each sample: the start that draws it
+    dip: Dip | None = None  # the network that has the opinion, or makes the bank
+
+
 class Sample(Run):
     """Images drawn from a trained model with some sampler and start, and judged."""
 
@@ -252,13 +331,36 @@ class Sample(Run):
     start: Start = Start()
     sampler: Sampler = Sampler()
     n: Positive = 2000
+    advice: Advice | None = None
 
     @model_validator(mode="after")
     def _start_is_within_the_chain(self) -> Sample:
         t, last = self.start.t_start, self.model.diffusion.num_train_timesteps - 1
         if t is not None and t > last:
             raise ValueError(f"start.t_start is {t}, but the model's last step is {last}")
+        if self.model.prior is not None and (self.model.prior.shift or self.model.prior.condition):
+            raise ValueError("model has a prior that its chains need, which start and advice do not know; see its own record")
         return self
+
+
+class Restore(Run):
+    """A degraded image is given: what a DIP, a DDPM and both make of it, over `n` held-out images (restore.py).
+
+    Whatever has to be chosen, the DIP's budget and each chain's t_start, is chosen on `n_tune` further images.
+    """
+
+    kind: Literal["restore"] = "restore"
+    model: Ddpm
+    task: Literal["denoise", "inpaint", "super_resolve"] = "denoise"
+    n: Annotated[int, Field(ge=2)] = 100
+    n_tune: Positive = 20
+    net: Literal["2conv", "5conv", "resnet18", "skip"] = "skip"
+    width: Positive = 16
+    iterations: Positive = 300
+    lr: PositiveFloat = 1e-2
+    z_std: Annotated[float, Field(ge=0)] = 0.03
+    t_starts: tuple[NonNegative, ...] = (100, 200, 300, 400, 500, 600)
+    sampler: Sampler = Sampler(name="ddim", steps=20)
 
 
 class EpochTiming(Run):
@@ -275,9 +377,13 @@ class EpochTiming(Run):
 
 
 KINDS: dict[str, type[Run]] = {
-    k.model_fields["kind"].default: k for k in (Gaussian, Floor, Dip, DipImages, Spectrum, Ddpm, Sample, EpochTiming)
+    k.model_fields["kind"].default: k
+    for k in (Gaussian, Floor, Dip, DipImages, Stopping, Spectrum, Ddpm, Sample, Restore, EpochTiming)
 }
-AnyRun = Annotated[Gaussian | Floor | Dip | DipImages | Spectrum | Ddpm | Sample | EpochTiming, Field(discriminator="kind")]
+AnyRun = Annotated[
+    Gaussian | Floor | Dip | DipImages | Stopping | Spectrum | Ddpm | Sample | Restore | EpochTiming,
+    Field(discriminator="kind"),
+]
 _ANY = TypeAdapter(AnyRun)
 
 

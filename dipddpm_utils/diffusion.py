@@ -149,7 +149,7 @@ def loss(coefs: Coefficients, diffusion: config.Diffusion, model: Model, x0: Ten
 def loss_in_any_range(
     coefs: Coefficients, diffusion: config.Diffusion, model: Model, x0: Tensor, t: Tensor, eps: Tensor
 ) -> Tensor:
-    """`loss` for x0 that may leave [-1, 1]: data that was scaled wrongly, on purpose (published.py)."""
+    """`loss` for x0 that may leave [-1, 1]: data that was scaled wrongly, on purpose (published.py), or residuals."""
     check_images(x0, "x0")
     check_like(eps, x0, "eps", "x0")
     check_t(t, x0, coefs)

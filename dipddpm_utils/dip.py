@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from dipddpm_utils.dip_nets import DEFAULT_WIDTH, NETS, build
 from dipddpm_utils.ranges import check_unit
 
-__all__ = ["DEFAULT_WIDTH", "NETS", "Fit", "build", "dip_loss", "fit_images", "noisy_input", "stack"]
+__all__ = ["DEFAULT_WIDTH", "NETS", "Fit", "build", "dip_loss", "fit_images", "fit_targets", "noisy_input", "stack"]
 
 Z_CHANNELS = 32  # of the fixed input z, which is uniform on [0, high]: Ulyanov et al. 2018, supplementary material
 Z_HIGH = {"2conv": 1.0, "5conv": 1.0, "resnet18": 0.1, "skip": 0.1}  # 0.1 as published; without normalisation it is lost
@@ -68,6 +68,7 @@ def fit_images(
     width: int,
     generator: torch.Generator,
     batched: bool = True,
+    observe: Callable[[Tensor], Tensor] | None = None,
 ) -> Iterator[Fit]:
     """Fit one new network to each target, all at once, and yield a `Fit` after every forward pass, 1..iterations.
 
@@ -76,9 +77,41 @@ def fit_images(
     as published, as large as the spread of the published z itself; 0: none).
     width: channels of the first layer. batched: False runs the same N fits one after the other, to compare with: the same
     numbers up to float32 rounding. Works on the targets' device and in their dtype; all draws come from `generator`.
+    observe: what is seen of an image, images -> same shape, applied to the outputs before they are compared with the targets:
+    min over w of || A f_w(z) - y ||^2 for missing pixels or a coarse picture (None: all is seen).
     ValueError naming the argument that is wrong, at once and not at the first step.
     """
     check_unit(targets_unit, "targets_unit")
+    return fit_targets(
+        net_name,
+        lambda _: targets_unit,
+        iterations=iterations,
+        lr=lr,
+        z_std=z_std,
+        width=width,
+        generator=generator,
+        batched=batched,
+        observe=observe,
+    )
+
+
+def fit_targets(
+    net_name: str,
+    target_at: Callable[[int], Tensor],
+    *,
+    iterations: int,
+    lr: float,
+    z_std: float,
+    width: int,
+    generator: torch.Generator,
+    batched: bool = True,
+    observe: Callable[[Tensor], Tensor] | None = None,
+) -> Iterator[Fit]:
+    """`fit_images` with targets that may change over the iterations, and may leave [0, 1] as unclipped noise does.
+
+    target_at(i): the targets [N, C, H, W] of iteration i, asked for in order 1, 1, 2, 3, ...
+    """
+    targets_unit = target_at(1)
     if targets_unit.ndim != 4 or targets_unit.shape[0] == 0 or targets_unit.shape[2] != targets_unit.shape[3]:
         raise ValueError(f"targets_unit has shape {list(targets_unit.shape)}, expected [N, C, H, H] with N at least 1")
     if iterations < 1 or lr <= 0 or z_std < 0:
@@ -91,7 +124,7 @@ def fit_images(
     nets = [net.to(targets_unit) for net in nets]
     z = Z_HIGH[net_name] * torch.rand((n, Z_CHANNELS, size, size), generator=generator, device=generator.device)
     stepper = _together(nets, lr) if batched else _one_by_one(nets, lr)
-    return _fit(stepper, z.to(targets_unit), targets_unit, z_std, iterations, generator)
+    return _fit(stepper, z.to(targets_unit), target_at, z_std, iterations, generator, observe or (lambda images: images))
 
 
 Stepper = tuple[Callable[[Tensor], Tensor], list[torch.optim.Optimizer]]
@@ -110,13 +143,19 @@ def _one_by_one(nets: list[nn.Module], lr: float) -> Stepper:
 
 
 def _fit(
-    stepper: Stepper, z: Tensor, targets: Tensor, z_std: float, iterations: int, generator: torch.Generator
+    stepper: Stepper,
+    z: Tensor,
+    target_at: Callable[[int], Tensor],
+    z_std: float,
+    iterations: int,
+    generator: torch.Generator,
+    observe: Callable[[Tensor], Tensor],
 ) -> Iterator[Fit]:
     forward, optimisers = stepper
     for iteration in range(1, iterations + 1):
         with torch.enable_grad():  # the caller may hold no_grad around the loop
             outputs = forward(z + z_std * _randn_like(z, generator))
-            losses = (outputs - targets).square().flatten(1).mean(1)
+            losses = (observe(outputs) - target_at(iteration)).square().flatten(1).mean(1)
             losses.sum().backward()  # a sum, so that each network gets the gradient of its own loss
         for optimiser in optimisers:
             optimiser.step()

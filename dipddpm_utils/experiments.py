@@ -22,7 +22,14 @@ CURVE_ROWS = 200  # points of a logged loss curve
 
 def compute(run: Run, work: Work) -> Outcome:
     """Compute a run. Raises OutOfTime with everything saved in `work.folder`; the next call goes on from there."""
-    from dipddpm_utils import experiments_checks, experiments_ddpm, experiments_dip, experiments_published
+    from dipddpm_utils import (
+        experiments_checks,
+        experiments_ddpm,
+        experiments_dip,
+        experiments_published,
+        experiments_restore,
+        experiments_stopping,
+    )
 
     functions: dict[str, Callable[[Any, Work], Outcome]] = {
         "gaussian": experiments_checks.gaussian,
@@ -30,8 +37,10 @@ def compute(run: Run, work: Work) -> Outcome:
         "spectrum": experiments_checks.spectrum,
         "dip": experiments_dip.dip,
         "dip_images": experiments_dip.dip_images,
+        "stopping": experiments_stopping.stopping,
         "ddpm": experiments_ddpm.ddpm,
         "sample": experiments_ddpm.sample,
+        "restore": experiments_restore.restore,
         "epoch_timing": experiments_published.epoch_timing,
     }
     now = runtime.clock(work.device)

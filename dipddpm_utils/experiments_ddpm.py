@@ -14,6 +14,7 @@ from dipddpm_utils import (
     features,
     frechet,
     priors,
+    priors_process,
     published,
     ranges,
     runtime,
@@ -22,6 +23,7 @@ from dipddpm_utils import (
     shapes,
     train,
 )
+from dipddpm_utils import experiments_priors as joining
 from dipddpm_utils.config import Ddpm, Sample, Sampler
 from dipddpm_utils.experiments import seeded, train_resumably
 from dipddpm_utils.experiments_dip import fitted
@@ -39,7 +41,12 @@ TRAINED_ON = 2000  # images a model was trained on, at most, to which its sample
 
 def build(run: Ddpm) -> UNet:
     """The denoiser with its initial weights."""
-    return seeded(lambda: UNet(run.unet, run.data.channels, run.data.size), run)
+    return seeded(lambda: _unet(run), run)
+
+
+def _unet(run: Ddpm) -> UNet:
+    told = run.prior is not None and run.prior.condition  # an image of its own for each x_t
+    return UNet(run.unet, run.data.channels, run.data.size, given=run.data.channels if told else 0)
 
 
 def ddpm(run: Ddpm, work: Work) -> Outcome:
@@ -48,31 +55,47 @@ def ddpm(run: Ddpm, work: Work) -> Outcome:
     items, dip_seconds, strength = training_images(run, source, work)
     coefs = schedule.coefficients(run.diffusion, device=work.device)
     optim = published.halved_lr(run.optim) if "FB3" in run.faults else run.optim
-    state = train.new_state(build(run), optim, len(items), run.seed, work.device)
+    prior, model = joining.at_work(run, source, work), build(run)
+    if prior is not None:
+        model = joining.warmed(model, run, source, work, prior)
+        dip_seconds += prior.seconds
+    state = train.new_state(model, optim, len(items), run.seed, work.device)
     if "FA4" in run.faults:
         published.lose_gradients(state)
     if "FB1" in run.faults:
         published.unshuffle(state)
     in_range = diffusion.loss if not {"FA1", "FB2"} & set(run.faults) else diffusion.loss_in_any_range
 
-    def loss(model: nn.Module, x0: Tensor, generator: torch.Generator) -> Tensor:
+    def batch(indices: Tensor) -> Any:
+        x0 = _signed(items[indices])
+        return x0 if prior is None else prior.batch(x0, indices, state.step, run.optim.steps)
+
+    def loss(model: nn.Module, batch: Any, generator: torch.Generator) -> Tensor:
+        x0, x_dip = batch if isinstance(batch, tuple) else (batch, None)
         t = diffusion.training_times(run.diffusion, len(x0), generator, x0.device)
         eps = torch.randn(x0.shape, generator=generator, device=x0.device)
-        return in_range(coefs, run.diffusion, model, x0, t, eps)
+        if x_dip is None:
+            return in_range(coefs, run.diffusion, model, x0, t, eps)
+        ways = {"shift": run.prior.shift, "condition": run.prior.condition}
+        return priors_process.loss(coefs, run.diffusion, model, x0, x_dip, t, eps, **ways)
 
     def sampled_from() -> nn.Module:
         return published.raw_weights(state) if "FA5" in run.faults else state.sampler_model()
 
+    def judged(sampler: Sampler, n: int, purpose: str) -> tuple[dict[str, Any], Tensor]:
+        chain = None if prior is None else prior.chain(run, sampler, n, purpose)
+        return _judged(run, work, source, sampled_from(), sampler, n, purpose, chain=chain)
+
     def look(state: train.State, log: dict[str, Any]) -> None:
-        row, images = _judged(run, work, source, sampled_from(), run.evaluate.sampler, run.evaluate.n, f"step {state.step}")
+        row, images = judged(run.evaluate.sampler, run.evaluate.n, f"step {state.step}")
         log.setdefault("evals", []).append({"step": state.step, "images": state.images, "seconds": state.seconds, **row})
         if run.evaluate.keep_all:
             log.setdefault("grids", []).append(images[:16].numpy())
 
     steps = tuple(range(run.evaluate.every, run.optim.steps + 1, run.evaluate.every))
-    log = train_resumably(state, loss, lambda idx: _signed(items[idx]), work, steps, look)
+    log = train_resumably(state, loss, batch, work, steps, look)
     model = sampled_from()
-    final, images = _judged(run, work, source, model, run.evaluate.final_sampler, run.evaluate.final_n, "final")
+    final, images = judged(run.evaluate.final_sampler, run.evaluate.final_n, "final")
     evals = log.get("evals", []) + [{"step": state.step, "images": state.images, "seconds": state.seconds, **final}]
     metrics = {
         **final,
@@ -83,6 +106,7 @@ def ddpm(run: Ddpm, work: Work) -> Outcome:
         "total_seconds": state.seconds + dip_seconds,
         "parameters": sum(p.numel() for p in model.parameters()),
         "loss_last": float(np.mean([row["loss"] for row in log["curve"][-10:]])),
+        **joining.ddpm_flops(run, model, final, prior, work),
     }
     if run.data.channels == 1:
         metrics |= {"contrast": shapes.contrast(images.numpy()), "raggedness": shapes.raggedness(images.numpy())}
@@ -91,9 +115,9 @@ def ddpm(run: Ddpm, work: Work) -> Outcome:
     arrays = {"grid": images[: 64 if run.evaluate.keep_all else 16].numpy()}
     if run.dip is not None or run.per_image is not None or run.train_on is not None:
         shown = ranges.signed_to_uint8(items[:TRAINED_ON]).cpu()
-        arrays["trained_on"] = shown[:4].numpy()
+        arrays["trained_on"] = shown[:3].numpy()
         metrics["fd_trained"] = _distance(run, work, images, shown)
-    if run.evaluate.keep_all:
+    if run.evaluate.keep_all and prior is None:  # a prior's chains are not drawn as plainly
         arrays |= _strips(run, work, source, model)
     if log.get("grids"):
         arrays |= {"grids_by_step": np.stack(log["grids"]), "grid_steps": np.array(log["visited"])}
@@ -113,10 +137,13 @@ def sample(run: Sample, work: Work) -> Outcome:
     source = data.load(run.model.data)
     model = trained(run.model, work)
     prior_seconds = 0.0
-    context = priors.Context(train=source.train.to(work.device), net=None, coefs=schedule.coefficients(run.model.diffusion))
-    if run.start.name == "dip":
-        context.net = fitted(run.start.dip, work)
-        prior_seconds = work.record(run.start.dip).metrics["train_seconds"]
+    context = priors.Context(
+        train=source.train.to(work.device), net=None, coefs=schedule.coefficients(run.model.diffusion, device=work.device)
+    )
+    used = run.start.dip if run.start.name == "dip" else run.advice.dip if run.advice is not None else None
+    if used is not None:
+        context.net = fitted(used, work)
+        prior_seconds = work.record(used).metrics["train_seconds"]
     now = runtime.clock(work.device)
     began = now()
     generator = runtime.generator(run.seed, f"start {run.start.name}")
@@ -124,8 +151,9 @@ def sample(run: Sample, work: Work) -> Outcome:
     last = run.model.diffusion.num_train_timesteps - 1
     t_start = last if run.start.t_start is None else run.start.t_start
     x_t = priors.start_chain(context.coefs, x_start, t_start, generator)
+    chain = joining.advised_chain(run, context, t_start, work)
     start_seconds = now() - began
-    row, images = _judged(run.model, work, source, model, run.sampler, run.n, f"sample {run.seed}", x_t, t_start)
+    row, images = _judged(run.model, work, source, model, run.sampler, run.n, f"sample {run.seed}", x_t, t_start, chain)
     metrics = {
         **row,
         "nfe_full": run.sampler.steps,
@@ -133,6 +161,8 @@ def sample(run: Sample, work: Work) -> Outcome:
         "prior_seconds": prior_seconds,
         "start_seconds": start_seconds,
         "sampling_seconds": row["sampling_seconds"] + start_seconds,
+        "model_seconds": work.record(run.model).metrics["total_seconds"],
+        **joining.sample_flops(run, used, context.net, model, row["nfe"], work),
     }
     grid, starts = (64, 16) if run.model.evaluate.keep_all else (16, 4)
     arrays = {"grid": images[:grid].numpy(), "starts": ranges.signed_to_uint8(x_start[:starts].cpu().clamp(-1, 1)).numpy()}
@@ -141,23 +171,38 @@ def sample(run: Sample, work: Work) -> Outcome:
 
 def trained(run: Ddpm, work: Work) -> UNet:
     """A trained denoiser (its weight average where it has one), in evaluation mode on the device."""
-    model = UNet(run.unet, run.data.channels, run.data.size)
+    model = _unet(run)
     model.load_state_dict(work.weights(run))
     return model.to(work.device, memory_format=train.layout(run.optim, work.device)).eval()
 
 
 def draw(
-    run: Ddpm, model: nn.Module, sampler: Sampler, x_t: Tensor, t_start: int | None, generator: torch.Generator, work: Work
+    run: Ddpm,
+    model: nn.Module,
+    sampler: Sampler,
+    x_t: Tensor,
+    t_start: int | None,
+    generator: torch.Generator,
+    work: Work,
+    chain: joining.Chain | None = None,
 ) -> tuple[Tensor, int, float]:
-    """Whole reverse chains from x_t, in batches: (uint8 [n, C, H, W] on the CPU, network calls, seconds)."""
+    """Whole reverse chains from x_t, in batches: (uint8 [n, C, H, W] on the CPU, network calls, seconds).
+
+    `chain`: how a batch is drawn; None: by the sampler, and nothing else.
+    """
     coefs = schedule.coefficients(run.diffusion)
     network = _autocast(model, run)
-    done, nfe = [], 0
+    done, nfe, size = [], 0, SAMPLED_TOGETHER[torch.device(work.device).type]
     now = runtime.clock(work.device)
     began = now()
-    for chunk in x_t.split(SAMPLED_TOGETHER[torch.device(work.device).type]):
+    for first in range(0, len(x_t), size):
         work.budget.check()
-        x0, nfe = sampling.sample(network, coefs, run.diffusion, sampler, chunk.to(work.device), t_start, generator)
+        rows = slice(first, first + size)
+        chunk = x_t[rows].to(work.device)
+        if chain is None:
+            x0, nfe = sampling.sample(network, coefs, run.diffusion, sampler, chunk, t_start, generator)
+        else:
+            x0, nfe = chain(network, chunk, rows, generator)
         done.append(ranges.signed_to_uint8(x0).cpu())
     return torch.cat(done), nfe, now() - began
 
@@ -172,12 +217,13 @@ def _judged(
     purpose: str,
     x_t: Tensor | None = None,
     t_start: int | None = None,
+    chain: joining.Chain | None = None,
 ) -> tuple[dict[str, Any], Tensor]:
     """n samples and what they are worth. Draws come from streams named by `purpose`, so training is not disturbed."""
     generator = runtime.generator(run.seed, f"samples, {purpose}")
     if x_t is None:
         x_t = torch.randn(n, run.data.channels, run.data.size, run.data.size, generator=generator)
-    images, nfe, seconds = draw(run, model, sampler, x_t, t_start, generator, work)
+    images, nfe, seconds = draw(run, model, sampler, x_t, t_start, generator, work, chain)
     now = runtime.clock(work.device)
     began = now()
     rng = runtime.numpy_rng(run.seed, f"evaluation, {purpose}")

@@ -44,6 +44,25 @@ METHODS: dict[str, Look] = {
     "real": Look("training images (oracle)", "#000000", "*"),
     "floor": Look("real against real", "#8C8C8C", ""),
 }
+# The mechanisms of notebook 04: a colour and a marker each, shared with the control that has a blur in the DIP's place.
+MECHANISMS: dict[str, Look] = {
+    "curriculum": Look("DIP outputs first (share)", "#D55E00", "s"),
+    "weights": Look("DIP-fitted weights", "#E69F00", "P"),
+    "start": Look("DIP start", "#009E73", "D"),
+    "reinject": Look("DIP images re-injected (weight)", "#56B4E9", "^"),
+    "shift": Look("DIP-shifted process", "#CC79A7", "v"),
+    "condition": Look("DIP as a condition", "#B8A800", "X"),
+    "guidance": Look("DIP guidance (weight)", "#000000", "p"),
+}
+WITHOUT_DIP: dict[str, Look] = {
+    **{f"{name} blur": Look(f"blur for DIP: {name}", own.colour, own.marker) for name, own in MECHANISMS.items()},
+    "start mean": Look("start: mean image", "#009E73", "1"),
+    "start gaussian": Look("start: fitted Gaussian", "#009E73", ">"),
+    "start real": Look("start: training images (oracle)", "#009E73", "*"),
+    "more training": Look("more training", "#0072B2", "h"),
+    "min-snr": Look("min-SNR loss", "#0072B2", "<"),
+    "ddim sampler": Look("DDIM instead of DPM-Solver++", "#0072B2", "d"),
+}
 ALIASES = {
     "noise": "baseline", "dip": "start-dip", "ddpm": "baseline", "ddpm-on-dip": "on-dip",
     "a-ddpm": "baseline", "a-2conv": "2conv", "a-resnet18": "resnet18", "a-dip-2conv": "2conv", "a-dip-resnet18": "resnet18",
@@ -65,7 +84,9 @@ STYLE = {
 
 def look(method: str) -> Look:
     """Label, colour and marker of a method, a sampler, or (black dots) of something that has none."""
-    return METHODS.get(ALIASES.get(method, method)) or SAMPLERS.get(method) or Look(method, "#000000", "o")
+    name = ALIASES.get(method, method)
+    found = next((table[name] for table in (METHODS, MECHANISMS, WITHOUT_DIP, SAMPLERS) if name in table), None)
+    return found or Look(method, "#000000", "o")
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:

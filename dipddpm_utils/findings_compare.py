@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from . import findings_priors
 from .comparisons import Paired, best_start, difference, frame_of, judged_alike, paired, slope, summary
 from .figures import look
 from .findings import fewest_calls, progress
 from .gaussian import Cost
-from .prose import NOT_MEASURED, bullets, comparison, percent, ratio, verdict
-from .wording import factor, number, span
+from .prose import NOT_MEASURED, bullets, comparison, percent, ratio
+from .wording import number, span
 
 
 def combined(lab: Any) -> str:
@@ -139,10 +140,8 @@ def negative_results(lab: Any) -> pd.DataFrame:
             if len(other):
                 name = f"FD, started from DIP outputs / from {rival}, t_start = {value:.0f}, equal calls"
                 found.append((name, difference(dip[dip["value"] == value], other, "fd", ratio=True)))
-    rows = []
-    for name, gap in found:
-        if gap is not None and not (gap.decided and gap.value < 0):
-            rows.append({"comparison": name, "ratio": factor(gap), "seeds": gap.n, "verdict": verdict(gap).replace("**", "")})
+    found += findings_priors.no_gain(lab)
+    rows = findings_priors.rows_of(found)
     return pd.DataFrame(rows, columns=["comparison", "ratio", "seeds", "verdict"])
 
 

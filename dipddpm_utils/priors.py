@@ -1,11 +1,15 @@
 """Everything that joins a DIP to a DDPM.
 
-A diffusion chain goes from x_T ~ N(0, I) down to x_0. A prior can help in two places:
+A diffusion chain goes from x_T ~ N(0, I) down to x_0. A prior can help in six places. Two are in this file:
 
-- `dip_outputs`: the model is trained on what a DIP makes of the real images (both reports);
-- a *start*: the chain begins at t_start < T - 1, from an image x_start that some other means gave, noised to that level,
+- *data*: the model is trained on what a DIP makes of the real images, `dip_outputs` (both reports), or first on that and
+  then on the images themselves, `curriculum`;
+- *start*: the chain begins at t_start < T - 1, from an image x_start that some other means gave, noised to that level,
       x_t = sqrt(alpha_bar_t) x_start + sqrt(1 - alpha_bar_t) eps,   eps ~ N(0, I)            (SDEdit: Meng et al. 2022)
   which leaves t_start / T of the calls. It is exact if x_start has the data's distribution, and only then.
+
+Three change what the network learns, or from where, and are in priors_process.py: *shift*, *condition*, *weights*. The
+last, *guidance*, changes x0_hat on the way down, as re-injection does: priors_chain.py.
 
 A start is one function, `@start("name")`: (context, n, generator) -> x_start, floats [n, C, H, W] on the images' device. Images
 are in [-1, 1]; "noise" and "gaussian" are not images, and have no bounds. The starts here without a DIP are controls: a
@@ -84,6 +88,26 @@ def dip_outputs(net: nn.Module, images_unit: Tensor, batch: int = 250) -> Tensor
     return ranges.unit_to_signed(torch.cat(parts))
 
 
+def curriculum(x0: Tensor, x_dip: Tensor, step: int, steps: int, share: float) -> Tensor:
+    """What is learned at `step` (0, 1, ...) of `steps`: x_dip for the first `share` of them, x0 for the rest."""
+    return x_dip if step < share * steps else x0
+
+
+def gaussian_blur(images: Tensor, std: float = BLUR) -> Tensor:
+    """k * x: images [N, C, H, W], in any range, convolved with a Gaussian of `std` pixels (0: as they are).
+
+    Borders are repeated outwards. What a DIP does, without a DIP.
+    """
+    if std == 0:
+        return images.clone()
+    reach = math.ceil(3 * std)
+    offsets = torch.arange(-reach, reach + 1).to(images)
+    kernel = torch.softmax(-(offsets**2) / (2 * std**2), 0)  # sums to 1: a flat image stays as it is
+    padded = F.pad(images, (reach, reach, reach, reach), mode="replicate")
+    rows = F.conv2d(padded, kernel.view(1, 1, -1, 1).expand(images.shape[1], -1, -1, -1), groups=images.shape[1])
+    return F.conv2d(rows, kernel.view(1, 1, 1, -1).expand(images.shape[1], -1, -1, -1), groups=images.shape[1])
+
+
 # --- starts -----------------------------------------------------------------------------------------------------------
 
 
@@ -126,19 +150,7 @@ def gaussian(context: Context, n: int, generator: torch.Generator) -> Tensor:
 @start("blur")
 def blur(context: Context, n: int, generator: torch.Generator) -> Tensor:
     """x_start = k * x: random training images blurred by a Gaussian of BLUR pixels. What a DIP does, without a DIP."""
-    return gaussian_blur(ranges.uint8_to_signed(_drawn(context, n, generator)), BLUR)
-
-
-def gaussian_blur(images: Tensor, std: float) -> Tensor:
-    """Images [N, C, H, W] convolved with a Gaussian of `std` pixels (0: as they are), borders repeated outwards."""
-    if std == 0:
-        return images.clone()
-    reach = math.ceil(3 * std)
-    offsets = torch.arange(-reach, reach + 1).to(images)
-    kernel = torch.softmax(-(offsets**2) / (2 * std**2), 0)  # sums to 1: a flat image stays as it is
-    padded = F.pad(images, (reach, reach, reach, reach), mode="replicate")
-    rows = F.conv2d(padded, kernel.view(1, 1, -1, 1).expand(images.shape[1], -1, -1, -1), groups=images.shape[1])
-    return F.conv2d(rows, kernel.view(1, 1, 1, -1).expand(images.shape[1], -1, -1, -1), groups=images.shape[1])
+    return gaussian_blur(ranges.uint8_to_signed(_drawn(context, n, generator)))
 
 
 @start("real")

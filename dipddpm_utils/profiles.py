@@ -196,12 +196,12 @@ def _add_sweep(profile: Profile, scope: _Scope, name: str, sweep: dict[str, Any]
 
 
 def _add_cases(profile: Profile, scope: _Scope, name: str, sweep: dict[str, Any]) -> None:
-    """A group whose members are spelled out, each with its label, its value (the label unless said) and its changes."""
+    """A group spelled out: each member with its label, its value and name (the label unless said), and its changes."""
     for case in sweep["cases"]:
         label = case["label"]
-        values = scope.resolve({key: value for key, value in case.items() if key not in ("label", "value")})
+        values = scope.resolve({key: value for key, value in case.items() if key not in ("label", "value", "name")})
         for seed in range(scope.resolve(sweep.get("seeds", 1))):
-            run_name = "-".join([name, *label.split(), f"s{seed}"])
+            run_name = "-".join([name, *case.get("name", label).split(), f"s{seed}"])
             run = with_seed(_parsed(run_name, values), seed)
             profile._add(name, run_name, run, sweep.get("notebook", ""), label, case.get("value", label))
 

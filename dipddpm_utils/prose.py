@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from . import speed
 from .comparisons import Paired, best_control, best_start, difference, floor_at, floor_n, frame_of, summary
 from .figures import look
 from .wording import factor, number, signed, span
@@ -160,7 +161,8 @@ def strongest_lab(lab: Any, open_lab: Callable[[str], Any]) -> Any:
 
 def readme_block(lab: Any) -> str:
     """The generated block of the README: the answer so far, from the strongest profile that has records."""
-    return f"Profile **{lab.profile.name}**.\n\n{answer(lab)}\n\n{times(lab)}\n"
+    measured = speed.summary(lab.store.root.parent)
+    return f"Profile **{lab.profile.name}**.\n\n{answer(lab)}\n\n{times(lab)}\n\n{measured}\n"
 
 
 def times(lab: Any) -> str:

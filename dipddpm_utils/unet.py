@@ -95,9 +95,10 @@ class UNet(nn.Module):
 
     `channels` and `size` are those of the images; `size` must be a multiple of `config.patch` and leave at least one pixel on
     each level. Sizes need not be even: a level of 7 pixels is followed by one of 4. The untrained network returns zeros.
+    `given`: further channels of the input, images that the network is told; the output has `channels` all the same.
     """
 
-    def __init__(self, config: cfg.Unet, channels: int, size: int):
+    def __init__(self, config: cfg.Unet, channels: int, size: int, given: int = 0):
         super().__init__()
         if size % config.patch:
             raise ValueError(f"size is {size}, not a multiple of patch {config.patch}; choose a patch that divides it")
@@ -107,13 +108,13 @@ class UNet(nn.Module):
             raise ValueError(f"attention names level {max(config.attention)}, but levels are 0 to {len(config.mults) - 1}")
         if config.width % 2:
             raise ValueError(f"width is {config.width}; it must be even, for the sine and cosine of the time")
-        self.config, self.channels, self.size = config, channels, size
+        self.config, self.channels, self.size = config, channels + given, size  # of the input
         time_width = config.time_width or 4 * config.width
         widths = [config.width * m for m in config.mults]
         folded = channels * config.patch**2
 
         self.time = nn.Sequential(nn.Linear(config.width, time_width), nn.SiLU(), nn.Linear(time_width, time_width), nn.SiLU())
-        self.stem = nn.Conv2d(folded, config.width, 3, padding=1)
+        self.stem = nn.Conv2d((channels + given) * config.patch**2, config.width, 3, padding=1)
         self.down, self.up, self.narrow = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         for i, (before, here) in enumerate(zip([config.width, *widths], widths, strict=False)):
             self.down.append(Level(before, here, config, time_width, attention=i in config.attention))
@@ -130,7 +131,7 @@ class UNet(nn.Module):
         self.head = _zero(nn.Conv2d(widths[0], folded, 3, padding=1))
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """x float [B, channels, size, size], t int64 [B] in steps -> [B, channels, size, size]."""
+        """x float [B, channels + given, size, size], t int64 [B] in steps -> [B, channels, size, size]."""
         if x.ndim != 4 or tuple(x.shape[1:]) != (self.channels, self.size, self.size):
             raise ValueError(f"x has shape {tuple(x.shape)}; expected [B, {self.channels}, {self.size}, {self.size}]")
         if t.shape != x.shape[:1]:

@@ -7,9 +7,11 @@ reaches a report.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import fake_priors
 import fake_reports
 import numpy as np
 import pandas as pd
@@ -134,6 +136,32 @@ def dip_images(net: str) -> FakeRecord:
     metrics = {"psnr_peak": 21.0, "psnr_final": 16.0, "peak_iteration": float(peak), "seconds": 20.0}
     run = SimpleNamespace(kind="dip_images", seed=0, net=net, n_images=16, std=0.2)
     return FakeRecord(f"dip-images-{net}", run, metrics, evals=pd.DataFrame(rows), arrays=arrays)
+
+
+STOPPING = {"oracle": 0.0, "fixed": 0.9, "end": 3.0, "wmv": 1.3, "emv": 1.1, "discrepancy": 0.8, "halves": 1.0, "staged": 0.1}
+
+
+def stopping(net: str, std: float, spacing: str = "log", stages: int = 50) -> FakeRecord:
+    """Where each rule stops 16 fits, with what it loses in dB."""
+    rng, n, rows = _rng(f"{net}{std}{spacing}{stages}"), 16, []
+    names = ("psnr", "lost", "log2_step", "abs_log2_step", "fit_gain")
+    arrays: dict[str, list] = {"lost": [], "log2_step": []}
+    for rule, cost in STOPPING.items():
+        lost = cost * (1 + 0.3 * rng.standard_normal(n))
+        step = (cost - 1) * (0.4 + 0.1 * rng.standard_normal(n)) if cost else np.zeros(n)
+        arrays["lost"].append(lost)
+        arrays["log2_step"].append(step)
+        row: dict[str, Any] = {"rule": rule, "n": n, "step_median": 80.0, "unfinished": 0.0, "seconds": 0.4}
+        for name, values in zip(names, (21 - lost, lost, step, np.abs(step), 0.5 * (rule == "staged") + 0 * lost), strict=True):
+            half = float(values.std() / 2)
+            row |= {name: float(values.mean()), f"{name}_low": values.mean() - half, f"{name}_high": values.mean() + half}
+        rows.append(row)
+    run = SimpleNamespace(
+        kind="stopping", seed=0, net=net, std=std, n_images=n, spacing=spacing, stages=stages,
+        level_high=1.0, level_low=0.01,
+    )  # fmt: skip
+    kept = {"rules": np.array(list(STOPPING))} | {name: np.stack(values) for name, values in arrays.items()}
+    return FakeRecord(f"stopping-{net}-{std}-{spacing}-{stages}", run, {}, evals=pd.DataFrame(rows), arrays=kept)
 
 
 def spectrum() -> FakeRecord:
@@ -269,6 +297,7 @@ class FakeLab:
         reports: bool = False,
     ) -> None:
         self.profile = SimpleNamespace(name=profile)
+        self.store = SimpleNamespace(root=Path("no-such-folder") / profile)
         s = range(seeds)
         self.groups: dict[str, list[tuple[str, Any, bool, FakeRecord]]] = {}
         self.used: dict[str, FakeRecord] = {}
@@ -288,6 +317,13 @@ class FakeLab:
                 self.add("samplers", name, nfe, sample(name, nfe, 0, fd=20 * (1 + bad / nfe), nfe=nfe))
         self._starts(s, {"noise": 1.0, "dip": dip_gain, "mean": 2.0, "gaussian": 1.25, "blur": 1.1, "real": 0.6})
         self._ablations(s)
+        fake_priors.add(self, s, ddpm, sample, FakeRecord, digits(_rng("restore"), 8))
+        for net in ("2conv", "5conv", "skip"):
+            for std in (0.1, 0.2, 0.4):
+                self.add("stopping", net, std, stopping(net, std))
+        for spacing in ("linear", "cosine", "log"):
+            for count in (10, 50, 100):
+                self.add("stopping_stages", spacing, count, stopping("skip", 0.2, spacing, count), count == 50)
         if reports:
             fake_reports.add(self, s)
         self.groups = {name: members for name, members in self.groups.items() if name not in without}

@@ -17,7 +17,9 @@ def test_a_run_survives_json():
 
 def test_every_kind_is_named_after_its_tag():
     assert all(kind.model_fields["kind"].default == name for name, kind in config.KINDS.items())
-    assert set(config.KINDS) == {"gaussian", "floor", "spectrum", "dip", "dip_images", "ddpm", "sample", "epoch_timing"}
+    assert set(config.KINDS) == {
+        "gaussian", "floor", "spectrum", "dip", "dip_images", "stopping", "ddpm", "sample", "restore", "epoch_timing",
+    }  # fmt: skip
 
 
 @given(st.floats(1e-6, 1.0), st.integers(1, 10_000), st.integers(0, 99))

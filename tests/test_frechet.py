@@ -36,6 +36,19 @@ def test_1024_features_with_a_known_distance():
     assert got == pytest.approx((m**2).sum() + ((np.sqrt(a) - np.sqrt(b)) ** 2).sum(), rel=1e-6)
 
 
+def test_a_kept_factor_gives_the_same_distance_and_is_triangular_unless_singular():
+    rng = np.random.default_rng(4)
+    (m1, c1), (m2, c2) = _gaussian(rng, 20), _gaussian(rng, 20)
+    want = calculate_frechet_distance(m1, c1, m2, c2)
+    lower = frechet.factor(torch.from_numpy(c2))
+    assert torch.equal(lower, lower.tril()) and not torch.equal(lower, torch.diag(lower.diag()))
+    torch.testing.assert_close(lower @ lower.T, torch.from_numpy(c2))
+    assert frechet.frechet_distance(m1, c1, m2, c2, root2=lower) == pytest.approx(want, rel=1e-9)
+    flat = np.diag([2.0, 1.0, 0.0])
+    singular = frechet.factor(torch.from_numpy(flat))
+    np.testing.assert_allclose(singular @ singular.T, flat, atol=1e-12)
+
+
 diagonals = st.lists(st.tuples(st.floats(0, 9), st.floats(0, 9), st.floats(-5, 5)), min_size=1, max_size=8)
 
 

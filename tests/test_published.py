@@ -106,7 +106,7 @@ def test_a_sigmoid_fitted_to_signed_targets_ends_at_the_clipped_image(p):
         optimiser.zero_grad()
         published.sigmoid_target_loss(net, image, 0.0, False, torch.Generator()).backward()
         optimiser.step()
-    assert float(net(image)[0, 0, 0, 0]) == pytest.approx(max(0, 2 * p - 1), abs=0.01)
+    assert net(image)[0, 0, 0, 0].item() == pytest.approx(max(0, 2 * p - 1), abs=0.01)
 
 
 def test_a_network_for_signed_images_is_still_given_unit_ones():

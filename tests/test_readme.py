@@ -1,13 +1,16 @@
 """README: its answer is the one that the records give, and its worked example works."""
 
+import copy
 import re
+import tomllib
 from pathlib import Path
 
 import torch
 
-from dipddpm_utils import priors, ranges, schedule
+from dipddpm_utils import priors, priors_chain, profiles, ranges, schedule
 from dipddpm_utils.__main__ import README_MARKS, strongest
 from dipddpm_utils.config import Diffusion
+from dipddpm_utils.runs import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -35,6 +38,20 @@ def test_the_worked_example_of_a_new_prior():
         torch.testing.assert_close(made, torch.full_like(made, 100 / 127.5 - 1))
     finally:
         priors.STARTS.pop("median", None)
+
+
+def test_the_worked_example_of_a_new_mechanism(tmp_path, monkeypatch):
+    """The function and the line as README shows them give a run in the group, and the run gives a record."""
+    code = re.search(r"```python\n(@opinion.*?)```", README, re.DOTALL).group(1)
+    line = re.search(r"```toml\n(.*?)```", README, re.DOTALL).group(1)
+    everything = copy.deepcopy(profiles._file())
+    everything["sweeps"]["mechanisms"]["cases"] += [tomllib.loads(f"case = {line}")["case"]]
+    monkeypatch.setattr(priors_chain, "OPINIONS", dict(priors_chain.OPINIONS))
+    monkeypatch.setattr(profiles, "_file", lambda: everything)
+    exec(code, {"opinion": priors_chain.opinion, "ranges": ranges})
+    members = [m for m in profiles.load.__wrapped__("smoke").group("mechanisms") if m.label == "median"]
+    assert [m.value for m in members] == [0.1] and members[0].entry.name == "mechanisms-median-s0"
+    assert Store(tmp_path, "smoke", device="cpu").ensure(members[0].entry.run).metrics["fd"] > 0
 
 
 def test_every_command_and_file_that_it_names_is_there():

@@ -1,0 +1,93 @@
+"""The bundle itself: redrawn from records without torch, quick to import, small in memory."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+
+from benchmarks import children
+from benchmarks.pairs import Row, Setting, at_most
+from dipddpm_utils.__main__ import strongest
+from dipddpm_utils.runs import CHECKOUT, Store
+
+TRAP = """import os, pathlib
+pathlib.Path(os.environ["TORCH_TRAP"]).touch()
+raise ImportError("the way from records to the page imports torch")
+"""
+ENGINE = "experiments, experiments_ddpm, experiments_dip, features, runs, train"
+IMPORT = "import time, torch\nbegan = time.perf_counter()\n{what}\nprint(time.perf_counter() - began)"
+COMPUTE = """
+import sys
+from pathlib import Path
+from dipddpm_utils import profiles, runs
+name, folder, steps = sys.argv[1], sys.argv[2], int(sys.argv[3])
+run = profiles.load("quick").entry(name).run
+if steps and hasattr(run, "optim"):
+    run = run.model_copy(update={"optim": run.optim.model_copy(update={"steps": steps})})
+    if hasattr(run, "evaluate"):
+        few = run.evaluate.final_sampler.model_copy(update={"steps": 3})
+        run = run.model_copy(update={"evaluate": run.evaluate.model_copy(update={"every": steps, "final_sampler": few})})
+elif steps:
+    run = run.model_copy(update={"iterations": steps, "snapshots": (steps,)})
+runs.Store(Path(folder), "quick").ensure(run)
+"""
+# run -> steps: memory is the same for more
+HEAVIEST = {"ddpm-long-s0": 40, "dip-resnet18-s0": 5, "dip-images-resnet18-s0": 10}
+STREAM = """
+import sys
+import numpy as np
+from dipddpm_utils.frechet import Moments
+moments, rng = Moments(), np.random.default_rng(0)
+for _ in range(int(sys.argv[1])):
+    moments.update(rng.standard_normal((500, 512)))
+moments.mean_cov()
+"""
+
+
+def rows(setting: Setting) -> Iterator[Row]:
+    """Seconds of an import, peak memory of the heaviest runs, memory that more images add, seconds of a redraw."""
+    repeats = setting.pick(7, 2)
+    for name, what, target in (
+        ("import dipddpm_utils, beyond torch", "import dipddpm_utils", 0.3),
+        ("import of the whole engine, beyond torch", f"from dipddpm_utils import {ENGINE}", None),
+    ):
+        spent = [float(children.checked(["-c", IMPORT.format(what=what)]).output.split()[-1]) for _ in range(repeats)]
+        yield at_most(name, spent, target)
+    folder = setting.scratch / "memory"
+    for name, steps in list(HEAVIEST.items())[: setting.pick(3, 1)]:
+        child = children.checked(["-c", COMPUTE, name, str(folder), str(setting.pick(steps, 25))])
+        note = "the process that computes it; all sizes as in quick, fewer steps"
+        yield at_most(f"peak memory, quick's {name.removesuffix('-s0')}", [child.peak / 1e9], 2.5, "GB", note)
+    shutil.rmtree(folder)
+    few, many = 4, setting.pick(80, 8)
+    peaks = [children.checked(["-c", STREAM, str(pieces)]).peak / 1e6 for pieces in (few, many)]
+    held = f"held, they would take {500 * many * 512 * 8 / 1e6:.0f} MB"
+    note = f"512 features of {500 * many} images after those of {500 * few}; {held}"
+    yield at_most("memory added by more images, features streamed", [max(0.0, peaks[1] - peaks[0])], 20.0, "MB", note)
+    yield from _redraw(setting)
+
+
+def _redraw(setting: Setting) -> Iterator[Row]:
+    """Everything redrawn from the committed records, with a trap where torch would be found."""
+    results, trap = setting.scratch / "results", setting.scratch / "trap" / "torch"
+    profile = strongest(CHECKOUT / "results")
+    records = CHECKOUT / "results" / profile / "runs"
+    store = Store(CHECKOUT / "results", profile, records_only=True)
+    if any(store.state(entry.run) != "complete" for entry in store.profile.entries.values()):
+        print(f"no row for a redraw: profile {profile} has not all its records", flush=True)
+        return
+    trap.mkdir(parents=True)
+    (trap / "__init__.py").write_text(TRAP)
+    marker = setting.scratch / "torch-was-imported"
+    spent = []
+    for _ in range(setting.pick(3, 1)):
+        shutil.rmtree(results, ignore_errors=True)
+        shutil.copytree(records, results / profile / "runs")
+        arguments = ["-m", "dipddpm_utils", "report", "--profile", profile, "--results", str(results)]
+        spent.append(children.checked(arguments, PYTHONPATH=str(trap.parent), TORCH_TRAP=str(marker)).seconds)
+    pages = list(results.rglob("report.html"))
+    seen = "was" if marker.exists() else "was not"
+    note = f"profile {profile}, torch {seen} imported; {len(pages)} page, every figure and table"
+    row = at_most("redraw from records", spent, 60.0, note=note)
+    yield row if not marker.exists() else replace(row, met=False)

@@ -1,0 +1,49 @@
+"""One untrained network per image: 64 images fitted together against one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from benchmarks.pairs import Row, Setting, at_most, times_faster
+from dipddpm_utils import dip, profiles
+
+N, SIZE = 64, 28
+
+
+def rows(setting: Setting) -> Iterator[Row]:
+    """For each net, as the reports' runs fit it: how many times faster an iteration is, and how far the losses are apart."""
+    device, n = setting.device, setting.pick(N, 4)
+    target = {"cuda": 8.0}.get(device.type, 1.5)
+    images = torch.rand(n, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(0)).to(device)
+
+    def fits(run, batched: bool):
+        options = {"iterations": 10_000, "lr": run.lr, "z_std": run.z_std, "width": run.width, "batched": batched}
+        return dip.fit_images(run.net, images, generator=torch.Generator().manual_seed(1), **options)
+
+    for net in ("skip", "resnet18", "5conv", "2conv"):
+        run = profiles.load("standard").entry(f"dip-images-{net}-s0").run
+        together, alone, apart = fits(run, True), fits(run, False), []
+        for _ in range(3):
+            a, b = next(together).losses, next(alone).losses
+            apart.append((float((a - b).abs().max()), float(((a - b).abs() / b).max())))
+        (absolute, relative), losses = map(max, zip(*apart, strict=True)), float(b.mean())
+        counted = net == "skip"  # the net of the published method; the others are shown beside it
+        yield times_faster(
+            f"{n} images fitted together, {net}",
+            lambda it=together: _wait(next(it), device),
+            lambda it=alone: _wait(next(it), device),
+            target if counted else None,
+            setting.pick(7, 1),
+            f"an iteration, width {run.width}, {SIZE} px; losses apart by at most {relative:.1e} relative in 3 iterations",
+        )
+        if counted:
+            name = f"losses of {n} images, together against one by one"
+            note = f"largest of all images, first 3 iterations, float32, losses of about {losses:.2g}; relative {relative:.1e}"
+            yield at_most(name, [absolute], 1e-4, "mean squared error", note)
+
+
+def _wait(fit: dip.Fit, device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,164 @@
+"""How time and memory grow: small sweeps, a power law fitted to each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from statistics import median
+
+import numpy as np
+import torch
+
+from benchmarks import trainers
+from benchmarks.curves import exponent
+from benchmarks.pairs import Curve, Row, Setting, at_most, quartiles, seconds
+from dipddpm_utils import fidelity, profiles, records, sampling, schedule
+from dipddpm_utils.config import Sampler, run_hash
+from dipddpm_utils.frechet import frechet_distance, mean_cov
+from dipddpm_utils.records import Outcome
+from dipddpm_utils.runs import Store
+from dipddpm_utils.unet import UNet
+
+
+def rows(setting: Setting) -> Iterator[Row | Curve]:
+    """An exponent and a curve for each sweep; and the store's limit at 10 000 records."""
+    yield from _training(setting)
+    yield from _sampling(setting)
+    yield from _metrics(setting)
+    yield from _store(setting)
+
+
+def sweep(
+    name: str, unit: str, sizes: Sequence[int], make: Callable[[int], Callable[[], float]], repeats: int
+) -> Iterator[Row | Curve]:
+    """make(size) -> a measurement, taken `repeats` times after one that does not count; the row is the exponent."""
+    measured = []
+    for size in sizes:
+        take = make(size)
+        take()
+        measured.append([take() for _ in range(repeats)])
+    middle = [median(values) for values in measured]
+    spread = tuple(sorted(exponent(sizes, [quartiles(values)[end] for values in measured]) for end in (0, 1)))
+    note = ", ".join(f"{size}: {value:.3g}" for size, value in zip(sizes, middle, strict=True)) + f" {unit}"
+    yield Row(f"growth of {name}", exponent(sizes, middle), None, "exponent", spread, None, note)
+    low, high = zip(*(quartiles(values) for values in measured), strict=True)
+    what, by = name.split(" with ")
+    yield Curve("growth", what, by, unit, tuple(map(float, sizes)), tuple(middle), low, high)
+
+
+def _training(setting: Setting) -> Iterator[Row | Curve]:
+    device, run = setting.device, trainers.recipe()
+    base = {"batch": setting.pick(64, 8), "width": run.unet.width, "resolution": 28}
+
+    def step(**sizes: int) -> Callable[[], float]:
+        batch, width, pixels = ({**base, **sizes}[key] for key in ("batch", "width", "resolution"))
+        optim = run.optim.model_copy(update={"batch_size": batch, "steps": 100_000})
+        other = run.model_copy(update={"optim": optim, "unet": run.unet.model_copy(update={"width": width})})
+        images = torch.randint(0, 256, (batch, 1, pixels, pixels), dtype=torch.uint8)
+        state, steps = trainers.our_steps(other, images, device)
+
+        def one() -> None:
+            next(steps)
+            state.synchronise()
+
+        return lambda: seconds(one)
+
+    def kept(**sizes: int) -> Callable[[], float]:
+        """Bytes that a forward pass keeps for the backward one: what memory of training grows with."""
+        batch, width, pixels = ({**base, **sizes}[key] for key in ("batch", "width", "resolution"))
+        net = UNet(run.unet.model_copy(update={"width": width}), 1, pixels).to(device)
+        x, weights = torch.zeros(batch, 1, pixels, pixels, device=device), {p.data_ptr() for p in net.parameters()}
+
+        def measure() -> float:
+            seen: dict[int, int] = {}
+
+            def pack(tensor: torch.Tensor) -> torch.Tensor:
+                if tensor.data_ptr() not in weights:
+                    seen[tensor.data_ptr()] = tensor.numel() * tensor.element_size()
+                return tensor
+
+            with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+                with torch.autocast(device.type, torch.bfloat16, enabled=run.optim.precision == "bfloat16"):
+                    net(x, torch.zeros(batch, dtype=torch.int64, device=device)).sum()
+            return sum(seen.values()) / 1e6
+
+        return measure
+
+    sizes = {
+        "batch": setting.pick((16, 32, 64, 128), (2, 4)),
+        "width": setting.pick((24, 48, 96), (16, 32)),
+        "resolution": setting.pick((16, 32, 64), (8, 16)),
+    }
+    for name, values in sizes.items():
+        repeats = setting.pick(5, 1)
+        yield from sweep(f"a training step with {name}", "seconds", values, lambda size, key=name: step(**{key: size}), repeats)
+        yield from sweep(f"memory of a training step with {name}", "MB", values, lambda size, key=name: kept(**{key: size}), 1)
+
+
+def _sampling(setting: Setting) -> Iterator[Row | Curve]:
+    run = trainers.recipe()
+    net = UNet(run.unet, 1, 28).to(setting.device).eval()
+    call, noise = trainers.in_bfloat16(net), torch.randn(setting.pick(32, 2), 1, 28, 28).to(setting.device)
+
+    def chain(sampler: Sampler, T: int = 1000) -> Callable[[], float]:
+        process = run.diffusion.model_copy(update={"num_train_timesteps": T})
+        coefs = schedule.coefficients(process)
+        generator = torch.Generator().manual_seed(0)
+        return lambda: seconds(
+            lambda: sampling.sample(call, coefs, process, sampler, noise, generator=generator)[0].sum().item()
+        )
+
+    few, repeats = setting.pick((5, 10, 20, 40), (2, 4)), setting.pick(3, 1)
+    yield from sweep("sampling with NFE", "seconds", few, lambda steps: chain(Sampler(name="ddim", steps=steps)), repeats)
+    lengths = setting.pick((250, 1000, 4000), (20, 40))
+    yield from sweep(
+        "sampling in 10 calls with T", "seconds", lengths, lambda T: chain(Sampler(name="ddim", steps=10), T), repeats
+    )
+
+
+def _metrics(setting: Setting) -> Iterator[Row | Curve]:
+    rng, sizes = np.random.default_rng(0), setting.pick((1000, 2000, 4000, 8000), (200, 400))
+    features = torch.from_numpy(rng.standard_normal((max(sizes), 64)).astype(np.float32))
+    reference = mean_cov(features)
+
+    def timed(action: Callable[[torch.Tensor], object]) -> Callable[[int], Callable[[], float]]:
+        return lambda n: lambda: seconds(lambda: action(features[:n]))
+
+    repeats = setting.pick(5, 1)
+    yield from sweep(
+        "Frechet distance with n", "seconds", sizes, timed(lambda f: frechet_distance(*mean_cov(f), *reference)), repeats
+    )
+    few = setting.pick(
+        sizes[:-1], sizes
+    )  # these two grow with the square: that is why evaluations compare 2 000 images at most
+    yield from sweep("KID with n", "seconds", few, timed(lambda f: fidelity.kid_blocks(f, f, blocks=10, rng=rng)), repeats)
+    yield from sweep("precision and recall with n", "seconds", few, timed(lambda f: fidelity.precision_recall(f, f)), repeats)
+
+
+def _store(setting: Setting) -> Iterator[Row | Curve]:
+    """Seconds to list a store of so many records."""
+    run, counts = profiles.load("smoke").entry("ddpm-s0").run, setting.pick((1000, 3000, 10_000), (20, 40))
+    store = Store(setting.scratch / "store", "smoke")
+    first = store.root / "runs" / "run-00000"
+    first.mkdir(parents=True)
+    metrics = {f"m{i}": float(i) for i in range(30)}
+    records.write(first, "run", run, Outcome(metrics=metrics), {"hash": run_hash(run)}, "2026")
+    text = json.dumps(json.loads((first / "record.json").read_text()), indent=2)
+    listed = []
+
+    def fill(count: int) -> Callable[[], float]:
+        for number in range(1, count):
+            folder = store.root / "runs" / f"run-{number:05d}"
+            if not folder.exists():
+                folder.mkdir()
+                (folder / "record.json").write_text(text)
+        listed.clear()
+
+        def take() -> float:
+            listed.append(seconds(lambda: sum(1 for _ in store.stored())))
+            return listed[-1]
+
+        return take
+
+    yield from sweep("listing the store with records", "seconds", counts, fill, setting.pick(7, 2))
+    yield at_most(f"{counts[-1]:,} records listed".replace(",", " "), listed[1:], 2.0)

@@ -1,0 +1,121 @@
+"""Distance over training seconds on MNIST: ours, report B's way, and two libraries, each under its own usual loop.
+
+The peers would need hours, so each gets a fixed number of seconds, and the ratio is taken at the lowest distance that both
+reach: a lower bound at an easier quality than the target's. Looks are cheap ones, the same for all (500 samples, DPM-Solver++
+with 10 calls); the target itself is judged as it is stated (2 000 samples, DDIM 50). Judging is not on any clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from safetensors.torch import save_file
+
+from benchmarks import trainers
+from benchmarks.curves import common_level, times_sooner
+from benchmarks.judging import Judge, draw
+from benchmarks.pairs import Curve, Row, Setting
+from benchmarks.trainers import Trainer
+from dipddpm_utils import data
+from dipddpm_utils.config import Data, Sampler
+from dipddpm_utils.errors import TrainingError
+from dipddpm_utils.stats import Interval
+
+TIMES_FLOOR = 11.0
+WEIGHTS = "ours.safetensors"  # in the scratch folder, for the program `sampling`
+Looks = list[tuple[float, Interval]]
+
+
+def rows(setting: Setting) -> Iterator[Row | Curve]:
+    """How close ours comes to the floor, how much sooner it is than each peer, and all curves."""
+    source = data.load(Data(name=setting.pick("mnist", "digits5k")))
+    judge, device = Judge.of(source, setting.device), setting.device
+    shape = tuple(source.train.shape[1:])
+    n, sampler = setting.pick(500, 80), Sampler(name="dpmpp_2m", steps=setting.pick(10, 3))
+    budget, given = setting.pick(240.0, 4.0), setting.pick(120.0, 3.0)
+
+    def follow(trainer: Trainer, until: float, fractions: tuple[float, ...]) -> Looks:
+        looks, due = [], [until * fraction for fraction in fractions]
+        for spent in trainer.steps:
+            if due and spent >= due[0]:
+                try:
+                    net, call = trainer.model()
+                except TrainingError:  # its average is still too young: look again after the next step
+                    continue
+                due = [time for time in due if time > spent]
+                images = draw(net, call, trainer.diffusion, sampler, n, shape, device)
+                looks.append((spent, judge.distance(images)))
+                print(f"  {trainer.name}: FD {looks[-1][1].value:.3g} after {spent:.0f} s", flush=True)
+            last = spent
+            if spent >= until:
+                break
+        if due:  # its steps were done a little before the time was
+            net, call = trainer.model()
+            looks.append((last, judge.distance(draw(net, call, trainer.diffusion, sampler, n, shape, device))))
+        return looks
+
+    own = trainers.ours(source.train, device, budget)
+    curve = follow(own, budget, (1 / 48, 1 / 24, 1 / 12, 1 / 6, 1 / 3, 1 / 2, 3 / 4, 1))
+    net, call = own.model()
+    save_file({key: value.detach().cpu().contiguous() for key, value in net.state_dict().items()}, setting.scratch / WEIGHTS)
+    yield _against_the_floor(setting, judge, own, curve[-1][0], shape)
+    yield _plot(own, curve)
+    for make, target in ((trainers.report_b, 10.0), (trainers.diffusers, 5.0), (trainers.lucidrains, 5.0)):
+        torch.manual_seed(0)
+        peer = make(source.train, device)
+        theirs = follow(peer, given, (1 / 8, 1 / 4, 1 / 2, 1))
+        yield _plot(peer, theirs)
+        yield sooner(own, curve, peer, theirs, target, f"FD by {n} samples, {sampler.steps} calls of DPM-Solver++")
+
+
+def _against_the_floor(setting: Setting, judge: Judge, own: Trainer, spent: float, shape: tuple[int, ...]) -> Row:
+    n, steps = setting.pick(2000, 100), setting.pick(50, 4)
+    net, call = own.model()
+    found = judge.distance(draw(net, call, own.diffusion, Sampler(name="ddim", steps=steps), n, shape, setting.device))
+    floor = judge.floor(n)
+    value, spread = found.value / floor, (found.low / floor, found.high / floor)
+    note = f"FD-MNIST {found.value:.3g} of {n} samples (DDIM {steps}), floor {floor:.3g}; spread: 95% bootstrap interval"
+    name = f"distance after {spent:.0f} s of training"
+    return Row(name, value, TIMES_FLOOR, "times the floor", spread, value <= TIMES_FLOOR, note)
+
+
+def sooner(own: Trainer, curve: Looks, peer: Trainer, theirs: Looks, target: float, judged: str) -> Row:
+    """The ratio of seconds at the lowest common distance; its spread from the interval of that distance."""
+    ours, others = ([(spent, found.value) for spent, found in looks] for looks in (curve, theirs))
+    level = common_level(ours, others)
+    value = times_sooner(ours, others)
+    reached = min((found for _, found in (*curve, *theirs)), key=lambda found: abs(found.value - level))
+    ends = [_in_reach(ours, bound) for bound in (reached.low, reached.high)]
+    at = value * _seconds(ours, level)  # the peer's seconds at the level
+    spread = tuple(sorted(at / _seconds(ours, bound) for bound in ends))
+    note = (
+        f"at FD {level:.3g}, the lowest that both reach: after {at:.0f} s and {_seconds(ours, level):.3g} s; an easier quality "
+        f"than {TIMES_FLOOR:g} times the floor; {judged}; spread: from the 95% interval of that FD; "
+        f"{peer.parameters / 1e6:.2f} M parameters against {own.parameters / 1e6:.2f} M, batch {peer.batch} against {own.batch}"
+    )
+    return Row(f"seconds to quality against {peer.name}", value, target, "times sooner", spread, value >= target, note)
+
+
+def _seconds(curve: list[tuple[float, float]], level: float) -> float:
+    from benchmarks.curves import seconds_at
+
+    found = seconds_at(curve, level)
+    return curve[-1][0] if found is None else found
+
+
+def _in_reach(curve: list[tuple[float, float]], level: float) -> float:
+    return max(level, min(distance for _, distance in curve))
+
+
+def _plot(trainer: Trainer, looks: Looks) -> Curve:
+    return Curve(
+        "quality",
+        trainer.name,
+        "training seconds",
+        "FD-MNIST (lower is better)",
+        tuple(spent for spent, _ in looks),
+        tuple(found.value for _, found in looks),
+        tuple(found.low for _, found in looks),
+        tuple(found.high for _, found in looks),
+    )

@@ -1,0 +1,229 @@
+"""Ours and the peers as trainers that are driven step by step, each under its own usual loop and with a clock of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.pairs import seconds
+from dipddpm_utils import diffusion, profiles, ranges, schedule, train
+from dipddpm_utils.config import Ddpm, Diffusion
+from dipddpm_utils.diffusion import Model
+from dipddpm_utils.unet import UNet, count_parameters
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """`steps` yields training seconds so far, after each step; `model` is the network to sample from, by `diffusion`."""
+
+    name: str
+    diffusion: Diffusion
+    parameters: int
+    batch: int
+    steps: Iterator[float]
+    model: Callable[[], tuple[nn.Module, Model]]  # (module to put into evaluation mode, how it is called)
+
+
+def recipe() -> Ddpm:
+    """The run whose recipe is measured: the longest training of the standard profile."""
+    return profiles.load("standard").entry("ddpm-long-s0").run
+
+
+def our_loss(run: Ddpm, device: torch.device) -> train.LossFn:
+    """The training loss as experiments_ddpm.py has it: times and noise from the run's generator."""
+    coefs = schedule.coefficients(run.diffusion, device=device)
+
+    def loss(model: nn.Module, x0: Tensor, generator: torch.Generator) -> Tensor:
+        t = diffusion.training_times(run.diffusion, len(x0), generator, x0.device)
+        eps = torch.randn(x0.shape, generator=generator, device=x0.device)
+        return diffusion.loss(coefs, run.diffusion, model, x0, t, eps)
+
+    return loss
+
+
+def our_steps(
+    run: Ddpm, images: Tensor, device: torch.device, size: int | None = None
+) -> tuple[train.State, Iterator[train.Step]]:
+    """A fresh state and its training loop; images uint8, or float in [-1,1]; size: in pixels, if not the data set's."""
+    torch.manual_seed(run.seed)
+    net = UNet(run.unet, images.shape[1], size or images.shape[-1])
+    state, items = train.new_state(net, run.optim, len(images), run.seed, device), images.to(device)
+    signed = ranges.uint8_to_signed if images.dtype == torch.uint8 else lambda batch: batch
+    return state, train.train(state, our_loss(run, device), lambda idx: signed(items[idx]))
+
+
+def ours(images: Tensor, device: torch.device, budget: float) -> Trainer:
+    """The recipe on all images, with as many steps as are likely to fit into `budget` seconds (its decay ends with them)."""
+    run = recipe()
+    _, trial = our_steps(run, images, device)
+    next(trial)
+    each = sorted(seconds(lambda: next(trial)) for _ in range(7))[3]
+    count = max(run.optim.ema_warmup + 2, run.optim.warmup_steps + 1, int(0.98 * budget / each))
+    run = run.model_copy(update={"optim": run.optim.model_copy(update={"steps": count})})
+    state, steps = our_steps(run, images, device)
+
+    def model() -> tuple[nn.Module, Model]:
+        net = state.sampler_model()
+        return net, in_bfloat16(net, run.optim.precision == "bfloat16")
+
+    ticks = clocked(lambda: next(steps), device)  # the wall's clock, as for the peers
+    return Trainer("ours", run.diffusion, count_parameters(state.model), run.optim.batch_size, ticks, model)
+
+
+def in_bfloat16(net: nn.Module, enabled: bool = True, call: Callable[..., Tensor] | None = None) -> Model:
+    """The network as a sampler calls it, under autocast if `enabled`. call: how, if not net(x, t)."""
+    call = call or net
+
+    def network(x: Tensor, t: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=enabled):
+            return call(x, t).to(x.dtype)
+
+    return network
+
+
+def report_b(images: Tensor, device: torch.device) -> Trainer:
+    """Report B: float32, batch 128, Adam 1e-3, no average, each digit through PIL and Python."""
+    from benchmarks.report_b import ReportBUNet, batches
+
+    net = ReportBUNet().to(device)
+    config = Diffusion()
+    coefs = schedule.coefficients(config, device=device)
+    optimiser, data = torch.optim.Adam(net.parameters(), 1e-3), batches(images, 128)
+
+    def step() -> None:
+        x0 = next(data).to(device)
+        eps, t = torch.randn_like(x0), torch.randint(0, 1000, (len(x0),), device=device)
+        loss = nn.functional.mse_loss(net(diffusion.diffuse(coefs, x0, t, eps), t), eps)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        loss.item()  # shown in its progress bar
+
+    size = sum(p.numel() for p in net.parameters())  # as it counts: its table of sines included
+    return Trainer("report B", config, size, 128, clocked(step, device), lambda: (net, net))
+
+
+def diffusers(images: Tensor, device: torch.device) -> Trainer:
+    """diffusers' training example for unconditional images, data in memory: AdamW 1e-4, 500 steps of warm-up, batch 16, EMA."""
+    from diffusers import DDPMScheduler
+    from diffusers.training_utils import EMAModel
+
+    net = diffusers_net(images.shape[-1], images.shape[1]).to(device)
+    scheduler, items = DDPMScheduler(1000), ranges.uint8_to_signed(images).to(device)
+    optimiser = torch.optim.AdamW(net.parameters(), 1e-4, betas=(0.95, 0.999), weight_decay=1e-6)
+    warmup = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: min(1.0, (step + 1) / 500))
+    average = EMAModel(net.parameters(), decay=0.9999, use_ema_warmup=True, inv_gamma=1.0, power=0.75)
+
+    def loss() -> Tensor:
+        x0 = items[torch.randint(0, len(items), (16,), device=device)]
+        noise, t = torch.randn_like(x0), torch.randint(0, 1000, (16,), device=device)
+        return nn.functional.mse_loss(net(scheduler.add_noise(x0, noise, t), t).sample.float(), noise)
+
+    def after() -> None:
+        warmup.step()
+        average.step(net.parameters())
+
+    step, half = better_precision(net, optimiser, loss, after)
+    averaged = diffusers_net(images.shape[-1], images.shape[1]).to(device)
+
+    def model() -> tuple[nn.Module, Model]:
+        average.copy_to(averaged.parameters())
+        return averaged, in_bfloat16(averaged, half, lambda x, t: averaged(x, t).sample)
+
+    return Trainer("diffusers", Diffusion(), count_parameters(net), 16, clocked(step, device), model)
+
+
+def lucidrains(images: Tensor, device: torch.device) -> Trainer:
+    """denoising-diffusion-pytorch's Trainer, data in memory: Adam 1e-4 (0.9, 0.99), batch 16, clip 1, EMA 0.995 every 10."""
+    from ema_pytorch import EMA
+
+    process = lucidrains_process(images.shape[-1], images.shape[1], dim=22, mults=(1, 2, 4)).to(device)
+    net, items = process.model, ranges.uint8_to_unit(images).to(device)
+    optimiser = torch.optim.Adam(net.parameters(), 1e-4, betas=(0.9, 0.99))
+    average = EMA(net, beta=0.995, update_every=10)
+
+    def loss() -> Tensor:
+        return process(items[torch.randint(0, len(items), (16,), device=device)])
+
+    step, half = better_precision(net, optimiser, loss, average.update)
+    config = Diffusion(schedule="sigmoid", objective="v")
+
+    def model() -> tuple[nn.Module, Model]:
+        return average.ema_model, in_bfloat16(average.ema_model, half)
+
+    return Trainer("denoising-diffusion-pytorch", config, count_parameters(net), 16, clocked(step, device), model)
+
+
+def diffusers_net(size: int, channels: int) -> nn.Module:
+    """UNet2DModel without attention, of about as many parameters as ours."""
+    from diffusers import UNet2DModel
+
+    return UNet2DModel(
+        sample_size=size,
+        in_channels=channels,
+        out_channels=channels,
+        block_out_channels=(32, 64, 56),
+        layers_per_block=2,
+        down_block_types=("DownBlock2D",) * 3,
+        up_block_types=("UpBlock2D",) * 3,
+        norm_num_groups=8,
+    )
+
+
+def lucidrains_process(size: int, channels: int, dim: int, mults: tuple[int, ...]) -> nn.Module:
+    """The library's diffusion around its Unet, with its defaults (v, sigmoid schedule)."""
+    from denoising_diffusion_pytorch import GaussianDiffusion, Unet
+
+    return GaussianDiffusion(Unet(dim=dim, dim_mults=mults, channels=channels), image_size=size, timesteps=1000)
+
+
+def better_precision(
+    net: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    loss: Callable[[], Tensor],
+    after: Callable[[], object] = lambda: None,
+    clip: float = 1.0,
+) -> tuple[Callable[[], None], bool]:
+    """(a peer's step: forward, backward, clip, optimiser; whether in bfloat16): in whichever precision is faster here.
+
+    The trial leaves weights and optimiser as they were.
+    """
+    kind = next(net.parameters()).device.type
+
+    def step(half: bool, trial: bool = False) -> None:
+        with torch.autocast(kind, torch.bfloat16, enabled=half):
+            value = loss()
+        optimiser.zero_grad()
+        value.backward()
+        nn.utils.clip_grad_norm_(net.parameters(), clip)
+        if not trial:
+            optimiser.step()
+            after()
+        if kind == "cuda":
+            torch.cuda.synchronize()
+
+    for half in (False, True):
+        step(half, trial=True)
+    half = min(seconds(lambda: step(True, trial=True)) for _ in range(2)) < min(
+        seconds(lambda: step(False, trial=True)) for _ in range(2)
+    )
+    return lambda: step(half), half
+
+
+def clocked(step: Callable[[], object], device: torch.device) -> Iterator[float]:
+    """Call `step` until it raises StopIteration, yielding the seconds spent in it so far."""
+    spent = 0.0
+    while True:
+        began = time.perf_counter()
+        try:
+            step()
+        except StopIteration:
+            return
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        spent += time.perf_counter() - began
+        yield spent
