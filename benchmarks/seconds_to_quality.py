@@ -2,7 +2,7 @@
 
 The peers would need hours, so each gets a fixed number of seconds, and the ratio is taken at the lowest distance that both
 reach: a lower bound at an easier quality than the target's. Looks are cheap ones, the same for all (500 samples, DPM-Solver++
-with 10 calls); the target itself is judged as it is stated (2 000 samples, DDIM 50). Judging is not on any clock.
+with 10 calls); the target itself is judged as it is stated (2 000 samples, DDIM 50, with eta 1). Judging is not on any clock.
 """
 
 from __future__ import annotations
@@ -72,10 +72,10 @@ def rows(setting: Setting) -> Iterator[Row | Curve]:
 def _against_the_floor(setting: Setting, judge: Judge, own: Trainer, spent: float, shape: tuple[int, ...]) -> Row:
     n, steps = setting.pick(2000, 100), setting.pick(50, 4)
     net, call = own.model()
-    found = judge.distance(draw(net, call, own.diffusion, Sampler(name="ddim", steps=steps), n, shape, setting.device))
+    found = judge.distance(draw(net, call, own.diffusion, Sampler(name="ddim", steps=steps, eta=1.0), n, shape, setting.device))
     floor = judge.floor(n)
     value, spread = found.value / floor, (found.low / floor, found.high / floor)
-    note = f"FD-MNIST {found.value:.3g} of {n} samples (DDIM {steps}), floor {floor:.3g}; spread: 95% bootstrap interval"
+    note = f"FD-MNIST {found.value:.3g} of {n} samples (DDIM {steps}, eta 1), floor {floor:.3g}; spread: 95% bootstrap interval"
     name = f"distance after {spent:.0f} s of training"
     return Row(name, value, TIMES_FLOOR, "times the floor", spread, value <= TIMES_FLOOR, note)
 

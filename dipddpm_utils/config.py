@@ -105,7 +105,12 @@ class Sampler(Frozen):
 
     name: Literal["ancestral", "ddim", "dpmpp_2m"] = "ddim"
     steps: Positive = 50
-    eta: Fraction = 0.0
+    eta: Fraction = 0.0  # of DDIM: 0 adds no noise, 1 as much as the ancestral sampler
+
+    @property
+    def title(self) -> str:
+        """The name under which results are kept: 'ddim', or 'ddim eta 1' where noise is added."""
+        return f"{self.name} eta {self.eta:g}" if self.eta else self.name
 
 
 class Evaluate(Frozen):

@@ -233,7 +233,7 @@ def _judged(
         reals = source.train[torch.from_numpy(rng.permutation(len(source.train))[:few])]
         judged["fd_published"] = published.distance_of_few(space.module, images[:few], reals)
         judged["psnr_unrelated"] = published.psnr_unrelated(images[:few], reals)
-    about = {"sampler": sampler.name, "nfe": nfe, "sampling_seconds": seconds}
+    about = {"sampler": sampler.title, "nfe": nfe, "sampling_seconds": seconds}
     return {**about, **judged, "evaluation_seconds": seconds + now() - began}, images
 
 

@@ -71,6 +71,7 @@ ALIASES = {
 SAMPLERS: dict[str, Look] = {
     "ancestral": Look("ancestral", "#000000", "v"),
     "ddim": Look("DDIM", "#0072B2", "o"),
+    "ddim eta 1": Look("DDIM with eta 1", "#009E73", "D"),
     "dpmpp_2m": Look("DPM-Solver++(2M)", "#E69F00", "s"),
 }
 GREY = METHODS["floor"].colour

@@ -63,3 +63,9 @@ def test_what_is_not_allowed_is_refused_by_name(change, where):
 def test_a_run_cannot_be_changed():
     with pytest.raises(ValidationError):
         RUN.n = 3
+
+
+def test_a_sampler_that_adds_noise_says_so_in_its_title():
+    assert config.Sampler(name="ddim").title == "ddim"
+    assert config.Sampler(name="ddim", eta=1.0).title == "ddim eta 1"
+    assert config.Sampler(name="ddim", eta=0.5).title == "ddim eta 0.5"

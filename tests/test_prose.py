@@ -23,6 +23,8 @@ def test_a_distance_names_its_features_n_interval_and_floor():
     assert prose.distance({**METRICS, "fd_floor": 2.26}) == said
     assert prose.distance({**METRICS, "n": 500}, FLOOR).endswith("floor of 2.26 at n = 2000")
     assert prose.distance(METRICS) == "FD-MNIST 14.2 [13.1, 15.0] (n = 2000)"
+    drawn = {**METRICS, "sampler": "ddim eta 1", "nfe": 50}
+    assert prose.distance(drawn) == "FD-MNIST 14.2 [13.1, 15.0] (n = 2000, DDIM with eta 1, 50 calls)"
     assert prose.distance({**METRICS, "features": "FID", "fd_low": None, "fd_high": None}) == "FID 14.2 (n = 2000)"
 
 
