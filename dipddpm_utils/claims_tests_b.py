@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,25 +67,22 @@ def shorter(alone: str, combined: str) -> Test:
         why = f"Equal steps, both from memory; a saving counts beyond {SAME:.0%}. {LEFT_OUT}"
         if not lab.has("b-timing"):
             return Finding(gap, why=why, **about)
-        timing = frame_of(lab.seeds("b-timing"))
+        timing = lab.seeds("b-timing")
         before = paths(timing)
-        why += f" Same model, an epoch decoded image by image over one from memory: {signed(before)}. {path_share(timing)}"
+        why += f" Same model, an epoch decoded image by image over one from memory: {signed(before)}. "
+        why += path_share(frame_of(timing))
         return Finding(gap, why=why, published=before, shift=_apart(before, gap), fault="FB1", **about)
 
     return test
 
 
-def paths(timing: pd.DataFrame) -> Paired:
-    """log(seconds of an epoch decoded image by image / from memory), a row a seed of kind epoch_timing.
-
-    One row has the interval of its repeats: that of the seconds saved, over those from memory.
-    """
-    ratios = np.log(timing["decode_seconds"] / timing["memory_seconds"])
-    if len(ratios) > 1:
-        return paired(list(ratios))
-    row = timing.iloc[0]
-    ends = [math.log1p(max(row[f"data_saved_seconds{end}"] / row["memory_seconds"], -0.99)) for end in ("_low", "_high")]
-    return Paired(float(ratios.iloc[0]), ends[0], ends[1], 1, None)
+def paths(records: Sequence[Any]) -> Paired:
+    """log(seconds of an epoch decoded image by image / from memory), kind epoch_timing: by seed, or one's repeats."""
+    ratios = [
+        np.log(whole["decode"] / whole["memory"])
+        for whole in (record.evals.pivot_table("seconds", "repeat", "path", aggfunc="sum") for record in records)
+    ]
+    return paired([float(own.mean()) for own in ratios] if len(ratios) > 1 else list(ratios[0]))
 
 
 def path_share(timing: pd.DataFrame) -> str:

@@ -16,9 +16,13 @@ from .stats import Interval
 
 
 def judged_alike(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows that were judged as the first one was: same sampler, calls and number of images. A run's last row may differ."""
+    """The rows that were judged as the first one was: same sampler, calls and number of images. A run's last row may differ.
+
+    Where it does not, it is the second one of its step, and left out too.
+    """
     way = ["sampler", "nfe", "n"]
-    return rows[(rows[way] == rows[way].iloc[0]).all(axis=1)]
+    alike = rows[(rows[way] == rows[way].iloc[0]).all(axis=1)]
+    return alike.drop_duplicates([name for name in ("seed", "step") if name in alike]) if "step" in alike else alike
 
 
 def over_seeds(frame: pd.DataFrame, by: str, metric: str) -> pd.DataFrame:

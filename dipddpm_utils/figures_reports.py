@@ -72,7 +72,9 @@ def published_beside_ours(lab: Any) -> Figure:
 
 def _ours(ax: Any, lab: Any, ending: str, column: str, title: str) -> str:
     for name in VARIANTS:
-        rows = pd.concat([judged_alike(record.evals) for record in lab.seeds(name + ending)], ignore_index=True)
+        rows = pd.concat(
+            [judged_alike(record.evals.assign(seed=record.seed)) for record in lab.seeds(name + ending)], ignore_index=True
+        )
         shown = column if column in rows else "fd"
         summed = over_seeds(rows, "step", shown)
         points(ax, summed, look(name))

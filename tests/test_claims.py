@@ -11,7 +11,7 @@ from fake_records import FakeLab
 from scipy import stats as scipy_stats
 
 from dipddpm_utils import claims, claims_list, claims_tests, claims_tests_b, factorial, nbfiles, profiles, records, shapes
-from dipddpm_utils.comparisons import Paired, flipped, paired, seeds_needed
+from dipddpm_utils.comparisons import Paired, flipped, judged_alike, paired, seeds_needed
 from dipddpm_utils.lab import Lab
 from dipddpm_utils.published_curves import same_fid
 from dipddpm_utils.records import Outcome
@@ -153,16 +153,15 @@ def test_shorter_training_at_equal_data_path(combined, verdict):
     metrics(lab, "b-combined", train_seconds=lambda r, *_: combined * (1.001 if r.seed else 1.0))
     one = judged("B1", lab)
     assert one.verdict == verdict and "117%" in one.sentence()
-    timing = lab.seeds("b-timing")[0].metrics
-    timing |= {
-        "decode_seconds": 16.0,
-        "data_saved_seconds": -0.2,
-        "data_saved_seconds_low": -0.5,
-        "data_saved_seconds_high": 0.1,
-    }
-    assert judged("B1", lab).verdict == (
-        "holds" if combined == 70.0 else "does not hold"
-    )  # no path saves anything: no artefact
+    evals = lab.seeds("b-timing")[0].evals
+    evals.loc[evals["part"] == "data", "seconds"] = 1.0  # now the path saves nothing, so it explains nothing
+    assert judged("B1", lab).verdict == ("holds" if combined == 70.0 else "does not hold")
+
+
+def test_data_paths_are_compared_epoch_by_epoch():
+    record = FakeLab(reports=True).seeds("b-timing")[0]
+    assert claims_tests_b.paths([record]).value == pytest.approx(math.log(25.0 / 16.2))
+    assert claims_tests_b.paths([record]).n == 6 and claims_tests_b.paths([record, record]).n == 2
 
 
 def ring(record, *, teeth=0, grey=1.0):
@@ -357,6 +356,13 @@ def test_a_look_is_that_of_all_samples_where_the_record_holds_it():
     assert claims_tests_b.look_of(shapes.contrast, record) == pytest.approx(math.log(0.25))
     record.metrics["contrast"] = 0.0
     assert math.isnan(claims_tests_b.look_of(shapes.contrast, record))
+
+
+def test_a_last_evaluation_at_the_same_step_is_not_another_seed():
+    rows = [
+        {"sampler": "ddim", "nfe": 5, "n": 10, "seed": seed, "step": step, "fd": 1.0} for seed in (0, 1) for step in (1, 2, 2)
+    ]
+    assert len(judged_alike(pd.DataFrame(rows))) == 4
 
 
 def test_statistics_of_a_curve():
