@@ -75,6 +75,7 @@ SAMPLERS: dict[str, Look] = {
     "dpmpp_2m": Look("DPM-Solver++(2M)", "#E69F00", "s"),
 }
 GREY = METHODS["floor"].colour
+FAR = 30  # times
 STYLE = {
     "font.size": 9, "axes.titlesize": 9, "figure.titlesize": 10.5, "figure.titleweight": "bold", "axes.spines.top": False,
     "axes.spines.right": False, "axes.grid": True, "grid.color": "#E5E5E5", "grid.linewidth": 0.7, "axes.axisbelow": True,
@@ -135,6 +136,21 @@ def log_y(ax: Axes) -> None:
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.yaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    _leave_out_a_far_floor(ax)
+
+
+def _leave_out_a_far_floor(ax: Axes) -> None:
+    """A floor more than FAR times below everything else is written at the lower edge, so as not to flatten the curves."""
+    own = [np.asarray(line.get_ydata(), float) for line in ax.lines if line.get_color() == GREY]
+    rest = [np.asarray(line.get_ydata(), float) for line in ax.lines if line.get_color() != GREY]
+    if not own or not rest:
+        return
+    floor, values = np.nanmax(np.concatenate(own)), np.concatenate(rest)
+    if not np.isfinite(values).any() or floor * FAR > np.nanmin(values):
+        return
+    ax.set_ylim(0.7 * np.nanmin(values), 1.4 * np.nanmax(values))
+    text = f"{METHODS['floor'].label}: {floor:.2g}, far below"
+    ax.annotate(text, (0.02, 0.03), xycoords="axes fraction", fontsize=7.5, color="#555555")
 
 
 def legend_beside(ax: Axes) -> None:

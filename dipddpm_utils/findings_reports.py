@@ -13,10 +13,10 @@ from .claims_tests_b import path_share
 from .comparisons import difference, frame_of, summary
 from .faults import FAULTS
 from .figures import look
-from .prose import bullets, comparison, ratio
+from .prose import bullets, comparison, over_seeds_distance, ratio
 from .published_curves import VARIANTS
 from .tables_reports import by_label
-from .wording import number, span
+from .wording import count, number, span
 
 REAL = {"worse": "a real difference", "better": "a real difference"}
 
@@ -115,3 +115,14 @@ def faults(lab: Any) -> str:
         if weak:
             lines.append(f"Report {report}: no effect on FD can be told from none for {', '.join(weak)}.")
     return bullets(lines)
+
+
+def age(lab: Any) -> str:
+    """How good the models are on which the claims were judged: a verdict holds for models of that age."""
+    lines = []
+    for report, name in (("A", "a-ddpm"), ("B", "b-ddpm")):
+        if lab.has(name) and lab.has(f"{name[0]}-floor"):
+            distance = over_seeds_distance(lab.seeds(name), lab.record(f"{name[0]}-floor"))
+            steps = lab.seeds(name)[0].evals["step"].max()
+            lines.append(f"Report {report}'s corrected DDPM alone, after {count(steps)} steps: {distance}.")
+    return bullets([*lines, "A verdict holds for models of that age, and says nothing of older ones."]) if lines else ""

@@ -121,3 +121,13 @@ def test_the_report_floor_imports_neither_torch_nor_pyplot():
     code = f"import sys, importlib\nfor m in {modules.split()!r}: importlib.import_module('dipddpm_utils.' + m)\n"
     code += "assert not {'torch', 'torchvision', 'matplotlib.pyplot', 'seaborn'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=figures.__file__.rsplit("/", 2)[0])
+
+
+def test_a_floor_far_below_everything_is_written_and_does_not_flatten_the_curves():
+    floor = FakeLab().record("floor")
+    floor.evals, floor.metrics = floor.evals.assign(fd=0.05), {**floor.metrics, "fd": 0.05, "fd_low": 0.04, "fd_high": 0.06}
+    ax = figures.fd_over_training(BOTH, floor).axes[0]
+    lowest = min(np.min(line.get_ydata()) for line in ax.lines if line.get_color() != figures.GREY)
+    assert 0.5 * lowest < ax.get_ylim()[0] < lowest and any("0.05, far below" in text.get_text() for text in ax.texts)
+    near = figures.fd_over_training(BOTH, FLOOR_RECORD).axes[0]
+    assert near.get_ylim()[0] < FLOOR and not near.texts

@@ -166,3 +166,11 @@ def test_sentences_are_computed_and_whole():
     for record in lab.seeds("a-2conv"):
         record.metrics["fd"] /= 10
     assert "**better**" in findings_reports.variants(lab) and "**better**" not in said[0].split("Corrected")[1]
+
+
+def test_the_age_of_the_judged_models_is_said():
+    said = findings_reports.age(LAB)
+    record = LAB.seeds("a-ddpm")[0]
+    assert f"after {record.evals['step'].max():.0f} steps" in said.replace("\u202f", "")
+    assert "times the real-vs-real floor" in said
+    assert findings_reports.age(FakeLab()) == ""
