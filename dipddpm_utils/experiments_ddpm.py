@@ -112,7 +112,7 @@ def ddpm(run: Ddpm, work: Work) -> Outcome:
         metrics |= {"contrast": shapes.contrast(images.numpy()), "raggedness": shapes.raggedness(images.numpy())}
     if strength is not None:
         metrics["control_strength"] = strength
-    arrays = {"grid": images[: 64 if run.evaluate.keep_all else 16].numpy()}
+    arrays = {"grid": images[: _shown(run, run.seed)].numpy()}
     if run.dip is not None or run.per_image is not None or run.train_on is not None:
         shown = ranges.signed_to_uint8(items[:TRAINED_ON]).cpu()
         arrays["trained_on"] = shown[:3].numpy()
@@ -164,9 +164,15 @@ def sample(run: Sample, work: Work) -> Outcome:
         "model_seconds": work.record(run.model).metrics["total_seconds"],
         **joining.sample_flops(run, used, context.net, model, row["nfe"], work),
     }
-    grid, starts = (64, 16) if run.model.evaluate.keep_all else (16, 4)
-    arrays = {"grid": images[:grid].numpy(), "starts": ranges.signed_to_uint8(x_start[:starts].cpu().clamp(-1, 1)).numpy()}
+    grid = _shown(run.model, run.seed)
+    begun = ranges.signed_to_uint8(x_start[: max(grid // 4, 1)].cpu().clamp(-1, 1))
+    arrays = {"grid": images[:grid].numpy(), "starts": begun.numpy()}
     return Outcome(metrics=metrics, timings={"sample": metrics["sampling_seconds"], "dip": prior_seconds}, arrays=arrays)
+
+
+def _shown(run: Ddpm, seed: int) -> int:
+    """How many samples a record keeps. Pages show the first seed's; records are under version control, and noise is large."""
+    return 4 if seed else 64 if run.evaluate.keep_all else 16
 
 
 def trained(run: Ddpm, work: Work) -> UNet:
@@ -266,8 +272,9 @@ def _strips(run: Ddpm, work: Work, source: data.DataSet, model: nn.Module) -> di
     x = torch.randn(16, *x0.shape[1:], generator=generator).to(work.device)
     frames, times = [x.cpu()], [T - 1]
     for step in sampling.ddim(_autocast(model, run), coefs, run.diffusion, x, steps=min(48, T)):
-        frames.append(step.x.cpu())
-        times.append(step.t_next)
+        if step.index % 2:
+            frames.append(step.x.cpu())
+            times.append(step.t_next)
     return {
         "forward": np.stack([ranges.signed_to_uint8(frame).numpy() for frame in forward]),
         "forward_t": forward_t,

@@ -141,8 +141,9 @@ def log_y(ax: Axes) -> None:
 
 def _leave_out_a_far_floor(ax: Axes) -> None:
     """A floor more than FAR times below everything else is written at the lower edge, so as not to flatten the curves."""
-    own = [np.asarray(line.get_ydata(), float) for line in ax.lines if line.get_color() == GREY]
-    rest = [np.asarray(line.get_ydata(), float) for line in ax.lines if line.get_color() != GREY]
+    lines = [line for sharing in ax.get_shared_y_axes().get_siblings(ax) for line in sharing.lines]
+    own = [np.asarray(line.get_ydata(), float) for line in lines if line.get_color() == GREY]
+    rest = [np.asarray(line.get_ydata(), float) for line in lines if line.get_color() != GREY]
     if not own or not rest:
         return
     floor, values = np.nanmax(np.concatenate(own)), np.concatenate(rest)

@@ -44,8 +44,9 @@ class Lab:
         return [self._used(entry.run) for entry in self.profile.seeds(name)]
 
     def all(self) -> list[Record]:
-        """Every record that this profile declares."""
-        return [self._used(entry.run) for entry in self.profile.entries.values()]
+        """Every record that this profile declares or, where nothing may be computed, those of them that are there."""
+        runs = [entry.run for entry in self.profile.entries.values()]
+        return [self._used(run) for run in runs if not self.store.records_only or self.store.state(run) == "complete"]
 
     def has(self, *groups: str) -> bool:
         """Whether this profile declares all these groups and, where nothing may be computed, has all their records."""
@@ -119,14 +120,14 @@ class Lab:
     def gif(self, frames: Any, name: str, alt: str, milliseconds: int = 120, zoom: int = 2) -> None:
         """Show frames (uint8 [F, H, W] or [F, H, W, 3]) as an endless GIF and keep it as `figures/<name>.gif`.
 
-        Every second frame in 16 tones: noise does not compress, and the page has to stay small.
+        In 16 tones: noise does not compress, and the page has to stay small.
         """
         from html import escape
 
         from IPython.display import HTML, display
         from PIL import Image
 
-        shown = [*frames[:-1:2], frames[-1]]
+        shown = list(frames)
         pictures = [Image.fromarray(frame).resize((frame.shape[1] * zoom, frame.shape[0] * zoom), 0) for frame in shown]
         pictures = [picture.quantize(16) for picture in pictures]
         data = io.BytesIO()
@@ -168,12 +169,9 @@ class Lab:
 
 
 def _with_fewer_colours(png: bytes) -> bytes:
-    """The same picture with 256 colours, less than half the bytes; as it is if it has so many that they would be missed."""
+    """The same picture with the 256 colours that suit it best: less than half the bytes, in figure, notebook and page."""
     from PIL import Image
 
-    picture = Image.open(io.BytesIO(png)).convert("RGB")
-    if picture.getcolors(maxcolors=20_000) is None:  # photographs
-        return png
     data = io.BytesIO()
-    picture.quantize(256, dither=Image.Dither.NONE).save(data, "PNG", optimize=True)
+    Image.open(io.BytesIO(png)).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(data, "PNG", optimize=True)
     return min(png, data.getvalue(), key=len)

@@ -177,7 +177,9 @@ def times(lab: Any) -> str:
     lines += [f"| {kind} | {len(spent)} | {sum(spent) / 60:.1f} |" for kind, spent in kinds.items()]
     total = sum(sum(spent) for spent in kinds.values())
     machines = sorted({_machine(r.provenance) for r in records if r.provenance})
-    lines.append(f"| **all, computed anew** | {len(records)} | {total / 60:.1f} |")
+    declared = len(getattr(lab.profile, "entries", records))
+    of = f" of the {declared} declared" if declared > len(records) else ""
+    lines.append(f"| **all, computed anew** | {len(records)}{of} | {total / 60:.1f} |")
     return "\n".join(lines) + f"\n\nMeasured on: {'; '.join(machines)}."
 
 
