@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from . import factorial, published_curves
 from .comparisons import floor_at, judged_alike, over_seeds, summary
 from .faults import DIP_REPORTED_OVER, FAULTS, reported_loss
 from .figures import (
+    FAR,
     GREY,
     METHODS,
     Look,
@@ -39,6 +41,15 @@ PARTS = {  # of an epoch's seconds
 PATHS = {"decode": "decoded one by one\n(the baseline's path)", "memory": "tensors in memory\n(the combined run's)"}
 
 
+def even_limits(panels: Sequence[Any]) -> None:
+    """Panels with one y axis: limits that hold the lines of all of them, where a far floor was left out of one (`log_y`)."""
+    if all(ax.get_autoscaley_on() for ax in panels):
+        return
+    lines = [np.asarray(line.get_ydata(), float) for ax in panels for line in ax.lines if line.get_color() != GREY]
+    values = np.concatenate(lines)
+    panels[0].set_ylim(0.7 * np.nanmin(values), 1.4 * np.nanmax(values))
+
+
 @styled
 def corrected_and_published(lab: Any, names: Sequence[str], floor: Any, title: str) -> Figure:
     """Distance over steps of these runs: left as published, right corrected, on one axis, each with intervals and the floor."""
@@ -47,6 +58,7 @@ def corrected_and_published(lab: Any, names: Sequence[str], floor: Any, title: s
         note = training_lines(ax, {name: lab.seeds(name + ending) for name in names}, floor, "step", "fd")
         ax.set(xlabel="training steps", title=head)
         log_y(ax)
+    even_limits((left, right))
     left.set_ylabel(distance_label(lab.seeds(names[0])[0].metrics["features"]))
     legend_beside(right)
     return finish(figure, title, f"{note} Both judged in the same way, against real held-out images.")
@@ -110,26 +122,34 @@ def fault_effects(effects: pd.DataFrame, title: str) -> Figure:
 
 @styled
 def epoch_seconds(records: Sequence[Any]) -> Figure:
-    """Seconds of an epoch by part, on both data paths, the same model (records of kind epoch_timing)."""
+    """Seconds of an epoch by part, on both data paths, the same model (kind epoch_timing); right: without the model's own."""
     rows = pd.concat([record.evals.assign(seed=record.seed) for record in records], ignore_index=True)
-    figure, (ax,) = new(width=7.4, height=2.7)
-    order = list(PATHS)[::-1]
-    for place, path in enumerate(order):
-        own, left = rows[rows["path"] == path], 0.0
-        for part, style in PARTS.items():
+    figure, (whole, rest) = new(2, width=8.8, height=2.9, sharey=True)
+    repeats = _stacked(whole, rows, list(PARTS))
+    _stacked(rest, rows, [part for part in PARTS if part != "forward_backward"])
+    images, batch = (records[0].metrics.get(key) for key in ("images", "batch"))
+    whole.set_xlabel(f"seconds an epoch of {images:.0f} images" if images else "seconds an epoch")
+    rest.set_xlabel("without forward and backward pass")
+    whole.set_yticks(range(len(PATHS)), [*PATHS.values()][::-1])
+    handles = [Patch(color=style.colour, label=style.label) for style in PARTS.values()]
+    rest.legend(handles=handles, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    note = f"Means; bar: 95% t-interval of the sum over {repeats} repeats. Extrapolated from the steps measured"
+    return finish(figure, "Where an epoch's time goes, same model", f"{note}{f', batches of {batch:.0f}' if batch else ''}.")
+
+
+def _stacked(ax: Any, rows: pd.DataFrame, parts: Sequence[str]) -> int:
+    """One bar a data path, these parts one after the other, with the interval of their sum; returns the number of repeats."""
+    for place, path in enumerate([*PATHS][::-1]):
+        own, left = rows[(rows["path"] == path) & rows["part"].isin(parts)], 0.0
+        for part in parts:
             width = float(own[own["part"] == part]["seconds"].mean())
-            ax.barh(place, width, left=left, color=style.colour, label=style.label if place == 0 else None, height=0.6)
+            ax.barh(place, width, left=left, color=PARTS[part].colour, height=0.6)
             left += width
         totals = own.groupby(["seed", "repeat"])["seconds"].sum().reset_index()
         whole = summary(totals, "seconds")
         ends = np.nan_to_num([[whole.value - whole.low], [whole.high - whole.value]])
         ax.errorbar([whole.value], [place], xerr=ends, color="black", capsize=3, fmt="none")
-    ax.set_yticks(range(len(order)), [PATHS[path] for path in order])
-    images, batch = (records[0].metrics.get(key) for key in ("images", "batch"))
-    ax.set_xlabel(f"seconds an epoch of {images:.0f} images" if images else "seconds an epoch")
-    legend_beside(ax)
-    note = f"Means; bar: 95% t-interval of the sum over {len(totals)} repeats. Extrapolated from the steps measured"
-    return finish(figure, "Where an epoch's time goes, same model", f"{note}{f', batches of {batch:.0f}' if batch else ''}.")
+    return len(totals)
 
 
 @styled
@@ -149,14 +169,22 @@ def trained_on(frames: Mapping[str, pd.DataFrame], floor: Any) -> Figure:
             values = [one.value for one in found.values()]
             ax.errorbar(values, y, xerr=ends, fmt=style.marker, color=style.colour, capsize=2, label=label)
     n = next(iter(frames.values()))["n"].iloc[0]
-    if (least := floor_at(floor, "fd", n)) is not None:
+    nearest = min(float(frame["fd"].min()) for frame in frames.values())
+    if (least := floor_at(floor, "fd", n)) is not None and FAR * least.value > nearest:
         ax.axvline(least.value, color=GREY, linestyle="--", label=METHODS["floor"].label)
     ax.set_yticks(range(len(names)), names)
-    ax.set(xlabel=distance_label(next(iter(frames.values()))["features"].iloc[0]), xscale="log")
+    ax.set(xlabel=distance_label(next(iter(frames.values()))["features"].iloc[0]))
+    if ax.get_xlim()[1] > 4 * max(ax.get_xlim()[0], 1e-9):
+        ax.set_xscale("log")
     legend_beside(ax)
     seeds = max(frame["seed"].nunique() for frame in frames.values())
     how = f"mean and 95% t-interval over {seeds} seeds" if seeds > 1 else "one seed"
-    return finish(figure, "What the model is trained on, and how far its samples are from it", f"n = {n:.0f}; {how}.")
+    far = (
+        f" {METHODS['floor'].label.capitalize()}: {least.value:.2g}, far below."
+        if least and FAR * least.value <= nearest
+        else ""
+    )
+    return finish(figure, "What the model is trained on, and how far its samples are from it", f"n = {n:.0f}; {how}.{far}")
 
 
 @styled
@@ -198,6 +226,7 @@ def grid_of_settings(frame: pd.DataFrame, floor: Any, metric: str = "fd") -> Fig
             draw_floor(ax, floor, metric, frame["n"].iloc[0])
         ax.set(xlabel="std of the DIP's input noise", title=f"DDPM lr {rate:g}")
         log_y(ax)
+    even_limits(panels)
     seconds = metric == "train_seconds"
     panels[0].set_ylabel("training seconds" if seconds else distance_label(frame["features"].iloc[0], metric))
     handles = {label: handle for ax in panels for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}

@@ -11,6 +11,7 @@ from fake_reports import A_FD
 
 from dipddpm_utils import (
     factorial,
+    figures,
     figures_reports,
     findings_reports,
     judged_faults,
@@ -174,3 +175,14 @@ def test_the_age_of_the_judged_models_is_said():
     assert f"after {record.evals['step'].max():.0f} steps" in said.replace("\u202f", "")
     assert "times the real-vs-real floor" in said
     assert findings_reports.age(FakeLab()) == ""
+
+
+def test_panels_that_share_an_axis_hold_all_their_points_when_the_floor_is_far_below():
+    lab = FakeLab(reports=True)
+    for record in lab.seeds("b-grid"):
+        record.metrics["fd"] *= 1000.0 if record.run.optim.lr < 5e-3 else 100.0
+    panels = figures_reports.grid_of_settings(grid_frame(lab, "b-grid"), lab.seeds("b-floor")[0]).axes
+    for ax in panels:
+        low, high = ax.get_ylim()
+        shown = np.concatenate([np.asarray(line.get_ydata(), float) for line in ax.lines if line.get_color() != figures.GREY])
+        assert (shown > low).all() and (shown < high).all()
