@@ -337,6 +337,7 @@ def test_needs_are_groups_that_the_profiles_declare():
 def test_raggedness_of_a_square_is_four_whatever_its_grey_and_size():
     images = np.full((2, 1, 12, 12), 60, np.uint8)
     images[0, 0, 2:6, 3:7], images[1, 0, 1:10, 2:11] = 140, 255
+    images[:, 0, 11, 0] = 95  # below the middle of 60 and 140, so no ink
     assert shapes.raggedness(images) == pytest.approx(4.0)
     images[0, 0, 2, 3:7:2] = 60  # a bitten edge
     assert shapes.raggedness(images) > 4.0
