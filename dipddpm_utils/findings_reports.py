@@ -122,7 +122,7 @@ def age(lab: Any) -> str:
     lines = []
     for report, name in (("A", "a-ddpm"), ("B", "b-ddpm")):
         if lab.has(name) and lab.has(f"{name[0]}-floor"):
-            distance = over_seeds_distance(lab.seeds(name), lab.record(f"{name[0]}-floor"))
+            distance = over_seeds_distance(lab.seeds(name), lab.seeds(f"{name[0]}-floor")[0])
             steps = lab.seeds(name)[0].evals["step"].max()
             lines.append(f"Report {report}'s corrected DDPM alone, after {count(steps)} steps: {distance}.")
     return bullets([*lines, "A verdict holds for models of that age, and says nothing of older ones."]) if lines else ""

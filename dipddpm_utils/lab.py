@@ -111,7 +111,7 @@ class Lab:
         from IPython.display import Image, display
 
         data = io.BytesIO()
-        figure.savefig(data, format="png", dpi=130, facecolor="white", bbox_inches="tight", metadata={"Software": None})
+        figure.savefig(data, format="png", dpi=110, facecolor="white", bbox_inches="tight", metadata={"Software": None})
         plt.close(figure)
         small = _with_fewer_colours(data.getvalue())
         self._keep(f"{name}.png", small)
@@ -120,14 +120,14 @@ class Lab:
     def gif(self, frames: Any, name: str, alt: str, milliseconds: int = 120, zoom: int = 2) -> None:
         """Show frames (uint8 [F, H, W] or [F, H, W, 3]) as an endless GIF and keep it as `figures/<name>.gif`.
 
-        In 16 tones: noise does not compress, and the page has to stay small.
+        Every second frame in 16 tones: noise does not compress, and the page has to stay small.
         """
         from html import escape
 
         from IPython.display import HTML, display
         from PIL import Image
 
-        shown = list(frames)
+        shown = [*frames[:-1:2], frames[-1]]
         pictures = [Image.fromarray(frame).resize((frame.shape[1] * zoom, frame.shape[0] * zoom), 0) for frame in shown]
         pictures = [picture.quantize(16) for picture in pictures]
         data = io.BytesIO()
