@@ -268,13 +268,15 @@ def _warn_of_unused_gpu(device: str) -> None:
 
 
 def strongest(results: Path, otherwise: str = "quick") -> str:
-    """The largest profile of which every run has a record; `otherwise` if none has."""
+    """The largest profile that has a record of every run that an answer takes (as notebook 07); `otherwise` if none has."""
     from dipddpm_utils import profiles
+    from dipddpm_utils.prose import HEADLINE
     from dipddpm_utils.runs import Store
 
     for name in reversed(profiles.names()[1:]):  # smoke is for tests
         store = Store(results, name, records_only=True)
-        if all(store.state(entry.run) == "complete" for entry in store.profile.entries.values()):
+        runs = [entry.run for group in HEADLINE for entry in store.profile.seeds(group)]
+        if all(store.state(run) == "complete" for run in runs):
             return name
     return otherwise
 
