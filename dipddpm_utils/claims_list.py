@@ -40,7 +40,7 @@ STARTS_TESTED = "FD from a DIP start is below FD from noise at equal calls, with
 NO_DIP = ", and better than a mean, Gaussian or blurred start"
 DIP_FD = "FD of the DIP's outputs for clean images to held-out images: what the DDPM is trained on."
 GRID_FD = "FD of the combined model's samples, all other settings balanced, one line a seed."
-SECONDS = "Training seconds of the combined model, wall-clock time on a shared machine."
+SECONDS = "Training seconds of the combined model."
 
 CLAIMS: list[Claim] = [
     _claim("A1", "The first FID is the lowest with DIP.",
