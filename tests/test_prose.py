@@ -115,7 +115,8 @@ def test_conclusions_take_the_strongest_profile_with_all_headline_records():
         lab.store = SimpleNamespace(state=lambda run: "complete" if run == "standard" else "partial")
         return lab
 
-    assert prose.strongest_lab(FakeLab(), opened).profile.name == "standard"
+    shown = prose.strongest_lab(FakeLab(), opened)
+    assert shown.profile.name == "standard" and shown.store.records_only  # nothing of it is computed from here
     for name in ("full", "standard", "smoke"):
         assert prose.strongest_lab(FakeLab(profile=name), opened).profile.name == name
 
