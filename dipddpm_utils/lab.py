@@ -111,7 +111,7 @@ class Lab:
         from IPython.display import Image, display
 
         data = io.BytesIO()
-        figure.savefig(data, format="png", dpi=110, facecolor="white", bbox_inches="tight", metadata={"Software": None})
+        figure.savefig(data, format="png", dpi=96, facecolor="white", bbox_inches="tight", metadata={"Software": None})
         plt.close(figure)
         small = _with_fewer_colours(data.getvalue())
         self._keep(f"{name}.png", small)
