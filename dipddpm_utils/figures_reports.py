@@ -41,15 +41,6 @@ PARTS = {  # of an epoch's seconds
 PATHS = {"decode": "decoded one by one\n(the baseline's path)", "memory": "tensors in memory\n(the combined run's)"}
 
 
-def even_limits(panels: Sequence[Any]) -> None:
-    """Panels with one y axis: limits that hold the lines of all of them, where a far floor was left out of one (`log_y`)."""
-    if all(ax.get_autoscaley_on() for ax in panels):
-        return
-    lines = [np.asarray(line.get_ydata(), float) for ax in panels for line in ax.lines if line.get_color() != GREY]
-    values = np.concatenate(lines)
-    panels[0].set_ylim(0.7 * np.nanmin(values), 1.4 * np.nanmax(values))
-
-
 @styled
 def corrected_and_published(lab: Any, names: Sequence[str], floor: Any, title: str) -> Figure:
     """Distance over steps of these runs: left as published, right corrected, on one axis, each with intervals and the floor."""
@@ -58,7 +49,6 @@ def corrected_and_published(lab: Any, names: Sequence[str], floor: Any, title: s
         note = training_lines(ax, {name: lab.seeds(name + ending) for name in names}, floor, "step", "fd")
         ax.set(xlabel="training steps", title=head)
         log_y(ax)
-    even_limits((left, right))
     left.set_ylabel(distance_label(lab.seeds(names[0])[0].metrics["features"]))
     legend_beside(right)
     return finish(figure, title, f"{note} Both judged in the same way, against real held-out images.")
@@ -226,7 +216,6 @@ def grid_of_settings(frame: pd.DataFrame, floor: Any, metric: str = "fd") -> Fig
             draw_floor(ax, floor, metric, frame["n"].iloc[0])
         ax.set(xlabel="std of the DIP's input noise", title=f"DDPM lr {rate:g}")
         log_y(ax)
-    even_limits(panels)
     seconds = metric == "train_seconds"
     panels[0].set_ylabel("training seconds" if seconds else distance_label(frame["features"].iloc[0], metric))
     handles = {label: handle for ax in panels for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
