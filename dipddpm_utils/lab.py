@@ -117,10 +117,11 @@ class Lab:
         self._keep(f"{name}.png", small)
         display(Image(data=small, format="png", alt=alt))
 
-    def gif(self, frames: Any, name: str, alt: str, milliseconds: int = 120, zoom: int = 2) -> None:
+    def gif(self, frames: Any, name: str, alt: str, milliseconds: int = 120, zoom: int = 3) -> None:
         """Show frames (uint8 [F, H, W] or [F, H, W, 3]) as an endless GIF and keep it as `figures/<name>.gif`.
 
-        Every second frame in 16 tones: noise does not compress, and the page has to stay small.
+        Every second frame in 16 tones, enlarged `zoom` times by the page alone: noise does not compress, and the page has to
+        stay small.
         """
         from html import escape
 
@@ -128,14 +129,14 @@ class Lab:
         from PIL import Image
 
         shown = [*frames[:-1:2], frames[-1]]
-        pictures = [Image.fromarray(frame).resize((frame.shape[1] * zoom, frame.shape[0] * zoom), 0) for frame in shown]
-        pictures = [picture.quantize(16) for picture in pictures]
+        pictures = [Image.fromarray(frame).quantize(16) for frame in shown]
         data = io.BytesIO()
         waits = [2 * milliseconds] * (len(pictures) - 1) + [12 * milliseconds]
         pictures[0].save(data, "GIF", save_all=True, append_images=pictures[1:], duration=waits, loop=0, optimize=True)
         self._keep(f"{name}.gif", data.getvalue())
         coded = base64.b64encode(data.getvalue()).decode()
-        display(HTML(f'<img alt="{escape(alt, quote=True)}" src="data:image/gif;base64,{coded}">'))
+        look = f"width:{frames[0].shape[1] * zoom}px;max-width:100%;image-rendering:pixelated"
+        display(HTML(f'<img alt="{escape(alt, quote=True)}" style="{look}" src="data:image/gif;base64,{coded}">'))
 
     def table(self, frame: pd.DataFrame, name: str, caption: str) -> None:
         """Show a table and keep it as `tables/<name>.csv`."""

@@ -4,6 +4,9 @@ import os
 import subprocess
 
 import pytest
+import torch
+
+from dipddpm_utils.runs import Store
 
 
 @pytest.fixture(autouse=True)
@@ -35,3 +38,18 @@ def read_only_disk(tmp_path):
     path = _mounted(tmp_path / "read-only disk", "size=1m,ro")
     yield path
     subprocess.run(["umount", path], check=True)
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """For tiny tensors: more threads only wait for one another, and one gives the same bits on every machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """A store of the smoke profile in which the tests of one file compute their runs once."""
+    return Store(tmp_path_factory.mktemp("results"), "smoke", device="cpu")

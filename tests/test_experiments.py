@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from dipddpm_utils.config import (
     Data,
@@ -24,6 +23,8 @@ from dipddpm_utils.errors import OutOfTime, TrainingError
 from dipddpm_utils.runs import Store
 from dipddpm_utils.runtime import Budget
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 DATA = Data(name="digits5k", n_train=96, n_held_out=96)
 TINY = Unet(width=8, mults=(1, 2), blocks=1, patch=4, middle_attention=False)
 DIP = Dip(data=DATA, net="2conv", optim=Optim(steps=12, batch_size=16))
@@ -37,19 +38,6 @@ DDPM = Ddpm(
     ),
 )
 JUDGED = {"n", "fd", "fd_low", "fd_high", "kid", "precision", "recall", "copy_rate", "features"}
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    return Store(tmp_path_factory.mktemp("results"), "smoke", device="cpu")
 
 
 def test_floor_is_about_real_images_only(store):

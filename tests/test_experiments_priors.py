@@ -10,6 +10,8 @@ from dipddpm_utils.config import Advice, Data, Prior, Sample, Sampler, Start, Wa
 from dipddpm_utils.errors import OutOfTime
 from dipddpm_utils.runs import Store
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SMALL = DDPM.model_copy(update={"evaluate": DDPM.evaluate.model_copy(update={"every": 100, "keep_all": False})})
 PRIORS = {
     "curriculum": Prior(source=DIP, curriculum=0.5),
@@ -20,19 +22,6 @@ PRIORS = {
     "condition": Prior(source="blur", condition=True),
     "shift and condition": Prior(source=DIP, shift=True, condition=True),
 }
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    return Store(tmp_path_factory.mktemp("results"), "smoke", device="cpu")
 
 
 def joined(prior):

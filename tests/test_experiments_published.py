@@ -10,6 +10,8 @@ from dipddpm_utils.errors import OutOfTime
 from dipddpm_utils.runs import Store
 from dipddpm_utils.runtime import Budget
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 DATA = Data(name="digits5k", n_train=70, n_held_out=96)
 TWO = Sampler(name="dpmpp_2m", steps=2)
 DIP = Dip(data=DATA, net="5conv", width=4, std=2.0, one_batch=True, optim=Optim(steps=4, batch_size=70))
@@ -20,19 +22,6 @@ DDPM = Ddpm(
     optim=Optim(steps=6, batch_size=16, ema_decay=0.9, ema_warmup=1),
     evaluate=Evaluate(every=4, n=70, sampler=TWO, final_n=70, final_sampler=TWO, published_n=30, keep_all=False),
 )
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    return Store(tmp_path_factory.mktemp("results"), "smoke", device="cpu")
 
 
 def changed(run, **changes):

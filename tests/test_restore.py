@@ -9,6 +9,8 @@ from dipddpm_utils import config, dip, fidelity, priors, ranges, restore, schedu
 from dipddpm_utils.config import Restore, Sampler
 from dipddpm_utils.runs import Store
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def rng(seed=0):
     return torch.Generator().manual_seed(seed)
@@ -72,12 +74,11 @@ def test_a_restart_with_the_true_x0_gives_it_back():
 
 
 @pytest.mark.parametrize("task", ["denoise", "inpaint", "super_resolve"])
-def test_a_restoration_run_judges_every_method_on_the_same_images(tmp_path, task):
-    torch.set_num_threads(1)
+def test_a_restoration_run_judges_every_method_on_the_same_images(store, task):
     run = Restore(
         model=DDPM, task=task, n=4, n_tune=2, iterations=12, width=4, t_starts=(20, 60), sampler=Sampler(steps=5), lr=0.02
     )
-    record = Store(tmp_path, "smoke", device="cpu").ensure(run)
+    record = store.ensure(run)
     m, rows = record.metrics, record.evals
     methods = ["degraded", "smooth", "dip", "dip_oracle", "ddpm", "smooth_ddpm", "dip_ddpm"]
     assert list(dict.fromkeys(rows["method"])) == methods and (rows.groupby("method").size() == 4).all()

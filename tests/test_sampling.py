@@ -22,16 +22,9 @@ from dipddpm_utils import config, gaussian, sampling
 from dipddpm_utils.diffusion import q_sample
 from dipddpm_utils.schedule import coefficients
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 OBJECTIVES = ["eps", "x0", "v"]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """These tensors are tiny: more threads only wait for one another."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def _rng(seed=0):

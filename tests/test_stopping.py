@@ -16,17 +16,11 @@ from dipddpm_utils.errors import OutOfTime
 from dipddpm_utils.runs import Store
 from dipddpm_utils.runtime import Budget
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 DATA = Data(name="digits5k", n_train=96, n_held_out=96)
 RUN = Stopping(data=DATA, n_images=3, iterations=30, width=4, fixed=10, window=4, patience=5, stages=6)
 COEFS = schedule.coefficients(Diffusion())
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def rng(seed=0):
@@ -228,8 +222,8 @@ def test_a_run_survives_json_and_its_rules_are_in_its_hash():
 
 
 @pytest.fixture(scope="module")
-def record(tmp_path_factory):
-    return Store(tmp_path_factory.mktemp("results"), "smoke", device="cpu").ensure(RUN)
+def record(store):
+    return store.ensure(RUN)
 
 
 def test_a_record_has_a_row_a_rule_and_the_oracle_loses_nothing(record):
