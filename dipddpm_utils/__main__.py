@@ -270,7 +270,7 @@ def _warn_of_unused_gpu(device: str) -> None:
 def strongest(results: Path, otherwise: str = "quick") -> str:
     """The largest profile that has a record of every run that an answer takes (as notebook 07); `otherwise` if none has."""
     from dipddpm_utils import profiles
-    from dipddpm_utils.prose import HEADLINE
+    from dipddpm_utils.conclusions import HEADLINE
     from dipddpm_utils.runs import Store
 
     for name in reversed(profiles.names()[1:]):  # smoke is for tests
@@ -283,7 +283,7 @@ def strongest(results: Path, otherwise: str = "quick") -> str:
 
 def write_readme(results: Path, profile: str) -> None:
     """Put the answer so far, from the strongest profile, between README's two marks."""
-    from dipddpm_utils import files, prose
+    from dipddpm_utils import conclusions, files
     from dipddpm_utils.lab import Lab
     from dipddpm_utils.runs import CHECKOUT
 
@@ -296,7 +296,7 @@ def write_readme(results: Path, profile: str) -> None:
     lab.store.records_only = True
     before, rest = text.split(begin)
     after = rest.split(end)[1]
-    files.write_text(readme, f"{before}{begin}\n\n{prose.readme_block(lab).strip()}\n\n{end}{after}".rstrip("\n"))
+    files.write_text(readme, f"{before}{begin}\n\n{conclusions.readme_block(lab).strip()}\n\n{end}{after}".rstrip("\n"))
 
 
 def _size(n: float) -> str:

@@ -17,7 +17,7 @@ from .claims_list import CLAIMS, Claim, Evidence
 from .claims_tests import Finding, shows
 from .comparisons import seeds_needed
 from .prose import bullets
-from .wording import decimals, signed
+from .wording import decimals, factor, signed
 
 VERDICTS = ("holds", "does not hold", "artefact", "not decidable", "not yet measured")
 NOTEBOOKS = {  # where figures are drawn
@@ -69,7 +69,7 @@ class Judged:
         seeds = f"{effect.n} seed{'s' if effect.n > 1 else ''}"
         name = self.evidence.figure
         figure = f"[figure {name}](../figures/{name}.png) in [notebook {name[:2]}]({NOTEBOOKS[name[:2]]}.ipynb)"
-        text = f"{about} on {self.data}: {signed(effect)} {self.finding.unit} ({seeds}).{_lacking(self)}"
+        text = f"{about} on {self.data}: {_said(self.finding)} ({seeds}).{_lacking(self)}"
         return f"{text} {self.finding.why} See {figure}."
 
 
@@ -128,6 +128,13 @@ def _lacking(judged: Judged) -> str:
     if judged.finding.effect.n == 1:
         return " One seed gives no interval, so how many it would take is not known."
     return f" {'Over 1000' if needed == 'over 1000' else f'About {needed}'} seeds would be needed."
+
+
+def _said(finding: Finding) -> str:
+    """The effect with its unit; one in logarithms as a factor."""
+    if finding.unit.startswith("log "):
+        return f"{finding.unit.removeprefix('log ')} by a factor of {factor(finding.effect)}"
+    return f"{signed(finding.effect)} {finding.unit}"
 
 
 def _short(value: float | None) -> str:

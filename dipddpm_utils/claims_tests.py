@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from . import factorial
-from .comparisons import Paired, best_control, best_start, flipped, judged_alike, paired
+from .comparisons import Paired, best_control, best_start, judged_alike, paired, scaled
 from .prose import percent
 from .published_curves import VARIANTS, same_fid
 from .wording import signed
@@ -226,7 +226,7 @@ def fewer_steps(group: str) -> Test:
         if best is None:
             return None
         t_start, gap, rows = best
-        effect = flipped(gap)
+        effect = scaled(gap, -1)
         copied, usual = float(rows["copy_rate"].mean()), float(rows["copy_rate_floor"].mean())
         why = "FD of noise over FD of the DIP start, at equal network calls, at the best t_start "
         why += f"({t_start:.0f}), interval widened for that choice."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any
 
@@ -13,6 +13,8 @@ import pandas as pd
 
 from . import stats
 from .stats import Interval
+
+LIMITS = {"fd": (0.0, math.inf)} | dict.fromkeys(("precision", "recall", "copy_rate", "copy_rate_floor"), (0.0, 1.0))
 
 
 def judged_alike(rows: pd.DataFrame) -> pd.DataFrame:
@@ -45,13 +47,18 @@ def summary(frame: pd.DataFrame, metric: str) -> Interval | None:
     numbers = frame[metric].to_numpy(float)
     numbers = numbers[np.isfinite(numbers)]
     if len(numbers) > 1:
-        return stats.seeds_interval(numbers)
+        return _within(stats.seeds_interval(numbers), *LIMITS.get(metric, (-math.inf, math.inf)))
     if len(numbers) == 0:
         return None
     low, high = (
         pd.to_numeric(frame.get(f"{metric}{end}", pd.Series([math.nan])), errors="coerce") for end in ("_low", "_high")
     )
     return Interval(low=float(low.iloc[0]), value=float(numbers[0]), high=float(high.iloc[0]), n=1)
+
+
+def _within(interval: Interval, least: float, most: float) -> Interval:
+    """The part of an interval that the measure can reach: a t-interval of few seeds goes beyond, and covers no more by it."""
+    return replace(interval, low=max(least, interval.low), high=min(most, interval.high))
 
 
 def floor_n(floor: Any, n: float | None = None) -> float:
@@ -122,10 +129,11 @@ def _needed(values: np.ndarray, level: float) -> int | None:
     return n
 
 
-def flipped(effect: Paired) -> Paired:
-    """The same effect counted the other way round."""
-    low, high = (None if end is None else -end for end in (effect.high, effect.low))
-    return Paired(-effect.value, low, high, effect.n, effect.needed)
+def scaled(effect: Paired, by: float) -> Paired:
+    """The same effect in another unit, or (-1) counted the other way round."""
+    ends = [None if end is None else by * end for end in (effect.low, effect.high)]
+    low, high = ends if by > 0 else reversed(ends)
+    return Paired(by * effect.value, low, high, effect.n, effect.needed)
 
 
 def seeds_needed(effect: Paired, bound: float, level: float = 0.95) -> int | None:

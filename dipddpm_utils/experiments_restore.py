@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 TOGETHER = 60  # images whose networks are fitted at once
 LOOKS = 50  # of a fit, from which its budget is chosen
 PANELS = 6  # images shown
-PAIRS = (("dip_ddpm", "ddpm"), ("dip_ddpm", "smooth_ddpm"), ("dip_ddpm", "dip"), ("ddpm", "dip"), ("dip", "smooth"))
+CHAINS = {"ddpm": "degraded", "smooth_ddpm": "smooth", "dip_ddpm": "dip"}  # method -> what its chain starts from
+TOLD = {"told_ddpm": "smooth", "dip_told_ddpm": "dip"}  # chains that are held to y at every step, where y has no noise
+PAIRS = (
+    *(("dip_ddpm", other) for other in ("ddpm", "smooth_ddpm", "told_ddpm", "dip")),
+    *(("dip_told_ddpm", other) for other in ("told_ddpm", "dip")),
+    *((one, "dip") for one in ("ddpm", "told_ddpm")),
+    ("dip", "smooth"),
+)
 
 
 @dataclass
@@ -81,19 +88,17 @@ def _dips(run: Restore, clean: Tensor, seen: job.Observation, work: Work) -> dic
 
 
 def _chains(run: Restore, clean: Tensor, seen: job.Observation, guesses: dict[str, Method], work: Work) -> dict[str, Method]:
-    """The DDPM from three guesses; for each, the t_start that is best on the tuning images."""
-    model = trained(run.model, work)
-    network, coefs = _autocast(model, run.model), schedule.coefficients(run.model.diffusion, device=work.device)
+    """The DDPM from three guesses, and told y from two; for each, the t_start that is best on the tuning images."""
+    model, about = trained(run.model, work), run.model.diffusion
+    plain, coefs = _autocast(model, run.model), schedule.coefficients(about, device=work.device)
     found, now = {}, runtime.clock(work.device)
-    for name, guess in (("ddpm", "degraded"), ("smooth_ddpm", "smooth"), ("dip_ddpm", "dip")):
-        tried = []
+    for name, guess in (CHAINS if run.task == "denoise" else CHAINS | TOLD).items():
+        network, tried = job.told(plain, coefs, about, seen) if name in TOLD else plain, []
         for t_start in run.t_starts:
             work.budget.check()
             generator = runtime.generator(run.seed, f"restart {t_start}")  # the same noise for every guess
             began = now()
-            images, calls = job.restart(
-                network, coefs, run.model.diffusion, run.sampler, guesses[guess].images, t_start, generator
-            )
+            images, calls = job.restart(network, coefs, about, run.sampler, guesses[guess].images, t_start, generator)
             seconds = now() - began + guesses[guess].seconds
             tried.append(Method(seen.keep(images), seconds, {"t_start": t_start, "nfe": calls}))
         found[name] = max(tried, key=lambda m: fidelity.psnr(m.images[: run.n_tune], clean[: run.n_tune], 1.0).mean().item())
@@ -114,7 +119,7 @@ def _outcome(run: Restore, clean: Tensor, methods: dict[str, Method]) -> Outcome
             {"method": name, "image": i, "psnr": round(float(p), 4), "ssim": round(float(s), 4)}
             for i, (p, s) in enumerate(zip(scores[name], similar, strict=True))
         ]
-    for one, other in PAIRS:
+    for one, other in (pair for pair in PAIRS if scores.keys() >= set(pair)):
         metrics |= _interval(f"{one}_minus_{other}", scores[one] - scores[other], rng)
     shown = {"clean": truth, **{name: method.images[run.n_tune :] for name, method in methods.items()}}
     arrays = {f"panels_{name}": ranges.unit_to_uint8(x[:PANELS].clamp(0, 1)).cpu().numpy() for name, x in shown.items()}

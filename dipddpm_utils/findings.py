@@ -64,14 +64,21 @@ def few_steps(record: Any) -> str:
 
 
 def spectrum(record: Any) -> str:
-    """How much of the lowest and the highest band is fitted at the end, for images and for noise."""
-    m, last = record.metrics, int(record.evals["iteration"].max())
+    """What is missing of the lowest and the highest band, for images and for noise: when an image's lowest one is there, and
+    at the end."""
+    evals, ends = record.evals, (record.evals["band"].min(), record.evals["band"].max())
+    lowest = evals[(evals["target"] == "image") & (evals["band"] == ends[0])].sort_values("iteration")
+    there = lowest[lowest["relative_error"] <= 0.1]["iteration"]
+    last = int(evals["iteration"].max())
+    early = int(there.iloc[0]) if len(there) else last
     parts = []
-    for target, name in (("image", "a clean image"), ("noise", "pure noise")):
-        rows = record.evals[(record.evals["target"] == target) & (record.evals["iteration"] == last)].sort_values("band")
-        low, high = rows["relative_error"].iloc[0], rows["relative_error"].iloc[-1]
-        parts.append(f"of {name}, {percent(low)} of the lowest band and {percent(high)} of the highest are still missing")
-    return f"After {last} iterations of the {m.get('net', record.run.net)} net, " + "; ".join(parts) + "."
+    for iteration in dict.fromkeys((early, last)):
+        missing = []
+        for target, name in (("image", "a clean image"), ("noise", "pure noise")):
+            rows = evals[(evals["target"] == target) & (evals["iteration"] == iteration)].set_index("band")["relative_error"]
+            missing.append(f"of {name} {percent(rows[ends[0]])} of the lowest band and {percent(rows[ends[1]])} of the highest")
+        parts.append(f"after {iteration} iterations are missing {' and '.join(missing)}")
+    return f"Of the {look(record.run.net).label} net, {'; '.join(parts)}."
 
 
 def break_even(cost: Cost) -> str:
@@ -175,14 +182,21 @@ def samplers(frame: pd.DataFrame) -> str:
 
 
 def best_net(nets: Mapping[str, Sequence[Any]]) -> str:
-    """One sentence: the net that restores best and the one whose outputs are nearest to real images."""
+    """One sentence: the net that restores best, the one whose outputs are nearest to real images, and who is not told apart."""
     frames = {net: frame_of(own) for net, own in nets.items()}
     sharp = max(frames, key=lambda net: frames[net]["psnr"].mean())
     near = min(frames, key=lambda net: frames[net]["fd"].mean())
-    restored = f"{look(sharp).label} restores noisy images best ({span(summary(frames[sharp], 'psnr'))} dB)"
+    restored = f"{look(sharp).label} has the highest mean PSNR ({span(summary(frames[sharp], 'psnr'))} dB"
     features = frames[near]["features"].iloc[0]
-    nearest = f"the outputs of {look(near).label} are nearest to real images ({features} {span(summary(frames[near], 'fd'))})"
-    return f"{restored}; {nearest}."
+    nearest = f"the outputs of {look(near).label} have the lowest mean {features} ({span(summary(frames[near], 'fd'))}"
+    return f"{restored}{_like(frames, sharp, 'psnr')}); {nearest}{_like(frames, near, 'fd')})."
+
+
+def _like(frames: Mapping[str, pd.DataFrame], best: str, metric: str) -> str:
+    """The rivals of the best one that are not shown to be different from it."""
+    gaps = {net: difference(frames[best], frame, metric) for net, frame in frames.items() if net != best}
+    same = [look(net).label for net, gap in gaps.items() if gap is None or not gap.decided]
+    return f"; not told apart from {', '.join(same)}" if same else ""
 
 
 def best_peak(records: Mapping[str, Any]) -> str:
@@ -222,5 +236,10 @@ def fewest_calls(frame: pd.DataFrame, slack: float = 1.1) -> str:
         enough = rows[rows["fd"] <= limit]["nfe"]
         needs = f"needs {enough.min():.0f}" if len(enough) else f"does not in {rows['nfe'].max():.0f}"
         parts.append(f"{look(str(label)).label} {needs}")
-    best = f"{frame['features'].iloc[0]} {number(frame['fd'].min())}"
-    return f"Network calls to come within {percent(slack - 1)} of the best distance seen ({best}): {', '.join(parts)}."
+    return f"Network calls to come within {percent(slack - 1)} of the lowest distance of all: {', '.join(parts)}."
+
+
+def best_sampler(frame: pd.DataFrame) -> str:
+    """The lowest distance of all samplers and calls, and its interval."""
+    best = frame.loc[frame["fd"].idxmin()]
+    return f"The lowest: {look(str(best['label'])).label} with {best['nfe']:.0f} calls, {best['features']} {_row(best)}."

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from . import findings_priors
-from .comparisons import Paired, best_start, difference, frame_of, judged_alike, paired, slope, summary
+from .comparisons import Paired, best_start, difference, frame_of, judged_alike, paired, scaled, slope, summary
 from .figures import look
-from .findings import fewest_calls, progress
+from .findings import best_sampler, fewest_calls
 from .gaussian import Cost
 from .prose import NOT_MEASURED, bullets, comparison, percent, ratio
-from .wording import number, span
+from .wording import number, signed, span
 
 
 def combined(lab: Any) -> str:
@@ -44,8 +45,11 @@ def starts(frame: pd.DataFrame) -> str:
         t_start, gap, rows = best
         copied = summary(rows, "copy_rate")
         name = f"{look(label).label}, best at t_start = {t_start:.0f} ({rows['nfe'].iloc[0]:.0f} calls), over noise"
-        usual = percent(float(rows["copy_rate_floor"].mean()))
-        lines.append(f"{ratio(name, gap)} Copied: {percent(copied.value)} (held-out images: {usual}).")
+        usual = float(rows["copy_rate_floor"].mean())
+        said = f"{ratio(name, gap)} Copied: {percent(copied.value)} (held-out images: {percent(usual)})."
+        if gap.decided and gap.value < 0 and copied.value > 2 * usual:
+            said += " What looks better here is copies of training images."
+        lines.append(said)
     return bullets(lines)
 
 
@@ -69,10 +73,24 @@ def sweep(group: str, frame: pd.DataFrame, metric: str, unit: str, *, higher_is_
 
 
 def trend(group: str, frame: pd.DataFrame, metric: str, unit: str, *, log: bool = False) -> str:
-    """Change of a metric for a unit (log: a factor of ten) of the setting, one line a seed."""
+    """Change of a metric over the tested range of a setting, by one line a seed (log: on a logarithmic axis of the setting).
+
+    A metric that is shown to rise between two neighbouring settings and to fall between two others has no trend, and is said
+    to have none.
+    """
+    settings = sorted(frame["value"].unique())
+    first, last = settings[0], settings[-1]
     gap = slope(frame, metric, log=log)
+    name = f"`{group}` from {first:g} to {last:g}"
+    if gap is None:
+        return f"{name}: one setting only."
+    steps = [difference(frame[frame["value"] == b], frame[frame["value"] == a], metric) for a, b in pairwise(settings)]
+    if len({step.value > 0 for step in steps if step is not None and step.decided}) == 2:
+        parts = [f"{signed(step)} from {a:g} to {b:g}" for step, (a, b) in zip(steps, pairwise(settings), strict=True)]
+        return f"{name}: **not one way**: {', then '.join(parts)} {unit}, paired over {gap.n} seeds."
+    whole = scaled(gap, math.log10(last / first) if log else last - first)
     words = {"worse": "it rises", "better": "it falls"}
-    return comparison(f"`{group}`: slope {'for a factor of ten' if log else 'for one unit'}", gap, unit, **words)
+    return comparison(f"{name}, fitted by a line{' in its logarithm' if log else ''}", whole, unit, **words)
 
 
 def _setting(value: Any) -> str:
@@ -91,9 +109,8 @@ def equal_seconds(longer: Sequence[Any], on_dip: Sequence[Any]) -> str:
         there = np.interp(other.metrics["total_seconds"], curve["seconds"], np.log(curve["fd"].astype(float)))
         ratios.append(math.log(judged["fd"].iloc[-1]) - float(there))
     share = np.mean([o.metrics["total_seconds"] / a.metrics["total_seconds"] for a, o in zip(longer, on_dip, strict=True)])
-    name = "**At equal total seconds**, FD of the model trained on DIP outputs over FD of the DDPM alone"
-    cut = "" if share <= 1.02 else f" The DDPM alone ended {percent(1 - 1 / share)} earlier."
-    return ratio(name, paired(ratios)) + cut
+    when = "At equal total seconds" if share <= 1.02 else f"With {percent(1 - 1 / share)} fewer seconds for the DDPM alone"
+    return ratio(f"**{when}**, FD of the model trained on DIP outputs over FD of the DDPM alone", paired(ratios))
 
 
 def _during(record: Any) -> pd.DataFrame:
@@ -103,19 +120,22 @@ def _during(record: Any) -> pd.DataFrame:
 
 
 def measured_cost(starts: pd.DataFrame, record: Any) -> tuple[Cost, pd.DataFrame]:
-    """(seconds of the DIP start at its best t_start; images to break even at each t_start) as measured. record: its model."""
-    T, dip = record.run.diffusion.num_train_timesteps, starts[starts["label"] == "dip"]
-    best = best_start(starts, "dip")
-    per_image = dip["sampling_seconds"] / dip["n"]
-    whole = float((per_image / dip["nfe"] * dip["nfe_full"]).mean())
-    prior = float(dip["prior_seconds"].mean())
+    """(seconds of the DIP start at its best t_start; images to break even at each t_start) as measured. record: its model.
+
+    A call of the network takes what it takes in chains from noise; a DIP start has the seconds of applying the DIP on top. A
+    t_start at which an image takes longer than by the whole chain has no row: it never breaks even.
+    """
+    T, best = record.run.diffusion.num_train_timesteps, best_start(starts, "dip")
+    dip, noise = (starts[starts["label"] == label] for label in ("dip", "noise"))
+    whole = float((noise["sampling_seconds"] / noise["n"] / noise["nfe"]).mean() * dip["nfe_full"].mean())
+    prior, applied = float(dip["prior_seconds"].mean()), float((dip["start_seconds"] / dip["n"]).mean())
     rows = [
         {"fraction": (value + 1) / T, "images": prior / (whole - seconds)}
-        for value, seconds in per_image.groupby(dip["value"]).mean().items()
+        for value, seconds in (dip["sampling_seconds"] / dip["n"]).groupby(dip["value"]).mean().items()
         if seconds < whole
     ]
     t_start = int(best[0]) if best else int(dip["value"].min())
-    return Cost(prior, 0.0, whole, t_start, T), pd.DataFrame(rows, columns=["fraction", "images"])
+    return Cost(prior, applied, whole, t_start, T), pd.DataFrame(rows, columns=["fraction", "images"])
 
 
 # --- 07 conclusions ---------------------------------------------------------------------------------------------------
@@ -147,7 +167,12 @@ def negative_results(lab: Any) -> pd.DataFrame:
 
 def instead(lab: Any) -> str:
     """What costs nothing and does the same job: a better sampler, a longer training."""
-    lines = [fewest_calls(lab.frame("samplers"))] if lab.has("samplers") else []
-    if lab.has("ddpm"):
-        lines += [f"More training: {progress(record)}" for record in lab.seeds("ddpm")[:1]]
+    lines = []
+    if lab.has("samplers"):
+        lines = [f"**A better sampler.** {fewest_calls(lab.frame('samplers'))} {best_sampler(lab.frame('samplers'))}"]
+    if lab.has("ddpm", "ddpm-more"):
+        base, more = frame_of(lab.seeds("ddpm")), frame_of(lab.seeds("ddpm-more"))
+        cost = number(more["train_seconds"].mean() / base["train_seconds"].mean(), 2)
+        gap = difference(more, base, "fd", ratio=True)
+        lines.append(ratio(f"**More training.** {cost} times the seconds: FD over the baseline's", gap))
     return bullets(lines) or NOT_MEASURED

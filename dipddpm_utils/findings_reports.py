@@ -49,10 +49,10 @@ def controls(frames: Mapping[str, pd.DataFrame], dip: str) -> str:
 
 def pair_b(lab: Any) -> str:
     """Report B's combined model against its DDPM alone, as published and corrected; seconds with and without the DIP's."""
-    lines = []
-    for ending, way in (("-published", "As published"), ("", "Corrected")):
-        alone, combined = (frame_of(lab.seeds(name + ending)) for name in ("b-ddpm", "b-combined"))
-        lines.append(ratio(f"{way}: FD combined over FD alone", difference(combined, alone, "fd", ratio=True)))
+    alone, combined = (frame_of(lab.seeds(f"{name}-published")) for name in ("b-ddpm", "b-combined"))
+    lines = [ratio("As published: FD combined over FD alone", difference(combined, alone, "fd", ratio=True))]
+    lines.append(f"Corrected: {corrected_b(lab)}")
+    alone, combined = (frame_of(lab.seeds(name)) for name in ("b-ddpm", "b-combined"))
     gap = difference(combined, alone, "train_seconds", ratio=True)
     lines.append(ratio("Corrected: training seconds combined over alone, DIP left out", gap, worse="slower", better="faster"))
     dip = number(float(combined["dip_seconds"].mean()))
@@ -60,13 +60,23 @@ def pair_b(lab: Any) -> str:
     return bullets(lines)
 
 
+def corrected_b(lab: Any) -> str:
+    """Report B's combined model over its DDPM alone, both corrected: quality at equal steps, and what both cost and reach."""
+    alone, combined = (frame_of(lab.seeds(name)) for name in ("b-ddpm", "b-combined"))
+    gap = difference(combined, alone, "fd", ratio=True)
+    spent = [number(float((frame["train_seconds"] + frame["dip_seconds"]).mean())) for frame in (combined, alone)]
+    cover = [number(float(frame["recall"].mean()), 2) for frame in (combined, alone)]
+    said = ratio("FD combined over FD alone at equal steps", gap)
+    return f"{said} With the DIP it took {spent[0]} s, alone {spent[1]} s; recall {cover[0]} against {cover[1]}."
+
+
 def timing(lab: Any) -> str:
     """Seconds of an epoch on both data paths, and the share of the published saving that the path explains."""
+    record = lab.seeds("b-timing")[0]
     frame = frame_of(lab.seeds("b-timing"))
     decode, memory = (number(float(frame[f"{path}_seconds"].mean())) for path in ("decode", "memory"))
-    return (
-        f"An epoch takes {decode} s decoded image by image and {memory} s from memory, with the same model. {path_share(frame)}"
-    )
+    how = f"extrapolated from {record.run.steps} steps, {record.run.repeats} times each"
+    return f"An epoch takes {decode} s decoded image by image and {memory} s from memory ({how}). {path_share(frame)}"
 
 
 def emphasis(lab: Any) -> str:
@@ -83,9 +93,10 @@ def emphasis(lab: Any) -> str:
 def restored(lab: Any, name: str) -> str:
     """Restoration by a DIP run: PSNR, its gain over the noisy input, and the distance of its outputs."""
     frame = frame_of(lab.seeds(name))
-    gain = (
-        f", {number(float((frame['psnr'] - frame['psnr_input']).mean()))} dB above its input" if "psnr_input" in frame else ""
-    )
+    gain = ""
+    if "psnr_input" in frame:
+        more = float((frame["psnr"] - frame["psnr_input"]).mean())
+        gain = f", {number(abs(more))} dB {'above' if more > 0 else 'below'} its input"
     features = frame["features"].iloc[0]
     return f"{span(summary(frame, 'psnr'))} dB{gain}; {features} of its outputs for clean images {span(summary(frame, 'fd'))}."
 
@@ -110,11 +121,28 @@ def faults(lab: Any) -> str:
         sides = [
             f"{span(one)} when only {side}" for side, one in zip(("on", "off"), known[top], strict=True) if one is not None
         ]
-        lines.append(f"Report {report}: {top} ({FAULTS[top].what}) changes FD most: {', '.join(sides)}.")
+        like = [name for name, one in known.items() if name != top and _overlap(one, known[top])]
+        apart = f" Not told apart from {', '.join(like)}." if like else ""
+        lines.append(f"Report {report}: {top} ({FAULTS[top].what}) changes FD most: {', '.join(sides)}.{apart}")
         weak = [name for name, one in known.items() if not any(side is not None and side.decided for side in one)]
         if weak:
             lines.append(f"Report {report}: no effect on FD can be told from none for {', '.join(weak)}.")
     return bullets(lines)
+
+
+def _overlap(one: factorial.Effect, other: factorial.Effect) -> bool:
+    """Whether the sizes of two effects, in the setting where each is largest, have intervals in common."""
+    (low, high), (other_low, other_high) = _reach(one), _reach(other)
+    return low <= other_high and other_low <= high
+
+
+def _reach(effect: factorial.Effect) -> tuple[float, float]:
+    """The interval of an effect's size; without one (one seed) anything may be its size."""
+    largest = max((side for side in effect if side is not None), key=lambda side: abs(side.value))
+    if largest.low is None:
+        return 0.0, math.inf
+    ends = sorted((abs(largest.low), abs(largest.high)))
+    return (0.0 if largest.low < 0 < largest.high else ends[0]), ends[1]
 
 
 def age(lab: Any) -> str:

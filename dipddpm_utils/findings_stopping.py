@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,14 +61,24 @@ def _span(row: Mapping[str, Any], key: str) -> str:
     return span(Interval(low=row[f"{key}_low"], value=row[key], high=row[f"{key}_high"], n=int(row["n"])))
 
 
-def per_image(records: Sequence[Any], name: str) -> pd.DataFrame:
-    """A column a rule, a row an image of each record, with the rules that all records have."""
+def per_image(records: Sequence[Any], name: str, change: Callable[[Any], Any] = np.asarray) -> pd.DataFrame:
+    """A column a rule (those that all records have), a row an image: its mean over the records, which all fit the same images.
+
+    So an interval over rows rests on independent images, not on one image's fits by several nets and at several noise levels.
+    change: what is done to the values before that (np.abs: sizes).
+    """
     common = [rule for rule in RULES if all(rule in list(map(str, r.arrays["rules"])) for r in records)]
-    frames = []
+    values = []
     for record in records:
         held = list(map(str, record.arrays["rules"]))
-        frames.append(pd.DataFrame({rule: record.arrays[name][held.index(rule)] for rule in common}))
-    return pd.concat(frames, ignore_index=True).astype(float)
+        values.append(change(np.stack([record.arrays[name][held.index(rule)] for rule in common]).astype(float)))
+    return pd.DataFrame(np.mean(values, axis=0).T, columns=common)
+
+
+def per_net(records: Sequence[Any]) -> dict[str, list[Any]]:
+    """The records by the label of their net."""
+    nets = dict.fromkeys(r.run.net for r in records)
+    return {look(net).label: [r for r in records if r.run.net == net] for net in nets}
 
 
 def best_rules(records: Sequence[Any]) -> str:
@@ -87,11 +97,11 @@ def best_rules(records: Sequence[Any]) -> str:
             rule = min(own, key=lambda name: lost[name].mean())
             best.append(rule)
             gap = paired(list(lost[rule]))
-            lines.append(f"Best {which}: {RULES[rule]}, PSNR lost {span(gap)} dB (n = {gap.n} fits).")
+            lines.append(f"Best {which}: {RULES[rule]}, PSNR lost {span(gap)} dB (n = {gap.n} images).")
     if len(best) == 2:
         pairs = math.prod(len(own) for own in groups.values())
         apart = paired(list(lost[best[0]] - lost[best[1]]), level=1 - 0.05 / pairs)
-        lines.append(_over_fits(f"PSNR lost by {RULES[best[0]]} minus {RULES[best[1]]}", apart))
+        lines.append(_over_images(f"PSNR lost by {RULES[best[0]]} minus {RULES[best[1]]}", apart))
     if "end" in (everything := per_image(records, "lost")):
         lines.append(f"Not stopping at all loses {span(paired(list(everything['end'])))} dB.")
     return bullets(lines)
@@ -99,13 +109,15 @@ def best_rules(records: Sequence[Any]) -> str:
 
 def staged(records: Sequence[Any]) -> str:
     """Do a DDPM's noise levels find the stop, beyond what plain discrepancy finds? And is the staged fit a better fit?"""
-    lost, step = per_image(records, "lost"), per_image(records, "log2_step")
     lines = []
-    if {"staged", "discrepancy"} <= set(lost):
-        gap = paired(list(lost["staged"] - lost["discrepancy"]))
-        lines.append(_over_fits("PSNR lost by staged levels minus discrepancy, which knows as much and adds no noise", gap))
-        size = paired(list(step["staged"].abs() - step["discrepancy"].abs()))
-        lines.append(_over_fits("Size of the step's error, staged levels minus discrepancy", size, "octaves"))
+    for net, own in per_net(records).items():
+        lost, step = per_image(own, "lost"), per_image(own, "log2_step", np.abs)
+        if {"staged", "discrepancy"} <= set(lost):
+            gap = paired(list(lost["staged"] - lost["discrepancy"]))
+            name = f"{net}: PSNR lost by staged levels minus discrepancy, which knows as much and adds no noise"
+            lines.append(_over_images(name, gap))
+            size = paired(list(step["staged"] - step["discrepancy"]))
+            lines.append(_over_images(f"{net}: size of the step's error, staged levels minus discrepancy", size, "octaves"))
     gain = rows(records)
     gain = gain[gain["rule"] == "staged"]
     if len(gain):
@@ -125,11 +137,9 @@ def _why(low: float, high: float) -> str:
 
 def steps(records: Sequence[Any]) -> str:
     """Which rule finds the best iteration most closely, and which rules stop early or late."""
-    step = per_image(records, "log2_step").drop(columns=["oracle", "end"], errors="ignore")
-    near = step.abs().mean().idxmin()
-    lines = [
-        f"Nearest to the best step: {RULES[near]}, off by a factor of {number(2 ** step[near].abs().mean(), 3)} on average."
-    ]
+    step, size = (per_image(records, "log2_step", change).drop(columns=["oracle", "end"]) for change in (np.asarray, np.abs))
+    near = size.mean().idxmin()
+    lines = [f"Nearest to the best step: {RULES[near]}, off by a factor of {number(2 ** size[near].mean(), 3)} on average."]
     sides: dict[str, list[str]] = {"early": [], "late": []}
     for rule in step:
         gap = paired(list(step[rule]))
@@ -148,13 +158,13 @@ def stages(records: Sequence[Any]) -> str:
     best, worst = min(means, key=lambda s: means[s]), max(means, key=lambda s: means[s])
     gap = paired(list(lost[worst] - lost[best]), level=1 - 0.1 / (len(means) * (len(means) - 1)))
     said = [f"{spacing}, {count} stages ({number(means[spacing, count])} dB)" for spacing, count in (best, worst)]
-    name = f"PSNR lost: least with {said[0]}, most with {said[1]}; most minus least"
-    return bullets([_over_fits(name, gap, worse="a real difference", better="a real difference")])
+    name = f"PSNR lost (negative: gained on the plain fit's oracle): least with {said[0]}, most with {said[1]}; the difference"
+    return bullets([_over_images(name, gap, worse="a real difference", better="a real difference")])
 
 
-def _over_fits(name: str, gap: Any, unit: str = "dB", **words: str) -> str:
-    """A comparison that is paired by fit (an image, a net, a noise level), not by seed."""
-    return comparison(name, gap, unit, **words).replace("seeds", "fits").replace("one seed", "one fit")
+def _over_images(name: str, gap: Any, unit: str = "dB", **words: str) -> str:
+    """A comparison that is paired by image, not by seed."""
+    return comparison(name, gap, unit, **words).replace("seeds", "images").replace("one seed", "one image")
 
 
 def answer(records: Sequence[Any]) -> str:
@@ -164,4 +174,4 @@ def answer(records: Sequence[Any]) -> str:
     gap = paired(list(lost[rule]))
     beats = int(np.sum(lost[rule] < 0))
     more = f", and beats the plain fit's oracle on {percent(beats / gap.n)} of them" if beats else ""
-    return f"{RULES[rule]} loses {span(gap)} dB against the oracle over {gap.n} fits{more}."
+    return f"{RULES[rule]} loses {span(gap)} dB against the oracle over {gap.n} images, each in {len(records)} settings{more}."

@@ -119,7 +119,7 @@ def _log_ratio(records: Sequence[Any], over: str, under: str) -> Paired | None:
 
 Measure = Callable[[Any], "Paired | None"]
 MEASURED: tuple[tuple[str, str, str, tuple[str, ...], Measure], ...] = (
-    ("FA3", "FD of 30 samples, as published, over FD of all", FACTOR, ("a-ddpm",), thirty_samples),
+    ("FA3", "FD of 30 samples, features in training mode, over FD of all", FACTOR, ("a-ddpm",), thirty_samples),
     ("FA3", "scatter of that FD about its line over training", "of its value", ("a-ddpm",), spread_of_thirty),
     ("FA6", "printed over true loss of the DDPM, window of 2000 steps", FACTOR, ("a-ddpm",), loss_scale),
     ("FA6", "printed over true loss of the DIP", FACTOR, ("a-dip-2conv",), dip_loss_scale),

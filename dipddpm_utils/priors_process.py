@@ -25,7 +25,7 @@ from dipddpm_utils.schedule import Coefficients
 
 
 def told(model: Model, x_dip: Tensor, *, shift: bool, condition: bool) -> Model:
-    """The network as the process of equation (2) sees it: (r_t, t) -> model of r_t + x_dip, and of x_dip beside it."""
+    """The network as the process of r sees it: (r_t, t) -> model of r_t + x_dip, and of x_dip beside it."""
 
     def network(r_t: Tensor, t: Tensor) -> Tensor:
         x_t = r_t + x_dip if shift else r_t

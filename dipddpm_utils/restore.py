@@ -2,7 +2,8 @@
 
 - "denoise": y = clip(x + STD n, 0, 1); - "inpaint": half of the pixels are not seen; - "super_resolve": means of 2 x 2 pixels.
 
-`restart` is where DDPM and DIP meet: a chain started at t from any guess at the image (SDEdit: Meng et al. 2022).
+`restart` is where DDPM and DIP meet: a chain started at t from any guess at the image (SDEdit: Meng et al. 2022). A DIP is
+told A, a chain that is only started from y is not: `told` tells it, at every step (DDNM: Wang, Yu and Zhang 2023, eq. 13).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch import Tensor
 from dipddpm_utils import config, ranges, sampling
 from dipddpm_utils.diffusion import Model
 from dipddpm_utils.priors import gaussian_blur, start_chain
+from dipddpm_utils.priors_chain import corrected
 from dipddpm_utils.schedule import Coefficients
 
 STD = 0.4  # of the noise of "denoise"
@@ -41,6 +43,12 @@ class Observation:
     def keep(self, guess: Tensor) -> Tensor:
         """A guess with the known pixels put back."""
         return self.known * self.target + (1 - self.known) * guess
+
+    def agree(self, images: Tensor) -> Tensor:
+        """The nearest images x with A x = y: x + (y - A x), since A is a projection. ValueError if y has noise of its own."""
+        if self.task == "denoise":
+            raise ValueError("task is 'denoise', whose y has noise, expected inpaint or super_resolve")
+        return images + self.target - self.observe(images)
 
     def rows(self, rows: slice) -> Observation:
         """The same for some of the images."""
@@ -85,3 +93,12 @@ def restart(
     x_t = start_chain(coefs, ranges.unit_to_signed(guess.clamp(0, 1)), t_start, generator)
     x_0, calls = sampling.sample(model, coefs, about, sampler, x_t, t_start, generator)
     return ranges.signed_to_unit(x_0).clamp(0, 1), calls
+
+
+def told(model: Model, coefs: Coefficients, about: config.Diffusion, seen: Observation) -> Model:
+    """The network whose x0_hat agrees with y at every step: x0_hat <- x0_hat + (y - A x0_hat)."""
+
+    def agreeing(x0_hat: Tensor, t: int) -> Tensor:
+        return ranges.unit_to_signed(seen.agree(ranges.signed_to_unit(x0_hat.clamp(-1, 1))).clamp(0, 1))
+
+    return corrected(model, coefs, about, agreeing)

@@ -84,7 +84,7 @@ def mean_square(outputs: Tensor, reference: Tensor) -> Tensor:
 class WindowVariance:
     """ES-WMV (Wang et al. 2023, arXiv 2112.06074, algorithm 1): variance of the last W outputs, per pixel,
 
-        VAR_i = 1/W sum_{j = i-W+1..i} mean (f_j - m_i)^2,    m_i = 1/W sum_{j = i-W+1..i} f_j.        (1)
+        VAR_i = 1/W sum_{j = i-W+1..i} mean (f_j - m_i)^2,    m_i = 1/W sum_{j = i-W+1..i} f_j.
 
     While the image is learnt the outputs move less and less; learning the noise moves them again. The paper sums over
     pixels, which changes no minimum. Infinite until W outputs were seen. ValueError if window < 2.
@@ -114,7 +114,7 @@ class WindowVariance:
 class ExponentialVariance:
     """ES-EMV (Wang et al. 2023, algorithm 2): the same with exponential forgetting, which keeps one image and not W,
 
-        EMV_i = (1 - a) (EMV_{i-1} + a mean (f_i - EMA_{i-1})^2),    EMA_i = (1 - a) EMA_{i-1} + a f_i,        (2)
+        EMV_i = (1 - a) (EMV_{i-1} + a mean (f_i - EMA_{i-1})^2),    EMA_i = (1 - a) EMA_{i-1} + a f_i.
 
     from EMA_0 = 0, EMV_0 = 0. Infinite for the first 1/a outputs, which the start at 0 still weighs on. ValueError unless
     0 < alpha < 1.
@@ -144,7 +144,7 @@ class ExponentialVariance:
 def halves(y: Tensor, std: float, tau: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Two copies of y whose noises are independent (Pang et al. 2021, "Recorrupted-to-Recorrupted"; equation 3):
 
-        y1 = y + tau std m,    y2 = y - std m / tau,    m ~ N(0, I).        (3)
+        y1 = y + tau std m,    y2 = y - std m / tau,    m ~ N(0, I).
 
     Covariance of the noises: std^2 - tau std * std / tau = 0, and being Gaussian they are independent; variances
     std^2 (1 + tau^2) and std^2 (1 + 1 / tau^2). So for f fitted to y1, E mean (f - y2)^2 = E mean (f - x)^2 + a constant:
@@ -187,7 +187,7 @@ def nearest_t(coefs: Coefficients, level: float) -> int:
 class Stages:
     """Targets of a fit that a DDPM's noise levels supervise, high to low; stage k lasts iterations / K iterations:
 
-        y_k = q_sample(y, t_k) / sqrt(alpha_bar_k),    min over w of mean (f_w(z) - y_k)^2.        (4)
+        y_k = q_sample(y, t_k) / sqrt(alpha_bar_k),    min over w of mean (f_w(z) - y_k)^2.
 
     The net stands for x0_hat: up to the weight alpha_bar / (1 - alpha_bar) this is the DDPM's own loss of eps at t_k. Loud
     noise, drawn anew for each stage, hides that of y, so early stages teach the image's large parts only. As the levels

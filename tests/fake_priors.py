@@ -26,7 +26,13 @@ SETTINGS = (
     ("min-snr", 5, 21.0, 0.0, "ddpm"),
     ("ddim sampler", 0, 33.0, 0.0, "sample"),
 )
-METHODS = ("degraded", "smooth", "dip", "dip_oracle", "ddpm", "smooth_ddpm", "dip_ddpm")
+METHODS = ("degraded", "smooth", "dip", "dip_oracle", "ddpm", "smooth_ddpm", "dip_ddpm", "told_ddpm", "dip_told_ddpm")
+PAIRS = (
+    *(("dip_ddpm", other) for other in ("ddpm", "smooth_ddpm", "told_ddpm", "dip")),
+    *(("dip_told_ddpm", other) for other in ("told_ddpm", "dip")),
+    *((one, "dip") for one in ("ddpm", "told_ddpm")),
+    ("dip", "smooth"),
+)
 
 
 def add(lab: Any, seeds: range, ddpm: Any, sample: Any, record: Any, images: Any) -> None:
@@ -58,13 +64,7 @@ def _restored(task: str, record: Any, images: Any) -> Any:
             metrics[f"{method}_t_start"] = 300
         elif method.startswith("dip"):
             metrics[f"{method}_iterations"] = 150
-    for one, other in (
-        ("dip_ddpm", "ddpm"),
-        ("dip_ddpm", "smooth_ddpm"),
-        ("dip_ddpm", "dip"),
-        ("ddpm", "dip"),
-        ("dip", "smooth"),
-    ):
+    for one, other in PAIRS:
         metrics |= {f"{one}_minus_{other}": 0.4, f"{one}_minus_{other}_low": 0.1, f"{one}_minus_{other}_high": 0.7}
     arrays = {f"panels_{name}": images for name in ("clean", *METHODS)}
     run = SimpleNamespace(kind="restore", seed=0, task=task)

@@ -217,7 +217,8 @@ def sample(
         **quality(fd * float(np.exp(0.03 * rng.standard_normal())), copy=copy),
         "nfe": nfe,
         "nfe_full": 50,
-        "sampling_seconds": 0.4 * nfe,
+        "sampling_seconds": 0.4 * nfe + 0.1 * prior,
+        "start_seconds": 0.1 * prior,
         "prior_seconds": prior,
     }
     arrays = {"grid": digits(rng, 64), "starts": digits(rng, 16)}

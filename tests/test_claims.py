@@ -11,7 +11,7 @@ from fake_records import FakeLab
 from scipy import stats as scipy_stats
 
 from dipddpm_utils import claims, claims_list, claims_tests, claims_tests_b, factorial, nbfiles, profiles, records, shapes
-from dipddpm_utils.comparisons import Paired, flipped, judged_alike, paired, seeds_needed
+from dipddpm_utils.comparisons import Paired, judged_alike, paired, scaled, seeds_needed
 from dipddpm_utils.lab import Lab
 from dipddpm_utils.published_curves import same_fid
 from dipddpm_utils.records import Outcome
@@ -201,15 +201,23 @@ def test_report_b_on_the_look_of_digits(id, looks, verdict):
 @pytest.mark.parametrize(("slope", "verdict"), [(5.0, "holds"), (-5.0, "does not hold")])
 def test_report_b_settings_over_the_full_grid(slope, verdict):
     lab = FakeLab(reports=True)
-    metrics(
-        lab,
-        "b-grid",
-        fd=lambda r, *_: 50 + slope * r.run.dip.std + slope * math.log10(r.run.dip.optim.lr),
-        train_seconds=lambda r, *_: 100.0 + 20 * abs(slope - 5) * r.run.dip.std,
-    )
+    for group, steep in (("b-grid", slope), ("b-rows", min(slope, 0))):
+        metrics(
+            lab,
+            group,
+            fd=lambda r, *_, steep=steep: 50 + steep * r.run.dip.std + steep * math.log10(r.run.dip.optim.lr),
+            train_seconds=lambda r, *_, steep=steep: 100.0 + 20 * abs(steep - 5) * r.run.dip.std,
+        )
     assert judged("B4", lab).verdict == judged("B6", lab).verdict == judged("B5", lab).verdict == verdict
     for id in ("B4", "B6"):  # a profile without the grid has the DIP's own sweeps
         assert "DIP's outputs" in judged(id, FakeLab()).evidence.hypothesis
+
+
+def test_a_slope_of_the_published_rows_alone_is_an_artefact():
+    lab = FakeLab(reports=True)
+    for group, steep in (("b-grid", -5.0), ("b-rows", 5.0)):
+        metrics(lab, group, fd=lambda r, *_, steep=steep: 50 + steep * r.run.dip.std)
+    assert judged("B4", lab).verdict == "artefact of faults not told apart here"
 
 
 @pytest.mark.parametrize(
@@ -261,7 +269,7 @@ def test_seeds_needed_is_the_first_number_that_would_decide():
         assert halves[0] >= abs(effect.value - bound) > halves[1]
     assert seeds_needed(effect, 0.0) == effect.needed
     assert seeds_needed(paired([1.0]), 0.0) is None and seeds_needed(effect, effect.value) is None
-    assert flipped(effect) == Paired(-effect.value, -effect.high, -effect.low, 4, effect.needed)
+    assert scaled(effect, -1) == Paired(-effect.value, -effect.high, -effect.low, 4, effect.needed)
 
 
 def test_an_undecided_claim_says_how_many_seeds_it_would_take():

@@ -63,7 +63,7 @@ def test_cells_run_on_made_up_records(path, reports, monkeypatch):
     fake.Lab = ShowingLab
     monkeypatch.setattr(ShowingLab, "reports", reports)
     monkeypatch.setitem(sys.modules, "dipddpm_utils.lab", fake)
-    monkeypatch.setattr("dipddpm_utils.prose.strongest_lab", lambda lab, _: lab)
+    monkeypatch.setattr("dipddpm_utils.conclusions.strongest_lab", lambda lab, _: lab)
     monkeypatch.setattr("IPython.display.display", lambda *_: None)
     monkeypatch.chdir(FOLDER)
     names: dict = {}

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from fake_records import NETS, FakeLab
 
-from dipddpm_utils import claims, findings, findings_compare, prose
+from dipddpm_utils import claims, conclusions, findings, findings_compare, prose
 from dipddpm_utils.comparisons import frame_of, paired
 from dipddpm_utils.gaussian import Cost
 
@@ -65,7 +65,8 @@ def test_every_finding_is_a_sentence_without_gaps():
         findings.dip_nets(nets), findings.best_net(nets), findings.peaks(images), findings.best_peak(images),
         findings.fit_seconds(nets, images), findings.coverage(long.metrics, LAB.record("floor")),
         findings_compare.combined(LAB), findings_compare.starts(LAB.frame("starts")),
-        findings_compare.equal_seconds(base, on_dip), findings_compare.instead(LAB), prose.answer(LAB), prose.caution(LAB),
+        findings_compare.equal_seconds(base, on_dip), findings_compare.instead(LAB), conclusions.answer(LAB),
+        prose.caution(LAB),
         findings_compare.sweep("std", LAB.frame("std"), "fd", "FD"),
         findings_compare.trend("std", LAB.frame("std"), "fd", "FD"),
         prose.seconds(LAB, base), claims.summary(claims.audit(LAB)),
@@ -82,7 +83,12 @@ def test_break_even_says_never_if_the_prior_saves_nothing():
 def test_measured_cost_scales_to_the_whole_chain():
     cost, measured = findings_compare.measured_cost(LAB.frame("starts"), LAB.record("ddpm-s0"))
     assert cost.chain_seconds == pytest.approx(0.4 * 50 / 2000) and cost.prior_seconds == 30 and cost.T == 1000
-    assert measured["images"].iloc[0] == pytest.approx(30 / ((50 - 12) * 0.4 / 2000))
+    assert cost.prior_seconds_per_image == pytest.approx(3 / 2000)
+    assert measured["images"].iloc[0] == pytest.approx(30 / ((50 - 12) * 0.4 / 2000 - 3 / 2000))
+    slow = LAB.frame("starts")  # a DIP that takes longer to apply than the chain does
+    slow.loc[slow["label"] == "dip", ["start_seconds", "sampling_seconds"]] += 30.0
+    cost, measured = findings_compare.measured_cost(slow, LAB.record("ddpm-s0"))
+    assert measured.empty and cost.break_even_images == np.inf and "never pays" in findings.break_even(cost)
 
 
 def test_equal_seconds_reads_the_longer_run_at_the_others_total_seconds():
@@ -93,18 +99,21 @@ def test_equal_seconds_reads_the_longer_run_at_the_others_total_seconds():
         low, high = np.log(rows["fd"].to_numpy()[-2:])
         expected.append(np.log(other.evals[other.evals["sampler"] == "dpmpp_2m"]["fd"].iloc[-1]) - (0.25 * low + 0.75 * high))
     text = findings_compare.equal_seconds(more, on_dip)
-    assert f"a factor of {np.exp(np.mean(expected)):.2f}" in text and "earlier" not in text
+    assert f"a factor of {np.exp(np.mean(expected)):.2f}" in text and "At equal total seconds" in text
     short = LAB.seeds("ddpm")  # it stopped at 160 s: its own end counts, and that is said
-    assert "The DDPM alone ended 16% earlier" in findings_compare.equal_seconds(short, on_dip)
+    assert "With 16% fewer seconds for the DDPM alone" in findings_compare.equal_seconds(short, on_dip)
 
 
 def test_the_answer_and_the_readme_follow_the_records():
-    worse, better = prose.answer(LAB), prose.answer(FakeLab(dip_gain=0.3))
+    worse, better = conclusions.answer(LAB), conclusions.answer(FakeLab(dip_gain=0.3))
     line = "Fewer steps by starting from DIP outputs"
     assert "**worse**" in next(x for x in worse.splitlines() if line in x)
     assert "**better**" in next(x for x in better.splitlines() if line in x)
-    assert prose.answer(FakeLab(without=("ddpm", "ddpm-on-dip", "ddpm-long", "starts"))) == prose.NOT_MEASURED
-    assert "**quick**" in prose.readme_block(LAB) and worse in prose.readme_block(LAB)
+    assert (
+        conclusions.answer(FakeLab(without=("ddpm", "ddpm-on-dip", "ddpm-long", "starts", "mechanisms", "restore")))
+        == prose.NOT_MEASURED
+    )
+    assert "**quick**" in conclusions.readme_block(LAB) and worse in conclusions.readme_block(LAB)
     assert "mean nothing else" in prose.caution(FakeLab(profile="smoke"))
 
 
@@ -115,10 +124,10 @@ def test_conclusions_take_the_strongest_profile_with_all_headline_records():
         lab.store = SimpleNamespace(state=lambda run: "complete" if run == "standard" else "partial")
         return lab
 
-    shown = prose.strongest_lab(FakeLab(), opened)
+    shown = conclusions.strongest_lab(FakeLab(), opened)
     assert shown.profile.name == "standard" and shown.store.records_only  # nothing of it is computed from here
     for name in ("full", "standard", "smoke"):
-        assert prose.strongest_lab(FakeLab(profile=name), opened).profile.name == name
+        assert conclusions.strongest_lab(FakeLab(profile=name), opened).profile.name == name
 
 
 # --- claims -----------------------------------------------------------------------------------------------------------

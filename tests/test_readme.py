@@ -17,14 +17,14 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_answer_is_computed_from_the_committed_records():
-    from dipddpm_utils import prose
+    from dipddpm_utils import conclusions
     from dipddpm_utils.lab import Lab
 
     begin, end = README_MARKS
     written = README.split(begin)[1].split(end)[0].strip()
     lab = Lab(strongest(ROOT / "results"), str(ROOT / "results"))
     lab.store.records_only = True
-    assert written == prose.readme_block(lab).strip(), "run `python -m dipddpm_utils report`"
+    assert written == conclusions.readme_block(lab).strip(), "run `python -m dipddpm_utils report`"
 
 
 def test_the_worked_example_of_a_new_prior():

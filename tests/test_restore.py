@@ -73,6 +73,27 @@ def test_a_restart_with_the_true_x0_gives_it_back():
     assert calls == 6
 
 
+@pytest.mark.parametrize("task", ["inpaint", "super_resolve"])
+def test_a_chain_that_is_told_y_ends_where_y_could_have_come_from(clean, task):
+    seen, about = restore.degrade(task, clean, rng(2)), config.Diffusion(num_train_timesteps=50, objective="v")
+    guess = torch.rand(clean.shape, generator=rng(3))
+    torch.testing.assert_close(seen.observe(seen.agree(guess)), seen.target)
+    torch.testing.assert_close(seen.agree(seen.agree(guess)), seen.agree(guess))
+    torch.testing.assert_close(seen.agree(clean), clean)
+    assert ((seen.agree(guess) - clean) ** 2).sum() < ((guess - clean) ** 2).sum()  # a projection comes nearer
+    coefs = schedule.coefficients(about)
+    network = restore.told(lambda x, t: torch.zeros_like(x), coefs, about, seen)
+    images, _ = restore.restart(network, coefs, about, Sampler(name="ddim", steps=10), seen.smooth, 29, rng(4))
+    if task == "inpaint":  # no value of it is cut to [0, 1]
+        torch.testing.assert_close(seen.observe(images), seen.target, atol=1e-5, rtol=0)
+    assert (seen.observe(images) - seen.target).abs().mean() < 0.05
+
+
+def test_a_noisy_image_is_nothing_to_be_held_to(clean):
+    with pytest.raises(ValueError, match=r"^task is 'denoise'"):
+        restore.degrade("denoise", clean, rng()).agree(clean)
+
+
 @pytest.mark.parametrize("task", ["denoise", "inpaint", "super_resolve"])
 def test_a_restoration_run_judges_every_method_on_the_same_images(store, task):
     run = Restore(
@@ -81,6 +102,7 @@ def test_a_restoration_run_judges_every_method_on_the_same_images(store, task):
     record = store.ensure(run)
     m, rows = record.metrics, record.evals
     methods = ["degraded", "smooth", "dip", "dip_oracle", "ddpm", "smooth_ddpm", "dip_ddpm"]
+    methods += ["told_ddpm", "dip_told_ddpm"] if task != "denoise" else []
     assert list(dict.fromkeys(rows["method"])) == methods and (rows.groupby("method").size() == 4).all()
     table = rows.pivot(index="image", columns="method", values="psnr")
     for name in methods:
