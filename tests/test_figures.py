@@ -39,6 +39,9 @@ ALL = {
     "mismatch": lambda: figures_theory.mismatch(LAB.record("gaussian")),
     "break-even": lambda: figures_theory.break_even(Cost(30, 0, 0.01, 500, 1000)),
     "break-even, never": lambda: figures_theory.break_even(Cost(30, 1, 0.01, 500, 1000)),
+    "break-even, never at any start": lambda: figures_theory.break_even(
+        Cost(30, 1, 0.01, 500, 1000), pd.DataFrame(columns=["fraction", "images"])
+    ),
     "grids": lambda: pictures.grids({"a": LONG.arrays["grid"], "b": LONG.arrays["grid"]}, "Samples", "not selected"),
     "rows": lambda: pictures.rows_of_images({"a": LONG.arrays["grid"][:8], "b": LONG.arrays["grid"][8:16]}, "Rows", "n = 8"),
     "strip": lambda: pictures.strip(LONG.arrays, "reverse", title="Reverse", note="DDIM"),
