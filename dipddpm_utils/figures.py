@@ -160,7 +160,7 @@ def floor_note(floor: Any, n: float) -> str:
 def log_y(*panels: Axes) -> None:
     """A logarithmic y-axis for panels that share it, with a few round numbers at its ticks, once all is drawn.
 
-    Left linear if a line is at or below zero, or if all lines are within a factor of three.
+    Left linear if a line is at or below zero, or if its limits are within a factor of three.
     """
     if (_heights(panels) <= 0).any():
         return
@@ -206,7 +206,8 @@ def _leave_out_a_far_floor(panels: Sequence[Axes]) -> None:
 def legend_beside(ax: Axes, *others: Axes) -> None:
     """A legend right of the panel, where it hides nothing, with what it and the other panels hold, each name once."""
     held = {label: handle for one in (*others, ax) for handle, label in zip(*one.get_legend_handles_labels(), strict=True)}
-    ax.legend(held.values(), held.keys(), loc="center left", bbox_to_anchor=(1.01, 0.5))
+    names = sorted(held, key=lambda label: label.startswith(METHODS["floor"].label))  # the floor below the methods
+    ax.legend([held[name] for name in names], names, loc="center left", bbox_to_anchor=(1.01, 0.5))
 
 
 def distance_label(features: str, metric: str = "fd") -> str:
