@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from .comparisons import floor_at, floor_n, judged_alike, over_seeds
 
@@ -35,7 +35,7 @@ METHODS: dict[str, Look] = {
     "on-dip": Look("DDPM trained on DIP outputs", "#D55E00", "s"),
     "start-dip": Look("DDPM started from DIP outputs", "#009E73", "D"),
     "2conv": Look("2conv", "#E69F00", "v"),
-    "5conv": Look("5conv", "#D55E00", "s"),
+    "5conv": Look("5conv", "#D55E00", "h"),
     "resnet18": Look("ResNet-18", "#CC79A7", "P"),
     "skip": Look("skip hourglass", "#56B4E9", "^"),
     "blur": Look("blurred training images", "#E69F00", "<"),
@@ -44,21 +44,31 @@ METHODS: dict[str, Look] = {
     "real": Look("training images (oracle)", "#000000", "*"),
     "floor": Look("real against real", "#8C8C8C", ""),
 }
-# The mechanisms of notebook 04: a colour and a marker each, shared with the control that has a blur in the DIP's place.
+# The mechanisms of notebook 04, each shown as the control that has a blur in the DIP's place is (that one hollow). There are
+# more of them than colours, so two that are trained on DIP outputs share one, with different markers.
 MECHANISMS: dict[str, Look] = {
     "curriculum": Look("DIP outputs first (share)", "#D55E00", "s"),
     "weights": Look("DIP-fitted weights", "#E69F00", "P"),
     "start": Look("DIP start", "#009E73", "D"),
     "reinject": Look("DIP images re-injected (weight)", "#56B4E9", "^"),
     "shift": Look("DIP-shifted process", "#CC79A7", "v"),
-    "condition": Look("DIP as a condition", "#B8A800", "X"),
+    "condition": Look("DIP as a condition", "#D55E00", "X"),
     "guidance": Look("DIP guidance (weight)", "#000000", "p"),
 }
+BLURRED = {  # what is blurred in each of these controls, in short
+    "curriculum": "outputs first",
+    "weights": "fitted weights",
+    "reinject": "re-injected",
+    "shift": "shifted process",
+    "condition": "condition",
+    "guidance": "guidance",
+}
 WITHOUT_DIP: dict[str, Look] = {
-    **{f"{name} blur": Look(f"blur for DIP: {name}", own.colour, own.marker) for name, own in MECHANISMS.items()},
-    "start mean": Look("start: mean image", "#009E73", "1"),
-    "start gaussian": Look("start: fitted Gaussian", "#009E73", ">"),
-    "start real": Look("start: training images (oracle)", "#009E73", "*"),
+    **{f"{name} blur": MECHANISMS[name]._replace(label=f"{what}: blur instead of DIP") for name, what in BLURRED.items()},
+    "start blur": METHODS["blur"]._replace(label="start: blur instead of DIP"),
+    "start mean": METHODS["mean"]._replace(label="start: mean image"),
+    "start gaussian": METHODS["gaussian"]._replace(label="start: fitted Gaussian"),
+    "start real": METHODS["real"]._replace(label="start: training images (oracle)"),
     "more training": Look("more training", "#0072B2", "h"),
     "min-snr": Look("min-SNR loss", "#0072B2", "<"),
     "ddim sampler": Look("DDIM instead of DPM-Solver++", "#0072B2", "d"),
@@ -75,7 +85,12 @@ SAMPLERS: dict[str, Look] = {
     "dpmpp_2m": Look("DPM-Solver++(2M)", "#E69F00", "s"),
 }
 GREY = METHODS["floor"].colour
+DARK, LIGHT = "#333333", "#999999"  # two sides of a comparison that is not one of methods
+VIRIDIS = ("#440154", "#3B528B", "#21918C", "#5EC962")  # steps of a setting, dark to light
+FLOOR = "floor"  # the mark of the lines that `draw_floor` draws
 FAR = 30  # times
+STAR = {"linestyle": "", "marker": "*", "markersize": 12, "color": "white", "markeredgecolor": "black", "zorder": 5}
+ABOVE = {"markersize": 7, "markeredgecolor": "white", "zorder": 4}  # points that others must not hide
 STYLE = {
     "font.size": 9, "axes.titlesize": 9, "figure.titlesize": 10.5, "figure.titleweight": "bold", "axes.spines.top": False,
     "axes.spines.right": False, "axes.grid": True, "grid.color": "#E5E5E5", "grid.linewidth": 0.7, "axes.axisbelow": True,
@@ -118,45 +133,81 @@ def finish(figure: Figure, title: str, note: str) -> Figure:
     return figure
 
 
-def draw_floor(ax: Axes, floor: Any, metric: str = "fd", n: float | None = None, *, line: str = "--") -> None:
-    """Grey line and band: what real images score against other real ones, `n` of them (None: the record's own n)."""
-    interval = floor_at(floor, metric, n)
-    if interval is None:
+def draw_floor(ax: Axes, floor: Any, metric: str = "fd", n: float | None = None) -> None:
+    """Grey line and band: what real images score against other real ones, `n` of them (None: the record's own n).
+
+    Dashed; dotted where the figure has one at another n already; nothing where this panel has the same one.
+    """
+    held = None if floor is None else floor_n(floor, n)
+    if (interval := floor_at(floor, metric, held)) is None:
         return
-    label = f"{METHODS['floor'].label}, n = {floor_n(floor, n):.0f}"
-    ax.axhline(interval.value, color=GREY, linestyle=line, linewidth=1.2, label=label, zorder=1)
+    label = f"{METHODS['floor'].label}, n = {held:.0f}"
+    drawn = [line for panel in ax.figure.axes for line in panel.lines if line.get_gid() == FLOOR]
+    if any(line.axes is ax and line.get_label() == label for line in drawn):
+        return
+    style = {line.get_label(): line.get_linestyle() for line in drawn}.get(label, ":" if drawn else "--")
+    ax.axhline(interval.value, color=GREY, linestyle=style, linewidth=1.2, label=label, zorder=1, gid=FLOOR)
     ax.axhspan(interval.low, interval.high, color=GREY, alpha=0.2, linewidth=0)
 
 
-def log_y(ax: Axes) -> None:
-    """A logarithmic axis with ticks at 1, 2, 5 times powers of ten, written out; left linear if a line is at or below zero."""
-    if any((np.asarray(line.get_ydata(), float) <= 0).any() for line in ax.lines):
+def floor_note(floor: Any, n: float) -> str:
+    """A sentence where the floor could only be given at another n than that of the points, else nothing."""
+    if floor is None or floor_n(floor, n) == n:
+        return ""
+    return f" {METHODS['floor'].label.capitalize()}: n = {floor_n(floor, n):.0f}, not measured at {n:.0f}."
+
+
+def log_y(*panels: Axes) -> None:
+    """A logarithmic y-axis for panels that share it, with a few round numbers at its ticks, once all is drawn.
+
+    Left linear if a line is at or below zero, or if its limits are within a factor of three.
+    """
+    if (_heights(panels) <= 0).any():
         return
-    ax.set_yscale("log")
-    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    ax.yaxis.set_minor_locator(NullLocator())
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    _leave_out_a_far_floor(ax)
+    panels[0].set_yscale("log")  # that of all that share it
+    _leave_out_a_far_floor(panels)
+    low, high = panels[0].get_ylim()
+    if high < 3 * low:
+        panels[0].set_yscale("linear")
+        panels[0].set_ylim(low, high)
+        return
+    round_ticks(panels[0].yaxis, low, high)
 
 
-def _leave_out_a_far_floor(ax: Axes) -> None:
+def round_ticks(axis: Any, low: float, high: float) -> None:
+    """Ticks of a logarithmic axis from `low` to `high`: 1, 2, 5 times powers of ten, or within one decade evenly spaced."""
+    axis.set_major_locator(MaxNLocator(5) if high < 10 * low else LogLocator(subs=(1, 2, 5)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _heights(panels: Sequence[Axes], floor: bool | None = None) -> np.ndarray:
+    """All finite y of the lines of these panels, ends of bars included; floor: only the floor's (True) or all others'."""
+    lines = [line for ax in panels for line in ax.lines if floor is None or (line.get_gid() == FLOOR) == floor]
+    values = np.concatenate([np.asarray(line.get_ydata(), float) for line in lines] or [np.empty(0)])
+    return values[np.isfinite(values)]
+
+
+def _leave_out_a_far_floor(panels: Sequence[Axes]) -> None:
     """A floor more than FAR times below everything else is written at the lower edge, so as not to flatten the curves."""
-    lines = [line for sharing in ax.get_shared_y_axes().get_siblings(ax) for line in sharing.lines]
-    own = [np.asarray(line.get_ydata(), float) for line in lines if line.get_color() == GREY]
-    rest = [np.asarray(line.get_ydata(), float) for line in lines if line.get_color() != GREY]
-    if not own or not rest:
+    own, values = _heights(panels, floor=True), _heights(panels, floor=False)
+    if not len(own) or not len(values) or own.max() * FAR > values.min():
         return
-    floor, values = np.nanmax(np.concatenate(own)), np.concatenate(rest)
-    if not np.isfinite(values).any() or floor * FAR > np.nanmin(values):
-        return
-    ax.set_ylim(0.7 * np.nanmin(values), 1.4 * np.nanmax(values))
-    text = f"{METHODS['floor'].label}: {floor:.2g}, far below"
-    ax.annotate(text, (0.02, 0.03), xycoords="axes fraction", fontsize=7.5, color="#555555")
+    low, high = values.min(), values.max()
+    panels[0].set_ylim(0.97 * low * (low / high) ** 0.15, 1.03 * high * (high / low) ** 0.05)  # below: a strip for the text
+    for ax in panels:
+        for line in ax.lines:
+            if line.get_gid() == FLOOR:
+                line.set_label("_")  # not to be seen, so no name in a legend
+        text = f"{METHODS['floor'].label}: {own.max():.2g}, far below"
+        ax.annotate(text, (0.02, 0.02), xycoords="axes fraction", fontsize=7.5, color="#555555")
 
 
-def legend_beside(ax: Axes) -> None:
-    """A legend right of the panel, where it hides nothing."""
-    ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+def legend_beside(ax: Axes, *others: Axes) -> None:
+    """A legend right of the panel, where it hides nothing, with what it and the other panels hold, each name once."""
+    held = {label: handle for one in (*others, ax) for handle, label in zip(*one.get_legend_handles_labels(), strict=True)}
+    names = sorted(held, key=lambda label: label.startswith(METHODS["floor"].label))  # the floor below the methods
+    ax.legend([held[name] for name in names], names, loc="center left", bbox_to_anchor=(1.01, 0.5))
 
 
 def distance_label(features: str, metric: str = "fd") -> str:
@@ -167,32 +218,56 @@ def distance_label(features: str, metric: str = "fd") -> str:
     )
 
 
-def what_interval(frame: pd.DataFrame) -> str:
-    """What the bars of a summary by `over_seeds` are."""
-    count = int(frame["n"].max())
-    return f"mean and 95% t-interval over {count} seeds" if count > 1 else "one seed, 95% bootstrap interval over its images"
+def summarised(frame: pd.DataFrame, by: str, metric: str) -> pd.DataFrame:
+    """`over_seeds`; Frechet distances, which are drawn on a logarithmic axis, as geometric means with t-intervals of log FD.
+
+    A t-interval of the distances themselves may reach below zero, where no distance is and no such axis goes.
+    """
+    if not metric.startswith("fd"):
+        return over_seeds(frame, by, metric)
+    parts = [metric, *(name for name in (f"{metric}_low", f"{metric}_high") if name in frame)]
+    values = frame[parts].astype(float)
+    summed = over_seeds(frame.assign(**np.log(values.where(values > 0))), by, metric)
+    return summed.assign(**{name: np.exp(summed[name]) for name in ("mean", "low", "high")})
+
+
+def what_interval(summed: pd.DataFrame, metric: str = "") -> str:
+    """What the bars of a summary by `summarised` (or, without a metric, by `over_seeds`) are."""
+    count = int(summed["n"].max())
+    if count == 1:
+        return "one seed, 95% bootstrap interval over its images"
+    if metric.startswith("fd"):
+        return f"geometric mean and 95% t-interval of log FD over {count} seeds"
+    return f"mean and 95% t-interval over {count} seeds"
 
 
 def points(
-    ax: Axes, frame: pd.DataFrame, style: Look, *, line: bool = True, band: bool = False, label: str | None = None
+    ax: Axes,
+    frame: pd.DataFrame,
+    style: Look,
+    *,
+    line: bool = True,
+    band: bool = False,
+    label: str | None = None,
+    **options: Any,
 ) -> None:
-    """A summary by `over_seeds` (x, mean, low, high) as points with bars, or as a line in a band."""
+    """A summary (x, mean, low, high) as points with bars, or as a line in a band; options are those of `Axes.plot`."""
     frame = frame.sort_values("x")
     x, mean = frame["x"].to_numpy(float), frame["mean"].to_numpy(float)
     low, high = frame["low"].to_numpy(float), frame["high"].to_numpy(float)
-    ax.plot(
-        x,
-        mean,
-        linestyle="-" if line else "",
-        color=style.colour,
-        marker="" if band else style.marker,
-        label=label or style.label,
-    )
+    marker = {"linestyle": "-" if line else "", "marker": "" if band else style.marker}
+    ax.plot(x, mean, color=style.colour, label=label or style.label, **marker, **options)
     if band:
         ax.fill_between(x, low, high, color=style.colour, alpha=0.2, linewidth=0)
     else:
         ends = np.nan_to_num([np.clip(mean - low, 0, None), np.clip(high - mean, 0, None)])
         ax.errorbar(x, mean, yerr=ends, fmt="none", ecolor=style.colour, elinewidth=1, capsize=2)
+
+
+def dodged(frame: pd.DataFrame, place: int, count: int, values: Sequence[float]) -> pd.DataFrame:
+    """A summary moved sideways, as the `place`-th of `count` over the same `values`, so that no marker hides another's."""
+    step = 0.012 * (max(values) - min(values))
+    return frame.assign(x=frame["x"] + step * (place - (count - 1) / 2))
 
 
 @styled
@@ -218,7 +293,7 @@ def loss_curves(runs: Mapping[str, Sequence[Any]], *, title: str = "Training los
 @styled
 def psnr_over_iterations(records: Mapping[str, Any]) -> Figure:
     """PSNR to the clean image while a net is fitted to its noisy copy; one panel a net (records of kind dip_images)."""
-    figure, panels = new(len(records), width=1.2 + 2.1 * len(records), height=2.9, sharey=True)
+    figure, panels = new(len(records), width=2.4 + 2.0 * len(records), height=2.9, sharey=True)
     for ax, (net, record) in zip(panels, records.items(), strict=True):
         evals, style = record.evals, look(net)
         summary = over_seeds(evals, "iteration", "psnr")
@@ -227,20 +302,13 @@ def psnr_over_iterations(records: Mapping[str, Any]) -> Figure:
         ax.plot(to_noisy.index, to_noisy, color=GREY, linestyle=":", label="to the noisy image")
         peak = summary.loc[summary["mean"].idxmax()]
         ax.plot(peak["x"], peak["mean"], marker="*", markersize=11, color=style.colour, markeredgecolor="white", linestyle="")
-        ax.annotate(
-            f"{peak['mean']:.1f} dB at {peak['x']:.0f}",
-            (peak["x"], peak["mean"]),
-            (0, 8),
-            textcoords="offset points",
-            ha="center",
-            fontsize=7.5,
-        )
-        ax.set(xscale="log", xlabel="iteration", title=style.label)
+        title = f"{style.label}\npeak {peak['mean']:.1f} dB at {peak['x']:.0f}"
+        ax.set(xscale="log", xlabel="iteration", title=title)
         ax.margins(y=0.15)
     tops = [over_seeds(record.evals, "iteration", "psnr")["mean"] for record in records.values()]
     panels[0].set_ylim(bottom=max(min(top.min() for top in tops), max(top.max() for top in tops) - 20) - 1)
     panels[0].set_ylabel("PSNR (dB, higher is better)")
-    panels[-1].legend(loc="lower right", fontsize=7)
+    legend_beside(panels[-1])
     n, std = max(r.run.n_images for r in records.values()), next(iter(records.values())).run.std
     note = f"{n} images a net, noise of std {std:g} on images in [0, 1]. "
     note += "Line and band: mean and 95% t-interval over images; star: peak of the mean."
@@ -274,17 +342,19 @@ def training_lines(ax: Axes, runs: Mapping[str, Sequence[Any]], floor: Any, x: s
         main = judged_alike(rows)
         for part, line in ((main, True), (rows.drop(main.index), False)):
             if len(part):
-                summary = over_seeds(part, "step", metric)
+                summary = summarised(part, "step", metric)
                 summary["x"] = summary["x"].map(part.groupby("step")[x].mean())
                 style = look(method)
-                points(ax, summary, style if line else style._replace(marker="x"), line=line, label=None if line else "_")
+                if line:
+                    points(ax, summary, style)
+                else:
+                    points(ax, summary, style._replace(marker="X"), line=False, label="_", **ABOVE)
     first = main.iloc[0]
-    interval = what_interval(over_seeds(main, "step", metric))
+    interval = what_interval(summarised(main, "step", metric), metric)
     note = f"Lines: n = {first['n']:.0f} images, {look(first['sampler']).label}, {first['nfe']:.0f} calls; {interval}."
     last = rows.iloc[-1]
     draw_floor(ax, floor, metric, first["n"])
     if last["sampler"] != first["sampler"] or last["n"] != first["n"]:
         note += f" Crosses: n = {last['n']:.0f}, {look(last['sampler']).label}, {last['nfe']:.0f} calls."
-        if last["n"] != first["n"]:
-            draw_floor(ax, floor, metric, last["n"], line=":")
-    return note
+        draw_floor(ax, floor, metric, last["n"])
+    return note + floor_note(floor, first["n"])

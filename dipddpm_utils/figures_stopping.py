@@ -11,13 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from .figures import GREY, Look, finish, look, new, styled
+from .figures import GREY, VIRIDIS, Look, finish, legend_beside, look, new, styled
 from .findings_stopping import RULES, rows
 
 SPACINGS = {
-    "linear": Look("linear", "#0072B2", "o"),
-    "cosine": Look("cosine", "#E69F00", "s"),
-    "log": Look("log", "#009E73", "D"),
+    name: Look(name, colour, marker)
+    for name, colour, marker in zip(("linear", "cosine", "log"), VIRIDIS[::-1][:3], "osD", strict=True)
 }
 
 
@@ -26,7 +25,7 @@ def rules(records: Sequence[Any]) -> Figure:
     """Above: PSNR lost against the oracle, below: error of the stopping step; a column a noise level, a colour a net."""
     frame = rows(records)
     levels, shown = sorted(frame["std"].unique()), [r for r in RULES if r in set(frame["rule"]) and r != "oracle"]
-    figure, panels = new(len(levels), 2, width=max(4.8, 1.6 + 2.4 * len(levels)), height=5.4, sharex=True, sharey="row")
+    figure, panels = new(len(levels), 2, width=max(6.0, 2.8 + 2.4 * len(levels)), height=5.4, sharex=True, sharey="row")
     for column, std in enumerate(levels):
         part = frame[frame["std"] == std]
         upper, lower = panels[column], panels[len(levels) + column]
@@ -36,10 +35,11 @@ def rules(records: Sequence[Any]) -> Figure:
         lower.set_xticks(range(len(shown)), [RULES[rule] for rule in shown], rotation=40, ha="right")
     panels[0].set_ylabel("PSNR lost against\nthe oracle (dB)")
     panels[len(levels)].set_ylabel("stop, octaves after\nthe best step")
-    panels[0].legend(fontsize=7)
+    legend_beside(panels[len(levels) - 1])
     note = f"{_images(frame)} a point; mean and 95% t-interval over images. Oracle: best output of the plain fit, found by "
     note += "looking at the clean image; below zero: better than that. Octave: a factor of two; best step: of the fit whose "
-    note += "output is returned."
+    note += "output is returned. ES-WMV and ES-EMV stop where the variance of the outputs is least: over a window of the last "
+    note += "ones (windowed moving variance), or with older ones forgotten exponentially (exponential moving variance)."
     return finish(figure, "What a stopping rule costs, and where it stops", note)
 
 
@@ -63,7 +63,7 @@ def _images(frame: pd.DataFrame) -> str:
 def stages(records: Sequence[Any]) -> Figure:
     """PSNR lost and error of the step over the number of stages, one line a spacing of the noise levels."""
     frame = rows(records)
-    figure, panels = new(2, width=7.6, height=3.1)
+    figure, panels = new(2, width=9.2, height=3.2)
     staged, counts = frame[frame["rule"] == "staged"], sorted(frame["stages"].unique())
     for ax, metric in zip(panels, ("lost", "log2_step"), strict=True):
         for place, (spacing, part) in enumerate(staged.groupby("spacing", sort=False)):
@@ -71,16 +71,18 @@ def stages(records: Sequence[Any]) -> Figure:
             ends = np.nan_to_num([part[metric] - part[f"{metric}_low"], part[f"{metric}_high"] - part[metric]])
             x = part["stages"] * 1.04 ** (place - 1)  # side by side
             ax.errorbar(x, part[metric], yerr=ends, fmt=f"-{style.marker}", color=style.colour, capsize=2, label=style.label)
-        plain = frame[frame["rule"] == "discrepancy"][metric].mean()
-        if np.isfinite(plain):
-            ax.axhline(plain, color=GREY, linestyle="--", linewidth=1.2, label="discrepancy, no added noise")
+        for _, plain in frame[frame["rule"] == "discrepancy"].head(1).iterrows():  # the same fits in each record
+            ax.axhline(plain[metric], color=GREY, linestyle="--", linewidth=1.2, label="discrepancy,\nno added noise", zorder=1)
+            ax.axhspan(plain[f"{metric}_low"], plain[f"{metric}_high"], color=GREY, alpha=0.2, linewidth=0)
         ax.set(xscale="log", xlabel="stages")
         ax.set_xticks(counts, [f"{count:.0f}" for count in counts])
         ax.xaxis.set_minor_locator(NullLocator())
     panels[0].set_ylabel("PSNR lost against\nthe oracle (dB)")
     panels[1].set_ylabel("stop, octaves after\nthe best step")
-    panels[0].legend()
+    legend_beside(panels[1])
     record = records[0]
     note = f"{_images(frame)} a point, {look(record.run.net).label}, noise of std {record.run.std:g}; mean and 95% t-interval "
-    note += f"over images. Levels from {record.run.level_high:g} to {record.run.level_low:g}, images in [0, 1]."
+    note += "over images, as bars and as a grey band. PSNR lost below zero: better than the oracle, which is the best output "
+    note += "of the plain fit. Stops below zero are early ones. "
+    note += f"Levels from {record.run.level_high:g} to {record.run.level_low:g}, images in [0, 1]."
     return finish(figure, "How many noise levels, and how they are spaced", note)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .figures import GREY, METHODS, finish, log_y, new, styled
+from .figures import GREY, METHODS, VIRIDIS, finish, log_y, look, new, styled
 from .gaussian import Cost
 from .wording import number
 
@@ -24,11 +27,11 @@ class Check(NamedTuple):
 
 
 CHECKS: dict[str, Check] = {
-    "q_variance": Check("forward process q(x_t)", "step t", "variance of x_t"),
-    "posterior_variance": Check("posterior given x_0 and x_t", "step t", "variance"),
-    "optimal_eps_error": Check("least possible loss", "step t", "error of eps (MSE)"),
-    "ddim_variance": Check("whole DDIM chain", "network calls", "variance of x_0"),
-    "ancestral_variance": Check("whole ancestral chain", "network calls", "variance of x_0"),
+    "q_variance": Check("forward process $q(x_t)$", "step $t$", "variance of $x_t$"),
+    "posterior_variance": Check("posterior given $x_0$ and $x_t$", "step $t$", "variance"),
+    "optimal_eps_error": Check("least possible loss", "step $t$", r"error of $\epsilon$ (MSE)"),
+    "ddim_variance": Check("whole DDIM chain", "network calls", "variance of $x_0$"),
+    "ancestral_variance": Check("whole ancestral chain", "network calls", "variance of $x_0$"),
     "output_shift": Check("shift that reaches the output", "t_start", "shift of the mean"),
     "start_bound": Check("distance from the right start's output", "t_start", "total variation"),
 }
@@ -79,7 +82,7 @@ def spectral_bias(record: Any) -> Figure:
     panels[0].set_ylabel("error left in the band\n(1: nothing fitted yet)")
     panels[0].legend(title="frequency band", loc="lower left")
     note = f"Mean over {record.run.n_images} images; {len(bands)} bands of radial frequency, dark (low) to light (high). "
-    note += f"Net: {record.run.net}."
+    note += f"Net: {look(record.run.net).label}."
     return finish(figure, "What is still missing while a net is fitted, by spatial frequency", note)
 
 
@@ -119,10 +122,9 @@ def mismatch(record: Any) -> Figure:
     evals = record.evals
     figure, panels = new(2, width=7.6, height=3.2)
     sizes = sorted(size for size in evals.loc[evals["check"] == "start_bound", "mismatch"].unique() if size > 0)
-    colours = [METHODS[name].colour for name in ("skip", "baseline", "on-dip", "2conv", "start-dip")]
     for ax, name in zip(panels, ("output_shift", "start_bound"), strict=True):
         what = check(name)
-        for size, colour in zip(sizes, colours, strict=False):
+        for size, colour in zip(sizes, VIRIDIS, strict=False):
             part = evals[(evals["check"] == name) & (evals["mismatch"] == size)].sort_values("x")
             _beside(ax, part, line=colour, dots=colour, label=f"{size:g} data std")
         ax.set(title=what.title, xlabel=what.x, ylabel=what.y)
@@ -130,7 +132,7 @@ def mismatch(record: Any) -> Figure:
     note = (
         f"Gaussian data in {record.run.dim} dimensions, n = {record.run.n} draws a point. Dots: measured, bars: 95% interval. "
     )
-    note += "Lines: left, the closed form; right, the upper bound from q(x_t) alone."
+    note += "Lines: left, the closed form; right, the upper bound from $q(x_t)$ alone."
     return finish(figure, "What a wrong start leaves in the output, over where the chain starts", note)
 
 
@@ -143,20 +145,36 @@ def break_even(cost: Cost, measured: pd.DataFrame | None = None, *, unit: str = 
     figure, (left, right) = new(2, width=7.6, height=3.1)
     whole, prior = METHODS["baseline"].colour, METHODS["start-dip"].colour
     limit = cost.break_even_images
-    images = np.linspace(0, 2 * limit if np.isfinite(limit) else 10_000, 50)
+    pays = math.isfinite(limit)
+    images = np.linspace(0, 2.5 * limit if pays else 10_000, 50)
     left.plot(images, [cost.whole_chain(n) for n in images], color=whole, label="whole chain from noise")
     left.plot(images, [cost.from_prior(n) for n in images], color=prior, label="prior once, then part of it")
-    if np.isfinite(limit):
-        left.axvline(limit, color=GREY, linestyle="--", linewidth=1)
+    if pays:
+        left.axvline(limit, color=GREY, linestyle="--", linewidth=1, zorder=1)
     left.set(xlabel="images drawn", ylabel=f"total cost ({unit})", title=f"chain from t_start = {cost.t_start}")
-    left.legend()
-    starts = np.unique(np.linspace(0, 0.98 * cost.T, 100).astype(int))
-    cases = [Cost(cost.prior_seconds, cost.prior_seconds_per_image, cost.chain_seconds, int(t), cost.T) for t in starts]
-    right.plot([case.fraction for case in cases], [case.break_even_images for case in cases], color=prior, label="cost model")
-    if measured is not None and len(measured):
-        right.plot(measured["fraction"], measured["images"], "o", color=MEASURED, label="from measured seconds")
-        right.legend()
-    right.set(xlabel="share of the chain that is still run", ylabel="images to break even", title="break-even point")
-    log_y(right)
-    note = f"Prior: {number(cost.prior_seconds)} {unit} once; whole chain: {cost.chain_seconds:.3g} {unit} an image. "
+    left.legend(loc="lower right" if pays else "best", fontsize=7)
+    _over_the_share(right, cost, measured)
+    note = f"Prior: {number(cost.prior_seconds)} {unit} once"
+    note += f"; whole chain: {cost.chain_seconds:.3g} {unit} an image. " if unit == "seconds" else ". "
+    if not pays:
+        note += f"From t_start = {cost.t_start} the prior never pays: an image costs no less with it. "
     return finish(figure, "When a prior pays for itself", note + "Cost only: that the images are equally good is not implied.")
+
+
+def _over_the_share(ax: Axes, cost: Cost, measured: pd.DataFrame | None) -> None:
+    """Images to break even over the share of the chain that is still run, as modelled and, where there is any, as measured."""
+    starts = np.unique(np.linspace(0, 0.98 * cost.T, 100).astype(int))
+    cases = [replace(cost, t_start=int(t)) for t in starts]
+    model = [(case.fraction, case.break_even_images) for case in cases if math.isfinite(case.break_even_images)]
+    ax.set(xlabel="share of the chain that is still run", ylabel="images to break even", title="break-even point")
+    ax.set_xlim(-0.05, 1.05)
+    if model:
+        ax.plot(*zip(*model, strict=True), color=METHODS["start-dip"].colour, label="cost model")
+    if measured is not None and len(measured):
+        ax.plot(measured["fraction"], measured["images"], "o", color="black", label="from measured seconds")
+        ax.legend(loc="upper left")
+    if ax.lines:
+        log_y(ax)
+    else:
+        ax.set(yticks=[])
+        ax.annotate("never", (0.5, 0.5), xycoords="axes fraction", ha="center")

@@ -39,6 +39,9 @@ ALL = {
     "mismatch": lambda: figures_theory.mismatch(LAB.record("gaussian")),
     "break-even": lambda: figures_theory.break_even(Cost(30, 0, 0.01, 500, 1000)),
     "break-even, never": lambda: figures_theory.break_even(Cost(30, 1, 0.01, 500, 1000)),
+    "break-even, never at any start": lambda: figures_theory.break_even(
+        Cost(30, 1, 0.01, 500, 1000), pd.DataFrame(columns=["fraction", "images"])
+    ),
     "grids": lambda: pictures.grids({"a": LONG.arrays["grid"], "b": LONG.arrays["grid"]}, "Samples", "not selected"),
     "rows": lambda: pictures.rows_of_images({"a": LONG.arrays["grid"][:8], "b": LONG.arrays["grid"][8:16]}, "Rows", "n = 8"),
     "strip": lambda: pictures.strip(LONG.arrays, "reverse", title="Reverse", note="DDIM"),
@@ -129,5 +132,52 @@ def test_a_floor_far_below_everything_is_written_and_does_not_flatten_the_curves
     ax = figures.fd_over_training(BOTH, floor).axes[0]
     lowest = min(np.min(line.get_ydata()) for line in ax.lines if line.get_color() != figures.GREY)
     assert 0.5 * lowest < ax.get_ylim()[0] < lowest and any("0.05, far below" in text.get_text() for text in ax.texts)
+    assert not any("real against real" in text.get_text() for text in ax.get_legend().get_texts())  # no line, no name
     near = figures.fd_over_training(BOTH, FLOOR_RECORD).axes[0]
     assert near.get_ylim()[0] < FLOOR and not near.texts
+
+
+@pytest.mark.parametrize("times", [1.4, 2.4, 4, 9, 12, 100, 3e4])
+def test_an_axis_has_ticks_enough_whatever_its_range(times):
+    _, (ax,) = figures.new()
+    ax.plot([0, 1], [0.7, 0.7 * times])
+    figures.log_y(ax)
+    low, high = ax.get_ylim()
+    ticks = [tick for tick in ax.get_yticks() if low <= tick <= high]
+    assert 3 <= len(ticks) <= 15 and ax.get_yscale() == ("linear" if times < 3 else "log")
+
+
+def test_one_floor_is_drawn_once_and_another_n_is_told():
+    ax = figures.fd_over_training(BOTH, FLOOR_RECORD).axes[0]
+    assert sum(line.get_gid() == figures.FLOOR for line in ax.lines) == 1
+    assert "n = 2000, not measured at 1000" in figures.floor_note(FLOOR_RECORD, 1000)
+    assert figures.floor_note(FLOOR_RECORD, 2000) == figures.floor_note(None, 5) == ""
+
+
+def test_distances_are_summed_on_the_axis_they_are_drawn_on():
+    rows = pd.DataFrame({"all": "all", "fd": [1.0, 10.0, 100.0], "kid": [0.0, 1.0, 2.0]})
+    one = figures.summarised(rows, "all", "fd").iloc[0]
+    assert one["mean"] == pytest.approx(10) and one["low"] * one["high"] == pytest.approx(100) and one["low"] > 0
+    assert figures.summarised(rows, "all", "kid").iloc[0]["low"] < 0
+    single = figures.summarised(rows.head(1).assign(fd_low=0.5, fd_high=2.0), "all", "fd").iloc[0]
+    assert (single["low"], single["high"]) == pytest.approx((0.5, 2.0))
+
+
+def test_starts_that_coincide_stand_side_by_side():
+    ax = figures_compare.copies(LAB.frame("starts")).axes[0]
+    lines = [line for line in ax.lines if line.get_marker() not in ("", "_", "None") and len(line.get_xdata()) == 3]
+    places = [line.get_xdata()[0] for line in lines]
+    assert len(set(places)) == len(places) >= LAB.frame("starts")["label"].nunique()
+
+
+def test_a_start_has_the_colour_of_what_it_starts_from():
+    for name in ("blur", "mean", "gaussian", "real"):
+        assert figures.look(f"start {name}").colour == figures.look(name).colour
+    allowed = {"#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", figures.GREY}
+    tables = (figures.METHODS, figures.MECHANISMS, figures.WITHOUT_DIP, figures.SAMPLERS)
+    assert {own.colour for table in tables for own in table.values()} <= allowed
+
+
+def test_a_prior_that_never_pays_is_said_to():
+    figure = ALL["break-even, never at any start"]()
+    assert "never pays" in figure.get_supxlabel() and figure.axes[1].texts[0].get_text() == "never"

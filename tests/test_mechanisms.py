@@ -94,12 +94,33 @@ def test_tables_have_a_row_a_setting():
 
 
 def test_every_method_is_on_the_pareto_figure_and_no_two_look_alike():
-    ax = figures_priors.pareto(FRAME, LAB.record("floor")).axes[0]
-    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    plane, rows, seconds = figures_priors.pareto(FRAME, LAB.record("floor")).axes
+    names = [text.get_text() for text in rows.get_yticklabels()]
+    assert len(names) == len(set(names)) == len(mechanisms.settings(FRAME)) == len(seconds.patches)
     for label in FRAME["label"].unique():
-        assert figures.look(label).label in labels
+        assert any(name.startswith(figures.look(label).label.split(" (")[0]) for name in names)
+    shown = {tuple(np.ravel(line.get_xydata()).round(6)) for line in plane.lines if len(line.get_xdata()) == 1}
+    ways = figures_priors.ways(FRAME, "fd")
+    assert all((round(way.cost, 6), round(way.mean, 6)) in shown for way in ways)
     looks = [(figures.look(label), label in figures.MECHANISMS) for label in FRAME["label"].unique()]
     assert len({(own.colour, own.marker, filled) for own, filled in looks}) == len(looks)
+
+
+def test_a_mechanism_is_followed_by_its_controls_in_words():
+    names = [way.name for way in figures_priors.ways(FRAME, "fd")]
+    assert names[0] == "DDPM alone" and not any("_" in name.replace("t_start", "") for name in names)
+    at = names.index("DIP images re-injected (weight 0.5)")
+    assert names[at + 1] == "re-injected: blur instead of DIP (weight 0.5)"
+
+
+def test_the_front_is_not_taken_for_the_floor_and_every_bar_is_in_view():
+    floor = FakeLab().record("floor")
+    floor.evals, floor.metrics = floor.evals.assign(fd=0.05), {**floor.metrics, "fd": 0.05}
+    ax = figures_priors.pareto(FRAME, floor).axes[0]
+    low, high = ax.get_ylim()
+    ways = figures_priors.ways(FRAME, "fd")
+    assert 0.05 < low < min(way.low for way in ways) and max(way.high for way in ways) < high
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["best to be had"]
 
 
 def test_sentences_follow_the_numbers():
@@ -129,3 +150,9 @@ def test_restoration_says_which_start_is_better_for_each_task():
         figure = figures_priors.restored(record)
         assert len(figure.axes) == 1 + len(findings_priors.METHODS) == 1 + len(figures_priors.RESTORERS)
     assert "no run of it" in findings_priors.restoration(FakeLab(without=("restore",)))
+
+
+def test_the_strength_of_a_degradation_is_told_as_it_is():
+    restore = pytest.importorskip("dipddpm_utils.restore")
+    assert f"std {restore.STD}" in figures_priors.TASKS["denoise"][1] and restore.SEEN == 0.5
+    assert "half of the pixels" in figures_priors.TASKS["inpaint"][1]

@@ -28,8 +28,10 @@ FIGURES = {
     "pair": lambda: figures_reports.corrected_and_published(LAB, tuple(A_FD), LAB.seeds("a-floor")[0], "Report A"),
     "published": lambda: figures_reports.published_beside_ours(LAB),
     "published, no runs": lambda: figures_reports.published_beside_ours(BARE),
-    "faults A": lambda: figures_reports.fault_effects(factorial.effects(LAB, "A"), "Report A"),
-    "faults B, one seed": lambda: figures_reports.fault_effects(factorial.effects(FakeLab(1, reports=True), "B"), "Report B"),
+    "faults A": lambda: figures_reports.fault_effects(factorial.effects(LAB, "A"), "Report A", 2000),
+    "faults B, one seed": lambda: figures_reports.fault_effects(
+        factorial.effects(FakeLab(1, reports=True), "B"), "Report B", 2000
+    ),
     "timing": lambda: figures_reports.epoch_seconds(LAB.seeds("b-timing")),
     "trained on": lambda: figures_reports.trained_on(ON, LAB.seeds("a-floor")[0]),
     "scale": lambda: figures_reports.reported_scale({name: LAB.seeds(f"{name}-published") for name in NETS}),
