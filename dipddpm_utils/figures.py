@@ -227,7 +227,8 @@ def summarised(frame: pd.DataFrame, by: str, metric: str) -> pd.DataFrame:
         return over_seeds(frame, by, metric)
     parts = [metric, *(name for name in (f"{metric}_low", f"{metric}_high") if name in frame)]
     values = frame[parts].astype(float)
-    summed = over_seeds(frame.assign(**np.log(values.where(values > 0))), by, metric)
+    logs = np.log(values.where(values > 0)).add_prefix("log_")
+    summed = over_seeds(frame.assign(**logs), by, f"log_{metric}")
     return summed.assign(**{name: np.exp(summed[name]) for name in ("mean", "low", "high")})
 
 

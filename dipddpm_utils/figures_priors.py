@@ -38,6 +38,8 @@ RESTORERS = {  # restoration: the methods of a restore record, in short
     "ddpm": "DDPM",
     "smooth_ddpm": "smoothed, then DDPM",
     "dip_ddpm": "DIP, then DDPM",
+    "told_ddpm": "smoothed, DDPM told y",
+    "dip_told_ddpm": "DIP, DDPM told y",
 }
 TASKS = {  # what is asked, and how strongly the images are degraded (the constants of restore.py, which needs torch)
     "denoise": ("Denoising", "noise of std 0.4 on images in [0, 1]"),
@@ -161,13 +163,16 @@ def _rows(panels: Sequence[Axes], found: Sequence[Way], unit: str) -> None:
 def restored(record: Any) -> Figure:
     """The first images that were judged: clean, degraded, and what each method makes of them (a restore record)."""
     m = record.metrics
-    rows = {_judged(label, m, name): record.arrays[f"panels_{name}"] for name, label in RESTORERS.items()}
+    held = {name: label for name, label in RESTORERS.items() if f"panels_{name}" in record.arrays}
+    rows = {_judged(label, m, name): record.arrays[f"panels_{name}"] for name, label in held.items()}
     task, strength = TASKS[m["task"]]
     note = (
         f"Given: {strength}. The first ones judged, not selected. Mean PSNR and its 95% bootstrap interval over n = {m['n']} "
     )
     note += "images. Oracle: each image's fit stopped where it is nearest to the clean image, which nobody has. "
     note += "Then DDPM: a chain of the DDPM started from that row's noised images."
+    if "told_ddpm" in held:
+        note += " Told y: held to the given image at every step."
     title = f"{task}: the same images, restored by each method"
     return pictures.rows_of_images({"clean": record.arrays["panels_clean"], **rows}, title, note)
 
