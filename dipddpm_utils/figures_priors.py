@@ -49,7 +49,7 @@ TASKS = {  # what is asked, and how strongly the images are degraded (the consta
 
 
 class Way(NamedTuple):
-    """One setting of a mechanism or control: its name in words, its look, all its seconds, its distance with the ends."""
+    """One setting of a mechanism or control: name in words, look, all seconds, distance with its ends, share of copies."""
 
     label: str
     name: str
@@ -58,6 +58,7 @@ class Way(NamedTuple):
     mean: float
     low: float
     high: float
+    copied: float
 
     def mark(self) -> dict[str, Any]:
         """Marker and colours: hollow where there is no DIP in it."""
@@ -81,7 +82,7 @@ def pareto(frame: pd.DataFrame, floor: Any, *, metric: str = "fd") -> Figure:
     upper, lower = figure.subfigures(2, 1, height_ratios=(tall, 0.7 + 0.22 * len(found)))
     n, unit = frame["n"].iloc[0], distance_label(frame["features"].iloc[0], metric)
     _plane(upper.subplots(), found, floor, metric, n, unit)
-    _rows(lower.subplots(1, 2, sharey=True, width_ratios=(3, 1)), found, unit)
+    _rows(lower.subplots(1, 3, sharey=True, width_ratios=(6, 2, 1)), found, unit)
     interval = what_interval(summarised(frame[frame["label"] == "baseline"], "label", metric), metric)
     note = f"n = {n:.0f} images a point; {interval}. Filled: a DIP in it; hollow: none. Each mechanism is followed by its "
     note += "controls. Named above: what no other setting beats in both (oracles left out), and the DDPM alone, "
@@ -98,7 +99,8 @@ def ways(frame: pd.DataFrame, metric: str) -> list[Way]:
         point = summarised(rows.assign(all="all"), "all", metric).iloc[0]
         name = _in_words(label, value, several=len(settings(frame, label)) > 1)
         cost = float(rows["cost"].mean())
-        found.append(Way(label, name, look(label), cost, *(float(point[end]) for end in ("mean", "low", "high"))))
+        ends = (float(point[end]) for end in ("mean", "low", "high"))
+        found.append(Way(label, name, look(label), cost, *ends, float(rows["copy_rate"].mean())))
     groups = ["baseline", *MECHANISMS]
     return sorted(
         found, key=lambda way: groups.index(first) if (first := way.label.split()[0]) in groups else len(groups)
@@ -143,8 +145,8 @@ def _names_beside(ax: Axes, named: Sequence[Way], gap: float = 0.075) -> None:
 
 
 def _rows(panels: Sequence[Axes], found: Sequence[Way], unit: str) -> None:
-    """A row a setting: left the distance with its interval, and the DDPM alone as a line; right its seconds."""
-    quality, seconds = panels
+    """A row a setting: the distance with its interval, and the DDPM alone as a line; its seconds; its copies."""
+    quality, seconds, copies = panels
     for place, way in enumerate(found):
         quality.errorbar(way.mean, place, xerr=way.bars(), capsize=2, **way.mark())
         if way.label == "baseline":
@@ -156,8 +158,11 @@ def _rows(panels: Sequence[Axes], found: Sequence[Way], unit: str) -> None:
     quality.set_yticks(range(len(found)), [way.name for way in found], fontsize=8)
     quality.set_ylim(len(found) - 0.4, -0.6)
     quality.set_xlabel(unit)
+    copies.barh(range(len(found)), [100 * way.copied for way in found], color="#444444", height=0.6)
     seconds.set_xlabel("seconds in all")
-    seconds.tick_params(axis="y", left=False)
+    copies.set(xlabel="copied (%)", xlim=(0, 100))
+    for ax in (seconds, copies):
+        ax.tick_params(axis="y", left=False)
 
 
 def restored(record: Any) -> Figure:

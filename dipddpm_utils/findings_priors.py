@@ -49,17 +49,20 @@ def headcount(lab: Any) -> str:
     """How many mechanisms beat the baseline, and how many of these every control in their place as well."""
     frame = mechanisms.table_of(lab)
     tried = [label for label in RIVALS if label in set(frame["label"])]
-    better, best = [], []
+    better, best, copied = [], [], []
     for label in tried:
         gaps = mechanisms.against(frame, label)
         won = [gap.decided and gap.value < 0 for _, gap in gaps]
         if won and won[0]:
             better.append(label)
+            rows = mechanisms.best_setting(frame, label)[1]
+            if (share := float(rows["copy_rate"].mean())) > 2 * float(rows["copy_rate_floor"].mean()):
+                copied.append(f" Of the samples of {label}, {percent(share)} look copied.")
         if won and all(won) and len(won) == 1 + len(RIVALS[label]):
             best.append(label)
     return (
         f"Of {len(tried)} mechanisms measured, {_named(better)} shown to be better than the DDPM alone at equal steps, "
-        f"and {_named(best)} shown to be better than every control in its place as well."
+        f"and {_named(best)} shown to be better than every control in its place as well.{''.join(copied)}"
     )
 
 
@@ -91,7 +94,12 @@ def on_the_front(lab: Any) -> str:
     frame = mechanisms.table_of(lab)
     own = [item for item in mechanisms.settings(frame) if item[0] not in mechanisms.ORACLES]
     points = [(float(rows["cost"].mean()), float(rows["fd"].mean())) for _, _, rows in own]
-    parts = [f"{look(own[i][0]).label} ({number(points[i][0])} s, FD {number(points[i][1])})" for i in mechanisms.front(points)]
+    parts = []
+    for i in mechanisms.front(points):
+        label, _, rows = own[i]
+        copied, usual = float(rows["copy_rate"].mean()), float(rows["copy_rate_floor"].mean())
+        copies = f", {percent(copied)} of it copied" if copied > 2 * usual else ""
+        parts.append(f"{look(label).label} ({number(points[i][0])} s, FD {number(points[i][1])}{copies})")
     with_dip = sum(own[i][0] in RIVALS for i in mechanisms.front(points))
     return f"On the front, by cost: {'; '.join(parts)}. {count(with_dip)} of these {len(parts)} use a DIP."
 
