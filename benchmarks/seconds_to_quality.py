@@ -33,7 +33,7 @@ def rows(setting: Setting) -> Iterator[Row | Curve]:
     judge, device = Judge.of(source, setting.device), setting.device
     shape = tuple(source.train.shape[1:])
     n, sampler = setting.pick(500, 80), Sampler(name="dpmpp_2m", steps=setting.pick(10, 3))
-    budget, given = setting.pick(360.0, 4.0), setting.pick(90.0, 3.0)
+    budget, given = setting.pick(300.0, 4.0), setting.pick(90.0, 3.0)
 
     def follow(trainer: Trainer, until: float, fractions: tuple[float, ...]) -> Looks:
         looks, due = [], [until * fraction for fraction in fractions]
@@ -56,7 +56,7 @@ def rows(setting: Setting) -> Iterator[Row | Curve]:
         return looks
 
     own = trainers.ours(source.train, device, budget)
-    curve = follow(own, budget, (1 / 72, 1 / 36, 1 / 18, 1 / 9, 2 / 9, 4 / 9, 2 / 3, 1))
+    curve = follow(own, budget, (1 / 60, 1 / 30, 1 / 12, 1 / 6, 1 / 3, 2 / 3, 1))
     net, call = own.model()
     save_file({key: value.detach().cpu().contiguous() for key, value in net.state_dict().items()}, setting.scratch / WEIGHTS)
     yield _against_the_floor(setting, judge, own, curve[-1][0], shape)
