@@ -121,6 +121,7 @@ class Evaluate(Frozen):
     sampler: Sampler = Sampler(name="dpmpp_2m", steps=15)
     final_n: Positive = 2000
     final_sampler: Sampler = Sampler(name="ddim", steps=50)
+    final_draws: Positive = 1  # sets of final_n images whose scores are averaged, as those of the floor are
     published_n: Annotated[int, Field(ge=2)] | None = None  # judge that many samples as the two reports did, too (FA3, FB5)
     keep_all: bool = True  # False: of all pictures only a small grid of the last samples is kept, for a small record
 

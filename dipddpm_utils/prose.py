@@ -33,6 +33,8 @@ def _distance(frame: pd.DataFrame, floor: Any, metric: str) -> str:
     name = features if metric == "fd" else f"KID ({features.removeprefix('FD-')} features)"
     value = summary(frame, metric)
     seeds = f", {len(frame)} seeds" if len(frame) > 1 else ""
+    if "draws" in frame and (draws := int(frame["draws"].iloc[0])) > 1:
+        seeds += f", mean of {draws} sets of samples"
     how = f", {look(frame['sampler'].iloc[0]).label}, {frame['nfe'].iloc[0]:.0f} calls" if "sampler" in frame else ""
     text = f"{name} {span(value)} (n = {n:.0f}{how}{seeds})"
     least = floor_at(floor, metric, n)

@@ -20,6 +20,7 @@ from dipddpm_utils.config import (
     Unet,
 )
 from dipddpm_utils.errors import OutOfTime, TrainingError
+from dipddpm_utils.experiments_ddpm import averaged
 from dipddpm_utils.runs import Store
 from dipddpm_utils.runtime import Budget
 
@@ -38,6 +39,21 @@ DDPM = Ddpm(
     ),
 )
 JUDGED = {"n", "fd", "fd_low", "fd_high", "kid", "precision", "recall", "copy_rate", "features"}
+
+
+def test_scores_of_several_sets_are_averaged_and_their_interval_is_narrower(store):
+    evaluate = DDPM.evaluate.model_copy(update={"final_draws": 3})
+    one, three = store.ensure(DDPM), store.ensure(DDPM.model_copy(update={"evaluate": evaluate}))
+    assert (one.metrics["draws"], three.metrics["draws"]) == (1, 3)
+    rows = [
+        {"n": 70, "fd": fd, "fd_low": fd - 3.0, "fd_high": fd + 6.0, "evaluation_seconds": 2.0, "kid_low": None, "kid": 0.0}
+        for fd in (10.0, 14.0, 18.0, 14.0)
+    ]
+    mean = averaged(rows)
+    assert (mean["n"], mean["fd"], mean["fd_low"], mean["fd_high"]) == (70, 14.0, 12.5, 17.0)
+    assert mean["evaluation_seconds"] == 8.0 and mean["kid_low"] is None
+    assert averaged(rows[:1]) == rows[0]
+    assert three.metrics["fd"] != one.metrics["fd"] and len(three.evals) == len(one.evals)
 
 
 def test_floor_is_about_real_images_only(store):
