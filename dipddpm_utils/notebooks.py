@@ -5,7 +5,7 @@ A notebook's kernel is told everything but its parameters through its environmen
     DIPDDPM_DEVICE        auto, cpu, cuda, mps
     DIPDDPM_DEADLINE      unix seconds at which every computation saves and ends
     DIPDDPM_STOP          a file whose existence asks for the same, now
-    DIPDDPM_FRESH         1: records older than this round are computed anew
+    DIPDDPM_FRESH         the profile whose records are computed anew if they are older than this round
     DIPDDPM_RECORDS_ONLY  1: nothing is computed
     DIPDDPM_EVENTS        a file that gets one JSON line for each run that is used: run, action, seconds
 """
@@ -193,7 +193,7 @@ class Runner:
             "DIPDDPM_DEVICE": self.job.device,
             "DIPDDPM_STOP": str(self.stop.stop),
             "DIPDDPM_DEADLINE": "" if self.deadline is None else str(self.deadline),
-            "DIPDDPM_FRESH": "1" if self.job.fresh else "",
+            "DIPDDPM_FRESH": self.job.profile if self.job.fresh else "",
             "DIPDDPM_RECORDS_ONLY": "1" if self.job.records_only else "",
             "DIPDDPM_EVENTS": str(events),
             "PYTHONPATH": os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH")])),

@@ -15,7 +15,7 @@ import torch
 from dipddpm_utils import experiments, files, profiles, records
 from dipddpm_utils.errors import OutOfTime, StoreError
 from dipddpm_utils.records import Outcome
-from dipddpm_utils.runs import Store
+from dipddpm_utils.runs import Store, open_store
 from dipddpm_utils.runtime import Budget
 
 RUN = profiles.load("smoke").entry("gaussian-s0").run
@@ -130,6 +130,13 @@ def test_a_fresh_round_keeps_old_records_until_their_new_ones_and_can_be_cut_off
     again.ensure(other)
     again.end_fresh()
     assert Store(tmp_path, "smoke", fresh=True).state(RUN) == "stale"  # a new round
+
+
+def test_a_notebook_that_looks_at_another_profile_begins_no_fresh_round_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("DIPDDPM_FRESH", "smoke")
+    own, other = open_store("smoke", tmp_path, "cpu"), open_store("quick", tmp_path, "cpu")
+    assert own.fresh_since is not None and other.fresh_since is None
+    assert (tmp_path / "smoke" / "fresh.json").exists() and not (tmp_path / "quick" / "fresh.json").exists()
 
 
 def test_a_failed_fresh_computation_leaves_the_old_record(tmp_path, calls, monkeypatch):
