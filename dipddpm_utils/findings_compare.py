@@ -162,7 +162,7 @@ def negative_results(lab: Any) -> pd.DataFrame:
                 found.append((name, difference(dip[dip["value"] == value], other, "fd", ratio=True)))
     found += findings_priors.no_gain(lab)
     rows = findings_priors.rows_of(found)
-    return pd.DataFrame(rows, columns=["comparison", "ratio", "seeds", "verdict"])
+    return pd.DataFrame(rows, columns=["comparison", "ratio", "seeds", "verdict", "seeds it would take"])
 
 
 def instead(lab: Any) -> str:

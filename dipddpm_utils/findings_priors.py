@@ -11,7 +11,7 @@ from . import mechanisms
 from .comparisons import Paired, difference, summary
 from .figures import look
 from .mechanisms import CONTROLS, GROUP, RIVALS, THRESHOLDS
-from .prose import NOT_MEASURED, bullets, percent, ratio, verdict
+from .prose import NOT_MEASURED, bullets, percent, ratio
 from .wording import count, factor, number, span
 
 Found = list[tuple[str, Paired | None]]
@@ -208,9 +208,13 @@ def rows_of(found: Found) -> list[dict[str, Any]]:
     rows = []
     for name, gap in found:
         if gap is None:
-            rows.append({"comparison": name, "ratio": "", "seeds": 0, "verdict": "not reached"})
+            rows.append({"comparison": name, "ratio": "", "seeds": 0, "verdict": "not reached", "seeds it would take": ""})
         elif not (gap.decided and gap.value < 0):
-            rows.append({"comparison": name, "ratio": factor(gap), "seeds": gap.n, "verdict": verdict(gap).replace("**", "")})
+            said = "worse" if gap.decided else "not decidable"
+            needed = "" if gap.decided else str(gap.needed or "over 1000") if gap.n > 1 else "not known from one"
+            rows.append(
+                {"comparison": name, "ratio": factor(gap), "seeds": gap.n, "verdict": said, "seeds it would take": needed}
+            )
     return rows
 
 

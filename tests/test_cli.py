@@ -86,7 +86,7 @@ def test_run_goes_on_after_a_failed_run_and_stops_when_the_time_is_over(capsys, 
 
     monkeypatch.setattr(runs.Store, "ensure", ensure)
     stop_at_two = False
-    arguments = ["run", "dip-5conv", "--profile", "smoke", "--results", str(tmp_path)]
+    arguments = ["run", "dip-5conv", "--profile", "quick", "--results", str(tmp_path)]
     code, out, err = call(*arguments, capsys=capsys)
     assert code == 1 and asked == [0, 1, 2]
     assert "dip-5conv-s1: the loss is not finite at step 7" in err and "dip-5conv-s2: computed" in out
