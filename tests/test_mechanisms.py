@@ -94,9 +94,9 @@ def test_tables_have_a_row_a_setting():
 
 
 def test_every_method_is_on_the_pareto_figure_and_no_two_look_alike():
-    plane, rows, seconds = figures_priors.pareto(FRAME, LAB.record("floor")).axes
+    plane, rows, seconds, copies = figures_priors.pareto(FRAME, LAB.record("floor")).axes
     names = [text.get_text() for text in rows.get_yticklabels()]
-    assert len(names) == len(set(names)) == len(mechanisms.settings(FRAME)) == len(seconds.patches)
+    assert len(names) == len(set(names)) == len(mechanisms.settings(FRAME)) == len(seconds.patches) == len(copies.patches)
     for label in FRAME["label"].unique():
         assert any(name.startswith(figures.look(label).label.split(" (")[0]) for name in names)
     shown = {tuple(np.ravel(line.get_xydata()).round(6)) for line in plane.lines if len(line.get_xdata()) == 1}
