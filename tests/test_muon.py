@@ -18,7 +18,7 @@ def test_singular_values_move_near_one_and_vectors_stay(m, n, seed):
     y = orthogonalised(x[None])[0]
     assert ((torch.linalg.svdvals(y) > 0.5) & (torch.linalg.svdvals(y) < 1.4)).all()
     core = u.mT @ y @ vt.mT  # y = u diag(.) vt: nothing off the diagonal, up to bfloat16
-    assert (core - torch.diag(core.diagonal())).abs().max() < 0.06
+    assert (core - torch.diag(core.diagonal())).abs().max() < 0.1
 
 
 @pytest.mark.parametrize("rank", [1, 3, 24])
