@@ -139,7 +139,7 @@ def ddpm(run: Ddpm, work: Work) -> Outcome:
 def averaged(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """The mean scores of several sets of n images; an interval about the mean of k sets is sqrt(k) times narrower.
 
-    How many digits of each class a set happens to hold moves its distance by more than its own bootstrap interval shows.
+    Sets drawn from one model with other noise were seen to differ by more than a set's own bootstrap interval.
     """
     mean = {key: float(np.mean([row[key] for row in rows])) if isinstance(of, float) else of for key, of in rows[0].items()}
     for key in [key for key in mean if f"{key}_low" in mean and mean[f"{key}_low"] is not None]:
