@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from . import factorial
-from .comparisons import Paired, best_control, best_start, judged_alike, paired, scaled
+from .comparisons import Paired, best_control, best_start, copies, judged_alike, paired, scaled
 from .prose import percent
 from .published_curves import VARIANTS, same_fid
 from .wording import signed
@@ -227,11 +227,11 @@ def fewer_steps(group: str) -> Test:
             return None
         t_start, gap, rows = best
         effect = scaled(gap, -1)
-        copied, usual = float(rows["copy_rate"].mean()), float(rows["copy_rate_floor"].mean())
+        copied, usual, many = copies(rows)
         why = "FD of noise over FD of the DIP start, at equal network calls, at the best t_start "
         why += f"({t_start:.0f}), interval widened for that choice."
         why += f" Copied: {percent(copied)} (held-out: {percent(usual)})."
-        artefact = "copying of training images" if copied > 2 * usual else ""
+        artefact = "copying of training images" if many else ""
         if (rival := best_control(frame)) is not None and not artefact:
             label, at, against = rival
             why += f" Against the {label} start at {at:.0f}: log ratio {signed(against)}."

@@ -168,6 +168,12 @@ def slope(frame: pd.DataFrame, metric: str, *, log: bool = False) -> Paired | No
     return paired(slopes) if slopes else None
 
 
+def copies(rows: pd.DataFrame) -> tuple[float, float, bool]:
+    """(share of samples that look copied, of held-out images that do, whether the first is more than twice the second)."""
+    copied, usual = (float(rows[column].mean()) for column in ("copy_rate", "copy_rate_floor"))
+    return copied, usual, copied > 2 * usual
+
+
 def best_start(frame: pd.DataFrame, label: str) -> tuple[float, Paired, pd.DataFrame] | None:
     """(t_start, log FD ratio to noise with as many calls, rows) where that start has its lowest ratio; None without both.
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from . import findings_priors
-from .comparisons import Paired, best_start, difference, frame_of, judged_alike, paired, scaled, slope, summary
+from .comparisons import Paired, best_start, copies, difference, frame_of, judged_alike, paired, scaled, slope, summary
 from .figures import look
 from .findings import best_sampler, fewest_calls
 from .gaussian import Cost
@@ -43,11 +43,10 @@ def starts(frame: pd.DataFrame) -> str:
         if best is None:
             continue
         t_start, gap, rows = best
-        copied = summary(rows, "copy_rate")
         name = f"{look(label).label}, best at t_start = {t_start:.0f} ({rows['nfe'].iloc[0]:.0f} calls), over noise"
-        usual = float(rows["copy_rate_floor"].mean())
-        said = f"{ratio(name, gap)} Copied: {percent(copied.value)} (held-out images: {percent(usual)})."
-        if gap.decided and gap.value < 0 and copied.value > 2 * usual:
+        copied, usual, many = copies(rows)
+        said = f"{ratio(name, gap)} Copied: {percent(copied)} (held-out images: {percent(usual)})."
+        if gap.decided and gap.value < 0 and many:
             said += " What looks better here is copies of training images."
         lines.append(said)
     return bullets(lines)

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from . import mechanisms
-from .comparisons import Paired, difference, summary
+from .comparisons import Paired, copies, difference, summary
 from .figures import look
 from .mechanisms import CONTROLS, GROUP, RIVALS, THRESHOLDS
 from .prose import NOT_MEASURED, bullets, percent, ratio
@@ -56,7 +56,8 @@ def headcount(lab: Any) -> str:
         if won and won[0]:
             better.append(label)
             rows = mechanisms.best_setting(frame, label)[1]
-            if (share := float(rows["copy_rate"].mean())) > 2 * float(rows["copy_rate_floor"].mean()):
+            share, _, many = copies(rows)
+            if many:
                 copied.append(f" Of the samples of {label}, {percent(share)} look copied.")
         if won and all(won) and len(won) == 1 + len(RIVALS[label]):
             best.append(label)
@@ -97,9 +98,9 @@ def on_the_front(lab: Any) -> str:
     parts = []
     for i in mechanisms.front(points):
         label, _, rows = own[i]
-        copied, usual = float(rows["copy_rate"].mean()), float(rows["copy_rate_floor"].mean())
-        copies = f", {percent(copied)} of it copied" if copied > 2 * usual else ""
-        parts.append(f"{look(label).label} ({number(points[i][0])} s, FD {number(points[i][1])}{copies})")
+        copied, _, many = copies(rows)
+        marked = f", {percent(copied)} of it copied" if many else ""
+        parts.append(f"{look(label).label} ({number(points[i][0])} s, FD {number(points[i][1])}{marked})")
     with_dip = sum(own[i][0] in RIVALS for i in mechanisms.front(points))
     return f"On the front, by cost: {'; '.join(parts)}. {count(with_dip)} of these {len(parts)} use a DIP."
 

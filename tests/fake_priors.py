@@ -5,6 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+from dipddpm_utils.experiments_restore import PAIRS
+
 # label, value, FD, seconds beside training, kind
 SETTINGS = (
     ("baseline", 0, 20.0, 0.0, "ddpm"),
@@ -27,12 +29,6 @@ SETTINGS = (
     ("ddim sampler", 0, 33.0, 0.0, "sample"),
 )
 METHODS = ("degraded", "smooth", "dip", "dip_oracle", "ddpm", "smooth_ddpm", "dip_ddpm", "told_ddpm", "dip_told_ddpm")
-PAIRS = (
-    *(("dip_ddpm", other) for other in ("ddpm", "smooth_ddpm", "told_ddpm", "dip")),
-    *(("dip_told_ddpm", other) for other in ("told_ddpm", "dip")),
-    *((one, "dip") for one in ("ddpm", "told_ddpm")),
-    ("dip", "smooth"),
-)
 
 
 def add(lab: Any, seeds: range, ddpm: Any, sample: Any, record: Any, images: Any) -> None:
