@@ -258,5 +258,5 @@ def _at(table: dict[str, Any], path: str) -> Any:
 def _text(value: Any) -> str:
     """A value as it stands in a run's name."""
     if isinstance(value, dict):
-        value = value.get("name", value.get("net", "x"))
+        return "-".join(_text(part) for part in value.values())
     return f"{value:g}" if isinstance(value, float) else str(value)
