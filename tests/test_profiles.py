@@ -9,13 +9,16 @@ HEADLINE_LEAVES_OUT = {  # quick has the two reports' own runs and the same corr
     "a-only", "a-without", "a-controls", "a-starts", "a-bank", "a-batch",
     "b-only", "b-without", "b-rows", "b-grid", "b-fashion", "b-timing", "restore",
 }  # fmt: skip
+LEFT_OUT = {
+    "smoke": {"ddpm_T", "ddpm_batch"},  # as ddpm_schedule, which it has
+    "quick": HEADLINE_LEAVES_OUT | {"stopping_stages", "ddpm_lr", "ddpm_schedule", "ddpm_T", "ddpm_batch"},
+}
 
 
 @pytest.mark.parametrize("name", ["smoke", "quick", "standard", "full"])
 def test_every_profile_declares_the_same_groups(name):
     profile = profiles.load(name)
-    left_out = HEADLINE_LEAVES_OUT | {"stopping_stages", "ddpm_lr"} if name == "quick" else set()
-    assert set(profile.groups) == set(profiles.load("full").groups) - left_out
+    assert set(profile.groups) == set(profiles.load("full").groups) - LEFT_OUT.get(name, set())
     assert all(entry.folder == f"{entry.name}-{entry.hash}" for entry in profile.entries.values())
     hashes = [entry.hash for entry in profile.entries.values()]
     assert len(set(hashes)) == len(hashes)  # nothing is declared, and so computed, twice
@@ -24,12 +27,21 @@ def test_every_profile_declares_the_same_groups(name):
 @pytest.mark.parametrize("name", ["quick", "standard", "full"])
 def test_comparisons_have_three_seeds_and_one_anchor(name):
     profile = profiles.load(name)
-    for group in ("dip_lr", "std", "dip_iterations", "dip_net", *(("ddpm_lr",) if name != "quick" else ())):
+    ddpm = {"ddpm_lr", "ddpm_schedule", "ddpm_T", "ddpm_batch"} - LEFT_OUT.get(name, set())
+    for group in ("dip_lr", "std", "dip_iterations", "dip_net", *ddpm):
         members = profile.group(group)
         assert len({m.entry.run.seed for m in members}) >= 3
         anchors = {m.value for m in members if m.anchor}
         assert len(anchors) == 1, group
+    assert all({m.entry.name for m in profile.group(g) if m.anchor} == {e.name for e in profile.seeds("ddpm")} for g in ddpm)
     assert [entry.run.seed for entry in profile.seeds("ddpm")] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("name", ["standard", "full"])
+def test_batches_are_compared_at_equal_images(name):
+    optims = [member.entry.run.optim for member in profiles.load(name).group("ddpm_batch")]
+    assert len({optim.batch_size * optim.steps for optim in optims}) == 1 and len({o.batch_size for o in optims}) == 3
+    assert len({optim.lr for optim in optims}) == 1
 
 
 def test_a_seed_reaches_every_run_that_a_run_is_built_on():
