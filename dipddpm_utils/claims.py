@@ -17,7 +17,7 @@ from .claims_list import CLAIMS, Claim, Evidence
 from .claims_tests import Finding, shows
 from .comparisons import seeds_needed
 from .prose import bullets
-from .wording import decimals, factor, signed
+from .wording import Link, decimals, in_logarithms, in_unit
 
 VERDICTS = ("holds", "does not hold", "artefact", "not decidable", "not yet measured")
 NOTEBOOKS = {  # where figures are drawn
@@ -40,20 +40,22 @@ class Judged:
     data: str = ""  # the data set it was tested on
 
     def row(self) -> dict[str, Any]:
-        """One line of claims.csv."""
+        """One line of claims.csv. An effect in logarithms is a factor there, as in every sentence."""
+        unit = self.finding.unit if self.finding else ""
         effect = self.finding.effect if self.finding else None
         before = self.finding.published if self.finding else None
+        shown = (lambda value: _short(value, in_logarithms(unit))) if effect else lambda value: ""
         return {
             "claim": self.claim.id,
             "said": self.claim.said,
             "tested": self.evidence.hypothesis,
             "on": self.data,
             "n (seeds)": effect.n if effect else "",
-            "effect": _short(effect.value) if effect else "",
-            "low": _short(effect.low) if effect else "",
-            "high": _short(effect.high) if effect else "",
-            "unit": self.finding.unit if self.finding else "",
-            "as published": signed(before) if before else "",
+            "effect": shown(effect and effect.value),
+            "low": shown(effect and effect.low),
+            "high": shown(effect and effect.high),
+            "unit": f"factor of {unit.removeprefix('log ')}" if in_logarithms(unit) else unit,
+            "as published": in_unit(before, unit) if before else "",
             "verdict": self.verdict,
             "seeds it would take": _needed(self.finding) if self.verdict == "not decidable" else "",
             "why": self.finding.why if self.finding else f"needs runs: {', '.join(self.evidence.needs)}",
@@ -89,8 +91,28 @@ def audit(lab: Any) -> list[Judged]:
 
 
 def table(judged: list[Judged]) -> pd.DataFrame:
-    """One row a claim, its id first."""
+    """One row a claim, its id first: all there is to say of it, for claims.csv."""
     return pd.DataFrame([one.row() for one in judged])
+
+
+def page_table(judged: list[Judged]) -> pd.DataFrame:
+    """The same for a page, as few columns as can be read at once; the sentences below it say why."""
+    rows = []
+    for one in judged:
+        finding, figure = one.finding, one.evidence.figure
+        effect = finding.effect if finding else None
+        lacking = f" (it would take {_needed(finding)} seeds)" if one.verdict == "not decidable" and effect.n > 1 else ""
+        row = {
+            "claim": f"{one.claim.id}. {one.claim.said}",
+            "what would show it": one.evidence.hypothesis,
+            "effect, corrected": _said(finding) if finding else "",
+            "as published": in_unit(finding.published, finding.unit) if finding and finding.published else "",
+            "seeds, data": f"{effect.n}, {one.data}" if effect else "",
+            "verdict": one.verdict + lacking,
+            "figure": Link(figure, f"{NOTEBOOKS[figure[:2]]}.ipynb"),
+        }
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def verdict_of(finding: Finding) -> str:
@@ -131,14 +153,15 @@ def _lacking(judged: Judged) -> str:
 
 
 def _said(finding: Finding) -> str:
-    """The effect with its unit; one in logarithms as a factor."""
-    if finding.unit.startswith("log "):
-        return f"{finding.unit.removeprefix('log ')} by a factor of {factor(finding.effect)}"
-    return f"{signed(finding.effect)} {finding.unit}"
+    """The effect with its unit; one in logarithms as a factor of what it is the logarithm of."""
+    what = f"{finding.unit.removeprefix('log ')} by " if in_logarithms(finding.unit) else ""
+    return what + in_unit(finding.effect, finding.unit)
 
 
-def _short(value: float | None) -> str:
-    return "" if value is None else f"{value:+.{decimals(value)}f}"
+def _short(value: float | None, logarithm: bool) -> str:
+    if value is None:
+        return ""
+    return f"{math.exp(value):.3f}" if logarithm else f"{value:+.{decimals(value)}f}"
 
 
 def hypotheses() -> pd.DataFrame:
@@ -146,8 +169,8 @@ def hypotheses() -> pd.DataFrame:
     rows = []
     for claim in CLAIMS:
         chief = claim.evidence[0]
-        row = {"claim": claim.id, "said": claim.said, "what would show it": chief.hypothesis, "runs": ", ".join(chief.needs)}
-        rows.append({**row, "without those": "; ".join(", ".join(other.needs) for other in claim.evidence[1:])})
+        runs = "; without those ".join(", ".join(evidence.needs) for evidence in claim.evidence)
+        rows.append({"claim": f"{claim.id}. {claim.said}", "what would show it": chief.hypothesis, "runs": runs})
     return pd.DataFrame(rows)
 
 

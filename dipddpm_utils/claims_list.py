@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from . import claims_tests as a
@@ -46,14 +47,14 @@ CLAIMS: list[Claim] = [
     _claim("A1", "The first FID is the lowest with DIP.",
            ("with a DIP, the FD of every later evaluation is above the first one's", ALL_A, A_FIGURE, a.first_lowest)),
     _claim("A2", "The FID falls faster with DIP.",
-           ("log FD falls more from the first evaluation to the last than without", ALL_A, A_FIGURE, a.falls_faster)),
+           ("FD falls by a larger factor from the first evaluation to the last than without", ALL_A, A_FIGURE, a.falls_faster)),
     _claim("A3", "The FID rises later in training.",
            ("with a DIP, FD at the end is above FD at half of the training", ALL_A, A_FIGURE, a.rises_later)),
     _claim("A4", "Plain DDPM's first FID is higher than both.",
            ("first evaluation: FD alone is above the higher of both nets'", ALL_A, A_FIGURE, a.starts_higher)),
     _claim("A5", "ResNet18 against 2conv changes FID by less than 5.",
-           (f"log ratio of FD within +-{same_fid():.3f}: as large a share as {FID_CHANGE:g} of the published FID of the DDPM "
-            "alone, since our feature space has another unit", ALL_A, A_FIGURE, a.same_nets)),
+           (f"FD of one over the other within a factor of {math.exp(same_fid()):.3f}, either way: as large a share as "
+            f"{FID_CHANGE:g} of the published FID of the DDPM alone, since our feature space has another unit", ALL_A, A_FIGURE, a.same_nets)),
     _claim("A6", "ResNet18+DDPM has the lowest FID of all.",
            ("lowest FD over training: below that of both others", ALL_A, A_FIGURE, a.lowest_of_all)),
     _claim("A7", "The rise may come from 30 samples or too few steps.",
@@ -77,9 +78,9 @@ CLAIMS: list[Claim] = [
            ("contrast of samples is lower", BOTH_B, B_FIGURE, b.greyer),
            ("contrast of samples is lower", ("ddpm", "ddpm-on-dip"), "04_grids", b.greyer_digits)),
     _claim("B4", "The larger std, the less accurate the images.",
-           ("log FD of samples rises with std, over the full grid", ("b-grid",), "05_b_grid",
+           ("FD of samples rises with std (a line through its logarithm), over the full grid", ("b-grid",), "05_b_grid",
             b.slope_in_grid("std", "fd", "log FD for one unit of std", GRID_FD)),
-           ("log FD of the DIP's outputs rises with std", ("std",), "05_dip_fd",
+           ("FD of the DIP's outputs rises with std (a line through its logarithm)", ("std",), "05_dip_fd",
             b.slope_of("std", "fd", "log FD for one unit of std", DIP_FD))),
     _claim("B5", "std does not change the time.",
            (f"change of training seconds over the range of std within +-{SAME:.0%}", ("b-grid",), "05_b_grid_seconds",
@@ -87,9 +88,9 @@ CLAIMS: list[Claim] = [
            (f"change of the DIP's seconds over the sweep within +-{SAME:.0%}", ("std",), "05_dip_fd",
             b.slope_of("std", "train_seconds", "of the mean, over the range", "Seconds of the DIP fit.", same=True))),
     _claim("B6", "The larger dip_lr, the less clear the images.",
-           ("log FD of samples rises with dip_lr, over the full grid", ("b-grid",), "05_b_grid",
+           ("FD of samples rises with dip_lr (a line through its logarithm), over the full grid", ("b-grid",), "05_b_grid",
             b.slope_in_grid("dip_lr", "fd", "log FD for a factor of ten", GRID_FD, log=True)),
-           ("log FD of the DIP's outputs rises with the learning rate", ("dip_lr",), "05_dip_fd",
+           ("FD of the DIP's outputs rises with the learning rate (a line through its logarithm)", ("dip_lr",), "05_dip_fd",
             b.slope_of("dip_lr", "fd", "log FD for a factor of ten", DIP_FD, log=True))),
     _claim("B7", "The DDPM needs fewer denoising steps from a DIP start.",
            (STARTS_TESTED + NO_DIP, ("starts",), "04_fd_vs_t_start", a.fewer_steps("starts"))),

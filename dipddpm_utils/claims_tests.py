@@ -17,7 +17,7 @@ from . import factorial
 from .comparisons import Paired, best_control, best_start, copies, judged_alike, paired, scaled
 from .prose import percent
 from .published_curves import VARIANTS, same_fid
-from .wording import signed
+from .wording import in_unit
 
 Test = Callable[[Any], "Finding | None"]
 Combine = Callable[[pd.DataFrame], pd.Series]  # a row a seed, a column a variant -> the effect by seed
@@ -118,7 +118,7 @@ def compared(
         return Finding(effect, why=why, **about)
     before = paired(list(published))
     guilty = fault() if shows(before, about.get("margin", 0.0), about.get("equal", False)) else ""
-    why += f" As published{way}: {signed(before)}."
+    why += f" As published{way}: {in_unit(before, about['unit'])}."
     return Finding(effect, why=why, published=before, shift=paired(list(gaps)), fault=guilty, **about)
 
 
@@ -211,7 +211,7 @@ def rise_is_noise(lab: Any) -> Finding | None:
     if gaps.empty:
         return None
     why = "Rise over the lowest earlier value: on 30 samples minus on all, same models as published, mean of three variants."
-    return Finding(paired(list(gaps)), "log FD", f"{why} On all samples: {signed(paired(list(many)))}.")
+    return Finding(paired(list(gaps)), "log FD", f"{why} On all samples: {in_unit(paired(list(many)), 'log FD')}.")
 
 
 # --- both reports: starts, cost -----------------------------------------------------------------------------------------
@@ -234,7 +234,7 @@ def fewer_steps(group: str) -> Test:
         artefact = "copying of training images" if many else ""
         if (rival := best_control(frame)) is not None and not artefact:
             label, at, against = rival
-            why += f" Against the {label} start at {at:.0f}: log ratio {signed(against)}."
+            why += f" Against the {label} start at {at:.0f}: {in_unit(against, 'log FD')}."
             artefact = f"any start near the data (the {label} does as well)" if against.high is None or against.high > 0 else ""
         return Finding(effect, "log FD", why, artefact_of=artefact)
 
@@ -252,7 +252,7 @@ def costs_more(*pairs: tuple[str, str]) -> Test:
         rest = pd.concat(without, axis=1).mean(axis=1, skipna=False).dropna()
         if gaps.empty:
             return None
-        why += f" With the DIP's left out, as published (FA9, FB4): {signed(paired(list(rest)))}."
+        why += f" With the DIP's left out, as published (FA9, FB4): {in_unit(paired(list(rest)), 'log seconds')}."
         return Finding(paired(list(gaps)), "log seconds", why)
 
     return test

@@ -13,7 +13,7 @@ from . import factorial, shapes
 from .claims_tests import Finding, Test, compared, contrast
 from .comparisons import Paired, difference, frame_of, grid_frame, paired, slope, summary
 from .prose import percent
-from .wording import number, signed, span
+from .wording import in_unit, number, span
 
 SAME = 0.05  # relative change of a time that still counts as none, fixed before any run
 PAIR = ("b-ddpm", "b-combined")
@@ -69,7 +69,7 @@ def shorter(alone: str, combined: str) -> Test:
             return Finding(gap, why=why, **about)
         timing = lab.seeds("b-timing")
         before = paths(timing)
-        why += f" Same model, an epoch decoded image by image over one from memory: {signed(before)}. "
+        why += f" Same model, an epoch decoded image by image over one from memory: {in_unit(before, about['unit'])}. "
         why += path_share(frame_of(timing))
         return Finding(gap, why=why, published=before, shift=_apart(before, gap), fault="FB1", **about)
 
@@ -132,7 +132,7 @@ def slope_in_grid(setting: str, metric: str, unit: str, why: str, *, log: bool =
         before = measured(_varied(grid_frame(lab, "b-rows"), setting)) if lab.has("b-rows") else None
         if before is None:
             return Finding(effect, unit, text, **about)
-        text += f" In the published rows alone: {signed(before)}."
+        text += f" In the published rows alone: {in_unit(before, unit)}."
         return Finding(effect, unit, text, published=before, shift=_apart(before, effect), **about)
 
     return test

@@ -14,6 +14,7 @@ from dipddpm_utils import (
     diffusion,
     features,
     frechet,
+    gaussian,
     priors,
     priors_process,
     published,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from dipddpm_utils.runs import Work
 
 SAMPLED_TOGETHER = {"cpu": 250, "cuda": 1000, "mps": 500}  # images a batch of a reverse chain
+PAIRED = ("dip", "blur", "mean")  # starts each of which stands for a training image
 STRIP = 12  # frames of the forward and reverse strips
 TRAINED_ON = 2000  # images a model was trained on, at most, to which its samples are compared
 
@@ -168,6 +170,13 @@ def sample(run: Sample, work: Work) -> Outcome:
     t_start = last if run.start.t_start is None else run.start.t_start
     x_t = priors.start_chain(context.coefs, x_start, t_start, generator)
     chain = joining.advised_chain(run, context, t_start, work)
+    if run.start.name in PAIRED:
+        again = runtime.generator(run.seed, f"start {run.start.name}")  # the same images, as they are
+        moved = (x_start - priors.STARTS["real"](context, run.n, again)).square().sum(dim=(1, 2, 3)).double().mean()
+        mismatch = gaussian.paired_mismatch(float(moved), context.coefs.alpha_bar(t_start))
+        bound = {"start_moved": float(moved), "start_kl_bound": mismatch.kl, "start_tv_bound": mismatch.total_variation}
+    else:
+        bound = {}
     start_seconds = now() - began
     row, images = _judged(run.model, work, source, model, run.sampler, run.n, f"sample {run.seed}", x_t, t_start, chain)
     metrics = {
@@ -179,6 +188,7 @@ def sample(run: Sample, work: Work) -> Outcome:
         "sampling_seconds": row["sampling_seconds"] + start_seconds,
         "model_seconds": work.record(run.model).metrics["total_seconds"],
         **joining.sample_flops(run, used, context.net, model, row["nfe"], work),
+        **bound,
     }
     grid = _shown(run.model, run.seed)
     begun = ranges.signed_to_uint8(x_start[: max(grid // 4, 1)].cpu().clamp(-1, 1))

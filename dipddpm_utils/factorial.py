@@ -26,6 +26,7 @@ MEASURES = {  # what a fault may change: column of the metrics, and how it is ca
     "loss_last": "loss at the end",
     "train_seconds": "training (s)",
 }
+SIDES = ("only on", "only off")  # of a fault
 
 
 class Effect(NamedTuple):
@@ -107,7 +108,7 @@ def effects(lab: Any, report: str) -> pd.DataFrame:
         if fault.report != report:
             continue
         for name in MEASURES:
-            for side, one in zip(("only on", "only off"), effect(lab, fault, metric(name)), strict=True):
+            for side, one in zip(SIDES, effect(lab, fault, metric(name)), strict=True):
                 if one is not None:
                     low, high = (math.nan if end is None else end for end in (one.low, one.high))
                     rows.append((fault.id, name, side, one.value, low, high, one.n))
@@ -115,19 +116,13 @@ def effects(lab: Any, report: str) -> pd.DataFrame:
 
 
 def table(lab: Any) -> pd.DataFrame:
-    """One row a fault that is trained: what it adds when only on and when only off, with 95% intervals paired by seed."""
+    """Two rows a fault that is trained: what it adds when only on and when only off, with 95% intervals paired by seed."""
     rows = []
     for fault in trained():
         found = {name: effect(lab, fault, metric(name)) for name in MEASURES}
-        counts = sorted({one.n for pair in found.values() for one in pair if one is not None})
-        row: dict[str, Any] = {
-            "fault": fault.id,
-            "what": fault.what,
-            "on": fault.variant,
-            "seeds": counts[-1] if counts else "",
-        }
-        for name, label in MEASURES.items():
-            for side, one in zip(("only on", "only off"), found[name], strict=True):
-                row[f"{label}, {side}"] = signed(one) if one is not None else ""
-        rows.append(row)
+        for place, side in enumerate(SIDES):
+            own = {MEASURES[name]: pair[place] for name, pair in found.items()}
+            seeds = max((one.n for one in own.values() if one is not None), default="")
+            told = {label: signed(one) if one is not None else "" for label, one in own.items()}
+            rows.append({"fault": fault.id, "": side, **told, "seeds": seeds})
     return pd.DataFrame(rows)

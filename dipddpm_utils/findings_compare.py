@@ -18,6 +18,8 @@ from .gaussian import Cost
 from .prose import NOT_MEASURED, bullets, comparison, percent, ratio
 from .wording import number, signed, span
 
+SAYS_LITTLE = 0.9  # a bound on a total variation, which is at most 1 anyway
+
 
 def combined(lab: Any) -> str:
     """Trained on DIP outputs against trained on real images: at equal steps, and at equal seconds."""
@@ -50,6 +52,47 @@ def starts(frame: pd.DataFrame) -> str:
             said += " What looks better here is copies of training images."
         lines.append(said)
     return bullets(lines)
+
+
+EVENTS = ("precision", "copy_rate")  # both are probabilities of an event: a sample lies in a fixed set of images
+
+
+def start_bounds(starts: pd.DataFrame) -> pd.DataFrame:
+    """The bound of notebook 01 on measured chains: a row a start and t_start, what may differ at most and what is seen to.
+
+    Two laws differ in total variation by at least the difference of any event's probability. seen: the largest of EVENTS against
+    the start from real images, with the interval over seeds; least: the end of that interval nearer to zero.
+    """
+    rows = []
+    if "start_tv_bound" not in starts:
+        return pd.DataFrame(rows)
+    real = starts[starts["label"] == "real"]
+    for (label, t_start), own in starts.dropna(subset=["start_tv_bound"]).groupby(["label", "value"], sort=False):
+        gaps = [difference(own, real[real["value"] == t_start], event) for event in EVENTS]
+        seen = max((gap for gap in gaps if gap is not None), key=lambda gap: abs(gap.value), default=None)
+        if seen is None:
+            continue
+        ends = (abs(seen.low), abs(seen.high)) if seen.decided else (0.0, 0.0)
+        bound = float(own["start_tv_bound"].max())
+        about = {"start": label, "t_start": int(t_start), "moved": own["start_moved"].mean(), "bound": bound}
+        rows.append({**about, "seen": span(scaled(seen, -1 if seen.value < 0 else 1)), "least": min(ends), "seeds": seen.n})
+    return pd.DataFrame(rows)
+
+
+def start_bound(bounds: pd.DataFrame) -> str:
+    """Whether the bound of notebook 01 held on the measured chains, and where it says anything."""
+    if bounds.empty:
+        return NOT_MEASURED
+    broken, tight = bounds[bounds["least"] > bounds["bound"]], bounds[bounds["bound"] < SAYS_LITTLE]
+    said = f"The bound was broken in {len(broken)} of {len(bounds)} measured cases."
+    if tight.empty:
+        return f"{said} But at every one of these steps it is {number(bounds['bound'].min(), 2)} or more, and so says next to nothing."
+    first = tight.sort_values("t_start").iloc[0]
+    return (
+        f"{said} It is below {SAYS_LITTLE:g} in {len(tight)} of them, from t_start = {first['t_start']} on: there at most "
+        f"{number(first['bound'], 2)} ({look(first['start']).label}), where {first['seen']} is seen. Nearer to the image it allows "
+        "everything, since it counts every pixel that moved."
+    )
 
 
 # --- 05 ablations -----------------------------------------------------------------------------------------------------

@@ -200,6 +200,19 @@ def start_mismatch(mean: ArrayLike, cov: ArrayLike, start_mean: ArrayLike, start
     return Mismatch(nats, total_variation_bound(nats))
 
 
+def paired_mismatch(moved: float, alpha_bar: float) -> Mismatch:
+    """A bound for any data, Gaussian or not, where starts and real images come in pairs: kl <= alpha_bar / (2 (1 - alpha_bar)) moved.
+
+    moved: mean of |x_start - x_0|^2 over the pairs, summed over pixels of images in [-1, 1]. Given its pair each x_t is
+    Gaussian with covariance (1 - alpha_bar) I, and KL is jointly convex (Cover & Thomas 2006, theorem 2.7.2), so the KL of the
+    mixtures is at most the mean KL of the pairs. ValueError if moved is negative or alpha_bar is not in [0, 1).
+    """
+    if not (moved >= 0 and 0 <= alpha_bar < 1):
+        raise ValueError(f"moved, alpha_bar are {moved}, {alpha_bar}, expected at least 0, and 0 <= alpha_bar < 1")
+    nats = alpha_bar / (2 * (1 - alpha_bar)) * moved
+    return Mismatch(nats, total_variation_bound(nats))
+
+
 def total_variation_bound(nats: float) -> float:
     """The lesser of Pinsker's sqrt(kl / 2) and Bretagnolle and Huber's sqrt(1 - exp(-kl)); in [0, 1]."""
     return min(math.sqrt(nats / 2), math.sqrt(-math.expm1(-nats)))

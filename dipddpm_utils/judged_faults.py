@@ -11,24 +11,23 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .comparisons import Paired, best_start, difference, frame_of, paired
-from .faults import DIP_REPORTED_OVER, FAULTS, reported_loss
-from .wording import factor, signed
+from .faults import DIP_REPORTED_OVER, reported_loss
+from .wording import in_unit
 
-FACTOR = "log ratio"  # such an effect is shown as a factor
+FACTOR = "log ratio"
 WINDOW = 2000  # steps in the shortest window whose loss report A divides by 3000
 
 
 def table(lab: Any) -> pd.DataFrame:
-    """One row a measured effect: fault, what it is, what was measured, effect with its 95% interval, seeds. Runs that a
+    """One row a measured effect: fault, what was measured and on which runs, effect with its 95% interval, seeds. Runs that a
     profile does not hold leave their rows out.
     """
     rows = []
     for fault, measured, unit, groups, measure in MEASURED:
         if lab.has(*groups) and (effect := measure(lab)) is not None:
-            about = {"fault": fault, "what": FAULTS[fault].what, "measured": measured, "on": ", ".join(groups)}
-            said = f"a factor of {factor(effect)}" if unit == FACTOR else f"{signed(effect)} {unit}"
-            rows.append({**about, "effect": said, "seeds": effect.n})
-    return pd.DataFrame(rows, columns=["fault", "what", "measured", "on", "effect", "seeds"])
+            about = {"fault": fault, "measured": measured, "on": ", ".join(groups)}
+            rows.append({**about, "effect": in_unit(effect, unit), "seeds": effect.n})
+    return pd.DataFrame(rows, columns=["fault", "measured", "on", "effect", "seeds"])
 
 
 def thirty_samples(lab: Any) -> Paired | None:

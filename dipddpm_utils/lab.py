@@ -12,12 +12,14 @@ from dipddpm_utils import files
 from dipddpm_utils.errors import StoreError
 from dipddpm_utils.records import Record
 from dipddpm_utils.runs import open_store
+from dipddpm_utils.wording import Link
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
 PACKAGE = Path(__file__).parent
+LINE = 60  # letters of a table's cell that stay on one line
 
 
 class Lab:
@@ -138,20 +140,26 @@ class Lab:
         look = f"width:{frames[0].shape[1] * zoom}px;max-width:100%;image-rendering:pixelated"
         display(HTML(f'<img alt="{escape(alt, quote=True)}" style="{look}" src="data:image/gif;base64,{coded}">'))
 
-    def table(self, frame: pd.DataFrame, name: str, caption: str) -> None:
-        """Show a table and keep it as `tables/<name>.csv`."""
+    def table(self, frame: pd.DataFrame, name: str, caption: str, shown: pd.DataFrame | None = None) -> None:
+        """Keep a table as `tables/<name>.csv`, and show it, or `shown` where it is too wide for a page."""
         files.write_text(self.store.root / "tables" / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"))
-        self.show(frame, caption)
+        self.show(frame if shown is None else shown, caption)
 
     def show(self, frame: pd.DataFrame, caption: str) -> None:
-        """Show a table without keeping it."""
+        """Show a table without keeping it. Cells may be a `Link`; one whose cells hold sentences has its lines wrapped."""
         from html import escape
 
         from IPython.display import HTML, display
 
-        body = frame.to_html(
-            index=False, border=0, escape=True, na_rep="", float_format=lambda x: f"{x:.4g}", classes="dataframe"
-        )
+        def cell(value: Any) -> Any:
+            if isinstance(value, Link):
+                return f'<a href="{escape(value.target, quote=True)}">{escape(value.text)}</a>'
+            return escape(value) if isinstance(value, str) else value
+
+        wordy = frame.map(lambda value: isinstance(value, str) and len(value) > LINE).to_numpy().any()
+        kinds = ["dataframe", "wordy"] if wordy else ["dataframe"]
+        frame = frame.map(cell).rename(columns=lambda name: escape(str(name)))
+        body = frame.to_html(index=False, border=0, escape=False, na_rep="", float_format=lambda x: f"{x:.4g}", classes=kinds)
         display(HTML(body.replace(">\n", f">\n<caption>{escape(caption)}</caption>\n", 1)))
 
     def source(self, file: str, name: str) -> None:

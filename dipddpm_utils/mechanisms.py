@@ -28,6 +28,11 @@ RIVALS: dict[str, tuple[str, ...]] = {
     "guidance": ("guidance blur",),
 }
 CONTROLS = ("more training", "min-snr", "ddim sampler")  # what one would try without any of it
+WEIGHTS = {  # the mechanisms whose weight is varied, and what it is; a weight of 0 is the DDPM alone
+    "curriculum": "share of the steps on DIP images",
+    "reinject": "weight of re-injected DIP images",
+    "guidance": "weight of the DIP's opinion",
+}
 ORACLES = ("start real",)  # not a method: training images given away
 
 
@@ -71,6 +76,20 @@ def against(frame: pd.DataFrame, label: str) -> list[tuple[str, Paired]]:
         gap = None if other is None else difference(rows, other[1], "fd", ratio=True, level=level)
         if gap is not None:
             found.append((rival, gap))
+    return found
+
+
+def over_weight(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """A sweep a mechanism of WEIGHTS that the profile has: its rows over the weight, the DDPM alone as its anchor at 0.
+
+    Settings that are not a mere weight ("0.5 late") are left out.
+    """
+    base = frame[frame["label"] == "baseline"].assign(value=0.0, anchor=True)
+    found = {}
+    for label in WEIGHTS:
+        own = frame[(frame["label"] == label) & frame["value"].map(lambda value: isinstance(value, float))]
+        if len(own):
+            found[label] = pd.concat([base, own.assign(value=own["value"].astype(float), anchor=False)], ignore_index=True)
     return found
 
 

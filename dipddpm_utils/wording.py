@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from .comparisons import Paired
 from .stats import Interval
+
+
+class Link(NamedTuple):
+    """A cell of a table that leads somewhere: what it says, and where to."""
+
+    text: str
+    target: str
+
+    def __str__(self) -> str:
+        return self.text
 
 
 def decimals(value: float, digits: int = 3) -> int:
@@ -43,6 +54,16 @@ def signed(interval: Paired) -> str:
     if interval.low is None:
         return f"{interval.value:+.{places}f}"
     return f"{interval.value:+.{places}f} [{interval.low:+.{places}f}, {interval.high:+.{places}f}]"
+
+
+def in_unit(measured: Paired, unit: str) -> str:
+    """An effect in its unit: one in logarithms ('log FD') as a factor, any other with its sign ('+6.3 [+2.1, +10.4] dB')."""
+    return f"a factor of {factor(measured)}" if in_logarithms(unit) else f"{signed(measured)} {unit}"
+
+
+def in_logarithms(unit: str) -> bool:
+    """Whether an effect of that unit is a difference of logarithms, and shown as a factor."""
+    return unit.startswith("log ")
 
 
 def factor(log_ratio: Paired) -> str:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from dipddpm_utils import data, gaussian, ranges, schedule
 from dipddpm_utils.config import (
     Data,
     Ddpm,
@@ -110,6 +111,12 @@ def test_images_are_drawn_from_every_start(store, start):
     record = store.ensure(Sample(model=DDPM, start=begin, sampler=Sampler(steps=4), n=80))
     assert record.metrics["nfe"] == 2 and record.metrics["nfe_full"] == 4
     assert (record.metrics["prior_seconds"] > 0) == (start == "dip")
+    assert ("start_moved" in record.metrics) == (start in ("dip", "blur", "mean"))
+    if start == "mean":  # the distance to the mean is the variance of the images drawn, here nearly all of them
+        images = ranges.uint8_to_signed(data.load(DDPM.data).train)
+        assert record.metrics["start_moved"] == pytest.approx(float(images.var(0, correction=0).sum()), rel=0.1)
+        at = gaussian.paired_mismatch(record.metrics["start_moved"], schedule.coefficients(DDPM.diffusion).alpha_bar(49))
+        assert (record.metrics["start_kl_bound"], record.metrics["start_tv_bound"]) == (at.kl, at.total_variation)
 
 
 class StopAfter(Budget):

@@ -156,6 +156,34 @@ def test_the_bound_holds_for_a_shifted_mean_where_the_distance_is_known(shift, t
     assert exact == pytest.approx(2 * normal.cdf(torch.tensor(math.sqrt(2 * mismatch.kl) / 2)).item() - 1, abs=1e-4)
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.floats(0, 5), st.integers(0, 999))
+def test_the_bound_for_pairs_holds_without_a_gaussian_and_is_met_where_the_data_are_one_point(shift, t):
+    mean, cov = _data()
+    start = mean + shift
+    bound = gaussian.paired_mismatch(len(mean) * shift**2, BARS[t])
+    assert gaussian.start_mismatch(mean, cov, start, cov, BARS[t]).kl <= bound.kl * (1 + 1e-9)
+    assert bound.total_variation == gaussian.total_variation_bound(bound.kl)
+    point = gaussian.start_mismatch(mean, 0 * cov, start, 0 * cov, BARS[t])
+    assert point.kl == pytest.approx(bound.kl, rel=1e-9)
+    # two images in one dimension and what was made of them: total variation by quadrature
+    images, moved, bar = np.array([-1.0, 1.0]), np.array([-1.0 + shift / 5, 1.0 - shift / 10]), BARS[t]
+    x = np.linspace(-12, 12, 40_001)
+    q, p = (_mixture(x, np.sqrt(bar) * points, np.sqrt(1 - bar)) for points in (images, moved))
+    most = gaussian.paired_mismatch(float(((images - moved) ** 2).mean()), bar).total_variation
+    assert np.trapezoid(np.abs(p - q), x) / 2 <= most + 1e-3
+
+
+def _mixture(x, points, std):
+    return np.mean([np.exp(-(((x - point) / std) ** 2) / 2) / std / math.sqrt(2 * math.pi) for point in points], axis=0)
+
+
+@pytest.mark.parametrize(("moved", "bar"), [(-1.0, 0.5), (1.0, 1.0), (math.nan, 0.5)])
+def test_the_bound_for_pairs_names_what_it_cannot_use(moved, bar):
+    with pytest.raises(ValueError, match="moved, alpha_bar are"):
+        gaussian.paired_mismatch(moved, bar)
+
+
 def test_later_starts_hide_more():
     mean, cov = _data()
     bounds = [gaussian.start_mismatch(mean, cov, mean + 0.3, cov, BARS[t]).kl for t in range(0, 1000, 50)]

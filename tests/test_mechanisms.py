@@ -13,6 +13,18 @@ LAB = FakeLab()
 FRAME = mechanisms.table_of(LAB)
 
 
+def test_a_weight_of_zero_is_the_ddpm_alone():
+    frame = FRAME[["label", "value", "seed", "fd"]].copy()
+    late = frame[frame["label"] == "guidance"].assign(value="0.5 late")
+    swept = mechanisms.over_weight(pd.concat([frame, late], ignore_index=True))
+    assert list(swept) == [label for label in mechanisms.WEIGHTS if label in set(frame["label"])] and len(swept) > 1
+    for label, own in swept.items():
+        anchor = own[own["anchor"]]
+        assert (anchor["value"] == 0).all() and (anchor["label"] == "baseline").all() and anchor["seed"].nunique() == 3
+        assert set(own.loc[~own["anchor"], "label"]) == {label} and own["value"].dtype == float
+        assert "0.5 late" not in set(own["value"])
+
+
 def curve(values, steps=None, dip=0.0):
     steps = steps or [10 * (k + 1) for k in range(len(values))]
     rows = pd.DataFrame({"step": steps, "seconds": [s / 2 for s in steps], "fd": values})

@@ -1,5 +1,6 @@
 """Sentences say what the records hold, and change when the records do."""
 
+import math
 import re
 from types import SimpleNamespace
 
@@ -8,7 +9,7 @@ import pandas as pd
 import pytest
 from fake_records import NETS, FakeLab
 
-from dipddpm_utils import claims, conclusions, findings, findings_compare, prose
+from dipddpm_utils import claims, conclusions, findings, findings_compare, prose, wording
 from dipddpm_utils.comparisons import frame_of, paired
 from dipddpm_utils.gaussian import Cost
 
@@ -141,8 +142,39 @@ def test_all_seventeen_claims_are_judged_in_order():
     table = claims.table(claims.audit(LAB))
     assert table.columns[0] == "claim"
     assert list(table["claim"]) == [f"A{i}" for i in range(1, 10)] + [f"B{i}" for i in range(1, 9)]
-    assert list(claims.hypotheses()["claim"]) == list(table["claim"])
+    assert [said.partition(".")[0] for said in claims.hypotheses()["claim"]] == list(table["claim"])
     assert (table["why"] != "").all() and (table["figure"] != "").all()
+    page = claims.page_table(claims.audit(LAB))
+    assert [said.partition(".")[0] for said in page["claim"]] == list(table["claim"])
+    assert [verdict.partition(" (")[0] for verdict in page["verdict"]] == list(table["verdict"])
+    assert all(link.target.startswith(link.text[:2]) and link.target.endswith(".ipynb") for link in page["figure"])
+
+
+def test_the_bound_on_a_start_is_compared_with_what_is_seen():
+    def starts(precision, bound):
+        rows = [{"label": "real", "value": 900, "seed": i, "precision": 0.9, "copy_rate": 0.01} for i in range(3)]
+        for i in range(3):
+            seen = {"precision": precision + 0.001 * i, "copy_rate": 0.012}
+            rows.append({"label": "dip", "value": 900, "seed": i, **seen, "start_tv_bound": bound, "start_moved": 30.0})
+        return pd.DataFrame(rows)
+
+    held = findings_compare.start_bounds(starts(0.7, 0.4))
+    assert held["seen"].tolist() == ["0.199 [0.197, 0.201]"] and held["least"].iloc[0] == pytest.approx(0.1965, abs=1e-4)
+    said = findings_compare.start_bound(held)
+    assert "broken in 0 of 1" in said and "from t_start = 900 on: there at most 0.40" in said
+    assert "broken in 1 of 1" in findings_compare.start_bound(findings_compare.start_bounds(starts(0.4, 0.4)))
+    assert "next to nothing" in findings_compare.start_bound(findings_compare.start_bounds(starts(0.4, 0.95)))
+    assert findings_compare.start_bound(findings_compare.start_bounds(LAB.frame("starts"))) == prose.NOT_MEASURED
+
+
+def test_an_effect_in_logarithms_is_a_factor_wherever_it_is_shown():
+    one = next(one for one in claims.audit(LAB) if one.claim.id == "A9")
+    shown = math.exp(one.finding.effect.value)
+    assert float(one.row()["effect"]) == pytest.approx(shown, rel=1e-3) and one.row()["unit"] == "factor of seconds"
+    cell = claims.page_table([one])["effect, corrected"].iloc[0]
+    assert cell == f"seconds by a factor of {wording.factor(one.finding.effect)}" and cell in one.sentence()
+    for judged in claims.audit(LAB):
+        assert "log " not in judged.sentence() and "logarithm" not in judged.sentence().replace("(a line through its logarithm)", "")
 
 
 def test_verdicts_change_with_the_records():

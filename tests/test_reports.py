@@ -87,14 +87,15 @@ def test_a_faults_effect_is_a_paired_difference_on_both_sides():
             record.metrics["fd"] = value + record.seed
     effect = factorial.effect(lab, FAULTS["FA1"], factorial.metric("fd"))
     assert (effect.only.value, effect.off.value, effect.only.n) == (3.0, 20.0, 3) and effect.size() == 11.5
-    table = factorial.table(lab).set_index("fault")
-    assert table.loc["FA1", "FD, only on"] == "+3.00 [+3.00, +3.00]" and table.loc["FA1", "seeds"] == 3
+    table = factorial.table(lab).set_index(["fault", ""])
+    assert table.loc[("FA1", "only on"), "FD"] == "+3.00 [+3.00, +3.00]" and table.loc[("FA1", "only on"), "seeds"] == 3
+    assert table.loc[("FA1", "only off"), "FD"] == "+20.0 [+20.0, +20.0]"
     tidy = factorial.effects(lab, "A").set_index(["fault", "measure", "side"])
     assert tidy.loc[("FA1", "fd", "only off"), "value"] == 20.0
 
 
 def test_without_runs_the_factorial_is_empty_and_says_so():
-    assert list(factorial.table(BARE)["fault"]) == [fault.id for fault in factorial.trained()]
+    assert list(factorial.table(BARE)["fault"].unique()) == [fault.id for fault in factorial.trained()]
     assert factorial.effects(BARE, "A").empty and math.isnan(
         factorial.effect(BARE, FAULTS["FA1"], factorial.metric("fd")).size()
     )
@@ -169,6 +170,20 @@ def test_sentences_are_computed_and_whole():
     for record in lab.seeds("a-2conv"):
         record.metrics["fd"] /= 10
     assert "**better**" in findings_reports.variants(lab) and "**better**" not in said[0].split("Corrected")[1]
+
+
+def test_a_larger_batch_matters_beyond_a_margin_only():
+    def said(*gains):
+        lab = FakeLab(reports=True)
+        for record, gain in zip(lab.labelled("a-batch")["larger"], gains, strict=True):
+            record.metrics["psnr"] = 20.0 + record.seed + gain
+        for record in lab.labelled("a-batch")["as published"]:
+            record.metrics["psnr"] = 20.0 + record.seed
+        return findings_reports.batch(lab)
+
+    assert "does not matter" in said(0.1, 0.12, 0.14) and "+0.120 [+0.070, +0.170] dB" in said(0.1, 0.12, 0.14)
+    assert "**it matters**" in said(1.0, 1.02, 1.04) and "**not decidable**" in said(-0.6, 0.1, 0.6)
+    assert "not decidable** from one seed" in findings_reports.batch(FakeLab(seeds=1, reports=True))
 
 
 def test_the_age_of_the_judged_models_is_said():
