@@ -54,7 +54,7 @@ CLAIMS: list[Claim] = [
            ("first evaluation: FD alone is above the higher of both nets'", ALL_A, A_FIGURE, a.starts_higher)),
     _claim("A5", "ResNet18 against 2conv changes FID by less than 5.",
            (f"FD of one over the other within a factor of {math.exp(same_fid()):.3f}, either way: as large a share as "
-            f"{FID_CHANGE:g} of the published FID of the DDPM alone, since our feature space has another unit", ALL_A, A_FIGURE, a.same_nets)),
+            f"{FID_CHANGE:g} of the published FID of the DDPM alone", ALL_A, A_FIGURE, a.same_nets)),
     _claim("A6", "ResNet18+DDPM has the lowest FID of all.",
            ("lowest FD over training: below that of both others", ALL_A, A_FIGURE, a.lowest_of_all)),
     _claim("A7", "The rise may come from 30 samples or too few steps.",

@@ -60,8 +60,8 @@ EVENTS = ("precision", "copy_rate")  # both are probabilities of an event: a sam
 def start_bounds(starts: pd.DataFrame) -> pd.DataFrame:
     """The bound of notebook 01 on measured chains: a row a start and t_start, what may differ at most and what is seen to.
 
-    Two laws differ in total variation by at least the difference of any event's probability. seen: the largest of EVENTS against
-    the start from real images, with the interval over seeds; least: the end of that interval nearer to zero.
+    Two laws differ in total variation by at least the difference of any event's probability. seen: the largest of EVENTS
+    against the start from real images, with the interval over seeds; least: the end of that interval nearer to zero.
     """
     rows = []
     if "start_tv_bound" not in starts:
@@ -86,12 +86,13 @@ def start_bound(bounds: pd.DataFrame) -> str:
     broken, tight = bounds[bounds["least"] > bounds["bound"]], bounds[bounds["bound"] < SAYS_LITTLE]
     said = f"The bound was broken in {len(broken)} of {len(bounds)} measured cases."
     if tight.empty:
-        return f"{said} But at every one of these steps it is {number(bounds['bound'].min(), 2)} or more, and so says next to nothing."
+        least = number(bounds["bound"].min(), 2)
+        return f"{said} But at every one of these steps it is {least} or more, and so says next to nothing."
     first = tight.sort_values("t_start").iloc[0]
     return (
         f"{said} It is below {SAYS_LITTLE:g} in {len(tight)} of them, from t_start = {first['t_start']} on: there at most "
-        f"{number(first['bound'], 2)} ({look(first['start']).label}), where {first['seen']} is seen. Nearer to the image it allows "
-        "everything, since it counts every pixel that moved."
+        f"{number(first['bound'], 2)} ({look(first['start']).label}), where {first['seen']} is seen. Nearer to the image it "
+        "allows everything, since it counts every pixel that moved."
     )
 
 

@@ -102,7 +102,7 @@ def restored(lab: Any, name: str) -> str:
 
 
 def batch(lab: Any) -> str:
-    """Whether report A's batch of 4 may be replaced by the larger one used here, at equal images: within BATCH_MARGIN or not."""
+    """Whether report A's batch of 4 may be replaced by the larger one used here, at equal images: within BATCH_MARGIN?"""
     (small, a), (large, b) = by_label(lab, "a-batch").items()
     gap = difference(b, a, "psnr")
     said = f"Batch {large} minus batch {small}, equal images: {signed(gap)} dB of PSNR over {count(gap.n)} seeds"

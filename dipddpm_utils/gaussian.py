@@ -201,7 +201,7 @@ def start_mismatch(mean: ArrayLike, cov: ArrayLike, start_mean: ArrayLike, start
 
 
 def paired_mismatch(moved: float, alpha_bar: float) -> Mismatch:
-    """A bound for any data, Gaussian or not, where starts and real images come in pairs: kl <= alpha_bar / (2 (1 - alpha_bar)) moved.
+    """A bound for any data where starts and real images come in pairs: kl <= alpha_bar / (2 (1 - alpha_bar)) moved.
 
     moved: mean of |x_start - x_0|^2 over the pairs, summed over pixels of images in [-1, 1]. Given its pair each x_t is
     Gaussian with covariance (1 - alpha_bar) I, and KL is jointly convex (Cover & Thomas 2006, theorem 2.7.2), so the KL of the

@@ -144,7 +144,7 @@ class Runner:
         if self.stop.asked or self.out_of_time.is_set():
             return result
         print(f"{source.name} ...", flush=True)
-        began = time.perf_counter()
+        began, since = time.perf_counter(), time.time()
         events = self.work / f"{source.name}.jsonl"
         executed = self.work / f"{source.name}.executed.ipynb"
         kept = self.job.root / "notebooks" / source.path.name
@@ -153,6 +153,7 @@ class Runner:
             self.execute(source, executed, events)
             files.write_text(kept, cleaned(executed, source))
             failed.unlink(missing_ok=True)
+            drop_undrawn(self.job.root, source.number, since)
             result.state = "OK"
         except Exception as error:
             result.state, result.error = self.explain(error)
@@ -224,6 +225,13 @@ class Runner:
             return "FAIL", str(error)
         where = f" (in cell {error.exec_count}{_failing_line(error)})" if hasattr(error, "exec_count") else ""
         return "FAIL", f"{name}: {line}{where}"
+
+
+def drop_undrawn(root: Path, number: str, since: float) -> None:
+    """Delete the figures and tables of a notebook (`<number>_...`) that it no longer made when it ran from `since` on."""
+    for path in [*root.glob(f"figures/{number}_*"), *root.glob(f"tables/{number}_*")]:
+        if path.stat().st_mtime < since - 1:  # file systems round
+            path.unlink()
 
 
 class Relay:

@@ -86,6 +86,20 @@ def test_a_failed_notebook_is_told_and_the_others_go_on(places, capsys, monkeypa
     assert nbformat.read(kept / "01_good.ipynb", 4).metadata.kernelspec.name == "python3"
 
 
+def test_what_a_notebook_no_longer_draws_is_deleted_once_it_went_well(places):
+    folder, results = places
+    figures = results / "smoke" / "figures"
+    draw = "import os, pathlib\npathlib.Path(os.environ['DIPDDPM_RESULTS'], 'smoke', 'figures', '01_new.png').touch()"
+    made(folder / "01_good.ipynb", draw)
+    made(folder / "02_bad.ipynb", "1 / 0")
+    figures.mkdir(parents=True)
+    for name in ("01_old.png", "01_new.png", "02_old.png", "03_old.png"):
+        (figures / name).touch()
+        os.utime(figures / name, (1e9, 1e9))
+    notebooks.drive(notebooks.Job("smoke", results, folder))
+    assert {path.name for path in figures.iterdir()} == {"01_new.png", "02_old.png", "03_old.png"}
+
+
 def test_out_of_time_is_75_and_what_was_kept_stays(places, capsys):
     folder, results = places
     made(folder / "01_long.ipynb", WAIT)
