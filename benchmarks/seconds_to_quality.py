@@ -33,7 +33,7 @@ def rows(setting: Setting) -> Iterator[Row | Curve]:
     judge, device = Judge.of(source, setting.device), setting.device
     shape = tuple(source.train.shape[1:])
     n, sampler = setting.pick(500, 80), Sampler(name="dpmpp_2m", steps=setting.pick(10, 3))
-    budget, given = setting.pick(300.0, 4.0), setting.pick(90.0, 3.0)
+    budget, given = setting.pick(300.0, 4.0), setting.pick(60.0, 3.0)
 
     def follow(trainer: Trainer, until: float, fractions: tuple[float, ...]) -> Looks:
         looks, due = [], [until * fraction for fraction in fractions]
@@ -64,7 +64,7 @@ def rows(setting: Setting) -> Iterator[Row | Curve]:
     for make, target in ((trainers.report_b, 10.0), (trainers.diffusers, 5.0), (trainers.lucidrains, 5.0)):
         torch.manual_seed(0)
         peer = make(source.train, device)
-        theirs = follow(peer, given, (1 / 8, 1 / 4, 1 / 2, 1))
+        theirs = follow(peer, given, (1 / 4, 1 / 2, 1))
         yield _plot(peer, theirs)
         yield sooner(own, curve, peer, theirs, target, f"FD by {n} samples, {sampler.steps} calls of DPM-Solver++")
 

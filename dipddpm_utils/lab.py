@@ -157,7 +157,7 @@ class Lab:
             return escape(value) if isinstance(value, str) else value
 
         wordy = frame.map(lambda value: isinstance(value, str) and len(value) > LINE).to_numpy().any()
-        kinds = ["dataframe", "wordy"] if wordy else ["dataframe"]
+        kinds = "wordy" if wordy else None
         frame = frame.map(cell).rename(columns=lambda name: escape(str(name)))
         body = frame.to_html(index=False, border=0, escape=False, na_rep="", float_format=lambda x: f"{x:.4g}", classes=kinds)
         display(HTML(body.replace(">\n", f">\n<caption>{escape(caption)}</caption>\n", 1)))

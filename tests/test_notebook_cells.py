@@ -36,8 +36,8 @@ class ShowingLab(FakeLab):
         assert frames.dtype == "uint8" and frames.ndim in (3, 4) and milliseconds > 0
         self.shown.append(name)
 
-    def table(self, frame, name, caption):
-        assert len(frame.columns) and caption
+    def table(self, frame, name, caption, shown=None):
+        assert len(frame.columns) and caption and (shown is None or len(shown) == len(frame))
         self.shown.append(name)
 
     def show(self, frame, caption):

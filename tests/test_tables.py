@@ -119,3 +119,19 @@ def test_numbers_as_text():
     assert number(float("nan")) == number(None) == "not known"
     assert signed(paired([6.2, 6.3, 6.4])) == "+6.30 [+6.05, +6.55]"
     assert factor(paired([math.log(2)])) == "2.00"
+
+
+def test_a_shown_table_has_links_wraps_sentences_and_lets_no_markup_in(monkeypatch):
+    import IPython.display
+
+    from dipddpm_utils.lab import Lab
+    from dipddpm_utils.wording import Link
+
+    seen = []
+    monkeypatch.setattr(IPython.display, "display", lambda shown: seen.append(shown.data))
+    frame = pd.DataFrame([{"a <b>": "x & y", "number": 1.23456, "figure": Link("04_x", '04 "x".ipynb')}])
+    Lab.show(None, frame, "Of <i>")
+    assert "<th>a &lt;b&gt;</th>" in seen[0] and "x &amp; y" in seen[0] and "<caption>Of &lt;i&gt;</caption>" in seen[0]
+    assert '<a href="04 &quot;x&quot;.ipynb">04_x</a>' in seen[0] and ">1.235<" in seen[0] and "wordy" not in seen[0]
+    Lab.show(None, frame.assign(figure="a sentence of many words that no line of a table can hold, and more"), "Long")
+    assert 'class="dataframe wordy"' in seen[1]
