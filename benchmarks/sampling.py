@@ -36,12 +36,12 @@ def rows(setting: Setting) -> Iterator[Row | Curve]:
         for steps in setting.pick((5, 8, 10, 15, 20, 25, 50), (2, 3)):
             found[name, steps] = judged(Sampler(name=name, steps=steps))
         kept = {steps: value for (kind, steps), value in found.items() if kind == name}
-        yield _curve(name, kept)
-    yield _curve("ancestral", {whole: (ancestral, slow)})
-    about = f"n = {n}, FD {ancestral.value:.3g} [{ancestral.low:.3g}, {ancestral.high:.3g}] with {whole} ancestral calls"
+        yield _curve(name, kept, n)
+    yield _curve("ancestral", {whole: (ancestral, slow)}, n)
+    about = f"FD {ancestral.value:.3g} [{ancestral.low:.3g}, {ancestral.high:.3g}] with {whole} ancestral calls"
     for name in ("ddim", "dpmpp_2m"):
         kept = {steps: value for (kind, steps), value in found.items() if kind == name}
-        yield from _equal(name, kept, ancestral, slow, whole, about)
+        yield from _equal(f"{name} (n = {n})", kept, ancestral, slow, whole, about)
     yield _halves(setting, judged)
 
 
@@ -73,10 +73,11 @@ def _halves(setting: Setting, judged) -> Row:
     return Row("FD moved by sampling in bfloat16", share, 1.0, "half-widths of its interval", (share, share), share <= 1, note)
 
 
-def _curve(name: str, kept: dict[int, tuple[Interval, float]]) -> Curve:
+def _curve(name: str, kept: dict[int, tuple[Interval, float]], n: int) -> Curve:
     columns = zip(*((d.value, d.low, d.high) for d, _ in kept.values()), strict=True)
     y, low, high = (tuple(column) for column in columns)
-    return Curve("samplers", name, "network calls", "FD-MNIST (lower is better)", tuple(map(float, kept)), y, low, high)
+    unit = f"FD-MNIST of {n} samples (lower is better)"
+    return Curve("samplers", name, "network calls", unit, tuple(map(float, kept)), y, low, high)
 
 
 def _network(setting: Setting, source: data.DataSet) -> UNet:

@@ -60,12 +60,12 @@ def rows(setting: Setting) -> Iterator[Row | Curve]:
     net, call = own.model()
     save_file({key: value.detach().cpu().contiguous() for key, value in net.state_dict().items()}, setting.scratch / WEIGHTS)
     yield _against_the_floor(setting, judge, own, curve[-1][0], shape)
-    yield _plot(own, curve)
+    yield _plot(own, curve, n)
     for make, target in ((trainers.report_b, 10.0), (trainers.diffusers, 5.0), (trainers.lucidrains, 5.0)):
         torch.manual_seed(0)
         peer = make(source.train, device)
         theirs = follow(peer, given, (1 / 4, 1 / 2, 1))
-        yield _plot(peer, theirs)
+        yield _plot(peer, theirs, n)
         yield sooner(own, curve, peer, theirs, target, f"FD by {n} samples, {sampler.steps} calls of DPM-Solver++")
 
 
@@ -108,12 +108,12 @@ def _in_reach(curve: list[tuple[float, float]], level: float) -> float:
     return max(level, min(distance for _, distance in curve))
 
 
-def _plot(trainer: Trainer, looks: Looks) -> Curve:
+def _plot(trainer: Trainer, looks: Looks, n: int) -> Curve:
     return Curve(
         "quality",
         trainer.name,
         "training seconds",
-        "FD-MNIST (lower is better)",
+        f"FD-MNIST of {n} samples (lower is better)",
         tuple(spent for spent, _ in looks),
         tuple(found.value for _, found in looks),
         tuple(found.low for _, found in looks),
