@@ -59,7 +59,7 @@ class Judged:
             "verdict": self.verdict,
             "seeds it would take": _needed(self.finding) if self.verdict == "not decidable" else "",
             "why": self.finding.why if self.finding else f"needs runs: {', '.join(self.evidence.needs)}",
-            "figure": f"figures/{self.evidence.figure}.png",
+            "figure": f"figures/{self.evidence.figure}.png" if self.finding else "",
         }
 
     def sentence(self) -> str:
@@ -109,7 +109,7 @@ def page_table(judged: list[Judged]) -> pd.DataFrame:
             "as published": in_unit(finding.published, finding.unit) if finding and finding.published else "",
             "seeds, data": f"{effect.n}, {one.data}" if effect else "",
             "verdict": one.verdict + lacking,
-            "figure": Link(figure, f"{NOTEBOOKS[figure[:2]]}.ipynb"),
+            "figure": Link(figure, f"{NOTEBOOKS[figure[:2]]}.ipynb") if finding else "",
         }
         rows.append(row)
     return pd.DataFrame(rows)
@@ -154,7 +154,7 @@ def _lacking(judged: Judged) -> str:
 
 def _said(finding: Finding) -> str:
     """The effect with its unit; one in logarithms as a factor of what it is the logarithm of."""
-    what = f"{finding.unit.removeprefix('log ')} by " if in_logarithms(finding.unit) else ""
+    what = f"{finding.unit.removeprefix('log ')}: " if in_logarithms(finding.unit) else ""
     return what + in_unit(finding.effect, finding.unit)
 
 

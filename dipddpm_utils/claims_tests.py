@@ -169,7 +169,7 @@ falls_faster = of_distance(
     fall,
     lambda t: t[ON_DIP].mean(axis=1) - t[ALONE],
     {name: -sign for name, sign in BETWEEN.items()},
-    "Fall of FD from the first evaluation to the last: mean of both nets minus alone.",
+    "Fall of FD from the first evaluation to the last, as a factor: mean of both nets over alone.",
 )
 rises_later = of_distance(
     late_rise,
@@ -210,7 +210,7 @@ def rise_is_noise(lab: Any) -> Finding | None:
     gaps = (thirty - many).dropna()
     if gaps.empty:
         return None
-    why = "Rise over the lowest earlier value: on 30 samples minus on all, same models as published, mean of three variants."
+    why = "Rise over the lowest earlier value, as a factor: on 30 samples over on all, same models as published, mean of three variants."
     return Finding(paired(list(gaps)), "log FD", f"{why} On all samples: {in_unit(paired(list(many)), 'log FD')}.")
 
 

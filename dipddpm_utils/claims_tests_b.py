@@ -48,9 +48,11 @@ def of_looks(measure: Callable[[Any], float], why: str, unit: str, names: tuple[
 
 RAGGED = "Outline over root of the area of the ink, DDPM alone over combined, mean over the last samples."
 GREY = "Standard deviation of an image's pixels, DDPM alone over combined, mean over the last samples."
-less_ragged = of_looks(shapes.raggedness, RAGGED, "log raggedness lost")
-greyer = of_looks(shapes.contrast, GREY, "log contrast lost")
-greyer_digits = of_looks(shapes.contrast, GREY, "log contrast lost", ("ddpm", "ddpm-on-dip"))  # without runs of report B's own
+less_ragged = of_looks(shapes.raggedness, RAGGED, "log raggedness, alone over combined")
+greyer = of_looks(shapes.contrast, GREY, "log contrast, alone over combined")
+greyer_digits = of_looks(
+    shapes.contrast, GREY, "log contrast, alone over combined", ("ddpm", "ddpm-on-dip")
+)  # without runs of report B's own
 
 
 # --- time -----------------------------------------------------------------------------------------------------------------
@@ -63,7 +65,7 @@ def shorter(alone: str, combined: str) -> Test:
         gap = difference(frame_of(lab.seeds(alone)), frame_of(lab.seeds(combined)), "train_seconds", ratio=True)
         if gap is None:
             return None
-        about = {"unit": "log seconds saved", "margin": math.log(1 + SAME)}
+        about = {"unit": "log seconds, alone over combined", "margin": math.log(1 + SAME)}
         why = f"Equal steps, both from memory; a saving counts beyond {SAME:.0%}. {LEFT_OUT}"
         if not lab.has("b-timing"):
             return Finding(gap, why=why, **about)

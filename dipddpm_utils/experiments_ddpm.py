@@ -170,13 +170,6 @@ def sample(run: Sample, work: Work) -> Outcome:
     t_start = last if run.start.t_start is None else run.start.t_start
     x_t = priors.start_chain(context.coefs, x_start, t_start, generator)
     chain = joining.advised_chain(run, context, t_start, work)
-    if run.start.name in PAIRED:
-        again = runtime.generator(run.seed, f"start {run.start.name}")  # the same images, as they are
-        moved = (x_start - priors.STARTS["real"](context, run.n, again)).square().sum(dim=(1, 2, 3)).double().mean()
-        mismatch = gaussian.paired_mismatch(float(moved), context.coefs.alpha_bar(t_start))
-        bound = {"start_moved": float(moved), "start_kl_bound": mismatch.kl, "start_tv_bound": mismatch.total_variation}
-    else:
-        bound = {}
     start_seconds = now() - began
     row, images = _judged(run.model, work, source, model, run.sampler, run.n, f"sample {run.seed}", x_t, t_start, chain)
     metrics = {
@@ -188,12 +181,20 @@ def sample(run: Sample, work: Work) -> Outcome:
         "sampling_seconds": row["sampling_seconds"] + start_seconds,
         "model_seconds": work.record(run.model).metrics["total_seconds"],
         **joining.sample_flops(run, used, context.net, model, row["nfe"], work),
-        **bound,
+        **(_bound_on(run, context, x_start, t_start) if run.start.name in PAIRED else {}),
     }
     grid = _shown(run.model, run.seed)
     begun = ranges.signed_to_uint8(x_start[: max(grid // 4, 1)].cpu().clamp(-1, 1))
     arrays = {"grid": images[:grid].numpy(), "starts": begun.numpy()}
     return Outcome(metrics=metrics, timings={"sample": metrics["sampling_seconds"], "dip": prior_seconds}, arrays=arrays)
+
+
+def _bound_on(run: Sample, context: priors.Context, x_start: Tensor, t_start: int) -> dict[str, float]:
+    """How far the starts are from the training images they stand for, and how much their chains may differ for it, at most."""
+    again = runtime.generator(run.seed, f"start {run.start.name}")  # draws the same images
+    moved = (x_start - priors.STARTS["real"](context, run.n, again)).square().sum(dim=(1, 2, 3)).double().mean()
+    mismatch = gaussian.paired_mismatch(float(moved), context.coefs.alpha_bar(t_start))
+    return {"start_moved": float(moved), "start_kl_bound": mismatch.kl, "start_tv_bound": mismatch.total_variation}
 
 
 def _shown(run: Ddpm, seed: int) -> int:

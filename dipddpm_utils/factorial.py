@@ -124,5 +124,5 @@ def table(lab: Any) -> pd.DataFrame:
             own = {MEASURES[name]: pair[place] for name, pair in found.items()}
             seeds = max((one.n for one in own.values() if one is not None), default="")
             told = {label: signed(one) if one is not None else "" for label, one in own.items()}
-            rows.append({"fault": fault.id, "": side, **told, "seeds": seeds})
+            rows.append({"fault": fault.id, "switch": side, **told, "seeds": seeds})
     return pd.DataFrame(rows)

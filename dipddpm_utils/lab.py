@@ -64,12 +64,17 @@ class Lab:
             found.setdefault(member.label, []).append(self._used(member.entry.run))
         return found
 
-    def frame(self, group: str) -> pd.DataFrame:
-        """A group as a tidy table: a row a record with name, label, value, anchor, seed, kind and all its metrics."""
+    def frame(self, group: str, *labels: str) -> pd.DataFrame:
+        """A group as a tidy table: a row a record with name, label, value, anchor, seed, kind and all its metrics.
+
+        labels: only the members with these; all if none is named.
+        """
         import pandas as pd
 
         rows = []
         for member in self.profile.group(group):
+            if labels and member.label not in labels:
+                continue
             record = self._used(member.entry.run)
             about = {"name": record.name, "label": member.label, "value": member.value, "anchor": member.anchor}
             rows.append({**about, "seed": record.seed, "kind": record.kind, **record.metrics})

@@ -19,6 +19,7 @@ import shutil
 import sys
 import threading
 import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -144,7 +145,7 @@ class Runner:
         if self.stop.asked or self.out_of_time.is_set():
             return result
         print(f"{source.name} ...", flush=True)
-        began, since = time.perf_counter(), time.time()
+        began, since = time.perf_counter(), self.now_there()
         events = self.work / f"{source.name}.jsonl"
         executed = self.work / f"{source.name}.executed.ipynb"
         kept = self.job.root / "notebooks" / source.path.name
@@ -153,17 +154,25 @@ class Runner:
             self.execute(source, executed, events)
             files.write_text(kept, cleaned(executed, source))
             failed.unlink(missing_ok=True)
-            drop_undrawn(self.job.root, source.number, since)
             result.state = "OK"
         except Exception as error:
             result.state, result.error = self.explain(error)
             if result.state == "FAIL" and executed.exists():
                 result.error += _keep_failed(failed, executed, source)
+        if result.state == "OK":
+            drop_undrawn(self.job.root, source.number, since)
         result.seconds = time.perf_counter() - began
         result.computed, result.from_records = count(events)
         seen = f"{result.computed} computed, {result.from_records} from records"
         print(f"{source.name} {result.state} in {result.seconds:.1f} s ({seen})", flush=True)
         return result
+
+    def now_there(self) -> float:
+        """The time by the clock of the results' file system, which need not be this machine's."""
+        mark = files.write_text(self.job.root / "notebooks" / f".{uuid.uuid4().hex}", "")
+        now = mark.stat().st_mtime
+        mark.unlink()
+        return now
 
     def execute(self, source: Source, executed: Path, events: Path) -> None:
         """Run a notebook with papermill and write the executed copy to `executed`, also if a cell fails (which raises)."""
@@ -231,7 +240,7 @@ def drop_undrawn(root: Path, number: str, since: float) -> None:
     """Delete the figures and tables of a notebook (`<number>_...`) that it no longer made when it ran from `since` on."""
     for path in [*root.glob(f"figures/{number}_*"), *root.glob(f"tables/{number}_*")]:
         if path.stat().st_mtime < since - 1:  # file systems round
-            path.unlink()
+            path.unlink(missing_ok=True)
 
 
 class Relay:

@@ -336,9 +336,9 @@ class FakeLab:
                     copy = 0.3 if label == "real" and value < 500 else 0.012
                     fd, nfe, prior = 20 * factor ** (1.3 - value / 1000), 50 * value // 1000, 30.0 * (label == "dip")
                     made = sample(label, value, i, fd=fd, nfe=nfe, copy=copy, prior=prior)
+                    if label in ("dip", "blur", "mean"):
+                        made.metrics |= {"start_moved": 30.0, "start_tv_bound": 0.4 if value == 750 else 0.99}
                     self.add("starts", label, value, made)
-                    if label == "dip":
-                        self.add("t_start", str(value), value, made, value == 500)
 
     def _ablations(self, seeds: range) -> None:
         sweeps = {
@@ -383,10 +383,11 @@ class FakeLab:
         self.used |= {f"{record.name}-{record.hash}": record for record in records}
         return records
 
-    def frame(self, group: str) -> pd.DataFrame:
+    def frame(self, group: str, *labels: str) -> pd.DataFrame:
         self.seeds(group)
         rows = [
             {"name": r.name, "label": label, "value": value, "anchor": anchor, "seed": r.seed, "kind": r.kind, **r.metrics}
             for label, value, anchor, r in self.groups[group]
+            if not labels or label in labels
         ]
         return pd.DataFrame(rows)

@@ -87,7 +87,7 @@ def test_a_faults_effect_is_a_paired_difference_on_both_sides():
             record.metrics["fd"] = value + record.seed
     effect = factorial.effect(lab, FAULTS["FA1"], factorial.metric("fd"))
     assert (effect.only.value, effect.off.value, effect.only.n) == (3.0, 20.0, 3) and effect.size() == 11.5
-    table = factorial.table(lab).set_index(["fault", ""])
+    table = factorial.table(lab).set_index(["fault", "switch"])
     assert table.loc[("FA1", "only on"), "FD"] == "+3.00 [+3.00, +3.00]" and table.loc[("FA1", "only on"), "seeds"] == 3
     assert table.loc[("FA1", "only off"), "FD"] == "+20.0 [+20.0, +20.0]"
     tidy = factorial.effects(lab, "A").set_index(["fault", "measure", "side"])
@@ -183,7 +183,7 @@ def test_a_larger_batch_matters_beyond_a_margin_only():
 
     assert "does not matter" in said(0.1, 0.12, 0.14) and "+0.120 [+0.070, +0.170] dB" in said(0.1, 0.12, 0.14)
     assert "**it matters**" in said(1.0, 1.02, 1.04) and "**not decidable**" in said(-0.6, 0.1, 0.6)
-    assert "not decidable** from one seed" in findings_reports.batch(FakeLab(seeds=1, reports=True))
+    assert "Restoration: **not decidable** from one seed" in findings_reports.batch(FakeLab(seeds=1, reports=True))
 
 
 def test_the_age_of_the_judged_models_is_said():
