@@ -210,7 +210,7 @@ def rise_is_noise(lab: Any) -> Finding | None:
     gaps = (thirty - many).dropna()
     if gaps.empty:
         return None
-    why = "Rise over the lowest earlier value, as a factor: on 30 samples over on all, same models as published, mean of three variants."
+    why = "Rise over the lowest earlier value, as a factor: on 30 samples over on all, mean of the three models as published."
     return Finding(paired(list(gaps)), "log FD", f"{why} On all samples: {in_unit(paired(list(many)), 'log FD')}.")
 
 

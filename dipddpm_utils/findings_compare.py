@@ -89,7 +89,7 @@ def start_bound(bounds: pd.DataFrame) -> str:
         return NOT_MEASURED
     broken, tight = bounds[bounds["least"] > bounds["bound"]], bounds[bounds["bound"] < SAYS_LITTLE]
     lines = [f"The bound was broken in {len(broken)} of {len(bounds)} measured cases."]
-    for label, own in bounds.groupby("start", sort=False):
+    for label in dict.fromkeys(bounds["start"]):
         said = tight[tight["start"] == label].sort_values("t_start")
         if said.empty:
             lines.append(f"{look(label).label}: above {SAYS_LITTLE:g} at every step measured, so it says next to nothing.")

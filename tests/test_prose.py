@@ -172,7 +172,7 @@ def test_the_bound_on_a_start_is_compared_with_what_is_seen():
     assert found["event"].tolist() == ["copied"] and "broken in 1 of 1" in findings_compare.start_bound(found)
     one = starts(0.4, 0.4)
     assert findings_compare.start_bounds(one[one["seed"] == 0]).empty  # one seed shows nothing
-    one.loc[one["label"] == "dip", "start_tv_bound"] = [0.4, None, 0.4]  # a record from before the bound was kept
+    one.loc[one["label"] == "dip", "start_tv_bound"] = [0.4, math.nan, 0.4]  # a record from before the bound was kept
     assert findings_compare.start_bounds(one).empty
     assert findings_compare.start_bound(findings_compare.start_bounds(one)) == prose.NOT_MEASURED
 
