@@ -33,7 +33,7 @@ def rows(setting: Setting) -> Iterator[Row | Curve]:
     judge, device = Judge.of(source, setting.device), setting.device
     shape = tuple(source.train.shape[1:])
     n, sampler = setting.pick(500, 80), Sampler(name="dpmpp_2m", steps=setting.pick(10, 3))
-    budget, given = setting.pick(300.0, 4.0), setting.pick(60.0, 3.0)
+    budget = setting.pick(150.0, 4.0)
 
     def follow(trainer: Trainer, until: float, fractions: tuple[float, ...]) -> Looks:
         looks, due = [], [until * fraction for fraction in fractions]
@@ -61,10 +61,11 @@ def rows(setting: Setting) -> Iterator[Row | Curve]:
     save_file({key: value.detach().cpu().contiguous() for key, value in net.state_dict().items()}, setting.scratch / WEIGHTS)
     yield _against_the_floor(setting, judge, own, curve[-1][0], shape)
     yield _plot(own, curve, n)
-    for make, target in ((trainers.report_b, 10.0), (trainers.diffusers, 5.0), (trainers.lucidrains, 5.0)):
+    peers = ((trainers.report_b, 10.0, 180.0), (trainers.diffusers, 5.0, 60.0), (trainers.lucidrains, 5.0, 60.0))
+    for make, target, given in peers:
         torch.manual_seed(0)
         peer = make(source.train, device)
-        theirs = follow(peer, given, (1 / 4, 1 / 2, 1))
+        theirs = follow(peer, setting.pick(given, 3.0), (1 / 4, 1 / 2, 1))
         yield _plot(peer, theirs, n)
         yield sooner(own, curve, peer, theirs, target, f"FD by {n} samples, {sampler.steps} calls of DPM-Solver++")
 

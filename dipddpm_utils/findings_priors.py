@@ -10,6 +10,7 @@ import pandas as pd
 from . import mechanisms
 from .comparisons import Paired, copies, difference, summary
 from .figures import look
+from .figures_priors import TASKS
 from .mechanisms import CONTROLS, GROUP, RIVALS, THRESHOLDS
 from .prose import NOT_MEASURED, bullets, percent, ratio
 from .wording import count, factor, number, span
@@ -150,7 +151,7 @@ def restoration_table(lab: Any) -> pd.DataFrame:
         for method, label in METHODS.items():
             if f"{method}_psnr" not in m:  # a noisy image is nothing to be held to
                 continue
-            row = {"task": m["task"].replace("_", " "), "method": label, "n": int(m["n"])}
+            row = {"task": TASKS[m["task"]][0].lower(), "method": label, "n": int(m["n"])}
             for score, name in (("psnr", "PSNR (dB)"), ("ssim", "SSIM")):
                 value, low, high = (m[f"{method}_{score}{end}"] for end in ("", "_low", "_high"))
                 row[name] = span(Paired(value, low, high, int(m["n"]), None))
@@ -195,7 +196,7 @@ def _restored(m: Any, one: str, other: str) -> str:
     gap = Paired(*(m[f"{one}_minus_{other}{end}"] for end in ("", "_low", "_high")), int(m["n"]), None)
     said = "better" if gap.decided and gap.value > 0 else "worse" if gap.decided else "not told apart"
     return (
-        f"{m['task'].replace('_', ' ').capitalize()}: {METHODS[one]} minus {METHODS[other]}: "
+        f"{TASKS[m['task']][0]}: {METHODS[one]} minus {METHODS[other]}: "
         f"{_signed(gap)} dB PSNR, paired over {gap.n} images: **{said}**."
     )
 
