@@ -1,7 +1,7 @@
 """Distance over training seconds on MNIST: ours, report B's way, and two libraries, each under its own usual loop.
 
 The peers would need hours, so each gets a fixed number of seconds, and the ratio is taken at the lowest distance that both
-reach: a lower bound at an easier quality than the target's. Looks are cheap ones, the same for all (500 samples, DPM-Solver++
+reach, an easier quality than the target's. Looks are cheap ones, the same for all (500 samples, DPM-Solver++
 with 10 calls); the target itself is judged as it is stated (2 000 samples, DDIM 50, with eta 1). Judging is not on any clock.
 """
 

@@ -155,7 +155,8 @@ def test_negative_results_hold_the_mechanisms_that_did_not_help():
 
 def test_restoration_says_which_start_is_better_for_each_task():
     table = findings_priors.restoration_table(LAB)
-    assert len(table) == 3 * len(findings_priors.METHODS) and set(table["task"]) == {"denoising", "inpainting", "super-resolution"}
+    assert len(table) == 3 * len(findings_priors.METHODS)
+    assert set(table["task"]) == {"denoising", "inpainting", "super-resolution"}
     said = findings_priors.restoration(LAB)
     assert said.count("**better**") == 3 * 7 and "paired over 100 images" in said
     for record in LAB.seeds("restore"):
