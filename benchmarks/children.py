@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# A process's peak counts the memory of the one that it was started from, as far as the kernel is concerned. So it is started
+# from a small one, which measures it.
+BETWEEN = """
+import json, os, subprocess, sys, time
+began = time.perf_counter()
+process = subprocess.Popen(sys.argv[2:])
+_, status, usage = os.wait4(process.pid, 0)
+measured = [time.perf_counter() - began, usage.ru_maxrss, os.waitstatus_to_exitcode(status)]
+with open(sys.argv[1], "w") as file:
+    json.dump(measured, file)
+"""
 
 
 @dataclass(frozen=True)
@@ -23,23 +35,22 @@ class Child:
 
 def run(arguments: list[str], **environment: str) -> Child:
     """Run Python with these arguments from the checkout's root and wait for it."""
-    with tempfile.TemporaryFile() as output:
-        began = time.perf_counter()
-        search = os.pathsep.join(filter(None, (environment.pop("PYTHONPATH", ""), str(ROOT))))
-        process = subprocess.Popen(
-            [sys.executable, *arguments],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": search, **environment},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        spent = time.perf_counter() - began
-        process.returncode = os.waitstatus_to_exitcode(status)
-        output.seek(0)
-        text = output.read().decode(errors="replace")
+    search = os.pathsep.join(filter(None, (environment.pop("PYTHONPATH", ""), str(ROOT))))
+    with tempfile.TemporaryDirectory() as folder:
+        measured, output = Path(folder) / "measured.json", Path(folder) / "output"
+        with output.open("wb") as file:
+            subprocess.run(
+                [sys.executable, "-S", "-c", BETWEEN, str(measured), sys.executable, *arguments],
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": search, **environment},
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                check=True,
+            )
+        spent, peak, code = json.loads(measured.read_text())
+        text = output.read_text(errors="replace")
     unit = 1 if sys.platform == "darwin" else 1024
-    return Child(spent, float(usage.ru_maxrss * unit), process.returncode, text)
+    return Child(spent, float(peak * unit), code, text)
 
 
 def checked(arguments: list[str], **environment: str) -> Child:

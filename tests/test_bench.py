@@ -119,3 +119,16 @@ def test_report_bs_network_and_data_are_as_large_as_reported():
     batch = next(report_b.batches(images, 20))
     assert batch.shape == (20, 1, 28, 28) and batch.min() == -1 and batch.max() <= 1
     torch.testing.assert_close(batch.sum(), (images / 127.5 - 1).sum(), rtol=1e-4, atol=0.1)
+
+
+def test_a_childs_peak_is_its_own_and_not_that_of_the_process_that_started_it():
+    from benchmarks import children
+
+    held = bytearray(400_000_000)  # touched, so that it counts
+    small = children.checked(["-c", "print('done')"])
+    large = children.checked(["-c", "held = bytearray(200_000_000); print('done')"])
+    assert len(held) and small.output.split() == ["done"] and small.peak < 150e6 < 200e6 < large.peak < 400e6
+    failed = children.run(["-c", "import sys; print('why'); sys.exit(3)"])
+    assert (failed.code, failed.output.strip()) == (3, "why")
+    with pytest.raises(RuntimeError, match="ended with 3: why"):
+        children.checked(["-c", "import sys; print('why'); sys.exit(3)"])
