@@ -34,6 +34,7 @@ from .figures import (
     look,
     new,
     points,
+    round_ticks,
     styled,
     summarised,
     training_lines,
@@ -195,6 +196,7 @@ def trained_on(frames: Mapping[str, pd.DataFrame], floor: Any) -> Figure:
     ax.set(xlabel=distance_label(next(iter(frames.values()))["features"].iloc[0]))
     if ax.get_xlim()[1] > 4 * max(ax.get_xlim()[0], 1e-9):
         ax.set_xscale("log")
+        round_ticks(ax.xaxis, *ax.get_xlim())
     legend_beside(ax)
     seeds = max(frame["seed"].nunique() for frame in frames.values())
     how = f"mean and 95% t-interval over {seeds} seeds" if seeds > 1 else "one seed"
