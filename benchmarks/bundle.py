@@ -60,7 +60,7 @@ def rows(setting: Setting) -> Iterator[Row]:
         note = "the process that computes it; all sizes as in quick, fewer steps"
         yield at_most(f"peak memory, quick's {name.removesuffix('-s0')}", [child.peak / 1e9], 2.5, "GB", note)
     shutil.rmtree(folder)
-    few, many = 4, setting.pick(80, 8)
+    few, many = setting.pick((20, 160), (4, 8))  # the first pieces warm the allocator up
     peaks = [children.checked(["-c", STREAM, str(pieces)]).peak / 1e6 for pieces in (few, many)]
     held = f"held, they would take {500 * many * 512 * 8 / 1e6:.0f} MB"
     note = f"512 features of {500 * many} images after those of {500 * few}; {held}"
