@@ -44,16 +44,17 @@ class Judged:
         unit = self.finding.unit if self.finding else ""
         effect = self.finding.effect if self.finding else None
         before = self.finding.published if self.finding else None
-        shown = (lambda value: _short(value, in_logarithms(unit))) if effect else lambda value: ""
+        ends = (effect.value, effect.low, effect.high) if effect else (None, None, None)
+        value, low, high = (_short(end, in_logarithms(unit)) for end in ends)
         return {
             "claim": self.claim.id,
             "said": self.claim.said,
             "tested": self.evidence.hypothesis,
             "on": self.data,
             "n (seeds)": effect.n if effect else "",
-            "effect": shown(effect and effect.value),
-            "low": shown(effect and effect.low),
-            "high": shown(effect and effect.high),
+            "effect": value,
+            "low": low,
+            "high": high,
             "unit": f"factor of {unit.removeprefix('log ')}" if in_logarithms(unit) else unit,
             "as published": in_unit(before, unit) if before else "",
             "verdict": self.verdict,

@@ -69,7 +69,7 @@ def drive(job: Job) -> int:
     sources = nbfiles.find(job.folder, job.only)
     values = nbfiles.checked(sources, job.parameters)
     store = Store(job.results, job.profile, fresh=job.fresh, records_only=job.records_only)
-    files.write_text(job.root / "notebooks" / ".writable", "").unlink()  # a read-only folder is said now, not in an hour
+    time_there(job.root)  # a read-only folder is said now, not in an hour
     complete = say_what_is_there(store)
     with CleanStop() as stop:
         runner = Runner(job, values, stop)
@@ -145,7 +145,7 @@ class Runner:
         if self.stop.asked or self.out_of_time.is_set():
             return result
         print(f"{source.name} ...", flush=True)
-        began, since = time.perf_counter(), self.now_there()
+        began, since = time.perf_counter(), time_there(self.job.root)
         events = self.work / f"{source.name}.jsonl"
         executed = self.work / f"{source.name}.executed.ipynb"
         kept = self.job.root / "notebooks" / source.path.name
@@ -166,13 +166,6 @@ class Runner:
         seen = f"{result.computed} computed, {result.from_records} from records"
         print(f"{source.name} {result.state} in {result.seconds:.1f} s ({seen})", flush=True)
         return result
-
-    def now_there(self) -> float:
-        """The time by the clock of the results' file system, which need not be this machine's."""
-        mark = files.write_text(self.job.root / "notebooks" / f".{uuid.uuid4().hex}", "")
-        now = mark.stat().st_mtime
-        mark.unlink()
-        return now
 
     def execute(self, source: Source, executed: Path, events: Path) -> None:
         """Run a notebook with papermill and write the executed copy to `executed`, also if a cell fails (which raises)."""
@@ -234,6 +227,14 @@ class Runner:
             return "FAIL", str(error)
         where = f" (in cell {error.exec_count}{_failing_line(error)})" if hasattr(error, "exec_count") else ""
         return "FAIL", f"{name}: {line}{where}"
+
+
+def time_there(root: Path) -> float:
+    """The time by the clock of the results' file system, which need not be this machine's. StoreError: it is read-only."""
+    mark = files.write_text(root / "notebooks" / f".{uuid.uuid4().hex}", "")
+    now = mark.stat().st_mtime
+    mark.unlink()
+    return now
 
 
 def drop_undrawn(root: Path, number: str, since: float) -> None:

@@ -15,9 +15,6 @@ class Link(NamedTuple):
     text: str
     target: str
 
-    def __str__(self) -> str:
-        return self.text
-
 
 def decimals(value: float, digits: int = 3) -> int:
     """Decimal places that show `value` to that many significant digits, 5 at most: 14.2 -> 1, 0.0412 -> 4, 1234 -> 0."""

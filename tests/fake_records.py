@@ -354,9 +354,15 @@ class FakeLab:
         for i in seeds:
             for net in NETS:
                 self.add("dip_net", net, net, self.seeds(f"dip-{net}")[i], net == "5conv")
-            for value in (5e-4, 1e-3, 2e-3):
-                made = self.seeds("ddpm")[i] if value == 1e-3 else ddpm(f"lr-{value}", i, fd=24.0)
-                self.add("ddpm_lr", f"{value:g}", value, made, value == 1e-3)
+            for group, (values, at) in {
+                "ddpm_lr": ((5e-4, 1e-3, 2e-3), 1e-3),
+                "ddpm_schedule": (("linear", "cosine"), "cosine"),
+                "ddpm_T": ((100, 1000), 1000),
+                "ddpm_batch": ((32, 64, 128), 64),
+            }.items():
+                for value in values:
+                    made = self.seeds("ddpm")[i] if value == at else ddpm(f"{group}-{value}", i, fd=24.0)
+                    self.add(group, str(value), value, made, value == at)
 
     def add(self, group: str, label: str, value: Any, record: FakeRecord, anchor: bool = False) -> None:
         self.groups.setdefault(group, []).append((label, value, anchor, record))

@@ -88,6 +88,12 @@ def test_a_dip_is_fitted_to_a_data_set_and_judged(store, clip):
     assert record.curve["step"].tolist() == list(range(1, 13))
 
 
+def test_pictures_of_a_dip_are_kept_for_the_seed_that_is_shown(store):
+    shown, other = (store.ensure(DIP.model_copy(update={"seed": seed})) for seed in (0, 1))
+    assert "panels_restored" in shown.arrays and not other.arrays
+    assert set(shown.metrics) == set(other.metrics)
+
+
 def test_one_dip_per_image_never_sees_the_clean_one(store):
     record = store.ensure(DipImages(data=DATA, net="2conv", n_images=3, iterations=20, snapshots=(5, 20), width=8))
     assert record.metrics["n"] == 3 and record.metrics["psnr_peak"] >= record.metrics["psnr_final"]
