@@ -70,6 +70,7 @@ class Unet(Frozen):
     time_width: Positive | None = None  # width of the time embedding; None: 4 * width
     groups: Positive = 8  # group normalisation
     dropout: Fraction = 0.0
+    scale_shift: bool = False  # time scales and shifts each channel; False: it only shifts them
 
 
 class Diffusion(Frozen):
@@ -81,12 +82,14 @@ class Diffusion(Frozen):
     variance: Literal["fixed_small", "fixed_large"] = "fixed_small"
     min_snr_gamma: PositiveFloat | None = None  # None: plain mean squared error
     times: Literal["uniform", "logit_normal"] = "uniform"  # how training draws t: evenly, or more often at middle noise
+    times_mean: float = 0.0  # of the normal behind logit_normal: above 0, higher noise comes up more often
 
 
 class Optim(Frozen):
     """How a network is trained. Learning rates are per step; times are counted in steps."""
 
     name: Literal["adam", "adamw", "muon"] = "adam"  # muon: matrices by Muon, the rest by AdamW at half the rate
+    kernels_only: bool = False  # of muon: only convolutions count as matrices, linear layers are left to AdamW
     lr: PositiveFloat = 1e-3
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     weight_decay: Annotated[float, Field(ge=0)] = 0.0

@@ -28,8 +28,8 @@ def orthogonalised(matrices: Tensor) -> Tensor:
     x = x if wide else x.mT
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(ITERATIONS):
-        square = x @ x.mT
-        x = a * x + (b * square + c * square @ square) @ x
+        square = torch.bmm(x, x.mT)
+        x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=b, alpha=c), x, beta=a)  # (b S + c S S) x + a x
     return (x if wide else x.mT).to(matrices.dtype)
 
 
@@ -66,7 +66,10 @@ class Muon(torch.optim.Optimizer):
 
 
 class MuonAdamW:
-    """Muon for the matrices and AdamW for the rest, behind the interface of one optimiser."""
+    """Muon for the matrices and AdamW for the rest, behind the interface of one optimiser.
+
+    kernels_only: only convolution kernels count as matrices; small linear layers cost Muon more time than they are worth.
+    """
 
     def __init__(
         self,
@@ -74,10 +77,12 @@ class MuonAdamW:
         lr: float,
         betas: tuple[float, float],
         weight_decay: float,
+        kernels_only: bool = False,
         kinds: tuple[Callable[..., torch.optim.Optimizer], Callable[..., torch.optim.Optimizer]] = (Muon, torch.optim.AdamW),
     ) -> None:
         params, (muon, adamw) = list(params), kinds
-        matrices, rest = [p for p in params if p.ndim >= 2], [p for p in params if p.ndim < 2]
+        dims = 4 if kernels_only else 2
+        matrices, rest = [p for p in params if p.ndim >= dims], [p for p in params if p.ndim < dims]
         self.parts = (
             muon(matrices, lr=lr, weight_decay=weight_decay),
             adamw(rest, lr=lr, betas=betas, weight_decay=weight_decay, fused=True),

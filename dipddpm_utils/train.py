@@ -212,7 +212,7 @@ def _optimiser(model: nn.Module, optim: Optim) -> torch.optim.Optimizer | MuonAd
     weights = [p for p in model.parameters() if p.requires_grad]
     if optim.name == "muon":
         kinds = _without_compiler(Muon), _without_compiler(torch.optim.AdamW)
-        return MuonAdamW(weights, optim.lr, optim.betas, optim.weight_decay, kinds)
+        return MuonAdamW(weights, optim.lr, optim.betas, optim.weight_decay, optim.kernels_only, kinds)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[optim.name]
     return _without_compiler(kind)(weights, lr=optim.lr, betas=optim.betas, weight_decay=optim.weight_decay, fused=True)
 

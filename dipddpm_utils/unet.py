@@ -40,21 +40,30 @@ def time_features(t: Tensor, width: int) -> Tensor:
 
 
 class Block(nn.Module):
-    """Residual block: x [B,c_in,H,W], time [B,time_width] -> [B,c_out,H,W]. Time enters as a bias per channel."""
+    """Residual block: x [B,c_in,H,W], time [B,time_width] -> [B,c_out,H,W].
 
-    def __init__(self, c_in: int, c_out: int, time_width: int, groups: int, dropout: float):
+    Time enters as a bias per channel before the second norm (Ho et al. 2020), or with `config.scale_shift` as a factor and
+    a bias per channel after it, where no norm takes it out again (Dhariwal & Nichol 2021, "adaptive group normalization").
+    """
+
+    def __init__(self, c_in: int, c_out: int, config: cfg.Unet, time_width: int):
         super().__init__()
-        self.norm1, self.conv1 = _norm(groups, c_in), nn.Conv2d(c_in, c_out, 3, padding=1)
-        self.time = nn.Linear(time_width, c_out)
-        self.norm2, self.conv2 = _norm(groups, c_out), _zero(nn.Conv2d(c_out, c_out, 3, padding=1))
-        self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
+        self.scale_shift = config.scale_shift
+        self.norm1, self.conv1 = _norm(config.groups, c_in), nn.Conv2d(c_in, c_out, 3, padding=1)
+        self.time = nn.Linear(time_width, 2 * c_out if config.scale_shift else c_out)
+        self.norm2, self.conv2 = _norm(config.groups, c_out), _zero(nn.Conv2d(c_out, c_out, 3, padding=1))
+        self.dropout = nn.Dropout(config.dropout) if config.dropout else nn.Identity()
         self.skip = nn.Conv2d(c_in, c_out, 1) if c_in != c_out else nn.Identity()
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         h = self.conv1(F.silu(self.norm1(x)))
-        h = h + self.time(time)[:, :, None, None]
-        h = self.conv2(self.dropout(F.silu(self.norm2(h))))
-        return self.skip(x) + h
+        told = self.time(time)[:, :, None, None]
+        if self.scale_shift:
+            scale, shift = told.chunk(2, dim=1)
+            h = self.norm2(h) * (1 + scale) + shift
+        else:
+            h = self.norm2(h + told)
+        return self.skip(x) + self.conv2(self.dropout(F.silu(h)))
 
 
 class Attention(nn.Module):
@@ -79,9 +88,7 @@ class Level(nn.Module):
     def __init__(self, c_in: int, c_out: int, config: cfg.Unet, time_width: int, *, attention: bool):
         super().__init__()
         widths = [c_in] + [c_out] * config.blocks
-        self.blocks = nn.ModuleList(
-            Block(a, b, time_width, config.groups, config.dropout) for a, b in zip(widths, widths[1:], strict=False)
-        )
+        self.blocks = nn.ModuleList(Block(a, b, config, time_width) for a, b in zip(widths, widths[1:], strict=False))
         self.attention = Attention(c_out, config.groups) if attention else nn.Identity()
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
@@ -119,9 +126,9 @@ class UNet(nn.Module):
         for i, (before, here) in enumerate(zip([config.width, *widths], widths, strict=False)):
             self.down.append(Level(before, here, config, time_width, attention=i in config.attention))
         deepest = widths[-1]
-        self.middle_in = Block(deepest, deepest, time_width, config.groups, config.dropout)
+        self.middle_in = Block(deepest, deepest, config, time_width)
         self.middle_attention = Attention(deepest, config.groups) if config.middle_attention else nn.Identity()
-        self.middle_out = Block(deepest, deepest, time_width, config.groups, config.dropout)
+        self.middle_out = Block(deepest, deepest, config, time_width)
         for i, here in reversed(list(enumerate(widths))):
             below = widths[i + 1] if i + 1 < len(widths) else deepest
             # Narrowed before it is upsampled, at a quarter of the cost.

@@ -204,11 +204,12 @@ def test_uniform_times_are_as_they_were_and_even():
     assert drawn.dtype == torch.int64 and drawn.bincount(minlength=50).float().std() < 40  # binomial: 20
 
 
-def test_logit_normal_times_follow_their_closed_form():
-    plan = config.Diffusion(num_train_timesteps=1000, times="logit_normal")
+@pytest.mark.parametrize("mean", [0.0, 0.4, -1.0])
+def test_logit_normal_times_follow_their_closed_form(mean):
+    plan = config.Diffusion(num_train_timesteps=1000, times="logit_normal", times_mean=mean)
     drawn = core.training_times(plan, 50_000, torch.Generator().manual_seed(2), "cpu")
     assert drawn.dtype == torch.int64 and 0 <= drawn.min() and drawn.max() <= 999
     share = (drawn.double() + 0.5) / 1000
     for bound in (0.1, 0.25, 0.5, 0.9):
-        expected = scipy_stats.norm.cdf(math.log(bound / (1 - bound)))
+        expected = scipy_stats.norm.cdf(math.log(bound / (1 - bound)) - mean)
         assert abs((share < bound).double().mean().item() - expected) < 4 * math.sqrt(expected * (1 - expected) / 50_000)

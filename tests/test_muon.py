@@ -75,6 +75,13 @@ def test_vectors_go_to_adamw_and_the_rates_are_those_of_the_loop():
     torch.testing.assert_close((net.bias - before).abs(), torch.full((3,), 0.05))  # Adam's first step is its rate
 
 
+def test_with_kernels_only_a_linear_layer_is_left_to_adamw():
+    net = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.Linear(4, 3))
+    state = train.new_state(net, Optim(name="muon", kernels_only=True), 1, 0)
+    muon, adamw = ({id(p) for group in part.param_groups for p in group["params"]} for part in state.optimiser.parts)
+    assert muon == {id(net[0].weight)} and adamw == {id(net[0].bias), id(net[1].weight), id(net[1].bias)}
+
+
 def test_a_resumed_run_has_the_same_bits(tmp_path):
     images = torch.rand(32, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dipddpm_utils.config import Unet
-from dipddpm_utils.unet import UNet, count_parameters, time_features
+from dipddpm_utils.unet import Block, UNet, count_parameters, time_features
 
 
 def awake(net: UNet, seed: int = 0) -> UNet:
@@ -35,9 +35,10 @@ def test_keeps_the_shape_of_the_image(size, channels, patch, mults, attend):
     assert UNet(config, channels, size)(x, torch.tensor([0, 999])).shape == x.shape
 
 
-def test_begins_at_zero_and_every_parameter_learns():
+@pytest.mark.parametrize("scale_shift", [False, True])
+def test_begins_at_zero_and_every_parameter_learns(scale_shift):
     torch.manual_seed(0)
-    net = UNet(Unet(width=8, mults=(1, 2), blocks=1, groups=4, attention=(1,), patch=2), 1, 28)
+    net = UNet(Unet(width=8, mults=(1, 2), blocks=1, groups=4, attention=(1,), patch=2, scale_shift=scale_shift), 1, 28)
     x, t = torch.randn(3, 1, 28, 28), torch.tensor([0, 10, 999])
     assert torch.equal(net(x, t), torch.zeros_like(x))
     awake(net)(x, t).square().mean().backward()
@@ -45,13 +46,34 @@ def test_begins_at_zero_and_every_parameter_learns():
     assert dead == []
 
 
-def test_each_image_is_treated_alone_and_knows_its_time():
-    net = awake(UNet(Unet(width=8, mults=(1, 2), blocks=1, groups=4, patch=2), 1, 28))
+@pytest.mark.parametrize("scale_shift", [False, True])
+def test_each_image_is_treated_alone_and_knows_its_time(scale_shift):
+    net = awake(UNet(Unet(width=8, mults=(1, 2), blocks=1, groups=4, patch=2, scale_shift=scale_shift), 1, 28))
     x, t = torch.randn(4, 1, 28, 28), torch.tensor([0, 300, 600, 999])
     together = net(x, t)
     alone = torch.cat([net(x[i : i + 1], t[i : i + 1]) for i in range(4)])
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
     assert (net(x, t.flip(0)) - together).abs().amax() > 1e-4
+
+
+@pytest.mark.parametrize("scale_shift", [False, True])
+def test_a_norm_of_single_channels_takes_a_bias_out_but_not_a_scale_and_shift(scale_shift):
+    torch.manual_seed(1)
+    block = Block(4, 4, Unet(width=4, groups=4, scale_shift=scale_shift), time_width=6)
+    torch.nn.init.normal_(block.conv2.weight)
+    x, early, late = torch.randn(2, 4, 5, 5), torch.randn(2, 6), torch.randn(2, 6)
+    assert torch.allclose(block(x, early), block(x, late), atol=1e-3) is not scale_shift
+
+
+def test_scale_and_shift_are_those_of_the_linear_layer():
+    torch.manual_seed(2)
+    block, time = Block(4, 4, Unet(width=4, groups=2, scale_shift=True), time_width=6), torch.zeros(1, 6)
+    torch.nn.init.dirac_(block.conv2.weight)  # the branch shows what the second norm gave, through the nonlinearity
+    with torch.no_grad():
+        block.time.bias.copy_(torch.tensor([1.0, 1, 1, 1, 0.5, 0.5, 0.5, 0.5]))  # scale 1 for four channels, shift 0.5
+    x = torch.randn(1, 4, 5, 5)
+    normed = block.norm2(block.conv1(torch.nn.functional.silu(block.norm1(x))))
+    torch.testing.assert_close(block(x, time) - x, torch.nn.functional.silu(2 * normed + 0.5))
 
 
 def test_a_pixel_reaches_the_whole_image():
