@@ -84,6 +84,12 @@ class Diffusion(Frozen):
     times: Literal["uniform", "logit_normal"] = "uniform"  # how training draws t: evenly, or more often at middle noise
     times_mean: float = 0.0  # of the normal behind logit_normal: above 0, higher noise comes up more often
 
+    @model_validator(mode="after")
+    def _has_a_mean_to_move(self) -> Diffusion:
+        if self.times_mean and self.times != "logit_normal":
+            raise ValueError(f"times_mean is {self.times_mean} with times {self.times!r}, expected it with 'logit_normal' only")
+        return self
+
 
 class Optim(Frozen):
     """How a network is trained. Learning rates are per step; times are counted in steps."""
@@ -101,6 +107,12 @@ class Optim(Frozen):
     precision: Literal["float32", "bfloat16"] = "float32"
     ema_decay: Fraction | None = None  # None: no average is kept
     ema_warmup: NonNegative = 100  # updates before the average may be sampled from
+
+    @model_validator(mode="after")
+    def _has_kernels_to_choose(self) -> Optim:
+        if self.kernels_only and self.name != "muon":
+            raise ValueError(f"kernels_only is set with name {self.name!r}, expected it with 'muon' only")
+        return self
 
 
 class Sampler(Frozen):

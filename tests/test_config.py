@@ -60,6 +60,13 @@ def test_what_is_not_allowed_is_refused_by_name(change, where):
         config.parse(values)
 
 
+def test_what_acts_on_nothing_is_refused():
+    with pytest.raises(ValidationError, match="times_mean is 0.4 with times 'uniform'"):
+        config.Diffusion(times_mean=0.4)
+    with pytest.raises(ValidationError, match="kernels_only is set with name 'adam'"):
+        config.Optim(kernels_only=True)
+
+
 def test_a_run_cannot_be_changed():
     with pytest.raises(ValidationError):
         RUN.n = 3
