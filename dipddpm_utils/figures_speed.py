@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .figures import Look, finish, look, new, styled
+from .figures import Look, finish, look, new, round_ticks, styled
 
 TITLES = {
     "quality": "Distance over training seconds, ours and the peers, each under its own usual loop",
@@ -39,6 +39,8 @@ def curves(content: dict[str, Any], name: str) -> Figure | None:
         for index, curve in enumerate(c for c in own if (c["x_label"], c["y_label"]) == panel):
             _draw(ax, curve, index)
         ax.set(xlabel=panel[0], ylabel=panel[1], xscale="log", yscale="log")
+        round_ticks(ax.xaxis, *ax.get_xlim())
+        round_ticks(ax.yaxis, *ax.get_ylim())
         ax.legend()
     for ax in axes[len(panels) :]:
         ax.set_visible(False)
