@@ -106,6 +106,7 @@ class Optim(Frozen):
     steps: Positive = 1000
     precision: Literal["float32", "bfloat16"] = "float32"
     ema_decay: Fraction | None = None  # None: no average is kept
+    ema_every: Positive = 1  # steps from one update of the average to the next
     ema_warmup: NonNegative = 100  # updates before the average may be sampled from
 
     @model_validator(mode="after")

@@ -282,7 +282,7 @@ def _signed(batch: Tensor) -> Tensor:
 
 def _autocast(model: nn.Module, run: Ddpm) -> Any:
     def network(x: Tensor, t: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=run.optim.precision == "bfloat16"):
+        with runtime.autocast(x.device, run.optim.precision):
             return model(x, t).to(x.dtype)
 
     return network

@@ -79,7 +79,7 @@ def _timed_step(
     fetched = _now(state.device)
     t = diffusion.training_times(run.diffusion, len(x0), state.generator, x0.device)
     eps = torch.randn(x0.shape, generator=state.generator, device=x0.device)
-    with torch.autocast(state.device.type, dtype=torch.bfloat16, enabled=run.optim.precision == "bfloat16"):
+    with runtime.autocast(state.device, run.optim.precision):
         loss = diffusion.loss(coefs, run.diffusion, model, x0, t, eps)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()

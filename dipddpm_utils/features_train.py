@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
+from dipddpm_utils import runtime
 from dipddpm_utils.errors import UsageError
 
 RECIPES: dict[str, dict] = {
@@ -69,7 +70,7 @@ def fit(
         for i in range(per_epoch):
             idx = order[i * BATCH : (i + 1) * BATCH]
             x = shifted(images[idx], generator, flip=recipe["flip"])
-            with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            with runtime.autocast("cpu", "bfloat16" if bfloat16 else "float32"):
                 loss = F.cross_entropy(net(x), labels[idx], label_smoothing=0.05)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dipddpm_utils.runtime import number_format
+
 QUINTIC = (3.4445, -4.7750, 2.0315)  # of the Newton-Schulz step: p(s) = a s + b s^3 + c s^5 drives singular values to about 1
 ITERATIONS = 5
 MOMENTUM = 0.95
@@ -21,9 +23,12 @@ ADAM_SHARE = 0.5  # learning rate of what is left to AdamW, relative to Muon's
 
 
 def orthogonalised(matrices: Tensor) -> Tensor:
-    """[K, m, n] -> the same shape, each with its singular values moved to between about 0.7 and 1.2. Computed in bfloat16."""
+    """[K, m, n] -> the same shape, each with its singular values moved to between about 0.7 and 1.2.
+
+    Computed in bfloat16 where the hardware has it: the iteration asks for no more.
+    """
     a, b, c = QUINTIC
-    x = matrices.bfloat16()
+    x = matrices.to(getattr(torch, number_format(matrices.device, "bfloat16")))
     wide = x.shape[-2] <= x.shape[-1]
     x = x if wide else x.mT
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)

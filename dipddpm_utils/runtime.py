@@ -104,6 +104,38 @@ def _why_no_cuda() -> str:
     return f"torch {torch.__version__} (CUDA {torch.version.cuda}) finds no GPU that it can use"
 
 
+def number_format(device: str | torch.device, wanted: str) -> str:
+    """The format that a network's sums are computed in on `device` where 'bfloat16' or 'float32' is wanted.
+
+    Reduced precision is used only where the hardware has it: a processor without instructions for bfloat16 emulates it, ten
+    times slower than float32. A record says which it was (provenance, "precision").
+    """
+    return wanted if wanted == "float32" or _has_bfloat16(_kind(device)) else "float32"
+
+
+def autocast(device: str | torch.device, wanted: str) -> torch.autocast:
+    """The context in which a network is called, see `number_format`."""
+    import torch
+
+    return torch.autocast(_kind(device), torch.bfloat16, enabled=number_format(device, wanted) == "bfloat16")
+
+
+@lru_cache
+def _has_bfloat16(kind: str) -> bool:
+    import torch
+
+    if kind == "cpu":
+        x86 = platform.machine().lower() in ("x86_64", "amd64")
+        return torch.cpu._is_avx512_bf16_supported() if x86 else torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def _kind(device: str | torch.device) -> str:
+    import torch
+
+    return torch.device(device).type
+
+
 def clock(device: str | torch.device = "cpu") -> Callable[[], float]:
     """The clock, in seconds, by which runs on `device` are timed: `clock(device)()` before and after, the difference counts.
 
@@ -175,6 +207,8 @@ def provenance(config: Run | None, device: str | torch.device) -> dict[str, Any]
         from dipddpm_utils.config import run_hash
 
         facts |= {"kind": config.kind, "hash": run_hash(config), "seed": config.seed}
+        optim = getattr(getattr(config, "model", config), "optim", None)
+        facts |= {} if optim is None else {"precision": number_format(device, optim.precision)}
     return facts
 
 

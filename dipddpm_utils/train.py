@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dipddpm_utils import checkpoint
+from dipddpm_utils import checkpoint, runtime
 from dipddpm_utils.config import Optim
 from dipddpm_utils.ema import Ema
 from dipddpm_utils.errors import StoreError, TrainingError
@@ -262,7 +262,7 @@ def train(
     on_cpu = device.type == "cpu"
     model = torch.compile(state.model) if _wants_compile(compile) else state.model
     weights = [p for group in optimiser.param_groups for p in group["params"]]
-    autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=optim.precision == "bfloat16")
+    autocast = runtime.autocast(device, optim.precision)
     has_dropout = any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 for m in state.model.modules())
     watch, now = None if on_cpu else _Watch(device), clock(device)
     while state.step < (optim.steps if until is None else until):
@@ -289,9 +289,9 @@ def train(
                 raise _not_finite("gradient", state.step + 1, folder)
         if updates:
             optimiser.step()
-        if updates and state.ema is not None:
-            state.ema.update(state.model)
         state.step += 1
+        if updates and state.ema is not None and state.step % optim.ema_every == 0:
+            state.ema.update(state.model)
         state.images += optim.batch_size
         loss = loss.detach()
         if watch is not None and (bad := watch.add(state.step, loss)) is not None:

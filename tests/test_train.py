@@ -129,7 +129,9 @@ def test_dropout_drops_something_else_at_each_step():
     assert not torch.equal(masks[0], masks[1]) and not torch.equal(masks[1], masks[2])
 
 
-def test_bfloat16_runs_the_network_in_bfloat16():
+@pytest.mark.parametrize(("native", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_bfloat16_is_used_where_the_hardware_has_it(native, dtype, monkeypatch):
+    monkeypatch.setattr(runtime, "_has_bfloat16", lambda kind: native)
     seen = []
 
     def loss_fn(model, batch, generator):
@@ -139,7 +141,7 @@ def test_bfloat16_runs_the_network_in_bfloat16():
 
     state = new(Optim(batch_size=4, steps=1, precision="bfloat16"))
     run(state, loss_fn=loss_fn)
-    assert seen == [torch.bfloat16]
+    assert seen == [dtype]
 
 
 @pytest.mark.parametrize(
@@ -318,3 +320,25 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
 
 def test_without_a_checkpoint_there_is_nothing_to_resume(tmp_path):
     assert new(Optim()).resume(tmp_path / "none") is None
+
+
+def test_the_average_moves_every_so_many_steps():
+    state = new(Optim(batch_size=4, steps=7, ema_decay=0.5, ema_every=3, ema_warmup=2))
+    run(state)
+    assert state.ema.age == 2 and state.sampler_model() is state.ema.model
+
+
+@pytest.mark.parametrize(
+    ("machine", "avx512", "wanted", "format"),
+    [
+        ("x86_64", True, "bfloat16", "bfloat16"),
+        ("x86_64", False, "bfloat16", "float32"),
+        ("AMD64", True, "float32", "float32"),
+    ],
+)
+def test_a_processor_without_bfloat16_computes_in_float32(machine, avx512, wanted, format, monkeypatch):
+    runtime._has_bfloat16.cache_clear()
+    monkeypatch.setattr(runtime.platform, "machine", lambda: machine)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
+    assert runtime.number_format("cpu", wanted) == format
+    runtime._has_bfloat16.cache_clear()
