@@ -74,7 +74,7 @@ fi
 fits "$py" || die 1 "needs Python 3.11, 3.12 or 3.13, but the active environment has none of them ($py): deactivate it or make another"
 
 export PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}"
-"$py" -P -m dipddpm_utils.install $own
+"$py" -P -m dipddpm_utils.driver.install $own
 case $mode in
   notebooks) exec "$py" -P -m dipddpm_utils notebooks ${args[@]+"${args[@]}"} ;;
   test) cd -- "$here" && exec "$py" -m pytest -q ${args[@]+"${args[@]}"} ;;

@@ -15,8 +15,9 @@ from typing import Any
 import torch
 
 from benchmarks.pairs import Row, Setting
-from dipddpm_utils import files, runtime
-from dipddpm_utils.runs import results_folder
+from dipddpm_utils.machine import device as machine_device
+from dipddpm_utils.machine import files, provenance
+from dipddpm_utils.store.runs import results_folder
 
 PROGRAMS = (
     "training_step",
@@ -40,7 +41,7 @@ def main(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     if unknown := [name for name in given.names if name not in PROGRAMS]:
         parser.error(f"unknown benchmark {unknown[0]!r}: choose from {', '.join(PROGRAMS)}")
-    device = runtime.pick_device(given.device)
+    device = machine_device.pick_device(given.device)
     folder = given.out or (None if given.brief else results_folder() / "bench")
     content = _kept(folder, device)
     failed = []
@@ -78,18 +79,18 @@ def said(row: Row) -> str:
 
 def keep(folder: Path, device: torch.device, content: dict[str, Any]) -> None:
     """Write <device>.json, <device>.csv and <device>-<figure>.png, rows in the order of the programs."""
-    from dipddpm_utils import figures_speed, speed
+    from dipddpm_utils.page import speed, speed_figures
 
     order = {name: index for index, name in enumerate(PROGRAMS)}
     for key in ("rows", "curves"):
         content[key] = sorted((row for row in content[key] if row["program"] in order), key=lambda row: order[row["program"]])
-    machine = {"made": datetime.now(UTC).isoformat(timespec="seconds"), **runtime.provenance(None, device)}
+    machine = {"made": datetime.now(UTC).isoformat(timespec="seconds"), **provenance.provenance(None, device)}
     content = {"machine": machine, **{key: content[key] for key in ("rows", "curves")}}
     path = files.write_json(folder / f"{device.type}.json", content)
     content = files.read_json(path)
     files.write_text(path.with_suffix(".csv"), speed.table(content).to_csv(index=False, lineterminator="\n"))
-    for name in figures_speed.TITLES:
-        figure = figures_speed.curves(content, name)
+    for name in speed_figures.TITLES:
+        figure = speed_figures.curves(content, name)
         if figure is not None:
             figure.savefig(folder / f"{device.type}-{name}.png", dpi=130, facecolor="white", metadata={"Software": None})
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import torch
 
 from benchmarks.pairs import Row, Setting, at_most, times_faster
-from dipddpm_utils import dip, profiles
+from dipddpm_utils.dip import fit as dip
+from dipddpm_utils.study import profile
 
 N, SIZE = 64, 28
 
@@ -28,7 +29,7 @@ def rows(setting: Setting) -> Iterator[Row]:
         return max(float(((a.losses - b.losses).abs() / b.losses).max()) for a, b, _ in both)
 
     for net in ("skip", "resnet18", "5conv", "2conv"):
-        run = profiles.load("standard").entry(f"dip-images-{net}-s0").run
+        run = profile.load("standard").entry(f"dip-images-{net}-s0").run
         together, alone = fits(run, True), fits(run, False)
         counted = net == "skip"  # the net of the published method; the others are shown beside it
         exact, rounded = apart(run, torch.float64), apart(run, torch.float32)

@@ -10,7 +10,7 @@ from pytorch_fid.fid_score import calculate_frechet_distance
 from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
 
 from benchmarks.pairs import Row, Setting, at_most, times_faster
-from dipddpm_utils.frechet import factor, frechet_distance
+from dipddpm_utils.judging.frechet import factor, frechet_distance
 
 
 def rows(setting: Setting) -> Iterator[Row]:

@@ -12,12 +12,15 @@ import torch
 from benchmarks import trainers
 from benchmarks.curves import exponent
 from benchmarks.pairs import Curve, Row, Setting, at_most, quartiles, seconds
-from dipddpm_utils import fidelity, profiles, records, sampling, schedule
 from dipddpm_utils.config import Sampler, run_hash
-from dipddpm_utils.frechet import frechet_distance, mean_cov
-from dipddpm_utils.records import Outcome
-from dipddpm_utils.runs import Store
-from dipddpm_utils.unet import UNet
+from dipddpm_utils.ddpm import sampling, schedule
+from dipddpm_utils.ddpm.unet import UNet
+from dipddpm_utils.judging import fidelity
+from dipddpm_utils.judging.frechet import frechet_distance, mean_cov
+from dipddpm_utils.store import records
+from dipddpm_utils.store.records import Outcome
+from dipddpm_utils.store.runs import Store
+from dipddpm_utils.study import profile
 
 
 def rows(setting: Setting) -> Iterator[Row | Curve]:
@@ -137,7 +140,7 @@ def _metrics(setting: Setting) -> Iterator[Row | Curve]:
 
 def _store(setting: Setting) -> Iterator[Row | Curve]:
     """Seconds to list a store of so many records."""
-    run, counts = profiles.load("smoke").entry("ddpm-s0").run, setting.pick((1000, 3000, 10_000), (20, 40))
+    run, counts = profile.load("smoke").entry("ddpm-s0").run, setting.pick((1000, 3000, 10_000), (20, 40))
     store = Store(setting.scratch / "store", "smoke")
     first = store.root / "runs" / "run-00000"
     first.mkdir(parents=True)

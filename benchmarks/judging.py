@@ -8,12 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dipddpm_utils import ranges, sampling, schedule, spaces
+from dipddpm_utils import ranges
 from dipddpm_utils.config import Diffusion, Sampler
-from dipddpm_utils.data import DataSet
-from dipddpm_utils.diffusion import Model
-from dipddpm_utils.frechet import frechet_distance, frechet_interval, mean_cov, symmetric_root
-from dipddpm_utils.stats import Interval
+from dipddpm_utils.data.sets import DataSet
+from dipddpm_utils.ddpm import sampling, schedule
+from dipddpm_utils.ddpm.process import Model
+from dipddpm_utils.judging import spaces
+from dipddpm_utils.judging.frechet import frechet_distance, frechet_interval, mean_cov, symmetric_root
+from dipddpm_utils.judging.stats import Interval
 
 TOGETHER = 250  # images a batch of a reverse chain
 

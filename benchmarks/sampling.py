@@ -11,15 +11,15 @@ from benchmarks import trainers
 from benchmarks.judging import Judge, draw
 from benchmarks.pairs import Curve, Row, Setting
 from benchmarks.seconds_to_quality import WEIGHTS
-from dipddpm_utils import data
 from dipddpm_utils.config import Data, Sampler
-from dipddpm_utils.stats import Interval
-from dipddpm_utils.unet import UNet
+from dipddpm_utils.data import sets
+from dipddpm_utils.ddpm.unet import UNet
+from dipddpm_utils.judging.stats import Interval
 
 
 def rows(setting: Setting) -> Iterator[Row | Curve]:
     """Fewest calls whose distance is within the ancestral sampler's interval, the rate there, and what bfloat16 changes."""
-    source = data.load(Data(name=setting.pick("mnist", "digits5k")))
+    source = sets.load(Data(name=setting.pick("mnist", "digits5k")))
     judge, run, net = Judge.of(source, setting.device), trainers.recipe(), _network(setting, source)
     n, shape = setting.pick(200, 80), tuple(source.train.shape[1:])
 
@@ -80,7 +80,7 @@ def _curve(name: str, kept: dict[int, tuple[Interval, float]], n: int) -> Curve:
     return Curve("samplers", name, "network calls", unit, tuple(map(float, kept)), y, low, high)
 
 
-def _network(setting: Setting, source: data.DataSet) -> UNet:
+def _network(setting: Setting, source: sets.DataSet) -> UNet:
     """The model that `seconds_to_quality` left, or one trained here for a minute."""
     path, run = setting.scratch / WEIGHTS, trainers.recipe()
     if not path.exists():

@@ -17,10 +17,10 @@ from benchmarks.curves import common_level, times_sooner
 from benchmarks.judging import Judge, draw
 from benchmarks.pairs import Curve, Row, Setting
 from benchmarks.trainers import Trainer
-from dipddpm_utils import data
 from dipddpm_utils.config import Data, Sampler
-from dipddpm_utils.errors import TrainingError
-from dipddpm_utils.stats import Interval
+from dipddpm_utils.data import sets
+from dipddpm_utils.judging.stats import Interval
+from dipddpm_utils.machine.errors import TrainingError
 
 TIMES_FLOOR = 11.0
 WEIGHTS = "ours.safetensors"  # in the scratch folder, for the program `sampling`
@@ -29,7 +29,7 @@ Looks = list[tuple[float, Interval]]
 
 def rows(setting: Setting) -> Iterator[Row | Curve]:
     """How close ours comes to the floor, how much sooner it is than each peer, and all curves."""
-    source = data.load(Data(name=setting.pick("mnist", "digits5k")))
+    source = sets.load(Data(name=setting.pick("mnist", "digits5k")))
     judge, device = Judge.of(source, setting.device), setting.device
     shape = tuple(source.train.shape[1:])
     n, sampler = setting.pick(500, 80), Sampler(name="dpmpp_2m", steps=setting.pick(10, 3))

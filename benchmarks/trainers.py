@@ -10,10 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.pairs import seconds
-from dipddpm_utils import diffusion, profiles, ranges, schedule, train
+from dipddpm_utils import ranges
 from dipddpm_utils.config import Ddpm, Diffusion
-from dipddpm_utils.diffusion import Model
-from dipddpm_utils.unet import UNet, count_parameters
+from dipddpm_utils.ddpm import process as diffusion
+from dipddpm_utils.ddpm import schedule
+from dipddpm_utils.ddpm.process import Model
+from dipddpm_utils.ddpm.unet import UNet, count_parameters
+from dipddpm_utils.study import profile
+from dipddpm_utils.training import loop
 
 
 @dataclass(frozen=True)
@@ -30,10 +34,10 @@ class Trainer:
 
 def recipe() -> Ddpm:
     """The run whose recipe is measured: the longest training of the standard profile."""
-    return profiles.load("standard").entry("ddpm-long-s0").run
+    return profile.load("standard").entry("ddpm-long-s0").run
 
 
-def our_loss(run: Ddpm, device: torch.device) -> train.LossFn:
+def our_loss(run: Ddpm, device: torch.device) -> loop.LossFn:
     """The training loss as experiments_ddpm.py has it: times and noise from the run's generator."""
     coefs = schedule.coefficients(run.diffusion, device=device)
 
@@ -47,13 +51,13 @@ def our_loss(run: Ddpm, device: torch.device) -> train.LossFn:
 
 def our_steps(
     run: Ddpm, images: Tensor, device: torch.device, size: int | None = None
-) -> tuple[train.State, Iterator[train.Step]]:
+) -> tuple[loop.State, Iterator[loop.Step]]:
     """A fresh state and its training loop; images uint8, or float in [-1,1]; size: in pixels, if not the data set's."""
     torch.manual_seed(run.seed)
     net = UNet(run.unet, images.shape[1], size or images.shape[-1])
-    state, items = train.new_state(net, run.optim, len(images), run.seed, device), images.to(device)
+    state, items = loop.new_state(net, run.optim, len(images), run.seed, device), images.to(device)
     signed = ranges.uint8_to_signed if images.dtype == torch.uint8 else lambda batch: batch
-    return state, train.train(state, our_loss(run, device), lambda idx: signed(items[idx]))
+    return state, loop.train(state, our_loss(run, device), lambda idx: signed(items[idx]))
 
 
 def ours(images: Tensor, device: torch.device, budget: float) -> Trainer:

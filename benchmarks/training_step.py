@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from benchmarks import trainers
 from benchmarks.pairs import Row, Setting, at_most, times_faster
-from dipddpm_utils import train
 from dipddpm_utils.config import Ddpm
-from dipddpm_utils.unet import count_parameters
+from dipddpm_utils.ddpm.unet import count_parameters
+from dipddpm_utils.training import loop
 
 SIZE = 32
 Step = tuple[nn.Module, Callable[[], None]]
@@ -104,7 +104,7 @@ def _parts(setting: Setting) -> Iterator[Row]:
         mock.patch.object(Tensor, "backward", timed("backward", Tensor.backward)),
         mock.patch.object(nn.utils, "clip_grad_norm_", timed("clip", nn.utils.clip_grad_norm_)),
     ):
-        steps = train.train(state, loss, get)
+        steps = loop.train(state, loss, get)
         for index in range(count + 3):
             spent.update(dict.fromkeys(spent, 0.0))
             began = _now(setting.device)

@@ -146,9 +146,10 @@ class Evaluate(Frozen):
 
 
 class Run(Frozen):
-    """Anything that takes more than a second. `kind` says which function computes it (see experiments.py)."""
+    """Anything that takes more than a second. `computed_by` names the function (run, work) -> Outcome, as module:function."""
 
     revision: ClassVar[int] = 1
+    computed_by: ClassVar[str]
     kind: str
     seed: NonNegative = 0
 
@@ -156,6 +157,7 @@ class Run(Frozen):
 class Gaussian(Run):
     """The theory checked on Gaussian data, where the optimal denoiser and every chain have closed forms."""
 
+    computed_by: ClassVar[str] = "dipddpm_utils.theory.run:gaussian"
     kind: Literal["gaussian"] = "gaussian"
     dim: Positive = 8
     n: Positive = 20_000
@@ -168,6 +170,7 @@ class Gaussian(Run):
 class Floor(Run):
     """Real against real: distances between the held-out images and n training images, over `repeats` draws."""
 
+    computed_by: ClassVar[str] = "dipddpm_utils.theory.run:floor"
     kind: Literal["floor"] = "floor"
     data: Data
     ns: tuple[Positive, ...] = (1000, 2000)  # numbers of training images; the last one heads the record
@@ -177,6 +180,7 @@ class Floor(Run):
 class Dip(Run):
     """A network fitted to many images at once: a denoising autoencoder, which both reports called a DIP."""
 
+    computed_by: ClassVar[str] = "dipddpm_utils.dip.run:dip"
     kind: Literal["dip"] = "dip"
     data: Data
     net: Literal["2conv", "5conv", "resnet18", "skip"] = "5conv"
@@ -191,6 +195,7 @@ class Dip(Run):
 class DipImages(Run):
     """The Deep Image Prior as published: one untrained network per image, fitted to that image's noisy copy."""
 
+    computed_by: ClassVar[str] = "dipddpm_utils.dip.run:dip_images"
     kind: Literal["dip_images"] = "dip_images"
     data: Data
     net: Literal["2conv", "5conv", "resnet18", "skip"] = "skip"
@@ -210,6 +215,7 @@ STOPPING_RULES: tuple[StoppingRule, ...] = get_args(StoppingRule)
 class Stopping(Run):
     """When to stop a fit to one noisy image: every rule of stopping.py on the same images, judged against the oracle."""
 
+    computed_by: ClassVar[str] = "dipddpm_utils.stopping.run:stopping"
     kind: Literal["stopping"] = "stopping"
     data: Data
     net: Literal["2conv", "5conv", "resnet18", "skip"] = "skip"
@@ -245,6 +251,7 @@ class Stopping(Run):
 class Spectrum(Run):
     """What an untrained convolutional net fits first: error by spatial frequency while it fits images and noise."""
 
+    computed_by: ClassVar[str] = "dipddpm_utils.theory.run:spectrum"
     kind: Literal["spectrum"] = "spectrum"
     data: Data
     net: Literal["2conv", "5conv", "resnet18", "skip"] = "skip"
@@ -299,6 +306,7 @@ class Ddpm(Run):
     them, by as much as `dip` does; or the outputs of `dip` before it is trained. `per_image`: one DIP for each image.
     """
 
+    computed_by: ClassVar[str] = "dipddpm_utils.priors.run:ddpm"
     kind: Literal["ddpm"] = "ddpm"
     data: Data
     dip: Dip | None = None
@@ -348,6 +356,7 @@ class Advice(Frozen):
 class Sample(Run):
     """Images drawn from a trained model with some sampler and start, and judged."""
 
+    computed_by: ClassVar[str] = "dipddpm_utils.priors.run:sample"
     kind: Literal["sample"] = "sample"
     model: Ddpm
     start: Start = Start()
@@ -371,6 +380,7 @@ class Restore(Run):
     Whatever has to be chosen, the DIP's budget and each chain's t_start, is chosen on `n_tune` further images.
     """
 
+    computed_by: ClassVar[str] = "dipddpm_utils.priors.restore_run:restore"
     kind: Literal["restore"] = "restore"
     model: Ddpm
     task: Literal["denoise", "inpaint", "super_resolve"] = "denoise"
@@ -388,6 +398,7 @@ class Restore(Run):
 class EpochTiming(Run):
     """How long an epoch takes when each image is decoded in Python, and when all lie in memory: same model, same batches."""
 
+    computed_by: ClassVar[str] = "dipddpm_utils.reports.timing:epoch_timing"
     kind: Literal["epoch_timing"] = "epoch_timing"
     data: Data
     unet: Unet = Unet()

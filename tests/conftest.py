@@ -6,7 +6,7 @@ import subprocess
 import pytest
 import torch
 
-from dipddpm_utils.runs import Store
+from dipddpm_utils.store.runs import Store
 
 
 @pytest.fixture(autouse=True)

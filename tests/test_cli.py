@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from dipddpm_utils import __main__ as command_line
-from dipddpm_utils import conclusions, nbfiles, notebooks, runs
-from dipddpm_utils.errors import OutOfTime, StoreError, TrainingError
+from dipddpm_utils import answer
+from dipddpm_utils.driver import nbfiles, notebooks
+from dipddpm_utils.machine.errors import OutOfTime, StoreError, TrainingError
+from dipddpm_utils.store import runs
 
 
 def call(*arguments: str, capsys) -> tuple[int, str, str]:
@@ -98,18 +100,15 @@ def test_run_goes_on_after_a_failed_run_and_stops_when_the_time_is_over(capsys, 
 def test_commands_and_the_report_floor_do_not_load_torch():
     names = [
         "__main__",
-        "notebooks",
-        "nbfiles",
-        "html",
-        "lab",
-        "runs",
-        "figures",
-        "tables",
-        "prose",
-        "findings",
-        "claims",
-        "conclusions",
+        "driver.notebooks",
+        "driver.nbfiles",
+        "page.html",
+        "page.lab",
+        "store.runs",
+        "page.style",
+        "page.tables",
     ]
+    names += ["page.prose", "page.training", "reports.claims", "answer"]
     code = f"import sys, importlib\nfor n in {names}: importlib.import_module('dipddpm_utils.' + n)\n"
     code += "sys.exit(', '.join({'torch', 'torchvision', 'papermill', 'nbconvert'} & set(sys.modules)) or 0)"
     environment = {**os.environ, "PYTHONPATH": str(Path(command_line.__file__).parent.parent)}
@@ -126,9 +125,7 @@ def test_readme_block_replaces_only_what_is_between_its_marks(monkeypatch, tmp_p
     begin, end = command_line.README_MARKS
     (tmp_path / "README.md").write_text(f"# Top\n{begin}\nold\n{end}\n\ntail\n")
     monkeypatch.setattr(runs, "CHECKOUT", tmp_path)
-    monkeypatch.setattr(
-        conclusions, "readme_block", lambda lab: f"the answer of {lab.profile.name}, {lab.store.records_only}\n"
-    )
+    monkeypatch.setattr(answer, "readme_block", lambda lab: f"the answer of {lab.profile.name}, {lab.store.records_only}\n")
     for _ in range(2):
         command_line.write_readme(tmp_path / "results", "smoke")
         assert (tmp_path / "README.md").read_text() == f"# Top\n{begin}\n\nthe answer of smoke, True\n\n{end}\n\ntail\n"

@@ -7,49 +7,52 @@ from pathlib import Path
 
 import torch
 
-from dipddpm_utils import priors, priors_chain, profiles, ranges, schedule
+from dipddpm_utils import ranges
 from dipddpm_utils.__main__ import README_MARKS, strongest
 from dipddpm_utils.config import Diffusion
-from dipddpm_utils.runs import Store
+from dipddpm_utils.ddpm import schedule
+from dipddpm_utils.priors import guidance, starts
+from dipddpm_utils.store.runs import Store
+from dipddpm_utils.study import profile
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_answer_is_computed_from_the_committed_records():
-    from dipddpm_utils import conclusions
-    from dipddpm_utils.lab import Lab
+    from dipddpm_utils import answer
+    from dipddpm_utils.page.lab import Lab
 
     begin, end = README_MARKS
     written = README.split(begin)[1].split(end)[0].strip()
     lab = Lab(strongest(ROOT / "results"), str(ROOT / "results"))
     lab.store.records_only = True
-    assert written == conclusions.readme_block(lab).strip(), "run `python -m dipddpm_utils report`"
+    assert written == answer.readme_block(lab).strip(), "run `python -m dipddpm_utils report`"
 
 
 def test_the_worked_example_of_a_new_prior():
     code = re.search(r"```python\n(@start.*?)```", README, re.DOTALL).group(1)
     try:
-        exec(code, {"start": priors.start, "ranges": ranges})
+        exec(code, {"start": starts.start, "ranges": ranges})
         train = torch.arange(5, dtype=torch.uint8).mul(50).view(5, 1, 1, 1).expand(5, 1, 28, 28)
-        context = priors.Context(train=train, coefs=schedule.coefficients(Diffusion()))
-        made = priors.STARTS["median"](context, 3, torch.Generator())
+        context = starts.Context(train=train, coefs=schedule.coefficients(Diffusion()))
+        made = starts.STARTS["median"](context, 3, torch.Generator())
         assert made.shape == (3, 1, 28, 28)
         torch.testing.assert_close(made, torch.full_like(made, 100 / 127.5 - 1))
     finally:
-        priors.STARTS.pop("median", None)
+        starts.STARTS.pop("median", None)
 
 
 def test_the_worked_example_of_a_new_mechanism(tmp_path, monkeypatch):
     """The function and the line as README shows them give a run in the group, and the run gives a record."""
     code = re.search(r"```python\n(@opinion.*?)```", README, re.DOTALL).group(1)
     line = re.search(r"```toml\n(.*?)```", README, re.DOTALL).group(1)
-    everything = copy.deepcopy(profiles._file())
+    everything = copy.deepcopy(profile._file())
     everything["sweeps"]["mechanisms"]["cases"] += [tomllib.loads(f"case = {line}")["case"]]
-    monkeypatch.setattr(priors_chain, "OPINIONS", dict(priors_chain.OPINIONS))
-    monkeypatch.setattr(profiles, "_file", lambda: everything)
-    exec(code, {"opinion": priors_chain.opinion, "ranges": ranges})
-    members = [m for m in profiles.load.__wrapped__("smoke").group("mechanisms") if m.label == "median"]
+    monkeypatch.setattr(guidance, "OPINIONS", dict(guidance.OPINIONS))
+    monkeypatch.setattr(profile, "_file", lambda: everything)
+    exec(code, {"opinion": guidance.opinion, "ranges": ranges})
+    members = [m for m in profile.load.__wrapped__("smoke").group("mechanisms") if m.label == "median"]
     assert [m.value for m in members] == [0.1] and members[0].entry.name == "mechanisms-median-s0"
     assert Store(tmp_path, "smoke", device="cpu").ensure(members[0].entry.run).metrics["fd"] > 0
 

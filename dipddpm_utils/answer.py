@@ -1,0 +1,142 @@
+"""The question answered from the records: what notebook 07 and the README say first, and from which profile they say it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from dipddpm_utils.page import speed
+from dipddpm_utils.page.compare import best_control, best_start, difference, frame_of
+from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, distance, over_seeds_distance, percent, ratio
+from dipddpm_utils.page.style import look
+from dipddpm_utils.page.words import count, number
+from dipddpm_utils.priors import comparisons
+from dipddpm_utils.priors import findings as findings_priors
+from dipddpm_utils.reports import findings as findings_reports
+from dipddpm_utils.theory import findings as theory_findings
+
+HEADLINE = ("floor", "ddpm-long", "samplers", "ddpm", "ddpm-on-dip", "starts")  # what an answer takes
+
+
+def answer(lab: Any) -> str:
+    """The question answered so far, job by job, from whatever this profile has measured."""
+    floor = lab.record("floor") if lab.has("floor") else None
+    alone = []
+    if lab.has("ddpm-long"):
+        alone.append(f"**A DDPM alone, trained longest**: {distance(lab.record('ddpm-long').metrics, floor)}.")
+    generated = _trained_on_outputs(lab, floor) if lab.has("ddpm", "ddpm-on-dip") else []
+    if lab.has("starts"):
+        generated += _started_from_outputs(lab)
+    generated += _report_b(lab) + _mechanisms(lab)
+    parts = {"Generation": alone + generated, "Restoration": _restored(lab)}
+    said = [f"*{job}*\n\n{bullets(lines)}" for job, lines in parts.items() if lines]
+    return "\n\n".join(said) if said else NOT_MEASURED
+
+
+def _trained_on_outputs(lab: Any, floor: Any) -> list[str]:
+    base, on_dip = frame_of(lab.seeds("ddpm")), frame_of(lab.seeds("ddpm-on-dip"))
+    gap = comparison("DIP minus alone, equal steps", difference(on_dip, base, "fd"), base["features"].iloc[0])
+    added = percent(float(on_dip["dip_seconds"].mean() / base["train_seconds"].mean()))
+    lines = [
+        f"**The comparisons' baseline**, {_smaller(lab)}: {over_seeds_distance(lab.seeds('ddpm'), floor)}.",
+        f"**Better by training on DIP outputs?** {gap}",
+        f"**Faster by training on DIP outputs?** Fitting and applying the DIP adds {added} to the training time.",
+    ]
+    if lab.has("ddpm-more"):
+        lines[-1] += f" {comparisons.equal_seconds(lab.seeds('ddpm-more'), lab.seeds('ddpm-on-dip'))}"
+    return lines
+
+
+def _smaller(lab: Any) -> str:
+    """How it differs from the model that was trained longest."""
+    own = lab.seeds("ddpm")[0].metrics
+    size = f"{count(own['parameters'])} parameters, {number(own['train_seconds'], 2)} s of training"
+    if not lab.has("ddpm-long"):
+        return size
+    longest = lab.record("ddpm-long").metrics
+    return f"{size} (the longest: {count(longest['parameters'])} and {number(longest['train_seconds'], 2)} s)"
+
+
+def _started_from_outputs(lab: Any) -> list[str]:
+    frame = lab.frame("starts")
+    best = best_start(frame, "dip")
+    if best is None:
+        return []
+    t_start, gap, rows = best
+    name = f"FD over that of noise with as many calls, at the best t_start ({t_start:.0f}; interval widened for that choice)"
+    copied, usual = (percent(float(rows[column].mean())) for column in ("copy_rate", "copy_rate_floor"))
+    lines = [
+        f"**Fewer steps by starting from DIP outputs?** {ratio(name, gap)} {copied} of those samples look copied; {usual} of "
+        "held-out images do."
+    ]
+    if (rival := best_control(frame)) is not None:
+        label, t_start, gap = rival
+        name = f"DIP over {look(label).label} at t_start = {t_start:.0f}"
+        lines.append(f"**Better than a start without a DIP?** {ratio(name, gap)}")
+    if lab.has("ddpm"):
+        cost, _ = comparisons.measured_cost(frame, lab.seeds("ddpm")[0])
+        lines.append(f"**Does that start save seconds?** {theory_findings.break_even(cost)}")
+    return lines
+
+
+def _report_b(lab: Any) -> list[str]:
+    """Report B's own comparison, corrected, with the age of its models."""
+    if not lab.has("b-ddpm", "b-combined", "b-floor"):
+        return []
+    said = findings_reports.corrected_b(lab)
+    where = over_seeds_distance(lab.seeds("b-ddpm"), lab.seeds("b-floor")[0])
+    return [f"**Report B's comparison, corrected.** {said} Its DDPM alone: {where}."]
+
+
+def _mechanisms(lab: Any) -> list[str]:
+    return [f"**Any other way in?** {findings_priors.headcount(lab)}"] if lab.has("mechanisms") else []
+
+
+def _restored(lab: Any) -> list[str]:
+    return findings_priors.restoration_answer(lab) if lab.has("restore") else []
+
+
+def strongest_lab(lab: Any, open_lab: Callable[[str], Any]) -> Any:
+    """The lab of the strongest profile whose headline records are all there; the given one if none is stronger.
+
+    open_lab: profile name -> Lab. The smoke profile is never replaced, so that tests do not depend on other records.
+    """
+    for name in ("full", "standard", "quick"):
+        if lab.profile.name in (name, "smoke"):
+            return lab
+        other = open_lab(name)
+        runs = [member.entry.run for group in HEADLINE for member in other.profile.group(group)]
+        if all(other.store.state(run) == "complete" for run in runs):
+            other.store.records_only = True  # another profile is shown as far as it got, never computed from here
+            return other
+    return lab
+
+
+def readme_block(lab: Any) -> str:
+    """The generated block of the README: the answer so far, from the strongest profile that has records."""
+    measured = speed.summary(lab.store.root.parent)
+    return f"Profile **{lab.profile.name}**.\n\n{answer(lab)}\n\n{times(lab)}\n\n{measured}\n"
+
+
+def times(lab: Any) -> str:
+    """What it took to compute the records of this profile, by kind of run, on the machines that they name."""
+    records = lab.all()
+    kinds = {
+        kind: [r.timings.get("total", 0.0) for r in records if r.kind == kind]
+        for kind in dict.fromkeys(r.kind for r in records)
+    }
+    lines = ["| kind of run | runs | minutes |", "|---|---|---|"]
+    lines += [f"| {kind} | {len(spent)} | {sum(spent) / 60:.1f} |" for kind, spent in kinds.items()]
+    total = sum(sum(spent) for spent in kinds.values())
+    machines = sorted({_machine(r.provenance) for r in records if r.provenance})
+    declared = len(getattr(lab.profile, "entries", records))
+    of = f" of the {declared} declared" if declared > len(records) else ""
+    lines.append(f"| **all, computed anew** | {len(records)}{of} | {total / 60:.1f} |")
+    return "\n".join(lines) + f"\n\nMeasured on: {'; '.join(machines)}."
+
+
+def _machine(made: Mapping[str, Any]) -> str:
+    """'AMD EPYC, 2 threads', and how a single thread was timed."""
+    threads = made["threads"]
+    by = " of processor time" if made.get("clock") == "processor" else ""
+    return f"{made['device_name']}, {threads} thread{'s' if threads != 1 else ''}{by}"

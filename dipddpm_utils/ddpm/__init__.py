@@ -1,0 +1,1 @@
+"""Notebook 03: the denoising diffusion model itself, as functions of tensors."""

@@ -1,0 +1,206 @@
+"""The forward process, its posterior, what a network may predict, and the training loss. No sampling here.
+
+Shapes: images x0, x_t, eps, v and the network's output are floats [B, C, H, W], x0 in [-1, 1]; t is int64 [B] in
+0..T-1. Results have the dtype of the images, whatever the dtype of the coefficients. Equations: Ho et al. 2020 (DDPM);
+Salimans & Ho 2022 (v); Hang et al. 2023 (min-SNR).
+
+The functions that begin a computation, `q_sample` and `loss`, check their arguments; the others are plain arithmetic.
+Shapes and dtypes cost nothing to check. Reading values off a GPU would stall it, so `loss` reads values on the CPU only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from dipddpm_utils import config, ranges
+from dipddpm_utils.ddpm.schedule import Coefficients
+
+Model = Callable[[Tensor, Tensor], Tensor]  # (x_t [B, C, H, W], t [B]) -> [B, C, H, W]
+
+
+def q_sample(coefs: Coefficients, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
+    """Draw x_t from q(x_t | x0), equation 4: sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar) eps.
+
+    ValueError naming the argument if a shape is wrong, t is outside 0..T-1, or x0 is outside [-1, 1].
+    """
+    check_images(x0, "x0")
+    check_like(eps, x0, "eps", "x0")
+    check_t(t, x0, coefs)
+    check_t_values(t, coefs)
+    ranges.check_signed(x0, "x0")
+    return diffuse(coefs, x0, t, eps)
+
+
+def diffuse(coefs: Coefficients, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
+    """`q_sample` without its checks: for training, and for data that is not images (Gaussian data has no bounds)."""
+    return at(coefs.sqrt_alphas_cumprod, t, x0) * x0 + at(coefs.sqrt_one_minus_alphas_cumprod, t, x0) * eps
+
+
+# --- x0, eps and v from one another, given x_t -----------------------------------------------------------------------
+
+
+def predict_x0_from_eps(coefs: Coefficients, x_t: Tensor, t: Tensor, eps: Tensor) -> Tensor:
+    """x0 = (x_t - sqrt(1 - alpha_bar) eps) / sqrt(alpha_bar), equation 4 solved for x0."""
+    return (x_t - at(coefs.sqrt_one_minus_alphas_cumprod, t, x_t) * eps) / at(coefs.sqrt_alphas_cumprod, t, x_t)
+
+
+def predict_eps_from_x0(coefs: Coefficients, x_t: Tensor, t: Tensor, x0: Tensor) -> Tensor:
+    """eps = (x_t - sqrt(alpha_bar) x0) / sqrt(1 - alpha_bar), equation 4 solved for eps."""
+    return (x_t - at(coefs.sqrt_alphas_cumprod, t, x_t) * x0) / at(coefs.sqrt_one_minus_alphas_cumprod, t, x_t)
+
+
+def predict_v_from_x0_eps(coefs: Coefficients, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
+    """v = sqrt(alpha_bar) eps - sqrt(1 - alpha_bar) x0 (Salimans & Ho 2022, section 4)."""
+    return at(coefs.sqrt_alphas_cumprod, t, x0) * eps - at(coefs.sqrt_one_minus_alphas_cumprod, t, x0) * x0
+
+
+def predict_x0_from_v(coefs: Coefficients, x_t: Tensor, t: Tensor, v: Tensor) -> Tensor:
+    """x0 = sqrt(alpha_bar) x_t - sqrt(1 - alpha_bar) v."""
+    return at(coefs.sqrt_alphas_cumprod, t, x_t) * x_t - at(coefs.sqrt_one_minus_alphas_cumprod, t, x_t) * v
+
+
+def predict_eps_from_v(coefs: Coefficients, x_t: Tensor, t: Tensor, v: Tensor) -> Tensor:
+    """eps = sqrt(alpha_bar) v + sqrt(1 - alpha_bar) x_t."""
+    return at(coefs.sqrt_alphas_cumprod, t, x_t) * v + at(coefs.sqrt_one_minus_alphas_cumprod, t, x_t) * x_t
+
+
+def to_x0_eps(coefs: Coefficients, objective: str, model_out: Tensor, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    """(x0_hat, eps_hat) from a network's output, by what it predicts: "eps", "x0" or "v". Nothing is clipped."""
+    out = model_out.to(x_t.dtype)  # a network under autocast answers in bfloat16
+    if objective == "eps":
+        return predict_x0_from_eps(coefs, x_t, t, out), out
+    if objective == "x0":
+        return out, predict_eps_from_x0(coefs, x_t, t, out)
+    if objective == "v":
+        return predict_x0_from_v(coefs, x_t, t, out), predict_eps_from_v(coefs, x_t, t, out)
+    raise ValueError(f"objective is {objective!r}, expected 'eps', 'x0' or 'v'")
+
+
+# --- one step back ----------------------------------------------------------------------------------------------------
+
+
+def q_posterior_mean_variance(coefs: Coefficients, x0: Tensor, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean [B, C, H, W] and variance [B, 1, 1, 1] of q(x_{t-1} | x_t, x0), equations 6 and 7; the variance is 0 at t = 0."""
+    mean = at(coefs.posterior_mean_coef1, t, x_t) * x0 + at(coefs.posterior_mean_coef2, t, x_t) * x_t
+    return mean, at(coefs.posterior_variance, t, x_t)
+
+
+def p_mean_variance(
+    coefs: Coefficients, diffusion: config.Diffusion, model_out: Tensor, x_t: Tensor, t: Tensor, clip: bool = True
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean and variance of p(x_{t-1} | x_t), and x0_hat (clipped to [-1, 1] if `clip`), from a network's output.
+
+    The variance [B, 1, 1, 1] is beta_tilde ("fixed_small") or beta ("fixed_large"); section 3.2 of Ho et al. 2020. At
+    t = 0 no noise is to be added, whatever the variance says.
+    """
+    x0_hat, _ = to_x0_eps(coefs, diffusion.objective, model_out, x_t, t)
+    if clip:
+        x0_hat = x0_hat.clamp(-1, 1)
+    mean, variance = q_posterior_mean_variance(coefs, x0_hat, x_t, t)
+    if diffusion.variance == "fixed_large":
+        variance = at(coefs.betas, t, x_t)
+    return mean, variance, x0_hat
+
+
+# --- training ---------------------------------------------------------------------------------------------------------
+
+
+def snr_weights(coefs: Coefficients, diffusion: config.Diffusion, t: Tensor) -> Tensor:
+    """Weights [B] of the squared error of whatever is predicted: 1, or min-SNR-gamma (Hang et al. 2023, equation 8).
+
+    min(snr, gamma) weighs the error of x0; the same loss in terms of eps is divided by snr, in terms of v by snr + 1.
+    """
+    snr = coefs.snr[t]
+    if diffusion.min_snr_gamma is None:
+        return torch.ones_like(snr)
+    clipped = snr.clamp(max=diffusion.min_snr_gamma)
+    return {"x0": clipped, "eps": clipped / snr, "v": clipped / (snr + 1)}[diffusion.objective]
+
+
+def training_times(diffusion: config.Diffusion, n: int, generator: torch.Generator, device: torch.device | str) -> Tensor:
+    """t for `n` training images, int64 [n] in 0..T-1 on `device`, drawn from `generator` where that lives.
+
+    "uniform": each t alike (Ho et al. 2020, algorithm 1). "logit_normal": t = floor(T sigmoid(n)), n ~ N(times_mean, 1), so
+    that middle noise levels, where the image takes shape, come up most (Esser et al. 2024, section 3.1). The best network is
+    the same; what changes is at which noise levels a small or young one spends itself.
+    """
+    T = diffusion.num_train_timesteps
+    if diffusion.times == "uniform":
+        return torch.randint(0, T, (n,), generator=generator, device=generator.device).to(device)
+    share = torch.sigmoid(diffusion.times_mean + torch.randn(n, generator=generator, device=generator.device))
+    return (share * T).long().clamp(max=T - 1).to(device)
+
+
+def loss(coefs: Coefficients, diffusion: config.Diffusion, model: Model, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
+    """The training loss, a scalar: mean squared error of the network's prediction at x_t = q_sample(x0, t, eps).
+
+    Equation 14 for "eps" without weights; `snr_weights` otherwise. ValueError naming the argument if a shape or dtype is
+    wrong and, for tensors on the CPU, if t is outside 0..T-1 or x0 outside [-1, 1].
+    """
+    if x0.device.type == "cpu" and not torch.compiler.is_compiling():
+        check_images(x0, "x0")
+        ranges.check_signed(x0, "x0")
+    return loss_in_any_range(coefs, diffusion, model, x0, t, eps)
+
+
+def loss_in_any_range(
+    coefs: Coefficients, diffusion: config.Diffusion, model: Model, x0: Tensor, t: Tensor, eps: Tensor
+) -> Tensor:
+    """`loss` for x0 that may leave [-1, 1]: data that was scaled wrongly, on purpose (published.py), or residuals."""
+    check_images(x0, "x0")
+    check_like(eps, x0, "eps", "x0")
+    check_t(t, x0, coefs)
+    if x0.device.type == "cpu" and not torch.compiler.is_compiling():
+        check_t_values(t, coefs)
+    out = model(diffuse(coefs, x0, t, eps), t)
+    check_like(out, x0, "the model's output", "x0")
+    if diffusion.objective == "v":
+        target = predict_v_from_x0_eps(coefs, x0, t, eps)
+    else:
+        target = eps if diffusion.objective == "eps" else x0
+    error = (out.to(x0.dtype) - target).square()
+    if diffusion.min_snr_gamma is None:
+        return error.mean()
+    return (error.flatten(1).mean(1) * snr_weights(coefs, diffusion, t).to(error.dtype)).mean()
+
+
+# --- checks and indexing ----------------------------------------------------------------------------------------------
+
+
+def at(table: Tensor, t: Tensor, like: Tensor) -> Tensor:
+    """table[t] shaped [B, 1, ..., 1] to multiply `like` [B, ...], in its dtype."""
+    return table[t].to(like.dtype).view(-1, *[1] * (like.ndim - 1))
+
+
+def check_images(x: Tensor, name: str) -> None:
+    """ValueError naming `name` unless x is a float tensor [B, C, H, W]. Values are not read."""
+    if not x.is_floating_point():
+        raise ValueError(f"{name} is {x.dtype}, expected floats; convert it with ranges.uint8_to_signed")
+    if x.ndim != 4:
+        raise ValueError(f"{name} has shape {list(x.shape)}, expected [B, C, H, W]; add the missing dimensions")
+
+
+def check_like(x: Tensor, other: Tensor, name: str, other_name: str) -> None:
+    """ValueError naming `name` unless x has the shape of `other`."""
+    if x.shape != other.shape:
+        raise ValueError(f"{name} has shape {list(x.shape)}, expected that of {other_name}, {list(other.shape)}")
+
+
+def check_t(t: Tensor, x: Tensor, coefs: Coefficients) -> None:
+    """ValueError naming t unless it is int64 [B] for x [B, ...]. Values are not read."""
+    if t.dtype != torch.int64 or t.shape != x.shape[:1]:
+        last = coefs.num_train_timesteps - 1
+        raise ValueError(f"t is {t.dtype} {list(t.shape)}, expected torch.int64 [{x.shape[0]}] with values in 0..{last}")
+
+
+def check_t_values(t: Tensor, coefs: Coefficients) -> None:
+    """ValueError naming t unless every value lies in 0..T-1. Reads t's values."""
+    if t.numel() == 0:
+        return
+    smallest, largest = (v.item() for v in t.aminmax())
+    last = coefs.num_train_timesteps - 1
+    if smallest < 0 or largest > last:  # a negative index would silently count from the end
+        raise ValueError(f"t has values from {smallest} to {largest}, expected 0..{last} (t counts from 0)")

@@ -1,0 +1,227 @@
+"""Samplers: from x_t to x_0, one network call a step, as generators that the caller drives, draws from, or stops.
+
+Each takes any x_t [B, C, H, W] (float32 or float64; results keep its dtype) at any t_start, draws noise from the
+`torch.Generator` it is given and from nothing else, and adds none in the last step. Coefficients are Python floats,
+since t is the same for the whole batch. The network is used as it is: put it in evaluation mode first.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dipddpm_utils import config
+from dipddpm_utils.ddpm.process import Model, check_images, check_like
+from dipddpm_utils.ddpm.schedule import Coefficients
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One step of a chain: the network was called at `t`, and `x` is the state at `t_next`."""
+
+    index: int  # 0, 1, ...
+    t: int
+    t_next: int  # -1 after the last step: x is then the sample x_0
+    x: Tensor  # [B, C, H, W]
+    x0_hat: Tensor  # [B, C, H, W], what the network thought x_0 to be, clipped if clipping is on
+    nfe: int  # network calls so far
+
+
+def timesteps(T: int, steps: int, t_start: int | None = None) -> list[int]:
+    """The t at which the network is called, falling, for `steps` calls over the whole of 0..T-1.
+
+    The whole chain is round(T i / steps) - 1 for i = steps..1 ("trailing" in Lin et al. 2024, arXiv 2305.08891): it
+    begins at T - 1. A chain that begins at t_start keeps the times <= t_start, with the first moved up to t_start, where x_t
+    is; so it costs about steps * t_start / T calls, and at least one. ValueError if steps or t_start is out of range.
+    """
+    if not 1 <= steps <= T:
+        raise ValueError(f"steps is {steps}, expected 1..{T} (num_train_timesteps)")
+    if t_start is None:
+        t_start = T - 1
+    if not 0 <= t_start < T:
+        raise ValueError(f"t_start is {t_start}, expected 0..{T - 1} (t counts from 0)")
+    kept = [t for t in ((2 * T * i + steps) // (2 * steps) - 1 for i in range(steps, 0, -1)) if t <= t_start]
+    return [t_start, *kept[1:]]
+
+
+def ancestral(
+    model: Model,
+    coefs: Coefficients,
+    diffusion: config.Diffusion,
+    x_t: Tensor,
+    *,
+    steps: int | None = None,
+    t_start: int | None = None,
+    generator: torch.Generator,
+    clip: bool = True,
+) -> Iterator[Step]:
+    """DDPM's own sampler (Ho et al. 2020, algorithm 2); with steps < T, the posterior of the skipping process.
+
+    steps: network calls over the whole of 0..T-1 (None: T). clip: clamp x0_hat to [-1, 1]. The variance is
+    `diffusion.variance`. ValueError naming the argument if one is wrong.
+    """
+    _check_generator(generator, "the ancestral sampler")
+    bar = coefs.alpha_bar
+
+    def update(x: Tensor, x0_hat: Tensor, _: Tensor, t: int, s: int) -> Tensor:
+        beta = 1 - bar(t) / bar(s)  # of q(x_t | x_s); beta_t where s = t - 1
+        x0_weight = beta * math.sqrt(bar(s)) / (1 - bar(t))
+        x_weight = (1 - bar(s)) * math.sqrt(1 - beta) / (1 - bar(t))
+        mean = x0_weight * x0_hat + x_weight * x
+        if s < 0:
+            return mean
+        variance = beta if diffusion.variance == "fixed_large" else beta * (1 - bar(s)) / (1 - bar(t))
+        return mean + math.sqrt(variance) * _noise(x, generator)
+
+    return _chain(model, coefs, diffusion, x_t, steps, t_start, clip, update)
+
+
+def ddim(
+    model: Model,
+    coefs: Coefficients,
+    diffusion: config.Diffusion,
+    x_t: Tensor,
+    *,
+    steps: int | None = None,
+    t_start: int | None = None,
+    eta: float = 0.0,
+    generator: torch.Generator | None = None,
+    clip: bool = True,
+) -> Iterator[Step]:
+    """DDIM (Song et al. 2021, equations 12 and 16): eta 0 is deterministic, eta 1 has the ancestral sampler's noise.
+
+    generator: needed if eta > 0. Where x0_hat is clipped, eps_hat is derived from it anew, so that both belong to the same
+    x_t. Other arguments and errors as for `ancestral`.
+    """
+    if not 0 <= eta <= 1:
+        raise ValueError(f"eta is {eta}, expected a number in [0, 1]")
+    if eta > 0:
+        _check_generator(generator, "DDIM with eta > 0")
+    bar = coefs.alpha_bar
+
+    def update(x: Tensor, x0_hat: Tensor, eps_hat: Tensor, t: int, s: int) -> Tensor:
+        sigma = eta * math.sqrt((1 - bar(s)) / (1 - bar(t)) * (1 - bar(t) / bar(s)))
+        mean = math.sqrt(bar(s)) * x0_hat + math.sqrt(max(1 - bar(s) - sigma**2, 0.0)) * eps_hat
+        return mean + sigma * _noise(x, generator) if sigma > 0 else mean  # sigma is 0 in the last step, s = -1
+
+    return _chain(model, coefs, diffusion, x_t, steps, t_start, clip, update)
+
+
+def dpmpp_2m(
+    model: Model,
+    coefs: Coefficients,
+    diffusion: config.Diffusion,
+    x_t: Tensor,
+    *,
+    steps: int | None = None,
+    t_start: int | None = None,
+    clip: bool = True,
+) -> Iterator[Step]:
+    """DPM-Solver++(2M) (Lu et al. 2022, arXiv 2211.01095, algorithm 2): second order, deterministic, one call a step.
+
+    The first step is of first order (there is no earlier x0_hat), and so is the last, to x_0 = x0_hat. Arguments and errors
+    as for `ancestral`.
+    """
+    bar = coefs.alpha_bar
+    before: tuple[float, Tensor] | None = None  # the step before: its lambda and its x0_hat
+
+    def lam(t: int) -> float:
+        return 0.5 * (math.log(bar(t)) - math.log1p(-bar(t)))  # half the log-SNR
+
+    def update(x: Tensor, x0_hat: Tensor, _: Tensor, t: int, s: int) -> Tensor:
+        nonlocal before
+        earlier, before = before, (lam(t), x0_hat)
+        if s < 0:
+            return x0_hat
+        h = lam(s) - lam(t)
+        target = x0_hat
+        if earlier is not None:
+            r = (lam(t) - earlier[0]) / h
+            target = (1 + 0.5 / r) * x0_hat - (0.5 / r) * earlier[1]
+        return math.sqrt((1 - bar(s)) / (1 - bar(t))) * x - math.sqrt(bar(s)) * math.expm1(-h) * target
+
+    return _chain(model, coefs, diffusion, x_t, steps, t_start, clip, update)
+
+
+def sample(
+    model: Model,
+    coefs: Coefficients,
+    diffusion: config.Diffusion,
+    sampler: config.Sampler,
+    x_t: Tensor,
+    t_start: int | None = None,
+    generator: torch.Generator | None = None,
+    clip: bool = True,
+) -> tuple[Tensor, int]:
+    """Run a whole chain as `sampler` says: (x_0 [B, C, H, W], network calls). ValueError naming a wrong argument."""
+    kwargs = {"steps": sampler.steps, "t_start": t_start, "clip": clip}
+    if sampler.name == "ancestral":
+        chain = ancestral(model, coefs, diffusion, x_t, generator=generator, **kwargs)
+    elif sampler.name == "ddim":
+        chain = ddim(model, coefs, diffusion, x_t, eta=sampler.eta, generator=generator, **kwargs)
+    else:
+        chain = dpmpp_2m(model, coefs, diffusion, x_t, **kwargs)
+    for step in chain:
+        last = step
+    return last.x, last.nfe
+
+
+# (x at t, x0_hat, eps_hat, t, t_next) -> x at t_next
+_Update = Callable[[Tensor, Tensor, Tensor, int, int], Tensor]
+
+
+def _chain(
+    model: Model,
+    coefs: Coefficients,
+    diffusion: config.Diffusion,
+    x_t: Tensor,
+    steps: int | None,
+    t_start: int | None,
+    clip: bool,
+    update: _Update,
+) -> Iterator[Step]:
+    """What all samplers share. Not itself a generator: arguments are checked when it is called, not at the first step."""
+    check_images(x_t, "x_t")
+    T = coefs.num_train_timesteps
+    times = timesteps(T, T if steps is None else steps, t_start)
+
+    @torch.no_grad()
+    def run(x: Tensor) -> Iterator[Step]:
+        for index, (t, s) in enumerate(zip(times, [*times[1:], -1], strict=True)):
+            t_batch = torch.full(x.shape[:1], t, dtype=torch.int64, device=x.device)
+            out = model(x, t_batch)
+            check_like(out, x, "the model's output", "x_t")
+            x0_hat, eps_hat = _predictions(out, x, coefs.alpha_bar(t), diffusion.objective, clip)
+            x = update(x, x0_hat, eps_hat, t, s)
+            yield Step(index, t, s, x, x0_hat, index + 1)
+
+    return run(x_t)
+
+
+def _predictions(out: Tensor, x: Tensor, alpha_bar: float, objective: str, clip: bool) -> tuple[Tensor, Tensor]:
+    """(x0_hat, eps_hat): `diffusion.to_x0_eps` for one t, with the clipping, after which eps_hat follows from x0_hat."""
+    signal, noise = math.sqrt(alpha_bar), math.sqrt(1 - alpha_bar)
+    out = out.to(x.dtype)  # a network under autocast answers in bfloat16
+    if objective == "eps":
+        x0_hat = (x - noise * out) / signal
+    else:
+        x0_hat = out if objective == "x0" else signal * x - noise * out
+    if clip:
+        x0_hat = x0_hat.clamp(-1, 1)
+    elif objective == "eps":
+        return x0_hat, out
+    return x0_hat, (x - signal * x0_hat) / noise
+
+
+def _noise(like: Tensor, generator: torch.Generator) -> Tensor:
+    """Standard normal noise, drawn where the generator lives: a CPU generator gives the same noise for every device."""
+    return torch.randn(like.shape, generator=generator, device=generator.device, dtype=like.dtype).to(like.device)
+
+
+def _check_generator(generator: torch.Generator | None, who: str) -> None:
+    if generator is None:
+        raise ValueError(f"generator is None, expected a torch.Generator: {who} draws noise and uses no global state")

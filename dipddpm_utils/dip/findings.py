@@ -1,0 +1,90 @@
+"""What the fits of DIPs found, as sentences computed from records (notebook 02)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from dipddpm_utils.page.compare import difference, frame_of, over_seeds, paired, summary
+from dipddpm_utils.page.prose import bullets, comparison
+from dipddpm_utils.page.style import look
+from dipddpm_utils.page.words import number, signed, span
+
+
+def dip_nets(nets: Mapping[str, Sequence[Any]]) -> str:
+    """Restoration by each net, the best first, and whether the best is better than the second."""
+    frames = sorted(((net, frame_of(own)) for net, own in nets.items()), key=lambda pair: -pair[1]["psnr"].mean())
+    lines = []
+    for net, frame in frames:
+        gain = (
+            f", {number((frame['psnr'] - frame['psnr_input']).mean())} dB above its noisy input"
+            if "psnr_input" in frame
+            else ""
+        )
+        lines.append(f"{look(net).label}: {span(summary(frame, 'psnr'))} dB over {len(frame)} seeds{gain}.")
+    (first, best), (second, next_best) = frames[:2]
+    gap = difference(best, next_best, "psnr")
+    lines.append(
+        comparison(
+            f"{look(first).label} minus {look(second).label}", gap, "dB", worse="a real difference", better="a real difference"
+        )
+    )
+    return bullets(lines)
+
+
+def peaks(records: Mapping[str, Any]) -> str:
+    """When each per-image fit is best, and what going on costs."""
+    lines = []
+    for net, record in records.items():
+        curve = over_seeds(record.evals, "iteration", "psnr").sort_values("x")
+        best, last = curve.loc[curve["mean"].idxmax()], curve.iloc[-1]
+        lost = paired(_lost(record, best["x"], last["x"]))
+        top = f"{number(best['mean'])} dB [{number(best['low'])}, {number(best['high'])}] at iteration {best['x']:.0f}"
+        end = f"going on to {last['x']:.0f} changes it by {signed(lost)} dB"
+        lines.append(f"{look(net).label}: best mean {top} (n = {best['n']:.0f} images); {end}.")
+    return bullets(lines)
+
+
+def _lost(record: Any, best: float, last: float) -> list[float]:
+    table = record.evals.pivot_table(index="image", columns="iteration", values="psnr")
+    return list(table[last] - table[best])
+
+
+def best_net(nets: Mapping[str, Sequence[Any]]) -> str:
+    """One sentence: the net that restores best, the one whose outputs are nearest to real images, and who is not told apart."""
+    frames = {net: frame_of(own) for net, own in nets.items()}
+    sharp = max(frames, key=lambda net: frames[net]["psnr"].mean())
+    near = min(frames, key=lambda net: frames[net]["fd"].mean())
+    restored = f"{look(sharp).label} has the highest mean PSNR ({span(summary(frames[sharp], 'psnr'))} dB"
+    features = frames[near]["features"].iloc[0]
+    nearest = f"the outputs of {look(near).label} have the lowest mean {features} ({span(summary(frames[near], 'fd'))}"
+    return f"{restored}{_like(frames, sharp, 'psnr')}); {nearest}{_like(frames, near, 'fd')})."
+
+
+def _like(frames: Mapping[str, pd.DataFrame], best: str, metric: str) -> str:
+    """The rivals of the best one that are not shown to be different from it."""
+    gaps = {net: difference(frames[best], frame, metric) for net, frame in frames.items() if net != best}
+    same = [look(net).label for net, gap in gaps.items() if gap is None or not gap.decided]
+    return f"; not told apart from {', '.join(same)}" if same else ""
+
+
+def best_peak(records: Mapping[str, Any]) -> str:
+    """One sentence: the net with the highest mean PSNR, when it has it, and how much the worst overfit loses."""
+    curves = {net: over_seeds(record.evals, "iteration", "psnr").sort_values("x") for net, record in records.items()}
+    best = max(curves, key=lambda net: curves[net]["mean"].max())
+    top = curves[best].loc[curves[best]["mean"].idxmax()]
+    lost = {net: curve["mean"].max() - curve["mean"].iloc[-1] for net, curve in curves.items()}
+    worst = max(lost, key=lambda net: lost[net])
+    where = f"by {look(best).label} at iteration {top['x']:.0f} (n = {top['n']:.0f} images)"
+    peak = f"the highest mean PSNR is {number(top['mean'])} dB {where}"
+    return f"{peak}; going on to the end costs {look(worst).label} most, {number(lost[worst])} dB."
+
+
+def fit_seconds(nets: Mapping[str, Sequence[Any]], images: Mapping[str, Any]) -> str:
+    """One sentence: seconds of a fit to the data set, and seconds an image of fits to single images."""
+    fits = [frame_of(own)["train_seconds"].mean() for own in nets.values()]
+    each = [record.metrics["seconds"] / record.run.n_images for record in images.values()]
+    many = f"a fit to the data set took {number(min(fits))} to {number(max(fits))} s once"
+    return f"{many}, a fit to one image {number(min(each))} to {number(max(each))} s for every image."

@@ -1,0 +1,242 @@
+"""Two ways to fit a Deep Image Prior. Images are floats in [0, 1] ("unit"), [B, C, H, W].
+
+- `dataset`, what both reports did: one network, many images, the clean image as target and a noisy copy as input,
+      min over w of E || f_w(x + std n) - x ||^2.
+  That is a denoising autoencoder: it learns from a data set and is applied to new images. See `noisy_input`, `dip_loss`.
+- `per_image`, as published (Ulyanov et al. 2018, arXiv 1711.10925, equation 2): one untrained network per image, a fixed
+  random input z, and nothing known but the observed (noisy) image y,
+      min over w of || f_w(z + z_std n) - y ||^2,
+  stopped before the network has had time to fit the noise of y. See `fit_images`.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dipddpm_utils import ranges
+from dipddpm_utils.dip.nets import build
+from dipddpm_utils.ranges import check_unit
+
+Z_CHANNELS = 32  # of the fixed input z, which is uniform on [0, high]: Ulyanov et al. 2018, supplementary material
+Z_HIGH = {"2conv": 1.0, "5conv": 1.0, "resnet18": 0.1, "skip": 0.1}  # 0.1 as published; without normalisation it is lost
+
+
+def noisy_input(images_unit: Tensor, std: float, clip: bool, generator: torch.Generator) -> Tensor:
+    """image + std * n with n ~ N(0, I), same shape; clipped to [0, 1] if `clip` (report B), left as it is if not (report A).
+
+    std is in units of the [0, 1] range. The generator may live on another device. ValueError if std < 0.
+    """
+    if std < 0:
+        raise ValueError(f"std is {std}, expected at least 0; it is the noise's standard deviation in units of [0, 1]")
+    noisy = images_unit + std * _randn_like(images_unit, generator)
+    return noisy.clamp(0, 1) if clip else noisy
+
+
+def dip_loss(
+    net: nn.Module, images_unit: Tensor, std: float, clip: bool, generator: torch.Generator, target: Tensor | None = None
+) -> Tensor:
+    """Mean squared error, a scalar, of the network's output for a noisy copy of the images against the images themselves.
+
+    target: what else the output is compared with (fault FA2). ValueError if images_unit is not in [0, 1].
+    """
+    check_unit(images_unit, "images_unit")
+    output = net(noisy_input(images_unit, std, clip, generator))
+    return (output.float() - (images_unit if target is None else target)).square().mean()
+
+
+@torch.no_grad()
+def dip_outputs(net: nn.Module, images_unit: Tensor, batch: int = 250) -> Tensor:
+    """x_dip = f_w(x): what a DIP makes of clean images [N, C, H, W] in [0, 1], as the same shape in [-1, 1].
+
+    Cut to that range, which 5conv may leave. In evaluation mode (the mode is put back), so that the batch size does not
+    matter. ValueError if images_unit is not in [0, 1].
+    """
+    ranges.check_unit(images_unit, "images_unit")
+    training = net.training
+    net.eval()
+    try:
+        parts = [net(part).to(images_unit.dtype).clamp(0, 1) for part in images_unit.split(batch)]
+    finally:
+        net.train(training)
+    return ranges.unit_to_signed(torch.cat(parts))
+
+
+@dataclass(frozen=True)
+class Fit:
+    """State of N fits at one iteration."""
+
+    iteration: int  # 1, 2, ...: the outputs are those of this forward pass, after iteration - 1 updates
+    outputs: Tensor  # [N, C, H, W], clamped to [0, 1]; of the perturbed z, as the published code shows them
+    losses: Tensor  # [N], mean squared error against the target, before clamping
+
+
+def fit_images(
+    net_name: str,
+    targets_unit: Tensor,
+    *,
+    iterations: int,
+    lr: float,
+    z_std: float,
+    width: int,
+    generator: torch.Generator,
+    batched: bool = True,
+    observe: Callable[[Tensor], Tensor] | None = None,
+) -> Iterator[Fit]:
+    """Fit one new network to each target, all at once, and yield a `Fit` after every forward pass, 1..iterations.
+
+    net_name: one of NETS, built with group normalisation. targets_unit: the observed images [N, C, H, W] in [0, 1].
+    lr: of Adam. z_std: standard deviation of the noise added to z, which lies in [0, Z_HIGH[net]], at each iteration (0.03
+    as published, as large as the spread of the published z itself; 0: none).
+    width: channels of the first layer. batched: False runs the same N fits one after the other, to compare with: the same
+    numbers up to float32 rounding. Works on the targets' device and in their dtype; all draws come from `generator`.
+    observe: what is seen of an image, images -> same shape, applied to the outputs before they are compared with the targets:
+    min over w of || A f_w(z) - y ||^2 for missing pixels or a coarse picture (None: all is seen).
+    ValueError naming the argument that is wrong, at once and not at the first step.
+    """
+    check_unit(targets_unit, "targets_unit")
+    return fit_targets(
+        net_name,
+        lambda _: targets_unit,
+        iterations=iterations,
+        lr=lr,
+        z_std=z_std,
+        width=width,
+        generator=generator,
+        batched=batched,
+        observe=observe,
+    )
+
+
+def fit_targets(
+    net_name: str,
+    target_at: Callable[[int], Tensor],
+    *,
+    iterations: int,
+    lr: float,
+    z_std: float,
+    width: int,
+    generator: torch.Generator,
+    batched: bool = True,
+    observe: Callable[[Tensor], Tensor] | None = None,
+) -> Iterator[Fit]:
+    """`fit_images` with targets that may change over the iterations, and may leave [0, 1] as unclipped noise does.
+
+    target_at(i): the targets [N, C, H, W] of iteration i, asked for in order 1, 1, 2, 3, ...
+    """
+    targets_unit = target_at(1)
+    if targets_unit.ndim != 4 or targets_unit.shape[0] == 0 or targets_unit.shape[2] != targets_unit.shape[3]:
+        raise ValueError(f"targets_unit has shape {list(targets_unit.shape)}, expected [N, C, H, H] with N at least 1")
+    if iterations < 1 or lr <= 0 or z_std < 0:
+        raise ValueError(f"iterations, lr, z_std are {iterations}, {lr}, {z_std}, expected at least 1, above 0, at least 0")
+    n, channels, size, _ = targets_unit.shape
+    nets = [
+        build(net_name, channels, size, generator=generator, width=width, in_channels=Z_CHANNELS, per_image=True)
+        for _ in range(n)
+    ]
+    nets = [net.to(targets_unit) for net in nets]
+    z = Z_HIGH[net_name] * torch.rand((n, Z_CHANNELS, size, size), generator=generator, device=generator.device)
+    stepper = _together(nets, lr) if batched else _one_by_one(nets, lr)
+    return _fit(stepper, z.to(targets_unit), target_at, z_std, iterations, generator, observe or (lambda images: images))
+
+
+Stepper = tuple[Callable[[Tensor], Tensor], list[torch.optim.Optimizer]]
+
+
+def _together(nets: list[nn.Module], lr: float) -> Stepper:
+    net = stack(nets)
+    return net, [torch.optim.Adam(net.parameters(), lr=lr, fused=True)]
+
+
+def _one_by_one(nets: list[nn.Module], lr: float) -> Stepper:
+    def forward(z: Tensor) -> Tensor:
+        return torch.cat([net(row[None]) for net, row in zip(nets, z, strict=True)])
+
+    return forward, [torch.optim.Adam(net.parameters(), lr=lr, fused=True) for net in nets]
+
+
+def _fit(
+    stepper: Stepper,
+    z: Tensor,
+    target_at: Callable[[int], Tensor],
+    z_std: float,
+    iterations: int,
+    generator: torch.Generator,
+    observe: Callable[[Tensor], Tensor],
+) -> Iterator[Fit]:
+    forward, optimisers = stepper
+    for iteration in range(1, iterations + 1):
+        with torch.enable_grad():  # the caller may hold no_grad around the loop
+            outputs = forward(z + z_std * _randn_like(z, generator))
+            losses = (observe(outputs) - target_at(iteration)).square().flatten(1).mean(1)
+            losses.sum().backward()  # a sum, so that each network gets the gradient of its own loss
+        for optimiser in optimisers:
+            optimiser.step()
+            optimiser.zero_grad()
+        yield Fit(iteration, outputs.detach().clamp(0, 1), losses.detach())
+
+
+def _randn_like(x: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randn(x.shape, generator=generator, device=generator.device).to(x)
+
+
+# --- many networks at once --------------------------------------------------------------------------------------------
+
+
+def stack(nets: Sequence[nn.Module]) -> nn.Module:
+    """One module that applies nets[i] to row i of its input [N, C, H, W], with every parameter stacked to [N, ...].
+
+    Equal to running them one after the other, up to rounding: each convolution becomes one grouped convolution with N
+    groups. torch.func.vmap makes the same calls and is about as fast, sometimes faster, sometimes slower. Rows never
+    mix, so the gradient of the sum of N losses is each network's own, and Adam, which is elementwise, steps each as if
+    alone. ValueError if a layer with parameters or buffers is neither a convolution nor a group normalisation.
+    """
+    first = nets[0]
+    if isinstance(first, nn.Conv2d | nn.ConvTranspose2d):
+        return _StackedConv(nets)
+    if isinstance(first, nn.GroupNorm):
+        return _StackedNorm(nets)
+    if next(first.parameters(recurse=False), None) is not None or next(first.buffers(recurse=False), None) is not None:
+        raise ValueError(
+            f"nets hold a {type(first).__name__}, expected convolutions and group norms; build with per_image=True"
+        )
+    stacked = copy.copy(first)  # the same forward, other children
+    stacked._modules = {name: stack([net._modules[name] for net in nets]) for name in first._modules}
+    return stacked
+
+
+class _StackedConv(nn.Module):
+    def __init__(self, layers: Sequence[nn.Conv2d | nn.ConvTranspose2d]):
+        super().__init__()
+        first = layers[0]
+        self.weight = _stacked([layer.weight for layer in layers])
+        self.bias = None if first.bias is None else _stacked([layer.bias for layer in layers])
+        self.convolve = F.conv_transpose2d if isinstance(first, nn.ConvTranspose2d) else F.conv2d
+        self.options = {"stride": first.stride, "padding": first.padding}
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, folded = len(x), x.reshape(1, -1, *x.shape[2:])  # images become groups of channels
+        bias = None if self.bias is None else self.bias.flatten()
+        y = self.convolve(folded, self.weight.flatten(0, 1), bias, groups=n, **self.options)
+        return y.reshape(n, -1, *y.shape[2:])
+
+
+class _StackedNorm(nn.Module):
+    def __init__(self, layers: Sequence[nn.GroupNorm]):
+        super().__init__()
+        self.weight = _stacked([layer.weight for layer in layers])
+        self.bias = _stacked([layer.bias for layer in layers])
+        self.groups, self.eps = layers[0].num_groups, layers[0].eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.group_norm(x, self.groups, eps=self.eps)
+        return torch.addcmul(self.bias[:, :, None, None], y, self.weight[:, :, None, None])
+
+
+def _stacked(parameters: Sequence[Tensor]) -> nn.Parameter:
+    return nn.Parameter(torch.stack([parameter.detach() for parameter in parameters]))

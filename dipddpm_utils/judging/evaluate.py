@@ -1,0 +1,168 @@
+"""How good images are: `evaluate` samples against held-out images, and `floor`, the same for real training images.
+
+Every number is against the same fixed held-out images, in a feature space of spaces.py (copies: in small pictures).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dipddpm_utils.data import sources
+from dipddpm_utils.data.sets import DataSet
+from dipddpm_utils.judging import fidelity, stats
+from dipddpm_utils.judging.frechet import frechet_distance, frechet_interval, mean_cov, symmetric_root
+from dipddpm_utils.judging.spaces import Features, check_uint8, extractor, inception
+from dipddpm_utils.machine import files
+from dipddpm_utils.machine.errors import StoreError
+
+__all__ = ["Features", "evaluate", "extractor", "floor", "inception"]
+
+COMPARED = 2000  # images of either kind in precision, recall and copies, at most: their cost grows with the square
+BLOCKS = 10  # disjoint parts whose KIDs give its interval
+RESAMPLES = 200  # of the bootstrap of the Frechet distance; skipped beyond 256 features, where each costs seconds
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What is fixed for a data set in a feature space, computed once."""
+
+    held_out: Tensor  # features of all held-out images, float32 [M, D]
+    mean: Tensor
+    cov: Tensor
+    root: Tensor  # symmetric square root of cov
+    train_small: Tensor  # `small` training images, float32 [N, d]
+    held_out_nearest: Tensor  # distance of up to COMPARED held-out images to the nearest of them
+
+
+Scores = dict[str, float | int | str | None]
+
+
+def evaluate(samples: Tensor, dataset: DataSet, features: Features, rng: np.random.Generator) -> Scores:
+    """Judge samples, uint8 [n,C,H,W], in a few seconds. Keys: n, n_held_out, features (the name of fd's space), and
+
+    fd (Frechet distance of n samples from all held-out images), fd_low, fd_high (95%, bootstrap over samples; None for FID);
+    kid, kid_low, kid_high (95%, t over disjoint blocks); precision, recall (k = 3, of at most 2000 and 2000 images);
+    copy_rate and copy_rate_floor (share nearer to a training image than 99% of held-out images are; by chance 0.01).
+    Raises ValueError naming the argument: images that are not uint8 or have another shape, or too few for the features.
+    """
+    _check(samples, dataset, features)
+    reference = _reference(dataset, features)
+    nearest = fidelity.nearest(_small(samples[_some(len(samples), rng)]), reference.train_small)
+    return _judge(features(samples), nearest, reference, features, rng)
+
+
+def floor(dataset: DataSet, n: int, features: Features, rng: np.random.Generator | None = None) -> Scores:
+    """`evaluate` for n real training images drawn with `rng`: what no generator should be expected to beat at this n.
+
+    For copies, each is compared with the training images that were not drawn.
+    """
+    rng = rng or np.random.default_rng(0)
+    if n > len(dataset.train):
+        raise ValueError(f"n is {n}, but {dataset.name} has {len(dataset.train)} training images: ask for at most that many")
+    order = torch.from_numpy(rng.permutation(len(dataset.train)))
+    chosen, others = order[:n], order[n:]
+    samples = dataset.train[chosen]
+    _check(samples, dataset, features)
+    reference = _reference(dataset, features)
+    some = chosen[_some(n, rng)]
+    small = reference.train_small
+    rest = small[others] if len(others) else small
+    return _judge(features(samples), fidelity.nearest(small[some], rest), reference, features, rng)
+
+
+def _judge(f: Tensor, nearest: Tensor, reference: Reference, features: Features, rng: np.random.Generator) -> Scores:
+    fd = frechet_distance(*mean_cov(f), reference.mean, reference.cov, root2=reference.root)
+    low = high = None
+    if features.dim <= 256:
+        interval = frechet_interval(f, reference.mean, reference.cov, rng=rng, root2=reference.root, n_resamples=RESAMPLES)
+        low, high = interval.low, interval.high
+    kid = stats.mean_interval(fidelity.kid_blocks(f, reference.held_out, blocks=BLOCKS, rng=rng))
+    m = min(len(f), len(reference.held_out), COMPARED)
+    real, fake = reference.held_out[rng.permutation(len(reference.held_out))[:m]], f[rng.permutation(len(f))[:m]]
+    precision, recall = fidelity.precision_recall(real, fake)
+    copied, by_chance = fidelity.copied_share(nearest, reference.held_out_nearest)
+    return {
+        "n": len(f),
+        "n_held_out": len(reference.held_out),
+        "features": features.name,
+        "fd": fd,
+        "fd_low": low,
+        "fd_high": high,
+        "kid": kid.value,
+        "kid_low": kid.low,
+        "kid_high": kid.high,
+        "precision": precision,
+        "recall": recall,
+        "copy_rate": copied,
+        "copy_rate_floor": by_chance,
+    }
+
+
+def _check(samples: Tensor, dataset: DataSet, features: Features) -> None:
+    check_uint8(samples, "samples")
+    if samples.shape[1:] != dataset.held_out.shape[1:]:
+        want = tuple(dataset.held_out.shape[1:])
+        raise ValueError(f"samples have shape {tuple(samples.shape)}; expected [n, *{want}], as {dataset.name} has")
+    for name, n in (("samples", len(samples)), (f"{dataset.name}'s held-out images", len(dataset.held_out))):
+        if n <= features.dim:
+            raise ValueError(
+                f"{name}: {n} images for {features.dim} features; {features.name} needs more images than features, "
+                f"or its covariance is singular and the distance says little: use at least {features.dim + 1}, better 1000"
+            )
+
+
+def _some(n: int, rng: np.random.Generator) -> Tensor:
+    return torch.from_numpy(rng.permutation(n)[:COMPARED])
+
+
+def _small(images: Tensor) -> Tensor:
+    """Pictures in which copies are looked for: means over 2 x 2 (28 px) or 4 x 4 pixels (32 px), in [0,1], float32 [N,d].
+
+    Small enough to compare with every training image in a second, and little moved by the noise a sampler leaves.
+    """
+    side = 2 if images.shape[1] == 1 else 4
+    return torch.cat([F.avg_pool2d(part.float() / 255, side).flatten(1) for part in images.split(5000)])
+
+
+# --- what is computed once: kept in memory, and in the cache folder where that can be written ----------------------------
+
+_KEPT: OrderedDict[str, Reference] = OrderedDict()
+
+
+def _reference(dataset: DataSet, features: Features) -> Reference:
+    key = hashlib.sha256(f"1 {dataset.sha256} {features.sha256}".encode()).hexdigest()[:16]
+    if key not in _KEPT:
+        small = _small(dataset.train)
+        arrays = _stored(key)
+        if arrays is None:
+            arrays = (features(dataset.held_out), fidelity.nearest(_small(dataset.held_out[:COMPARED]), small))
+            _store(key, *arrays)
+        mean, cov = mean_cov(arrays[0])
+        _KEPT[key] = Reference(arrays[0], mean, cov, symmetric_root(cov), small, arrays[1])
+        while len(_KEPT) > 2:
+            _KEPT.popitem(last=False)
+    return _KEPT[key]
+
+
+def _stored(key: str) -> tuple[Tensor, Tensor] | None:
+    try:
+        with np.load(sources.cache_folder() / f"reference-{key}.npz") as stored:
+            return torch.from_numpy(stored["held_out"]), torch.from_numpy(stored["nearest"])
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
+        return None  # not there, or torn: it is computed again
+
+
+def _store(key: str, held_out: Tensor, nearest: Tensor) -> None:
+    try:
+        content = files.npz_bytes({"held_out": held_out.numpy(), "nearest": nearest.numpy()})
+        files.write_bytes(sources.cache_folder() / f"reference-{key}.npz", content)
+    except StoreError:
+        pass  # a cache that cannot be written costs seconds, not results

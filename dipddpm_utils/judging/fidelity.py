@@ -1,0 +1,170 @@
+"""What goes beside the Frechet distance: KID, precision and recall, the share of copies, PSNR and SSIM. Pure tensors."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+BLUR = 1.5  # pixels, the standard deviation of the blur that stands for a DIP
+
+
+def mmd2(a: Tensor, b: Tensor) -> Tensor:
+    """Unbiased squared maximum mean discrepancy of features [.., n, D] and [.., m, D]; kernel (x.y / D + 1)^3 -> [..].
+
+    Binkowski et al. 2018, sec. 3 (the kernel) and Gretton et al. 2012, eq. 3 (the estimate, which can be below zero).
+    """
+    n, m, d = a.shape[-2], b.shape[-2], a.shape[-1]
+    if n < 2 or m < 2:
+        raise ValueError(f"a and b have {n} and {m} images; expected at least 2 each")
+
+    def kernel(x: Tensor, y: Tensor) -> Tensor:
+        return (x @ y.mT / d + 1) ** 3
+
+    def off_diagonal_mean(k: Tensor, size: int) -> Tensor:
+        return (k.sum((-2, -1)) - k.diagonal(dim1=-2, dim2=-1).sum(-1)) / (size * (size - 1))
+
+    return off_diagonal_mean(kernel(a, a), n) + off_diagonal_mean(kernel(b, b), m) - 2 * kernel(a, b).mean((-2, -1))
+
+
+def kid(
+    a: Tensor, b: Tensor, *, subsets: int = 50, size: int = 500, rng: np.random.Generator | None = None
+) -> tuple[float, float]:
+    """KID of features [n, D] and [m, D]: (mean, standard deviation) of `mmd2` over random subsets of `size` images each.
+
+    The subsets overlap, so their deviation is not a standard error: for an interval use `kid_blocks`.
+    """
+    rng, size = rng or np.random.default_rng(0), min(size, len(a), len(b))
+    a, b = a.double(), b.double()
+    values = [mmd2(a[rng.permutation(len(a))[:size]], b[rng.permutation(len(b))[:size]]).item() for _ in range(subsets)]
+    return float(np.mean(values)), float(np.std(values))
+
+
+def kid_blocks(a: Tensor, b: Tensor, *, blocks: int = 10, rng: np.random.Generator | None = None) -> np.ndarray:
+    """`mmd2` of `blocks` pairs of disjoint parts of features [n, D] and [m, D]: independent values, whose mean is the KID."""
+    rng, size = rng or np.random.default_rng(0), min(len(a), len(b)) // blocks
+    if size < 2:
+        raise ValueError(f"a and b have {len(a)} and {len(b)} images; expected at least 2 for each of {blocks} blocks")
+    a, b = (x.double()[rng.permutation(len(x))[: blocks * size]].unflatten(0, (blocks, size)) for x in (a, b))
+    return mmd2(a, b).cpu().numpy()
+
+
+def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, float]:
+    """(precision, recall) of features [n, D] and [m, D] (Kynkaanniemi et al. 2019, eq. 1 and 2).
+
+    Precision: share of fake images within a ball around a real one, the balls reaching each real image's k-th nearest real
+    neighbour; recall: the same with real and fake exchanged. Use equal n and m: both depend on them.
+    """
+    for name, x in (("real", real), ("fake", fake)):
+        if len(x) <= k:
+            raise ValueError(f"{name} has {len(x)} images; expected more than k = {k}")
+
+    def radii(x: Tensor) -> Tensor:  # the nearest one is the image itself
+        return torch.cat([torch.cdist(part, x).kthvalue(k + 1, dim=1).values for part in x.split(1000)])
+
+    def covered(points: Tensor, centres: Tensor) -> float:
+        r = radii(centres)
+        return torch.cat([(torch.cdist(part, centres) <= r).any(1) for part in points.split(1000)]).double().mean().item()
+
+    real, fake = real.double(), fake.double()
+    return covered(fake, real), covered(real, fake)
+
+
+def nearest(a: Tensor, b: Tensor) -> Tensor:
+    """Distance of each row of a [n, D] to the nearest row of b [m, D] -> [n], float32."""
+    a, b = a.float(), b.float()
+    squares = b.square().sum(1)
+    best = [(squares - 2 * (part @ b.T)).amin(1) + part.square().sum(1) for part in a.split(250)]
+    return torch.cat(best).clamp(min=0).sqrt()
+
+
+def copied_share(distances: Tensor, held_out_distances: Tensor, quantile: float = 0.01) -> tuple[float, float]:
+    """(rate, floor) from distances to the nearest training image, of samples [n] and of held-out images [m].
+
+    An image counts as copied if it is nearer than the `quantile` of the held-out ones. The floor is that share among held-out
+    images themselves, each half judged by the other half's quantile, so that chance is in it.
+    """
+    if len(held_out_distances) < 4:
+        raise ValueError(f"held_out has {len(held_out_distances)} images; expected at least 4")
+    held_out = held_out_distances.double()
+
+    def share(x: Tensor, judges: Tensor) -> float:
+        return (x.double() < judges.quantile(quantile)).double().mean().item()
+
+    halves = held_out[::2], held_out[1::2]
+    return share(distances, held_out), (share(halves[0], halves[1]) + share(halves[1], halves[0])) / 2
+
+
+def copy_rate(samples: Tensor, train: Tensor, held_out: Tensor, quantile: float = 0.01) -> tuple[float, float]:
+    """(rate, floor) of copies among samples [n, D], given training [N, D] and held-out rows [m, D] of the same space."""
+    return copied_share(nearest(samples, train), nearest(held_out, train), quantile)
+
+
+def psnr(a: Tensor, b: Tensor, data_range: float) -> Tensor:
+    """10 log10(data_range^2 / mean squared error) in dB, per image: [B,C,H,W] -> [B]. Equal images give infinity."""
+    a, b = _pair(a, b, data_range)
+    return -10 * (a - b).square().flatten(1).mean(1).log10()
+
+
+def ssim(a: Tensor, b: Tensor, data_range: float) -> Tensor:
+    """Structural similarity per image: [B,C,H,W] -> [B], at most 1 (Wang et al. 2004: Gaussian window 11 x 11, sigma 1.5).
+
+    Mean over channels and over the places where the window fits; K1 = 0.01, K2 = 0.03.
+    """
+    a, b = _pair(a, b, data_range)
+    if min(a.shape[-2:]) < 11:
+        raise ValueError(f"a has {a.shape[-2]} x {a.shape[-1]} pixels; expected at least 11 x 11, the window")
+    x = torch.arange(-5, 6, device=a.device, dtype=a.dtype)
+    window = torch.exp(-x.square() / (2 * 1.5**2))
+    window = window / window.sum()
+    stack = torch.cat([a, b, a * a, b * b, a * b], 1).flatten(0, 1)[:, None]
+    smooth = F.conv2d(F.conv2d(stack, window.view(1, 1, 1, 11)), window.view(1, 1, 11, 1))
+    mu_a, mu_b, aa, bb, ab = smooth.view(len(a), 5, a.shape[1], *smooth.shape[-2:]).unbind(1)
+    c1, c2 = 0.01**2, 0.03**2
+    top = (2 * mu_a * mu_b + c1) * (2 * (ab - mu_a * mu_b) + c2)
+    bottom = (mu_a**2 + mu_b**2 + c1) * (aa - mu_a**2 + bb - mu_b**2 + c2)
+    return (top / bottom).flatten(1).mean(1)
+
+
+def emphasis(images: Tensor, outputs: Tensor, threshold: float = 0.5) -> float:
+    """How much more outputs set strokes off than images do, both [N, C, H, W]: 0 equally, 0.1 a tenth more, -1 not at all.
+
+    Mean of the outputs where images > threshold minus their mean elsewhere, over the same for the images, minus 1; all in
+    [0, 1]. NaN if no pixel, or every one, is above the threshold.
+    """
+    inside = images > threshold
+
+    def contrast(x: Tensor) -> Tensor:
+        return x.double()[inside].mean() - x.double()[~inside].mean()
+
+    return float(contrast(outputs) / contrast(images) - 1)
+
+
+def _pair(a: Tensor, b: Tensor, data_range: float) -> tuple[Tensor, Tensor]:
+    """Both in floating point and divided by data_range, after checks."""
+    if a.shape != b.shape or a.ndim != 4:
+        raise ValueError(f"a and b have shapes {tuple(a.shape)} and {tuple(b.shape)}; expected the same [B,C,H,W]")
+    if a.is_floating_point() != b.is_floating_point():
+        raise ValueError(f"a is {a.dtype} and b is {b.dtype}; expected both uint8 or both floating point, see ranges.py")
+    if not a.is_floating_point() and data_range != 255:
+        raise ValueError(f"data_range is {data_range}, but a and b are {a.dtype}; expected 255")
+    kind = torch.promote_types(a.dtype, torch.float32)
+    return a.to(kind) / data_range, b.to(kind) / data_range
+
+
+def gaussian_blur(images: Tensor, std: float = BLUR) -> Tensor:
+    """k * x: images [N, C, H, W], in any range, convolved with a Gaussian of `std` pixels (0: as they are).
+
+    Borders are repeated outwards. What a DIP does, without a DIP.
+    """
+    if std == 0:
+        return images.clone()
+    reach = math.ceil(3 * std)
+    offsets = torch.arange(-reach, reach + 1).to(images)
+    kernel = torch.softmax(-(offsets**2) / (2 * std**2), 0)  # sums to 1: a flat image stays as it is
+    padded = F.pad(images, (reach, reach, reach, reach), mode="replicate")
+    rows = F.conv2d(padded, kernel.view(1, 1, -1, 1).expand(images.shape[1], -1, -1, -1), groups=images.shape[1])
+    return F.conv2d(rows, kernel.view(1, 1, 1, -1).expand(images.shape[1], -1, -1, -1), groups=images.shape[1])

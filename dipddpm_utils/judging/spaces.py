@@ -1,0 +1,144 @@
+"""Feature spaces: small in-domain classifiers (FD-MNIST, FD-FASHION, FD-CIFAR), and pytorch-fid's Inception net (FID)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor, nn
+
+from dipddpm_utils.machine import files
+from dipddpm_utils.machine.errors import DataError, StoreError
+
+ASSETS = Path(__file__).parent / "assets"
+SPACES = {  # data set -> (name of the distance, weights in assets/, data set that trained them)
+    "digits5k": ("FD-MNIST", "fd_mnist", "mnist"),
+    "mnist": ("FD-MNIST", "fd_mnist", "mnist"),
+    "fashion_mnist": ("FD-FASHION", "fd_fashion", "fashion_mnist"),
+    "cifar10": ("FD-CIFAR", "fd_cifar", "cifar10"),
+    "colour256": ("FD-CIFAR", "fd_cifar", "cifar10"),
+}
+INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+
+
+class Classifier(nn.Module):
+    """A small conv net; `features` is its penultimate layer, `forward` the class scores. Takes uint8 [B,C,H,W]."""
+
+    def __init__(self, channels: int, widths: Sequence[int] = (24, 48, 96), dim: int = 64, classes: int = 10):
+        super().__init__()
+        a, b, c = widths
+        self.body = nn.Sequential(
+            *self._block(channels, a, stride=1),
+            nn.MaxPool2d(2),
+            *self._block(a, b, stride=1),
+            *self._block(b, c, stride=2),
+            *self._block(c, c, stride=1),
+            nn.AdaptiveAvgPool2d(2),
+            nn.Flatten(),
+        )
+        self.project, self.head, self.dim = nn.Linear(4 * c, dim), nn.Linear(dim, classes), dim
+
+    @staticmethod
+    def _block(cin: int, cout: int, stride: int) -> list[nn.Module]:
+        return [nn.Conv2d(cin, cout, 3, stride, padding=1, bias=False), nn.BatchNorm2d(cout), nn.ReLU()]
+
+    def features(self, images: Tensor) -> Tensor:
+        """uint8 [B,C,H,W] -> float32 [B,dim], not negative."""
+        return torch.relu(self.project(self.body(images.float() / 127.5 - 1)))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.features(images))
+
+
+@dataclass(frozen=True)
+class Features:
+    """A feature space: `space(images)` maps uint8 [N,C,H,W] to float32 [N,dim] on the CPU, in evaluation mode."""
+
+    name: str  # of the Frechet distance in it
+    dim: int
+    sha256: str  # of the weights
+    network: Callable[[Tensor], Tensor]
+    device: torch.device
+    module: nn.Module | None = None  # whose `features` is the network, where that is so
+
+    def __call__(self, images: Tensor) -> Tensor:
+        check_uint8(images, "images")
+        parts = []
+        with torch.inference_mode():
+            for part in images.split(250):
+                parts.append(self.network(part.to(self.device).contiguous(memory_format=torch.channels_last)).float().cpu())
+        return torch.cat(parts)
+
+
+def check_uint8(images: Tensor, name: str) -> None:
+    """ValueError unless `images` is uint8 [N,C,H,W]: rounding to uint8 is part of what is judged, as for real images."""
+    if images.dtype != torch.uint8:
+        raise ValueError(
+            f"{name} is {images.dtype}; expected uint8 in 0..255: "
+            "convert [-1,1] with ranges.signed_to_uint8, [0,1] with ranges.unit_to_uint8"
+        )
+    if images.ndim != 4 or len(images) == 0:
+        raise ValueError(f"{name} has shape {tuple(images.shape)}; expected [N,C,H,W] with N of at least 1")
+
+
+@lru_cache(maxsize=8)
+def extractor(data_name: str, device: str = "cpu") -> Features:
+    """The in-domain feature space for a data set: 64 features of the classifier whose weights are in assets/.
+
+    Raises DataError if the weights are missing or are not the ones that their .json describes.
+    """
+    name, asset, trained_on = SPACES[data_name]
+    path = ASSETS / f"{asset}.safetensors"
+    advice = f"get it again with git, or train it (minutes): python -m dipddpm_utils features {trained_on}"
+    try:
+        content, about = path.read_bytes(), files.read_json(path.with_suffix(".json"))
+        if hashlib.sha256(content).hexdigest() != about["sha256"]:
+            raise DataError(f"{path.name} is not the file that {path.stem}.json describes: {advice}")
+        net = Classifier(about["channels"], about["widths"], about["features"])
+        net.load_state_dict(load(content))
+    except (OSError, StoreError, SafetensorError, KeyError, RuntimeError) as error:
+        raise DataError(f"the {name} classifier ({path.name}) cannot be read ({error}): {advice}") from error
+    net = net.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+    return Features(name, net.dim, about["sha256"], net.features, torch.device(device), net)
+
+
+@lru_cache(maxsize=2)
+def inception(device: str = "cpu") -> Features:
+    """FID's feature space: pytorch-fid's Inception net, 2048 features, in evaluation mode; grey images are repeated to RGB.
+
+    The weights (95 MB) are downloaded by pytorch-fid's own address into torch's hub folder and verified before they are
+    unpickled. Raises DataError where they cannot be had; what to do then is to go on with `extractor`.
+    """
+    from pytorch_fid import inception as published
+
+    path = Path(torch.hub.get_dir()) / "checkpoints" / published.FID_WEIGHTS_URL.rsplit("/", 1)[1]
+    otherwise = f"FID cannot be measured here; go on with FD-MNIST or FD-CIFAR, or put the file at {path}"
+    if not path.exists():
+        if os.environ.get("DIPDDPM_OFFLINE", "") not in ("", "0"):
+            raise DataError(f"FID's Inception weights are not here and DIPDDPM_OFFLINE is set: {otherwise}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        before = socket.getdefaulttimeout()
+        socket.setdefaulttimeout(60)
+        try:
+            torch.hub.download_url_to_file(published.FID_WEIGHTS_URL, str(path), INCEPTION_SHA256, progress=False)
+        except (OSError, RuntimeError) as error:
+            raise DataError(f"FID's Inception weights could not be downloaded ({error}): {otherwise}") from error
+        finally:
+            socket.setdefaulttimeout(before)
+    if files.sha256(path) != INCEPTION_SHA256:
+        raise DataError(f"{path} is not the published file and was not opened: remove it. {otherwise}")
+    net = published.InceptionV3([published.InceptionV3.BLOCK_INDEX_BY_DIM[2048]]).eval().to(device)
+
+    def network(images: Tensor) -> Tensor:
+        unit = images.float() / 255
+        return net(unit.expand(-1, 3, -1, -1) if unit.shape[1] == 1 else unit)[0].flatten(1)
+
+    return Features("FID", 2048, INCEPTION_SHA256, network, torch.device(device))

@@ -1,0 +1,1 @@
+"""What runs need of the machine: device, random streams, budget, progress, provenance, files, errors."""

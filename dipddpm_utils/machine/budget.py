@@ -1,0 +1,76 @@
+"""The time a run may take: when to stop between steps, and when it is time again for something."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from dipddpm_utils.machine.errors import OutOfTime, UsageError
+
+
+class Budget:
+    """When to stop between steps: at `deadline` (unix seconds), when the file `stop` exists, or when `flag()` is true.
+
+    `check()` costs under a microsecond or two: the clock is read each time, the file at most every 0.2 s.
+    """
+
+    STAT_EVERY = 0.2  # seconds
+
+    def __init__(
+        self, deadline: float | None = None, stop: str | Path | None = None, flag: Callable[[], bool] | None = None
+    ) -> None:
+        self.deadline, self.stop, self.flag = deadline, Path(stop) if stop else None, flag
+        self.reason: str | None = None  # set once, when the budget ends
+        self._next_stat = 0.0
+
+    @classmethod
+    def from_env(cls) -> Budget:
+        """From DIPDDPM_DEADLINE (unix seconds) and DIPDDPM_STOP (a path); without them the budget never ends."""
+        text = os.environ.get("DIPDDPM_DEADLINE", "").strip()
+        try:
+            deadline = float(text) if text else None
+        except ValueError:
+            raise UsageError(f"DIPDDPM_DEADLINE is {text!r}, expected unix seconds such as 1790000000") from None
+        return cls(deadline, os.environ.get("DIPDDPM_STOP") or None)
+
+    def remaining(self) -> float:
+        """Seconds until the deadline, at least 0; infinity without one."""
+        return float("inf") if self.deadline is None else max(0.0, self.deadline - time.time())
+
+    def expired(self) -> bool:
+        """Whether to stop now; once true it stays true."""
+        if self.reason is None:
+            if self.deadline is not None and time.time() >= self.deadline:
+                self.reason = "the time budget ran out"
+            elif (self.flag is not None and self.flag()) or self._stop_file_exists():
+                self.reason = "a stop was asked for"
+        return self.reason is not None
+
+    def check(self) -> None:
+        """Raises OutOfTime if it is time to stop."""
+        if self.expired():
+            raise OutOfTime(f"{self.reason}; everything is saved, and the same command goes on from there")
+
+    def _stop_file_exists(self) -> bool:
+        clock = time.monotonic()
+        if self.stop is None or clock < self._next_stat:
+            return False
+        self._next_stat = clock + self.STAT_EVERY
+        return self.stop.exists()
+
+
+class Every:
+    """`due()` is true when `seconds` have passed since it last was (or since this was made), e.g. to save a checkpoint."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self._last = seconds, time.monotonic()
+
+    def due(self) -> bool:
+        """Whether it is time again; if so the clock starts anew."""
+        clock = time.monotonic()
+        if clock - self._last < self.seconds:
+            return False
+        self._last = clock
+        return True

@@ -1,0 +1,156 @@
+"""The device that computes: which one, in what number format, and by which clock it is timed.
+
+Importing this module does not import torch, so that the command line and the report start at once.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dipddpm_utils.machine.errors import DeviceError
+
+if TYPE_CHECKING:
+    import torch
+
+PROC_NVIDIA = Path("/proc/driver/nvidia/gpus")
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """The device called `name`: 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'.
+
+    'auto' is a CUDA GPU if torch can use one, else the CPU; mps has no float64 and is taken only when it is asked for.
+    Raises DeviceError if the device is not there.
+    """
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
+        raise DeviceError(f"there is no device {name!r}; expected auto, cpu, cuda, cuda:N or mps")
+    device = torch.device(name)
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= count:
+            why = _why_no_cuda() if count == 0 else f"torch sees {count} GPU(s), numbered from 0"
+            raise DeviceError(f"device {name} was asked for, but {why}; use --device cpu, or make the GPU usable")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise DeviceError("device mps was asked for, but torch cannot use one here (it needs Apple silicon); use --device cpu")
+    return device
+
+
+def nvidia_gpus() -> list[str]:
+    """Names of the NVIDIA GPUs of this machine, found without torch; empty if there are none or nothing can tell."""
+    try:
+        found = [
+            first_match(r"Model:\s*(.+)", (gpu / "information").read_text()) or "NVIDIA GPU" for gpu in PROC_NVIDIA.iterdir()
+        ]
+    except OSError:
+        found = []
+    tool = shutil.which("nvidia-smi") or shutil.which("nvidia-smi", path="/usr/lib/wsl/lib")
+    if not found and tool:
+        found = re.findall(r"^GPU \d+: ([^(\n]+?)\s*(?:\(|$)", output_of([tool, "-L"], timeout=10), flags=re.MULTILINE)
+    return sorted(found)
+
+
+def gpu_warning() -> str | None:
+    """Loud text if this machine has an NVIDIA GPU that torch cannot use, else None. A GPU hidden on purpose is no fault."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1"):
+        return None
+    gpus = nvidia_gpus()
+    if not gpus:
+        return None
+    import torch
+
+    if torch.cuda.is_available():
+        return None
+    line = "!" * 100
+    return (
+        f"{line}\n!! This machine has a GPU ({', '.join(gpus)}), but {_why_no_cuda()}.\n"
+        "!! Everything below runs on the CPU, many times slower. To use the GPU: update its driver, install the torch build\n"
+        "!! that fits it (torch from the ordinary index has CUDA); in a container pass the GPU in (docker run --gpus all).\n"
+        f"{line}"
+    )
+
+
+def _why_no_cuda() -> str:
+    import torch
+
+    if torch.version.cuda is None:
+        return f"this torch ({torch.__version__}) was built without CUDA"
+    try:
+        torch.cuda.init()
+    except (RuntimeError, AssertionError, OSError) as error:  # which of them depends on what is missing
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        return f"torch {torch.__version__} (CUDA {torch.version.cuda}) cannot use a GPU: {reason.rstrip('.')}"
+    return f"torch {torch.__version__} (CUDA {torch.version.cuda}) finds no GPU that it can use"
+
+
+def number_format(device: str | torch.device, wanted: str) -> str:
+    """The format that a network's sums are computed in on `device` where 'bfloat16' or 'float32' is wanted.
+
+    Reduced precision is used only where the hardware has it: a processor without instructions for bfloat16 emulates it, ten
+    times slower than float32. A record says which it was (provenance, "precision").
+    """
+    return wanted if wanted == "float32" or _has_bfloat16(_kind(device)) else "float32"
+
+
+def autocast(device: str | torch.device, wanted: str) -> torch.autocast:
+    """The context in which a network is called, see `number_format`."""
+    import torch
+
+    return torch.autocast(_kind(device), torch.bfloat16, enabled=number_format(device, wanted) == "bfloat16")
+
+
+@lru_cache
+def _has_bfloat16(kind: str) -> bool:
+    import torch
+
+    if kind == "cpu":
+        x86 = platform.machine().lower() in ("x86_64", "amd64")
+        return torch.cpu._is_avx512_bf16_supported() if x86 else torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def _kind(device: str | torch.device) -> str:
+    import torch
+
+    return torch.device(device).type
+
+
+def clock(device: str | torch.device = "cpu") -> Callable[[], float]:
+    """The clock, in seconds, by which runs on `device` are timed: `clock(device)()` before and after, the difference counts.
+
+    A process that computes with a single CPU thread is timed by the processor time that it got, so that several of them may
+    run side by side and other work on the machine does not count; everything else is timed by the clock on the wall.
+    """
+    return time.process_time if clock_name(device) == "processor" else time.perf_counter
+
+
+def clock_name(device: str | torch.device = "cpu") -> str:
+    """'processor' or 'wall', see `clock`."""
+    import torch
+
+    return "processor" if torch.device(device).type == "cpu" and torch.get_num_threads() == 1 else "wall"
+
+
+def first_match(pattern: str, text: str) -> str | None:
+    found = re.search(pattern, text)
+    return found.group(1).strip() if found else None
+
+
+def output_of(command: list[str], timeout: float = 20) -> str:
+    """Standard output of a command, or '' if it is not there, fails, or takes too long."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout if done.returncode == 0 else ""

@@ -1,0 +1,115 @@
+"""The one place that writes files: whole or not at all, on the disk before the name is there."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from dipddpm_utils.machine.errors import StoreError
+
+
+def write_bytes(path: Path | str, data: bytes) -> Path:
+    """Write `data` to `path` so that a reader, a kill or a full disk sees the old file or the new one, never half.
+
+    The bytes go to a temporary name in the same folder, are flushed to the disk, and take the name by a rename.
+    Raises StoreError in one line when the folder cannot be written or the disk is full; the old file is untouched.
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            os.fchmod(file.fileno(), 0o644)  # mkstemp makes files that only the owner may read
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        _remove(temporary)
+        raise StoreError(_explain(path, error)) from error
+    except BaseException:  # Ctrl-C between the two names
+        _remove(temporary)
+        raise
+    return path
+
+
+def write_text(path: Path | str, text: str) -> Path:
+    """UTF-8 text with a newline at its end."""
+    return write_bytes(path, (text if text.endswith("\n") else text + "\n").encode())
+
+
+def write_json(path: Path | str, value: Any) -> Path:
+    """Readable, diffable JSON: two spaces, keys in the order given, no NaN."""
+    return write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def npz_bytes(arrays: dict[str, Any]) -> bytes:
+    """A compressed .npz without pickle, as bytes; the same arrays give the same bytes (numpy fixes the zip's dates)."""
+    import numpy as np
+
+    for name, array in arrays.items():
+        if np.asarray(array).dtype == object:
+            raise TypeError(f"array {name!r} holds Python objects; only plain numbers are written")
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **{name: np.asarray(array) for name, array in arrays.items()})
+    return buffer.getvalue()
+
+
+def read_json(path: Path | str) -> Any:
+    """The JSON in `path`; StoreError if it is not there or is not JSON."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StoreError(_explain(Path(path), error)) from error
+    except ValueError as error:
+        raise StoreError(f"{path} is not valid JSON ({error}): remove it and run the same command again") from error
+
+
+def sha256(path: Path | str) -> str:
+    """Hexadecimal SHA-256 of a file's content."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_bytes(data: bytes) -> str:
+    """Hexadecimal SHA-256 of bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _remove(path: str | None) -> None:
+    if path is not None:
+        try:
+            os.unlink(path)
+        except OSError:
+            pass
+
+
+_REASONS = {
+    errno.ENOSPC: "the disk is full: free some space and run the same command again, it goes on",
+    errno.EDQUOT: "the disk quota is used up: free some space and run the same command again, it goes on",
+    errno.EROFS: "the file system is read-only: choose a folder that can be written with --results DIR",
+    errno.EACCES: "permission denied: choose a folder that can be written with --results DIR",
+    errno.EPERM: "permission denied: choose a folder that can be written with --results DIR",
+    errno.ENOENT: "it does not exist",
+}
+
+
+def _explain(path: Path, error: OSError) -> str:
+    reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
+    return f"cannot use {path}: {reason}"

@@ -1,0 +1,68 @@
+"""Progress of long work: a bar on a terminal, a few plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any, Self
+
+
+class Lines:
+    """Progress as at most `most` plain lines over a whole loop, for notebooks and log files."""
+
+    def __init__(self, total: int, label: str, initial: int = 0, most: int = 20) -> None:
+        self.total, self.label, self.done, self.most = max(1, total), label, initial, most
+        self._initial, self._begin = initial, time.monotonic()
+        self._printed = self._slot()
+
+    def _slot(self) -> int:
+        return min(self.most, self.done * self.most // self.total)
+
+    def update(self, n: int = 1, **values: Any) -> None:
+        """Counts `n` more; prints a line with `values` when another twentieth of the loop is done."""
+        self.done += n
+        if self._slot() > self._printed:
+            self._printed = self._slot()
+            spent = time.monotonic() - self._begin
+            left = spent / max(1, self.done - self._initial) * max(0, self.total - self.done)
+            shown = "".join(f"  {name} {_short(value)}" for name, value in values.items())
+            print(
+                f"{self.label}: {self.done}/{self.total}  {spent:.0f} s, about {left:.0f} s left{shown}",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+class Bar:
+    """Progress as a tqdm bar on a terminal."""
+
+    def __init__(self, total: int, label: str, initial: int = 0) -> None:
+        from tqdm import tqdm
+
+        self._bar = tqdm(total=total, desc=label, initial=initial, leave=False, mininterval=0.2)
+
+    def update(self, n: int = 1, **values: Any) -> None:
+        """Counts `n` more and shows `values` beside the bar."""
+        if values and self._bar.n + n >= self._bar.last_print_n + self._bar.miniters:
+            self._bar.set_postfix_str("  ".join(f"{name} {_short(value)}" for name, value in values.items()), refresh=False)
+        self._bar.update(n)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+
+def progress(total: int, label: str, initial: int = 0) -> Bar | Lines:
+    """`with progress(steps, 'ddpm-s0', initial=state.step) as bar: bar.update(loss=0.1)`: a bar on a terminal, else lines."""
+    return (Bar if sys.stderr.isatty() else Lines)(total, label, initial)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

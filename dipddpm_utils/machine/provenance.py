@@ -1,0 +1,105 @@
+"""What a record says about how it came about: code, packages, machine, device, threads, clock, precision, seed, time."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+import tomllib
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dipddpm_utils.machine.device import clock_name, first_match, number_format, output_of
+
+if TYPE_CHECKING:
+    import torch
+
+    from dipddpm_utils.config import Run
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pydantic", "safetensors", "pytorch-fid")
+
+
+def now() -> str:
+    """The time now, UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def provenance(config: Run | None, device: str | torch.device) -> dict[str, Any]:
+    """What is needed to judge a record: code, package versions, machine, device, threads, seed, start (`finish`: the end)."""
+    import torch
+
+    device = torch.device(device)
+    on_gpu = device.type == "cuda"
+    facts = {
+        "code": dict(code_version()),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": cpu_model(),
+        "cpu_count": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "clock": clock_name(device),
+        "device": str(device),
+        "device_name": torch.cuda.get_device_name(device) if on_gpu else cpu_model(),
+        "cuda": torch.version.cuda if on_gpu else None,
+        "start": now(),
+        "end": None,
+    }
+    if config is not None:
+        from dipddpm_utils.config import run_hash
+
+        facts |= {"kind": config.kind, "hash": run_hash(config), "seed": config.seed}
+        optim = getattr(getattr(config, "model", config), "optim", None)
+        facts |= {} if optim is None else {"precision": number_format(device, optim.precision)}
+    return facts
+
+
+def finish(facts: dict[str, Any]) -> dict[str, Any]:
+    """A copy of `provenance`'s facts with the end time set."""
+    return {**facts, "end": now()}
+
+
+@lru_cache(maxsize=1)
+def code_version() -> dict[str, Any]:
+    """Package version, SHA-256 of its .py files, and in a checkout the git commit and whether the package differs from it."""
+    sources = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        sources.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    top = output_of(["git", "-C", str(PACKAGE), "rev-parse", "--show-toplevel"]).strip()
+    commit = dirty = None
+    if top and Path(top).resolve() == PACKAGE.parent:  # else it is installed inside some other project's checkout
+        commit = output_of(["git", "-C", top, "rev-parse", "--verify", "-q", "HEAD"]).strip() or None
+        dirty = commit is None or bool(output_of(["git", "-C", top, "status", "--porcelain", "--", PACKAGE.name]).strip())
+    version = _version("dipddpm-utils") or _version_in_checkout()
+    return {"version": version, "commit": commit, "dirty": dirty, "sha256": sources.hexdigest()}
+
+
+@lru_cache(maxsize=1)
+def cpu_model() -> str:
+    """The processor's name."""
+    try:
+        name = first_match(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+    except OSError:
+        name = None
+    return name or platform.processor() or platform.machine()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _version_in_checkout() -> str | None:
+    """The version in pyproject.toml, for a package that is used from its checkout without being installed."""
+    try:
+        return tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["project"]["version"]
+    except (OSError, KeyError, ValueError):
+        return None

@@ -1,0 +1,1 @@
+"""What all notebooks share: records in, figures, tables, sentences and one page out; no torch."""

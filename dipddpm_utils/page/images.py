@@ -1,0 +1,112 @@
+"""Arrays of images in records -> grids, panels, strips and GIF frames. Images are uint8 [..., C, H, W], shown as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from dipddpm_utils.page.style import finish, look, new, styled
+
+Images = NDArray[np.uint8]
+
+
+def tile(images: Images, columns: int = 8, gap: int = 1) -> Images:
+    """uint8 [N, C, H, W] -> one picture [h, w] (C = 1) or [h, w, 3], `columns` images a row, white gaps of `gap` pixels.
+
+    ValueError if images is not uint8 with four axes and one or three channels.
+    """
+    images = np.asarray(images)
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
+        raise ValueError(f"images is {images.dtype} {list(images.shape)}, expected uint8 [N, 1 or 3, H, W]")
+    n, channels, height, width = images.shape
+    rows = -(-n // columns)
+    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, channels), 255, np.uint8)
+    for i, image in enumerate(images):
+        y, x = i // columns * (height + gap), i % columns * (width + gap)
+        sheet[y : y + height, x : x + width] = image.transpose(1, 2, 0)
+    return sheet[..., 0] if channels == 1 else sheet
+
+
+@styled
+def grids(sets: Mapping[str, Images], title: str, note: str, *, columns: int = 8) -> Figure:
+    """Grids of images side by side, one a name."""
+    tiles = {name: tile(images, columns) for name, images in sets.items()}
+    height, width = next(iter(tiles.values())).shape[:2]
+    inches = min(7.0 if len(tiles) > 1 else 4.0, 2.6 * len(tiles) + 1)
+    figure, panels = new(len(tiles), width=inches, height=inches / len(tiles) * height / width + 0.7)
+    for ax, (name, picture) in zip(panels, tiles.items(), strict=True):
+        _show(ax, picture)
+        ax.set_title(name, loc="left")
+    return finish(figure, title, note)
+
+
+@styled
+def rows_of_images(rows: Mapping[str, Images], title: str, note: str, *, width: float = 6.4) -> Figure:
+    """One row of images a name: clean, noisy, restored... All rows show the same images in the same order."""
+    count, _, high, wide = next(iter(rows.values())).shape
+    cell = (width - 1.3) / count
+    figure, panels = new(1, len(rows), width=width, height=len(rows) * (cell * high / wide + 0.05) + 0.75)
+    for ax, (name, images) in zip(panels, rows.items(), strict=True):
+        _show(ax, tile(images, count))
+        ax.set_ylabel(name, rotation=0, ha="right", va="center")
+    return finish(figure, title, note)
+
+
+def strip(arrays: Mapping[str, Images], which: str, *, count: int = 4, title: str, note: str) -> Figure:
+    """`which` ('forward' or 'reverse') of a ddpm record: `count` images, a row each, over the steps t above them."""
+    images, steps = arrays[which], arrays[f"{which}_t"]
+    keep = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), 12)).round().astype(int))
+    return _strip(
+        images[keep][:, :count].swapaxes(0, 1), [f"t = {t:.0f}" if t >= 0 else "result" for t in steps[keep]], title, note
+    )
+
+
+@styled
+def _strip(images: Images, labels: Sequence[str], title: str, note: str, names: Sequence[str] = ()) -> Figure:
+    """images [rows, columns, C, H, W] with a label over each column and perhaps a name beside each row."""
+    count, across, _, high, wide = images.shape
+    figure, (ax,) = new(width=7.4, height=(6.4 if names else 7.3) / across * count * high / wide + 0.75)
+    _show(ax, tile(images.reshape(-1, *images.shape[2:]), across))
+    ax.set_xticks([(wide + 1) * i + wide / 2 for i in range(across)], labels, fontsize=7)
+    ax.tick_params(bottom=False, labeltop=True, labelbottom=False, top=False, left=False)
+    if names:
+        ax.set_yticks([(high + 1) * i + high / 2 for i in range(count)], names)
+    return finish(figure, title, note)
+
+
+def snapshots(records: Mapping[str, Any], title: str, note: str, *, image: int = 0) -> Figure:
+    """What each net (records of kind dip_images) makes of one noisy image over the iterations of its fit.
+
+    Fits may be of different length: columns are the iterations at which all were kept, then each net's best output.
+    """
+    kept = [dict(zip(r.arrays["snapshot_iterations"].tolist(), r.arrays["snapshots"], strict=True)) for r in records.values()]
+    steps = sorted(set.intersection(*(set(own) for own in kept)))
+    shown = [
+        np.stack(
+            [
+                r.arrays["clean"][image],
+                r.arrays["noisy"][image],
+                *(own[step][image] for step in steps),
+                r.arrays["outputs_best"][image],
+            ]
+        )
+        for r, own in zip(records.values(), kept, strict=True)
+    ]
+    labels = ["clean", "noisy", *(f"{step:.0f}" for step in steps), "best (oracle)"]
+    return _strip(np.stack(shown), labels, title, note, [look(net).label for net in records])
+
+
+def gif_frames(images: Images, columns: int = 4) -> Images:
+    """uint8 [F, N, C, H, W] -> the frames of an animation, uint8 [F, h, w] or [F, h, w, 3]."""
+    return np.stack([tile(frame, columns) for frame in images])
+
+
+def _show(ax: Any, picture: Images) -> None:
+    ax.imshow(picture, vmin=0, vmax=255, aspect="equal")
+    ax.set(xticks=[], yticks=[])
+    ax.grid(False)
+    ax.spines[:].set_visible(False)

@@ -1,0 +1,195 @@
+"""What a notebook holds in its hands: the records of a profile, and one way each to show a figure, a table, a GIF."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dipddpm_utils.machine import files
+from dipddpm_utils.machine.errors import StoreError
+from dipddpm_utils.page.words import Link
+from dipddpm_utils.store.records import Record
+from dipddpm_utils.store.runs import open_store
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+PACKAGE = Path(__file__).parents[1]
+LINE = 60  # letters of a table's cell that stay on one line
+
+
+class Lab:
+    """The records, figures and tables of one profile.
+
+    profile: smoke, quick, standard or full. results: a folder, empty for the checkout's. device: auto, cpu, cuda, mps;
+    it matters only for runs that have no record yet.
+    """
+
+    def __init__(self, profile: str, results: str = "", device: str = "auto") -> None:
+        self.store = open_store(profile, results, device)
+        self.profile = self.store.profile
+        self.used: dict[str, Record] = {}
+
+    # --- records ---
+
+    def record(self, name: str) -> Record:
+        """The record of a run by its name ('ddpm-s0'; 'floor' means 'floor-s0'), computed if it is not there yet."""
+        entry = self.profile.entry(name if name in self.profile.entries else f"{name}-s0")
+        return self._used(entry.run)
+
+    def seeds(self, name: str) -> list[Record]:
+        """The records of a run's seeds, in order."""
+        return [self._used(entry.run) for entry in self.profile.seeds(name)]
+
+    def all(self) -> list[Record]:
+        """Every record that this profile declares or, where nothing may be computed, those of them that are there."""
+        runs = [entry.run for entry in self.profile.entries.values()]
+        return [self._used(run) for run in runs if not self.store.records_only or self.store.state(run) == "complete"]
+
+    def has(self, *groups: str) -> bool:
+        """Whether this profile declares all these groups and, where nothing may be computed, has all their records."""
+        if not set(groups) <= set(self.profile.groups):
+            return False
+        runs = [member.entry.run for group in groups for member in self.profile.group(group)]
+        return not self.store.records_only or all(self.store.state(run) == "complete" for run in runs)
+
+    def labelled(self, group: str) -> dict[str, list[Record]]:
+        """The records of a group by their label, in order; each label's in the order of the seeds."""
+        found: dict[str, list[Record]] = {}
+        for member in self.profile.group(group):
+            found.setdefault(member.label, []).append(self._used(member.entry.run))
+        return found
+
+    def frame(self, group: str, *labels: str) -> pd.DataFrame:
+        """A group as a tidy table: a row a record with name, label, value, anchor, seed, kind and all its metrics.
+
+        labels: only the members with these; all if none is named.
+        """
+        import pandas as pd
+
+        rows = []
+        for member in self.profile.group(group):
+            if labels and member.label not in labels:
+                continue
+            record = self._used(member.entry.run)
+            about = {"name": record.name, "label": member.label, "value": member.value, "anchor": member.anchor}
+            rows.append({**about, "seed": record.seed, "kind": record.kind, **record.metrics})
+        return pd.DataFrame(rows)
+
+    def provenance(self) -> Any:
+        """Every record this notebook used: when, where and with what it was computed."""
+        import pandas as pd
+
+        rows = []
+        for record in self.used.values():
+            made = record.provenance
+            rows.append(
+                {
+                    "run": record.name,
+                    "hash": record.hash,
+                    "seconds": round(record.timings.get("total", float("nan")), 1),
+                    "device": made.get("device", ""),
+                    "threads": made.get("threads", ""),
+                    "torch": made.get("packages", {}).get("torch", ""),
+                    "commit": ((made.get("code") or {}).get("commit") or "none")[:7]
+                    + ("*" if (made.get("code") or {}).get("dirty") else ""),
+                    "completed": record.completed[:16].replace("T", " "),
+                }
+            )
+        return self.show(
+            pd.DataFrame(rows),
+            "Records drawn in this notebook; times are UTC, and a commit with a star had changes that were not committed.",
+        )
+
+    def _used(self, run: Any) -> Record:
+        record = self.store.ensure(run)
+        self.used[record.folder.name] = record
+        return record
+
+    # --- what is shown, and kept ---
+
+    def figure(self, figure: Figure, name: str, alt: str) -> None:
+        """Show a figure and keep it as `figures/<name>.png`. alt: what a reader who cannot see it has to know."""
+        import matplotlib.pyplot as plt
+        from IPython.display import Image, display
+
+        data = io.BytesIO()
+        figure.savefig(data, format="png", dpi=96, facecolor="white", bbox_inches="tight", metadata={"Software": None})
+        plt.close(figure)
+        small = _with_fewer_colours(data.getvalue())
+        self._keep(f"{name}.png", small)
+        display(Image(data=small, format="png", alt=alt))
+
+    def gif(self, frames: Any, name: str, alt: str, milliseconds: int = 120, zoom: int = 3) -> None:
+        """Show frames (uint8 [F, H, W] or [F, H, W, 3]) as an endless GIF and keep it as `figures/<name>.gif`.
+
+        Every second frame in 16 tones, enlarged `zoom` times by the page alone: noise does not compress, and the page has to
+        stay small.
+        """
+        from html import escape
+
+        from IPython.display import HTML, display
+        from PIL import Image
+
+        shown = [*frames[:-1:2], frames[-1]]
+        pictures = [Image.fromarray(frame).quantize(16) for frame in shown]
+        data = io.BytesIO()
+        waits = [2 * milliseconds] * (len(pictures) - 1) + [12 * milliseconds]
+        pictures[0].save(data, "GIF", save_all=True, append_images=pictures[1:], duration=waits, loop=0, optimize=True)
+        self._keep(f"{name}.gif", data.getvalue())
+        coded = base64.b64encode(data.getvalue()).decode()
+        look = f"width:{frames[0].shape[1] * zoom}px;max-width:100%;image-rendering:pixelated"
+        display(HTML(f'<img alt="{escape(alt, quote=True)}" style="{look}" src="data:image/gif;base64,{coded}">'))
+
+    def table(self, frame: pd.DataFrame, name: str, caption: str, shown: pd.DataFrame | None = None) -> None:
+        """Keep a table as `tables/<name>.csv`, and show it, or `shown` where it is too wide for a page."""
+        files.write_text(self.store.root / "tables" / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"))
+        self.show(frame if shown is None else shown, caption)
+
+    def show(self, frame: pd.DataFrame, caption: str) -> None:
+        """Show a table without keeping it. Cells may be a `Link`; one whose cells hold sentences has its lines wrapped."""
+        from html import escape
+
+        from IPython.display import HTML, display
+
+        def cell(value: Any) -> Any:
+            if isinstance(value, Link):
+                return f'<a href="{escape(value.target, quote=True)}">{escape(value.text)}</a>'
+            return escape(value) if isinstance(value, str) else value
+
+        wordy = frame.map(lambda value: isinstance(value, str) and len(value) > LINE).to_numpy().any()
+        kinds = "wordy" if wordy else None
+        frame = frame.map(cell).rename(columns=lambda name: escape(str(name)))
+        body = frame.to_html(index=False, border=0, escape=False, na_rep="", float_format=lambda x: f"{x:.4g}", classes=kinds)
+        display(HTML(body.replace(">\n", f">\n<caption>{escape(caption)}</caption>\n", 1)))
+
+    def source(self, file: str, name: str) -> None:
+        """Show the code of a function or class of this package, read as text, beside the equation it implements."""
+        from IPython.display import Markdown, display
+
+        text = (PACKAGE / file).read_text(encoding="utf-8")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name:
+                display(Markdown(f"`dipddpm_utils/{file}`\n```python\n{ast.get_source_segment(text, node)}\n```"))
+                return
+        raise StoreError(f"{file} has no function or class {name!r}")
+
+    def _keep(self, file: str, data: bytes) -> None:
+        files.write_bytes(self.store.root / "figures" / file, data)
+
+
+def _with_fewer_colours(png: bytes) -> bytes:
+    """The same picture in 256 colours, a third of the bytes: it is kept in figure, notebook and page.
+
+    By octree, since the usual median cut spends its colours on the greys of the text, and merges those of a few markers.
+    """
+    from PIL import Image
+
+    data, picture = io.BytesIO(), Image.open(io.BytesIO(png)).convert("RGB")
+    few = picture.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    few.save(data, "PNG", optimize=True)
+    return min(png, data.getvalue(), key=len)

@@ -1,0 +1,106 @@
+"""Records -> sentences. Every number that a notebook or the README says comes from here, with its n and its interval.
+
+Functions return Markdown. A difference is called one only if its 95% interval, paired over seeds, leaves out zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from dipddpm_utils.page.compare import Paired, floor_at, floor_n, frame_of, summary
+from dipddpm_utils.page.style import look
+from dipddpm_utils.page.words import factor, number, signed, span
+
+NOT_MEASURED = "Not yet measured: this profile has no records of it."
+
+
+def distance(metrics: Mapping[str, Any], floor: Any = None, metric: str = "fd") -> str:
+    """'FD-MNIST 14.2 [13.1, 15.0] (n = 2000, DDIM, 50 calls), 6.3 times the real-vs-real floor of 2.26'."""
+    row = pd.DataFrame([dict(metrics)])
+    return _distance(row, floor, metric)
+
+
+def over_seeds_distance(records: Sequence[Any], floor: Any = None, metric: str = "fd") -> str:
+    """The same for the mean over the seeds of a run, with their t-interval."""
+    return _distance(frame_of(records), floor, metric)
+
+
+def _distance(frame: pd.DataFrame, floor: Any, metric: str) -> str:
+    features, n = frame["features"].iloc[0], float(frame["n"].iloc[0])
+    name = features if metric == "fd" else f"KID ({features.removeprefix('FD-')} features)"
+    value = summary(frame, metric)
+    seeds = f", {len(frame)} seeds" if len(frame) > 1 else ""
+    if "draws" in frame and (draws := int(frame["draws"].iloc[0])) > 1:
+        seeds += f", mean of {draws} sets of samples"
+    how = f", {look(frame['sampler'].iloc[0]).label}, {frame['nfe'].iloc[0]:.0f} calls" if "sampler" in frame else ""
+    text = f"{name} {span(value)} (n = {n:.0f}{how}{seeds})"
+    least = floor_at(floor, metric, n)
+    if least is None and metric == "fd" and "fd_floor" in frame:
+        least = summary(frame, "fd_floor")
+    if least is None:
+        return text
+    if least.value <= 0:  # KID is unbiased, so its floor may be on either side of zero
+        return f"{text}; the real-vs-real floor is {span(least)}"
+    other_n = f" at n = {floor_n(floor, n):.0f}" if floor is not None and floor_n(floor, n) != n else ""
+    return f"{text}, {number(value.value / least.value, 2)} times the real-vs-real floor of {number(least.value)}{other_n}"
+
+
+def verdict(gap: Paired, worse: str = "worse", better: str = "better", none: str = "zero") -> str:
+    """'worse', 'better' (for a measure where lower is better), or 'not decidable' and how many seeds it might take.
+
+    none: what the interval holds then, as it is printed: zero, or one where a factor is.
+    """
+    if gap.n == 1:
+        return "**not decidable** from one seed"
+    if gap.decided:
+        return f"**{worse if gap.value > 0 else better}**"
+    more = f"; at this spread it would take about {gap.needed} seeds" if gap.needed and gap.needed > gap.n else ""
+    return f"**not decidable** with {gap.n} seeds, the interval holds {none}{more}"
+
+
+def comparison(name: str, gap: Paired | None, unit: str, *, worse: str = "worse", better: str = "better") -> str:
+    """'DIP minus baseline: +6.3 [+2.1, +10.4] FD-MNIST, paired over 3 seeds: worse.'"""
+    if gap is None:
+        return f"{name}: no seed in common."
+    seeds = f", paired over {gap.n} seeds" if gap.n > 1 else ""
+    return f"{name}: {f'{signed(gap)} {unit}'.strip()}{seeds}: {verdict(gap, worse, better)}."
+
+
+def ratio(name: str, log_ratio: Paired | None, *, worse: str = "worse", better: str = "better") -> str:
+    """'DIP over noise: a factor of 1.31 [1.12, 1.53], paired over 3 seeds: worse.'"""
+    if log_ratio is None:
+        return f"{name}: no seed in common."
+    seeds = f", paired over {log_ratio.n} seeds" if log_ratio.n > 1 else ""
+    return f"{name}: a factor of {factor(log_ratio)}{seeds}: {verdict(log_ratio, worse, better, 'one')}."
+
+
+def bullets(lines: Sequence[str]) -> str:
+    """A Markdown list."""
+    return "\n".join(f"- {line}" for line in lines if line)
+
+
+def caution(lab: Any) -> str:
+    """What the numbers of this profile are worth; the smoke profile's are worth nothing."""
+    name = lab.profile.name
+    about = getattr(lab.profile, "about", "")
+    if name == "smoke":
+        return "> **These are the numbers of the smoke profile: they show that everything runs, and mean nothing else.**"
+    return f"> Numbers of the **{name}** profile" + (f" ({about})." if about else ".")
+
+
+def seconds(lab: Any, records: Sequence[Any]) -> str:
+    """What it took to compute these records: 'Computing the 12 runs of this notebook took 3.4 minutes (cpu).'"""
+    total = sum(float(record.timings.get("total", sum(record.timings.values()))) for record in records)
+    device = ", ".join(sorted({str(record.provenance.get("device", "")) for record in records} - {""}))
+    took = f"{number(total / 60, 2)} minutes" if total >= 60 else f"{number(total, 2)} seconds"
+    return f"Computing the {len(records)} runs drawn here took {took}" + (f" ({device})." if device else ".")
+
+
+def percent(share: float | None, digits: int = 2) -> str:
+    """A share as a percentage."""
+    if share is None:
+        return "not known"
+    return "less than 0.01%" if 0 < share < 1e-4 else f"{number(100 * share, digits) if share else 0}%"

@@ -1,0 +1,75 @@
+"""What `./run_all.sh --bench` measured, read from results/bench/<device>.json: a table and the lines of the README.
+
+    {"machine": provenance, "rows": [{program, name, value, target, unit, spread, met, note}], "curves": [...]}
+
+Rows are those of benchmarks/pairs.py: `spread` holds quartiles over pairs or, where the note says so, an interval.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dipddpm_utils.machine import files
+from dipddpm_utils.page.words import number
+
+NOT_MEASURED = "Speed has not been measured here: `./run_all.sh --bench` does it."
+RATIOS = ("times faster", "times sooner", "times fewer", "times more", "times the floor")
+
+
+def measured(results: Path) -> list[dict[str, Any]]:
+    """The contents of results/bench/*.json, the CPU's first."""
+    found = [files.read_json(path) for path in sorted((results / "bench").glob("*.json"))]
+    return sorted(found, key=lambda content: content["machine"]["device"] != "cpu")
+
+
+def table(content: dict[str, Any], *, targets_only: bool = False) -> pd.DataFrame:
+    """One row a measurement: what, value with unit, spread, target, whether it is met, and the note."""
+    kept = [row for row in content["rows"] if row["target"] is not None or not targets_only]
+    return pd.DataFrame(
+        [
+            {
+                "measured": row["name"],
+                "value": f"{_short(row['value'])} {row['unit']}",
+                "spread": ""
+                if row["spread"][0] == row["spread"][1]
+                else f"{_short(row['spread'][0])} to {_short(row['spread'][1])}",
+                "target": "" if row["target"] is None else _short(row["target"]),
+                "met": {True: "yes", False: "no", None: ""}[row["met"]],
+                "note": row["note"],
+            }
+            for row in kept
+        ]
+    )
+
+
+def machine(content: dict[str, Any]) -> str:
+    """'AMD EPYC, 2 threads, torch 2.14.1'."""
+    about = content["machine"]
+    return f"{about['device_name']}, {about['threads']} threads, torch {about['packages']['torch']}"
+
+
+def summary(results: Path) -> str:
+    """Markdown for README and notebook 07: every ratio beside its target, how many targets are met, and on which machine."""
+    parts = []
+    for content in measured(results):
+        judged = [row for row in content["rows"] if row["met"] is not None]
+        ratios = [row for row in judged if row["unit"] in RATIOS]
+        missed = [row["name"] for row in judged if not row["met"]]
+        lines = ["| beside the peers | measured | target |", "|---|---|---|"]
+        lines += [f"| {row['name']} | {_cell(row)} | {_short(row['target'])} |" for row in ratios]
+        count = f"{len(judged) - len(missed)} of {len(judged)} targets met ({machine(content)})"
+        parts.append("\n".join(lines) + f"\n\n{count}" + (f"; not met: {', '.join(missed)}." if missed else "."))
+    return "\n\n".join(parts) if parts else NOT_MEASURED
+
+
+def _cell(row: dict[str, Any]) -> str:
+    low, high = row["spread"]
+    spread = "" if low == high else f" [{_short(low)}, {_short(high)}]"
+    return f"{_short(row['value'])}{spread} {row['unit']}" + ("" if row["met"] else ", **not met**")
+
+
+def _short(value: float) -> str:
+    return f"{value:.1e}" if 0 < abs(value) < 1e-3 else number(value)

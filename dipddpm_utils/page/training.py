@@ -1,0 +1,89 @@
+"""What each notebook found, as sentences computed from its records (prose.py has the parts they are made of)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from dipddpm_utils.judging.stats import Interval
+from dipddpm_utils.page.compare import judged_alike
+from dipddpm_utils.page.prose import bullets, percent
+from dipddpm_utils.page.style import look
+from dipddpm_utils.page.words import count, number, span
+
+# --- 02 DIP -----------------------------------------------------------------------------------------------------------
+
+
+# --- 03 baseline ------------------------------------------------------------------------------------------------------
+
+
+def training(record: Any) -> str:
+    """Size, steps, seconds of a ddpm run."""
+    m, last = record.metrics, record.evals.iloc[-1]
+    seen = f"{count(last['step'])} steps ({count(last['images'])} images)"
+    return f"A U-Net of {count(m['parameters'])} parameters, {seen}, {number(m['train_seconds'])} s of training."
+
+
+def progress(record: Any) -> str:
+    """First and last evaluation during training with the same sampler and n."""
+    rows = judged_alike(record.evals)
+    rows = rows[rows["n"] == rows["n"].iloc[0]]
+    first, last = rows.iloc[0], rows.iloc[-1]
+    steps = f"From step {first['step']:.0f} to step {last['step']:.0f}"
+    how = f"n = {last['n']:.0f}, {look(last['sampler']).label}, {last['nfe']:.0f} calls"
+    return f"{steps}, {first['features']} goes from {_row(first)} to {_row(last)} ({how})."
+
+
+def _row(row: pd.Series) -> str:
+    return span(Interval(low=row["fd_low"], value=row["fd"], high=row["fd_high"], n=int(row["n"])))
+
+
+def loss_and_distance(record: Any) -> str:
+    """How much the loss and the distance still change in the second half of training."""
+    rows = judged_alike(record.evals)
+    rows = rows[rows["n"] == rows["n"].iloc[0]]
+    middle, last = rows.iloc[(len(rows) - 1) // 2], rows.iloc[-1]
+    curve, width = record.curve, max(1, len(record.curve) // 20)
+    near = [curve[curve["step"] <= row["step"]]["loss"].tail(width).mean() for row in (middle, last)]
+    changes = [near[1] / near[0] - 1, float(last["fd"]) / float(middle["fd"]) - 1]
+    steps = f"From step {middle['step']:.0f} to step {last['step']:.0f}"
+    return f"{steps} the loss changes by {changes[0]:+.1%} and {last['features']} by {changes[1]:+.1%}."
+
+
+def samplers(frame: pd.DataFrame) -> str:
+    """The best sampler at the fewest and at the most calls, with what the others reach."""
+    lines = []
+    for nfe in sorted(frame["nfe"].unique())[:: max(1, frame["nfe"].nunique() - 1)]:
+        rows = frame[frame["nfe"] == nfe].sort_values("fd")
+        lines.append(
+            f"{nfe:.0f} calls: " + ", ".join(f"{look(row['label']).label} {_row(row)}" for _, row in rows.iterrows()) + "."
+        )
+    return bullets(lines)
+
+
+def coverage(metrics: Mapping[str, Any], floor: Any) -> str:
+    """Precision, recall and copies beside those of real images."""
+    parts = []
+    for key, name in (("precision", "precision"), ("recall", "recall"), ("copy_rate", "copy rate")):
+        real = floor.metrics.get(key)
+        parts.append(f"{name} {number(metrics[key])}" + (f" (real images: {number(real)})" if real is not None else ""))
+    return f"{', '.join(parts)}.".capitalize()
+
+
+def fewest_calls(frame: pd.DataFrame, slack: float = 1.1) -> str:
+    """For each sampler, the fewest calls that come within 10% of the best distance of all."""
+    limit = slack * frame["fd"].min()
+    parts = []
+    for label, rows in frame.groupby("label", sort=False):
+        enough = rows[rows["fd"] <= limit]["nfe"]
+        needs = f"needs {enough.min():.0f}" if len(enough) else f"does not in {rows['nfe'].max():.0f}"
+        parts.append(f"{look(str(label)).label} {needs}")
+    return f"Network calls to come within {percent(slack - 1)} of the lowest distance of all: {', '.join(parts)}."
+
+
+def best_sampler(frame: pd.DataFrame) -> str:
+    """The lowest distance of all samplers and calls, and its interval."""
+    best = frame.loc[frame["fd"].idxmin()]
+    return f"The lowest: {look(str(best['label'])).label} with {best['nfe']:.0f} calls, {best['features']} {_row(best)}."

@@ -1,0 +1,187 @@
+"""Mechanisms in pictures: quality over all seconds with every method on it, and restoration by every method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from dipddpm_utils.page import images
+from dipddpm_utils.page.compare import floor_at, floor_n
+from dipddpm_utils.page.style import (
+    GREY,
+    MECHANISMS,
+    METHODS,
+    Look,
+    distance_label,
+    draw_floor,
+    finish,
+    log_y,
+    look,
+    round_ticks,
+    styled,
+    summarised,
+    what_interval,
+)
+from dipddpm_utils.priors.mechanisms import ORACLES, front, settings
+
+UNITS = {"curriculum": "share", "start": "t_start", "reinject": "weight", "guidance": "weight"}  # of a mechanism's setting
+RESTORERS = {  # restoration: the methods of a restore record, in short
+    "degraded": "degraded",
+    "smooth": "smoothed",
+    "dip": "DIP",
+    "dip_oracle": "DIP, oracle",
+    "ddpm": "DDPM",
+    "smooth_ddpm": "smoothed, then DDPM",
+    "dip_ddpm": "DIP, then DDPM",
+    "told_ddpm": "smoothed, DDPM told y",
+    "dip_told_ddpm": "DIP, DDPM told y",
+}
+TASKS = {  # what is asked, and how strongly the images are degraded (the constants of restore.py, which needs torch)
+    "denoise": ("Denoising", "noise of std 0.4 on images in [0, 1]"),
+    "inpaint": ("Inpainting", "half of the pixels unseen, shown in grey"),
+    "super_resolve": ("Super-resolution", "means of 2 x 2 pixels"),
+}
+
+
+class Way(NamedTuple):
+    """One setting of a mechanism or control: name in words, look, all seconds, distance with its ends, share of copies."""
+
+    label: str
+    name: str
+    look: Look
+    cost: float
+    mean: float
+    low: float
+    high: float
+    copied: float
+
+    def mark(self) -> dict[str, Any]:
+        """Marker and colours: hollow where there is no DIP in it."""
+        filled = self.look.colour if self.label in MECHANISMS else "white"
+        return {"fmt": self.look.marker, "color": self.look.colour, "markerfacecolor": filled, "elinewidth": 0.9}
+
+    def bars(self) -> np.ndarray:
+        """How far the interval reaches below and above, [2, 1]; none where there is no interval."""
+        return np.nan_to_num(np.clip([[self.mean - self.low], [self.high - self.mean]], 0, None))
+
+
+@styled
+def pareto(frame: pd.DataFrame, floor: Any, *, metric: str = "fd") -> Figure:
+    """Above: distance over all seconds, with the front of what can be had. Below: a row a setting, with the same markers.
+
+    Each mechanism is followed by its own controls. Hollow: no DIP in it.
+    """
+    found = ways(frame, metric)
+    tall = 3.2
+    figure = Figure(figsize=(9.0, 1.5 + tall + 0.22 * len(found)), layout="constrained")
+    upper, lower = figure.subfigures(2, 1, height_ratios=(tall, 0.7 + 0.22 * len(found)))
+    n, unit = frame["n"].iloc[0], distance_label(frame["features"].iloc[0], metric)
+    _plane(upper.subplots(), found, floor, metric, n, unit)
+    _rows(lower.subplots(1, 3, sharey=True, width_ratios=(6, 2, 1)), found, unit)
+    interval = what_interval(summarised(frame[frame["label"] == "baseline"], "label", metric), metric)
+    note = f"n = {n:.0f} images a point; {interval}. Filled: a DIP in it; hollow: none. Each mechanism is followed by its "
+    note += "controls. Named above: what no other setting beats in both (oracles left out), and the DDPM alone, "
+    note += "which is the dashed line below."
+    if (least := floor_at(floor, metric, n)) is not None:
+        note += f" {METHODS['floor'].label.capitalize()}: {least.value:.2g} at n = {floor_n(floor, n):.0f}."
+    return finish(figure, "Quality for all that it costs: every mechanism and every control", note)
+
+
+def ways(frame: pd.DataFrame, metric: str) -> list[Way]:
+    """Every setting: the DDPM alone first, then each mechanism with its controls, then what one would try without any."""
+    found = []
+    for label, value, rows in settings(frame):
+        point = summarised(rows.assign(all="all"), "all", metric).iloc[0]
+        name = _in_words(label, value, several=len(settings(frame, label)) > 1)
+        cost = float(rows["cost"].mean())
+        ends = (float(point[end]) for end in ("mean", "low", "high"))
+        found.append(Way(label, name, look(label), cost, *ends, float(rows["copy_rate"].mean())))
+    groups = ["baseline", *MECHANISMS]
+    return sorted(
+        found, key=lambda way: groups.index(first) if (first := way.label.split()[0]) in groups else len(groups)
+    )  # sorted keeps the profile's order within a group
+
+
+def _in_words(label: str, value: Any, *, several: bool) -> str:
+    """'DIP guidance (weight 0.5)'; a setting that has no unit is told only where there are several."""
+    text, unit = value if isinstance(value, str) else f"{value:g}", UNITS.get(label.split()[0])
+    base = look(label).label.removesuffix(f" ({unit})")
+    return f"{base} ({unit} {text})" if unit else f"{base}: {text}" if several else base
+
+
+def _plane(ax: Axes, found: Sequence[Way], floor: Any, metric: str, n: float, unit: str) -> None:
+    """Distance over seconds, both logarithmic; names at the front's points and at the DDPM alone."""
+    for way in found:
+        ax.errorbar(way.cost, way.mean, yerr=way.bars(), markersize=6, capsize=2, **way.mark())
+    judged = [way for way in found if way.label not in ORACLES]
+    best = [judged[i] for i in front([(way.cost, way.mean) for way in judged])]
+    steps = zip(*((way.cost, way.mean) for way in best), strict=True)
+    ax.step(*steps, where="post", color="#444444", linewidth=1.0, zorder=1, label="best to be had")
+    draw_floor(ax, floor, metric, n)
+    ax.set(xlabel="seconds in all: training, DIP, and drawing the images judged", ylabel=unit, xscale="log")
+    round_ticks(ax.xaxis, *ax.get_xlim())
+    log_y(ax)
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2)
+    _names_beside(ax, list(dict.fromkeys([*(way for way in found if way.label == "baseline"), *best])))
+
+
+def _names_beside(ax: Axes, named: Sequence[Way], gap: float = 0.075) -> None:
+    """Names right of the panel, one below the other, each with a thin line to its point."""
+    to_share = ax.transData + ax.transAxes.inverted()
+    places = [(float(to_share.transform((way.cost, way.mean))[1]), way) for way in named]
+    places.sort(key=lambda place: place[0])
+    at, steps = np.array([place for place, _ in places]), gap * np.arange(len(places))
+    at = np.maximum.accumulate(at - steps) + steps  # none nearer than the gap to the one below
+    at = np.minimum(at, 1 - steps[::-1])  # and none above the panel
+    line = {"arrowstyle": "-", "color": GREY, "linewidth": 0.6, "shrinkB": 4}
+    for height, (_, way) in zip(at, places, strict=True):
+        style = {"textcoords": "axes fraction", "va": "center", "fontsize": 8, "annotation_clip": False}
+        ax.annotate(way.name, (way.cost, way.mean), (1.02, height), arrowprops=line, **style)
+
+
+def _rows(panels: Sequence[Axes], found: Sequence[Way], unit: str) -> None:
+    """A row a setting: the distance with its interval, and the DDPM alone as a line; its seconds; its copies."""
+    quality, seconds, copies = panels
+    for place, way in enumerate(found):
+        quality.errorbar(way.mean, place, xerr=way.bars(), capsize=2, **way.mark())
+        if way.label == "baseline":
+            quality.axvline(way.mean, color=way.look.colour, linestyle="--", linewidth=1, zorder=1)
+    if min(way.low if way.low > 0 else way.mean for way in found) > 0:  # a kernel distance may be below zero
+        quality.set_xscale("log")
+        round_ticks(quality.xaxis, *quality.get_xlim())
+    seconds.barh(range(len(found)), [way.cost for way in found], color="#BBBBBB", height=0.6)
+    quality.set_yticks(range(len(found)), [way.name for way in found], fontsize=8)
+    quality.set_ylim(len(found) - 0.4, -0.6)
+    quality.set_xlabel(unit)
+    copies.barh(range(len(found)), [100 * way.copied for way in found], color="#444444", height=0.6)
+    seconds.set_xlabel("seconds in all")
+    copies.set(xlabel="copied (%)", xlim=(0, 100))
+    for ax in (seconds, copies):
+        ax.tick_params(axis="y", left=False)
+
+
+def restored(record: Any) -> Figure:
+    """The first images that were judged: clean, degraded, and what each method makes of them (a restore record)."""
+    m = record.metrics
+    held = {name: label for name, label in RESTORERS.items() if f"panels_{name}" in record.arrays}
+    rows = {_judged(label, m, name): record.arrays[f"panels_{name}"] for name, label in held.items()}
+    task, strength = TASKS[m["task"]]
+    note = (
+        f"Given: {strength}. The first ones judged, not selected. Mean PSNR and its 95% bootstrap interval over n = {m['n']} "
+    )
+    note += "images. Oracle: each image's fit stopped where it is nearest to the clean image, which nobody has. "
+    note += "Then DDPM: a chain of the DDPM started from that row's noised images."
+    if "told_ddpm" in held:
+        note += " Told y: held to the given image at every step."
+    title = f"{task}: the same images, restored by each method"
+    return images.rows_of_images({"clean": record.arrays["panels_clean"], **rows}, title, note)
+
+
+def _judged(label: str, metrics: dict[str, Any], name: str) -> str:
+    value, low, high = (metrics[f"{name}_psnr{end}"] for end in ("", "_low", "_high"))
+    return f"{label}\n{value:.1f} dB [{low:.1f}, {high:.1f}]"

@@ -1,0 +1,224 @@
+"""What the mechanisms and the restoration found (notebooks 04 and 07), as sentences and tables computed from records."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from dipddpm_utils.page.compare import Paired, copies, difference, summary
+from dipddpm_utils.page.prose import NOT_MEASURED, bullets, percent, ratio
+from dipddpm_utils.page.style import look
+from dipddpm_utils.page.words import count, factor, number, span
+from dipddpm_utils.priors import mechanisms
+from dipddpm_utils.priors.figures import TASKS
+from dipddpm_utils.priors.mechanisms import CONTROLS, GROUP, RIVALS, THRESHOLDS
+
+Found = list[tuple[str, Paired | None]]
+
+
+def mechanism(lab: Any, label: str) -> str:
+    """One mechanism: its best setting beside the baseline and its rivals, copies, and when it got to the baseline's quality."""
+    frame = mechanisms.table_of(lab) if lab.has(GROUP) else pd.DataFrame(columns=["label"])
+    if label not in set(frame["label"]):
+        return f"{look(label).label}: this profile has no run of it; `standard` and `full` do."
+    value, rows, _ = mechanisms.best_setting(frame, label)
+    tried = len(mechanisms.settings(frame, label))
+    lines = [
+        f"**{look(label).label}**, best of {tried} setting{'s' if tried > 1 else ''}: {_text(value)}. "
+        f"{rows['features'].iloc[0]} {span(summary(rows, 'fd'))}, copied {percent(float(rows['copy_rate'].mean()))} "
+        f"(held-out images: {percent(float(rows['copy_rate_floor'].mean()))}), {number(rows['cost'].mean())} s in all."
+    ]
+    for rival, gap in mechanisms.against(frame, label):
+        lines.append(ratio(f"FD over that of {look(rival).label}", gap))
+    if mechanisms.has_curve(rows):
+        lines += [_seconds_to(frame, label, value, THRESHOLDS.index(1.5))]
+    return bullets(lines)
+
+
+def _seconds_to(frame: pd.DataFrame, label: str, value: Any, which: int) -> str:
+    fd, times = mechanisms.thresholds(frame)[which], THRESHOLDS[which]
+    gap, there, seeds = mechanisms.speed(frame, label, value, fd, 1)
+    name = f"Seconds, DIP included, to {times:g} times the baseline's last FD ({number(fd)}), over the baseline's"
+    if gap is None:
+        return f"{name}: not to be had, {there} of {seeds} seeds got there."
+    return ratio(name, gap, worse="slower", better="faster") + f" {there} of {seeds} seeds got there."
+
+
+def headcount(lab: Any) -> str:
+    """How many mechanisms beat the baseline, and how many of these every control in their place as well."""
+    frame = mechanisms.table_of(lab)
+    tried = [label for label in RIVALS if label in set(frame["label"])]
+    better, best, copied = [], [], []
+    for label in tried:
+        gaps = mechanisms.against(frame, label)
+        won = [gap.decided and gap.value < 0 for _, gap in gaps]
+        if won and won[0]:
+            better.append(label)
+            rows = mechanisms.best_setting(frame, label)[1]
+            share, _, many = copies(rows)
+            if many:
+                copied.append(f" Of the samples of {label}, {percent(share)} look copied.")
+        if won and all(won) and len(won) == 1 + len(RIVALS[label]):
+            best.append(label)
+    return (
+        f"Of {len(tried)} mechanisms measured, {_named(better)} shown to be better than the DDPM alone at equal steps, "
+        f"and {_named(best)} shown to be better than every control in its place as well.{''.join(copied)}"
+    )
+
+
+def useful(lab: Any) -> str:
+    """The same, and what the cheapest controls do."""
+    if not lab.has(GROUP):
+        return NOT_MEASURED
+    frame, lines = mechanisms.table_of(lab), [headcount(lab)]
+    base = frame[frame["label"] == "baseline"]
+    for label in CONTROLS:
+        own = mechanisms.best_setting(frame, label)
+        if own is not None:
+            gap = difference(own[1], base, "fd", ratio=True)
+            cost = number(own[1]["cost"].mean() / base["cost"].mean(), 2)
+            lines.append(ratio(f"{look(label).label}, at {cost} times the seconds: FD over the baseline's", gap))
+    return bullets(lines)
+
+
+def _named(labels: list[str]) -> str:
+    if not labels:
+        return "none was"
+    return f"{count(len(labels))} ({', '.join(labels)}) {'was' if len(labels) == 1 else 'were'}"
+
+
+def on_the_front(lab: Any) -> str:
+    """Which settings no other beats at their cost, cheapest first."""
+    if not lab.has(GROUP):
+        return NOT_MEASURED
+    frame = mechanisms.table_of(lab)
+    own = [item for item in mechanisms.settings(frame) if item[0] not in mechanisms.ORACLES]
+    points = [(float(rows["cost"].mean()), float(rows["fd"].mean())) for _, _, rows in own]
+    parts = []
+    for i in mechanisms.front(points):
+        label, _, rows = own[i]
+        copied, _, many = copies(rows)
+        marked = f", {percent(copied)} of it copied" if many else ""
+        parts.append(f"{look(label).label} ({number(points[i][0])} s, FD {number(points[i][1])}{marked})")
+    with_dip = sum(own[i][0] in RIVALS for i in mechanisms.front(points))
+    return f"On the front, by cost: {'; '.join(parts)}. {count(with_dip)} of these {len(parts)} use a DIP."
+
+
+def no_gain(lab: Any) -> Found:
+    """Every comparison of a mechanism, for the table of what did not help: FD of each setting, and time to each threshold."""
+    if not lab.has(GROUP):
+        return []
+    frame, found = mechanisms.table_of(lab), []
+    goals = list(zip(THRESHOLDS, mechanisms.thresholds(frame), strict=True))
+    for label, value, rows in mechanisms.settings(frame):
+        if label not in RIVALS:
+            continue
+        name = f"{look(label).label}, {_text(value)}"
+        for rival in ("baseline", *RIVALS[label]):
+            other = mechanisms.best_setting(frame, rival)
+            if other is not None:
+                found.append((f"FD, {name} / {look(rival).label}", difference(rows, other[1], "fd", ratio=True)))
+        if mechanisms.has_curve(rows):
+            for times, fd in goals:
+                gap, there, seeds = mechanisms.speed(frame, label, value, fd, 1)
+                goal = f"seconds to {times:g} times the baseline's FD ({there} of {seeds} seeds there)"
+                found.append((f"{goal}, {name} / {look('baseline').label}", gap))
+    return found
+
+
+# --- restoration ------------------------------------------------------------------------------------------------------
+
+METHODS = {
+    "degraded": "the degraded image itself",
+    "smooth": "smoothing, no network",
+    "dip": "DIP alone, budget chosen on other images",
+    "dip_oracle": "DIP alone, stopped at its best (oracle)",
+    "ddpm": "DDPM alone (SDEdit from the degraded image)",
+    "smooth_ddpm": "DDPM from the smoothed image",
+    "dip_ddpm": "DDPM from the DIP's output",
+    "told_ddpm": "DDPM told y, from the smoothed image",
+    "dip_told_ddpm": "DDPM told y, from the DIP's output",
+}
+
+
+def restoration_table(lab: Any) -> pd.DataFrame:
+    """One row a task and method: PSNR, SSIM with bootstrap intervals over images, what was chosen, seconds."""
+    rows = []
+    for record in lab.seeds("restore"):
+        m = record.metrics
+        for method, label in METHODS.items():
+            if f"{method}_psnr" not in m:  # a noisy image is nothing to be held to
+                continue
+            row = {"task": TASKS[m["task"]][0].lower(), "method": label, "n": int(m["n"])}
+            for score, name in (("psnr", "PSNR (dB)"), ("ssim", "SSIM")):
+                value, low, high = (m[f"{method}_{score}{end}"] for end in ("", "_low", "_high"))
+                row[name] = span(Paired(value, low, high, int(m["n"]), None))
+            chosen = m.get(f"{method}_t_start"), m.get(f"{method}_iterations")
+            row["chosen"] = f"t = {chosen[0]}" if chosen[0] is not None else f"{chosen[1]} iterations" if chosen[1] else ""
+            row["seconds"] = number(m[f"{method}_seconds"])
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def restoration(lab: Any) -> str:
+    """Does the DIP's output make a better start than the degraded image, or than a smoothed one, and is the chain worth it?"""
+    if not lab.has("restore"):
+        return "Restoration: this profile has no run of it; `standard` and `full` do."
+    pairs = (("dip", "smooth"), ("ddpm", "dip"), ("dip_ddpm", "ddpm"), ("dip_ddpm", "smooth_ddpm"), ("dip_ddpm", "dip"))
+    told = (("told_ddpm", "dip"), ("dip_told_ddpm", "told_ddpm"))
+    lines = [
+        _restored(record.metrics, one, other)
+        for record in lab.seeds("restore")
+        for one, other in (*pairs, *told)
+        if f"{one}_minus_{other}" in record.metrics
+    ]
+    return bullets(lines)
+
+
+def restoration_answer(lab: Any) -> list[str]:
+    """For each task, a chain from the DIP's output against the best one that needs no DIP and is told as much, with costs."""
+    lines = []
+    for record in lab.seeds("restore"):
+        m = record.metrics
+        scores = {name: m[f"{name}_psnr"] for name in METHODS if f"{name}_psnr" in m and name != "dip_oracle"}
+        own, rival = "dip_told_ddpm", "told_ddpm"
+        if own not in scores:
+            own, rival = "dip_ddpm", max(("ddpm", "smooth_ddpm"), key=lambda name: scores[name])
+        cost = f"{number(m[f'{own}_seconds'], 2)} s against {number(m[f'{rival}_seconds'], 2)} s for all images"
+        best = max(scores, key=lambda name: scores[name])
+        lines.append(f"{_restored(m, own, rival)} {cost}. Highest mean of all: {METHODS[best]}, {number(scores[best])} dB.")
+    return lines
+
+
+def _restored(m: Any, one: str, other: str) -> str:
+    gap = Paired(*(m[f"{one}_minus_{other}{end}"] for end in ("", "_low", "_high")), int(m["n"]), None)
+    said = "better" if gap.decided and gap.value > 0 else "worse" if gap.decided else "not told apart"
+    return (
+        f"{TASKS[m['task']][0]}: {METHODS[one]} minus {METHODS[other]}: "
+        f"{_signed(gap)} dB PSNR, paired over {gap.n} images: **{said}**."
+    )
+
+
+def _signed(gap: Paired) -> str:
+    return f"{gap.value:+.2f} [{gap.low:+.2f}, {gap.high:+.2f}]"
+
+
+def rows_of(found: Found) -> list[dict[str, Any]]:
+    """Of these comparisons (log ratios; lower is better for the DIP) the ones in which it was not shown to be better."""
+    rows = []
+    for name, gap in found:
+        if gap is None:
+            rows.append({"comparison": name, "ratio": "", "seeds": 0, "verdict": "not reached", "seeds it would take": ""})
+        elif not (gap.decided and gap.value < 0):
+            said = "worse" if gap.decided else "not decidable"
+            needed = "" if gap.decided else str(gap.needed or "over 1000") if gap.n > 1 else "not known from one"
+            rows.append(
+                {"comparison": name, "ratio": factor(gap), "seeds": gap.n, "verdict": said, "seeds it would take": needed}
+            )
+    return rows
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else f"{value:g}" if math.isfinite(value) else ""

@@ -1,0 +1,198 @@
+"""Mechanisms and their controls beside one another: full cost, steps and seconds to a quality, the front of the best ones.
+
+Works on the group 'mechanisms': its label is the mechanism, or the control in its place ("shift blur"), its value the setting.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dipddpm_utils.page.compare import Paired, difference, judged_alike, paired, summary
+from dipddpm_utils.page.words import factor, number, span
+
+GROUP = "mechanisms"
+THRESHOLDS = (3.0, 1.5, 1.1)  # times the baseline's mean FD at the end of its training: set before any run was made
+# Each mechanism, and what it has to beat: the same with a blur in the DIP's place, and whatever else needs no DIP.
+RIVALS: dict[str, tuple[str, ...]] = {
+    "curriculum": ("curriculum blur", "more training"),
+    "weights": ("more training",),
+    "start": ("start blur", "start gaussian", "start mean"),
+    "reinject": ("reinject blur",),
+    "shift": ("shift blur", "more training"),
+    "condition": ("condition blur", "more training"),
+    "guidance": ("guidance blur",),
+}
+CONTROLS = ("more training", "min-snr", "ddim sampler")  # what one would try without any of it
+WEIGHTS = {  # the mechanisms whose weight is varied, and what it is; a weight of 0 is the DDPM alone
+    "curriculum": "share of the steps on DIP images",
+    "reinject": "weight of re-injected DIP images",
+    "guidance": "weight of the DIP's opinion",
+}
+ORACLES = ("start real",)  # not a method: training images given away
+
+
+def table_of(lab: Any) -> pd.DataFrame:
+    """A row a record of the group, with `cost`, all seconds that its judged images took: training, prior, drawing."""
+    frame = lab.frame(GROUP).copy()
+    frame["record"] = lab.seeds(GROUP)
+    trained = frame["kind"] == "ddpm"
+    for column in ("total_seconds", "model_seconds", "prior_seconds"):
+        if column not in frame:
+            frame[column] = math.nan
+    drawn = frame["model_seconds"] + frame["prior_seconds"]
+    frame["cost"] = frame["total_seconds"].where(trained, drawn) + frame["sampling_seconds"]
+    return frame
+
+
+def settings(frame: pd.DataFrame, label: str | None = None) -> list[tuple[str, Any, pd.DataFrame]]:
+    """(label, value, rows of all seeds) for each setting, in the order of the profile."""
+    found = frame.groupby(["label", "value"], sort=False)
+    return [(name, value, rows) for (name, value), rows in found if label in (None, name)]
+
+
+def best_setting(frame: pd.DataFrame, label: str) -> tuple[Any, pd.DataFrame, float] | None:
+    """(value, rows, level) of the setting with the lowest FD. Chosen among k after the fact: level is 1 - 0.05 / k."""
+    own = settings(frame, label)
+    if not own:
+        return None
+    _, value, rows = min(own, key=lambda item: item[2]["fd"].mean())
+    return value, rows, 1 - 0.05 / len(own)
+
+
+def against(frame: pd.DataFrame, label: str) -> list[tuple[str, Paired]]:
+    """(rival, log FD ratio) of a mechanism's best setting to the baseline and to the best setting of each of its rivals."""
+    best = best_setting(frame, label)
+    if best is None:
+        return []
+    _, rows, level = best
+    found = []
+    for rival in ("baseline", *RIVALS[label]):
+        other = best_setting(frame, rival)
+        gap = None if other is None else difference(rows, other[1], "fd", ratio=True, level=level)
+        if gap is not None:
+            found.append((rival, gap))
+    return found
+
+
+def over_weight(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """A sweep a mechanism of WEIGHTS that the profile has: its rows over the weight, the DDPM alone as its anchor at 0.
+
+    Settings that are not a mere weight ("0.5 late") are left out.
+    """
+    base = frame[frame["label"] == "baseline"].assign(value=0.0, anchor=True)
+    found = {}
+    for label in WEIGHTS:
+        own = frame[(frame["label"] == label) & frame["value"].map(lambda value: isinstance(value, float))]
+        if len(own):
+            found[label] = pd.concat([base, own.assign(value=own["value"].astype(float), anchor=False)], ignore_index=True)
+    return found
+
+
+# --- steps and seconds to a quality -----------------------------------------------------------------------------------
+
+
+def thresholds(frame: pd.DataFrame) -> list[float]:
+    """The FDs to be reached: THRESHOLDS times the baseline's last FD in training, mean over its seeds."""
+    ends = [judged_alike(record.evals)["fd"].iloc[-1] for record in frame.loc[frame["label"] == "baseline", "record"]]
+    return [times * float(np.mean(ends)) for times in THRESHOLDS]
+
+
+def reached(record: Any, fd: float) -> tuple[float, float] | None:
+    """(steps, seconds) of training until `fd`, the seconds of the DIP before it included; None if it was not reached.
+
+    Between two evaluations log FD is taken to be linear; a run that is there at its first one gets that one's step.
+    """
+    rows = judged_alike(record.evals)
+    values = np.log(rows["fd"].to_numpy(float))
+    below = np.flatnonzero(values <= math.log(fd))
+    if len(below) == 0:
+        return None
+    last, first = int(below[0]), max(int(below[0]) - 1, 0)
+    share = 1.0 if last == first else (values[first] - math.log(fd)) / (values[first] - values[last])
+    steps, seconds = (float(np.interp(share, (0, 1), rows[column].iloc[[first, last]])) for column in ("step", "seconds"))
+    return steps, seconds + float(record.metrics.get("dip_seconds") or 0.0)
+
+
+def speed(frame: pd.DataFrame, label: str, value: Any, fd: float, what: int) -> tuple[Paired | None, int, int]:
+    """(log ratio to the baseline of steps (what = 0) or seconds (1) to `fd`, seeds that reached it, seeds) of a setting."""
+    rows = frame[(frame["label"] == label) & (frame["value"] == value)]
+    base = {record.seed: reached(record, fd) for record in frame.loc[frame["label"] == "baseline", "record"]}
+    own = {record.seed: reached(record, fd) for record in rows["record"]}
+    ratios = [math.log(own[seed][what] / base[seed][what]) for seed in own if own[seed] and base.get(seed)]
+    return (paired(ratios) if ratios else None), sum(point is not None for point in own.values()), len(own)
+
+
+def has_curve(rows: pd.DataFrame) -> bool:
+    """Whether a setting was trained, and judged during training at least twice in the same way."""
+    return bool((rows["kind"] == "ddpm").all()) and all(len(judged_alike(record.evals)) > 1 for record in rows["record"])
+
+
+# --- tables -----------------------------------------------------------------------------------------------------------
+
+
+def quality_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row a setting: FD beside the baseline's, KID, precision, recall, copies, calls, all seconds, all operations."""
+    base, rows = frame[frame["label"] == "baseline"], []
+    for label, value, own in settings(frame):
+        gap = None if label == "baseline" else difference(own, base, "fd", ratio=True)
+        flops = own["total_flops"].mean() if "total_flops" in own else math.nan
+        rows.append(
+            {
+                "method": label,
+                "setting": _text(value),
+                "seeds": own["seed"].nunique(),
+                own["features"].iloc[0]: span(summary(own, "fd")),
+                "over the baseline": factor(gap) if gap else "",
+                "KID": span(summary(own, "kid")),
+                "precision": span(summary(own, "precision")),
+                "recall": span(summary(own, "recall")),
+                "copied": span(summary(own, "copy_rate")),
+                "calls": f"{own['nfe'].iloc[0]:.0f}",
+                "seconds, all": number(own["cost"].mean()),
+                "TFLOP, all": number(flops / 1e12) if math.isfinite(flops) else "",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def speed_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row a trained setting and threshold: mean steps and seconds to it, their ratios to the baseline, seeds there."""
+    rows = []
+    for label, value, own in settings(frame):
+        if not has_curve(own):
+            continue
+        for times, fd in zip(THRESHOLDS, thresholds(frame), strict=True):
+            points = [point for record in own["record"] if (point := reached(record, fd)) is not None]
+            ratios = [speed(frame, label, value, fd, what)[0] for what in (0, 1)]
+            rows.append(
+                {
+                    "method": label,
+                    "setting": _text(value),
+                    "FD to reach": f"{number(fd)} ({times:g} times the baseline's last)",
+                    "seeds there": f"{len(points)} of {len(own)}",
+                    "steps": number(float(np.mean([p[0] for p in points]))) if points else "not reached",
+                    "over the baseline": factor(ratios[0]) if ratios[0] and label != "baseline" else "",
+                    "seconds, DIP included": number(float(np.mean([p[1] for p in points]))) if points else "not reached",
+                    "over the baseline's": factor(ratios[1]) if ratios[1] and label != "baseline" else "",
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def front(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Indices of the points (cost, distance) that no other is better than in one and as good in the other, by cost."""
+    kept, least = [], math.inf
+    for index in sorted(range(len(points)), key=lambda i: points[i]):
+        if points[index][1] < least:
+            kept.append(index)
+            least = points[index][1]
+    return kept
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else f"{value:g}"

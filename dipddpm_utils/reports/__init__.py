@@ -1,0 +1,1 @@
+"""Notebook 06: the two course reports, their faults and their claims."""

@@ -1,0 +1,60 @@
+"""What the two reports printed: numbers read off their figures and tables, as data (assets/published_curves.csv).
+
+report, quantity, run, x, value. Quantities: `fid` (x: training step; Inception features of 30 images, read off a figure),
+`dip_loss` (x: epoch; mean squared error), `seconds` (of a training; x: epochs for b-ddpm, else number of the ablation row).
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+
+FILE = Path(__file__).with_name("published_curves.csv")
+VARIANTS = ("a-ddpm", "a-2conv", "a-resnet18")  # report A's three: alone, trained on 2conv outputs, on ResNet-18 outputs
+FID_CHANGE = 5.0  # claim A5: ResNet-18 against 2conv changes the FID by less than this
+
+
+@cache
+def _file() -> pd.DataFrame:
+    return pd.read_csv(FILE)
+
+
+def fid(run: str) -> pd.DataFrame:
+    """Report A's FID of one variant over training: columns step, fid. KeyError if it printed none."""
+    return _of("A", "fid", run).rename(columns={"x": "step", "value": "fid"})
+
+
+def seconds(run: str) -> float:
+    """What report B says a training took, in seconds. KeyError if it says nothing."""
+    return float(_of("B", "seconds", run)["value"].iloc[0])
+
+
+def row_seconds(number: int) -> float:
+    """What report B says the training of its ablation row `number` (0 to 5) took. KeyError if there is no such row."""
+    table = _file()
+    own = table[
+        (table["report"] == "B") & (table["quantity"] == "seconds") & (table["run"] != "b-ddpm") & (table["x"] == number)
+    ]
+    if own.empty:
+        raise KeyError(f"report B has no ablation row {number}")
+    return float(own["value"].iloc[0])
+
+
+def dip_loss(run: str) -> float:
+    """The DIP's last loss as report A printed it, corrected to a mean squared error."""
+    return float(_of("A", "dip_loss", run)["value"].iloc[0])
+
+
+def same_fid() -> float:
+    """Claim A5's margin of 5 FID as a share of the published FID of the DDPM alone: another feature space has another unit."""
+    return FID_CHANGE / float(fid("a-ddpm")["fid"].mean())
+
+
+def _of(report: str, quantity: str, run: str) -> pd.DataFrame:
+    table = _file()
+    own = table[(table["report"] == report) & (table["quantity"] == quantity) & (table["run"] == run)]
+    if own.empty:
+        raise KeyError(f"report {report} printed no {quantity} of {run!r}")
+    return own[["x", "value"]].reset_index(drop=True)

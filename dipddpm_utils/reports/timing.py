@@ -1,0 +1,128 @@
+"""Report B's two ways to feed a model, timed: each image decoded in Python (its baseline), and tensors in memory (its DIP)."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dipddpm_utils import faults, ranges
+from dipddpm_utils.config import EpochTiming
+from dipddpm_utils.data import sets
+from dipddpm_utils.ddpm import process, schedule
+from dipddpm_utils.ddpm.unet import UNet
+from dipddpm_utils.judging import stats
+from dipddpm_utils.machine import device as machine_device
+from dipddpm_utils.store.records import Outcome
+from dipddpm_utils.training import loop
+from dipddpm_utils.training.resumable import seeded
+
+if TYPE_CHECKING:
+    from dipddpm_utils.store.work import Work
+
+PARTS = ("data", "forward_backward", "optimiser")
+WAYS = ("decode", "memory")
+
+
+def epoch_timing(run: EpochTiming, work: Work) -> Outcome:
+    """Seconds an epoch by way and part: a few steps of each way in turn, so that a busy machine slows both alike.
+
+    evals rows: path, part, repeat, seconds, for an epoch of `run.images`. Intervals are over repeats; what the data path saves
+    is the paired difference of the data parts, as the rest is the same work.
+    """
+    source = sets.load(run.data)
+    get = {"decode": _decoding(source.train, work.device), "memory": _in_memory(source.train, work.device)}
+    states = {way: _state(run, len(source.train), work.device) for way in WAYS}
+    coefs = schedule.coefficients(run.diffusion, device=work.device)
+    rows: list[dict[str, Any]] = []
+    for repeat in range(-1, run.repeats):  # the first round warms both up and is not kept
+        for way in WAYS if repeat % 2 else reversed(WAYS):
+            work.budget.check()
+            spent = dict.fromkeys(PARTS, 0.0)
+            for _ in range(run.steps):
+                for part, seconds in _timed_step(run, states[way], coefs, get[way]):
+                    spent[part] += seconds
+            per_epoch = run.images / run.optim.batch_size / run.steps
+            if repeat >= 0:
+                rows += [{"path": way, "part": part, "repeat": repeat, "seconds": s * per_epoch} for part, s in spent.items()]
+    return Outcome(metrics=_metrics(run, rows), evals=rows)
+
+
+def _metrics(run: EpochTiming, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    metrics: dict[str, Any] = {"batch": run.optim.batch_size, "images": run.images, "repeats": run.repeats}
+
+    def seconds(way: str, parts: tuple[str, ...]) -> np.ndarray:
+        """Of each repeat."""
+        kept = [row for row in rows if row["path"] == way and row["part"] in parts]
+        return np.array([sum(row["seconds"] for row in kept if row["repeat"] == r) for r in range(run.repeats)])
+
+    quantities = {f"{way}_seconds": seconds(way, PARTS) for way in WAYS}
+    quantities |= {f"{way}_{part}_seconds": seconds(way, (part,)) for way in WAYS for part in PARTS}
+    quantities["data_saved_seconds"] = seconds("decode", ("data",)) - seconds("memory", ("data",))
+    for name, values in quantities.items():
+        interval = stats.mean_interval(values)
+        metrics |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    return metrics | {"published_saved_seconds": faults.PUBLISHED_SAVED_SECONDS}
+
+
+def _state(run: EpochTiming, n: int, device: str) -> loop.State:
+    model = seeded(lambda: UNet(run.unet, run.data.channels, run.data.size), run)
+    return loop.new_state(model, run.optim, n, run.seed, device)
+
+
+def _timed_step(
+    run: EpochTiming, state: loop.State, coefs: schedule.Coefficients, get: Callable[[Tensor], Tensor]
+) -> Iterator[tuple[str, float]]:
+    """One training step in three parts, each with its seconds; a GPU's queue is emptied between them."""
+    model, optimiser = state.model.train(), state.optimiser
+    began = _now(state.device)
+    x0 = get(state.order.next(run.optim.batch_size))
+    fetched = _now(state.device)
+    t = process.training_times(run.diffusion, len(x0), state.generator, x0.device)
+    eps = torch.randn(x0.shape, generator=state.generator, device=x0.device)
+    with machine_device.autocast(state.device, run.optim.precision):
+        loss = process.loss(coefs, run.diffusion, model, x0, t, eps)
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    learned = _now(state.device)
+    optimiser.step()
+    state.step += 1
+    yield from zip(PARTS, (fetched - began, learned - fetched, _now(state.device) - learned), strict=True)
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return machine_device.clock(device)()
+
+
+def _in_memory(images: Tensor, device: str) -> Callable[[Tensor], Tensor]:
+    """Batches in [-1, 1] from one uint8 tensor on the device: our loop, and report B's for its combined run."""
+    kept = images.to(device)
+    return lambda idx: ranges.uint8_to_signed(kept[idx])
+
+
+def _decoding(images: Tensor, device: str) -> Callable[[Tensor], Tensor]:
+    """The same batches from PNG files in memory: each decoded by PIL, turned into a tensor and scaled in Python, then stacked.
+
+    No worker processes, as on a machine with two cores; reading from a disk, which comes on top, is left out.
+    """
+    from PIL import Image
+
+    def encoded(image: Tensor) -> bytes:
+        file, array = io.BytesIO(), image.permute(1, 2, 0).squeeze(-1).numpy()
+        Image.fromarray(array).save(file, "PNG")
+        return file.getvalue()
+
+    stored = [encoded(image) for image in images]
+
+    def item(i: int) -> Tensor:
+        with Image.open(io.BytesIO(stored[i])) as picture:
+            levels = torch.from_numpy(np.array(picture)).view(*images.shape[2:], -1)
+        return levels.permute(2, 0, 1).float().div(255).sub(0.5).div(0.5)
+
+    return lambda idx: torch.stack([item(i) for i in idx.tolist()]).to(device)

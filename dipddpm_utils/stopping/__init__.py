@@ -1,0 +1,1 @@
+"""Notebook 05: when to stop the fit of a DIP."""

@@ -1,0 +1,217 @@
+"""When to stop fitting an untrained network to one noisy image y = x + std n, n ~ N(0, I), before it has learnt the noise.
+
+f_i is the network's output at iteration i = 1, 2, ... Every rule is a score that can be had while the fit runs, and a
+choice among the scores; all are batched over N images, and no image sees another.
+
+| rule | score s_i | stops at | knows std |
+|---|---|---|---|
+| fixed budget | | an iteration chosen beforehand | no |
+| ES-WMV | variance of the last W outputs, equation 1 | its minimum, with patience | no |
+| ES-EMV | exponential moving variance, equation 2 | its minimum, with patience | no |
+| discrepancy | mean (f_i - y)^2 | first s_i <= std^2 | yes |
+| two halves | mean (f_i - y2)^2, f fitted to y1, equation 3 | its minimum, with patience | yes |
+| staged | mean (f_i - y)^2, f fitted to q_sample(y, t_k), equation 4 | first s_i <= std^2 | yes |
+| oracle | mean (f_i - x)^2, needs the clean image x | its minimum | |
+
+Only y is ever given noise; x is used by the oracle alone, and to judge.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+import torch
+from torch import Tensor
+
+from dipddpm_utils.ddpm import process
+from dipddpm_utils.ddpm.schedule import Coefficients
+
+SPACINGS = ("linear", "cosine", "log")
+
+# --- choices among scores ---------------------------------------------------------------------------------------------
+
+
+class Lowest:
+    """The iteration with the lowest score so far, for each of N fits; final once `patience` more brought none lower.
+
+    `step` int64 [N]: that iteration. `known` int64 [N]: the iteration at which it was final, 0 as long as it is not.
+    patience None: never final, as for the oracle, which has to see the whole fit. ValueError if patience < 1.
+    """
+
+    def __init__(self, n: int, patience: int | None = None) -> None:
+        if patience is not None and patience < 1:
+            raise ValueError(f"patience is {patience}, expected at least 1 iteration, or None")
+        self.patience = patience
+        self.lowest = torch.full((n,), math.inf, dtype=torch.float64)
+        self.step, self.known = torch.ones(n, dtype=torch.int64), torch.zeros(n, dtype=torch.int64)
+
+    def update(self, iteration: int, scores: Tensor) -> None:
+        """Take the scores [N] of one iteration; infinite ones (a window that is not full) are no scores."""
+        scores = scores.to(self.lowest)
+        better = (scores < self.lowest) & (self.known == 0)
+        self.lowest = torch.where(better, scores, self.lowest)
+        self.step = torch.where(better, iteration, self.step)
+        if self.patience is not None:
+            waited = self.lowest.isfinite() & (self.known == 0) & (iteration - self.step >= self.patience)
+            self.known = torch.where(waited, iteration, self.known)
+
+
+class Below:
+    """The first iteration at which the score is at or below `limit`, for each of N fits: Morozov's discrepancy principle.
+
+    `step` and `known` as for `Lowest`; as long as no score was low enough `step` is the last iteration seen.
+    """
+
+    def __init__(self, n: int, limit: float) -> None:
+        self.limit = limit
+        self.step, self.known = torch.ones(n, dtype=torch.int64), torch.zeros(n, dtype=torch.int64)
+
+    def update(self, iteration: int, scores: Tensor) -> None:
+        """Take the scores [N] of one iteration."""
+        self.step = torch.where(self.known == 0, iteration, self.step)
+        self.known = torch.where((self.known == 0) & (scores.to(torch.float64) <= self.limit), iteration, self.known)
+
+
+# --- scores -----------------------------------------------------------------------------------------------------------
+
+
+def mean_square(outputs: Tensor, reference: Tensor) -> Tensor:
+    """mean over pixels of (f - reference)^2: [N, ...] -> [N]."""
+    return (outputs - reference).square().flatten(1).mean(1)
+
+
+class WindowVariance:
+    """ES-WMV (Wang et al. 2023, arXiv 2112.06074, algorithm 1): variance of the last W outputs, per pixel,
+
+        VAR_i = 1/W sum_{j = i-W+1..i} mean (f_j - m_i)^2,    m_i = 1/W sum_{j = i-W+1..i} f_j.
+
+    While the image is learnt the outputs move less and less; learning the noise moves them again. The paper sums over
+    pixels, which changes no minimum. Infinite until W outputs were seen. ValueError if window < 2.
+    """
+
+    def __init__(self, window: int) -> None:
+        if window < 2:
+            raise ValueError(f"window is {window}, expected at least 2 outputs: one has no variance")
+        self.window: int = window
+        self.outputs: deque[Tensor] = deque()
+        self.total: Tensor | None = None
+        self.squares: Tensor | None = None
+
+    def score(self, outputs: Tensor) -> Tensor:
+        """Take the outputs [N, ...] of one iteration, give the scores [N]. Costs the same for every W: running sums."""
+        new = outputs.to(torch.float64)  # sums of squares cancel: what is left needs more digits than float32 has
+        old = self.outputs.popleft() if len(self.outputs) == self.window else torch.zeros_like(new)
+        self.outputs.append(new)
+        self.total = new - old if self.total is None else self.total + new - old
+        change = (new.square() - old.square()).flatten(1).mean(1)
+        self.squares = change if self.squares is None else self.squares + change
+        if len(self.outputs) < self.window:
+            return torch.full((len(new),), math.inf, dtype=torch.float64)
+        return self.squares / self.window - (self.total / self.window).square().flatten(1).mean(1)
+
+
+class ExponentialVariance:
+    """ES-EMV (Wang et al. 2023, algorithm 2): the same with exponential forgetting, which keeps one image and not W,
+
+        EMV_i = (1 - a) (EMV_{i-1} + a mean (f_i - EMA_{i-1})^2),    EMA_i = (1 - a) EMA_{i-1} + a f_i.
+
+    from EMA_0 = 0, EMV_0 = 0. Infinite for the first 1/a outputs, which the start at 0 still weighs on. ValueError unless
+    0 < alpha < 1.
+    """
+
+    def __init__(self, alpha: float) -> None:
+        if not 0 < alpha < 1:
+            raise ValueError(f"alpha is {alpha}, expected above 0 and below 1; it is the weight of the newest output")
+        self.alpha, self.seen = alpha, 0
+        self.mean: Tensor | None = None
+        self.variance: Tensor | None = None
+
+    def score(self, outputs: Tensor) -> Tensor:
+        """Take the outputs [N, ...] of one iteration, give the scores [N]."""
+        new = outputs.to(torch.float64)
+        mean = torch.zeros_like(new) if self.mean is None else self.mean
+        before = 0.0 if self.variance is None else self.variance
+        self.variance = (1 - self.alpha) * (before + self.alpha * mean_square(new, mean))
+        self.mean = mean + self.alpha * (new - mean)
+        self.seen += 1
+        return self.variance if self.seen >= 1 / self.alpha else torch.full_like(self.variance, math.inf)
+
+
+# --- two noisy halves -------------------------------------------------------------------------------------------------
+
+
+def halves(y: Tensor, std: float, tau: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Two copies of y whose noises are independent (Pang et al. 2021, "Recorrupted-to-Recorrupted"; equation 3):
+
+        y1 = y + tau std m,    y2 = y - std m / tau,    m ~ N(0, I).
+
+    Covariance of the noises: std^2 - tau std * std / tau = 0, and being Gaussian they are independent; variances
+    std^2 (1 + tau^2) and std^2 (1 + 1 / tau^2). So for f fitted to y1, E mean (f - y2)^2 = E mean (f - x)^2 + a constant:
+    y2 judges f without bias. Held-out pixels would too, but a net that never saw them has to guess them. Sound for additive
+    Gaussian noise of known std only: no clipping. ValueError if std or tau is not above 0.
+    """
+    if std <= 0 or tau <= 0:
+        raise ValueError(f"std, tau are {std}, {tau}, expected above 0")
+    m = torch.randn(y.shape, generator=generator, device=generator.device).to(y)
+    return y + tau * std * m, y - std / tau * m
+
+
+# --- staged noise levels, as a DDPM has them --------------------------------------------------------------------------
+
+
+def levels(spacing: str, stages: int, high: float, low: float) -> list[float]:
+    """Noise levels from `high` down to `low`, one a stage, images in [0, 1]: evenly spaced ("linear"), with a cosine's slow
+    ends ("cosine"), or by a constant factor ("log"). ValueError if an argument is out of range.
+    """
+    if spacing not in SPACINGS:
+        raise ValueError(f"spacing is {spacing!r}, expected one of {', '.join(SPACINGS)}")
+    if stages < 2 or not 0 < low < high:
+        raise ValueError(f"stages, low, high are {stages}, {low}, {high}, expected at least 2, and 0 < low < high")
+    done = [k / (stages - 1) for k in range(stages)]
+    if spacing == "log":
+        return [high * (low / high) ** u for u in done]
+    shares = done if spacing == "linear" else [(1 - math.cos(math.pi * u)) / 2 for u in done]
+    return [high + (low - high) * u for u in shares]
+
+
+def nearest_t(coefs: Coefficients, level: float) -> int:
+    """The DDPM's step whose noise is nearest to `level`, by the logarithm, for images in [0, 1].
+
+    q(x_t | x) / sqrt(alpha_bar) is x + sqrt(1 / alpha_bar - 1) eps for x in [-1, 1], so the level in [0, 1] is half of it.
+    """
+    gaps = [abs(math.log(math.sqrt(1 / bar - 1) / 2 / level)) for bar in coefs.alpha_bars]
+    return gaps.index(min(gaps))
+
+
+class Stages:
+    """Targets of a fit that a DDPM's noise levels supervise, high to low; stage k lasts iterations / K iterations:
+
+        y_k = q_sample(y, t_k) / sqrt(alpha_bar_k),    min over w of mean (f_w(z) - y_k)^2.
+
+    The net stands for x0_hat: up to the weight alpha_bar / (1 - alpha_bar) this is the DDPM's own loss of eps at t_k. Loud
+    noise, drawn anew for each stage, hides that of y, so early stages teach the image's large parts only. As the levels
+    fall f comes nearer to y, and the fit stops at the iteration whose residual is what the noise of y explains,
+
+        i* = min { i : mean (f_i - y)^2 <= std^2 },    k* = the stage of i*.
+
+    y [N, C, H, W]: the observed images, nominally in [0, 1]; noise is added to them only.
+    """
+
+    def __init__(self, y: Tensor, coefs: Coefficients, times: list[int], iterations: int, generator: torch.Generator) -> None:
+        self.y, self.coefs, self.times, self.iterations, self.generator = y, coefs, times, iterations, generator
+        self.at, self.current = -1, y
+
+    def stage(self, iteration: int) -> int:
+        """The stage, 0..K-1, of an iteration 1..iterations."""
+        return min((iteration - 1) * len(self.times) // self.iterations, len(self.times) - 1)
+
+    def target(self, iteration: int) -> Tensor:
+        """The target at an iteration; to be asked for in order, since each stage draws its noise once."""
+        while self.at < self.stage(iteration):
+            self.at += 1
+            t = torch.full((len(self.y),), self.times[self.at], device=self.y.device)
+            eps = torch.randn(self.y.shape, generator=self.generator, device=self.generator.device).to(self.y)
+            x_t = process.diffuse(self.coefs, 2 * self.y - 1, t, eps)  # noisy images leave [-1, 1]: not q_sample's checks
+            self.current = (x_t / math.sqrt(self.coefs.alpha_bar(self.times[self.at])) + 1) / 2
+        return self.current

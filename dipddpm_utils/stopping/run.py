@@ -1,0 +1,191 @@
+"""Runs of kind `stopping`: up to three fits of the same images, and where each rule of stopping.py stops them.
+
+"plain" is fitted to y, "halves" to y1, "staged" to q_sample(y, t_k). All begin with the same weights and inputs. A finished
+fit is saved, so a run that is cut off repeats at most one of them.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dipddpm_utils import ranges
+from dipddpm_utils.config import Stopping
+from dipddpm_utils.data import sets
+from dipddpm_utils.ddpm import schedule
+from dipddpm_utils.dip import fit as dip
+from dipddpm_utils.judging import fidelity, stats
+from dipddpm_utils.machine import device, files, progress, streams
+from dipddpm_utils.stopping import rules
+from dipddpm_utils.store.records import Outcome
+
+if TYPE_CHECKING:
+    from dipddpm_utils.store.work import Work
+
+Arrays = dict[str, np.ndarray]
+WATCHED = {"wmv": "plain", "emv": "plain", "discrepancy": "plain", "halves": "halves", "staged": "staged"}  # the rule's own fit
+FITS = {"halves": 2}  # fits a rule needs; "halves" stops the plain one where the validated one says, so that y is used whole
+CURVE_POINTS = 100
+
+
+def stopping(run: Stopping, work: Work) -> Outcome:
+    """Fit every image as often as the rules need, and judge where each rule stops."""
+    source = sets.load(run.data)
+    clean = ranges.uint8_to_unit(source.held_out[: run.n_images].to(work.device))
+    noise = torch.randn(clean.shape, generator=streams.generator(run.seed, "observed noise", work.device), device=clean.device)
+    observed = clean + run.std * noise  # not clipped: clipping would leave noise that is neither Gaussian nor centred
+    fits = {"plain": _fit(run, work, "plain", clean, observed, lambda _: observed, observed)}
+    if "halves" in run.rules:
+        first, second = rules.halves(observed, run.std, run.tau, streams.generator(run.seed, "halves", work.device))
+        fits["halves"] = _fit(run, work, "halves", clean, observed, lambda _: first, second)
+    if "staged" in run.rules:
+        stages = _stages(run, work, observed)
+        fits["staged"] = _fit(run, work, "staged", clean, observed, stages.target, observed)
+    return _outcome(run, fits, observed.clamp(0, 1), clean)
+
+
+def _stages(run: Stopping, work: Work, observed: Tensor) -> rules.Stages:
+    coefs = schedule.coefficients(run.diffusion, device=work.device)
+    levels = rules.levels(run.spacing, run.stages, run.level_high, run.level_low)
+    times = [rules.nearest_t(coefs, level) for level in levels]
+    return rules.Stages(observed, coefs, times, run.iterations, streams.generator(run.seed, "stages", work.device))
+
+
+# --- one fit, watched by its rules ------------------------------------------------------------------------------------
+
+
+def _watchers(run: Stopping, fit: str, reference: Tensor) -> dict[str, tuple[Any, Callable[[Tensor], Tensor]]]:
+    """rule -> (choice, score of the outputs), for the rules that watch this fit."""
+    n = run.n_images
+
+    def residual(outputs: Tensor) -> Tensor:
+        return rules.mean_square(outputs, reference)
+
+    everything = {
+        "wmv": lambda: (rules.Lowest(n, run.patience), rules.WindowVariance(run.window).score),
+        "emv": lambda: (rules.Lowest(n, run.patience), rules.ExponentialVariance(run.alpha).score),
+        "discrepancy": lambda: (rules.Below(n, run.std**2), residual),
+        "halves": lambda: (rules.Lowest(n, run.patience), residual),
+        "staged": lambda: (rules.Below(n, run.std**2), residual),
+    }
+    return {rule: make() for rule, make in everything.items() if rule in run.rules and WATCHED[rule] == fit}
+
+
+def _fit(
+    run: Stopping,
+    work: Work,
+    name: str,
+    clean: Tensor,
+    observed: Tensor,
+    target_at: Callable[[int], Tensor],
+    reference: Tensor,
+) -> Arrays:
+    """One fit: psnr float32 [iterations, N], seconds, and for each rule that watches it step [N], known [N], seconds."""
+    saved = work.folder / f"{name}.npz"
+    if saved.exists():
+        with np.load(io.BytesIO(saved.read_bytes()), allow_pickle=False) as stored:
+            return dict(stored)
+    reference = reference.cpu()  # the rules run on the CPU in float64, which not every device has
+    watchers = _watchers(run, name, reference)
+    now, seconds, rule_seconds, psnr = device.clock(work.device), 0.0, dict.fromkeys(watchers, 0.0), []
+    fitting = dip.fit_targets(
+        run.net,
+        target_at,
+        iterations=run.iterations,
+        lr=run.lr,
+        z_std=run.z_std,
+        width=run.width,
+        generator=streams.generator(run.seed, "fit", work.device),
+    )
+    began = now()
+    with progress.progress(run.iterations, f"{work.label} {name}") as bar:
+        for fit in fitting:
+            outputs = fit.outputs.cpu()
+            seconds += now() - began
+            work.budget.check()
+            psnr.append(fidelity.psnr(fit.outputs, clean, 1.0).cpu())
+            for rule, (choice, score) in watchers.items():
+                began = now()
+                choice.update(fit.iteration, score(outputs))
+                rule_seconds[rule] += now() - began
+            bar.update(1, psnr=float(psnr[-1].mean()))
+            if name == "halves" and watchers["halves"][0].known.all():
+                break  # only the stop is asked of this fit; the others are judged over all iterations
+            began = now()
+    result = {"psnr": torch.stack(psnr).numpy(), "seconds": np.array(seconds)}
+    for rule, (choice, _) in watchers.items():
+        result |= {f"{rule}_step": choice.step.numpy(), f"{rule}_known": choice.known.numpy()}
+        result[f"{rule}_seconds"] = np.array(rule_seconds[rule])
+    files.write_bytes(saved, files.npz_bytes(result))
+    return result
+
+
+# --- what it comes to -------------------------------------------------------------------------------------------------
+
+
+def _outcome(run: Stopping, fits: dict[str, Arrays], noisy: Tensor, clean: Tensor) -> Outcome:
+    arrays: Arrays = {"rules": np.array(run.rules)}
+    per_rule = {rule: _stopped(run, rule, fits) for rule in run.rules}
+    for name in ("psnr", "lost", "log2_step", "step", "known", "seconds"):
+        arrays[name] = np.stack([values[name] for values in per_rule.values()]).astype(np.float32)  # [rules, images]
+    arrays["psnr_input"] = fidelity.psnr(noisy, clean, 1.0).cpu().numpy()
+    shown = np.unique(np.geomspace(1, run.iterations, CURVE_POINTS).round().astype(int))
+    arrays["curve_iterations"] = shown
+    for fit in fits.keys() & {"plain", "staged"}:
+        arrays[f"curve_{fit}"] = fits[fit]["psnr"][shown - 1].mean(1)
+    evals = [_row(run, rule, values, fits) for rule, values in per_rule.items()]
+    metrics: dict[str, Any] = {"n": run.n_images, "iterations": run.iterations, "psnr_input": arrays["psnr_input"].mean()}
+    for row in evals:
+        metrics |= {f"{row['rule']}_{key}": row[key] for key in ("psnr", "lost", "log2_step", "abs_log2_step", "seconds")}
+    return Outcome(
+        metrics=metrics,
+        timings={"train": float(sum(values["seconds"] for values in fits.values()))},
+        evals=evals,
+        arrays=arrays,
+    )
+
+
+def _stopped(run: Stopping, rule: str, fits: dict[str, Arrays]) -> Arrays:
+    """For each image: where the rule stops, what it returns there, and what that took. All [N]."""
+    own = fits[WATCHED.get(rule, "plain")]
+    returned = fits["staged"] if rule == "staged" else fits["plain"]
+    top = fits["plain"]["psnr"]
+    if rule in WATCHED:
+        step, known = own[f"{rule}_step"], own[f"{rule}_known"]
+    else:
+        given = {"oracle": top.argmax(0) + 1, "fixed": run.fixed, "end": run.iterations}[rule]
+        step = np.broadcast_to(given, run.n_images)
+        known = np.full(run.n_images, run.iterations if rule == "oracle" else given)
+    psnr = returned["psnr"][step - 1, np.arange(run.n_images)]
+    waited = np.where(known == 0, run.iterations, known)
+    each = (own["seconds"] * FITS.get(rule, 1) + own.get(f"{rule}_seconds", 0.0)) / run.n_images / len(own["psnr"])
+    best = returned["psnr"].argmax(0) + 1  # of the fit whose output is returned
+    return {
+        "step": step,
+        "known": known,
+        "psnr": psnr,
+        "lost": top.max(0) - psnr,
+        "log2_step": np.log2(step / best),
+        "seconds": waited * each,
+        "best": returned["psnr"].max(0),
+    }
+
+
+def _row(run: Stopping, rule: str, values: Arrays, fits: dict[str, Arrays]) -> dict[str, Any]:
+    """Means over images with 95% intervals: one row a rule."""
+    row: dict[str, Any] = {"rule": rule, "n": run.n_images}
+    named = {name: values[name] for name in ("psnr", "lost", "log2_step")}
+    named["abs_log2_step"] = np.abs(values["log2_step"])
+    named["fit_gain"] = values["best"] - fits["plain"]["psnr"].max(0)  # best of the fit it stops over the plain one's
+    for name, numbers in named.items():
+        interval = stats.mean_interval(numbers.astype(np.float64))
+        row |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    row["step_median"] = float(np.median(values["step"]))
+    row["unfinished"] = float((values["known"] == 0).mean())  # share of images for which the rule never stopped
+    row["seconds"] = float(values["seconds"].mean())
+    return row

@@ -1,0 +1,1 @@
+"""The run store: configuration -> hash -> folder -> record."""

@@ -1,0 +1,244 @@
+"""A record: everything a finished run left behind, readable without torch and without pickle.
+
+results/<profile>/runs/<name>-<hash>/
+    record.json    config, metrics, timings, provenance, checksums of its neighbours and of itself
+    curve.csv      one row a logged training step
+    evals.csv      one row an evaluation
+    arrays.npz     small pictures and curves
+    weights.safetensors   only where the run was computed; never needed to draw
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dipddpm_utils.config import Run, parse, run_hash
+from dipddpm_utils.machine import files
+from dipddpm_utils.machine.errors import StoreError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA = 1
+WEIGHTS = "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What computing a run gives, before it is written: plain numbers, rows, small arrays, and the weights if any."""
+
+    metrics: dict[str, float | int | str | None]
+    timings: dict[str, float] = field(default_factory=dict)  # seconds
+    curve: list[dict[str, Any]] = field(default_factory=list)
+    evals: list[dict[str, Any]] = field(default_factory=list)
+    arrays: dict[str, Any] = field(default_factory=dict)  # numpy
+    weights: dict[str, Any] | None = None  # tensors
+    notes: list[str] = field(default_factory=list)  # anything a reader has to know to judge the run
+
+
+class Record:
+    """A finished run, read from its folder. Tables and arrays are read, and their checksums compared, when asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._content = read_checked(folder / "record.json")
+
+    @cached_property
+    def run(self) -> Run:
+        return parse(self._content["config"])
+
+    @property
+    def name(self) -> str:
+        return self._content["name"]
+
+    @property
+    def hash(self) -> str:
+        return self._content["hash"]
+
+    @property
+    def kind(self) -> str:
+        return self._content["kind"]
+
+    @property
+    def seed(self) -> int:
+        return self._content["config"]["seed"]
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        return self._content["metrics"]
+
+    @property
+    def timings(self) -> dict[str, float]:
+        return self._content["timings"]
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        return self._content["provenance"]
+
+    @property
+    def notes(self) -> list[str]:
+        return self._content["notes"]
+
+    @property
+    def completed(self) -> str:
+        """UTC time at which the run was complete, ISO 8601."""
+        return self._content["completed"]
+
+    @property
+    def weights_sha256(self) -> str | None:
+        return (self._content["weights"] or {}).get("sha256")
+
+    @cached_property
+    def curve(self) -> pd.DataFrame:
+        return self._table("curve.csv")
+
+    @cached_property
+    def evals(self) -> pd.DataFrame:
+        return self._table("evals.csv")
+
+    @cached_property
+    def arrays(self) -> dict[str, Any]:
+        import numpy as np
+
+        if "arrays.npz" not in self._content["files"]:
+            return {}
+        with np.load(io.BytesIO(self._neighbour("arrays.npz")), allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+
+    def _table(self, name: str) -> pd.DataFrame:
+        import pandas as pd
+
+        if name not in self._content["files"]:
+            return pd.DataFrame()
+        return pd.read_csv(io.BytesIO(self._neighbour(name)))
+
+    def _neighbour(self, name: str) -> bytes:
+        path = self.folder / name
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise StoreError(f"{path} is missing although the record beside it names it: {_REPAIR}") from error
+        if files.sha256_bytes(data) != self._content["files"][name]:
+            raise StoreError(f"{path} was changed after it was written (its checksum differs): {_REPAIR}")
+        return data
+
+    def __repr__(self) -> str:
+        return f"Record({self.name}-{self.hash})"
+
+
+_REPAIR = "bring it back with `git checkout`, or remove its folder and run the same command again"
+
+
+def read_checked(path: Path) -> dict[str, Any]:
+    """The content of a record.json; StoreError if it is not there, is of another schema, or was edited by hand."""
+    content = files.read_json(path)
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        raise StoreError(f"{path} is not a record of schema {SCHEMA}: {_REPAIR}")
+    if content.get("sha256") != _digest(content):
+        raise StoreError(f"{path} was edited after it was written (its checksum differs): {_REPAIR}")
+    return content
+
+
+def write(folder: Path, name: str, run: Run, outcome: Outcome, provenance: dict[str, Any], completed: str) -> Record:
+    """Write a record and its neighbours so that a kill at any moment leaves the old record or the new one.
+
+    The new files are put together in a folder beside the final places; once record.json is there the record counts, and
+    `finish_move` can complete the renames at any later time.
+    """
+    staged = folder / "staged"
+    _empty(staged)
+    sums: dict[str, str] = {}
+    for file_name, data in _neighbours(outcome).items():
+        files.write_bytes(staged / file_name, data)
+        sums[file_name] = files.sha256_bytes(data)
+    weights = None
+    if outcome.weights is not None:
+        from safetensors.torch import save
+
+        data = save(outcome.weights)
+        files.write_bytes(staged / WEIGHTS, data)
+        weights = {"file": WEIGHTS, "sha256": files.sha256_bytes(data), "bytes": len(data)}
+    content = {
+        "schema": SCHEMA,
+        "name": name,
+        "hash": run_hash(run),
+        "kind": run.kind,
+        "completed": completed,
+        "config": run.model_dump(mode="json"),
+        "metrics": _finite(outcome.metrics),
+        "timings": _finite(outcome.timings),
+        "notes": outcome.notes,
+        "provenance": provenance,
+        "files": sums,
+        "weights": weights,
+    }
+    files.write_json(staged / "record.json", {**content, "sha256": _digest(content)})
+    finish_move(folder)
+    return Record(folder)
+
+
+def finish_move(folder: Path) -> bool:
+    """Move a staged record to its final place, record.json last. True if there was one."""
+    staged = folder / "staged"
+    if not (staged / "record.json").exists():
+        return False
+    new = read_checked(staged / "record.json")
+    for file_name in [*new["files"], *([WEIGHTS] if new["weights"] else []), "record.json"]:
+        if (staged / file_name).exists():  # else an earlier, interrupted move took it
+            (staged / file_name).replace(folder / file_name)
+    for old in ("curve.csv", "evals.csv", "arrays.npz"):
+        if old not in new["files"]:
+            (folder / old).unlink(missing_ok=True)
+    _empty(staged)
+    staged.rmdir()
+    return True
+
+
+def _neighbours(outcome: Outcome) -> dict[str, bytes]:
+    result = {}
+    for file_name, rows in (("curve.csv", outcome.curve), ("evals.csv", outcome.evals)):
+        if rows:
+            result[file_name] = _csv(rows)
+    if outcome.arrays:
+        result["arrays.npz"] = files.npz_bytes(outcome.arrays)
+    return result
+
+
+def _csv(rows: list[dict[str, Any]]) -> bytes:
+    """Rows as CSV, seven significant digits: enough to judge, short enough to read in a diff."""
+    import csv
+
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: _short(value) for key, value in row.items()} for row in rows)
+    return text.getvalue().encode()
+
+
+def _short(value: Any) -> Any:
+    return f"{value:.7g}" if isinstance(value, float) else value
+
+
+def _finite(values: dict[str, Any]) -> dict[str, Any]:
+    """Numbers that JSON can hold: numpy's become Python's, and what is not finite becomes null."""
+    import math
+
+    plain = {key: value.item() if hasattr(value, "item") else value for key, value in values.items()}
+    return {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in plain.items()}
+
+
+def _digest(content: dict[str, Any]) -> str:
+    body = {key: value for key, value in content.items() if key != "sha256"}
+    return files.sha256_bytes(json.dumps(body, sort_keys=True, ensure_ascii=False).encode())
+
+
+def _empty(folder: Path) -> None:
+    if folder.is_dir():
+        for path in folder.iterdir():
+            path.unlink()

@@ -1,0 +1,87 @@
+"""What the theory and its checks found, as sentences computed from records (notebook 01)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from dipddpm_utils.page.prose import bullets, percent
+from dipddpm_utils.page.style import look
+from dipddpm_utils.page.words import count, number
+from dipddpm_utils.theory.gaussian import Cost
+
+
+def checks(record: Any) -> str:
+    """How far each closed form of the Gaussian run is from its measurement."""
+    m, lines = record.metrics, []
+    for name in dict.fromkeys(record.evals["check"]):
+        cases = int((record.evals["check"] == name).sum())
+        label = f"`{name}`"
+        if name.endswith("_bound"):
+            broken = int(m.get(f"{name}_violations", 0))
+            lines.append(f"{label}: the bound holds in {cases - broken} of {cases} cases.")
+        else:
+            worst, covered = m.get(f"{name}_max_relative_error"), m.get(f"{name}_covered")
+            if worst is not None and worst < 1e-9:  # measured on pairs with the same noise, which cancels
+                lines.append(f"{label}: {cases} cases, equal to the closed form up to rounding.")
+                continue
+            inside = f"closed form inside the 95% interval in {percent(covered)}"
+            lines.append(f"{label}: {cases} cases, largest deviation {percent(worst)}, {inside}.")
+    return bullets(lines)
+
+
+def mismatch(record: Any) -> str:
+    """What is left of a wrong start, and how tight the bound is."""
+    rows = record.evals[(record.evals["check"] == "start_bound") & (record.evals["mismatch"] > 0)]
+    worst = rows[rows["mismatch"] == rows["mismatch"].max()].sort_values("x")
+    early, late = worst.iloc[0], worst.iloc[-1]
+    share = (rows["measured"] / rows["expected"]).median()
+    cases = []
+    for row in (early, late):
+        cases.append(f"{number(row['measured'], 2)} at t = {row['x']:.0f} (bound {number(row['expected'], 2)})")
+    return (
+        f"A start whose mean is off by {number(worst['mismatch'].iloc[0], 2)} data std leaves the output at a total "
+        f"variation of {cases[0]}, where little noise hides the error, and of {cases[1]}, where much does. "
+        f"In the median case the chain realises {percent(share)} of what the bound allows."
+    )
+
+
+def few_steps(record: Any) -> str:
+    """What the fewest and the most steps make of the data's variance, with a perfect network."""
+    evals = record.evals
+    real = evals[evals["check"] == "q_variance"].sort_values("x")["expected"].iloc[0]
+    parts = []
+    for name, label in (("ddim_variance", "DDIM"), ("ancestral_variance", "the ancestral sampler")):
+        rows = evals[evals["check"] == name].sort_values("x")
+        reached = [f"{percent(row['expected'] / real, 3)} in {row['x']:.0f} steps" for _, row in rows.iloc[[0, -1]].iterrows()]
+        parts.append(f"{label} reaches {' and '.join(reached)}")
+    return f"Of the data's variance {'; '.join(parts)}."
+
+
+def spectrum(record: Any) -> str:
+    """What is missing of the lowest and the highest band, for images and for noise: when an image's lowest one is there, and
+    at the end."""
+    evals, ends = record.evals, (record.evals["band"].min(), record.evals["band"].max())
+    lowest = evals[(evals["target"] == "image") & (evals["band"] == ends[0])].sort_values("iteration")
+    there = lowest[lowest["relative_error"] <= 0.1]["iteration"]
+    last = int(evals["iteration"].max())
+    early = int(there.iloc[0]) if len(there) else last
+    parts = []
+    for iteration in dict.fromkeys((early, last)):
+        missing = []
+        for target, name in (("image", "a clean image"), ("noise", "pure noise")):
+            rows = evals[(evals["target"] == target) & (evals["iteration"] == iteration)].set_index("band")["relative_error"]
+            missing.append(f"of {name} {percent(rows[ends[0]])} of the lowest band and {percent(rows[ends[1]])} of the highest")
+        parts.append(f"after {iteration} iterations are missing {' and '.join(missing)}")
+    return f"Of the {look(record.run.net).label} net, {'; '.join(parts)}."
+
+
+def break_even(cost: Cost) -> str:
+    """Images beyond which the prior pays, from measured seconds."""
+    chain = f"{number(1000 * cost.chain_seconds)} ms an image for the whole chain"
+    start = f"With {number(cost.prior_seconds)} s for the prior and {chain}, "
+    if math.isinf(cost.break_even_images):
+        return start + f"a start at t = {cost.t_start} never pays: the prior costs more per image than it saves."
+    return (
+        start + f"a start at t = {cost.t_start} saves time once more than **{count(cost.break_even_images)} images** are drawn."
+    )

@@ -1,0 +1,237 @@
+"""Runs that check rather than train: theory on Gaussian data, real against real, and what an untrained net prefers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dipddpm_utils import ranges
+from dipddpm_utils.config import Floor, Gaussian, Spectrum
+from dipddpm_utils.data import sets
+from dipddpm_utils.ddpm import process, sampling, schedule
+from dipddpm_utils.dip import fit as dip
+from dipddpm_utils.judging import evaluate, stats
+from dipddpm_utils.machine import streams
+from dipddpm_utils.store.records import Outcome
+from dipddpm_utils.theory import gaussian as closed
+from dipddpm_utils.theory import spectrum as bands
+
+if TYPE_CHECKING:
+    from dipddpm_utils.store.work import Work
+
+SPLITS = 10  # parts of the samples whose spread gives the Monte Carlo interval
+Row = dict[str, Any]
+
+
+# --- theory on Gaussian data ------------------------------------------------------------------------------------------
+
+
+def gaussian(run: Gaussian, work: Work) -> Outcome:
+    """Every statement of the theory notebook, measured on samples and beside its closed form.
+
+    evals rows: check, x (what it is drawn over), mismatch (of the start's mean, in data std), expected, measured, low, high.
+    For the checks named *_bound `expected` is an upper bound; for all others it is the value itself.
+    """
+    toy = _Toy(run)
+    rows: list[Row] = []
+    for check in (_q_moments, _posterior, _optimal_eps, _chain_variances, _mismatched_starts):
+        work.budget.check()
+        rows += check(toy)
+    metrics: Row = {"n": run.n, "dim": run.dim}
+    for name in dict.fromkeys(row["check"] for row in rows):
+        own = [row for row in rows if row["check"] == name]
+        if name.endswith("_bound"):
+            metrics[f"{name}_violations"] = sum(row["low"] > row["expected"] + 1e-9 for row in own)
+        else:
+            metrics[f"{name}_max_relative_error"] = max(abs(r["measured"] / r["expected"] - 1) for r in own if r["expected"])
+            metrics[f"{name}_covered"] = float(np.mean([row["low"] <= row["expected"] <= row["high"] for row in own]))
+    return Outcome(metrics=metrics, evals=rows)
+
+
+class _Toy:
+    """Gaussian data in [D] dimensions with a wide spread of variances, as tensors [n, 1, 1, D] in float64."""
+
+    def __init__(self, run: Gaussian) -> None:
+        self.run, rng = run, streams.numpy_rng(run.seed, "data")
+        basis = np.linalg.qr(rng.standard_normal((run.dim, run.dim)))[0]
+        self.cov = basis * np.geomspace(0.5, 0.005, run.dim) @ basis.T
+        self.mean = rng.uniform(-0.4, 0.4, run.dim)
+        self.coefs = schedule.coefficients(run.diffusion, torch.float64)
+        self.T = run.diffusion.num_train_timesteps
+        self.model = closed.optimal_model(self.mean, self.cov, self.coefs.alpha_bars, run.diffusion.objective)
+        self.direction = np.linalg.eigh(self.cov)[1][:, -1] * np.sqrt(0.5)  # one data std, along the widest direction
+
+    def normal(self, purpose: str) -> Tensor:
+        generator = streams.generator(self.run.seed, purpose)
+        return torch.randn(self.run.n, 1, 1, self.run.dim, generator=generator, dtype=torch.float64)
+
+    def x0(self, purpose: str, shift: float = 0.0) -> Tensor:
+        root = torch.from_numpy(np.linalg.cholesky(self.cov))
+        return self.normal(purpose) @ root.T + torch.from_numpy(self.mean + shift * self.direction)
+
+    def chain(self, sampler: str, x_t: Tensor, steps: int, t_start: int | None = None) -> Tensor:
+        generator = streams.generator(self.run.seed, f"chain {sampler} {steps}")
+        common = {"steps": steps, "t_start": t_start, "clip": False}
+        if sampler == "ancestral":
+            walk = sampling.ancestral(self.model, self.coefs, self.run.diffusion, x_t, generator=generator, **common)
+        else:
+            walk = sampling.ddim(self.model, self.coefs, self.run.diffusion, x_t, **common)
+        for step in walk:
+            last = step
+        return last.x
+
+    def times(self, count: int = 8) -> list[int]:
+        return [round(t) for t in np.linspace(1, self.T - 1, count)]
+
+
+def _row(check: str, x: float, expected: float, samples: Tensor, statistic: Callable[[np.ndarray], float], **more: Any) -> Row:
+    """One comparison; the interval is a t interval over SPLITS parts of the samples."""
+    flat = samples.flatten(1).numpy()
+    parts = stats.seeds_interval([statistic(part) for part in np.array_split(flat, SPLITS)])
+    whole, half = statistic(flat), (parts.high - parts.low) / 2
+    return {
+        "check": check,
+        "x": x,
+        "mismatch": 0.0,
+        "expected": expected,
+        "measured": whole,
+        "low": whole - half,
+        "high": whole + half,
+    } | more
+
+
+def _mean_variance(values: np.ndarray) -> float:
+    return float(values.var(axis=0, ddof=1).mean())
+
+
+def _q_moments(toy: _Toy) -> Iterator[Row]:
+    x0, eps = toy.x0("x0"), toy.normal("eps")
+    for t in toy.times():
+        x_t = process.diffuse(toy.coefs, x0, torch.full((len(x0),), t), eps)
+        _, cov = closed.marginal(toy.mean, toy.cov, toy.coefs.alpha_bar(t))
+        yield _row("q_variance", t, float(np.trace(cov)) / toy.run.dim, x_t, _mean_variance)
+
+
+def _posterior(toy: _Toy) -> Iterator[Row]:
+    """x_{t-1} - posterior mean(x_0, x_t) has variance beta_tilde_t."""
+    x0, eps, more = toy.x0("x0"), toy.normal("eps"), toy.normal("more eps")
+    for t in toy.times():
+        batch_t = torch.full((len(x0),), t)
+        before = process.diffuse(toy.coefs, x0, batch_t - 1, eps)
+        x_t = toy.coefs.alphas[t].sqrt() * before + toy.coefs.betas[t].sqrt() * more
+        mean, _ = process.q_posterior_mean_variance(toy.coefs, x0, x_t, batch_t)
+        yield _row("posterior_variance", t, float(toy.coefs.posterior_variance[t]), before - mean, _mean_variance)
+
+
+def _optimal_eps(toy: _Toy) -> Iterator[Row]:
+    x0, eps = toy.x0("x0"), toy.normal("eps")
+    for t in toy.times():
+        batch_t = torch.full((len(x0),), t)
+        x_t = process.diffuse(toy.coefs, x0, batch_t, eps)
+        error = toy.model(x_t, batch_t) - eps
+        expected = closed.optimal_eps_error(toy.cov, toy.coefs.alpha_bar(t))
+        yield _row("optimal_eps_error", t, expected, error, lambda values: float((values**2).mean()))
+
+
+def _chain_variances(toy: _Toy) -> Iterator[Row]:
+    x_T = toy.normal("x_T")
+    start = np.zeros(toy.run.dim), np.eye(toy.run.dim)
+    for sampler, closed_chain in (("ddim", closed.ddim_chain), ("ancestral", closed.ancestral_chain)):
+        for steps in toy.run.steps:
+            times = sampling.timesteps(toy.T, steps)
+            _, cov = closed_chain(toy.mean, toy.cov, toy.coefs.alpha_bars, times).apply(*start)
+            x0 = toy.chain(sampler, x_T, steps)
+            yield _row(f"{sampler}_variance", steps, float(np.trace(cov)) / toy.run.dim, x0, _mean_variance)
+
+
+def _mismatched_starts(toy: _Toy) -> Iterator[Row]:
+    """Starts whose mean is off: the gap they leave in the output, and the bound on it from q(x_t) alone.
+
+    Each wrong start is paired with the right one, same noise throughout, so that only the mismatch is left in the difference.
+    """
+    eps, steps = toy.normal("start eps"), max(toy.run.steps)
+    along = toy.direction / np.linalg.norm(toy.direction)
+    for t in toy.run.t_starts:
+        bar = toy.coefs.alpha_bar(t)
+        chain = closed.ddim_chain(toy.mean, toy.cov, toy.coefs.alpha_bars, sampling.timesteps(toy.T, steps, t))
+        right, cov = chain.apply(*closed.marginal(toy.mean, toy.cov, bar))
+        outputs = {}
+        for mismatch in (0.0, *toy.run.mismatches):
+            x_t = process.diffuse(toy.coefs, toy.x0("x_start", mismatch), torch.full((len(eps),), t), eps)
+            outputs[mismatch] = toy.chain("ddim", x_t, steps, t)
+        for mismatch in toy.run.mismatches:
+            shifted_mean = toy.mean + mismatch * toy.direction
+            wrong, _ = chain.apply(*closed.marginal(shifted_mean, toy.cov, bar))
+            bound = closed.start_mismatch(toy.mean, toy.cov, shifted_mean, toy.cov, bar)
+            apart = outputs[mismatch] - outputs[0.0]
+
+            def shift(values: np.ndarray) -> float:
+                return float(values.mean(0) @ along)
+
+            def distance(values: np.ndarray, right: np.ndarray = right, cov: np.ndarray = cov) -> float:
+                return closed.total_variation_equal_cov(right, right + values.mean(0), cov)
+
+            yield _row("output_shift", t, float((wrong - right) @ along), apart, shift, mismatch=mismatch)
+            yield _row("start_bound", t, bound.total_variation, apart, distance, mismatch=mismatch, kl=bound.kl)
+
+
+# --- real against real ------------------------------------------------------------------------------------------------
+
+
+def floor(run: Floor, work: Work) -> Outcome:
+    """What the distances are when the 'samples' are real training images: nothing can be expected to be below."""
+    source, space = sets.load(run.data), evaluate.extractor(run.data.name, work.device)
+    rows = []
+    for n in run.ns:
+        for repeat in range(run.repeats):
+            work.budget.check()
+            rng = streams.numpy_rng(run.seed, f"floor {n} {repeat}")
+            rows.append({"repeat": repeat, **evaluate.floor(source, n, space, rng)})
+    metrics: Row = {key: value for key, value in rows[-1].items() if isinstance(value, str)} | {"n": run.ns[-1]}
+    last = [row for row in rows if row["n"] == run.ns[-1]]
+    for name in ("fd", "kid", "precision", "recall", "copy_rate"):
+        interval = stats.seeds_interval([row[name] for row in last])
+        metrics |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    return Outcome(metrics=metrics, evals=rows)
+
+
+# --- what an untrained net prefers ------------------------------------------------------------------------------------
+
+
+def spectrum(run: Spectrum, work: Work) -> Outcome:
+    """Fit untrained nets to images, to noise, and to noisy images, and follow the error in each band of frequencies."""
+    source = sets.load(run.data)
+    clean = ranges.uint8_to_unit(source.held_out[: run.n_images].to(work.device))
+    generator = streams.generator(run.seed, "noise", work.device)
+    noise = 0.2 * torch.randn(clean.shape, generator=generator, device=clean.device)
+    rows, every = [], max(1, run.iterations // 40)
+    for target_name, target in (("image", clean), ("noise", (0.5 + noise).clamp(0, 1)), ("noisy", (clean + noise).clamp(0, 1))):
+        fits = dip.fit_images(
+            run.net,
+            target,
+            iterations=run.iterations,
+            lr=run.lr,
+            z_std=0.0,
+            width=run.width,
+            generator=streams.generator(run.seed, f"fit {target_name}", work.device),
+        )
+        for fit in fits:
+            work.budget.check()
+            if fit.iteration % every == 0 or fit.iteration == 1:
+                errors = bands.band_errors(target, fit.outputs, run.bands).cpu()
+                rows += [
+                    {"iteration": fit.iteration, "target": target_name, "band": band, "relative_error": float(error)}
+                    for band, error in enumerate(errors.reshape(-1, run.bands).mean(0) if errors.ndim > 1 else errors)
+                ]
+    metrics: Row = {"n": run.n_images, "bands": run.bands, "iterations": run.iterations, "net": run.net}
+    for target_name in ("image", "noise", "noisy"):
+        last = [row for row in rows if row["target"] == target_name][-run.bands :]
+        metrics |= {
+            f"{target_name}_low_band": last[0]["relative_error"],
+            f"{target_name}_high_band": last[-1]["relative_error"],
+        }
+    return Outcome(metrics=metrics, evals=rows)

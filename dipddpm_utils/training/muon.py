@@ -1,0 +1,119 @@
+"""Muon: momentum whose matrix-shaped updates are made orthogonal (Jordan et al. 2024, kellerjordan.github.io/posts/muon).
+
+A gradient of a weight matrix is dominated by a few directions; replacing its singular values by ones moves all directions at
+the same pace. A convolution counts as a matrix [out, in * kh * kw]. The update is scaled to the size of an Adam update
+(Liu et al. 2025, arXiv 2502.16982, equation 4), so learning rates carry over; weights that are no matrix are left to AdamW.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dipddpm_utils.machine.device import number_format
+
+QUINTIC = (3.4445, -4.7750, 2.0315)  # of the Newton-Schulz step: p(s) = a s + b s^3 + c s^5 drives singular values to about 1
+ITERATIONS = 5
+MOMENTUM = 0.95
+RMS = 0.2  # root mean square of an Adam update, to which ours is scaled
+ADAM_SHARE = 0.5  # learning rate of what is left to AdamW, relative to Muon's
+
+
+def orthogonalised(matrices: Tensor) -> Tensor:
+    """[K, m, n] -> the same shape, each with its singular values moved to between about 0.7 and 1.2.
+
+    Computed in bfloat16 where the hardware has it: the iteration asks for no more.
+    """
+    a, b, c = QUINTIC
+    x = matrices.to(getattr(torch, number_format(matrices.device, "bfloat16")))
+    wide = x.shape[-2] <= x.shape[-1]
+    x = x if wide else x.mT
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    for _ in range(ITERATIONS):
+        square = torch.bmm(x, x.mT)
+        x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=b, alpha=c), x, beta=a)  # (b S + c S S) x + a x
+    return (x if wide else x.mT).to(matrices.dtype)
+
+
+class Muon(torch.optim.Optimizer):
+    """For weights with two or more dimensions. lr: per step; weight_decay: decoupled, times lr, as in AdamW."""
+
+    def __init__(self, params: Iterable[Tensor], lr: float, weight_decay: float = 0.0) -> None:
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
+        flat = [p for group in self.param_groups for p in group["params"] if p.ndim < 2]
+        if flat:
+            raise ValueError(f"params holds a weight of shape {list(flat[0].shape)}, expected two or more dimensions")
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        """One update; weights of one shape are handled together."""
+        for group in self.param_groups:
+            by_shape: dict[tuple[int, int], list[Tensor]] = {}
+            for p in group["params"]:
+                if p.grad is not None:
+                    by_shape.setdefault((p.shape[0], p[0].numel()), []).append(p)
+            for (m, n), weights in by_shape.items():
+                lookahead = torch.stack([self._nesterov(p).reshape(m, n) for p in weights])
+                updates = orthogonalised(lookahead).mul_(-group["lr"] * RMS * max(m, n) ** 0.5)
+                if group["weight_decay"]:
+                    torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+                torch._foreach_add_(weights, [u.view(p.shape) for u, p in zip(updates, weights, strict=True)])
+
+    def _nesterov(self, p: Tensor) -> Tensor:
+        state = self.state[p]
+        if not state:
+            state["momentum"] = torch.zeros_like(p)
+        state["momentum"].lerp_(p.grad, 1 - MOMENTUM)
+        return p.grad.lerp(state["momentum"], MOMENTUM)
+
+
+class MuonAdamW:
+    """Muon for the matrices and AdamW for the rest, behind the interface of one optimiser.
+
+    kernels_only: only convolution kernels count as matrices; small linear layers cost Muon more time than they are worth.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor],
+        lr: float,
+        betas: tuple[float, float],
+        weight_decay: float,
+        kernels_only: bool = False,
+        kinds: tuple[Callable[..., torch.optim.Optimizer], Callable[..., torch.optim.Optimizer]] = (Muon, torch.optim.AdamW),
+    ) -> None:
+        params, (muon, adamw) = list(params), kinds
+        dims = 4 if kernels_only else 2
+        matrices, rest = [p for p in params if p.ndim >= dims], [p for p in params if p.ndim < dims]
+        self.parts = (
+            muon(matrices, lr=lr, weight_decay=weight_decay),
+            adamw(rest, lr=lr, betas=betas, weight_decay=weight_decay, fused=True),
+        )
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        return [group for part in self.parts for group in part.param_groups]
+
+    @property
+    def state(self) -> dict[Tensor, Any]:
+        return {p: values for part in self.parts for p, values in part.state.items()}
+
+    def step(self) -> None:
+        for group in self.parts[1].param_groups:
+            group["lr"] *= ADAM_SHARE  # the training loop sets one rate for all groups before each step
+        for part in self.parts:
+            part.step()
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        for part in self.parts:
+            part.zero_grad(set_to_none)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"muon": self.parts[0].state_dict(), "adamw": self.parts[1].state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for part, name in zip(self.parts, ("muon", "adamw"), strict=True):
+            part.load_state_dict(state[name])

@@ -1,0 +1,75 @@
+"""What all runs that train a network share: weights from a named stream, and training that goes on from its checkpoint."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from dipddpm_utils.config import Run
+from dipddpm_utils.machine import progress, streams
+from dipddpm_utils.machine.errors import OutOfTime
+from dipddpm_utils.training import loop
+
+if TYPE_CHECKING:
+    from dipddpm_utils.store.work import Work
+
+SAVE_EVERY = 20.0  # seconds between checkpoints: what a kill costs at most
+CURVE_ROWS = 200  # points of a logged loss curve
+
+
+def seeded(build: Callable[[], Any], run: Run, purpose: str = "initial weights") -> Any:
+    """Build a network with weights drawn from the run's own named stream; the global state is as it was before."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(streams.derived_seed(run.seed, purpose))
+        return build()
+
+
+def train_resumably(
+    state: loop.State,
+    loss_fn: loop.LossFn,
+    get_batch: loop.GetBatch,
+    work: Work,
+    visits: tuple[int, ...] = (),
+    visit: Callable[[loop.State, dict[str, Any]], None] | None = None,
+) -> dict[str, Any]:
+    """Train to the end, going on from the newest checkpoint in `work.folder`, and return the log.
+
+    log['curve'] has at most about CURVE_ROWS rows. `visit(state, log)` is called once at each step in `visits`, outside the
+    training time, and may add to the log, which is saved with each checkpoint; a visit that is cut off is made again.
+    """
+    log: dict[str, Any] = {"curve": [], "visited": [], "notes": []}
+    restored = state.resume(work.folder)
+    if restored is not None:
+        log, note = restored
+        log["notes"] += [note] if note else []
+    every = max(1, state.optim.steps // CURVE_ROWS)
+
+    def pay_visit() -> None:
+        if visit is not None and state.step in visits and state.step not in log["visited"]:
+            state.synchronise()  # what a GPU still has queued is training time
+            visit(state, log)
+            log["visited"].append(state.step)
+
+    saved, shown, began_at = time.monotonic(), state.step, state.step
+    with progress.progress(state.optim.steps, work.label, initial=state.step) as bar:
+        try:
+            pay_visit()
+            for step in loop.train(state, loss_fn, get_batch, work.budget, folder=work.folder):
+                if step.step % every == 0 or step.step in (1, state.optim.steps):
+                    row = {"step": step.step, "loss": step.loss, "lr": step.lr, "images": step.images, "seconds": step.seconds}
+                    log["curve"].append(row)
+                    bar.update(step.step - shown, loss=row["loss"])
+                    shown = step.step
+                pay_visit()
+                if time.monotonic() - saved > SAVE_EVERY:
+                    state.save(work.folder, extra=log)
+                    saved = time.monotonic()
+        except OutOfTime:
+            state.save(work.folder, extra=log)
+            raise
+    if state.step not in (began_at, 0):  # what follows (sampling, judging) must not cost the training if it is cut off
+        state.save(work.folder, extra=log)
+    return log

@@ -1,0 +1,135 @@
+"""Benchmarks without their clocks: arithmetic on curves, rows to files and sentences, and report B's network."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from benchmarks import __main__ as bench
+from benchmarks import curves, pairs, report_b
+from dipddpm_utils.config import Data
+from dipddpm_utils.data import sets
+from dipddpm_utils.page import speed, speed_figures
+
+
+def power(a, b, times):
+    return [(s, a * s**-b) for s in times]
+
+
+def test_seconds_at_is_exact_on_power_laws():
+    curve = power(100.0, 1.5, [2, 4, 9, 30])
+    for level in (10.0, 3.0, 1.0):
+        assert curves.seconds_at(curve, level) == pytest.approx((100.0 / level) ** (1 / 1.5))
+    assert curves.seconds_at(curve, 1e3) == 2  # reached by the first look: not later than that
+    assert curves.seconds_at(curve, 1e-3) is None
+    bumpy = [(1, 100.0), (2, 400.0), (4, 100 / 4)]  # a worse look in between is no progress
+    assert curves.seconds_at(bumpy, 50.0) == pytest.approx(2.0)
+    assert curves.seconds_at([(1, 5.0), (2, 5.0)], 5.0) == 1
+
+
+def test_times_sooner_is_the_closed_form_at_the_lowest_common_level():
+    ours, peer = power(100.0, 1.0, [1, 10, 100]), power(3000.0, 1.0, [3, 30, 150])
+    assert curves.common_level(ours, peer) == pytest.approx(20.0)
+    assert curves.times_sooner(ours, peer) == pytest.approx(30.0)
+    assert curves.times_sooner(ours, peer, 50.0) == pytest.approx(30.0)
+    steeper = power(100.0, 2.0, [1, 10])
+    assert curves.times_sooner(steeper, peer) == pytest.approx(150 / np.sqrt(100 / 20))
+    with pytest.raises(ValueError, match="the peer does not reach"):
+        curves.times_sooner(ours, peer, 2.0)
+
+
+def test_exponent_is_the_power():
+    x = np.array([1.0, 3.0, 10.0])
+    assert curves.exponent(x, 7 * x**1.8) == pytest.approx(1.8)
+    with pytest.raises(ValueError, match="above zero"):
+        curves.exponent([1, 2], [0, 1])
+
+
+def test_medians_and_quartiles_decide_whether_a_target_is_met():
+    low = pairs.at_most("a", [5.0, 1.0, 3.0, 2.0, 4.0], 3.0)
+    assert (low.value, low.spread, low.met) == (3.0, (2.0, 4.0), True)
+    assert pairs.at_least("a", [1.0, 2.0, 9.0], 2.5, "x").met is False
+    assert pairs.at_most("a", [1.0], None).met is None
+    calls = []
+    row = pairs.times_faster("r", lambda: calls.append("ours"), lambda: calls.append("peer"), None, pairs=2)
+    assert calls == ["ours", "peer"] * 3 and row.met is None and row.unit == "times faster"
+
+
+ROWS = [
+    pairs.Row("step against peer", 5.25, 4.0, "times faster", (5.0, 5.5), np.bool_(True), "ours 1 s"),
+    pairs.Row("distance", np.float64(12.0), 11.0, "times the floor", (11.5, 12.5), False),
+    pairs.Row("values apart", 3e-15, 1e-6, "relative", (3e-15, 3e-15), True),
+    pairs.Row("growth", 1.0, None, "exponent", (0.9, 1.1), None),
+]
+CURVES = [
+    pairs.Curve("quality", label, "training seconds", "FD", (1.0, 2.0), (9.0, 3.0), (8.0, 2.0), (10.0, 4.0))
+    for label in ("ours", "diffusers")
+] + [pairs.Curve("growth", "a step", by, "s", (1.0, 2.0), (1.0, 2.0)) for by in ("batch", "width")]
+
+
+@pytest.fixture
+def kept(tmp_path):
+    content = {
+        "rows": [{"program": "growth", **row.plain()} for row in ROWS[3:]]
+        + [{"program": "training_step", **row.plain()} for row in ROWS[:3]]
+        + [{"program": "no_longer_there", **ROWS[0].plain()}],
+        "curves": [{"program": "growth", **curve.plain()} for curve in CURVES],
+    }
+    bench.keep(tmp_path / "bench", torch.device("cpu"), content)
+    return tmp_path
+
+
+def test_rows_become_json_a_table_and_plots(kept):
+    stored = json.loads((kept / "bench" / "cpu.json").read_text())
+    assert [row["name"] for row in stored["rows"]] == [row.name for row in ROWS]  # in the programs' order, old ones gone
+    assert stored["machine"]["threads"] >= 1 and stored["rows"][0]["spread"] == [5.0, 5.5]
+    table = pd.read_csv(kept / "bench" / "cpu.csv").astype(object).fillna("")
+    assert list(table["met"]) == ["yes", "no", "yes", ""] and table["value"][0] == "5.25 times faster"
+    assert {path.name for path in (kept / "bench").glob("*.png")} == {"cpu-quality.png", "cpu-growth.png"}
+    figure = speed_figures.curves(stored, "growth")
+    assert [ax.get_xlabel() for ax in figure.axes] == ["batch", "width"]
+    quality = speed_figures.curves(stored, "quality").axes[0]
+    assert [text.get_text() for text in quality.get_legend().get_texts()] == ["ours", "diffusers"]
+    np.testing.assert_array_equal(quality.lines[0].get_ydata(), [9.0, 3.0])
+    assert speed_figures.curves(stored, "samplers") is None
+    again = bench._kept(kept / "bench", torch.device("cpu"))
+    assert len(again["rows"]) == 4 and bench._kept(None, torch.device("cpu")) == {"rows": [], "curves": []}
+
+
+def test_the_summary_says_each_ratio_and_names_what_is_not_met(kept, tmp_path):
+    said = speed.summary(kept)
+    assert "| step against peer | 5.25 [5.00, 5.50] times faster | 4.00 |" in said
+    assert "2 of 3 targets met" in said and "not met: distance." in said and "**not met**" in said
+    assert "growth" not in said and "values apart" not in said  # ratios only
+    assert speed.summary(tmp_path / "elsewhere") == speed.NOT_MEASURED
+
+
+def test_an_unknown_program_is_refused(capsys):
+    with pytest.raises(SystemExit) as stop:
+        bench.main(["training_stop"])
+    assert stop.value.code == 2 and "training_stop" in capsys.readouterr().err
+
+
+def test_report_bs_network_and_data_are_as_large_as_reported():
+    net = report_b.ReportBUNet()
+    assert sum(p.numel() for p in net.parameters()) == 606_852
+    assert net(torch.zeros(2, 1, 28, 28), torch.tensor([0, 999])).shape == (2, 1, 28, 28)
+    images = sets.load(Data(name="digits5k", n_train=20, n_held_out=20)).train
+    batch = next(report_b.batches(images, 20))
+    assert batch.shape == (20, 1, 28, 28) and batch.min() == -1 and batch.max() <= 1
+    torch.testing.assert_close(batch.sum(), (images / 127.5 - 1).sum(), rtol=1e-4, atol=0.1)
+
+
+def test_a_childs_peak_is_its_own_and_not_that_of_the_process_that_started_it():
+    from benchmarks import children
+
+    held = bytearray(400_000_000)  # touched, so that it counts
+    small = children.checked(["-c", "print('done')"])
+    large = children.checked(["-c", "held = bytearray(200_000_000); print('done')"])
+    assert len(held) and small.output.split() == ["done"] and small.peak < 150e6 < 200e6 < large.peak < 400e6
+    failed = children.run(["-c", "import sys; print('why'); sys.exit(3)"])
+    assert (failed.code, failed.output.strip()) == (3, "why")
+    with pytest.raises(RuntimeError, match="ended with 3: why"):
+        children.checked(["-c", "import sys; print('why'); sys.exit(3)"])

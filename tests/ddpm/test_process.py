@@ -1,0 +1,216 @@
+"""The forward process, its posterior, predictions and losses: against denoising_diffusion_pytorch and closed forms.
+
+Agreement is 1e-12 (absolute, values near 1) with denoising_diffusion_pytorch in float64, whose arithmetic is the same, but
+for one thing: x0 from eps. There it computes sqrt(1 / alpha_bar) x_t - sqrt(1 / alpha_bar - 1) eps and we the fraction of
+equation 15; both lose digits as 1 / sqrt(alpha_bar) grows (to 157 for the linear schedule, 2e4 for cosine), so the
+tolerance there is 1e-10. Its plain losses for x0 and v are weighted by the SNR, ours are plain; with min-SNR they agree.
+"""
+
+import math
+
+import numpy as np
+import oracles
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats as scipy_stats
+
+from dipddpm_utils import config
+from dipddpm_utils.ddpm import process as core
+from dipddpm_utils.ddpm.schedule import coefficients
+from dipddpm_utils.theory import gaussian
+
+T = 1000
+OBJECTIVES = ["eps", "x0", "v"]
+
+
+def _case(diffusion, batch=16, dtype=torch.float64):
+    coefs = coefficients(diffusion, dtype)
+    rng = torch.Generator().manual_seed(1)
+    x0 = torch.rand(batch, 3, 4, 4, generator=rng, dtype=dtype) * 2 - 1
+    t = torch.randint(0, diffusion.num_train_timesteps, (batch,), generator=rng)
+    t[:2] = torch.tensor([0, diffusion.num_train_timesteps - 1])
+    return coefs, x0, t, torch.randn(x0.shape, generator=rng, dtype=dtype)
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine", "sigmoid"])
+def test_forward_posterior_and_predictions_equal_the_oracle(monkeypatch, schedule):
+    diffusion = config.Diffusion(schedule=schedule)
+    coefs, x0, t, eps = _case(diffusion)
+    oracle = oracles.gaussian_diffusion(monkeypatch, diffusion)
+    x_t = core.q_sample(coefs, x0, t, eps)
+    v = core.predict_v_from_x0_eps(coefs, x0, t, eps)
+    mean, variance = core.q_posterior_mean_variance(coefs, x0, x_t, t)
+    their_mean, their_variance, _ = oracle.q_posterior(x0, x_t, t)
+    for ours, theirs, tolerance in [
+        (x_t, oracle.q_sample(x0, t, eps), 1e-12),
+        (v, oracle.predict_v(x0, t, eps), 1e-12),
+        (core.predict_x0_from_v(coefs, x_t, t, v), oracle.predict_start_from_v(x_t, t, v), 1e-12),
+        (core.predict_eps_from_x0(coefs, x_t, t, x0), oracle.predict_noise_from_start(x_t, t, x0), 1e-12),
+        (core.predict_x0_from_eps(coefs, x_t, t, eps), oracle.predict_start_from_noise(x_t, t, eps), 1e-10),
+        (mean, their_mean, 1e-12),
+        (variance, their_variance, 1e-12),
+    ]:
+        assert (ours - theirs).abs().max() < tolerance
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_p_mean_variance_equals_the_oracle(monkeypatch, objective):
+    diffusion = config.Diffusion(objective=objective)
+    coefs, x0, t, eps = _case(diffusion)
+    x_t = core.q_sample(coefs, x0, t, eps)
+    oracle = oracles.gaussian_diffusion(monkeypatch, diffusion, model=oracles.affine_model)
+    mean, variance, x0_hat = core.p_mean_variance(coefs, diffusion, oracles.affine_model(x_t, t), x_t, t)
+    their_mean, their_variance, _, their_x0 = oracle.p_mean_variance(x_t, t)
+    for ours, theirs in [(mean, their_mean), (variance, their_variance), (x0_hat, their_x0)]:
+        assert (ours - theirs).abs().max() < 1e-10
+    large = core.p_mean_variance(coefs, diffusion.model_copy(update={"variance": "fixed_large"}), x_t, x_t, t)[1]
+    assert torch.equal(large.flatten(), coefs.betas[t])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(OBJECTIVES), st.sampled_from(["linear", "cosine", "sigmoid"]), st.integers(0, T - 1))
+def test_whatever_is_predicted_x0_and_eps_come_back(objective, schedule, step):
+    coefs, x0, t, eps = _case(config.Diffusion(schedule=schedule), batch=2)
+    t = torch.full_like(t, step)
+    x_t = core.q_sample(coefs, x0, t, eps)
+    out = {"eps": eps, "x0": x0, "v": core.predict_v_from_x0_eps(coefs, x0, t, eps)}[objective]
+    x0_hat, eps_hat = core.to_x0_eps(coefs, objective, out, x_t, t)
+    loss_of_digits = 1e-15 / math.sqrt(coefs.alpha_bars[step]) + 1e-15 / math.sqrt(1 - coefs.alpha_bars[step])
+    assert (x0_hat - x0).abs().max() < 1e-13 + 10 * loss_of_digits
+    assert (eps_hat - eps).abs().max() < 1e-13 + 10 * loss_of_digits
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, T - 1), st.floats(-1, 1), st.floats(-3, 3))
+def test_posterior_is_bayes_rule(step, x0, x_t):
+    """q(x_{t-1} | x_t, x0) from the product of the two Gaussian densities it is proportional to."""
+    coefs = coefficients(config.Diffusion(), torch.float64)
+    beta, before = coefs.betas[step].item(), coefs.alpha_bars[step - 1]
+    precision = (1 - beta) / beta + 1 / (1 - before)
+    expected = (math.sqrt(1 - beta) / beta * x_t + math.sqrt(before) / (1 - before) * x0) / precision
+    images = [torch.full((1, 1, 1, 1), value, dtype=torch.float64) for value in (x0, x_t)]
+    mean, variance = core.q_posterior_mean_variance(coefs, *images, torch.tensor([step]))
+    assert mean.item() == pytest.approx(expected, rel=1e-9, abs=1e-12) and variance.item() == pytest.approx(
+        1 / precision, rel=1e-9
+    )
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("gamma", [5.0, 1.0])
+def test_min_snr_losses_equal_the_oracle(monkeypatch, objective, gamma):
+    diffusion = config.Diffusion(objective=objective, min_snr_gamma=gamma)
+    coefs, x0, t, eps = _case(diffusion)
+    oracle = oracles.gaussian_diffusion(monkeypatch, diffusion, model=oracles.affine_model)
+    ours = core.loss(coefs, diffusion, oracles.affine_model, x0, t, eps)
+    assert ours.item() == pytest.approx(oracle.p_losses(x0, t, noise=eps).item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_plain_loss_is_the_mean_squared_error_of_what_is_predicted(objective):
+    diffusion = config.Diffusion(objective=objective)
+    coefs, x0, t, eps = _case(diffusion)
+    target = {"eps": eps, "x0": x0, "v": core.predict_v_from_x0_eps(coefs, x0, t, eps)}[objective]
+    assert core.loss(coefs, diffusion, lambda x, t: target, x0, t, eps) == 0
+    assert core.loss(coefs, diffusion, lambda x, t: target + 0.5, x0, t, eps).item() == pytest.approx(0.25, rel=1e-12)
+
+
+def test_min_snr_weighs_all_objectives_alike():
+    """An error in x0_hat costs the same whichever quantity the network predicts (Hang et al. 2023, section 3.4)."""
+    losses = {}
+    for objective in OBJECTIVES:
+        diffusion = config.Diffusion(objective=objective, min_snr_gamma=5.0)
+        coefs, x0, t, eps = _case(diffusion)
+        x_t, x0_hat = core.q_sample(coefs, x0, t, eps), 0.9 * x0
+        eps_hat = core.predict_eps_from_x0(coefs, x_t, t, x0_hat)
+        out = {"eps": eps_hat, "x0": x0_hat, "v": core.predict_v_from_x0_eps(coefs, x0_hat, t, eps_hat)}[objective]
+        losses[objective] = core.loss(coefs, diffusion, lambda x, t, out=out: out, x0, t, eps).item()
+    assert losses["eps"] == pytest.approx(losses["x0"], rel=1e-10) and losses["v"] == pytest.approx(losses["x0"], rel=1e-10)
+
+
+def test_the_best_network_for_gaussian_data_has_the_loss_that_theory_says():
+    coefs = coefficients(config.Diffusion(), torch.float64)
+    rng, n = torch.Generator().manual_seed(0), 20_000
+    cov = np.diag([0.5, 0.1, 0.02])
+    x0 = torch.randn(n, 1, 1, 3, generator=rng, dtype=torch.float64) * torch.tensor(np.diag(cov)).sqrt() + 0.1
+    for step in (50, 300, 700):
+        t, eps = torch.full((n,), step), torch.randn(x0.shape, generator=rng, dtype=torch.float64)
+        model = gaussian.optimal_model(np.full(3, 0.1), cov, coefs.alpha_bars)
+        errors = (model(core.diffuse(coefs, x0, t, eps), t) - eps).square().flatten(1).mean(1)
+        expected = gaussian.optimal_eps_error(cov, coefs.alpha_bars[step])
+        assert abs(errors.mean().item() - expected) < 5 * errors.std().item() / math.sqrt(n)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_results_have_the_dtype_of_the_images_whatever_the_network_or_tables_use(objective):
+    diffusion = config.Diffusion(objective=objective, min_snr_gamma=5.0)
+    for tables in (torch.float32, torch.float64):
+        for dtype in (torch.float32, torch.float64):
+            _, x0, t, eps = _case(diffusion, dtype=dtype)
+            coefs = coefficients(diffusion, tables)
+            assert core.loss(coefs, diffusion, lambda x, t: x.bfloat16(), x0, t, eps).dtype == dtype
+            assert {y.dtype for y in core.p_mean_variance(coefs, diffusion, x0.bfloat16(), x0, t)} == {dtype}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"x0": lambda x: x[0]}, r"x0 has shape \[3, 4, 4\], expected \[B, C, H, W\]"),
+        ({"x0": lambda x: x * 3}, r"x0 has values from .* expected \[-1, 1\]"),
+        ({"x0": lambda x: x.where(x < 0.9, torch.nan)}, r"x0 has values from nan"),
+        ({"x0": lambda x: (x * 127).to(torch.uint8)}, r"x0 is torch.uint8, expected floats"),
+        ({"eps": lambda x: x[:, :1]}, r"eps has shape \[16, 1, 4, 4\], expected that of x0"),
+        ({"t": lambda t: t + 1}, r"t has values from 1 to 1000, expected 0..999"),
+        ({"t": lambda t: t - 1}, r"t has values from -1 to 998, expected 0..999"),
+        ({"t": lambda t: t[:3]}, r"t is torch.int64 \[3\], expected torch.int64 \[16\]"),
+        ({"t": lambda t: t.float()}, r"t is torch.float32 \[16\], expected torch.int64"),
+    ],
+)
+def test_errors_name_the_argument(change, message):
+    diffusion = config.Diffusion()
+    coefs, x0, t, eps = _case(diffusion)
+    arguments = {"x0": x0, "t": t, "eps": eps}
+    arguments.update({name: f(arguments[name]) for name, f in change.items()})
+    with pytest.raises(ValueError, match="^" + message + "[^\n]*$"):
+        core.q_sample(coefs, **arguments)
+    with pytest.raises(ValueError, match="^" + message + "[^\n]*$"):
+        core.loss(coefs, diffusion, oracles.affine_model, **arguments)
+
+
+def test_a_network_with_the_wrong_output_and_an_unknown_objective_are_named():
+    diffusion = config.Diffusion()
+    coefs, x0, t, eps = _case(diffusion)
+    with pytest.raises(ValueError, match="the model's output has shape"):
+        core.loss(coefs, diffusion, lambda x, t: x[:, :1], x0, t, eps)
+    with pytest.raises(ValueError, match="objective is 'score', expected"):
+        core.to_x0_eps(coefs, "score", eps, x0, t)
+
+
+def test_training_never_waits_for_a_device_to_give_up_its_values():
+    """On the meta device, as on a GPU, values cannot be read for free (there, not at all: .item() would raise)."""
+    diffusion = config.Diffusion(objective="v", min_snr_gamma=5.0)
+    coefs, x0 = coefficients(diffusion, device="meta"), torch.empty(4, 1, 8, 8, device="meta")
+    t = torch.empty(4, dtype=torch.int64, device="meta")
+    assert core.loss(coefs, diffusion, lambda x, t: x, x0, t, torch.empty_like(x0)).shape == ()
+
+
+# --- training times ---
+
+
+def test_uniform_times_are_as_they_were_and_even():
+    plan = config.Diffusion(num_train_timesteps=50)
+    drawn = core.training_times(plan, 20_000, torch.Generator().manual_seed(1), "cpu")
+    assert torch.equal(drawn, torch.randint(0, 50, (20_000,), generator=torch.Generator().manual_seed(1)))
+    assert drawn.dtype == torch.int64 and drawn.bincount(minlength=50).float().std() < 40  # binomial: 20
+
+
+@pytest.mark.parametrize("mean", [0.0, 0.4, -1.0])
+def test_logit_normal_times_follow_their_closed_form(mean):
+    plan = config.Diffusion(num_train_timesteps=1000, times="logit_normal", times_mean=mean)
+    drawn = core.training_times(plan, 50_000, torch.Generator().manual_seed(2), "cpu")
+    assert drawn.dtype == torch.int64 and 0 <= drawn.min() and drawn.max() <= 999
+    share = (drawn.double() + 0.5) / 1000
+    for bound in (0.1, 0.25, 0.5, 0.9):
+        expected = scipy_stats.norm.cdf(math.log(bound / (1 - bound)) - mean)
+        assert abs((share < bound).double().mean().item() - expected) < 4 * math.sqrt(expected * (1 - expected) / 50_000)

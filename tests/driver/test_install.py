@@ -1,0 +1,168 @@
+"""run_all.sh and install.py: what is refused before any installation, which environment is used, what is installed."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dipddpm_utils import __main__ as command_line
+from dipddpm_utils.driver import install
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def start(*arguments: str, script: Path = ROOT / "run_all.sh", **environment: str) -> subprocess.CompletedProcess:
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+    return subprocess.run([script, *arguments], env={**kept, **environment}, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("wrong", [["--profil"], ["quick"], ["--profile"], ["-p", "n"], ["--max-minutes"], ["-x"]])
+def test_bad_usage_is_one_line_and_2_before_any_environment_is_looked_at(wrong):
+    done = start(*wrong, VIRTUAL_ENV="/nowhere")
+    assert done.returncode == 2
+    assert done.stderr.startswith("run_all.sh: ") and done.stderr.count("\n") == 1 and not done.stdout
+
+
+def test_help_needs_no_environment_and_names_every_option_of_the_command_it_calls():
+    done = start("--help", VIRTUAL_ENV="/nowhere")
+    assert done.returncode == 0
+    options = {option for parameter in command_line.run_notebooks.params for option in parameter.opts}
+    assert options <= set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", done.stdout))
+    assert {"--test", "--bench"} <= set(done.stdout.split())
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A checkout on a path with a space, whose Python only notes what it is asked to do."""
+    folder = tmp_path / "a check out"
+    folder.mkdir()
+    shutil.copy(ROOT / "run_all.sh", folder)
+    env = tmp_path / "some env"
+    (env / "bin").mkdir(parents=True)
+    note = '[ "$1" = -c ] && exit 0\n{ printf "%s|" "$PYTHONPATH" "$@"; echo; }'
+    (env / "bin" / "python").write_text(f'#!/bin/sh\n{note} >> "{tmp_path}/calls"\n')
+    (env / "bin" / "python").chmod(0o755)
+    return folder, env, tmp_path / "calls"
+
+
+@pytest.mark.parametrize("variable", ["VIRTUAL_ENV", "CONDA_PREFIX"])
+def test_an_active_environment_is_used_and_arguments_arrive_unchanged(checkout, variable):
+    folder, env, calls = checkout
+    words = ["--profile", "smoke", "-p", "title", "two words", "--results=x y"]
+    assert start(*words, script=folder / "run_all.sh", **{variable: str(env)}).returncode == 0
+    installs, runs = calls.read_text().splitlines()
+    assert installs == f"{folder}|-P|-m|dipddpm_utils.install|"
+    assert runs == f"{folder}|-P|-m|dipddpm_utils|notebooks|" + "".join(f"{word}|" for word in words)
+    assert not (folder / ".venv").exists()
+
+
+def test_the_projects_own_venv_is_found_again_and_kept_exact(checkout):
+    folder, env, calls = checkout
+    (folder / ".venv").symlink_to(env)
+    done = start("--test", "-k", "x", script=folder / "run_all.sh", CONDA_PREFIX="/opt/conda", CONDA_DEFAULT_ENV="base")
+    assert done.returncode == 0, done.stderr
+    assert [line.split("|")[1:-1] for line in calls.read_text().splitlines()] == [
+        ["-P", "-m", "dipddpm_utils.install", "--exact"],
+        ["-m", "pytest", "-q", "-k", "x"],
+    ]
+
+
+def test_no_suitable_python_is_one_line(checkout, tmp_path):
+    folder, env, _ = checkout
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for tool in ("bash", "dirname", "env"):
+        (tools / tool).symlink_to(shutil.which(tool))
+    (tools / "python3").write_text("#!/bin/sh\nexit 1\n")  # a Python that is too old
+    (tools / "python3").chmod(0o755)
+    done = start(script=folder / "run_all.sh", PATH=str(tools))
+    assert done.returncode == 1 and "3.11, 3.12 or 3.13" in done.stderr and done.stderr.count("\n") == 1
+    (env / "bin" / "python").write_text("#!/bin/sh\nexit 1\n")
+    done = start(script=folder / "run_all.sh", PATH=str(tools), VIRTUAL_ENV=str(env))
+    assert done.returncode == 1 and "active environment" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_ci_calls_the_suite_and_nothing_else():
+    lines = (ROOT / ".ci" / "run").read_text().splitlines()
+    assert [line for line in lines if "run_all.sh" in line] == ["exec ./run_all.sh --test"]
+    assert all(os.access(ROOT / name, os.X_OK) for name in ("run_all.sh", ".ci/run"))
+
+
+LOCK = """\
+numpy==2.4.6 ; python_full_version < '3.12' \\
+    --hash=sha256:aa
+numpy==2.5.5 ; python_full_version >= '3.12' \\
+    --hash=sha256:bb \\
+    --hash=sha256:cc
+pandas==3.1.1 \\
+    --hash=sha256:dd
+Foo.Bar_baz==1.0 ; sys_platform == 'nowhere' \\
+    --hash=sha256:ee
+torch==2.14.1 \\
+    --hash=sha256:ff
+nvidia-cublas==13.1 \\
+    --hash=sha256:00
+triton==3.8.0 \\
+    --hash=sha256:11
+"""
+
+
+def test_the_lock_is_read_whole():
+    packages = install.read_lock(LOCK)
+    assert [(p.name, p.version) for p in packages[:3]] == [("numpy", "2.4.6"), ("numpy", "2.5.5"), ("pandas", "3.1.1")]
+    assert packages[1].marker == "python_full_version >= '3.12'" and packages[1].text.count("--hash") == 2
+    assert "\n".join(p.text for p in packages) + "\n" == LOCK
+    real = (ROOT / "requirements.lock").read_text()
+    assert (
+        "\n".join(p.text for p in install.read_lock(real)) == re.sub(r"^#.*\n|^\s*#.*\n", "", real, flags=re.MULTILINE).strip()
+    )
+
+
+@pytest.mark.parametrize(
+    ("have", "expected"),
+    [
+        ({}, {"numpy", "pandas", "torch", "nvidia-cublas", "triton"}),
+        ({"torch": "2.9", "numpy": "1.0"}, {"pandas"}),  # Colab: neither is touched, nor is another torch's CUDA added
+        ({"torch": "2.14.1", "numpy": "2.4.6", "pandas": "1.5"}, {"pandas"}),  # too old for pyproject.toml
+        ({"torch": "2.14.1", "numpy": "2.4.6", "pandas": "2.3"}, set()),
+    ],
+)
+def test_only_what_is_missing_is_installed_and_torch_and_numpy_are_left_alone(have, expected):
+    wanted = install.missing(install.read_lock(LOCK), have, {"pandas": ">=2.2", "numpy": ">=1.26"})
+    assert {p.name for p in wanted} == expected
+    assert len(wanted) == len({p.name for p in wanted})  # one numpy: the one for this Python
+
+
+def test_the_stamp_makes_a_second_call_do_nothing(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(install, "install", lambda packages, exact: asked.append((len(packages), exact)))
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    install.main(["--exact"])
+    install.main(["--exact"])
+    install.main([])
+    assert len(asked) == 1 and asked[0][0] > 150 and asked[0][1]
+    (tmp_path / install.STAMP).write_text("another lock\n")
+    monkeypatch.setattr(install, "installed", dict)
+    install.main([])
+    assert len(asked) == 2 and not asked[1][1]
+
+
+@pytest.mark.parametrize("uv", [None, "/usr/bin/uv"])
+def test_a_failed_installation_is_one_line_and_leaves_no_stamp(tmp_path, monkeypatch, uv):
+    commands = []
+
+    def fake(command, **_):
+        commands.append(command)
+        return subprocess.CompletedProcess(command, 0 if "--version" in command else 1)
+
+    monkeypatch.setattr(install.subprocess, "run", fake)
+    monkeypatch.setattr(install.shutil, "which", lambda name: uv)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    with pytest.raises(SystemExit, match="could not install requirements.lock.*network"):
+        install.main(["--exact"])
+    assert "--require-hashes" in commands[-1] and ("uv" in commands[-1][0]) == bool(uv)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,101 @@
+"""Each notebook's cells run from top to bottom on made-up records, without torch, and keep the house's shape."""
+
+import ast
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import matplotlib
+import pytest
+from fake_records import FakeLab
+
+from dipddpm_utils.driver import nbfiles
+
+FOLDER = Path(__file__).parents[2] / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("0*.ipynb"))
+
+
+class ShowingLab(FakeLab):
+    """A FakeLab that takes figures and tables as the real one does and remembers them."""
+
+    shown: list[str]
+
+    reports = True
+
+    def __init__(self, profile, results="", device="auto"):
+        super().__init__(profile=profile, reports=self.reports)
+        type(self).shown = []
+
+    def figure(self, figure, name, alt):
+        assert len(alt) > 20 and figure.get_suptitle()
+        figure.draw_without_rendering()
+        self.shown.append(name)
+
+    def gif(self, frames, name, alt, milliseconds=120, zoom=3):
+        assert frames.dtype == "uint8" and frames.ndim in (3, 4) and milliseconds > 0
+        self.shown.append(name)
+
+    def table(self, frame, name, caption, shown=None):
+        assert len(frame.columns) and caption and (shown is None or len(shown) == len(frame))
+        self.shown.append(name)
+
+    def show(self, frame, caption):
+        assert len(frame) and caption
+
+    def source(self, file, name):
+        text = (Path(nbfiles.__file__).parent / file).read_text(encoding="utf-8")
+        found = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef | ast.ClassDef) and n.name == name]
+        assert found, f"{file} has no {name}"
+
+    def provenance(self):
+        assert self.used
+
+
+def cells(path, kind):
+    return [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == kind]
+
+
+@pytest.mark.parametrize("reports", [True, False], ids=["with the reports' runs", "without"])
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_cells_run_on_made_up_records(path, reports, monkeypatch):
+    fake = ModuleType("dipddpm_utils.lab")
+    fake.Lab = ShowingLab
+    monkeypatch.setattr(ShowingLab, "reports", reports)
+    monkeypatch.setitem(sys.modules, "dipddpm_utils.lab", fake)
+    monkeypatch.setattr("dipddpm_utils.answer.strongest_lab", lambda lab, _: lab)
+    monkeypatch.setattr("IPython.display.display", lambda *_: None)
+    monkeypatch.chdir(FOLDER)
+    names: dict = {}
+    for cell in cells(path, "code"):
+        exec(compile("".join(cell["source"]), f"{path.name}, {cell['id']}", "exec"), names)
+    assert ShowingLab.shown and len(set(ShowingLab.shown)) == len(ShowingLab.shown)
+    assert all(name.startswith(path.stem[:2]) or name == "claims" for name in ShowingLab.shown)
+    if path.stem.startswith("06"):
+        assert "claims" in ShowingLab.shown
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_sources_keep_the_houses_shape(path):
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    assert nbfiles.lint(path) == []
+    assert notebook["nbformat"] == 4 and notebook["metadata"]["accelerator"] == "GPU"
+    ids = [cell["id"] for cell in notebook["cells"]]
+    assert len(set(ids)) == len(ids) and {"bootstrap", "parameters", "imports", "provenance"} <= set(ids)
+    text = "\n".join("".join(cell["source"]) for cell in notebook["cells"])
+    for part in ("**Question.**", "Open in Colab", "**Expected time.**", f"notebooks/{path.name}"):
+        assert part in text
+    assert not [
+        node for node in ast.walk(ast.parse("\n".join("".join(c["source"]) for c in cells(path, "code")))) if _forbidden(node)
+    ]
+
+
+def _forbidden(node):
+    return isinstance(node, ast.FunctionDef | ast.ClassDef | ast.While) or (
+        isinstance(node, ast.Import) and node.names[0].name == "torch"
+    )
+
+
+def test_there_are_seven():
+    assert [path.stem[:2] for path in NOTEBOOKS] == [f"0{i}" for i in range(1, 8)]
+    assert matplotlib.__version__

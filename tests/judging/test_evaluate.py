@@ -1,0 +1,235 @@
+import hashlib
+import json
+import math
+import types
+
+import numpy as np
+import pytest
+import torch
+
+from dipddpm_utils.config import Data
+from dipddpm_utils.data.sets import load
+from dipddpm_utils.judging import classifier, evaluate, spaces
+from dipddpm_utils.machine.errors import DataError, UsageError
+
+KEYS = {"fd", "fd_low", "fd_high", "kid", "kid_low", "kid_high", "precision", "recall", "copy_rate", "copy_rate_floor"}
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("DIPDDPM_CACHE", str(tmp_path / "cache"))
+    evaluate._KEPT.clear()
+    yield
+    evaluate._KEPT.clear()
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load(Data(name="digits5k", n_train=600, n_held_out=400))
+
+
+@pytest.fixture(scope="module")
+def space():
+    return spaces.extractor("digits5k")
+
+
+def rng():
+    return np.random.default_rng(0)
+
+
+def test_committed_weights_are_what_their_json_says_and_know_digits(digits, space):
+    about = json.loads((spaces.ASSETS / "fd_mnist.json").read_text())
+    content = (spaces.ASSETS / "fd_mnist.safetensors").read_bytes()
+    assert about["sha256"] == hashlib.sha256(content).hexdigest() == space.sha256 and len(content) < 2e6
+    assert about["trained_on"] == "training images 6000..59999" and about["test_accuracy"] > 0.99
+    net = space.network.__self__
+    assert classifier.accuracy(net, digits.held_out, digits.held_out_labels) > 0.97
+    assert not net.training and space.name == "FD-MNIST" and space.dim == 64
+
+
+@pytest.mark.parametrize("path", sorted(spaces.ASSETS.glob("fd_*.json")), ids=lambda path: path.stem)
+def test_every_committed_classifier_is_small_whole_and_described(path):
+    about, weights = json.loads(path.read_text()), path.with_suffix(".safetensors")
+    assert hashlib.sha256(weights.read_bytes()).hexdigest() == about["sha256"] and weights.stat().st_size < 2e6
+    assert 0.5 < about["test_accuracy"] < 1 and about["test_images"] == 10_000 and "python -m dipddpm_utils" in about["how"]
+    assert spaces.extractor(about["data"]).sha256 == about["sha256"]
+
+
+def test_features_do_not_depend_on_the_batch(digits, space):
+    images = digits.held_out[:300]
+    whole = space(images)
+    assert whole.shape == (300, 64) and whole.dtype == torch.float32 and whole.min() >= 0
+    torch.testing.assert_close(whole[260:262], space(images[260:262]), rtol=1e-4, atol=1e-4)
+
+
+def test_worse_images_score_worse(digits, space):
+    n = 300
+    real = digits.train[:n]
+    noise = torch.randn(real.shape, generator=torch.Generator().manual_seed(0))
+    scores = [evaluate.floor(digits, n, space)]
+    for std in (20, 60, 120):
+        noisy = (real.float() + std * noise).clamp(0, 255).round().to(torch.uint8)
+        scores.append(evaluate.evaluate(noisy, digits, space, rng()))
+    fds, precisions = [s["fd"] for s in scores], [s["precision"] for s in scores]
+    assert fds == sorted(fds) and fds[-1] > 20 * fds[0]
+    assert precisions[0] > 0.7 and precisions[-1] < 0.2
+    assert abs(scores[0]["kid"]) < scores[-1]["kid"] / 20
+
+
+def test_scores_are_plain_numbers_with_their_intervals_and_depend_only_on_the_rng(digits, space):
+    score = evaluate.evaluate(digits.train[:200], digits, space, rng())
+    assert KEYS | {"n", "n_held_out", "features"} == set(score)
+    assert score == evaluate.evaluate(digits.train[:200], digits, space, rng())
+    assert json.loads(json.dumps(score, allow_nan=False)) == score
+    assert score["fd_low"] <= score["fd"] <= score["fd_high"] and score["kid_low"] <= score["kid"] <= score["kid_high"]
+    assert (score["n"], score["n_held_out"], score["features"]) == (200, 400, "FD-MNIST")
+
+
+def test_copies_are_found_and_the_floor_holds_none(digits, space):
+    assert evaluate.evaluate(digits.train[:200], digits, space, rng())["copy_rate"] == 1
+    assert evaluate.floor(digits, 200, space)["copy_rate"] < 0.06
+    half = torch.cat([digits.train[:100], digits.held_out[:100]])
+    assert evaluate.evaluate(half, digits, space, rng())["copy_rate"] == pytest.approx(0.5, abs=0.03)
+
+
+def test_reference_is_computed_once_then_read_and_a_torn_one_is_computed_again(digits, space, tmp_path):
+    first = evaluate.evaluate(digits.train[:100], digits, space, rng())
+    (path,) = (tmp_path / "cache").glob("reference-*.npz")
+    counted = []
+    counting = spaces.Features(
+        space.name, 64, space.sha256, lambda x: (counted.append(len(x)), space.network(x))[1], space.device
+    )
+    evaluate._KEPT.clear()
+    assert evaluate.evaluate(digits.train[:100], digits, counting, rng()) == first
+    assert sum(counted) == 100  # the held-out features came from the cache
+    path.write_bytes(path.read_bytes()[:500])
+    evaluate._KEPT.clear()
+    assert evaluate.evaluate(digits.train[:100], digits, counting, rng()) == first
+    assert sum(counted) == 100 + 100 + 400
+
+
+def test_guards_explain_themselves(digits, space):
+    with pytest.raises(ValueError, match=r"samples is torch.float32; expected uint8.*ranges.signed_to_uint8"):
+        evaluate.evaluate(digits.train[:100].float(), digits, space, rng())
+    with pytest.raises(ValueError, match=r"samples: 64 images for 64 features.*at least 65"):
+        evaluate.evaluate(digits.train[:64], digits, space, rng())
+    with pytest.raises(ValueError, match=r"expected \[n, \*\(1, 28, 28\)\], as digits5k has"):
+        evaluate.evaluate(torch.zeros(100, 3, 32, 32, dtype=torch.uint8), digits, space, rng())
+    few = load(Data(name="digits5k", n_train=600, n_held_out=60))
+    with pytest.raises(ValueError, match="held-out images: 60 images for 64 features"):
+        evaluate.evaluate(digits.train[:100], few, space, rng())
+    with pytest.raises(ValueError, match="n is 601, but digits5k has 600"):
+        evaluate.floor(digits, 601, space)
+
+
+@pytest.mark.parametrize("damage", ["missing", "altered", "no json"])
+def test_bad_weights_are_refused(monkeypatch, tmp_path, damage):
+    for path in spaces.ASSETS.glob("fd_mnist.*"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    weights = tmp_path / "fd_mnist.safetensors"
+    if damage == "missing":
+        weights.unlink()
+    elif damage == "altered":
+        weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    else:
+        (tmp_path / "fd_mnist.json").unlink()
+    monkeypatch.setattr(spaces, "ASSETS", tmp_path)
+    spaces.extractor.cache_clear()
+    with pytest.raises(DataError, match="python -m dipddpm_utils features mnist"):
+        spaces.extractor("mnist")
+    spaces.extractor.cache_clear()
+
+
+def test_training_makes_a_classifier_that_the_extractor_reads(monkeypatch, tmp_path):
+    monkeypatch.setitem(classifier.RECIPES, "mnist", {**classifier.RECIPES["mnist"], "first": 100, "widths": (8, 8, 16)})
+    monkeypatch.setattr(classifier, "BATCH", 50)
+    found = load(Data(name="digits5k", n_train=1100, n_held_out=200))
+    monkeypatch.setattr("dipddpm_utils.data.load", lambda data: found)
+    said = []
+    path = classifier.train_classifier("mnist", folder=tmp_path, epochs=6, say=said.append)
+    about = json.loads(path.with_suffix(".json").read_text())
+    assert about["test_accuracy"] > 0.6 and about["trained_on"] == "training images 100..1099" and len(said) == 7
+    monkeypatch.setattr(spaces, "ASSETS", tmp_path)
+    spaces.extractor.cache_clear()
+    assert spaces.extractor("mnist")(found.held_out[:5]).shape == (5, 64)
+    spaces.extractor.cache_clear()
+    with pytest.raises(UsageError, match="no feature classifier is defined for 'colour256'"):
+        classifier.train_classifier("colour256")
+
+
+def test_shifts_move_whole_images_and_mirror_half_of_them():
+    images = torch.zeros(400, 3, 9, 9, dtype=torch.uint8)
+    images[:, :, 4, 3] = torch.tensor([1, 2, 3], dtype=torch.uint8)
+    moved = classifier.shifted(images, torch.Generator().manual_seed(0), flip=False)
+    place = moved[:, 0].flatten(1).argmax(1)
+    assert moved.dtype == torch.uint8 and (moved.flatten(2).sum(2) == torch.tensor([1, 2, 3])).all()
+    assert set((place // 9).tolist()) == {2, 3, 4, 5, 6} and set((place % 9).tolist()) == {1, 2, 3, 4, 5}
+    mirrored = classifier.shifted(images, torch.Generator().manual_seed(0), flip=True)
+    assert set((mirrored[:, 0].flatten(1).argmax(1) % 9).tolist()) == {1, 2, 3, 4, 5, 6, 7}
+
+
+# --- FID ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    spaces.inception.cache_clear()
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    yield tmp_path / "hub" / "checkpoints" / "pt_inception-2015-12-05-6726825d.pth"
+    spaces.inception.cache_clear()
+
+
+def test_fid_without_its_weights_says_so_and_what_to_do(hub, monkeypatch):
+    monkeypatch.setenv("DIPDDPM_OFFLINE", "1")
+    with pytest.raises(DataError, match="DIPDDPM_OFFLINE is set.*go on with FD-MNIST or FD-CIFAR"):
+        spaces.inception()
+    monkeypatch.delenv("DIPDDPM_OFFLINE")
+
+    def refuse(*args, **kwargs):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
+    with pytest.raises(DataError, match="could not be downloaded .no route to host.*FID cannot be measured here"):
+        spaces.inception()
+
+
+def test_other_inception_weights_are_never_unpickled(hub, monkeypatch):
+    hub.parent.mkdir(parents=True)
+    hub.write_bytes(b"not the weights")
+    monkeypatch.setattr(torch, "load", lambda *a, **k: pytest.fail("unpickled"))
+    with pytest.raises(DataError, match="is not the published file and was not opened"):
+        spaces.inception()
+
+
+def test_wide_feature_spaces_have_no_bootstrap_interval(digits):
+    wide = spaces.Features(
+        "wide", 300, "0", lambda x: x.float().flatten(1)[:, 100:400] + torch.rand(len(x), 300), torch.device("cpu")
+    )
+    score = evaluate.evaluate(digits.train[:350], digits, wide, rng())
+    assert score["fd_low"] is None and score["fd_high"] is None and math.isfinite(score["fd"])
+
+
+def test_pytorch_fids_net_is_used_in_evaluation_mode_with_unit_range_rgb(hub, monkeypatch):
+    """The published net is replaced by one that shows what it was given."""
+    seen = []
+
+    class Net(torch.nn.Module):
+        BLOCK_INDEX_BY_DIM = {2048: 3}
+
+        def __init__(self, blocks):
+            super().__init__()
+            seen.append(blocks)
+
+        def forward(self, x):
+            seen.append((x.min().item(), x.max().item(), tuple(x.shape), self.training))
+            return [torch.zeros(len(x), 2048, 1, 1)]
+
+    hub.parent.mkdir(parents=True)
+    hub.write_bytes(b"weights")
+    monkeypatch.setattr(spaces, "INCEPTION_SHA256", hashlib.sha256(b"weights").hexdigest())
+    published = types.SimpleNamespace(InceptionV3=Net, FID_WEIGHTS_URL="x/" + hub.name)
+    monkeypatch.setattr("pytorch_fid.inception", published, raising=False)
+    monkeypatch.setitem(__import__("sys").modules, "pytorch_fid.inception", published)
+    images = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1).expand(2, 1, 28, 28)
+    assert spaces.inception()(images).shape == (2, 2048) and spaces.inception().name == "FID"
+    assert seen == [[3], (0.0, 1.0, (2, 3, 28, 28), False)]

@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pytorch_fid.fid_score import calculate_frechet_distance
+
+from dipddpm_utils.judging import frechet
+
+
+def _gaussian(rng, d, n=None):
+    x = rng.normal(size=(n or 3 * d, d)) @ rng.normal(size=(d, d)) / np.sqrt(d)
+    return x.mean(0), np.cov(x, rowvar=False)
+
+
+@pytest.mark.parametrize("d", [2, 5, 64, 256])
+def test_is_pytorch_fids(d):
+    rng = np.random.default_rng(d)
+    (m1, c1), (m2, c2) = _gaussian(rng, d), _gaussian(rng, d)
+    assert frechet.frechet_distance(m1, c1, m2, c2) == pytest.approx(calculate_frechet_distance(m1, c1, m2, c2), rel=1e-6)
+
+
+def test_is_pytorch_fids_with_fewer_images_than_features():
+    rng = np.random.default_rng(0)
+    (m1, c1), (m2, c2) = _gaussian(rng, 64, n=30), _gaussian(rng, 64, n=200)
+    assert frechet.frechet_distance(m1, c1, m2, c2) == pytest.approx(calculate_frechet_distance(m1, c1, m2, c2), rel=1e-5)
+
+
+def test_1024_features_with_a_known_distance():
+    """Commuting covariances Q diag(a) Q^T and Q diag(b) Q^T are as far apart as the diagonal ones."""
+    rng = np.random.default_rng(1)
+    u, v = (x / np.linalg.norm(x) for x in rng.normal(size=(2, 1024)))
+    q = (np.eye(1024) - 2 * np.outer(u, u)) @ (np.eye(1024) - 2 * np.outer(v, v))
+    a, b, m = rng.exponential(size=1024), rng.exponential(size=1024), rng.normal(size=1024) * 0.1
+    got = frechet.frechet_distance(np.zeros(1024), (q * a) @ q.T, m, (q * b) @ q.T)
+    assert got == pytest.approx((m**2).sum() + ((np.sqrt(a) - np.sqrt(b)) ** 2).sum(), rel=1e-6)
+
+
+def test_a_kept_factor_gives_the_same_distance_and_is_triangular_unless_singular():
+    rng = np.random.default_rng(4)
+    (m1, c1), (m2, c2) = _gaussian(rng, 20), _gaussian(rng, 20)
+    want = calculate_frechet_distance(m1, c1, m2, c2)
+    lower = frechet.factor(torch.from_numpy(c2))
+    assert torch.equal(lower, lower.tril()) and not torch.equal(lower, torch.diag(lower.diag()))
+    torch.testing.assert_close(lower @ lower.T, torch.from_numpy(c2))
+    assert frechet.frechet_distance(m1, c1, m2, c2, root2=lower) == pytest.approx(want, rel=1e-9)
+    flat = np.diag([2.0, 1.0, 0.0])
+    singular = frechet.factor(torch.from_numpy(flat))
+    np.testing.assert_allclose(singular @ singular.T, flat, atol=1e-12)
+
+
+diagonals = st.lists(st.tuples(st.floats(0, 9), st.floats(0, 9), st.floats(-5, 5)), min_size=1, max_size=8)
+
+
+@given(diagonals)
+@settings(max_examples=60, deadline=None)
+def test_diagonal_gaussians_have_a_closed_form(values):
+    a, b, m = (np.array(column) for column in zip(*values, strict=True))
+    want = (m**2).sum() + ((np.sqrt(a) - np.sqrt(b)) ** 2).sum()
+    assert frechet.frechet_distance(m, np.diag(a), 0 * m, np.diag(b)) == pytest.approx(want, rel=1e-9, abs=1e-9)
+
+
+def test_is_symmetric_zero_on_itself_and_quadratic_in_scale():
+    rng = np.random.default_rng(2)
+    (m1, c1), (m2, c2) = _gaussian(rng, 12), _gaussian(rng, 12)
+    d = frechet.frechet_distance(m1, c1, m2, c2)
+    assert frechet.frechet_distance(m2, c2, m1, c1) == pytest.approx(d)
+    assert frechet.frechet_distance(m1, c1, m1, c1) == pytest.approx(0, abs=1e-9)
+    assert frechet.frechet_distance(3 * m1, 9 * c1, 3 * m2, 9 * c2) == pytest.approx(9 * d)
+    assert frechet.frechet_distance(m1, c1, m2, c2, root2=frechet.symmetric_root(c2)) == pytest.approx(d)
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.floats(-1e6, 1e6))
+@settings(max_examples=30, deadline=None)
+def test_moments_in_pieces_are_numpys_of_the_whole(sizes, offset):
+    pieces = [np.random.default_rng(i).normal(size=(n, 3)) + offset for i, n in enumerate([2, *sizes])]
+    moments = frechet.Moments()
+    for piece in pieces:
+        moments.update(piece)
+    mean, cov = moments.mean_cov()
+    whole = np.concatenate(pieces)
+    np.testing.assert_allclose(mean, whole.mean(0), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(cov, np.cov(whole, rowvar=False), rtol=1e-6, atol=1e-7)
+
+
+def test_interval_covers_the_distance_at_this_n():
+    """Of 40 samples of n, nearly all intervals should hold the mean distance of samples of that n."""
+    d, n = 6, 120
+    mean, cov = torch.full((d,), 0.3), torch.eye(d)
+    rng = np.random.default_rng(3)
+    found = [
+        frechet.frechet_interval(torch.from_numpy(rng.normal(size=(n, d))), mean, cov, rng=rng, n_resamples=60)
+        for _ in range(40)
+    ]
+    typical = np.mean([i.value for i in found])
+    assert np.mean([i.low <= typical <= i.high for i in found]) > 0.8
+    assert all(i.low <= i.value <= i.high and i.n == n for i in found)
+
+
+def test_bad_arguments_are_named():
+    mean, cov = torch.zeros(3), torch.eye(3)
+    with pytest.raises(ValueError, match="cov2"):
+        frechet.frechet_distance(mean, cov, mean, torch.eye(4))
+    with pytest.raises(ValueError, match="mu2 holds values that are not finite"):
+        frechet.frechet_distance(mean, cov, mean * float("nan"), cov)
+    with pytest.raises(ValueError, match="at least 2 images"):
+        frechet.mean_cov(torch.zeros(1, 3))
+    with pytest.raises(ValueError, match=r"expected \[n, D\]"):
+        frechet.mean_cov(torch.zeros(3))

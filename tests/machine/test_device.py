@@ -1,0 +1,273 @@
+"""Device choice, named random streams, provenance, the time budget and progress lines."""
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dipddpm_utils import config
+from dipddpm_utils.machine import budget as machine_budget
+from dipddpm_utils.machine import device, errors, progress, provenance, streams
+
+
+def test_importing_it_does_not_import_torch_or_numpy():
+    code = "import sys\nfrom dipddpm_utils.machine import budget, device, progress, provenance, streams\n"
+    code += "print([m for m in ('torch', 'numpy', 'tqdm') if m in sys.modules])"
+    root = provenance.PACKAGE.parent
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+# --- clock ---
+
+
+def test_one_thread_is_timed_by_the_processor_time_it_gets_and_everything_else_by_the_wall():
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        now, wall = device.clock("cpu"), device.clock("cuda")
+        began, began_wall = now(), wall()
+        time.sleep(0.3)  # costs no processor time
+        assert now() - began < 0.1 < 0.3 <= wall() - began_wall
+        assert device.clock_name("cpu") == "processor" and device.clock_name("cuda") == "wall"
+        torch.set_num_threads(2)
+        assert device.clock_name("cpu") == "wall"
+    finally:
+        torch.set_num_threads(before)
+
+
+# --- device ---
+
+
+def test_auto_takes_the_gpu_exactly_when_torch_can_use_one(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert device.pick_device("auto").type == "cpu" == device.pick_device("cpu").type
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert device.pick_device("auto").type == "cuda"
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert device.pick_device("cuda:1").index == 1
+    with pytest.raises(errors.DeviceError, match=r"cuda:2 was asked for, but torch sees 2 GPU"):
+        device.pick_device("cuda:2")
+
+
+def test_a_device_that_is_not_there_is_refused_in_one_line(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "init", lambda: (_ for _ in ()).throw(RuntimeError("Found no NVIDIA driver.\nMore")))
+    with pytest.raises(errors.DeviceError, match="--device cpu") as caught:
+        device.pick_device("cuda")
+    assert "\n" not in str(caught.value)
+    with pytest.raises(errors.DeviceError, match="expected auto, cpu, cuda, cuda:N or mps"):
+        device.pick_device("gpu")
+
+
+def _machine(monkeypatch, tmp_path: Path, *, proc: str | None = None, smi: str | None = None) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(device, "PROC_NVIDIA", tmp_path / "gpus")
+    if proc:
+        (tmp_path / "gpus" / "0000:01:00.0").mkdir(parents=True)
+        (tmp_path / "gpus" / "0000:01:00.0" / "information").write_text(f"Model: \t\t {proc}\nIRQ:   \t\t 1\n")
+    (tmp_path / "bin").mkdir()
+    if smi:
+        (tmp_path / "bin" / "nvidia-smi").write_text(f"#!/bin/sh\n{smi}\n")
+        (tmp_path / "bin" / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+
+
+@pytest.mark.parametrize(
+    ("machine", "name"),
+    [
+        ({"proc": "NVIDIA H200"}, "NVIDIA H200"),
+        ({"smi": "echo 'GPU 0: Tesla T4 (UUID: GPU-1234)'"}, "Tesla T4"),
+        ({"smi": "echo 'NVIDIA-SMI has failed'; exit 9"}, None),
+        ({}, None),
+    ],
+)
+def test_a_gpu_that_torch_cannot_use_is_said_loudly(monkeypatch, tmp_path, machine, name):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", None)
+    _machine(monkeypatch, tmp_path, **machine)
+    text = device.gpu_warning()
+    if name is None:
+        assert text is None
+    else:
+        assert name in text and "built without CUDA" in text and "!!!!" in text
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # hidden on purpose
+        assert device.gpu_warning() is None
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        assert device.gpu_warning() is None
+
+
+# --- random streams ---
+
+
+def test_streams_depend_on_seed_and_purpose_only_and_leave_global_state_alone():
+    import torch
+
+    before = torch.get_rng_state()
+    draws = {(s, p): torch.randn(4, generator=streams.generator(s, p)) for s in (0, 1) for p in ("noise", "order")}
+    assert torch.equal(draws[0, "noise"], torch.randn(4, generator=streams.generator(0, "noise")))
+    assert len({tuple(d.tolist()) for d in draws.values()}) == 4
+    assert torch.equal(before, torch.get_rng_state())
+    assert streams.numpy_rng(3, "x").random() == streams.numpy_rng(3, "x").random() != streams.numpy_rng(3, "y").random()
+
+
+def test_derived_seed_is_the_published_sha256_prefix():
+    # sha256 of the text "0:noise", by coreutils: printf 0:noise | sha256sum
+    done = subprocess.run(["sha256sum"], input=b"0:noise", capture_output=True, check=True)
+    assert streams.derived_seed(0, "noise") == int(done.stdout[:16], 16) // 2
+
+
+@given(st.integers(0, 2**31), st.text(max_size=20))
+def test_derived_seeds_fit_every_generator(seed, purpose):
+    assert 0 <= streams.derived_seed(seed, purpose) < 2**63
+
+
+# --- provenance ---
+
+
+def test_provenance_names_what_is_needed_to_judge_a_record():
+    import json
+
+    import torch
+
+    run = config.Floor(data=config.Data(name="digits5k"), seed=7)
+    facts = provenance.finish(provenance.provenance(run, "cpu"))
+    assert facts["packages"]["torch"] == torch.__version__.split("+")[0] or facts["packages"]["torch"] == torch.__version__
+    assert (facts["seed"], facts["kind"], facts["hash"]) == (7, "floor", config.run_hash(run))
+    assert facts["threads"] == torch.get_num_threads() and facts["device"] == "cpu" and facts["cpu"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", facts["start"]) and facts["start"] <= facts["end"]
+    assert len(facts["code"]["sha256"]) == 64 and facts["code"]["version"]
+    json.dumps(facts, allow_nan=False)
+    assert str(Path.home()) not in json.dumps(facts)
+
+
+def test_the_code_version_follows_git(tmp_path, monkeypatch):
+    package = tmp_path / "dipddpm_utils"
+    package.mkdir()
+    (package / "a.py").write_text("x = 1\n")
+    monkeypatch.setattr(provenance, "PACKAGE", package)
+
+    def version():
+        provenance.code_version.cache_clear()
+        return provenance.code_version()
+
+    def git(*words):
+        who = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+        return subprocess.run(["git", "-C", tmp_path, *who, *words], capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        assert version()["commit"] is None and version()["dirty"] is None
+        git("init", "-q")
+        git("add", ".")
+        git("commit", "-q", "-m", "one")
+        clean = version()
+        assert clean["commit"] == git("rev-parse", "HEAD") and clean["dirty"] is False
+        (tmp_path / "results.txt").write_text("records beside the package do not make the code dirty")
+        assert version()["dirty"] is False
+        (package / "a.py").write_text("x = 2\n")
+        assert version()["dirty"] is True and version()["sha256"] != clean["sha256"]
+    finally:
+        provenance.code_version.cache_clear()
+
+
+# --- budget ---
+
+
+def test_a_budget_without_an_end_never_ends(monkeypatch):
+    monkeypatch.delenv("DIPDDPM_DEADLINE", raising=False)
+    monkeypatch.delenv("DIPDDPM_STOP", raising=False)
+    budget = machine_budget.Budget.from_env()
+    budget.check()
+    assert budget.remaining() == float("inf")
+
+
+def test_the_deadline_ends_it(monkeypatch):
+    monkeypatch.setenv("DIPDDPM_DEADLINE", "1000.5")
+    clock = [1000.0]
+    monkeypatch.setattr(time, "time", lambda: clock[0])
+    budget = machine_budget.Budget.from_env()
+    budget.check()
+    assert budget.remaining() == 0.5
+    clock[0] = 1000.5
+    with pytest.raises(errors.OutOfTime, match="time budget ran out; everything is saved"):
+        budget.check()
+    clock[0] = 0.0
+    assert budget.expired(), "once over it stays over"
+
+
+def test_the_stop_file_and_the_flag_end_it_and_the_file_is_looked_at_rarely(tmp_path, monkeypatch):
+    monkeypatch.setenv("DIPDDPM_STOP", str(tmp_path / "stop"))
+    monkeypatch.delenv("DIPDDPM_DEADLINE", raising=False)
+    clock, looks, exists = [10.0], [], Path.exists
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(Path, "exists", lambda path: looks.append(path) or exists(path))
+    budget = machine_budget.Budget.from_env()
+    for _ in range(100):
+        budget.check()
+    assert len(looks) == 1
+    (tmp_path / "stop").touch()
+    clock[0] += 0.3
+    with pytest.raises(errors.OutOfTime, match="a stop was asked for"):
+        budget.check()
+    assert machine_budget.Budget(flag=lambda: True).expired()
+
+
+def test_a_senseless_deadline_is_refused(monkeypatch):
+    monkeypatch.setenv("DIPDDPM_DEADLINE", "soon")
+    with pytest.raises(errors.UsageError, match="DIPDDPM_DEADLINE is 'soon', expected unix seconds"):
+        machine_budget.Budget.from_env()
+
+
+def test_every(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    every, due = machine_budget.Every(20), []
+    for clock[0] in (1.0, 19.0, 20.0, 21.0, 39.0, 41.0):
+        due.append(every.due())
+    assert due == [False, False, True, False, False, True]
+
+
+# --- progress ---
+
+
+@settings(max_examples=60, deadline=None)
+@given(total=st.integers(0, 3000), initial=st.integers(0, 3000), by=st.integers(1, 50))
+def test_progress_is_at_most_twenty_lines_and_tells_the_end(total, initial, by):
+    import contextlib
+    import io
+
+    initial = min(initial, total)
+    with contextlib.redirect_stderr(io.StringIO()) as out, progress.Lines(total, "ddpm-s0", initial) as lines:
+        done = initial
+        while done < total:
+            lines.update(n := min(by, total - done), loss=0.123456)
+            done += n
+    shown = out.getvalue().splitlines()
+    assert len(shown) <= 20
+    if initial < total:
+        assert shown[-1].startswith(f"ddpm-s0: {total}/{total} ") and shown[-1].endswith("loss 0.1235")
+
+
+def test_a_bar_on_a_terminal_and_lines_elsewhere(monkeypatch, capsys):
+    assert isinstance(progress.progress(3, "x"), progress.Lines)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with progress.progress(3, "x") as bar:
+        assert isinstance(bar, progress.Bar)
+        for _ in range(3):
+            time.sleep(0.001)
+            bar.update(loss=0.5)
+    assert capsys.readouterr().out == ""

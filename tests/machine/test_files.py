@@ -1,0 +1,74 @@
+"""Files are written whole or not at all, also on a disk that is full and in a folder that is read-only."""
+
+import io
+import os
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dipddpm_utils.machine import files
+from dipddpm_utils.machine.errors import StoreError
+
+
+@given(st.binary(max_size=2000), st.binary(max_size=2000))
+def test_a_write_replaces_the_whole_file(tmp_path_factory, old, new):
+    path = tmp_path_factory.mktemp("w") / "deep" / "file.bin"
+    files.write_bytes(path, old)
+    assert files.write_bytes(path, new).read_bytes() == new
+    assert os.listdir(path.parent) == ["file.bin"]  # no temporary name is left
+
+
+def test_a_failed_rename_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch):
+    path = files.write_text(tmp_path / "a.txt", "old")
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(StoreError, match="the disk is full: free some space"):
+        files.write_text(path, "new")
+    assert path.read_text() == "old\n" and os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_ctrl_c_in_the_middle_leaves_the_old_file(tmp_path, monkeypatch):
+    path = files.write_text(tmp_path / "a.txt", "old")
+    monkeypatch.setattr(os, "fsync", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        files.write_text(path, "new")
+    assert path.read_text() == "old\n" and os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_full_disk_is_one_line_and_keeps_the_old_file(small_disk):
+    path = files.write_bytes(small_disk / "a.bin", b"old")
+    with pytest.raises(StoreError, match="the disk is full") as caught:
+        files.write_bytes(path, os.urandom(4_000_000))
+    assert "\n" not in str(caught.value)
+    assert path.read_bytes() == b"old" and os.listdir(small_disk) == ["a.bin"]
+
+
+def test_a_read_only_folder_is_one_line(read_only_disk):
+    with pytest.raises(StoreError, match="read-only: choose a folder that can be written with --results DIR"):
+        files.write_text(read_only_disk / "a.txt", "x")
+
+
+def test_json_holds_no_nan_and_bad_json_says_where(tmp_path):
+    with pytest.raises(ValueError):
+        files.write_json(tmp_path / "a.json", {"x": float("nan")})
+    (tmp_path / "b.json").write_text("{")
+    with pytest.raises(StoreError, match="b.json is not valid JSON"):
+        files.read_json(tmp_path / "b.json")
+    with pytest.raises(StoreError, match="does not exist"):
+        files.read_json(tmp_path / "none.json")
+
+
+def test_arrays_need_no_pickle_and_give_the_same_bytes():
+    arrays = {"a": np.arange(5), "b": np.ones((2, 3), np.float32)}
+    data = files.npz_bytes(arrays)
+    assert data == files.npz_bytes(arrays)
+    back = np.load(io.BytesIO(data), allow_pickle=False)
+    assert all((back[name] == value).all() for name, value in arrays.items())
+    with pytest.raises(TypeError, match="'c' holds Python objects"):
+        files.npz_bytes({"c": np.array([{}])})
+
+
+def test_sha256_of_a_file_is_that_of_its_bytes(tmp_path):
+    assert files.sha256(files.write_bytes(tmp_path / "x", b"abc")) == files.sha256_bytes(b"abc")
+    assert files.sha256_bytes(b"abc").startswith("ba7816bf")  # FIPS 180-2, appendix B.1

@@ -1,0 +1,160 @@
+"""The page: equations, pictures, code, contents; nothing from the network."""
+
+import base64
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import nbformat
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from dipddpm_utils.page import html
+
+DOT = base64.b64encode(b"not really a picture").decode()
+
+
+def section(tmp_path=Path("/nowhere")) -> html.Section:
+    return html.Section(tmp_path / "01_a.ipynb", tmp_path, [])
+
+
+def page(tmp_path, *cells, name="01_a", title="Title") -> html.Page:
+    path = tmp_path / f"{name}.ipynb"
+    nbformat.write(new_notebook(cells=list(cells)), path)
+    return html.build([(title, path)], "smoke", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("tex", "expected"),
+    [
+        (r"\bar\alpha_t", "α"),
+        (r"\mathcal{N}(0, I)", "𝒩"),
+        (r"\begin{aligned} a &= b \\ c &= d \end{aligned}", "<mtable"),
+        (r"\begin{align} a &= b \\ c &= d \end{align}", "<mtable"),
+        (r"\begin{cases} 1 & x > 0 \\ 0 & \text{else} \end{cases}", "<mtable"),
+        (r"\operatorname*{arg\,min}_\theta", "<mspace"),
+        (r"\hat\theta = \arg\min_\theta f \tag{3}", "(3)"),
+        (r"\left\lVert x \right\rVert^2", "‖"),
+    ],
+)
+def test_an_equation_becomes_mathml_and_keeps_its_tex_for_those_who_cannot_see_it(tex, expected):
+    made = section()
+    text = made.equation(tex, display=True)
+    assert expected in re.sub(r"&#x([0-9A-F]+);", lambda m: chr(int(m[1], 16)), text) and not made.problems
+    assert 'display="block"' in text and "alttext=" in text
+    math = HTMLParser()
+    math.feed(text)
+    assert "&amp;" not in re.sub(r'alttext="[^"]*"', "", text)
+
+
+@pytest.mark.parametrize("tex", [r"\nosuchcommand{x}", r"\frac{a", r"\begin{nosuch} a & b \end{nosuch}", "a & b"])
+def test_an_equation_that_cannot_be_shown_is_said_and_kept_as_tex(tex):
+    made = section()
+    assert made.equation(tex, display=False).startswith("<code>") and len(made.problems) == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "equations"),
+    [
+        ("With $a_1$ and $b_2*c*$, $d$.", 3),
+        ("$$\n\\begin{aligned}\na &= b \\\\\nc &= d\n\\end{aligned}\n$$", 1),
+        ("\\begin{equation}\na = b\n\\end{equation}", 1),
+        ("It costs $5 or $6, or \\$7$x$.", 1),
+        ("`$a$` and ``$b` $c$``", 0),
+        ("```\n$a$\n$$b$$\n```\n\n$c$", 1),
+        ("| a | b |\n|---|---|\n| $|x|$ | $y$ |", 2),
+        ("a\n\n$x\n\ny$", 0),
+    ],
+)
+def test_mathematics_is_found_where_it_is_and_not_in_code_or_prices(source, equations):
+    text = section().markdown(source)
+    assert text.count("<math ") == text.count("</math>") == equations
+    assert "zmathz" not in text
+    if "|---|" in source:
+        assert text.count("<td") == 2
+
+
+def test_code_spans_keep_their_dollars():
+    text = section().markdown("`$a$` costs \\$5 and\n\n```python\nx = '$b$'\n```")
+    assert "<code>$a$</code>" in text and "$b$" in re.sub(r"<[^>]+>", "", text) and "costs $5" in text
+
+
+@given(st.text(alphabet="a$ \\`*_{}\n|#1", max_size=40))
+def test_any_markdown_leaves_no_placeholder_and_balanced_equations(source):
+    text = section().markdown(source)
+    assert "zmathz" not in text and text.count("<math ") == text.count("</math>")
+
+
+def test_the_page_holds_everything_in_order_and_nothing_from_outside(tmp_path):
+    (tmp_path / "figure.png").write_bytes(b"a file beside the notebook")
+    words = (
+        "# Title\n\n[![Open in Colab](https://example.org/badge.svg)](https://example.org/x) ![kept](figure.png)\n\n"
+        "![attached](attachment:b.png) ![gone](gone.png) [other](02_b.ipynb) [file](../x.py) ![far](//example.org/y.png)\n\n"
+        "## Part $x_1$"
+    )
+    picture = new_output(
+        "display_data", {"image/png": DOT, "text/plain": "<Figure>"}, metadata={"image/png": {"alt": 'a "line"'}}
+    )
+    table = new_output("display_data", {"text/html": "<table><tr><td>1</td></tr></table><script>alert(1)</script>"})
+    stream = new_output("stream", name="stdout", text="1 < 2\n")
+    made = page(
+        tmp_path,
+        new_markdown_cell(words, attachments={"b.png": {"image/png": DOT}}),
+        new_code_cell("import os"),
+        new_code_cell("draw('<b>')", outputs=[picture]),
+        new_markdown_cell("## Part $x_1$\n\nbetween"),
+        new_code_cell("show()", outputs=[table, stream]),
+        new_code_cell("f", outputs=[new_output("display_data", {"text/plain": "<Axes: title>"})]),
+    )
+    text = made.text
+    assert html.outside_references(text) == [] and "<script" not in text
+    assert made.problems == ["01_a: there is no picture gone.png"]
+    assert '<a href="https://example.org/x">Open in Colab</a>' in text and "far" in text
+    assert f'src="data:image/png;base64,{base64.b64encode(b"a file beside the notebook").decode()}" alt="kept"' in text
+    assert text.count(f"data:image/png;base64,{DOT}") == 2 and 'alt="a &quot;line&quot;"' in text
+    assert '<a href="#02_b">other</a>' in text and "<span>file</span>" in text
+    assert text.count('<details class="code">') == 3  # code that shows nothing shares the next fold
+    assert (
+        "1 &lt; 2" in text
+        and "&lt;Axes" not in text
+        and "draw(" not in re.sub(r"<details.*?</details>", "", text, flags=re.DOTALL)
+    )
+    assert text.index("between") > text.index(DOT) and '<div class="scroll" tabindex="0"><table>' in text
+    anchors = re.findall(r'href="#([^"]+)"', text)
+    ids = re.findall(r'\bid="([^"]+)"', text)
+    assert len(ids) == len(set(ids)) and set(anchors) - {"02_b"} <= set(ids)
+    assert re.search(r'<li><a href="#01_a-part">Part <math', text)  # an equation in a heading, and in the contents
+
+
+def test_a_notebook_that_was_not_run_is_said(tmp_path):
+    made = html.build([("Some <title>", tmp_path / "05_x.ipynb")], "quick", tmp_path)
+    assert "Some &lt;title&gt;" in made.text and "not been run" in made.text and not made.problems
+    assert 'name="viewport"' in made.text and "Content-Security-Policy" in made.text
+
+
+def test_a_picture_without_words_is_a_problem(tmp_path):
+    made = page(tmp_path, new_code_cell("draw()", outputs=[new_output("display_data", {"image/png": DOT})]))
+    assert made.problems == ["01_a: a picture has no alternative text"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["<img src='x.png'>", "<link href='a.css'>", "<script>1</script>", "<style>@import 'a';</style>",
+     "<style>p{background:url(http://a)}</style>", "<p style='background:url(a.png)'>", "<img srcset='a 2x' src='data:,'>"],
+)  # fmt: skip
+def test_references_to_outside_are_seen(text):
+    assert html.outside_references(text)
+
+
+def test_references_inside_are_fine():
+    assert not html.outside_references("<a href='https://x'>x</a><img src='data:image/png;base64,AA'><style>p{}</style>")
+
+
+def test_the_page_is_the_same_each_time(tmp_path):
+    cells = [new_markdown_cell("# A\n\n$x$"), new_code_cell("1")]
+    first = page(tmp_path, *cells).text
+    assert first == page(tmp_path, *cells).text
+    assert json.dumps(first)

@@ -1,0 +1,159 @@
+"""The two reports' runs, tiny, through the real store: each fault changes what it says and nothing else."""
+
+import numpy as np
+import pytest
+import torch
+
+from dipddpm_utils import ranges
+from dipddpm_utils.config import Data, Ddpm, Diffusion, Dip, EpochTiming, Evaluate, Optim, PerImage, Sampler, Unet
+from dipddpm_utils.data import sets
+from dipddpm_utils.machine.budget import Budget
+from dipddpm_utils.machine.errors import OutOfTime
+from dipddpm_utils.reports import timing
+from dipddpm_utils.store.runs import Store
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+DATA = Data(name="digits5k", n_train=70, n_held_out=96)
+TWO = Sampler(name="dpmpp_2m", steps=2)
+DIP = Dip(data=DATA, net="5conv", width=4, std=2.0, one_batch=True, optim=Optim(steps=4, batch_size=70))
+DDPM = Ddpm(
+    data=DATA,
+    unet=Unet(width=8, mults=(1, 2), blocks=1, patch=4, middle_attention=False),
+    diffusion=Diffusion(num_train_timesteps=100),
+    optim=Optim(steps=6, batch_size=16, ema_decay=0.9, ema_warmup=1),
+    evaluate=Evaluate(every=4, n=70, sampler=TWO, final_n=70, final_sampler=TWO, published_n=30, keep_all=False),
+)
+
+
+def changed(run, **changes):
+    return type(run).model_validate({**run.model_dump(), **changes})
+
+
+def test_a_report_run_is_judged_as_published_beside_and_keeps_one_small_picture(store):
+    record = store.ensure(DDPM)
+    assert {"fd_published", "psnr_unrelated"} <= set(record.metrics) & set(record.evals.columns)
+    assert record.metrics["fd_published"] != record.metrics["fd"] and "fd_trained" not in record.metrics
+    assert {name: array.shape for name, array in record.arrays.items()} == {"grid": (16, 1, 28, 28)}
+
+
+def test_with_fa1_the_real_images_are_twice_as_far_apart_and_still_count_as_real(store):
+    right, wrong = store.ensure(DDPM), store.ensure(changed(DDPM, faults=["FA1"]))
+    assert "fd_trained" not in wrong.metrics and wrong.weights_sha256 != right.weights_sha256
+
+
+def test_with_fa5_the_weights_kept_are_those_of_a_run_without_an_average(store):
+    raw = store.ensure(changed(DDPM, faults=["FA5"]))
+    without = store.ensure(changed(DDPM, optim=DDPM.optim.model_copy(update={"ema_decay": None})))
+    assert raw.weights_sha256 == without.weights_sha256 != store.ensure(DDPM).weights_sha256
+    assert raw.metrics["fd"] == without.metrics["fd"]
+
+
+def test_with_fa4_the_same_steps_are_taken_and_the_model_is_another(store):
+    lost = store.ensure(changed(DDPM, faults=["FA4"]))
+    assert lost.metrics["steps"] == 6 and lost.metrics["images_seen"] == 6 * 16
+    assert lost.curve["loss"][0] == store.ensure(DDPM).curve["loss"][0]
+    assert lost.curve["loss"][2] != store.ensure(DDPM).curve["loss"][2]
+
+
+def test_with_fb3_the_run_is_that_of_half_the_rate(store):
+    run = changed(DDPM, dip=DIP)
+    halved = store.ensure(changed(run, optim=run.optim.model_copy(update={"lr": run.optim.lr / 2})))
+    assert store.ensure(changed(run, faults=["FB3"])).weights_sha256 == halved.weights_sha256
+
+
+def test_with_fb2_the_ground_is_grey(store):
+    right, wrong = (store.ensure(changed(DDPM, dip=DIP, faults=faults)) for faults in ([], ["FB2"]))
+    dark, grey = (record.arrays["trained_on"].astype(float) for record in (right, wrong))
+    assert np.abs(grey - (127.5 + dark / 2)).max() < 30 and grey.mean() > dark.mean() + 60  # 5conv may leave [0, 1] a little
+    assert wrong.metrics["fd_trained"] != wrong.metrics["fd"]
+
+
+def test_with_fb1_the_images_come_in_another_order(store):
+    run = changed(DDPM, dip=changed(DIP, net="2conv"))  # whose outputs differ from image to image after four steps
+    assert store.ensure(changed(run, faults=["FB1"])).weights_sha256 != store.ensure(run).weights_sha256
+
+
+def test_with_fa7_the_weights_kept_are_those_after_the_early_step(store):
+    early = store.ensure(changed(DIP, faults=["FA7"], net="2conv"))
+    one = store.ensure(changed(DIP, net="2conv", optim=DIP.optim.model_copy(update={"steps": 1})))
+    assert early.weights_sha256 == one.weights_sha256 and early.metrics["psnr"] == one.metrics["psnr"]
+    assert early.metrics["steps_kept"] == 1 and len(early.curve) == 4
+
+
+def test_with_fa2_the_dip_is_fitted_to_signed_targets_and_its_outputs_are_darker(store):
+    right, wrong = (
+        store.ensure(changed(DIP, net="2conv", width=16, faults=faults, optim=Optim(steps=60, batch_size=70, lr=1e-2)))
+        for faults in ([], ["FA2"])
+    )
+    assert wrong.metrics["loss_first"] > right.metrics["loss_first"]
+    assert wrong.arrays["panels_applied"].mean() < right.arrays["panels_applied"].mean()
+    assert store.ensure(changed(DDPM, dip=wrong.run)).metrics["fd_trained"] > 0  # it can be loaded again
+
+
+def test_a_dip_says_how_it_sets_strokes_off_and_what_its_panels_would_show_unclamped(store):
+    record = store.ensure(DIP)
+    assert record.metrics["emphasis"] < 0 and -1 < record.metrics["emphasis_blur"] < 0
+    assert record.arrays["panels_wrapped"].shape == record.arrays["panels_restored"].shape
+
+
+@pytest.mark.parametrize("control", ["blur", "clip", "rescaled", "untrained"])
+def test_a_control_is_trained_on_and_costs_no_dip(store, control):
+    record = store.ensure(changed(DDPM, dip=None if control == "clip" else DIP, train_on=control))
+    assert record.metrics["dip_seconds"] == 0 and record.metrics["fd_trained"] > 0
+    assert ("control_strength" in record.metrics) == (control != "untrained")
+    assert record.arrays["trained_on"].shape == (3, 1, 28, 28)
+
+
+class StopAfter(Budget):
+    """A budget that ends at its k-th check."""
+
+    def __init__(self, checks):
+        super().__init__()
+        self.left = checks
+
+    def expired(self):
+        self.left -= 1
+        self.reason = "the test said so" if self.left < 0 else None
+        return self.left < 0
+
+
+def test_a_dip_for_each_image_goes_on_after_a_cut_and_ends_the_same(store, tmp_path):
+    run = changed(DDPM, per_image=PerImage(net="2conv", width=4, iterations=5))
+    whole = store.ensure(run)
+    assert whole.metrics["dip_seconds"] > 0 and "fd_trained" in whole.metrics
+    with pytest.raises(OutOfTime):
+        Store(tmp_path, "smoke", device="cpu", budget=StopAfter(8)).ensure(run)  # in the second part: 70 images, 64 a part
+    parts = sorted(path.name for path in tmp_path.rglob("per-image-*"))
+    assert parts == ["per-image-0.npz"]
+    assert Store(tmp_path, "smoke", device="cpu").ensure(run).weights_sha256 == whole.weights_sha256
+
+
+# --- an epoch, timed --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["digits5k", "colour256"])
+def test_both_ways_give_the_model_the_same_batch(name):
+    images = sets.load(Data(name=name, n_train=20)).train
+    idx = torch.tensor([3, 0, 19, 3])
+    decoded, kept = timing._decoding(images, "cpu")(idx), timing._in_memory(images, "cpu")(idx)
+    torch.testing.assert_close(decoded, kept)
+    assert (ranges.signed_to_uint8(decoded) == images[idx]).all()
+
+
+def test_an_epochs_time_is_the_sum_of_its_parts_over_all_its_batches(store):
+    run = EpochTiming(
+        data=DATA, unet=DDPM.unet, diffusion=DDPM.diffusion, optim=Optim(batch_size=10), images=1000, steps=1, repeats=3
+    )
+    record = store.ensure(run)
+    table = record.evals.pivot_table(index="repeat", columns=["path", "part"], values="seconds")
+    assert table.shape == (3, 6) and (table > 0).all(axis=None)
+    for way in ("decode", "memory"):
+        assert record.metrics[f"{way}_seconds"] == pytest.approx(table[way].sum(axis=1).mean(), rel=1e-5)
+    saved = table["decode"]["data"] - table["memory"]["data"]
+    assert record.metrics["data_saved_seconds"] == pytest.approx(saved.mean(), rel=1e-4)
+    assert record.metrics["data_saved_seconds_low"] <= saved.mean() <= record.metrics["data_saved_seconds_high"]
+    assert record.metrics["published_saved_seconds"] == 7.5 and (record.metrics["batch"], record.metrics["images"]) == (
+        10,
+        1000,
+    )

@@ -1,0 +1,305 @@
+"""Stopping rules against closed forms, batched against one by one, and whole runs of kind `stopping`."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from fake_records import FakeLab
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from dipddpm_utils import config
+from dipddpm_utils.config import Data, Diffusion, Stopping
+from dipddpm_utils.ddpm import process, schedule
+from dipddpm_utils.dip import fit
+from dipddpm_utils.machine.budget import Budget
+from dipddpm_utils.machine.errors import OutOfTime
+from dipddpm_utils.stopping import figures, findings, rules
+from dipddpm_utils.store.runs import Store
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+DATA = Data(name="digits5k", n_train=96, n_held_out=96)
+RUN = Stopping(data=DATA, n_images=3, iterations=30, width=4, fixed=10, window=4, patience=5, stages=6)
+COEFS = schedule.coefficients(Diffusion())
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def over(choice, scores):
+    """Feed scores [T, N] and give (step, known)."""
+    for i, row in enumerate(scores):
+        choice.update(i + 1, row)
+    return choice.step.tolist(), choice.known.tolist()
+
+
+# --- choices
+
+
+SCORES = st.lists(st.lists(st.floats(-9, 9), min_size=3, max_size=3), min_size=1, max_size=30).map(torch.tensor)
+
+
+@given(SCORES)
+@settings(deadline=None)
+def test_without_patience_the_lowest_is_the_argmin_as_the_oracle_needs(scores):
+    step, known = over(rules.Lowest(3), scores)
+    assert step == (scores.double().numpy().argmin(0) + 1).tolist() and known == [0, 0, 0]
+
+
+@given(SCORES, st.integers(1, 8))
+@settings(deadline=None)
+def test_patience_stops_at_the_first_minimum_that_stands_so_long(scores, patience):
+    step, known = over(rules.Lowest(3, patience), scores)
+    for column, (at, final) in enumerate(zip(step, known, strict=True)):
+        own = scores[:, column].tolist()
+        wanted = [i for i in range(len(own)) if own[i] < min([*own[:i], math.inf])]  # where a new minimum is reached
+        stands = [i for i in wanted if i + patience < len(own) and min(own[i + 1 : i + patience + 1]) >= own[i]]
+        assert (at, final) == ((stands[0] + 1, stands[0] + 1 + patience) if stands else (wanted[-1] + 1, 0))
+
+
+@given(SCORES, st.floats(-9, 9))
+@settings(deadline=None)
+def test_below_is_the_first_score_at_or_under_the_limit(scores, limit):
+    step, known = over(rules.Below(3, limit), scores)
+    for column, (at, final) in enumerate(zip(step, known, strict=True)):
+        under = [i + 1 for i, value in enumerate(scores[:, column].tolist()) if value <= limit]
+        assert (at, final) == ((under[0], under[0]) if under else (len(scores), 0))
+
+
+@given(SCORES, st.integers(1, 8))
+@settings(deadline=None)
+def test_all_at_once_is_one_by_one(scores, patience):
+    together = over(rules.Lowest(3, patience), scores)
+    alone = [over(rules.Lowest(1, patience), scores[:, i : i + 1]) for i in range(3)]
+    assert together == ([step[0] for step, _ in alone], [known[0] for _, known in alone])
+
+
+# --- scores
+
+
+@given(st.integers(2, 9), st.integers(0, 2**31))
+@settings(max_examples=25, deadline=None)
+def test_window_variance_is_the_variance_of_the_window(window, seed):
+    outputs = torch.randn(20, 2, 1, 4, 4, generator=rng(seed)) + 100  # far from zero, where sums of squares cancel
+    variance = rules.WindowVariance(window)
+    scores = torch.stack([variance.score(row) for row in outputs])
+    assert scores[: window - 1].isinf().all()
+    for i in range(window - 1, 20):
+        expected = outputs[i - window + 1 : i + 1].double().var(dim=0, correction=0).flatten(1).mean(1)
+        torch.testing.assert_close(scores[i], expected, rtol=1e-6, atol=1e-9)
+
+
+def test_es_wmv_stops_where_a_known_variance_is_least():
+    """Outputs move by |i - 50| per step: slower until iteration 50, then faster. W outputs are W - 1 moves,
+
+    stillest where 50 is in their middle: at i = 50 + (W - 2) / 2.
+    """
+    moves = (torch.arange(1, 101) - 50).abs().double()
+    outputs = moves.cumsum(0)[:, None, None].expand(100, 2, 3)
+    for window in (2, 5, 10):
+        variance, choice = rules.WindowVariance(window), rules.Lowest(2, patience=20)
+        step, known = over(choice, torch.stack([variance.score(row) for row in outputs]))
+        assert abs(step[0] - (50 + (window - 2) / 2)) <= 0.5 and step[0] == step[1] and known[0] == step[0] + 20
+
+
+@given(st.floats(0.02, 0.9), st.integers(0, 2**31))
+@settings(max_examples=25, deadline=None)
+def test_exponential_variance_is_the_weighted_one(alpha, seed):
+    """Weights a (1-a)^(i-j) on f_j and the rest on the 0 it began with: variance about the weighted mean."""
+    outputs = torch.randn(60, 2, 3, generator=rng(seed)).double()
+    variance = rules.ExponentialVariance(alpha)
+    scores = torch.stack([variance.score(row) for row in outputs])
+    assert scores[: math.ceil(1 / alpha) - 1].isinf().all() and scores[math.ceil(1 / alpha) - 1 :].isfinite().all()
+    weights = alpha * (1 - alpha) ** torch.arange(59, -1, -1, dtype=torch.float64)
+    mean = (weights[:, None, None] * outputs).sum(0)
+    expected = (weights[:, None, None] * (outputs - mean).square()).sum(0) + (1 - alpha) ** 60 * mean.square()
+    torch.testing.assert_close(scores[-1], expected.mean(1))
+
+
+# --- halves
+
+
+@pytest.mark.parametrize("tau", [0.5, 1.0, 2.0])
+def test_the_halves_have_independent_noise_of_the_stated_variances(tau):
+    x, std = torch.rand(1, 1, 500, 500, generator=rng(1)), 0.3
+    y = x + std * torch.randn(x.shape, generator=rng(2))
+    first, second = (part - x for part in rules.halves(y, std, tau, rng(3)))
+    assert float(first.var()) == pytest.approx(std**2 * (1 + tau**2), rel=0.02)
+    assert float(second.var()) == pytest.approx(std**2 * (1 + 1 / tau**2), rel=0.02)
+    assert abs(float(np.corrcoef(first.flatten(), second.flatten())[0, 1])) < 5 / 500
+    torch.testing.assert_close((first + tau**2 * second) / (1 + tau**2), y - x, rtol=1e-4, atol=1e-5)  # nothing is lost
+
+
+def test_the_second_half_judges_a_fit_to_the_first_without_bias():
+    """For any f(y1), here a shrinkage: mean (f - y2)^2 = mean (f - x)^2 + std^2 (1 + 1/tau^2); not so for y itself."""
+    x, std, tau = torch.rand(1, 1, 1000, 1000, generator=rng(1)), 0.3, 0.7
+    y = x + std * torch.randn(x.shape, generator=rng(2))
+    first, second = rules.halves(y, std, tau, rng(3))
+    fitted = 0.8 * first + 0.1
+    error, judged = float(rules.mean_square(fitted, x)), float(rules.mean_square(fitted, second))
+    assert judged - std**2 * (1 + 1 / tau**2) == pytest.approx(error, rel=0.03)
+    assert float(rules.mean_square(fitted, y)) - std**2 < 0.5 * error
+
+
+# --- stages
+
+
+@given(st.sampled_from(rules.SPACINGS), st.integers(2, 100), st.floats(0.001, 0.4), st.floats(0.5, 2))
+def test_levels_fall_from_high_to_low(spacing, stages, low, high):
+    levels = np.array(rules.levels(spacing, stages, high, low))
+    assert len(levels) == stages and (np.diff(levels) < 0).all()
+    assert levels[[0, -1]] == pytest.approx([high, low])
+    steps = np.diff(np.log(levels)) if spacing == "log" else np.diff(levels)
+    if spacing != "cosine":
+        assert np.ptp(steps) < 1e-9
+    else:
+        assert levels + levels[::-1] == pytest.approx(high + low)  # its ends are alike
+
+
+def test_the_nearest_step_has_the_level():
+    for t in (0, 10, 500, 999):
+        bar = COEFS.alpha_bar(t)
+        assert rules.nearest_t(COEFS, math.sqrt((1 - bar) / bar) / 2) == t
+
+
+def test_targets_are_q_samples_of_the_observed_image_drawn_once_a_stage():
+    y, times = torch.rand(2, 1, 200, 200, generator=rng(1)), [600, 300, 5]
+    stages = rules.Stages(y, COEFS, times, 9, rng(4))
+    targets = [stages.target(i) for i in range(1, 10)]
+    assert [stages.stage(i) for i in range(1, 10)] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    draws = rng(4)
+    for k, t in enumerate(times):
+        eps = torch.randn(y.shape, generator=draws)
+        x_t = process.q_sample(COEFS, 2 * y - 1, torch.full((2,), t), eps)
+        torch.testing.assert_close((x_t / COEFS.alpha_bar(t) ** 0.5 + 1) / 2, targets[3 * k], rtol=1e-4, atol=1e-4)
+        assert all(torch.equal(targets[3 * k], other) for other in targets[3 * k : 3 * k + 3])
+        level = math.sqrt(1 / COEFS.alpha_bar(t) - 1) / 2
+        assert float((targets[3 * k] - y).std()) == pytest.approx(level, rel=0.02)
+
+
+def test_fits_follow_targets_that_change_and_may_leave_the_unit_range():
+    a, b = torch.full((2, 1, 8, 8), 1.5), torch.full((2, 1, 8, 8), -0.5)
+    arguments = {"iterations": 4, "lr": 1e-3, "z_std": 0.0, "width": 4}
+    fits = list(fit.fit_targets("5conv", lambda i: a if i < 3 else b, generator=rng(), **arguments))
+    assert float(fits[1].losses.mean()) > 1.0 and float(fits[2].losses.mean()) < 1.0
+    same = list(fit.fit_images("5conv", a.clamp(0, 1), generator=rng(), **arguments))
+    other = list(fit.fit_targets("5conv", lambda _: a.clamp(0, 1), generator=rng(), **arguments))
+    assert torch.equal(same[-1].losses, other[-1].losses)
+
+
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (lambda: rules.Lowest(2, 0), "patience is 0"),
+        (lambda: rules.WindowVariance(1), "window is 1"),
+        (lambda: rules.ExponentialVariance(1.0), "alpha is 1.0"),
+        (lambda: rules.halves(torch.zeros(1), 0.0, 1.0, rng()), "std, tau are 0.0, 1.0"),
+        (lambda: rules.levels("lin", 3, 1.0, 0.1), "spacing is 'lin'"),
+        (lambda: rules.levels("log", 3, 0.1, 1.0), "stages, low, high are 3, 1.0, 0.1"),
+    ],
+)
+def test_bad_arguments_are_refused_by_name(call, named):
+    with pytest.raises(ValueError, match=f"^{named}"):
+        call()
+
+
+# --- runs
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"rules": ("wmv",)}, {"rules": ("oracle", "oracle")}, {"level_low": 2.0}, {"fixed": 40}, {"stages": 31}, {"n_images": 1}],
+)
+def test_a_run_that_makes_no_sense_is_refused(changes):
+    with pytest.raises(ValidationError):
+        Stopping(**{**RUN.model_dump(), **changes})
+
+
+def test_a_run_survives_json_and_its_rules_are_in_its_hash():
+    assert config.parse(RUN.model_dump(mode="json")) == RUN
+    assert config.run_hash(RUN) != config.run_hash(RUN.model_copy(update={"rules": ("oracle", "wmv")}))
+
+
+@pytest.fixture(scope="module")
+def record(store):
+    return store.ensure(RUN)
+
+
+def test_a_record_has_a_row_a_rule_and_the_oracle_loses_nothing(record):
+    evals = record.evals.set_index("rule")
+    assert list(evals.index) == list(config.STOPPING_RULES) == record.arrays["rules"].tolist()
+    assert evals.loc["oracle", ["lost", "log2_step", "fit_gain"]].abs().max() == 0
+    plain = evals.drop(index="staged")
+    assert (plain["lost"] >= 0).all() and (plain["fit_gain"] == 0).all() and (evals["seconds"] > 0).all()
+    assert evals.loc["end", "step_median"] == 30 and evals.loc["fixed", "step_median"] == 10
+    assert record.arrays["lost"].shape == (8, 3) and record.arrays["lost"].dtype == np.float32
+    for i, rule in enumerate(config.STOPPING_RULES):
+        assert evals.loc[rule, "lost"] == pytest.approx(float(record.arrays["lost"][i].mean()), abs=1e-5)
+        assert record.metrics[f"{rule}_lost"] == pytest.approx(evals.loc[rule, "lost"], abs=1e-5)
+    assert sum(file.stat().st_size for file in record.folder.iterdir()) < 100_000
+
+
+class StopAfter(Budget):
+    """A budget that ends at its k-th check."""
+
+    def __init__(self, checks):
+        super().__init__()
+        self.left = checks
+
+    def expired(self):
+        self.left -= 1
+        self.reason = "the test said so" if self.left < 0 else None
+        return self.left < 0
+
+
+def test_a_run_that_is_cut_off_keeps_its_finished_fits_and_ends_alike(record, tmp_path):
+    slices = 0
+    while True:
+        try:
+            again = Store(tmp_path, "smoke", device="cpu", budget=StopAfter(45)).ensure(RUN)
+            break
+        except OutOfTime:
+            slices += 1
+            assert slices < 9
+    assert slices >= 1
+    for name in ("psnr", "lost", "step", "known"):
+        assert (again.arrays[name] == record.arrays[name]).all(), name
+
+
+def test_rules_that_are_not_asked_for_cost_no_fit(tmp_path):
+    few = RUN.model_copy(update={"rules": ("oracle", "wmv")})
+    record = Store(tmp_path, "smoke", device="cpu").ensure(few)
+    assert record.evals["rule"].tolist() == ["oracle", "wmv"] and "curve_staged" not in record.arrays
+
+
+# --- what is said and drawn
+
+
+def test_findings_and_figures_hold_what_the_records_hold():
+    lab = FakeLab()
+    records, stages = lab.seeds("stopping"), lab.seeds("stopping_stages")
+    table = findings.table(records)
+    assert len(table) == sum(len(r.evals) for r in records) and set(table["std"]) == {"0.1", "0.2", "0.4"}
+    said = [
+        *(f(records) for f in (findings.best_rules, findings.staged, findings.steps)),
+        findings.stages(stages), findings.answer(records),
+    ]  # fmt: skip
+    assert all(text.strip() and "nan" not in text and "seeds" not in text for text in said), said
+    means = findings.per_image(records, "lost").mean()
+    best = means.drop(["oracle", "end"]).idxmin()
+    assert findings.answer(records).startswith(findings.RULES[best])
+    for figure in (figures.rules(records), figures.stages(stages)):
+        figure.draw_without_rendering()
+        assert figure.get_suptitle() and figure.axes[0].get_ylabel() and any(ax.get_legend() for ax in figure.axes)
+
+
+def test_a_better_rule_changes_the_sentence():
+    records = FakeLab().seeds("stopping")
+    for record in records:
+        record.arrays["lost"][record.arrays["rules"].tolist().index("wmv")] = -1.0 + 0.01 * np.arange(record.run.n_images)
+    assert findings.answer(records).startswith("ES-WMV loses -0.")
+    assert "of those that do not: ES-WMV" in findings.best_rules(records)

@@ -1,0 +1,297 @@
+"""Checkpoints: exact round trips, damage found and survived, full disks, and a real kill -9."""
+
+import json
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dipddpm_utils.machine import errors
+from dipddpm_utils.training import checkpoint
+
+ROOT = Path(checkpoint.__file__).resolve().parents[2]
+
+
+def tensors(fill: float = 1.0) -> dict[str, torch.Tensor]:
+    return {
+        "w": torch.full((4, 3), fill),
+        "n": torch.tensor(7),
+        "half": torch.randn(5).bfloat16(),
+        "raw": torch.arange(9).byte(),
+    }
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+# --- round trips ---
+
+
+def test_it_comes_back_bit_for_bit(tmp_path):
+    saved, meta = tensors(), {"step": 3, "deep": {"list": [1, 2.5, None, "x"]}}
+    assert checkpoint.load(tmp_path) is None
+    checkpoint.save(tmp_path, saved, meta)
+    loaded, back = checkpoint.load(tmp_path)
+    assert back == {**meta, "note": None}
+    assert saved.keys() == loaded.keys()
+    for name, value in saved.items():
+        assert value.dtype == loaded[name].dtype and torch.equal(value, loaded[name])
+
+
+def test_shared_and_strided_tensors_are_saved_by_value(tmp_path):
+    base = torch.arange(24.0).reshape(1, 2, 3, 4)
+    odd = {"a": base, "b": base, "part": base[:, 1:], "t": base[0, 0].T, "last": base.to(memory_format=torch.channels_last)}
+    checkpoint.save(tmp_path, odd, {})
+    for name, value in checkpoint.load(tmp_path)[0].items():
+        assert torch.equal(value, odd[name])
+
+
+LEAVES = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | st.text(max_size=5)
+ARRAYS = st.lists(st.floats(-1e3, 1e3, width=32), max_size=4)
+TREES = st.recursive(
+    LEAVES | ARRAYS.map(lambda v: torch.tensor(v, dtype=torch.float32)) | ARRAYS.map(lambda v: np.array(v, dtype=np.float32)),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.integers(0, 99) | st.text("abc", max_size=3), inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+
+
+def same(a, b) -> bool:
+    if isinstance(a, torch.Tensor):
+        return isinstance(b, torch.Tensor) and a.dtype == b.dtype and torch.equal(a, b)
+    if isinstance(a, np.ndarray):
+        return isinstance(b, np.ndarray) and a.dtype == b.dtype and np.array_equal(a, b)
+    if isinstance(a, dict):
+        return list(a) == list(b) and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, list):
+        return len(a) == len(b) and all(map(same, a, b))
+    return type(a) is type(b) and a == b
+
+
+@settings(deadline=None)
+@given(TREES)
+def test_flatten_and_unflatten_are_inverse_through_json(tree):
+    flat, rest = checkpoint.flatten(tree)
+    assert same(tree, checkpoint.unflatten(flat, json.loads(json.dumps(rest))))
+
+
+def test_what_a_checkpoint_cannot_hold_is_named():
+    with pytest.raises(TypeError, match="a/b is a set"):
+        checkpoint.flatten({"a": {"b": {1}}})
+    with pytest.raises(TypeError, match="neither a string nor an integer"):
+        checkpoint.flatten({"a": {(1, 2): 0}})
+    with pytest.raises(TypeError, match="both called 'a/b'"):
+        checkpoint.flatten({"a": {"b": torch.ones(1)}, "a/b": torch.ones(1)})
+
+
+def test_two_are_kept_and_leftovers_of_a_kill_are_swept(tmp_path):
+    (tmp_path / ".checkpoint-00000001.safetensors.x.tmp").write_bytes(b"half")
+    (tmp_path / "checkpoint-00000099.safetensors").write_bytes(b"its JSON was never written")
+    (tmp_path / "curve.csv").write_text("mine")
+    for step in range(5):
+        checkpoint.save(tmp_path, tensors(step), {"step": step})
+    ends = ("json", "safetensors")
+    assert names(tmp_path) == sorted([f"checkpoint-{n:08d}.{end}" for n in (4, 5) for end in ends] + ["curve.csv"])
+    assert checkpoint.load(tmp_path)[1]["step"] == 4
+    checkpoint.clear(tmp_path)
+    assert names(tmp_path) == ["curve.csv"] and checkpoint.load(tmp_path) is None
+
+
+# --- damage ---
+
+
+def flip_a_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) * 3 // 4] ^= 4
+    path.write_bytes(data)
+
+
+DAMAGES = {
+    "truncated": lambda path: os.truncate(path, path.stat().st_size // 2),
+    "empty": lambda path: os.truncate(path, 0),
+    "flipped": flip_a_bit,
+    "gone": lambda path: path.unlink(),
+}
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+@pytest.mark.parametrize("suffix", [".safetensors", ".json"])
+def test_damage_to_the_newest_is_found_and_the_previous_is_used_and_said(tmp_path, how, suffix):
+    for step in (10, 20, 30):
+        checkpoint.save(tmp_path, tensors(step), {"step": step, "pad": "x" * 99})
+    DAMAGES[how]((tmp_path / "checkpoint-00000003.json").with_suffix(suffix))
+    if (how, suffix) == ("gone", ".json"):  # the same as a kill between the two files: it was never complete, nothing to say
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            loaded, meta = checkpoint.load(tmp_path)
+        assert meta["note"] is None
+    else:
+        with pytest.warns(UserWarning, match="checkpoint-00000003.* is damaged .*going on from the one before it"):
+            loaded, meta = checkpoint.load(tmp_path)
+        assert "checkpoint-00000002" in meta["note"]
+    assert meta["step"] == 20 and torch.equal(loaded["w"], tensors(20)["w"])
+    checkpoint.save(tmp_path, tensors(21), {"step": 21})  # and the sound one is not dropped for the sake of the damaged
+    flip_a_bit(max(tmp_path.glob("*.safetensors")))
+    with pytest.warns(UserWarning):
+        assert checkpoint.load(tmp_path)[1]["step"] == 20
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_any_single_flipped_bit_is_found(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("flip")
+    checkpoint.save(folder, tensors(), {"step": 1})
+    path = data.draw(st.sampled_from(sorted(folder.iterdir())))
+    content = bytearray(path.read_bytes())
+    bit = data.draw(st.integers(0, 8 * len(content) - 1))
+    content[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(content)
+    with pytest.warns(UserWarning, match="no sound checkpoint is left"):
+        assert checkpoint.load(folder) is None
+
+
+def test_a_state_that_is_not_finite_is_never_written(tmp_path):
+    checkpoint.save(tmp_path, tensors(), {"step": 10})
+    before = names(tmp_path)
+    for value in (float("nan"), float("inf")):
+        with pytest.raises(errors.TrainingError, match=r"w is not finite at step 12; .*checkpoint-00000001.* \(step 10\)"):
+            checkpoint.save(tmp_path, tensors(value), {"step": 12})
+    assert names(tmp_path) == before
+
+
+# --- disks ---
+
+
+def test_a_full_disk_leaves_the_old_checkpoint_good(tmp_path):
+    disk = tmp_path / "small"
+    disk.mkdir()
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("mounting a small tmpfs needs root on Linux")
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk], check=False, capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip(f"cannot mount a small tmpfs here: {mounted.stderr.decode().strip()}")
+    try:
+        old = {"w": torch.full((20_000,), 1.0)}
+        checkpoint.save(disk, old, {"step": 1})
+        checkpoint.save(disk, old, {"step": 2})
+        with pytest.raises(errors.StoreError, match=r"full.*checkpoint-00000002.* \(step 2\)") as caught:
+            checkpoint.save(disk, {"w": torch.full((40_000,), 3.0)}, {"step": 3})
+        assert "\n" not in str(caught.value)
+        loaded, meta = checkpoint.load(disk)
+        assert meta["step"] == 2 and meta["note"] is None and torch.equal(loaded["w"], old["w"])
+        assert not list(disk.glob(".*")), "no temporary file is left behind"
+        checkpoint.save(disk, {"w": torch.zeros(9)}, {"step": 4})  # and there is room for a smaller one
+        assert checkpoint.load(disk)[1]["step"] == 4
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(errors.StoreError) as caught:
+        checkpoint.save(tmp_path / "file", tensors(), {})
+    assert "\n" not in str(caught.value) and "no earlier checkpoint" in str(caught.value)
+
+
+# --- a real kill ---
+
+DRAMA = r"""
+import os, random, signal, sys, time
+from pathlib import Path
+import torch
+from dipddpm_utils import checkpoint, runtime, train
+from dipddpm_utils.config import Optim
+
+folder, seed = Path(sys.argv[1]), int(sys.argv[2])
+torch.set_num_threads(1)
+OPTIM = Optim(name="adamw", steps=300, batch_size=5, lr=3e-3, warmup_steps=50, decay="cosine", grad_clip=1.0, ema_decay=0.99)
+IMAGES = torch.rand(23, 1, 6, 6, generator=runtime.generator(0, "images"))
+
+def new():
+    torch.manual_seed(0)
+    first, last = torch.nn.Conv2d(1, 4, 3, padding=1), torch.nn.Conv2d(4, 1, 3, padding=1)
+    net = torch.nn.Sequential(first, torch.nn.BatchNorm2d(4), torch.nn.SiLU(), torch.nn.Dropout(0.2), last)
+    return train.new_state(net, OPTIM, len(IMAGES), seed=5, channels_last=True)
+
+def loss_fn(model, batch, generator):
+    return (model(batch + torch.randn(batch.shape, generator=generator)) - batch).square().mean()
+
+def bits(state):
+    return {name: value.clone() for name, value in state.to_checkpoint()[0].items()}
+
+def child():
+    state, curve = new(), []
+    found = state.resume(folder)
+    if found is not None:
+        curve = found[0]["curve"]
+    for step in train.train(state, loss_fn, lambda indices: IMAGES[indices]):
+        curve.append(step.loss)
+        if step.step % 4 == 0 or step.step == OPTIM.steps:
+            state.save(folder, extra={"curve": curve})
+
+def start():
+    pid = os.fork()  # torch is imported once, for all children
+    if pid == 0:
+        code = 1
+        try:
+            child(); code = 0
+        except BaseException:
+            import traceback; traceback.print_exc()
+        finally:
+            os._exit(code)
+    return pid
+
+def newest():
+    return max((p.name for p in folder.glob("checkpoint-*.json")), default="")
+
+moments = random.Random(seed)
+for kill in range(5):
+    pid, before = start(), newest()
+    while newest() == before:  # let it get somewhere, then kill it at a moment of its own
+        time.sleep(0.001)
+        assert os.waitpid(pid, os.WNOHANG) == (0, 0), "it ended by itself"
+    time.sleep(moments.uniform(0, 0.04))
+    os.kill(pid, signal.SIGKILL)
+    assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == signal.SIGKILL, "it was done before the kill"
+    print("killed, newest", newest())
+assert os.waitpid(start(), 0)[1] == 0
+resumed = new()
+extra, note = resumed.resume(folder)
+assert note is None, note
+straight, curve = new(), []
+for step in train.train(straight, loss_fn, lambda indices: IMAGES[indices]):
+    curve.append(step.loss)
+assert curve == extra["curve"], "the loss curve differs"
+a, b = bits(resumed), bits(straight)
+a = {name: value for name, value in a.items() if not name.startswith("extra")}
+assert a.keys() == b.keys() and len(a) > 25
+different = [name for name in a if not torch.equal(a[name], b[name])]
+assert not different, different
+assert (resumed.step, resumed.images, resumed.order.position) == (300, 1500, 1500)
+assert "torch._dynamo" not in sys.modules, "5 s of imports that training does not need"
+print("SAME BITS")
+"""
+
+
+def test_five_real_kills_at_random_moments_and_the_same_bits(tmp_path):
+    (tmp_path / "drama.py").write_text(DRAMA)
+    seed = int.from_bytes(os.urandom(2), "big")
+    done = subprocess.run(
+        [sys.executable, tmp_path / "drama.py", tmp_path / "work", str(seed)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0 and "SAME BITS" in done.stdout, f"seed {seed}\n{done.stdout}\n{done.stderr}"
+    assert done.stdout.count("killed") == 5

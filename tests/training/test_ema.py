@@ -1,0 +1,97 @@
+"""The weight average: against its recurrence in float64, and its guard."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from dipddpm_utils.machine.errors import TrainingError
+from dipddpm_utils.training.ema import Ema
+
+
+def _set(model, value):
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(value)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(0, 1), st.lists(st.floats(-10, 10), min_size=1, max_size=30))
+def test_average_follows_its_recurrence(decay, values):
+    model = nn.Linear(2, 3).double()
+    _set(model, 1.0)
+    ema, expected = Ema(model, decay), 1.0
+    for n, value in enumerate(values):
+        _set(model, value)
+        ema.update(model)
+        kept = min(decay, (1 + n) / (10 + n))
+        expected = kept * expected + (1 - kept) * value
+    assert ema.age == len(values)
+    for parameter in ema.model.parameters():
+        torch.testing.assert_close(parameter, torch.full_like(parameter, expected), rtol=1e-12, atol=1e-12)
+
+
+def test_constant_weights_are_reached_as_the_closed_form_says():
+    """With targets fixed at 0 the average is the product of the kept shares: 9! n! / (n + 9)! while they are warming up."""
+    model = nn.Linear(1, 1, bias=False).double()
+    _set(model, 1.0)
+    ema = Ema(model, decay=0.999)
+    _set(model, 0.0)
+    for _ in range(20):
+        ema.update(model)
+    product = torch.tensor([(1 + n) / (10 + n) for n in range(20)], dtype=torch.float64).prod()
+    assert ema.model.weight.item() == pytest.approx(product.item(), rel=1e-12)
+
+
+def test_the_copy_is_separate_frozen_and_in_evaluation_mode():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5)).train()
+    ema = Ema(model)
+    assert not ema.model.training and model.training
+    assert not any(p.requires_grad for p in ema.model.parameters()) and all(p.requires_grad for p in model.parameters())
+    before = model[0].weight.clone()
+    ema.update(model)
+    assert torch.equal(model[0].weight, before)
+
+
+def test_buffers_are_copied():
+    model = nn.BatchNorm1d(3)
+    ema = Ema(model)
+    model(torch.randn(8, 3, generator=torch.Generator().manual_seed(0)) + 5)
+    ema.update(model)
+    assert torch.equal(ema.model.running_mean, model.running_mean) and ema.model.num_batches_tracked == 1
+
+
+def test_it_refuses_to_be_sampled_from_before_its_warmup():
+    model = nn.Linear(1, 1)
+    ema = Ema(model, warmup=2)
+    for age in range(2):
+        with pytest.raises(TrainingError, match=f"is {age} updates old, expected at least 2 .*ema_warmup"):
+            ema.check_ready()
+        ema.update(model)
+    ema.check_ready()
+
+
+def test_state_goes_on_to_the_same_bits():
+    torch_rng = torch.Generator().manual_seed(0)
+    model = nn.Linear(4, 4)
+    first = Ema(model, 0.9)
+    second = Ema(model, 0.9)
+    first.update(model)
+    state = {name: tensor.clone() for name, tensor in first.state_dict().items()}
+    assert all(isinstance(tensor, torch.Tensor) for tensor in state.values())
+    second.load_state_dict(state)
+    assert second.age == 1
+    with torch.no_grad():
+        model.weight.copy_(torch.randn(4, 4, generator=torch_rng))
+    first.update(model)
+    second.update(model)
+    assert torch.equal(first.model.weight, second.model.weight)
+    with pytest.raises(RuntimeError):
+        Ema(nn.Linear(3, 3)).load_state_dict(state)
+
+
+@pytest.mark.parametrize(("kwargs", "name"), [({"decay": 1.5}, "decay is 1.5"), ({"warmup": -1}, "warmup is -1")])
+def test_errors_name_the_argument(kwargs, name):
+    with pytest.raises(ValueError, match=name):
+        Ema(nn.Linear(1, 1), **kwargs)

@@ -1,0 +1,348 @@
+"""The training loop against a plain torch loop, its data order, its learning rates, and what it does when things go wrong."""
+
+import math
+import platform
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from dipddpm_utils.config import Optim
+from dipddpm_utils.machine import budget as machine_budget
+from dipddpm_utils.machine import device as machine_device
+from dipddpm_utils.machine import errors, streams
+from dipddpm_utils.training import checkpoint, loop
+
+CPU = torch.device("cpu")
+IMAGES = torch.rand(22, 1, 6, 6, generator=streams.generator(0, "images"))
+
+
+def net(dropout: float = 0.0) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.SiLU(), nn.Dropout(dropout), nn.Conv2d(4, 1, 3, padding=1))
+
+
+def denoise(model, batch, generator):
+    return (model(batch + torch.randn(batch.shape, generator=generator)).float() - batch).square().mean()
+
+
+def batches(indices):
+    return IMAGES[indices]
+
+
+def new(optim: Optim, dropout: float = 0.0, **options) -> loop.State:
+    return loop.new_state(net(dropout), optim, len(IMAGES), seed=3, **options)
+
+
+def run(state: loop.State, **options) -> list[float]:
+    return [step.loss for step in loop.train(state, options.pop("loss_fn", denoise), batches, **options)]
+
+
+# --- the loop ---
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_it_is_a_plain_torch_loop(name):
+    """Written again in the plainest way, with torch's unfused optimiser and schedulers; equal up to rounding."""
+    optim = Optim(name=name, lr=0.01, weight_decay=0.1, batch_size=4, steps=12, warmup_steps=3, decay="cosine", grad_clip=0.5)
+    state = new(optim)
+    losses = run(state)
+
+    model, order = net(), loop.Order(len(IMAGES), 3, CPU)
+    plain = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name](
+        model.parameters(), lr=0.01, weight_decay=0.1, fused=False, foreach=False
+    )
+    generator, expected = streams.generator(3, "training"), []
+    warm = torch.optim.lr_scheduler.LambdaLR(plain, lambda k: (k + 1) / 3)
+    for k in range(12):
+        if k == 3:
+            for group in plain.param_groups:
+                group["lr"] = group["initial_lr"] = 0.01
+            cosine = torch.optim.lr_scheduler.CosineAnnealingLR(plain, T_max=9)
+        loss = denoise(model, IMAGES[order.next(4)], generator)
+        plain.zero_grad()
+        loss.backward()
+        total = torch.cat([p.grad.flatten() for p in model.parameters()]).norm()
+        for p in model.parameters():
+            p.grad.mul_(min(1.0, 0.5 / (total.item() + 1e-6)))
+        plain.step()
+        (warm if k < 3 else cosine).step()
+        expected.append(loss.item())
+    assert losses == pytest.approx(expected, rel=1e-5)
+    for ours, theirs in zip(state.model.parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_steps_report_what_was_done_and_seconds_leave_the_caller_out(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(loop, "clock", lambda device: lambda: clock[0])
+
+    def loss_fn(model, batch, generator):
+        clock[0] += 2
+        return denoise(model, batch, generator)
+
+    state, steps = new(Optim(batch_size=4, steps=5, lr=0.01, warmup_steps=2)), []
+    for step in loop.train(state, loss_fn, batches):
+        steps.append((step.step, step.images, step.lr, step.seconds))
+        assert math.isfinite(step.loss)
+        clock[0] += 100  # an evaluation, a checkpoint
+    assert steps == [(k, 4 * k, 0.005 if k == 1 else 0.01, 2 * k) for k in range(1, 6)]
+    assert list(loop.train(state, denoise, batches)) == [], "a finished state has nothing left to do"
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_two_n_steps_are_n_steps_a_checkpoint_and_n_steps(tmp_path, precision, channels_last, dropout):
+    optim = Optim(batch_size=5, steps=14, lr=0.01, precision=precision, ema_decay=0.9, ema_warmup=3, decay="linear")
+    options = {"dropout": dropout, "channels_last": channels_last}
+    straight = new(optim, **options)
+    losses = run(straight)
+    first = new(optim, **options)
+    assert run(first, until=7) == losses[:7]
+    first.save(tmp_path, extra={"seen": [1, 2]})
+    torch.rand(3)  # what others draw from the global stream does not matter
+    second = new(optim, **options)
+    assert second.resume(tmp_path) == ({"seen": [1, 2]}, None)
+    assert second.seconds == first.seconds
+    assert run(second) == losses[7:]
+    (a, meta_a), (b, meta_b) = straight.to_checkpoint(), second.to_checkpoint()
+    assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+    assert {**meta_a, "seconds": 0} == {**meta_b, "seconds": 0}
+    assert all(p.dtype == torch.float32 for p in second.model.parameters())
+
+
+def test_the_global_random_state_is_left_alone():
+    before = torch.get_rng_state()
+    run(new(Optim(batch_size=5, steps=3), dropout=0.5))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_dropout_drops_something_else_at_each_step():
+    masks = []
+
+    def loss_fn(model, batch, generator):
+        masks.append(model[2](torch.ones(64)) == 0)
+        return denoise(model, batch, generator)
+
+    run(new(Optim(batch_size=5, steps=3), dropout=0.5), loss_fn=loss_fn)
+    assert all(0 < mask.sum() < 64 for mask in masks)
+    assert not torch.equal(masks[0], masks[1]) and not torch.equal(masks[1], masks[2])
+
+
+@pytest.mark.parametrize(("native", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_bfloat16_is_used_where_the_hardware_has_it(native, dtype, monkeypatch):
+    monkeypatch.setattr(machine_device, "_has_bfloat16", lambda kind: native)
+    seen = []
+
+    def loss_fn(model, batch, generator):
+        out = model(batch)
+        seen.append(out.dtype)
+        return out.float().square().mean()
+
+    state = new(Optim(batch_size=4, steps=1, precision="bfloat16"))
+    run(state, loss_fn=loss_fn)
+    assert seen == [dtype]
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "format"),
+    [
+        ("cpu", "bfloat16", torch.contiguous_format),
+        ("cuda", "bfloat16", torch.channels_last),
+        ("cuda", "float32", torch.contiguous_format),
+    ],
+)
+def test_the_memory_layout_is_the_one_that_is_fast_there(device, precision, format):
+    assert loop.layout(Optim(precision=precision), device) == format
+
+
+def test_evaluating_between_steps_does_not_leave_the_network_in_evaluation_mode():
+    state, modes = new(Optim(batch_size=4, steps=3)), []
+
+    def loss_fn(model, batch, generator):
+        modes.append(model.training)
+        return denoise(model, batch, generator)
+
+    for _ in loop.train(state, loss_fn, batches):
+        state.model.eval()
+    assert modes == [True] * 3
+
+
+def test_the_sampled_network_is_the_average_once_it_is_old_enough():
+    state = new(Optim(batch_size=4, steps=6, ema_decay=0.9, ema_warmup=5))
+    run(state, until=4)
+    with pytest.raises(errors.TrainingError, match="4 updates old"):
+        state.sampler_model()
+    run(state)
+    assert state.sampler_model() is state.ema.model
+    plain = new(Optim(batch_size=4, steps=2))
+    assert plain.sampler_model() is plain.model
+
+
+def test_torch_compile_is_asked_for_by_argument_or_environment(monkeypatch):
+    calls = []
+    monkeypatch.setattr(torch, "compile", lambda model: calls.append(model) or model)
+    state = new(Optim(batch_size=4, steps=3))
+    run(state, until=1)
+    assert not calls
+    run(state, until=2, compile=True)
+    monkeypatch.setenv("DIPDDPM_COMPILE", "1")
+    run(state)
+    assert calls == [state.model] * 2
+
+
+# --- the order of the data ---
+
+
+@settings(max_examples=60, deadline=None)
+@given(n=st.integers(1, 30), size=st.integers(1, 40), cut=st.integers(0, 20), seed=st.integers(0, 5))
+def test_every_item_once_an_epoch_and_resumable_anywhere(n, size, cut, seed):
+    order = loop.Order(n, seed, CPU)
+    drawn = [order.next(size) for _ in range(20)]
+    assert all(len(indices) == size for indices in drawn)
+    flat = torch.cat(drawn)
+    for epoch in flat[: len(flat) // n * n].reshape(-1, n):
+        assert sorted(epoch.tolist()) == list(range(n))
+    again = loop.Order(n, seed, CPU, position=cut * size)
+    assert torch.equal(torch.cat([again.next(size) for _ in range(20 - cut)] or [flat[:0]]), flat[cut * size :])
+
+
+def test_epochs_and_seeds_differ():
+    order = loop.Order(50, 0, CPU)
+    assert not torch.equal(order.next(50), order.next(50))
+    assert not torch.equal(loop.Order(50, 0, CPU).next(50), loop.Order(50, 1, CPU).next(50))
+    with pytest.raises(ValueError, match="n is 0, expected at least 1"):
+        loop.Order(0, 0, CPU)
+
+
+# --- learning rates ---
+
+
+@given(
+    steps=st.integers(1, 400),
+    warmup=st.integers(0, 100),
+    decay=st.sampled_from(["constant", "cosine", "linear"]),
+    k=st.integers(0, 399),
+)
+def test_learning_rates_stay_within_bounds_and_only_fall_after_warm_up(steps, warmup, decay, k):
+    optim = Optim(lr=0.2, steps=steps, warmup_steps=warmup, decay=decay)
+    k = min(k, steps - 1)
+    rate, following = loop.lr_at(optim, k), loop.lr_at(optim, k + 1)
+    assert 0 < rate <= 0.2
+    assert following >= rate if k + 1 < warmup else following <= rate or k + 1 == warmup
+    if k == warmup:
+        assert rate == 0.2
+    if decay != "constant" and steps > warmup:
+        assert loop.lr_at(optim, steps) == pytest.approx(0, abs=1e-15)
+
+
+# --- when things go wrong ---
+
+
+class Bomb:
+    """A loss that is not finite at one step: at once, or only in its gradient (sqrt at zero)."""
+
+    def __init__(self, at: int, kind: str) -> None:
+        self.at, self.kind, self.calls = at, kind, 0
+
+    def __call__(self, model, batch, generator):
+        self.calls += 1
+        loss = denoise(model, batch, generator)
+        if self.calls != self.at:
+            return loss
+        return loss + (loss * 0).sqrt() if self.kind == "gradient" else loss * float(self.kind)
+
+
+@pytest.mark.parametrize("kind", ["nan", "inf"])
+def test_a_loss_that_is_not_finite_stops_before_it_does_harm(tmp_path, kind):
+    state = new(Optim(batch_size=4, steps=10))
+    with pytest.raises(
+        errors.TrainingError, match=r"loss is not finite at step 8; .*checkpoint-00000002.* \(step 6\)"
+    ) as caught:
+        for step in loop.train(state, Bomb(8, kind), batches, folder=tmp_path):
+            if step.step % 3 == 0:
+                state.save(tmp_path)
+    assert "\n" not in str(caught.value)
+    assert state.step == 7 and all(torch.isfinite(p).all() for p in state.model.parameters())
+    assert checkpoint.load(tmp_path)[1]["step"] == 6
+
+
+def test_a_gradient_that_is_not_finite_is_found_at_once_with_clipping_and_never_saved_without(tmp_path):
+    with pytest.raises(errors.TrainingError, match="gradient is not finite at step 4"):
+        run(new(Optim(batch_size=4, steps=10, grad_clip=1.0)), loss_fn=Bomb(4, "gradient"))
+    state = new(Optim(batch_size=4, steps=10))
+    with pytest.raises(errors.TrainingError, match=r"not finite at step 4; not saved, .*\(step 3\)"):
+        for _ in loop.train(state, Bomb(4, "gradient"), batches, folder=tmp_path):
+            state.save(tmp_path)
+    assert checkpoint.load(tmp_path)[1]["step"] == 3
+
+
+@pytest.mark.parametrize("bad", [None, 1, 3, 4, 5, 9, 10])
+def test_the_watch_of_a_gpu_names_the_first_bad_step(monkeypatch, bad):
+    monkeypatch.setattr(loop, "CHECK_EVERY", 4)
+    watch, found = loop._Watch(CPU), None
+    for step in range(1, 11):
+        found = watch.add(step, torch.tensor(float("nan") if bad is not None and step >= bad else 1.0))
+        if found is not None:
+            assert step - found < 8
+            break
+    assert (found if found is not None else watch.finish(10)) == bad
+
+
+def test_the_budget_stops_between_steps_with_a_state_that_can_be_saved(tmp_path):
+    optim = Optim(batch_size=4, steps=9, ema_decay=0.9)
+    losses, stop = run(new(optim)), tmp_path / "stop"
+    budget = machine_budget.Budget(stop=stop)
+    budget.STAT_EVERY = 0
+    state, seen = new(optim), []
+    with pytest.raises(errors.OutOfTime):
+        for step in loop.train(state, denoise, batches, budget):
+            seen.append(step.loss)
+            if step.step == 4:
+                stop.touch()
+    state.save(tmp_path / "work")
+    resumed = new(optim)
+    resumed.resume(tmp_path / "work")
+    assert seen + run(resumed) == losses
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+    optim = Optim(batch_size=4, steps=4)
+    state = new(optim)
+    run(state, until=2)
+    state.save(tmp_path)
+    with pytest.raises(errors.StoreError, match="has seed 3 and 22 items, this run has 4 and 22"):
+        loop.new_state(net(), optim, 22, seed=4).resume(tmp_path)
+    with pytest.raises(errors.StoreError, match="does not fit this network") as caught:
+        loop.new_state(nn.Linear(2, 2), optim, 22, seed=3).resume(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_without_a_checkpoint_there_is_nothing_to_resume(tmp_path):
+    assert new(Optim()).resume(tmp_path / "none") is None
+
+
+def test_the_average_moves_every_so_many_steps():
+    state = new(Optim(batch_size=4, steps=7, ema_decay=0.5, ema_every=3, ema_warmup=2))
+    run(state)
+    assert state.ema.age == 2 and state.sampler_model() is state.ema.model
+
+
+@pytest.mark.parametrize(
+    ("machine", "avx512", "wanted", "format"),
+    [
+        ("x86_64", True, "bfloat16", "bfloat16"),
+        ("x86_64", False, "bfloat16", "float32"),
+        ("AMD64", True, "float32", "float32"),
+    ],
+)
+def test_a_processor_without_bfloat16_computes_in_float32(machine, avx512, wanted, format, monkeypatch):
+    machine_device._has_bfloat16.cache_clear()
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
+    assert machine_device.number_format("cpu", wanted) == format
+    machine_device._has_bfloat16.cache_clear()
