@@ -15,12 +15,13 @@ TRAP = """import os, pathlib
 pathlib.Path(os.environ["TORCH_TRAP"]).touch()
 raise ImportError("the way from records to the page imports torch")
 """
-ENGINE = "experiments, experiments_ddpm, experiments_dip, features, runs, train"
+ENGINE = "dipddpm_utils.priors.run, dipddpm_utils.dip.run, dipddpm_utils.store.runs"
 IMPORT = "import time, torch\nbegan = time.perf_counter()\n{what}\nprint(time.perf_counter() - began)"
 COMPUTE = """
 import sys
 from pathlib import Path
-from dipddpm_utils import profiles, runs
+from dipddpm_utils.store import runs
+from dipddpm_utils.study import profile as profiles
 name, folder, steps = sys.argv[1], sys.argv[2], int(sys.argv[3])
 run = profiles.load("quick").entry(name).run
 if steps and hasattr(run, "optim"):
@@ -37,7 +38,7 @@ HEAVIEST = {"ddpm-long-s0": 40, "dip-resnet18-s0": 5, "dip-images-resnet18-s0": 
 STREAM = """
 import sys
 import numpy as np
-from dipddpm_utils.frechet import Moments
+from dipddpm_utils.judging.frechet import Moments
 moments, rng = Moments(), np.random.default_rng(0)
 for _ in range(int(sys.argv[1])):
     moments.update(rng.standard_normal((500, 512)))
@@ -50,7 +51,7 @@ def rows(setting: Setting) -> Iterator[Row]:
     repeats = setting.pick(7, 2)
     for name, what, target in (
         ("import dipddpm_utils, beyond torch", "import dipddpm_utils", 0.3),
-        ("import of the whole engine, beyond torch", f"from dipddpm_utils import {ENGINE}", None),
+        ("import of the whole engine, beyond torch", f"import {ENGINE}", None),
     ):
         spent = [float(children.checked(["-c", IMPORT.format(what=what)]).output.split()[-1]) for _ in range(repeats)]
         yield at_most(name, spent, target)

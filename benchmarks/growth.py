@@ -17,6 +17,7 @@ from dipddpm_utils.ddpm import sampling, schedule
 from dipddpm_utils.ddpm.unet import UNet
 from dipddpm_utils.judging import fidelity
 from dipddpm_utils.judging.frechet import frechet_distance, mean_cov
+from dipddpm_utils.machine.device import autocast
 from dipddpm_utils.store import records
 from dipddpm_utils.store.records import Outcome
 from dipddpm_utils.store.runs import Store
@@ -81,7 +82,7 @@ def _training(setting: Setting) -> Iterator[Row | Curve]:
                 return tensor
 
             with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-                with torch.autocast(device.type, torch.bfloat16, enabled=run.optim.precision == "bfloat16"):
+                with autocast(device, run.optim.precision):
                     net(x, torch.zeros(batch, dtype=torch.int64, device=device)).sum()
             return sum(seen.values()) / 1e6
 

@@ -16,6 +16,7 @@ from dipddpm_utils.ddpm import process as diffusion
 from dipddpm_utils.ddpm import schedule
 from dipddpm_utils.ddpm.process import Model
 from dipddpm_utils.ddpm.unet import UNet, count_parameters
+from dipddpm_utils.machine.device import autocast
 from dipddpm_utils.study import profile
 from dipddpm_utils.training import loop
 
@@ -83,7 +84,7 @@ def in_bfloat16(net: nn.Module, enabled: bool = True, call: Callable[..., Tensor
     call = call or net
 
     def network(x: Tensor, t: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=enabled):
+        with autocast(x.device, "bfloat16" if enabled else "float32"):
             return call(x, t).to(x.dtype)
 
     return network
@@ -199,7 +200,7 @@ def better_precision(
     kind = next(net.parameters()).device.type
 
     def step(half: bool, trial: bool = False) -> None:
-        with torch.autocast(kind, torch.bfloat16, enabled=half):
+        with autocast(kind, "bfloat16" if half else "float32"):
             value = loss()
         optimiser.zero_grad()
         value.backward()

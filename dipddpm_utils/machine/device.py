@@ -95,35 +95,39 @@ def _why_no_cuda() -> str:
 
 
 def number_format(device: str | torch.device, wanted: str) -> str:
-    """The format that a network's sums are computed in on `device` where 'bfloat16' or 'float32' is wanted.
+    """'bfloat16', 'float16' or 'float32': what a network computes in on `device` where `wanted` is 'bfloat16' or 'float32'.
 
-    Reduced precision is used only where the hardware has it: a processor without instructions for bfloat16 emulates it, ten
-    times slower than float32. A record says which it was (provenance, "precision").
+    16 bits are used only where the hardware has them: bfloat16 on processors with AVX512-BF16 or AMX and on GPUs from Ampere
+    on, float16 on the GPUs before (a T4 has no bfloat16). Elsewhere they are emulated, ten times slower than float32. A
+    record says which it was (provenance, "precision").
     """
-    return wanted if wanted == "float32" or _has_bfloat16(_kind(device)) else "float32"
+    import torch
+
+    return wanted if wanted == "float32" else _short_format(torch.device(device).type)
 
 
 def autocast(device: str | torch.device, wanted: str) -> torch.autocast:
     """The context in which a network is called, see `number_format`."""
     import torch
 
-    return torch.autocast(_kind(device), torch.bfloat16, enabled=number_format(device, wanted) == "bfloat16")
+    format = number_format(device, wanted)
+    dtype = torch.float16 if format == "float16" else torch.bfloat16
+    return torch.autocast(torch.device(device).type, dtype, enabled=format != "float32")
 
 
 @lru_cache
-def _has_bfloat16(kind: str) -> bool:
+def _short_format(kind: str) -> str:
     import torch
 
     if kind == "cpu":
         x86 = platform.machine().lower() in ("x86_64", "amd64")
-        return torch.cpu._is_avx512_bf16_supported() if x86 else torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-
-
-def _kind(device: str | torch.device) -> str:
-    import torch
-
-    return torch.device(device).type
+        native = torch.cpu._is_avx512_bf16_supported() if x86 else torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        return "bfloat16" if native else "float32"
+    if kind != "cuda":
+        return "float32"  # mps: not measured
+    if torch.cuda.is_bf16_supported(including_emulation=False):
+        return "bfloat16"
+    return "float16" if torch.cuda.get_device_capability() >= (7, 0) else "float32"
 
 
 def clock(device: str | torch.device = "cpu") -> Callable[[], float]:

@@ -28,7 +28,7 @@ def orthogonalised(matrices: Tensor) -> Tensor:
     Computed in bfloat16 where the hardware has it: the iteration asks for no more.
     """
     a, b, c = QUINTIC
-    x = matrices.to(getattr(torch, number_format(matrices.device, "bfloat16")))
+    x = matrices.to(torch.bfloat16 if number_format(matrices.device, "bfloat16") == "bfloat16" else torch.float32)
     wide = x.shape[-2] <= x.shape[-1]
     x = x if wide else x.mT
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)

@@ -66,7 +66,7 @@ def test_the_projects_own_venv_is_found_again_and_kept_exact(checkout):
     done = start("--test", "-k", "x", script=folder / "run_all.sh", CONDA_PREFIX="/opt/conda", CONDA_DEFAULT_ENV="base")
     assert done.returncode == 0, done.stderr
     assert [line.split("|")[1:-1] for line in calls.read_text().splitlines()] == [
-        ["-P", "-m", "dipddpm_utils.install", "--exact"],
+        ["-P", "-m", "dipddpm_utils.driver.install", "--exact"],
         ["-m", "pytest", "-q", "-k", "x"],
     ]
 

@@ -44,7 +44,7 @@ class ShowingLab(FakeLab):
         assert len(frame) and caption
 
     def source(self, file, name):
-        text = (Path(nbfiles.__file__).parent / file).read_text(encoding="utf-8")
+        text = (Path(nbfiles.__file__).parents[1] / file).read_text(encoding="utf-8")
         found = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef | ast.ClassDef) and n.name == name]
         assert found, f"{file} has no {name}"
 
@@ -59,10 +59,10 @@ def cells(path, kind):
 @pytest.mark.parametrize("reports", [True, False], ids=["with the reports' runs", "without"])
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_cells_run_on_made_up_records(path, reports, monkeypatch):
-    fake = ModuleType("dipddpm_utils.lab")
+    fake = ModuleType("dipddpm_utils.page.lab")
     fake.Lab = ShowingLab
     monkeypatch.setattr(ShowingLab, "reports", reports)
-    monkeypatch.setitem(sys.modules, "dipddpm_utils.lab", fake)
+    monkeypatch.setitem(sys.modules, "dipddpm_utils.page.lab", fake)
     monkeypatch.setattr("dipddpm_utils.answer.strongest_lab", lambda lab, _: lab)
     monkeypatch.setattr("IPython.display.display", lambda *_: None)
     monkeypatch.chdir(FOLDER)

@@ -168,6 +168,6 @@ def test_restoration_says_which_start_is_better_for_each_task():
 
 
 def test_the_strength_of_a_degradation_is_told_as_it_is():
-    restore = pytest.importorskip("dipddpm_utils.restore")
+    restore = pytest.importorskip("dipddpm_utils.priors.restore")
     assert f"std {restore.STD}" in figures_priors.TASKS["denoise"][1] and restore.SEEN == 0.5
     assert "half of the pixels" in figures_priors.TASKS["inpaint"][1]

@@ -208,19 +208,20 @@ DRAMA = r"""
 import os, random, signal, sys, time
 from pathlib import Path
 import torch
-from dipddpm_utils import checkpoint, runtime, train
+from dipddpm_utils.machine import streams
+from dipddpm_utils.training import checkpoint, loop
 from dipddpm_utils.config import Optim
 
 folder, seed = Path(sys.argv[1]), int(sys.argv[2])
 torch.set_num_threads(1)
 OPTIM = Optim(name="adamw", steps=300, batch_size=5, lr=3e-3, warmup_steps=50, decay="cosine", grad_clip=1.0, ema_decay=0.99)
-IMAGES = torch.rand(23, 1, 6, 6, generator=runtime.generator(0, "images"))
+IMAGES = torch.rand(23, 1, 6, 6, generator=streams.generator(0, "images"))
 
 def new():
     torch.manual_seed(0)
     first, last = torch.nn.Conv2d(1, 4, 3, padding=1), torch.nn.Conv2d(4, 1, 3, padding=1)
     net = torch.nn.Sequential(first, torch.nn.BatchNorm2d(4), torch.nn.SiLU(), torch.nn.Dropout(0.2), last)
-    return train.new_state(net, OPTIM, len(IMAGES), seed=5, channels_last=True)
+    return loop.new_state(net, OPTIM, len(IMAGES), seed=5, channels_last=True)
 
 def loss_fn(model, batch, generator):
     return (model(batch + torch.randn(batch.shape, generator=generator)) - batch).square().mean()
@@ -233,7 +234,7 @@ def child():
     found = state.resume(folder)
     if found is not None:
         curve = found[0]["curve"]
-    for step in train.train(state, loss_fn, lambda indices: IMAGES[indices]):
+    for step in loop.train(state, loss_fn, lambda indices: IMAGES[indices]):
         curve.append(step.loss)
         if step.step % 4 == 0 or step.step == OPTIM.steps:
             state.save(folder, extra={"curve": curve})
@@ -268,7 +269,7 @@ resumed = new()
 extra, note = resumed.resume(folder)
 assert note is None, note
 straight, curve = new(), []
-for step in train.train(straight, loss_fn, lambda indices: IMAGES[indices]):
+for step in loop.train(straight, loss_fn, lambda indices: IMAGES[indices]):
     curve.append(step.loss)
 assert curve == extra["curve"], "the loss curve differs"
 a, b = bits(resumed), bits(straight)

@@ -1,5 +1,6 @@
 """The training loop against a plain torch loop, its data order, its learning rates, and what it does when things go wrong."""
 
+import itertools
 import math
 import platform
 
@@ -13,7 +14,7 @@ from dipddpm_utils.config import Optim
 from dipddpm_utils.machine import budget as machine_budget
 from dipddpm_utils.machine import device as machine_device
 from dipddpm_utils.machine import errors, streams
-from dipddpm_utils.training import checkpoint, loop
+from dipddpm_utils.training import checkpoint, launched, loop
 
 CPU = torch.device("cpu")
 IMAGES = torch.rand(22, 1, 6, 6, generator=streams.generator(0, "images"))
@@ -133,9 +134,9 @@ def test_dropout_drops_something_else_at_each_step():
     assert not torch.equal(masks[0], masks[1]) and not torch.equal(masks[1], masks[2])
 
 
-@pytest.mark.parametrize(("native", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
-def test_bfloat16_is_used_where_the_hardware_has_it(native, dtype, monkeypatch):
-    monkeypatch.setattr(machine_device, "_has_bfloat16", lambda kind: native)
+@pytest.mark.parametrize("format", ["bfloat16", "float16", "float32"])
+def test_a_network_runs_in_the_format_that_the_hardware_has(format, monkeypatch):
+    monkeypatch.setattr(machine_device, "_short_format", lambda kind: format)
     seen = []
 
     def loss_fn(model, batch, generator):
@@ -145,7 +146,28 @@ def test_bfloat16_is_used_where_the_hardware_has_it(native, dtype, monkeypatch):
 
     state = new(Optim(batch_size=4, steps=1, precision="bfloat16"))
     run(state, loss_fn=loss_fn)
-    assert seen == [dtype]
+    assert seen == [getattr(torch, format)] and state.scaler.is_enabled() == (format == "float16")
+
+
+def test_in_float16_a_step_that_overflows_is_left_out_and_the_scale_comes_back_from_a_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine_device, "_short_format", lambda kind: "float16")
+    optim, weights = Optim(batch_size=4, steps=6, precision="bfloat16", grad_clip=1.0), []
+
+    def loss_fn(model, batch, generator):
+        return denoise(model, batch, generator) * (1e38 if state.step == 2 else 1)  # its scaled gradient is infinite
+
+    state = new(optim)
+    for step in loop.train(state, loss_fn, batches):
+        weights.append(torch.cat([p.detach().flatten() for p in state.model.parameters()]))
+        if step.step == 4:
+            state.save(tmp_path)
+    assert [torch.equal(a, b) for a, b in itertools.pairwise(weights)] == [False, True, False, False, False]
+    assert state.scaler.get_scale() == 65536 / 2
+    again = new(optim)
+    again.resume(tmp_path)
+    assert again.scaler.get_scale() == 65536 / 2
+    run(again)
+    assert torch.equal(torch.cat([p.detach().flatten() for p in again.model.parameters()]), weights[-1])
 
 
 @pytest.mark.parametrize(
@@ -156,7 +178,8 @@ def test_bfloat16_is_used_where_the_hardware_has_it(native, dtype, monkeypatch):
         ("cuda", "float32", torch.contiguous_format),
     ],
 )
-def test_the_memory_layout_is_the_one_that_is_fast_there(device, precision, format):
+def test_the_memory_layout_is_the_one_that_is_fast_there(device, precision, format, monkeypatch):
+    monkeypatch.setattr(machine_device, "_short_format", lambda kind: "bfloat16")
     assert loop.layout(Optim(precision=precision), device) == format
 
 
@@ -183,16 +206,37 @@ def test_the_sampled_network_is_the_average_once_it_is_old_enough():
     assert plain.sampler_model() is plain.model
 
 
-def test_torch_compile_is_asked_for_by_argument_or_environment(monkeypatch):
-    calls = []
-    monkeypatch.setattr(torch, "compile", lambda model: calls.append(model) or model)
-    state = new(Optim(batch_size=4, steps=3))
-    run(state, until=1)
-    assert not calls
-    run(state, until=2, compile=True)
-    monkeypatch.setenv("DIPDDPM_COMPILE", "1")
-    run(state)
-    assert calls == [state.model] * 2
+def test_kernels_launched_together_give_the_losses_of_the_plain_network(monkeypatch):
+    """The same path as on a GPU, with a backend that needs no compiler."""
+    monkeypatch.setattr(launched, "COMPILER", {"backend": "aot_eager", "dynamic": False})
+    optim = Optim(batch_size=4, steps=5, ema_decay=0.9, ema_warmup=1)
+    plain, together = new(optim), new(optim)
+    expected = run(plain)
+    kept = []
+    loss = lambda model, batch, generator: kept.append(model(batch).detach()) or denoise(model, batch, generator)  # noqa: E731
+    assert run(together, compile=True, loss_fn=loss) == pytest.approx(expected, rel=1e-6)
+    assert len({output.data_ptr() for output in kept}) == 5, "an output that was kept is overwritten by the next call"
+
+
+def test_a_network_that_cannot_be_compiled_is_trained_as_it_is_and_says_so(monkeypatch, capsys):
+    def broken(*_, **__):
+        raise RuntimeError("no compiler here\nand more")
+
+    optim = Optim(batch_size=4, steps=3)
+    expected = run(new(optim))
+    monkeypatch.setattr(torch, "compile", broken)
+    assert run(new(optim), compile=True) == expected
+    assert capsys.readouterr().err == "not compiled, going on without: RuntimeError: no compiler here\n"
+
+
+@pytest.mark.parametrize(
+    ("device", "said", "together"),
+    [("cuda", "", True), ("cuda", "0", False), ("cpu", "", False), ("cpu", "1", True), ("mps", "", False)],
+)
+def test_kernels_are_launched_together_on_cuda_unless_the_environment_says_otherwise(device, said, together, monkeypatch):
+    monkeypatch.setenv("DIPDDPM_COMPILE", said)
+    model = net()
+    assert (launched.launched_together(model, torch.device(device)) is model) != together
 
 
 # --- the order of the data ---
@@ -332,17 +376,21 @@ def test_the_average_moves_every_so_many_steps():
     assert state.ema.age == 2 and state.sampler_model() is state.ema.model
 
 
-@pytest.mark.parametrize(
-    ("machine", "avx512", "wanted", "format"),
-    [
-        ("x86_64", True, "bfloat16", "bfloat16"),
-        ("x86_64", False, "bfloat16", "float32"),
-        ("AMD64", True, "float32", "float32"),
-    ],
-)
-def test_a_processor_without_bfloat16_computes_in_float32(machine, avx512, wanted, format, monkeypatch):
-    machine_device._has_bfloat16.cache_clear()
+CASES = [  # machine, AVX512-BF16, bfloat16 on the GPU, its capability -> on the CPU, on the GPU
+    ("x86_64", True, True, (9, 0), "bfloat16", "bfloat16"),  # an H100
+    ("x86_64", False, False, (7, 5), "float32", "float16"),  # a T4
+    ("AMD64", False, False, (6, 0), "float32", "float32"),  # a P100
+]
+
+
+@pytest.mark.parametrize(("machine", "avx512", "bfloat16", "capability", "cpu", "cuda"), CASES)
+def test_the_format_is_chosen_by_what_the_device_reports(machine, avx512, bfloat16, capability, cpu, cuda, monkeypatch):
+    machine_device._short_format.cache_clear()
     monkeypatch.setattr(platform, "machine", lambda: machine)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
-    assert machine_device.number_format("cpu", wanted) == format
-    machine_device._has_bfloat16.cache_clear()
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bfloat16 or including_emulation)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+    found = [machine_device.number_format(device, "bfloat16") for device in ("cpu", "cuda", "mps")]
+    machine_device._short_format.cache_clear()
+    assert found == [cpu, cuda, "float32"]
+    assert machine_device.number_format("cuda", "float32") == "float32"

@@ -1,0 +1,203 @@
+"""Everything that a training run changes, in one object that can be saved at any step and goes on to the same bits."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dipddpm_utils.config import Optim
+from dipddpm_utils.machine.device import number_format
+from dipddpm_utils.machine.errors import StoreError
+from dipddpm_utils.machine.streams import generator
+from dipddpm_utils.training import checkpoint
+from dipddpm_utils.training.ema import Ema
+from dipddpm_utils.training.muon import Muon, MuonAdamW
+
+
+class Order:
+    """The order in which items are drawn: a fresh permutation each epoch, every item once an epoch.
+
+    Batches all have the same size, so one may hold the end of an epoch and the start of the next. `position` (items
+    drawn so far) is the whole state: the permutation of epoch e is made from (seed, e) alone.
+    """
+
+    def __init__(self, n: int, seed: int, device: torch.device, position: int = 0, shuffled: bool = True) -> None:
+        if n < 1:
+            raise ValueError(f"n is {n}, expected at least 1 item")
+        self.n, self.seed, self.device, self.position = n, seed, device, position
+        self.shuffled = shuffled  # False: 0..n-1 in every epoch
+        self._epoch, self._permutation = -1, torch.empty(0, dtype=torch.int64)
+
+    def next(self, size: int) -> Tensor:
+        """The next `size` indices, int64 [size] on the device."""
+        parts = []
+        while size > 0:
+            epoch, offset = divmod(self.position, self.n)
+            if epoch != self._epoch:
+                drawn = generator(self.seed, f"order of epoch {epoch}")
+                order = torch.randperm(self.n, generator=drawn) if self.shuffled else torch.arange(self.n)
+                self._epoch, self._permutation = epoch, order.to(self.device)
+            parts.append(self._permutation[offset : offset + size])
+            size -= len(parts[-1])
+            self.position += len(parts[-1])
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+@dataclass
+class State:
+    """Everything that a training run changes; saved and restored to the same bits on the CPU."""
+
+    model: nn.Module
+    ema: Ema | None
+    optimiser: torch.optim.Optimizer | MuonAdamW
+    optim: Optim
+    generator: torch.Generator  # all random draws of the loss, on the device
+    order: Order
+    seed: int
+    device: torch.device
+    step: int = 0
+    images: int = 0
+    seconds: float = 0.0  # spent in training steps only, over all sittings
+    update_every: int = 1  # steps; the gradients of the steps between are dropped, not added up
+    scaler: torch.amp.GradScaler = field(init=False)  # float16 alone needs one: small gradients would be lost
+
+    def __post_init__(self) -> None:
+        half = number_format(self.device, self.optim.precision) == "float16"
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=half)
+
+    def sampler_model(self) -> nn.Module:
+        """The network to sample from: the average where one is kept (TrainingError if it is too young), else the model."""
+        if self.ema is None:
+            return self.model
+        self.ema.check_ready()
+        return self.ema.model
+
+    def synchronise(self) -> None:
+        """Waits for the work a GPU still has queued, and counts the wait as training time."""
+        if self.device.type == "cuda":
+            begin = time.perf_counter()
+            torch.cuda.synchronize(self.device)
+            self.seconds += time.perf_counter() - begin
+
+    def to_checkpoint(self, extra: Any = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """(tensors, JSON-ready meta) for `checkpoint.save`. `extra`: anything `checkpoint.flatten` takes, e.g. the curve."""
+        self.synchronise()
+        tensors, tree = checkpoint.flatten(
+            {
+                "model": self.model.state_dict(),
+                "ema": None if self.ema is None else self.ema.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+                "generator": self.generator.get_state(),
+                "scaler": self.scaler.state_dict(),
+                "extra": extra,
+            }
+        )
+        meta = {"step": self.step, "images": self.images, "seconds": self.seconds, "seed": self.seed}
+        return tensors, {**meta, "device": self.device.type, "n": self.order.n, "position": self.order.position, "tree": tree}
+
+    def from_checkpoint(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> Any:
+        """Takes over a saved state in place; returns its `extra`. StoreError if it belongs to another run."""
+        if (meta["seed"], meta["n"]) != (self.seed, self.order.n):
+            raise StoreError(
+                f"the checkpoint has seed {meta['seed']} and {meta['n']} items, this run has {self.seed} and {self.order.n}; "
+                "remove the run's folder to start it anew"
+            )
+        tree = checkpoint.unflatten(tensors, meta["tree"])
+        try:
+            self.model.load_state_dict(tree["model"])
+            if self.ema is not None:
+                self.ema.load_state_dict(tree["ema"])
+            self.optimiser.load_state_dict(tree["optimiser"])
+            if tree.get("scaler") and self.scaler.is_enabled():
+                self.scaler.load_state_dict(tree["scaler"])
+        except (RuntimeError, ValueError, KeyError, TypeError) as error:
+            reason = str(error).splitlines()[0]
+            raise StoreError(f"the checkpoint does not fit this network ({reason}); remove the run's folder") from error
+        for parameter, values in self.optimiser.state.items():  # fused Adam walks memory: its state must lie as the weights do
+            for name, value in values.items():
+                if isinstance(value, Tensor) and value.shape == parameter.shape:
+                    values[name] = torch.empty_like(parameter).copy_(value)
+        if meta["device"] == self.device.type:
+            self.generator.set_state(tree["generator"])
+        else:  # a generator's state means nothing on another kind of device: go on with a new stream
+            self.generator = generator(self.seed, f"training from step {meta['step']}", self.device)
+        self.step, self.images, self.seconds = meta["step"], meta["images"], meta["seconds"]
+        self.order.position = meta["position"]
+        return tree["extra"]
+
+    def save(self, folder: str | Path, extra: Any = None) -> Path:
+        """Writes a checkpoint; TrainingError (and nothing written) if the state is not finite."""
+        return checkpoint.save(folder, *self.to_checkpoint(extra))
+
+    def resume(self, folder: str | Path) -> tuple[Any, str | None] | None:
+        """Goes on from the newest sound checkpoint: (extra, note about damage or None); None if there is no checkpoint."""
+        found = checkpoint.load(folder)
+        return None if found is None else (self.from_checkpoint(*found), found[1]["note"])
+
+
+def new_state(
+    model: nn.Module,
+    optim: Optim,
+    n_items: int,
+    seed: int,
+    device: str | torch.device = "cpu",
+    *,
+    channels_last: bool | None = None,
+) -> State:
+    """A state at step 0, the model moved to `device`. `n_items`: how many training items `get_batch` can be asked for.
+
+    `channels_last`: None is what `layout` says.
+    """
+    device = torch.device(device)
+    model = model.to(device)
+    format = (
+        layout(optim, device) if channels_last is None else torch.channels_last if channels_last else torch.contiguous_format
+    )
+    model = model.to(memory_format=format)
+    ema = None if optim.ema_decay is None else Ema(model, decay=optim.ema_decay, warmup=optim.ema_warmup)
+    return State(
+        model,
+        ema,
+        _optimiser(model, optim),
+        optim,
+        generator(seed, "training", device),
+        Order(n_items, seed, device),
+        seed,
+        device,
+    )
+
+
+def layout(optim: Optim, device: str | torch.device) -> torch.memory_format:
+    """How convolution weights lie in memory: as a GPU's kernels for 16 bits want them there, plainly elsewhere.
+
+    On a CPU channels_last costs a quarter of the images a second here: its group normalisation is ten times slower.
+    """
+    wanted = torch.device(device).type == "cuda" and number_format(device, optim.precision) != "float32"
+    return torch.channels_last if wanted else torch.contiguous_format
+
+
+def _optimiser(model: nn.Module, optim: Optim) -> torch.optim.Optimizer | MuonAdamW:
+    weights = [p for p in model.parameters() if p.requires_grad]
+    if optim.name == "muon":
+        kinds = _without_compiler(Muon), _without_compiler(torch.optim.AdamW)
+        return MuonAdamW(weights, optim.lr, optim.betas, optim.weight_decay, optim.kernels_only, kinds)
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[optim.name]
+    return _without_compiler(kind)(weights, lr=optim.lr, betas=optim.betas, weight_decay=optim.weight_decay, fused=True)
+
+
+@lru_cache
+def _without_compiler(kind: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
+    """The same optimiser without the wrappers that import torch.compile's machinery, 5 s of CPU in every process that trains.
+
+    The wrappers keep the compiler out of these methods; only the network is ever compiled here, so they guard nothing.
+    """
+    names = ("add_param_group", "zero_grad", "state_dict", "load_state_dict", "step")
+    bare = {name: inspect.unwrap(getattr(kind, name)) for name in names}
+    return type(kind.__name__, (kind,), {**bare, "step": torch.no_grad()(bare["step"])})
