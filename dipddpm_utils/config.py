@@ -19,6 +19,8 @@ from dipddpm_utils.faults import FaultId
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = PositiveInt
 NonNegative = Annotated[int, Field(ge=0)]
+Net = Literal["2conv", "5conv", "resnet18", "skip"]  # of a DIP
+Control = Literal["blur", "clip", "rescaled", "untrained"]  # changes to real images in place of a DIP's (controls.py)
 DipFaults = Annotated[tuple[FaultId, ...], AfterValidator(lambda ids: faults.chosen(ids, "dip"))]
 DdpmFaults = Annotated[tuple[FaultId, ...], AfterValidator(lambda ids: faults.chosen(ids, "ddpm"))]
 
@@ -183,7 +185,7 @@ class Dip(Run):
     computed_by: ClassVar[str] = "dipddpm_utils.dip.run:dip"
     kind: Literal["dip"] = "dip"
     data: Data
-    net: Literal["2conv", "5conv", "resnet18", "skip"] = "5conv"
+    net: Net = "5conv"
     width: Positive | None = None  # channels of the first layer; None: the network's own
     std: Annotated[float, Field(ge=0)] = 1.2  # of the noise added to the input, images in [0, 1]
     clip_input: bool = True  # clip(image + std * noise, 0, 1), as report B does; False: unclipped, as report A
@@ -198,7 +200,7 @@ class DipImages(Run):
     computed_by: ClassVar[str] = "dipddpm_utils.dip.run:dip_images"
     kind: Literal["dip_images"] = "dip_images"
     data: Data
-    net: Literal["2conv", "5conv", "resnet18", "skip"] = "skip"
+    net: Net = "skip"
     n_images: Positive = 16
     std: PositiveFloat = 0.2  # of the noise on the observed image, images in [0, 1]
     iterations: Positive = 1000
@@ -218,7 +220,7 @@ class Stopping(Run):
     computed_by: ClassVar[str] = "dipddpm_utils.stopping.run:stopping"
     kind: Literal["stopping"] = "stopping"
     data: Data
-    net: Literal["2conv", "5conv", "resnet18", "skip"] = "skip"
+    net: Net = "skip"
     n_images: Annotated[int, Field(ge=2)] = 64
     std: PositiveFloat = 0.2  # of the noise on the observed image, images in [0, 1]; not clipped, so that it is Gaussian
     iterations: Positive = 1000
@@ -254,7 +256,7 @@ class Spectrum(Run):
     computed_by: ClassVar[str] = "dipddpm_utils.theory.run:spectrum"
     kind: Literal["spectrum"] = "spectrum"
     data: Data
-    net: Literal["2conv", "5conv", "resnet18", "skip"] = "skip"
+    net: Net = "skip"
     n_images: Positive = 8
     iterations: Positive = 600
     lr: PositiveFloat = 1e-2
@@ -265,7 +267,7 @@ class Spectrum(Run):
 class PerImage(Frozen):
     """How one untrained network is fitted to each training image; what it shows after `iterations` stands for the image."""
 
-    net: Literal["2conv", "5conv", "resnet18", "skip"] = "skip"
+    net: Net = "skip"
     iterations: Positive = 200
     lr: PositiveFloat = 1e-2
     z_std: Annotated[float, Field(ge=0)] = 0.03
@@ -314,7 +316,7 @@ class Ddpm(Run):
     diffusion: Diffusion = Diffusion()
     optim: Optim = Optim()
     evaluate: Evaluate = Evaluate()
-    train_on: Literal["blur", "clip", "rescaled", "untrained"] | None = None
+    train_on: Control | None = None
     per_image: PerImage | None = None
     faults: DdpmFaults = ()
     prior: Prior | None = None  # ways of using a DIP other than `dip`
@@ -386,7 +388,7 @@ class Restore(Run):
     task: Literal["denoise", "inpaint", "super_resolve"] = "denoise"
     n: Annotated[int, Field(ge=2)] = 100
     n_tune: Positive = 20
-    net: Literal["2conv", "5conv", "resnet18", "skip"] = "skip"
+    net: Net = "skip"
     width: Positive = 16
     iterations: Positive = 300
     lr: PositiveFloat = 1e-2

@@ -1,8 +1,8 @@
 """README: its answer is the one that the records give, and its worked example works."""
 
-import copy
+import inspect
 import re
-import tomllib
+import textwrap
 from pathlib import Path
 
 import torch
@@ -13,7 +13,7 @@ from dipddpm_utils.config import Diffusion
 from dipddpm_utils.ddpm import schedule
 from dipddpm_utils.priors import guidance, starts
 from dipddpm_utils.store.runs import Store
-from dipddpm_utils.study import profile
+from dipddpm_utils.study import mechanisms, profile
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -46,11 +46,11 @@ def test_the_worked_example_of_a_new_prior():
 def test_the_worked_example_of_a_new_mechanism(tmp_path, monkeypatch):
     """The function and the line as README shows them give a run in the group, and the run gives a record."""
     code = re.search(r"```python\n(@opinion.*?)```", README, re.DOTALL).group(1)
-    line = re.search(r"```toml\n(.*?)```", README, re.DOTALL).group(1)
-    everything = copy.deepcopy(profile._file())
-    everything["sweeps"]["mechanisms"]["cases"] += [tomllib.loads(f"case = {line}")["case"]]
+    line = re.search(r"```python\n(case\(.*?)```", README, re.DOTALL).group(1)
+    longer = vars(mechanisms).copy()
+    exec(inspect.getsource(mechanisms.mechanisms) + textwrap.indent(line, "    "), longer)
     monkeypatch.setattr(guidance, "OPINIONS", dict(guidance.OPINIONS))
-    monkeypatch.setattr(profile, "_file", lambda: everything)
+    monkeypatch.setattr(mechanisms, "mechanisms", longer["mechanisms"])
     exec(code, {"opinion": guidance.opinion, "ranges": ranges})
     members = [m for m in profile.load.__wrapped__("smoke").group("mechanisms") if m.label == "median"]
     assert [m.value for m in members] == [0.1] and members[0].entry.name == "mechanisms-median-s0"

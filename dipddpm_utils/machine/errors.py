@@ -22,7 +22,7 @@ class OutOfTime(DipddpmError):
 
 
 class ConfigError(UsageError):
-    """A configuration or profiles.toml holds something that is not allowed."""
+    """A configuration, or what a profile declares, is not allowed."""
 
 
 class DataError(DipddpmError):

@@ -1,0 +1,37 @@
+"""What each profile declares, chapter by chapter, in the order in which it should be computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dipddpm_utils.study import digits, mechanisms, reports, sizes
+from dipddpm_utils.study.entries import Profile
+from dipddpm_utils.study.sizes import Sizes
+
+
+def everything(p: Profile, z: Sizes) -> None:
+    """Our own question and the two reports."""
+    digits.single(p, z)
+    reports.a_arms(p, z, z.report_seeds)
+    reports.b_arms(p, z)
+    if not z.headline_only:
+        reports.b_others(p, z)
+    for chapter in (mechanisms.models, digits.samplers, digits.starts, digits.settings):
+        chapter(p, z)
+    if not z.headline_only:
+        for chapter in (reports.a_faults, reports.a_controls, reports.a_starts, reports.a_bank, reports.a_batch):
+            chapter(p, z)
+        for chapter in (reports.b_faults, reports.b_rows, reports.b_grid):
+            chapter(p, z)
+    digits.stopping(p, z)
+    mechanisms.mechanisms(p, z)
+    if not z.headline_only:
+        digits.restoration(p, z)
+
+
+PROFILES: dict[str, tuple[Callable[[Profile, Sizes], None], Sizes]] = {  # from the smallest to the largest
+    "smoke": (everything, sizes.SMOKE),
+    "quick": (everything, sizes.QUICK),
+    "standard": (everything, sizes.STANDARD),
+    "full": (everything, sizes.FULL),
+}

@@ -1,0 +1,128 @@
+"""Our own question, on digits: what is computed for notebooks 01 to 05, but for the mechanisms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from dipddpm_utils.config import Ddpm, Diffusion, Dip, DipImages, Floor, Net, Optim, Restore, Sample, Sampler, Spectrum, Start
+from dipddpm_utils.study import recipes as r
+from dipddpm_utils.study.entries import Profile
+from dipddpm_utils.study.recipes import changed
+from dipddpm_utils.study.sizes import Sizes
+
+NETS: tuple[Net, ...] = ("2conv", "5conv", "resnet18", "skip")
+IMAGE_FITS = ((32, 5e-3), (16, 1e-3), (8, 3e-3), (16, 1e-2))  # width and rate of each net's fit to one image
+DIP_STD, DIP_LR = 1.2, 1e-3  # the common anchors of the settings
+
+
+def dip(z: Sizes, net: Net, *, std: float = DIP_STD, lr: float = DIP_LR, steps: int | None = None) -> Dip:
+    """A network fitted to the whole data set."""
+    return Dip(data=z.data, net=net, std=std, optim=changed(r.OPTIM_DIP, lr=lr, steps=steps or z.dip_steps))
+
+
+def ddpm(z: Sizes, optim: Optim | None = None, diffusion: Diffusion = r.DIFFUSION_FAST, on: Dip | None = None) -> Ddpm:
+    """The baseline of every comparison, or the same with a change."""
+    optim, evaluate = optim or changed(r.OPTIM_FAST, steps=z.short[0]), changed(z.evaluate_short, every=z.short[1])
+    return Ddpm(data=z.data, unet=z.unet, diffusion=diffusion, optim=optim, evaluate=evaluate, dip=on)
+
+
+def longest(z: Sizes) -> Ddpm:
+    """One model trained until its samples are good, with what helped a long training further (benchmarks/NOTES.md)."""
+    optim = changed(r.OPTIM_FAST, decay="linear", kernels_only=True, steps=z.long[0])
+    diffusion, evaluate = changed(r.DIFFUSION_FAST, times_mean=0.4), changed(z.evaluate, every=z.long[1])
+    return Ddpm(data=z.data, unet=z.unet_long, diffusion=diffusion, optim=optim, evaluate=evaluate)
+
+
+def single(p: Profile, z: Sizes) -> None:
+    """01 to 04: the theory's checks, the nets fitted to the data set and to single images, and the models."""
+    p.run("floor", Floor(data=z.data, ns=z.ns), "03")
+    p.run("gaussian", z.gaussian, "01")
+    p.run("spectrum", Spectrum(data=z.data, iterations=z.spectrum_iterations), "01")
+    for net in NETS:
+        p.run(f"dip-{net}", dip(z, net), "02", z.seeds)
+    for net, (width, lr), iterations in zip(NETS, IMAGE_FITS, z.iterations, strict=True):
+        fit = DipImages(data=z.data, net=net, width=width, lr=lr, n_images=z.fitted, iterations=iterations)
+        p.run(f"dip-images-{net}", changed(fit, snapshots=z.snapshots), "02")
+    p.run("ddpm-long", longest(z), "03")
+    p.run("ddpm", ddpm(z), "04", z.seeds)
+    more = ddpm(z, changed(r.OPTIM_FAST, steps=z.more[0]))
+    p.run("ddpm-more", changed(more, evaluate=changed(z.evaluate_short, every=z.more[1])), "04", z.seeds)
+    p.run("ddpm-on-dip", ddpm(z, on=dip(z, z.dip)), "04", z.seeds)
+
+
+def samplers(p: Profile, z: Sizes) -> None:
+    """03: the longest trained model's samples."""
+    for name in ("ancestral", "ddim", "dpmpp_2m"):
+        for steps in z.sampler_steps:
+            drawn = Sample(model=longest(z), n=z.sampled, sampler=Sampler(name=name, steps=steps))
+            p.member("samplers", name, drawn, "03", value=steps, name=f"samplers-{name}-{steps}")
+
+
+def starts(p: Profile, z: Sizes) -> None:
+    """04: the baseline started from what a DIP, and its rivals, give."""
+    drawn = Sample(model=ddpm(z), n=z.sampled, sampler=Sampler(steps=z.start_steps))
+    started(p, "starts", drawn, dip(z, z.dip), z.starts, z.start_ts, z.seeds, "whole_chain")
+
+
+def started(
+    p: Profile, group: str, drawn: Sample, dip: Dip, names: Sequence[str], ts: Sequence[int], seeds: int, control: str
+) -> None:
+    """Chains of DDIM that begin at t, and their control: the whole chain from noise, at the same number of calls."""
+    for name in names:
+        for t in ts:
+            run = changed(drawn, start=Start(name=name, t_start=t, dip=dip))
+            p.member(group, name, run, "04", seeds, value=t, name=f"{group}-{name}-{t}")
+    for t in ts:
+        steps = math.ceil(t * drawn.sampler.steps / drawn.model.diffusion.num_train_timesteps - 0.5)
+        p.member(group, "noise", changed(drawn, sampler=Sampler(steps=steps)), "04", seeds, value=t, name=f"{control}-{steps}")
+
+
+def settings(p: Profile, z: Sizes) -> None:
+    """05: one setting at a time around a common anchor."""
+
+    def add(group: str, value: Any, run: Dip | Ddpm, anchor: Any, seeds: int = z.seeds, label: str = "") -> None:
+        label = label or (value if isinstance(value, str) else f"{value:g}")
+        p.member(group, label, run, "05", seeds, value=value, anchor=value == anchor)
+
+    for net in NETS:
+        add("dip_net", net, dip(z, net), "2conv")
+    for lr in (3e-4, 1e-3, 3e-3):
+        add("dip_lr", lr, dip(z, "2conv", lr=lr), DIP_LR)
+    for std in z.dip_stds:
+        add("std", std, dip(z, "2conv", std=std), DIP_STD)
+    for steps in z.dip_lengths:
+        add("dip_iterations", steps, dip(z, "2conv", steps=steps), z.dip_steps)
+    base = ddpm(z).optim
+    for lr in z.ddpm_lrs:
+        add("ddpm_lr", lr, ddpm(z, changed(base, lr=lr)), base.lr)
+    for schedule in z.schedules:
+        diffusion = changed(r.DIFFUSION_FAST, schedule=schedule)
+        add("ddpm_schedule", schedule, ddpm(z, diffusion=diffusion), "cosine", z.schedule_seeds)
+    for T in z.Ts:  # samples are drawn with as many network calls
+        add("ddpm_T", T, ddpm(z, diffusion=changed(r.DIFFUSION_FAST, num_train_timesteps=T)), 1000)
+    for batch in z.batches:  # at equal images seen and the same rate, so that a larger batch takes fewer steps
+        optim = changed(base, batch_size=batch, steps=base.steps * base.batch_size // batch)
+        add("ddpm_batch", batch, ddpm(z, optim), base.batch_size, label=f"{batch}-{optim.steps}")
+
+
+def stopping(p: Profile, z: Sizes) -> None:
+    """05: every rule on the same noisy images; then how many stages, and how their noise levels are spaced."""
+    for fit in z.stopping:
+        for std in z.stopping_stds:
+            name = f"stopping_{fit.net}-{std:g}"
+            p.member("stopping", fit.net, changed(fit, std=std), "05", value=std, name=name)
+    staged = changed(z.stopping[0], n_images=z.stage_images, rules=("oracle", "discrepancy", "staged"))
+    for spacing in z.spacings:
+        for stages in z.stages:
+            fit, name = changed(staged, spacing=spacing, stages=stages), f"stopping_stages-{spacing}-{stages}"
+            p.member("stopping_stages", spacing, fit, "05", value=stages, name=name, anchor=stages == z.stages_anchor)
+
+
+def restoration(p: Profile, z: Sizes) -> None:
+    """04: a degraded image is given, and a DIP, the longest trained model, and both restore it."""
+    for task in ("denoise", "inpaint", "super_resolve"):
+        run = Restore(model=longest(z), task=task, n=z.restored, n_tune=z.tuned, iterations=z.restore_iterations)
+        run = changed(run, t_starts=z.restore_ts, sampler=Sampler(steps=z.restore_steps))
+        p.member("restore", task, run, "04")

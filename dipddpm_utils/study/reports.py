@@ -1,0 +1,161 @@
+"""The two reports: as published, corrected, fault by fault (faults.py says what each is), and their controls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dipddpm_utils.config import Control, Data, Ddpm, Dip, Floor, Sample, Sampler
+from dipddpm_utils.faults import FAULTS, FaultId
+from dipddpm_utils.study import recipes as r
+from dipddpm_utils.study.digits import started
+from dipddpm_utils.study.entries import Profile
+from dipddpm_utils.study.recipes import changed
+from dipddpm_utils.study.sizes import Sizes
+
+Faults = tuple[FaultId, ...]
+CONTROLS: tuple[Control, ...] = ("blur", "clip", "rescaled", "untrained")
+A_STD, B_STD, B_DIP_LR = 0.1, 2.0, 1e-3  # stds for images in [0, 1]; report A adds 0.2 to images in [-1, 1]
+A_DIP, A_DDPM, B_DDPM = (
+    tuple(fault.id for fault in FAULTS.values() if (fault.report, fault.trained_in) == acts)
+    for acts in (("A", "dip"), ("A", "ddpm"), ("B", "ddpm"))
+)  # what acts in the training of each; all of it is on as published
+
+
+def but(faults: Faults, left_out: FaultId) -> Faults:
+    return tuple(fault for fault in faults if fault != left_out)
+
+
+A_RESNET = but(A_DIP, "FA7")  # which is about the 2conv checkpoint only
+A_ON_DIP = but(A_DDPM, "FA1")  # DIP outputs lie in [0, 1] and are scaled once
+
+
+# --- report A ---------------------------------------------------------------------------------------------------------
+
+
+def a_dip(z: Sizes, faults: Faults = (), data: Data | None = None) -> Dip:
+    return Dip(data=data or z.a_data, net="2conv", std=A_STD, clip_input=False, optim=z.a_2conv, faults=faults)
+
+
+def a_resnet(z: Sizes, faults: Faults = ()) -> Dip:
+    return changed(a_dip(z, faults), net="resnet18", width=z.a_resnet_width, optim=z.a_resnet)
+
+
+def a_ddpm(z: Sizes, faults: Faults = (), on: Dip | None = None, data: Data | None = None) -> Ddpm:
+    parts = Ddpm(data=data or z.a_data, unet=z.a_unet, diffusion=r.DIFFUSION_REPORT_A, optim=z.a_optim, evaluate=z.a_evaluate)
+    return changed(parts, dip=on, faults=faults)
+
+
+def a_arms(p: Profile, z: Sizes, seeds: int | Sequence[int], *, published: bool = True) -> None:
+    """The report's own runs, corrected and as published."""
+    old_dip, old_resnet = a_dip(z, A_DIP), a_resnet(z, A_RESNET)
+    p.run("a-dip-2conv", a_dip(z), "02", seeds)
+    p.run("a-dip-resnet18", a_resnet(z), "02", seeds)
+    if published:
+        p.run("a-dip-2conv-published", old_dip, "02", seeds)
+        p.run("a-dip-resnet18-published", old_resnet, "02", seeds)
+        p.run("a-floor", Floor(data=z.a_data, ns=z.ns), "03")
+    p.run("a-ddpm", a_ddpm(z), "03", seeds)
+    p.run("a-2conv", a_ddpm(z, on=a_dip(z)), "04", seeds)
+    p.run("a-resnet18", a_ddpm(z, on=a_resnet(z)), "04", seeds)
+    if published:
+        p.run("a-ddpm-published", a_ddpm(z, A_DDPM), "03", seeds)
+        p.run("a-2conv-published", a_ddpm(z, A_ON_DIP, old_dip), "04", seeds)
+        p.run("a-resnet18-published", a_ddpm(z, A_ON_DIP, old_resnet), "04", seeds)
+
+
+def a_faults(p: Profile, z: Sizes) -> None:
+    """06: the corrected run with one fault, and the published run without one."""
+    acting = [fault for fault in FAULTS.values() if fault.id in A_DIP + A_DDPM]
+    for fault in acting:
+        alone = (fault.id,)
+        run = a_ddpm(z, on=a_dip(z, alone)) if fault.trained_in == "dip" else a_ddpm(z, alone)
+        p.member("a-only", fault.id, run, "06", z.fault_seeds)
+    for fault in acting:
+        in_dip = a_ddpm(z, A_ON_DIP, a_dip(z, but(A_DIP, fault.id)))
+        run = in_dip if fault.trained_in == "dip" else a_ddpm(z, but(A_DDPM, fault.id))
+        p.member("a-without", fault.id, run, "06", z.fault_seeds)
+
+
+def a_controls(p: Profile, z: Sizes, which: Sequence[Control] = CONTROLS) -> None:
+    """04: one change that a DIP makes, without a DIP; as strong as that of a-dip-2conv where it has a strength."""
+    for control in which:
+        run = changed(a_ddpm(z, on=None if control == "clip" else a_dip(z)), train_on=control)
+        p.member("a-controls", control, run, "04", z.fault_seeds)
+
+
+def a_starts(p: Profile, z: Sizes) -> None:
+    """04, FA8: the DIP, and its rivals, used in sampling, against the whole chain at equal calls."""
+    drawn = Sample(model=a_ddpm(z), n=z.a_sampled, sampler=Sampler(steps=z.start_steps))
+    started(p, "a-starts", drawn, a_dip(z), z.a_starts, z.a_start_ts, z.fault_seeds, "a-starts-noise")
+
+
+def a_bank(p: Profile, z: Sizes) -> None:
+    """04, FA9: a DIP for each image, and one autoencoder for all, on the same few images."""
+    real = a_ddpm(z, data=z.a_bank)
+    p.member("a-bank", "real", real, "04", z.fault_seeds)
+    p.member("a-bank", "dae", changed(real, dip=a_dip(z, data=z.a_bank)), "04", z.fault_seeds)
+    p.member("a-bank", "per_image", changed(real, per_image=z.a_per_image), "04", z.fault_seeds)
+
+
+def a_batch(p: Profile, z: Sizes) -> None:
+    """02: report A's batch of 4 against the larger one used here, at equal images."""
+    p.member("a-batch", "as published", changed(a_dip(z), optim=z.a_batch_4), "02", z.a_batch_seeds)
+    p.member("a-batch", "larger", a_dip(z), "02", z.a_batch_seeds)
+
+
+# --- report B ---------------------------------------------------------------------------------------------------------
+
+
+def b_dip(z: Sizes, std: float = B_STD, lr: float = B_DIP_LR) -> Dip:
+    optim = changed(z.b_dip, lr=lr)
+    return Dip(data=z.b_data, net="5conv", width=z.b_dip_width, std=std, one_batch=True, optim=optim)
+
+
+def b_ddpm(z: Sizes, faults: Faults = (), on: Dip | None = None, lr: float | None = None) -> Ddpm:
+    optim = changed(z.b_optim, lr=lr or z.b_optim.lr)
+    parts = Ddpm(data=z.b_data, unet=z.b_unet, diffusion=z.b_diffusion, optim=optim, evaluate=z.b_evaluate)
+    return changed(parts, dip=on, faults=faults)
+
+
+def b_arms(p: Profile, z: Sizes) -> None:
+    """The report's own runs. What is wrong with its baseline is the data path (b-timing), which no sample shows."""
+    alone = changed(b_ddpm(z), evaluate=changed(z.b_evaluate, keep_all=True))
+    p.run("b-dip", b_dip(z), "02", z.report_seeds)
+    p.run("b-floor", Floor(data=z.b_data, ns=z.ns), "03")
+    p.run("b-ddpm", alone, "03", z.report_seeds)
+    p.run("b-combined", b_ddpm(z, on=b_dip(z)), "04", z.report_seeds)
+    p.run("b-ddpm-published", alone, "03", z.report_seeds)
+    p.run("b-combined-published", b_ddpm(z, B_DDPM, b_dip(z)), "04", z.report_seeds)
+
+
+def b_others(p: Profile, z: Sizes) -> None:
+    """03: the other data set, and an epoch image by image and from memory."""
+    p.run("b-fashion", changed(b_ddpm(z), data=z.b_fashion), "03", z.report_seeds)
+    p.run("b-timing", z.b_timing, "03")
+
+
+def b_faults(p: Profile, z: Sizes) -> None:
+    """06: the corrected run with one fault, and the published run without one."""
+    for fault in B_DDPM:
+        p.member("b-only", fault, b_ddpm(z, (fault,), b_dip(z)), "06", z.fault_seeds)
+    for fault in B_DDPM:
+        p.member("b-without", fault, b_ddpm(z, but(B_DDPM, fault), b_dip(z)), "06", z.fault_seeds)
+
+
+def b_rows(p: Profile, z: Sizes) -> None:
+    """05: report B's ablation as it is: its two halves share no run."""
+    published: Faults = ("FB1", "FB2")
+    rows = [(f"std {std}", b_ddpm(z, published, b_dip(z, std), z.b_optim.lr / 2)) for std in (1.2, 1.0, 0.8)]
+    rows += [(f"dip_lr {lr}", b_ddpm(z, published, b_dip(z, 1.2, float(lr)))) for lr in ("5e-4", "2e-3", "5e-3")]
+    for place, (label, run) in enumerate(rows):
+        p.member("b-rows", label, run, "05", z.fault_seeds, value=place)
+
+
+def b_grid(p: Profile, z: Sizes) -> None:
+    """05: the same, corrected and crossed, around b-combined."""
+    for dip_lr in z.b_dip_lrs:
+        for lr in z.b_lrs:
+            for std in z.b_stds:
+                anchor = (dip_lr, lr, std) == (B_DIP_LR, z.b_optim.lr, B_STD)
+                run, name = b_ddpm(z, on=b_dip(z, std, dip_lr), lr=lr), f"b-grid-{dip_lr:g}-{lr:g}-{std:g}"
+                p.member("b-grid", f"{dip_lr:g}", run, "05", z.fault_seeds, value=std, name=name, anchor=anchor)

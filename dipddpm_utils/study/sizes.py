@@ -1,0 +1,200 @@
+"""How large everything is in each profile: data, networks, steps, seeds, and the values that are swept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dipddpm_utils.config import Data, Diffusion, EpochTiming, Evaluate, Gaussian, Net, Optim, PerImage, Sampler, Stopping, Unet
+from dipddpm_utils.study import recipes as r
+from dipddpm_utils.study.recipes import changed
+
+MNIST_10000, MNIST_5000 = Data(name="mnist", n_train=10_000), Data(name="mnist", n_train=5000)
+
+
+def _judged(every: int, n: int, calls: int, final_n: int, published_n: int | None = None) -> Evaluate:
+    """Judged with the same sampler all along, and few pictures kept. published_n: judged on so many as the reports did, too."""
+    few = Sampler(name="dpmpp_2m", steps=calls)
+    kept = Evaluate(every=every, n=n, sampler=few, final_n=final_n, final_sampler=few, keep_all=False)
+    return changed(kept, published_n=published_n)
+
+
+def _fast(steps: int, **fields: int) -> Optim:
+    return changed(r.OPTIM_FAST, steps=steps, **fields)
+
+
+def _dip(batch_size: int, steps: int, lr: float = 1e-3) -> Optim:
+    return changed(r.OPTIM_DIP, batch_size=batch_size, steps=steps, lr=lr)
+
+
+def _stopping(data: Data, n_images: int) -> tuple[Stopping, ...]:
+    """Each net at its own rate and pace. fixed: the median best iteration of 16 training digits, at std 0.2 and only there."""
+    return (
+        Stopping(data=data, n_images=n_images, net="skip", width=8, lr=1e-2, iterations=300, fixed=85),
+        Stopping(data=data, n_images=n_images, net="5conv", width=8, lr=3e-3, iterations=350, fixed=185),
+        Stopping(data=data, n_images=n_images, net="2conv", width=16, lr=2e-3, iterations=700, fixed=550),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """One profile. The defaults are `standard`. What is empty or None declares no runs."""
+
+    # fits
+    data: Data = MNIST_10000
+    ns: tuple[int, ...] = (1000, 2000)  # numbers of training images for the floors, real against real
+    seeds: int = 3
+    gaussian: Gaussian = Gaussian()
+    spectrum_iterations: int = 300
+    dip: Net = "5conv"  # that models are trained on and started from
+    dip_steps: int = 300  # of every net's fit to the data set
+    dip_lengths: tuple[int, ...] = (100, 300, 1000)
+    dip_stds: tuple[float, ...] = (0.4, 0.8, 1.0, 1.2, 2.0)
+    fitted: int = 32  # single images that each net is fitted to
+    iterations: tuple[int, int, int, int] = (1000, 700, 400, 600)  # of such a fit, of 2conv, 5conv, resnet18, skip
+    snapshots: tuple[int, ...] = (10, 30, 100, 250, 400, 1000)
+    stopping: tuple[Stopping, ...] = _stopping(MNIST_10000, 64)
+    stopping_stds: tuple[float, ...] = (0.1, 0.2, 0.4)
+    stage_images: int = 32
+    spacings: tuple[str, ...] = ("linear", "cosine", "log")
+    stages: tuple[int, ...] = (10, 50, 100)
+    stages_anchor: int = 50
+    # models; (steps, steps from one judgement to the next)
+    unet_long: Unet = r.UNET_FAST
+    unet: Unet = r.UNET_SMALL  # of all comparisons
+    long: tuple[int, int] = (4000, 1000)
+    short: tuple[int, int] = (800, 200)
+    more: tuple[int, int] = (2140, 535)  # as many seconds more as fitting and applying the DIP takes
+    evaluate: Evaluate = Evaluate(n=1000, sampler=r.TEN_CALLS, final_sampler=Sampler(steps=50, eta=1.0), final_draws=3)
+    evaluate_short: Evaluate = Evaluate(n=1000, sampler=r.TEN_CALLS, final_sampler=r.TEN_CALLS)
+    ddpm_lrs: tuple[float, ...] = (2e-3, 5e-3)
+    schedules: tuple[str, ...] = ("linear", "cosine", "sigmoid")
+    schedule_seeds: int = 3
+    Ts: tuple[int, ...] = (100, 1000, 4000)
+    batches: tuple[int, ...] = (32, 64, 128)
+    # samples
+    sampled: int = 2000
+    sampler_steps: tuple[int, ...] = (5, 10, 20)
+    starts: tuple[str, ...] = ("dip", "mean", "gaussian", "blur", "real")
+    start_ts: tuple[int, ...] = (150, 300, 600, 900)
+    start_steps: int = 20  # of DDIM's whole chain, of which a start at t leaves the share t / T
+    # mechanisms
+    few_mechanisms: bool = False
+    mech_seeds: int = 3
+    mech_dip: Net = "skip"
+    mech_dip_steps: int = 200
+    mech_optim: Optim = _fast(600)
+    mech_more: tuple[int, int] = (760, 100)  # as many seconds more as fitting and applying the DIP takes
+    mech_warm_steps: int = 60  # of the denoiser fitted as a DIP, to the data set or to one image
+    mech_image_steps: int = 120
+    mech_evaluate: Evaluate = _judged(100, n=500, calls=10, final_n=2000)
+    mech_start_steps: int = 17  # of the whole chain, 10 of them from 600 on
+    mech_n: int = 2000
+    # a degraded image is given
+    restored: int = 100
+    tuned: int = 20
+    restore_iterations: int = 300
+    restore_ts: tuple[int, ...] = (50, 100, 200, 300, 400, 500, 700, 900)
+    restore_steps: int = 20
+    # the two reports
+    headline_only: bool = False  # only the runs that they report, and the same corrected
+    report_seeds: int = 3
+    fault_seeds: int = 3  # of all but the reports' own runs
+    # Where batch 32 stands in place of report A's 4 and 8, the rate grows with its root (Malladi et al. 2022, for Adam).
+    a_data: Data = Data(name="cifar10", n_train=5000)
+    a_2conv: Optim = _dip(32, 240, 2.83e-3)
+    a_resnet: Optim = _dip(32, 240, 2e-3)
+    a_resnet_width: int | None = None
+    a_batch_4: Optim = _dip(4, 1920)
+    a_batch_seeds: int = 8
+    a_unet: Unet = r.UNET_COLOUR
+    a_optim: Optim = _fast(480)
+    a_evaluate: Evaluate = _judged(120, n=500, calls=10, final_n=2000, published_n=30)
+    a_sampled: int = 2000
+    a_starts: tuple[str, ...] = ("dip",)
+    a_start_ts: tuple[int, ...] = (300, 600)
+    a_bank: Data = Data(name="cifar10", n_train=256)  # the few images that have a DIP each
+    a_per_image: PerImage = PerImage(iterations=150, width=8)
+    b_data: Data = MNIST_5000
+    b_fashion: Data = Data(name="fashion_mnist", n_train=5000)
+    b_timing: EpochTiming = EpochTiming(data=MNIST_5000, unet=r.UNET_REPORT_B, optim=r.OPTIM_REPORT_B)
+    b_dip: Optim = _dip(128, 100)
+    b_dip_width: int = 12
+    b_unet: Unet = r.UNET_COARSE
+    b_diffusion: Diffusion = r.DIFFUSION_FAST
+    b_optim: Optim = _fast(480)  # at Muon's rate; report B's 1e-3 is Adam's
+    b_evaluate: Evaluate = _judged(160, n=500, calls=10, final_n=2000, published_n=30)
+    b_dip_lrs: tuple[float, ...] = (5e-4, 1e-3, 5e-3)
+    b_lrs: tuple[float, ...] = (2.5e-3, 5e-3)
+    b_stds: tuple[float, ...] = (1.2, 2.0)
+
+
+# fmt: off
+_FEW, _BRIEF = Data(name="digits5k", n_train=256, n_held_out=256), _fast(4, warmup_steps=1, batch_size=32, ema_warmup=1)
+_GLANCE = Evaluate(n=128, sampler=Sampler(name="dpmpp_2m", steps=4), final_n=200, final_sampler=Sampler(steps=5))
+_A_GLANCE = _judged(3, n=80, calls=2, final_n=80, published_n=30)
+SMOKE = Sizes(  # tests and CI: every notebook and every kind of run, in 3 minutes on 2 cores; its numbers mean nothing
+    data=_FEW, ns=(128, 200), seeds=2, gaussian=Gaussian(n=2000, steps=(10, 20)), spectrum_iterations=10,
+    dip="2conv", dip_steps=8, dip_lengths=(4, 8), dip_stds=(0.8, 1.2),
+    fitted=2, iterations=(20, 20, 20, 20), snapshots=(5, 10, 20),
+    stopping=(changed(_stopping(_FEW, 2)[0], width=4, iterations=20, fixed=10, window=4, patience=4, stages=10),),
+    stopping_stds=(0.2,), stage_images=2, spacings=("linear", "log"), stages=(10,), stages_anchor=10,
+    unet_long=r.UNET_TINY, unet=r.UNET_TINY, long=(60, 30), short=(40, 20), more=(60, 20),
+    evaluate=_GLANCE, evaluate_short=_GLANCE, schedules=("linear", "cosine"), schedule_seeds=1, Ts=(), batches=(),
+    sampled=128, sampler_steps=(3, 6), starts=("dip", "blur", "real"), start_ts=(300, 600), start_steps=6,
+    mech_seeds=1, mech_dip_steps=4, mech_optim=_fast(6, warmup_steps=2, batch_size=32, ema_warmup=2), mech_more=(8, 4),
+    mech_warm_steps=2, mech_image_steps=2, mech_evaluate=_judged(4, n=80, calls=2, final_n=80), mech_start_steps=4, mech_n=80,
+    restored=4, tuned=2, restore_iterations=10, restore_ts=(200, 400), restore_steps=5, report_seeds=2, fault_seeds=1,
+    a_data=_FEW, a_2conv=_dip(16, 4), a_resnet=_dip(16, 4), a_resnet_width=16, a_batch_4=_dip(4, 16), a_batch_seeds=1,
+    a_unet=r.UNET_TINY, a_optim=_BRIEF, a_evaluate=_A_GLANCE, a_sampled=80,
+    a_bank=changed(_FEW, n_train=80), a_per_image=PerImage(net="2conv", iterations=2, width=4),
+    b_data=_FEW, b_fashion=_FEW, b_dip=_dip(80, 4), b_dip_width=8, b_unet=r.UNET_TINY, b_diffusion=Diffusion(),
+    b_timing=EpochTiming(data=_FEW, unet=r.UNET_TINY, optim=changed(r.OPTIM_REPORT_B, batch_size=16), steps=1, repeats=2),
+    b_optim=_BRIEF, b_evaluate=_A_GLANCE, b_dip_lrs=(1e-3, 2e-3),
+)
+
+_5000, _A_QUICK = Data(name="digits5k"), _judged(50, n=500, calls=10, final_n=1000, published_n=30)
+QUICK = Sizes(  # the default without a GPU: the headline comparisons on the 5 000 embedded digits, in 20 minutes on 2 cores
+    data=_5000, spectrum_iterations=150, dip="skip", dip_steps=60, dip_lengths=(20, 60), dip_stds=(0.8, 1.2, 2.0),
+    fitted=16, iterations=(800, 500, 250, 400), snapshots=(10, 30, 100, 250, 400, 800),
+    stopping=_stopping(_5000, 16)[:1], stopping_stds=(0.2,), stages=(),
+    unet=r.UNET_COARSE, long=(3200, 800), short=(240, 120), more=(360, 180),
+    ddpm_lrs=(), schedules=(), Ts=(), batches=(),
+    sampled=1000, sampler_steps=(5, 10), starts=("dip", "gaussian", "blur", "real"), start_ts=(300, 600), start_steps=10,
+    few_mechanisms=True, mech_dip_steps=60, mech_optim=_fast(240), mech_more=(360, 180),
+    mech_evaluate=changed(Sizes.evaluate_short, every=120),
+    headline_only=True, report_seeds=1,
+    a_data=_5000, a_2conv=_dip(32, 100, 2.83e-3), a_resnet=_dip(32, 100, 2e-3),
+    a_unet=r.UNET_COARSE, a_optim=_fast(100, warmup_steps=10), a_evaluate=_A_QUICK,
+    b_data=_5000, b_dip=_dip(128, 60), b_optim=_fast(100, warmup_steps=10), b_evaluate=_A_QUICK,
+)
+
+STANDARD = Sizes()  # the evidence without a GPU: 10 000 digits, and 5 000 images for each of the two reports; in slices
+
+_NS, _EVALUATE = (1000, 2000, 10_000), Evaluate(n=2000, sampler=Sampler(name="dpmpp_2m", steps=20), final_n=10_000)
+_MNIST, _LONG = Data(name="mnist"), {"width": 16, "iterations": 3000, "patience": 300, "window": 100}
+_SKIP, _5CONV, _2CONV = _stopping(_MNIST, 64)
+FULL = Sizes(  # the default with a GPU: both reports at their sizes, on all of MNIST and CIFAR-10
+    data=_MNIST, ns=_NS, spectrum_iterations=2000, dip_steps=3500, dip_lengths=(350, 1000, 3500, 10_000),
+    fitted=64, iterations=(5000, 3000, 2000, 3000), snapshots=(10, 30, 100, 300, 1000, 3000),
+    stopping=(
+        changed(_SKIP, **_LONG, fixed=60), changed(_5CONV, **_LONG, lr=1e-3, fixed=240),
+        changed(_2CONV, width=32, lr=5e-3, iterations=5000, fixed=440, patience=500, window=100)),
+    stage_images=64,
+    unet=r.UNET_REPORT_B, long=(9380, 1876), short=(9380, 1407), more=(14_070, 1407), evaluate=_EVALUATE,
+    evaluate_short=_EVALUATE, ddpm_lrs=(1e-3, 2e-3, 5e-3, 1e-2), sampled=10_000, sampler_steps=(5, 10, 20, 50, 100),
+    start_ts=(150, 300, 450, 600, 750, 900), start_steps=50,
+    mech_dip="5conv", mech_dip_steps=3500, mech_optim=_fast(9380), mech_more=(14_070, 938), mech_warm_steps=1000,
+    mech_image_steps=1000, mech_evaluate=_judged(938, n=2000, calls=10, final_n=10_000), mech_n=10_000,
+    restored=500, tuned=50, restore_iterations=1000, restore_steps=50,
+    a_data=Data(name="cifar10"), a_2conv=_dip(4, 375_000), a_resnet=_dip(8, 187_500), a_batch_4=_dip(4, 375_000),
+    a_batch_seeds=3, a_unet=r.UNET_REPORT_A, a_optim=r.OPTIM_REPORT_A, a_sampled=10_000,
+    a_evaluate=_judged(3000, n=1000, calls=20, final_n=5000, published_n=30),
+    a_start_ts=(150, 300, 450, 600, 750, 900), a_bank=Data(name="cifar10", n_train=1024),
+    a_per_image=PerImage(iterations=1000, width=32),
+    b_data=_MNIST, b_fashion=Data(name="fashion_mnist"), b_dip=_dip(128, 3500), b_dip_width=64, b_unet=r.UNET_REPORT_B,
+    b_timing=EpochTiming(data=_MNIST, unet=r.UNET_REPORT_B, optim=r.OPTIM_REPORT_B),
+    b_diffusion=Diffusion(), b_optim=changed(r.OPTIM_REPORT_B, precision="bfloat16"),
+    b_evaluate=_judged(2345, n=1000, calls=20, final_n=5000, published_n=30),
+    b_dip_lrs=(5e-4, 1e-3, 2e-3, 5e-3), b_lrs=(5e-4, 1e-3), b_stds=(0.8, 1.0, 1.2, 2.0),
+)
+# fmt: on

@@ -1,0 +1,160 @@
+"""What the profiles declare: names, hashes and groups as committed records have them, and that they mean what they say."""
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dipddpm_utils import config
+from dipddpm_utils.machine.errors import ConfigError, UsageError
+from dipddpm_utils.study import declare, sizes
+from dipddpm_utils.study import profile as profiles
+from dipddpm_utils.study.entries import Profile
+
+RESULTS = Path(__file__).resolve().parents[2] / "results"
+SNAPSHOT = {  # number of runs; the start of SHA-256 over all names and hashes in order, and over all groups
+    "smoke": (160, "fb5006120bf7d227", "891ed7a49e17e3e1"),
+    "quick": (101, "df6ac2e8990d741a", "bd6d7bfae54fc4b0"),
+    "standard": (450, "304ef5c632a8f731", "7d9aba4ed19d7985"),
+    "full": (568, "58bd6a869acb5585", "bdf433c1a5c6c7bc"),
+}
+HEADLINE_LEAVES_OUT = {  # quick has the two reports' own runs and the same corrected, no more of them
+    "a-only", "a-without", "a-controls", "a-starts", "a-bank", "a-batch",
+    "b-only", "b-without", "b-rows", "b-grid", "b-fashion", "b-timing", "restore",
+}  # fmt: skip
+LEFT_OUT = {
+    "smoke": {"ddpm_T", "ddpm_batch"},  # as ddpm_schedule, which it has
+    "quick": HEADLINE_LEAVES_OUT | {"stopping_stages", "ddpm_lr", "ddpm_schedule", "ddpm_T", "ddpm_batch"},
+}
+
+
+def _sha256(value) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]
+
+
+@pytest.mark.parametrize("name", profiles.names())
+def test_names_hashes_order_and_groups_are_those_that_records_were_computed_with(name):
+    """Red after a run was added or changed on purpose: then the new line of SNAPSHOT is the one that pytest shows."""
+    profile = profiles.load(name)
+    runs = [(entry.name, entry.hash, entry.notebook) for entry in profile.entries.values()]
+    groups = {g: [(m.entry.name, m.label, str(m.value), m.anchor) for m in ms] for g, ms in profile.groups.items()}
+    assert (len(runs), _sha256(runs), _sha256(groups)) == SNAPSHOT[name]
+
+
+def _with_those_it_is_built_on(value):
+    if isinstance(value, config.Run):
+        yield value
+    if isinstance(value, config.Frozen):
+        for field in type(value).model_fields:
+            yield from _with_those_it_is_built_on(getattr(value, field))
+
+
+@pytest.mark.parametrize("name", profiles.names())
+def test_each_committed_record_is_that_of_a_declared_run_or_of_one_it_is_built_on(name):
+    declared = profiles.load(name).entries.values()
+    known = {entry.folder for entry in declared}
+    parts = {run for entry in declared for run in _with_those_it_is_built_on(entry.run)}
+    known |= {f"{run.kind}-s{run.seed}-{config.run_hash(run)}" for run in parts}
+    assert {path.parent.name for path in RESULTS.glob(f"{name}/runs/*/record.json")} <= known
+
+
+@pytest.mark.parametrize("name", ["smoke", "quick", "standard", "full"])
+def test_every_profile_declares_the_same_groups(name):
+    profile = profiles.load(name)
+    assert set(profile.groups) == set(profiles.load("full").groups) - LEFT_OUT.get(name, set())
+    assert all(entry.folder == f"{entry.name}-{entry.hash}" for entry in profile.entries.values())
+
+
+@pytest.mark.parametrize("name", ["quick", "standard", "full"])
+def test_comparisons_have_three_seeds_and_one_anchor(name):
+    profile = profiles.load(name)
+    ddpm = {"ddpm_lr", "ddpm_schedule", "ddpm_T", "ddpm_batch"} - LEFT_OUT.get(name, set())
+    for group in ("dip_lr", "std", "dip_iterations", "dip_net", *ddpm):
+        members = profile.group(group)
+        assert len({m.entry.run.seed for m in members}) >= 3
+        anchors = {m.value for m in members if m.anchor}
+        assert len(anchors) == 1, group
+    assert all({m.entry.name for m in profile.group(g) if m.anchor} == {e.name for e in profile.seeds("ddpm")} for g in ddpm)
+    assert [entry.run.seed for entry in profile.seeds("ddpm")] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("name", ["standard", "full"])
+def test_batches_are_compared_at_equal_images(name):
+    optims = [member.entry.run.optim for member in profiles.load(name).group("ddpm_batch")]
+    assert len({optim.batch_size * optim.steps for optim in optims}) == 1 and len({o.batch_size for o in optims}) == 3
+    assert len({optim.lr for optim in optims}) == 1
+
+
+def test_a_seed_reaches_every_run_that_a_run_is_built_on():
+    run = profiles.load("quick").entry("starts-dip-300-s2").run
+    assert (run.seed, run.model.seed, run.start.dip.seed) == (2, 2, 2)
+    assert run.start.dip == profiles.load("quick").entry("dip-skip-s2").run
+
+
+def test_starts_and_their_control_make_the_same_number_of_network_calls():
+    from dipddpm_utils.ddpm.sampling import timesteps
+
+    for name in ("quick", "standard", "full"):
+        groups, calls = profiles.load(name).groups, {}
+        members = groups.get("starts", []) + groups.get("a-starts", [])
+        for member in members:
+            run = member.entry.run
+            T = run.model.diffusion.num_train_timesteps
+            calls.setdefault((run.model.data, member.value), set()).add(len(timesteps(T, run.sampler.steps, run.start.t_start)))
+        assert calls and all(len(seen) == 1 for seen in calls.values()), (name, calls)
+
+
+@pytest.mark.parametrize("name", ["standard", "full"])
+def test_report_bs_rows_and_grid_say_what_differs(name):
+    profile = profiles.load(name)
+    rows = [m for m in profile.group("b-rows") if m.entry.run.seed == 0]
+    assert [m.value for m in rows] == list(range(6))
+    anchor = profile.seeds("b-combined")[0].run
+    rates = [m.entry.run.optim.lr / anchor.optim.lr for m in rows]
+    assert rates == [0.5, 0.5, 0.5, 1, 1, 1]
+    assert [m.entry.run.dip.std for m in rows] == [1.2, 1.0, 0.8, 1.2, 1.2, 1.2]
+    assert [m.entry.run.dip.optim.lr for m in rows] == [1e-3, 1e-3, 1e-3, 5e-4, 2e-3, 5e-3]
+    grid = profile.groups.get("b-grid", [])
+    assert {m.entry.run for m in grid if m.anchor} <= {entry.run for entry in profile.seeds("b-combined")}
+
+
+# --- declaring and looking up -----------------------------------------------------------------------------------------
+
+FLOOR = config.Floor(data=config.Data(name="digits5k"))
+
+
+def test_a_run_has_its_seeds_and_a_member_its_label_value_and_name():
+    p = Profile("p")
+    p.run("floor", FLOOR, "03", 2)
+    p.member("two", "as is", FLOOR, "03", anchor=True)
+    p.member("two", "b", FLOOR.model_copy(update={"repeats": 7}), "03", value=5)
+    p.run("floor", FLOOR, "03", (4,))
+    assert list(p.entries) == ["floor-s0", "floor-s1", "two-b-s0", "floor-s4"]  # the same configuration is the same run
+    assert [(m.label, m.value, m.anchor) for m in p.group("two")] == [("as is", "as is", True), ("b", 5, False)]
+    assert p.group("two")[0].entry is p.entry("floor-s0") and [e.run.seed for e in p.seeds("floor")] == [0, 1, 4]
+    assert p.find(p.entry("two-b-s0").run) is p.entry("two-b-s0")
+
+
+def test_two_different_runs_of_one_name_are_refused():
+    p = Profile("p")
+    p.run("floor", FLOOR, "03")
+    with pytest.raises(ConfigError, match="profile p declares two different runs floor-s0"):
+        p.run("floor", FLOOR.model_copy(update={"repeats": 7}), "03")
+
+
+def test_unknown_names_say_what_there_is():
+    with pytest.raises(UsageError, match="unknown profile 'qick': choose one of smoke, quick, standard, full"):
+        profiles.load("qick")
+    with pytest.raises(UsageError, match="has no run 'ddpm-s9': did you mean ddpm-s"):
+        profiles.load("quick").entry("ddpm-s9")
+    with pytest.raises(UsageError, match="has no group 'zzz'"):
+        profiles.load("quick").group("zzz")
+
+
+def test_a_size_that_is_not_allowed_is_one_clear_line(monkeypatch):
+    monkeypatch.setitem(declare.PROFILES, "p", (declare.everything, replace(sizes.SMOKE, dip_steps=0)))
+    with pytest.raises(ConfigError, match="p, after spectrum-s0: Optim.steps: Input should be greater than 0") as caught:
+        profiles.load("p")
+    assert "\n" not in str(caught.value)
