@@ -7,8 +7,8 @@ from typing import Any
 
 from dipddpm_utils.page import speed
 from dipddpm_utils.page.compare import best_control, best_start, difference, frame_of
+from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, distance, over_seeds_distance, percent, ratio
-from dipddpm_utils.page.style import look
 from dipddpm_utils.page.words import count, number
 from dipddpm_utils.priors import comparisons
 from dipddpm_utils.priors import findings as findings_priors

@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from dipddpm_utils.page.compare import difference, frame_of, over_seeds, paired, summary
+from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import bullets, comparison
-from dipddpm_utils.page.style import look
 from dipddpm_utils.page.words import number, signed, span
 
 

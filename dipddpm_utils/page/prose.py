@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from dipddpm_utils.page.compare import Paired, floor_at, floor_n, frame_of, summary
-from dipddpm_utils.page.style import look
+from dipddpm_utils.page.names import look
 from dipddpm_utils.page.words import factor, number, signed, span
 
 NOT_MEASURED = "Not yet measured: this profile has no records of it."

@@ -9,8 +9,8 @@ import pandas as pd
 
 from dipddpm_utils.judging.stats import Interval
 from dipddpm_utils.page.compare import judged_alike
+from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import bullets, percent
-from dipddpm_utils.page.style import look
 from dipddpm_utils.page.words import count, number, span
 
 # --- 02 DIP -----------------------------------------------------------------------------------------------------------

@@ -22,8 +22,8 @@ from dipddpm_utils.page.compare import (
     slope,
     summary,
 )
+from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, percent, ratio
-from dipddpm_utils.page.style import look
 from dipddpm_utils.page.training import best_sampler, fewest_calls
 from dipddpm_utils.page.words import number, signed, span
 from dipddpm_utils.priors import findings

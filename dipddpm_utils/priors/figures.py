@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 
 from dipddpm_utils.page import images
 from dipddpm_utils.page.compare import floor_at, floor_n
+from dipddpm_utils.page.names import MECHANISMS
 from dipddpm_utils.page.style import (
     GREY,
-    MECHANISMS,
     METHODS,
     Look,
     distance_label,

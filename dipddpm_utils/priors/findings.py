@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from dipddpm_utils.page.compare import Paired, copies, difference, summary
+from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import NOT_MEASURED, bullets, percent, ratio
-from dipddpm_utils.page.style import look
 from dipddpm_utils.page.words import count, factor, number, span
 from dipddpm_utils.priors import mechanisms
 from dipddpm_utils.priors.figures import TASKS

@@ -10,8 +10,8 @@ import pandas as pd
 
 from dipddpm_utils.faults import FAULTS
 from dipddpm_utils.page.compare import difference, frame_of, summary
+from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, over_seeds_distance, ratio
-from dipddpm_utils.page.style import look
 from dipddpm_utils.page.words import count, number, signed, span
 from dipddpm_utils.reports import one_fault
 from dipddpm_utils.reports.printed import VARIANTS

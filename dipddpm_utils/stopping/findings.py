@@ -11,8 +11,8 @@ import pandas as pd
 
 from dipddpm_utils.judging.stats import Interval
 from dipddpm_utils.page.compare import paired
+from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import bullets, comparison, percent
-from dipddpm_utils.page.style import look
 from dipddpm_utils.page.words import number, span
 
 RULES: dict[str, str] = {  # as they are called, in the order in which they are shown

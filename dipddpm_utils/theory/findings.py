@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import bullets, percent
-from dipddpm_utils.page.style import look
 from dipddpm_utils.page.words import count, number
 from dipddpm_utils.theory.gaussian import Cost
 

@@ -13,7 +13,7 @@ from fake_records import FLOOR, NETS, FakeLab, digits
 from matplotlib.figure import Figure
 
 from dipddpm_utils.page import images as pictures
-from dipddpm_utils.page import style, sweeps
+from dipddpm_utils.page import names, style, sweeps
 from dipddpm_utils.page.compare import floor_at
 from dipddpm_utils.theory import figures as figures_theory
 from dipddpm_utils.theory.gaussian import Cost
@@ -86,17 +86,17 @@ def test_the_floor_is_looked_up_at_the_n_of_the_samples():
 
 def test_training_seconds_include_those_of_the_dip():
     ax = style.fd_over_training(BOTH, None, x="seconds").axes[0]
-    alone, on_dip = (next(line for line in ax.lines if line.get_label() == style.look(m).label) for m in BOTH)
+    alone, on_dip = (next(line for line in ax.lines if line.get_label() == names.look(m).label) for m in BOTH)
     assert np.allclose(on_dip.get_xdata() - alone.get_xdata(), LAB.record("ddpm-on-dip").metrics["dip_seconds"])
 
 
 def test_one_look_a_method_whatever_it_is_called():
-    assert style.look("noise") == style.look("ddpm") == style.look("baseline")
-    assert style.look("dip") == style.look("start-dip")
+    assert names.look("noise") == names.look("ddpm") == names.look("baseline")
+    assert names.look("dip") == names.look("start-dip")
     drawn_together = ["baseline", "start-dip", "blur", "mean", "gaussian", "real", "floor"]
     for methods in (drawn_together, ["baseline", "on-dip", "start-dip", "floor"], list(NETS)):
-        assert len({style.METHODS[m].colour for m in methods}) == len(methods)
-    assert style.look("something else").label == "something else"
+        assert len({names.METHODS[m].colour for m in methods}) == len(methods)
+    assert names.look("something else").label == "something else"
 
 
 def test_tile_puts_each_image_in_its_place():
@@ -171,9 +171,9 @@ def test_starts_that_coincide_stand_side_by_side():
 
 def test_a_start_has_the_colour_of_what_it_starts_from():
     for name in ("blur", "mean", "gaussian", "real"):
-        assert style.look(f"start {name}").colour == style.look(name).colour
+        assert names.look(f"start {name}").colour == names.look(name).colour
     allowed = {"#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", style.GREY}
-    tables = (style.METHODS, style.MECHANISMS, style.WITHOUT_DIP, style.SAMPLERS)
+    tables = (names.METHODS, names.MECHANISMS, names.WITHOUT_DIP, names.SAMPLERS)
     assert {own.colour for table in tables for own in table.values()} <= allowed
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from fake_records import FakeLab
 
-from dipddpm_utils.page import style
+from dipddpm_utils.page import names as looks_of
 from dipddpm_utils.priors import comparisons, findings, mechanisms
 from dipddpm_utils.priors import figures as figures_priors
 
@@ -112,11 +112,11 @@ def test_every_method_is_on_the_pareto_figure_and_no_two_look_alike():
     names = [text.get_text() for text in rows.get_yticklabels()]
     assert len(names) == len(set(names)) == len(mechanisms.settings(FRAME)) == len(seconds.patches) == len(copies.patches)
     for label in FRAME["label"].unique():
-        assert any(name.startswith(style.look(label).label.split(" (")[0]) for name in names)
+        assert any(name.startswith(looks_of.look(label).label.split(" (")[0]) for name in names)
     shown = {tuple(np.ravel(line.get_xydata()).round(6)) for line in plane.lines if len(line.get_xdata()) == 1}
     ways = figures_priors.ways(FRAME, "fd")
     assert all((round(way.cost, 6), round(way.mean, 6)) in shown for way in ways)
-    looks = [(style.look(label), label in style.MECHANISMS) for label in FRAME["label"].unique()]
+    looks = [(looks_of.look(label), label in looks_of.MECHANISMS) for label in FRAME["label"].unique()]
     assert len({(own.colour, own.marker, filled) for own, filled in looks}) == len(looks)
 
 
