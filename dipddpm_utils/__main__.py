@@ -190,6 +190,17 @@ def redraw(profile: str | None, results: str) -> int:
     return code
 
 
+@cli.command("badges")
+@click.argument("repository", metavar="OWNER/REPO")
+def set_badges(repository: str) -> int:
+    """Set the repository on GitHub that the badges open in Colab, in every file that names it."""
+    from dipddpm_utils.driver import badges
+
+    changed = badges.set_address(repository)
+    click.echo(f"{repository} set in {len(changed)} files" if changed else f"{repository} was set already")
+    return 0
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code; whatever goes wrong is said in one line."""
     try:

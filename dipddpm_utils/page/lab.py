@@ -8,7 +8,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dipddpm_utils.machine import files
+from dipddpm_utils.machine import drive, files
 from dipddpm_utils.machine.errors import StoreError
 from dipddpm_utils.page.words import Link
 from dipddpm_utils.store.records import Record
@@ -25,12 +25,12 @@ LINE = 60  # letters of a table's cell that stay on one line
 class Lab:
     """The records, figures and tables of one profile.
 
-    profile: smoke, quick, standard or full. results: a folder, empty for the checkout's. device: auto, cpu, cuda, mps;
-    it matters only for runs that have no record yet.
+    profile: smoke, quick, standard or full. results: a folder, empty for the checkout's, "drive" for one in Google Drive (on
+    Colab only). device: auto, cpu, cuda, mps; it matters only for runs that have no record yet.
     """
 
     def __init__(self, profile: str, results: str = "", device: str = "auto") -> None:
-        self.store = open_store(profile, results, device)
+        self.store = open_store(profile, drive.folder() if results == "drive" else results, device)
         self.profile = self.store.profile
         self.used: dict[str, Record] = {}
 
@@ -115,14 +115,16 @@ class Lab:
     def figure(self, figure: Figure, name: str, alt: str) -> None:
         """Show a figure and keep it as `figures/<name>.png`. alt: what a reader who cannot see it has to know."""
         import matplotlib.pyplot as plt
-        from IPython.display import Image, display
+        from IPython.display import display
 
         data = io.BytesIO()
         figure.savefig(data, format="png", dpi=96, facecolor="white", bbox_inches="tight", metadata={"Software": None})
         plt.close(figure)
         small = _with_fewer_colours(data.getvalue())
         self._keep(f"{name}.png", small)
-        display(Image(data=small, format="png", alt=alt))
+        # as a bundle of types: Colab's IPython 7 has no Image(alt=...)
+        shown = {"image/png": base64.b64encode(small).decode(), "text/plain": alt}
+        display(shown, raw=True, metadata={"image/png": {"alt": alt}})
 
     def gif(self, frames: Any, name: str, alt: str, milliseconds: int = 120, zoom: int = 3) -> None:
         """Show frames (uint8 [F, H, W] or [F, H, W, 3]) as an endless GIF and keep it as `figures/<name>.gif`.

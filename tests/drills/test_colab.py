@@ -1,0 +1,123 @@
+"""The seven notebooks as Colab runs them: its packages, its `google.colab`, an empty folder, the badge's address.
+
+Colab's GPU runtime of June 2026, with the Python and the torch that run this suite. The address is served from this checkout.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import overlay
+import pytest
+
+pytestmark = pytest.mark.drill
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("0*.ipynb"))
+VERSIONS = """
+    ipython==7.34.0 traitlets==5.7.1 ipykernel==6.17.1 jupyter_client==7.4.9 numpy==2.0.2 pandas==2.2.2 scipy==1.16.3
+    matplotlib==3.10.0 pydantic==2.12.3 click==8.4.1 filelock==3.29.0 safetensors==0.7.0 mlxtend==0.23.4 scikit-learn==1.6.1
+    tqdm==4.67.3 pydantic-core==2.41.4 decorator==4.4.2 pickleshare==0.7.5 backcall==0.2.0 pytz==2025.2
+"""
+DRIVE = """
+import sys
+from pathlib import Path
+def mount(place):
+    assert place == "/content/drive"
+    here = Path({drive!r})
+    (here / "MyDrive").mkdir(parents=True)  # fails where it is mounted already
+    sys.modules["dipddpm_utils.machine.drive"].MOUNT = here
+"""
+
+
+class Colab:
+    """A machine of Colab: its kernel, its home, and /content, where the notebooks' kernels start."""
+
+    def __init__(self, base: Path, python: Path, served: Path) -> None:
+        self.content, self.home = base / "content", base / "home"
+        self.content.mkdir()
+        kernel = self.home / "jupyter" / "kernels" / "colab"
+        kernel.mkdir(parents=True)
+        argv = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        (kernel / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "colab", "language": "python"}))
+        repository = re.search(r'REPOSITORY = \\"(\S+)\\"', (ROOT / "notebooks" / f"{NOTEBOOKS[0]}.ipynb").read_text())[1]
+        (self.home / ".gitconfig").write_text(f'[url "{served.as_uri()}"]\n\tinsteadOf = {repository}\n')
+
+    def run(self, name: str, **parameters: str) -> tuple[list, list]:
+        """Run a notebook from top to bottom; its outputs, and what happened to the runs that it used."""
+        executed, events = self.home / f"{name}.ipynb", self.home / "events"
+        events.unlink(missing_ok=True)
+        own = {"HOME": self.home, "JUPYTER_PATH": self.home / "jupyter", "DIPDDPM_EVENTS": events, "DIPDDPM_OFFLINE": "1"}
+        kept = {key: value for key, value in os.environ.items() if not re.match("DIPDDPM_|PYTHONPATH|XDG_|JUPYTER", key)}
+        command = [sys.executable, "-m", "papermill", ROOT / "notebooks" / f"{name}.ipynb", executed, "-k", "colab"]
+        command += ["--cwd", self.content, "--no-progress-bar"]
+        for key, value in parameters.items():
+            command += ["-r", key, value]
+        environment = {**kept, **{key: str(value) for key, value in own.items()}}
+        done = subprocess.run([str(word) for word in command], env=environment, cwd=self.home, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-3000:]
+        cells = json.loads(executed.read_text(encoding="utf-8"))["cells"]
+        lines = [json.loads(line) for line in events.read_text().splitlines()]
+        return [output for cell in cells for output in cell.get("outputs", ())], lines
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory):
+    """The Python of an environment with Colab's versions, in which `google.colab` is loaded as its kernel has it."""
+    base = tmp_path_factory.mktemp("environment")
+    made, packages = overlay.make(base / "venv", VERSIONS.split(), "--no-deps")
+    (packages / "google" / "colab").mkdir(parents=True)
+    (packages / "google" / "colab" / "__init__.py").touch()
+    (packages / "google" / "colab" / "drive.py").write_text(DRIVE.format(drive=str(base / "drive")))
+    (packages / "colab.pth").write_text("import google.colab\n")
+    return made
+
+
+@pytest.fixture(scope="module")
+def colab(tmp_path_factory, python):
+    """A machine with the working tree, as it is, behind the badge's address."""
+    base = tmp_path_factory.mktemp("colab")
+    served = base / "served.git"
+    git = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost", f"--git-dir={served}"]
+    subprocess.run([*git, "init", "--quiet", "--bare", "--initial-branch=main"], check=True)
+    tree = [*git, "-c", "core.bare=false", f"--work-tree={ROOT}"]
+    subprocess.run([*tree, "add", "--all"], check=True, cwd=ROOT)
+    subprocess.run([*tree, "commit", "--quiet", "-m", "served"], check=True, cwd=ROOT)
+    return Colab(base, python, served)
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_draws_from_the_records_that_its_clone_brings(colab, name):
+    outputs, events = colab.run(name)
+    assert {event["action"] for event in events} == {"record"}
+    pictures = [output for output in outputs if "image/png" in output.get("data", ())]
+    assert pictures and all(len(picture["metadata"]["image/png"]["alt"]) > 20 for picture in pictures)
+    assert not [output for output in outputs if output.get("name") == "stderr"]
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_computes(colab, name):
+    outputs, events = colab.run(name, profile="smoke")
+    assert events and {event["action"] for event in events} <= {"computed", "record"}
+    said = "".join("".join(output["text"]) for output in outputs if output.get("name") == "stderr")
+    assert "\r" not in said and "Warning" not in said
+    if "computed" in {event["action"] for event in events}:  # plain lines, which are still there when the page is loaded again
+        assert re.search(r"computing \S+\n(.*\n)*?\S+: \d+/\d+  \d+ s", said)
+
+
+def test_records_kept_in_drive_outlive_the_machine(colab, python, tmp_path):
+    name = NOTEBOOKS[0]
+    _, first = colab.run(name, profile="smoke", results="drive")
+    assert {event["action"] for event in first} == {"computed"}
+    _, second = colab.run(name, profile="smoke", results="drive")
+    assert {event["action"] for event in second} == {"record"}
+    assert not (colab.content / "dipddpm-results").exists()
+
+
+def test_nothing_was_installed(python):
+    """What Colab has stays as it is: these are the versions that the notebooks ran with."""
+    listed = subprocess.run([python, "-m", "pip", "list", "--format=freeze"], capture_output=True, text=True).stdout.lower()
+    listed = listed.replace("_", "-").split()
+    assert {version.replace("_", "-") for version in VERSIONS.split()} <= set(listed)
