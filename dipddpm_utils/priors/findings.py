@@ -22,7 +22,7 @@ def mechanism(lab: Any, label: str) -> str:
     """One mechanism: its best setting beside the baseline and its rivals, copies, and when it got to the baseline's quality."""
     frame = mechanisms.table_of(lab) if lab.has(GROUP) else pd.DataFrame(columns=["label"])
     if label not in set(frame["label"]):
-        return f"{look(label).label}: this profile has no run of it; `standard` and `full` do."
+        return f"{look(label).label}: this profile has no run of it; `standard` has."
     value, rows, _ = mechanisms.best_setting(frame, label)
     tried = len(mechanisms.settings(frame, label))
     lines = [
@@ -165,7 +165,7 @@ def restoration_table(lab: Any) -> pd.DataFrame:
 def restoration(lab: Any) -> str:
     """Does the DIP's output make a better start than the degraded image, or than a smoothed one, and is the chain worth it?"""
     if not lab.has("restore"):
-        return "Restoration: this profile has no run of it; `standard` and `full` do."
+        return "Restoration: this profile has no run of it; `standard` has."
     pairs = (("dip", "smooth"), ("ddpm", "dip"), ("dip_ddpm", "ddpm"), ("dip_ddpm", "smooth_ddpm"), ("dip_ddpm", "dip"))
     told = (("told_ddpm", "dip"), ("dip_told_ddpm", "told_ddpm"))
     lines = [

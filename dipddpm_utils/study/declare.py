@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from dipddpm_utils.config import Floor
 from dipddpm_utils.study import digits, mechanisms, reports, sizes
 from dipddpm_utils.study.entries import Profile
 from dipddpm_utils.study.sizes import Sizes
@@ -15,7 +16,7 @@ def everything(p: Profile, z: Sizes) -> None:
     reports.a_arms(p, z, z.report_seeds)
     reports.b_arms(p, z)
     if not z.headline_only:
-        reports.b_others(p, z)
+        reports.b_others(p, z, z.report_seeds)
     for chapter in (mechanisms.models, digits.samplers, digits.starts, digits.settings):
         chapter(p, z)
     if not z.headline_only:
@@ -29,9 +30,22 @@ def everything(p: Profile, z: Sizes) -> None:
         digits.restoration(p, z)
 
 
+def both_reports(p: Profile, z: Sizes) -> None:
+    """The two reports alone, what decides most first."""
+    p.run("floor", Floor(data=z.b_data, ns=z.ns), "03")  # of all digits, and so report B's
+    reports.a_arms(p, z, 1)
+    reports.b_arms(p, z)
+    reports.b_rows(p, z)
+    reports.a_starts(p, z)
+    reports.a_controls(p, z, ("blur",))
+    reports.a_bank(p, z)
+    reports.b_others(p, z, 1)
+    reports.a_arms(p, z, (1, 2), published=False)
+
+
 PROFILES: dict[str, tuple[Callable[[Profile, Sizes], None], Sizes]] = {  # from the smallest to the largest
     "smoke": (everything, sizes.SMOKE),
     "quick": (everything, sizes.QUICK),
     "standard": (everything, sizes.STANDARD),
-    "full": (everything, sizes.FULL),
+    "full": (both_reports, sizes.FULL),
 }

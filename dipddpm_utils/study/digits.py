@@ -81,30 +81,24 @@ def started(
 
 def settings(p: Profile, z: Sizes) -> None:
     """05: one setting at a time around a common anchor."""
-
-    def add(group: str, value: Any, run: Dip | Ddpm, anchor: Any, seeds: int = z.seeds, label: str = "") -> None:
-        label = label or (value if isinstance(value, str) else f"{value:g}")
-        p.member(group, label, run, "05", seeds, value=value, anchor=value == anchor)
-
-    for net in NETS:
-        add("dip_net", net, dip(z, net), "2conv")
-    for lr in (3e-4, 1e-3, 3e-3):
-        add("dip_lr", lr, dip(z, "2conv", lr=lr), DIP_LR)
-    for std in z.dip_stds:
-        add("std", std, dip(z, "2conv", std=std), DIP_STD)
-    for steps in z.dip_lengths:
-        add("dip_iterations", steps, dip(z, "2conv", steps=steps), z.dip_steps)
-    base = ddpm(z).optim
-    for lr in z.ddpm_lrs:
-        add("ddpm_lr", lr, ddpm(z, changed(base, lr=lr)), base.lr)
-    for schedule in z.schedules:
-        diffusion = changed(r.DIFFUSION_FAST, schedule=schedule)
-        add("ddpm_schedule", schedule, ddpm(z, diffusion=diffusion), "cosine", z.schedule_seeds)
-    for T in z.Ts:  # samples are drawn with as many network calls
-        add("ddpm_T", T, ddpm(z, diffusion=changed(r.DIFFUSION_FAST, num_train_timesteps=T)), 1000)
-    for batch in z.batches:  # at equal images seen and the same rate, so that a larger batch takes fewer steps
-        optim = changed(base, batch_size=batch, steps=base.steps * base.batch_size // batch)
-        add("ddpm_batch", batch, ddpm(z, optim), base.batch_size, label=f"{batch}-{optim.steps}")
+    optim, fast = ddpm(z).optim, r.DIFFUSION_FAST
+    batches = [changed(optim, batch_size=b, steps=optim.steps * optim.batch_size // b) for b in z.batches]  # equal images
+    sweeps: tuple[tuple[str, Any, dict[Any, Dip | Ddpm]], ...] = (  # group, anchor, run of each value
+        ("dip_net", "2conv", {net: dip(z, net) for net in NETS}),
+        ("dip_lr", DIP_LR, {lr: dip(z, "2conv", lr=lr) for lr in (3e-4, 1e-3, 3e-3)}),
+        ("std", DIP_STD, {std: dip(z, "2conv", std=std) for std in z.dip_stds}),
+        ("dip_iterations", z.dip_steps, {steps: dip(z, "2conv", steps=steps) for steps in z.dip_lengths}),
+        ("ddpm_lr", optim.lr, {lr: ddpm(z, changed(optim, lr=lr)) for lr in z.ddpm_lrs}),
+        ("ddpm_schedule", "cosine", {name: ddpm(z, diffusion=changed(fast, schedule=name)) for name in z.schedules}),
+        ("ddpm_T", 1000, {T: ddpm(z, diffusion=changed(fast, num_train_timesteps=T)) for T in z.Ts}),  # calls stay the same
+        ("ddpm_batch", optim.batch_size, {batch.batch_size: ddpm(z, batch) for batch in batches}),
+    )
+    for group, anchor, runs in sweeps:
+        seeds = z.schedule_seeds if group == "ddpm_schedule" else z.seeds
+        for value, run in runs.items():
+            label = value if isinstance(value, str) else f"{value:g}"
+            label += f"-{run.optim.steps}" if group == "ddpm_batch" else ""
+            p.member(group, label, run, "05", seeds, value=value, anchor=value == anchor)
 
 
 def stopping(p: Profile, z: Sizes) -> None:

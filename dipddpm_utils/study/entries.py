@@ -10,6 +10,8 @@ from typing import Any
 from dipddpm_utils.config import Frozen, Run, run_hash
 from dipddpm_utils.machine.errors import ConfigError, UsageError
 
+Seeds = int | Sequence[int]  # 0, 1, ... so many of them, or these
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -40,27 +42,20 @@ class Profile:
     """All runs of one profile. `run` and `member` declare, the others look up."""
 
     name: str
+    about: str = ""  # what it is for
     entries: dict[str, Entry] = field(default_factory=dict)
     groups: dict[str, list[Member]] = field(default_factory=dict)
     _by_hash: dict[str, Entry] = field(default_factory=dict, repr=False)
 
-    def run(self, name: str, run: Run, notebook: str, seeds: int | Sequence[int] = 1) -> None:
-        """Declare a run; its seeds, given as they are or as their number, are a group of its name."""
+    def run(self, name: str, run: Run, notebook: str, seeds: Seeds = 1) -> None:
+        """Declare a run; its seeds are a group of its name."""
         for seed in range(seeds) if isinstance(seeds, int) else seeds:
             self.member(name, f"seed {seed}", run, notebook, (seed,), value=seed, name=name)
 
     def member(
-        self,
-        group: str,
-        label: str,
-        run: Run,
-        notebook: str,
-        seeds: int | Sequence[int] = 1,
-        *,
-        value: Any = None,
-        name: str = "",
-        anchor: bool = False,
-    ) -> None:
+        self, group: str, label: str, run: Run, notebook: str, seeds: Seeds = 1,
+        *, value: Any = None, name: str = "", anchor: bool = False,
+    ) -> None:  # fmt: skip
         """Declare a run of a group. value: its label unless given; name: group and label unless given.
 
         A run that is declared twice, say as the anchor of several sweeps, is one entry under its first name.

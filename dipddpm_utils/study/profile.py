@@ -21,7 +21,8 @@ def load(name: str) -> Profile:
     """All runs of a profile. UsageError: no such profile; ConfigError: it declares something that is not allowed."""
     if name not in PROFILES:
         raise UsageError(f"unknown profile {name!r}: choose one of {', '.join(PROFILES)}")
-    profile, (declare, sizes) = Profile(name), PROFILES[name]
+    declare, sizes = PROFILES[name]
+    profile = Profile(name, sizes.about)
     try:
         declare(profile, sizes)
     except ValidationError as error:

@@ -8,7 +8,7 @@ from dipddpm_utils.config import Control, Data, Ddpm, Dip, Floor, Sample, Sample
 from dipddpm_utils.faults import FAULTS, FaultId
 from dipddpm_utils.study import recipes as r
 from dipddpm_utils.study.digits import started
-from dipddpm_utils.study.entries import Profile
+from dipddpm_utils.study.entries import Profile, Seeds
 from dipddpm_utils.study.recipes import changed
 from dipddpm_utils.study.sizes import Sizes
 
@@ -45,7 +45,7 @@ def a_ddpm(z: Sizes, faults: Faults = (), on: Dip | None = None, data: Data | No
     return changed(parts, dip=on, faults=faults)
 
 
-def a_arms(p: Profile, z: Sizes, seeds: int | Sequence[int], *, published: bool = True) -> None:
+def a_arms(p: Profile, z: Sizes, seeds: Seeds, *, published: bool = True) -> None:
     """The report's own runs, corrected and as published."""
     old_dip, old_resnet = a_dip(z, A_DIP), a_resnet(z, A_RESNET)
     p.run("a-dip-2conv", a_dip(z), "02", seeds)
@@ -128,9 +128,9 @@ def b_arms(p: Profile, z: Sizes) -> None:
     p.run("b-combined-published", b_ddpm(z, B_DDPM, b_dip(z)), "04", z.report_seeds)
 
 
-def b_others(p: Profile, z: Sizes) -> None:
+def b_others(p: Profile, z: Sizes, seeds: int) -> None:
     """03: the other data set, and an epoch image by image and from memory."""
-    p.run("b-fashion", changed(b_ddpm(z), data=z.b_fashion), "03", z.report_seeds)
+    p.run("b-fashion", changed(b_ddpm(z), data=z.b_fashion), "03", seeds)
     p.run("b-timing", z.b_timing, "03")
 
 

@@ -39,6 +39,10 @@ def _stopping(data: Data, n_images: int) -> tuple[Stopping, ...]:
 class Sizes:
     """One profile. The defaults are `standard`. What is empty or None declares no runs."""
 
+    about: str = (
+        "the evidence without a GPU: 10 000 digits, and 5 000 images for each of the two reports; comparisons of trained "
+        "models have 3 seeds, samplers and fits to single images one; in resumable slices"
+    )
     # fits
     data: Data = MNIST_10000
     ns: tuple[int, ...] = (1000, 2000)  # numbers of training images for the floors, real against real
@@ -132,7 +136,8 @@ class Sizes:
 _FEW, _BRIEF = Data(name="digits5k", n_train=256, n_held_out=256), _fast(4, warmup_steps=1, batch_size=32, ema_warmup=1)
 _GLANCE = Evaluate(n=128, sampler=Sampler(name="dpmpp_2m", steps=4), final_n=200, final_sampler=Sampler(steps=5))
 _A_GLANCE = _judged(3, n=80, calls=2, final_n=80, published_n=30)
-SMOKE = Sizes(  # tests and CI: every notebook and every kind of run, in 3 minutes on 2 cores; its numbers mean nothing
+SMOKE = Sizes(
+    about="tests and CI: every notebook and every kind of run on 256 digits, in 3 minutes on 2 cores; its numbers mean nothing",
     data=_FEW, ns=(128, 200), seeds=2, gaussian=Gaussian(n=2000, steps=(10, 20)), spectrum_iterations=10,
     dip="2conv", dip_steps=8, dip_lengths=(4, 8), dip_stds=(0.8, 1.2),
     fitted=2, iterations=(20, 20, 20, 20), snapshots=(5, 10, 20),
@@ -153,7 +158,8 @@ SMOKE = Sizes(  # tests and CI: every notebook and every kind of run, in 3 minut
 )
 
 _5000, _A_QUICK = Data(name="digits5k"), _judged(50, n=500, calls=10, final_n=1000, published_n=30)
-QUICK = Sizes(  # the default without a GPU: the headline comparisons on the 5 000 embedded digits, in 20 minutes on 2 cores
+QUICK = Sizes(
+    about="the default without a GPU: the headline comparisons on the 5 000 embedded digits, in under 20 minutes on 2 cores",
     data=_5000, spectrum_iterations=150, dip="skip", dip_steps=60, dip_lengths=(20, 60), dip_stds=(0.8, 1.2, 2.0),
     fitted=16, iterations=(800, 500, 250, 400), snapshots=(10, 30, 100, 250, 400, 800),
     stopping=_stopping(_5000, 16)[:1], stopping_stds=(0.2,), stages=(),
@@ -168,33 +174,18 @@ QUICK = Sizes(  # the default without a GPU: the headline comparisons on the 5 0
     b_data=_5000, b_dip=_dip(128, 60), b_optim=_fast(100, warmup_steps=10), b_evaluate=_A_QUICK,
 )
 
-STANDARD = Sizes()  # the evidence without a GPU: 10 000 digits, and 5 000 images for each of the two reports; in slices
+STANDARD = Sizes()
 
-_NS, _EVALUATE = (1000, 2000, 10_000), Evaluate(n=2000, sampler=Sampler(name="dpmpp_2m", steps=20), final_n=10_000)
-_MNIST, _LONG = Data(name="mnist"), {"width": 16, "iterations": 3000, "patience": 300, "window": 100}
-_SKIP, _5CONV, _2CONV = _stopping(_MNIST, 64)
-FULL = Sizes(  # the default with a GPU: both reports at their sizes, on all of MNIST and CIFAR-10
-    data=_MNIST, ns=_NS, spectrum_iterations=2000, dip_steps=3500, dip_lengths=(350, 1000, 3500, 10_000),
-    fitted=64, iterations=(5000, 3000, 2000, 3000), snapshots=(10, 30, 100, 300, 1000, 3000),
-    stopping=(
-        changed(_SKIP, **_LONG, fixed=60), changed(_5CONV, **_LONG, lr=1e-3, fixed=240),
-        changed(_2CONV, width=32, lr=5e-3, iterations=5000, fixed=440, patience=500, window=100)),
-    stage_images=64,
-    unet=r.UNET_REPORT_B, long=(9380, 1876), short=(9380, 1407), more=(14_070, 1407), evaluate=_EVALUATE,
-    evaluate_short=_EVALUATE, ddpm_lrs=(1e-3, 2e-3, 5e-3, 1e-2), sampled=10_000, sampler_steps=(5, 10, 20, 50, 100),
-    start_ts=(150, 300, 450, 600, 750, 900), start_steps=50,
-    mech_dip="5conv", mech_dip_steps=3500, mech_optim=_fast(9380), mech_more=(14_070, 938), mech_warm_steps=1000,
-    mech_image_steps=1000, mech_evaluate=_judged(938, n=2000, calls=10, final_n=10_000), mech_n=10_000,
-    restored=500, tuned=50, restore_iterations=1000, restore_steps=50,
-    a_data=Data(name="cifar10"), a_2conv=_dip(4, 375_000), a_resnet=_dip(8, 187_500), a_batch_4=_dip(4, 375_000),
-    a_batch_seeds=3, a_unet=r.UNET_REPORT_A, a_optim=r.OPTIM_REPORT_A, a_sampled=10_000,
-    a_evaluate=_judged(3000, n=1000, calls=20, final_n=5000, published_n=30),
-    a_start_ts=(150, 300, 450, 600, 750, 900), a_bank=Data(name="cifar10", n_train=1024),
-    a_per_image=PerImage(iterations=1000, width=32),
+_MNIST, _PUBLISHED = Data(name="mnist"), {"n": 1000, "calls": 20, "final_n": 5000, "published_n": 30}
+FULL = Sizes(
+    about="the two reports at their own size, on all of MNIST and CIFAR-10: nothing scaled down, and nothing else",
+    ns=(1000, 2000, 10_000), fault_seeds=1,
+    a_data=Data(name="cifar10"), a_2conv=_dip(4, 375_000), a_resnet=_dip(8, 187_500),  # 30 epochs
+    a_unet=r.UNET_REPORT_A, a_optim=r.OPTIM_REPORT_A, a_evaluate=_judged(3000, **_PUBLISHED),
+    a_sampled=5000, a_starts=("dip", "mean", "gaussian", "blur"),
+    a_bank=Data(name="cifar10", n_train=1024), a_per_image=PerImage(iterations=1000, width=32),
     b_data=_MNIST, b_fashion=Data(name="fashion_mnist"), b_dip=_dip(128, 3500), b_dip_width=64, b_unet=r.UNET_REPORT_B,
-    b_timing=EpochTiming(data=_MNIST, unet=r.UNET_REPORT_B, optim=r.OPTIM_REPORT_B),
-    b_diffusion=Diffusion(), b_optim=changed(r.OPTIM_REPORT_B, precision="bfloat16"),
-    b_evaluate=_judged(2345, n=1000, calls=20, final_n=5000, published_n=30),
-    b_dip_lrs=(5e-4, 1e-3, 2e-3, 5e-3), b_lrs=(5e-4, 1e-3), b_stds=(0.8, 1.0, 1.2, 2.0),
+    b_timing=EpochTiming(data=_MNIST, unet=r.UNET_REPORT_B, optim=r.OPTIM_REPORT_B), b_diffusion=Diffusion(),
+    b_optim=changed(r.OPTIM_REPORT_B, precision="bfloat16"), b_evaluate=_judged(2345, **_PUBLISHED),
 )
 # fmt: on

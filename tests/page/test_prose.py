@@ -127,8 +127,7 @@ def test_the_answer_and_the_readme_follow_the_records():
 def test_conclusions_take_the_strongest_profile_with_all_headline_records():
     def opened(name):
         lab = FakeLab(profile=name)
-        lab.profile.group = lambda _: [SimpleNamespace(entry=SimpleNamespace(run=name))]
-        lab.store = SimpleNamespace(state=lambda run: "complete" if run == "standard" else "partial")
+        lab.has = lambda *groups: name == "standard"
         return lab
 
     shown = answer.strongest_lab(FakeLab(), opened)
