@@ -34,6 +34,8 @@ SAYS_LITTLE = 0.9  # a bound on a total variation, which is at most 1 anyway
 
 def combined(lab: Any) -> str:
     """Trained on DIP outputs against trained on real images: at equal steps, and at equal seconds."""
+    if not lab.has("ddpm", "ddpm-on-dip"):
+        return NOT_MEASURED
     base, on_dip = frame_of(lab.seeds("ddpm")), frame_of(lab.seeds("ddpm-on-dip"))
     unit = base["features"].iloc[0]
     lines = [
@@ -203,6 +205,13 @@ def measured_cost(starts: pd.DataFrame, record: Any) -> tuple[Cost, pd.DataFrame
 
 def negative_results(lab: Any) -> pd.DataFrame:
     """Every comparison in which the DIP was not shown to be better: name, effect, n, verdict."""
+    found = _on_digits(lab) if lab.has("ddpm", "ddpm-on-dip", "starts") else []
+    rows = findings.rows_of(found + findings.no_gain(lab))
+    return pd.DataFrame(rows, columns=["comparison", "ratio", "seeds", "verdict", "seeds it would take"])
+
+
+def _on_digits(lab: Any) -> list[tuple[str, Paired | None]]:
+    """The DIP as training data and as a start, against the same without one."""
     found: list[tuple[str, Paired | None]] = []
     base, on_dip = frame_of(lab.seeds("ddpm")), frame_of(lab.seeds("ddpm-on-dip"))
     for metric in ("fd", "kid"):
@@ -220,9 +229,7 @@ def negative_results(lab: Any) -> pd.DataFrame:
             if len(other):
                 name = f"FD, started from DIP outputs / from {rival}, t_start = {value:.0f}, equal calls"
                 found.append((name, difference(dip[dip["value"] == value], other, "fd", ratio=True)))
-    found += findings.no_gain(lab)
-    rows = findings.rows_of(found)
-    return pd.DataFrame(rows, columns=["comparison", "ratio", "seeds", "verdict", "seeds it would take"])
+    return found
 
 
 def instead(lab: Any) -> str:

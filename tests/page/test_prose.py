@@ -124,6 +124,13 @@ def test_the_answer_and_the_readme_follow_the_records():
     assert "mean nothing else" in prose.caution(FakeLab(profile="smoke"))
 
 
+def test_a_profile_of_the_two_reports_alone_is_tolerated():
+    lab = FakeLab(without=("ddpm", "ddpm-on-dip", "ddpm-long", "ddpm-more", "samplers", "starts", "mechanisms", "restore"))
+    assert comparisons.combined(lab) == comparisons.instead(lab) == prose.NOT_MEASURED
+    assert list(comparisons.negative_results(lab)["verdict"]) == []
+    assert list(comparisons.negative_results(LAB)["verdict"])
+
+
 def test_conclusions_take_the_strongest_profile_with_all_headline_records():
     def opened(name):
         lab = FakeLab(profile=name)
