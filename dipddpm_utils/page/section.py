@@ -23,6 +23,8 @@ _MATH = re.compile(
 )
 
 
+_NAMED = re.compile(r'<(table|figure) id="(?:tab|fig)-([^"]+)"(.*?)<(caption|figcaption)>', flags=re.DOTALL)
+
 # What the converter does not know, or sets badly, in terms of what it knows.
 _REWRITTEN = (
     (r"\{(?:aligned|split|align)\}", "{align*}"),
@@ -171,14 +173,18 @@ class Section:
         return said
 
     def captioned(self, match: re.Match[str]) -> str:
-        """A table that has a name gets its number before the caption."""
-        name, between = match[1], match[2]
-        return f'<table id="tab-{name}"{between}<caption><b>{self.number("tab", "Table", name)}.</b> '
+        """A table, or a figure made of HTML, gets its number before the caption."""
+        kind, name, between, caption = match.groups()
+        short, word = ("tab", "Table") if kind == "table" else ("fig", "Figure")
+        number = self.number(short, word, name)
+        return f'<{kind} id="{short}-{name}"{between}<{caption}><b>{number}.</b> '
 
     def inside(self, html: str) -> str:
         """The same HTML with its pictures put in, links between notebooks made internal, scripts dropped, tables scrollable."""
         html = re.sub(r"<script\b.*?</script>", "", html, flags=re.DOTALL | re.IGNORECASE)
-        html = re.sub(r'<table id="tab-([^"]+)"([^>]*>\s*)<caption>', self.captioned, html)
+        html = re.sub(
+            r'<(table|figure) id="(?:tab|fig)-([^"]+)"(.*?)<(caption|figcaption)>', self.captioned, html, flags=re.DOTALL
+        )
         html = re.sub(r"<img\b[^>]*>", lambda match: self.picture(match[0]), html)
         html = re.sub(r'<a\b([^>]*?)href="([^"]*)"([^>]*)>(.*?)</a>', self.link, html, flags=re.DOTALL)
         # to be scrolled with the keyboard, a wide table's frame has to take the focus

@@ -14,7 +14,9 @@ PAGES = [path for name in ("quick", "standard") if (path := RESULTS / name / "re
 WIDE, NARROW = (1280, 900), (390, 844)
 SIZES = [WIDE, NARROW]
 
-pytestmark = pytest.mark.skipif(not shutil.which("chromedriver"), reason="no chromedriver here: apt-get install chromium-driver")
+pytestmark = pytest.mark.skipif(
+    not shutil.which("chromedriver"), reason="no chromedriver here: apt-get install chromium-driver"
+)
 
 
 @pytest.fixture(scope="module", params=PAGES, ids=lambda path: path.parent.name)
@@ -60,7 +62,7 @@ def test_nothing_is_wider_than_the_window(window):
 def test_no_table_overflows_a_wide_window_or_has_more_than_seven_columns(browser):
     resize(browser, *WIDE)
     wide = browser.execute_script(
-        "return [...document.querySelectorAll('table')].filter(t => t.getBoundingClientRect().width > t.parentElement.clientWidth + 1"
+        "return [...document.querySelectorAll('table')].filter(t => t.offsetWidth > t.parentElement.clientWidth + 1"
         " || [...t.rows].some(r => r.cells.length > 7)).map(t => t.innerText.slice(0, 80))"
     )
     assert wide == []
@@ -69,7 +71,7 @@ def test_no_table_overflows_a_wide_window_or_has_more_than_seven_columns(browser
 def test_letters_in_figures_can_be_read(window):
     """A figure's smallest letters are 12 pixels at its own size; shown at three quarters they are 9."""
     small = window.execute_script(
-        "return [...document.querySelectorAll('figure img')].filter(i => i.getBoundingClientRect().width < 0.74 * i.naturalWidth)"
+        "return [...document.querySelectorAll('figure img')].filter(i => i.offsetWidth < 0.74 * i.naturalWidth)"
         ".map(i => i.alt.slice(0, 60))"
     )
     assert small == []
