@@ -3,39 +3,21 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
-import mimetypes
 import re
-import sys
 from dataclasses import dataclass, field
 from functools import cache
 from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+
+from dipddpm_utils.page.section import Section
 
 TITLE = "Does a Deep Image Prior make a diffusion model faster or better?"
 STYLE = Path(__file__).with_name("report.css")
-PICTURES = ("image/svg+xml", "image/png", "image/jpeg", "image/gif")
-
-# One pattern for what looks like mathematics, and for code, in which a dollar is a dollar.
-_MATH = re.compile(
-    r"(?P<code>^(?P<fence>```+|~~~+).*?^(?P=fence)[ \t]*$|(?P<tick>`+)(?!`).+?(?<!`)(?P=tick)(?!`)|\\\$)"
-    r"|\$\$(?P<display>.+?)\$\$"
-    r"|(?P<environment>\\begin\{(?P<name>equation|align|gather|multline)\*?\}.+?\\end\{(?P=name)\*?\})"
-    r"|\$(?P<inline>(?! )(?:[^$\\\n]|\\.|\n(?!\n))+?(?<! ))\$(?!\d)",
-    flags=re.DOTALL | re.MULTILINE,
-)
-
-
-# What the converter does not know, or sets badly, in terms of what it knows.
-_REWRITTEN = (
-    (r"\{(?:aligned|split|align)\}", "{align*}"),
-    (r"\{(?:gathered|gather|multline\*?)\}", "{gather*}"),
-    (r"\\operatorname\*?\{([^{}]*)\}", r"\\mathrm{\1}"),
-    (r"\\arg(?![A-Za-z])", r"\\mathrm{arg}\\,"),
-    (r"\\tag\{([^{}]*)\}", r"\\qquad\\text{(\1)}"),
-)
+ABOUT = Path(__file__).with_name("about.md")  # glossary and bibliography
+SCRIPT = Path(__file__).with_name("report.js").read_text(encoding="utf-8")
 
 
 @dataclass
@@ -46,166 +28,31 @@ class Page:
     problems: list[str] = field(default_factory=list)
 
 
-def build(notebooks: list[tuple[str, Path]], profile: str, folder: Path) -> Page:
+def build(notebooks: list[tuple[str, Path]], profile: str, folder: Path, front: str = "") -> Page:
     """One page from (title, executed notebook) pairs, in order; a notebook that has not been run yet is said so.
 
-    folder: where the sources are, for pictures that a notebook's text names by a relative path.
+    folder: where the sources are, for pictures that a notebook's text names by a relative path. front: Markdown of what the
+    page opens with, before the contents.
     """
     problems: list[str] = []
-    sections, contents = [], []
+    sections, contents, numbers = [], [], {}
     for title, path in notebooks:
-        section = Section(path, folder, problems)
+        section = Section(path, folder, problems, numbers)
         if path.exists():
             body = section.render(json.loads(path.read_text(encoding="utf-8")))
         else:
             body = section.heading(1, escape(title)) + "<p><em>This notebook has not been run for this profile yet.</em></p>"
         sections.append(f'<section id="{section.name}">\n{body}\n</section>')
         contents.append(section.contents())
-    toc = f"<ul>{''.join(contents)}</ul>"
-    text = _TEMPLATE.format(
-        title=escape(TITLE), profile=escape(profile), style=_style(), toc=toc, body="\n".join(sections), n=len(notebooks)
-    )
+    first, last = Section(Path("front.md"), folder, problems, numbers), Section(Path("about.md"), folder, problems, numbers)
+    opening, about = first.markdown(front), last.markdown(ABOUT.read_text(encoding="utf-8"))
+    toc = f"<ul>{''.join([*contents, last.contents()])}</ul>"
+    body = f'<section id="front">{opening}</section>' + "\n".join(sections) + f'\n<section id="about">{about}</section>'
+    body = _numbered(body, numbers, problems)
+    values = {"title": escape(TITLE), "profile": escape(profile), "style": _style(), "toc": toc, "body": body}
+    text = _TEMPLATE.format(**values, script=SCRIPT, allowed=_sha256(SCRIPT))
     problems += [f"a reference to outside: {reference}" for reference in outside_references(text)]
     return Page(text, problems)
-
-
-class Section:
-    """One notebook of the page; headings get ids that begin with the notebook's name, so none occurs twice."""
-
-    def __init__(self, path: Path, folder: Path, problems: list[str]) -> None:
-        self.name, self.bases, self.problems = path.stem, (path.parent, folder), problems
-        self.headings: list[tuple[int, str, str]] = []  # level, id, html
-
-    def render(self, notebook: dict[str, Any]) -> str:
-        """The cells in order. Code is folded; neighbouring code cells that show nothing share a fold with the next."""
-        parts, code = [], []
-        for cell in notebook["cells"]:
-            source = "".join(cell["source"])
-            if cell["cell_type"] == "markdown":
-                parts += [_fold(code), self.markdown(source, cell.get("attachments", {}))]
-                code = []
-            elif cell["cell_type"] == "code":
-                shown = [self.output(output) for output in cell["outputs"]]
-                code += [source] if source.strip() else []
-                if any(shown):
-                    parts += [_fold(code), *shown]
-                    code = []
-        return "\n".join(filter(None, [*parts, _fold(code)]))
-
-    def contents(self) -> str:
-        """This notebook's lines of the table of contents: its title, and its second-level headings folded below."""
-        first = next((text for level, _, text in self.headings if level == 1), self.name)
-        below = "".join(f'<li><a href="#{ident}">{text}</a></li>' for level, ident, text in self.headings if level == 2)
-        return f'<li><a href="#{self.name}">{first}</a>{f"<ul>{below}</ul>" if below else ""}</li>'
-
-    def heading(self, level: int, text: str) -> str:
-        """A heading with an id of its own, noted for the table of contents. text: HTML."""
-        words = re.sub(r"<math\b.*?</math>|<[^>]+>|&\w+;", " ", text, flags=re.DOTALL)
-        slug = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-") or "part"
-        taken = {ident for _, ident, _ in self.headings}
-        ident = f"{self.name}-{slug}"
-        while ident in taken:
-            ident += "-"
-        self.headings.append((level, ident, re.sub(r"</?a\b[^>]*>", "", text)))
-        return f'<h{level} id="{ident}">{text}</h{level}>'
-
-    def markdown(self, source: str, attachments: dict[str, Any] | None = None) -> str:
-        """Markdown with equations as HTML with MathML."""
-        equations: list[str] = []
-
-        def keep(match: re.Match[str]) -> str:
-            if match["code"]:
-                return match[0]
-            display = match["inline"] is None
-            equations.append(self.equation(match["inline"] or match["display"] or match["environment"], display))
-            return f"zmathz{len(equations) - 1}z"
-
-        def put_back(html: str) -> str:
-            return re.sub(r"zmathz(\d+)z", lambda match: equations[int(match[1])], html)
-
-        for name, pictures in (attachments or {}).items():
-            for mime, content in pictures.items():
-                source = source.replace(f"attachment:{name}", _data_uri(mime, content))
-        html = _markdown(_MATH.sub(keep, source))
-        html = re.sub(r"<h([1-6])[^>]*>(.*?)</h\1>", lambda m: self.heading(int(m[1]), put_back(m[2])), html, flags=re.DOTALL)
-        return self.inside(put_back(html))
-
-    def equation(self, tex: str, display: bool) -> str:
-        """One equation as MathML; as TeX, with a problem noted, if it cannot be turned into it."""
-        from latex2mathml.converter import convert
-
-        known = tex
-        for pattern, instead in _REWRITTEN:
-            known = re.sub(pattern, instead, known)
-        try:
-            mathml = convert(known.strip(), display="block" if display else "inline")
-        except Exception as error:  # its errors share no base class
-            mathml = f"\\{error!r}"
-        unbalanced = len(re.findall(r"(?<!\\)\{", tex)) != len(re.findall(r"(?<!\\)\}", tex))
-        if unbalanced or re.search(r">[^<]*\\[^<]*<|>&<|^\\", mathml):
-            self.problems.append(f"{self.name}: this equation could not be turned into MathML: {' '.join(tex.split())}")
-            return f"<code>{escape(tex)}</code>"
-        mathml = mathml.replace("<math ", f'<math alttext="{escape(" ".join(tex.split()), quote=True)}" ', 1)
-        return f'<span class="eq">{mathml}</span>' if display else mathml
-
-    def output(self, output: dict[str, Any]) -> str:
-        """One output of a code cell: the richest form that can stand in a page."""
-        kind = output["output_type"]
-        if kind == "stream":
-            text = "".join(output["text"]).strip("\n")
-            if output["name"] == "stderr":
-                return f"<details><summary>Warnings</summary>{_pre(text)}</details>" if text else ""
-            return _pre(text) if text else ""
-        if kind == "error":
-            return _pre(f"{output['ename']}: {output['evalue']}")
-        data, about = output["data"], output.get("metadata", {})
-        if "text/html" in data:
-            return f'<div class="out">{self.inside("".join(data["text/html"]))}</div>'
-        for mime in PICTURES:
-            if mime in data:
-                alt = about.get(mime, {}).get("alt") or about.get("alt") or ""
-                if not alt:
-                    self.problems.append(f"{self.name}: a picture has no alternative text")
-                return f'<figure><img alt="{escape(alt, quote=True)}" src="{_data_uri(mime, data[mime])}"></figure>'
-        if "text/markdown" in data:
-            return f'<div class="out">{self.markdown("".join(data["text/markdown"]))}</div>'
-        if "text/latex" in data:
-            return self.markdown("".join(data["text/latex"]))
-        text = "".join(data.get("text/plain", "")).strip("\n")
-        return _pre(text) if text and not re.match(r"<[\w.]+( object)?( at |: |\b.*>$)", text) else ""
-
-    def inside(self, html: str) -> str:
-        """The same HTML with its pictures put in, links between notebooks made internal, scripts dropped, tables scrollable."""
-        html = re.sub(r"<script\b.*?</script>", "", html, flags=re.DOTALL | re.IGNORECASE)
-        html = re.sub(r"<img\b[^>]*>", lambda match: self.picture(match[0]), html)
-        html = re.sub(r'<a\b([^>]*?)href="([^"]*)"([^>]*)>(.*?)</a>', self.link, html, flags=re.DOTALL)
-        # to be scrolled with the keyboard, a wide table's frame has to take the focus
-        return re.sub(r"(<table\b.*?</table>)", r'<div class="scroll" tabindex="0">\1</div>', html, flags=re.DOTALL)
-
-    def picture(self, tag: str) -> str:
-        """An <img> with its data inside; its alternative text alone if the picture is on the network."""
-        source, alt = _attribute(tag, "src"), _attribute(tag, "alt")
-        if source.startswith("data:"):
-            return tag
-        if re.match(r"(https?:)?//", source):
-            return alt or "picture"
-        for base in self.bases:
-            if (base / source).is_file():
-                mime = mimetypes.guess_type(source)[0] or "image/png"
-                return tag.replace(source, f"data:{mime};base64,{base64.b64encode((base / source).read_bytes()).decode()}")
-        self.problems.append(f"{self.name}: there is no picture {source}")
-        return alt
-
-    def link(self, match: re.Match[str]) -> str:
-        """A link to another notebook leads within the page; one to a file becomes text, as the page may travel alone."""
-        target, text = match[2], match[4]
-        if re.match(r"(https?|mailto):", target):
-            return match[0]
-        notebook = re.search(r"([\w-]+)\.ipynb(#.*)?$", target)
-        if notebook or target.startswith("#"):
-            internal = f"#{notebook[1]}" if notebook else f"#{self.name}-{target[1:].lower()}"
-            return f'<a href="{internal}">{text}</a>'
-        return f"<span>{text}</span>"
 
 
 def outside_references(page: str) -> list[str]:
@@ -228,48 +75,25 @@ def outside_references(page: str) -> list[str]:
 
     look = Look()
     look.found = []
-    look.feed(page)
+    look.feed(page.replace(f"<script>{SCRIPT}</script>", ""))  # the only one, allowed by its checksum
     styles = "".join(re.findall(r"<style\b.*?</style>", page, flags=re.DOTALL))
     return look.found + re.findall(r"@import[^;]*|url\((?!['\"]?(?:data:|#))[^)]*\)", styles)
 
 
-def _fold(sources: list[str]) -> str:
-    if not sources:
-        return ""
-    return f'<details class="code"><summary>Code</summary>{"".join(_highlight(source) for source in sources)}</details>'
+def _numbered(body: str, numbers: dict[str, str], problems: list[str]) -> str:
+    """Links to figures and tables say their numbers; a link to what is not there becomes text, and a problem."""
+
+    def said(match: re.Match[str]) -> str:
+        if match[1] not in numbers:
+            problems.append(f"there is no figure or table {match[1]}")
+            return ""
+        return f'<a href="#{match[1]}">{numbers[match[1]]}</a>'
+
+    return re.sub(r'<a href="#((?:fig|tab)-[^"]+)">[^<]*</a>', said, body)
 
 
-def _pre(text: str) -> str:
-    text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text)
-    return f'<pre tabindex="0">{escape(text)}</pre>'
-
-
-def _data_uri(mime: str, content: str | list[str]) -> str:
-    text = "".join(content)
-    if mime == "image/svg+xml" and text.lstrip().startswith("<"):
-        text = base64.b64encode(text.encode()).decode()
-    return f"data:{mime};base64,{''.join(text.split())}"
-
-
-def _attribute(tag: str, name: str) -> str:
-    found = re.search(rf'\b{name}="([^"]*)"', tag)
-    return found[1] if found else ""
-
-
-def _markdown(source: str) -> str:
-    # see notebooks._papermill: this import would take two seconds and is never used
-    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
-    from nbconvert.filters import markdown2html_mistune
-
-    return re.sub(r'<a class="anchor-link".*?</a>', "", markdown2html_mistune(source), flags=re.DOTALL)
-
-
-def _highlight(source: str) -> str:
-    from pygments import highlight
-    from pygments.formatters import HtmlFormatter
-    from pygments.lexers import PythonLexer
-
-    return highlight(source, PythonLexer(), HtmlFormatter(nowrap=False, cssclass="highlight"))
+def _sha256(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 @cache
@@ -285,20 +109,22 @@ _TEMPLATE = """<!doctype html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<meta name="color-scheme" content="light">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{allowed}'">
+<meta name="color-scheme" content="light dark">
 <title>{title}</title>
 <style>
 {style}
 </style>
 </head>
 <body>
-<header><h1>{title}</h1><p>{n} notebooks, profile <b>{profile}</b>. Code is folded: open it where it says so.</p></header>
+<header><h1>{title}</h1></header>
 <nav class="wide" aria-label="Contents">{toc}</nav>
 <nav class="narrow" aria-label="Contents"><details><summary>Contents</summary>{toc}</details></nav>
 <main>
 {body}
 </main>
+<script>{script}</script>
 </body>
 </html>
 """

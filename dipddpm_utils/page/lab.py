@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PACKAGE = Path(__file__).parents[1]
+COLUMNS = 7  # of a table on the page
 LINE = 60  # letters of a table's cell that stay on one line
 
 
@@ -80,30 +81,15 @@ class Lab:
             rows.append({**about, "seed": record.seed, "kind": record.kind, **record.metrics})
         return pd.DataFrame(rows)
 
-    def provenance(self) -> Any:
-        """Every record this notebook used: when, where and with what it was computed."""
-        import pandas as pd
+    def provenance(self) -> None:
+        """Every record this notebook used, a line each, folded away: when, where and with what it was computed."""
+        from html import escape
 
-        rows = []
-        for record in self.used.values():
-            made = record.provenance
-            rows.append(
-                {
-                    "run": record.name,
-                    "hash": record.hash,
-                    "seconds": round(record.timings.get("total", float("nan")), 1),
-                    "device": made.get("device", ""),
-                    "threads": made.get("threads", ""),
-                    "torch": made.get("packages", {}).get("torch", ""),
-                    "commit": ((made.get("code") or {}).get("commit") or "none")[:7]
-                    + ("*" if (made.get("code") or {}).get("dirty") else ""),
-                    "completed": record.completed[:16].replace("T", " "),
-                }
-            )
-        return self.show(
-            pd.DataFrame(rows),
-            "Records drawn in this notebook; times are UTC, and a commit with a star had changes that were not committed.",
-        )
+        from IPython.display import HTML, display
+
+        lines = "".join(f"<li>{escape(_made(record))}</li>" for record in self.used.values())
+        about = f"{len(self.used)} records were drawn here; times are UTC, a commit with a star had uncommitted changes"
+        display(HTML(f'<details class="folded"><summary>{about}</summary><ul>{lines}</ul></details>'))
 
     def _used(self, run: Any) -> Record:
         record = self.store.ensure(run)
@@ -112,10 +98,13 @@ class Lab:
 
     # --- what is shown, and kept ---
 
-    def figure(self, figure: Figure, name: str, alt: str) -> None:
-        """Show a figure and keep it as `figures/<name>.png`. alt: what a reader who cannot see it has to know."""
+    def figure(self, figure: Figure, name: str, alt: str, caption: str = "") -> None:
+        """Show a figure and keep it as `figures/<name>.png`. alt: what a reader who cannot see it has to know.
+
+        caption: Markdown, what the figure shows, as a finding. The page numbers the figure and links to it as `#fig-<name>`.
+        """
         import matplotlib.pyplot as plt
-        from IPython.display import display
+        from IPython.display import Markdown, display
 
         data = io.BytesIO()
         figure.savefig(data, format="png", dpi=96, facecolor="white", bbox_inches="tight", metadata={"Software": None})
@@ -124,7 +113,9 @@ class Lab:
         self._keep(f"{name}.png", small)
         # as a bundle of types: Colab's IPython 7 has no Image(alt=...)
         shown = {"image/png": base64.b64encode(small).decode(), "text/plain": alt}
-        display(shown, raw=True, metadata={"image/png": {"alt": alt}})
+        display(shown, raw=True, metadata={"image/png": {"alt": alt, "name": name, "caption": caption}})
+        if caption:
+            display(Markdown(caption), metadata={"caption": name})  # in a notebook below the figure, on the page within it
 
     def gif(self, frames: Any, name: str, alt: str, milliseconds: int = 120, zoom: int = 3) -> None:
         """Show frames (uint8 [F, H, W] or [F, H, W, 3]) as an endless GIF and keep it as `figures/<name>.gif`.
@@ -148,12 +139,14 @@ class Lab:
         display(HTML(f'<img alt="{escape(alt, quote=True)}" style="{look}" src="data:image/gif;base64,{coded}">'))
 
     def table(self, frame: pd.DataFrame, name: str, caption: str, shown: pd.DataFrame | None = None) -> None:
-        """Keep a table as `tables/<name>.csv`, and show it, or `shown` where it is too wide for a page."""
+        """Keep a table as `tables/<name>.csv`, and show it, or `shown` where it is too wide for a page (COLUMNS at most)."""
         files.write_text(self.store.root / "tables" / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"))
-        self.show(frame if shown is None else shown, caption)
+        self.show(frame if shown is None else shown, caption, name)
 
-    def show(self, frame: pd.DataFrame, caption: str) -> None:
-        """Show a table without keeping it. Cells may be a `Link`; one whose cells hold sentences has its lines wrapped."""
+    def show(self, frame: pd.DataFrame, caption: str, name: str = "") -> None:
+        """Show a table, without keeping it; with a name the page numbers it and links to its CSV.
+
+        Cells may be a `Link`; one whose cells hold sentences has its lines wrapped."""
         from html import escape
 
         from IPython.display import HTML, display
@@ -163,11 +156,15 @@ class Lab:
                 return f'<a href="{escape(value.target, quote=True)}">{escape(value.text)}</a>'
             return escape(value) if isinstance(value, str) else value
 
+        if len(frame.columns) > COLUMNS:
+            raise ValueError(f"the table has {len(frame.columns)} columns, expected at most {COLUMNS}: pass fewer as `shown`")
         wordy = frame.map(lambda value: isinstance(value, str) and len(value) > LINE).to_numpy().any()
         kinds = "wordy" if wordy else None
         frame = frame.map(cell).rename(columns=lambda name: escape(str(name)))
         body = frame.to_html(index=False, border=0, escape=False, na_rep="", float_format=lambda x: f"{x:.4g}", classes=kinds)
-        display(HTML(body.replace(">\n", f">\n<caption>{escape(caption)}</caption>\n", 1)))
+        caption = escape(caption) + (f' <a href="tables/{name}.csv">All columns</a>.' if name else "")
+        body = body.replace(">\n", f">\n<caption>{caption}</caption>\n", 1)
+        display(HTML(body.replace("<table ", f'<table id="tab-{name}" ', 1) if name else body))
 
     def source(self, file: str, name: str) -> None:
         """Show the code of a function or class of this package, read as text, beside the equation it implements."""
@@ -182,6 +179,17 @@ class Lab:
 
     def _keep(self, file: str, data: bytes) -> None:
         files.write_bytes(self.store.root / "figures" / file, data)
+
+
+def _made(record: Record) -> str:
+    """How a record came about, in one line."""
+    made = record.provenance
+    code = made.get("code") or {}
+    commit = (code.get("commit") or "none")[:7] + ("*" if code.get("dirty") else "")
+    parts = [f"{record.name} {record.hash}", f"{record.timings.get('total', float('nan')):.1f} s"]
+    parts += [f"{made.get('device', '')}, {made.get('threads', '')} thread(s)", f"commit {commit}"]
+    parts += [f"torch {made.get('packages', {}).get('torch', '')}", record.completed[:16].replace("T", " ")]
+    return " · ".join(parts)
 
 
 def _with_fewer_colours(png: bytes) -> bytes:

@@ -100,18 +100,23 @@ class Chain:
 def ancestral_chain(
     mean: ArrayLike, cov: ArrayLike, alpha_bars: Sequence[float], times: Sequence[int], variance: str = "fixed_small"
 ) -> Chain:
-    """The ancestral sampler with the optimal denoiser, from times[0] to x_0. `variance`: "fixed_small" or "fixed_large".
+    """The ancestral sampler with the optimal denoiser, from times[0] to x_0. `variance`: "fixed_small", "fixed_large", "exact".
 
-    The step is Bayes' rule: x_s given x_t and x_0 has precision 1 / (1 - alpha_bar_s) + alpha / beta, alpha = 1 - beta.
+    The step is Bayes' rule: x_s given x_t and x_0 has precision 1 / (1 - alpha_bar_s) + alpha / beta, alpha = 1 - beta. "exact"
+    adds what the others leave out, that x_0 is not known from x_t: x0_weight^2 Var[x_0 | x_t]. Such a chain loses nothing.
     """
-    _known(variance, "variance", ("fixed_small", "fixed_large"))
+    _known(variance, "variance", ("fixed_small", "fixed_large", "exact"))
+    spread = np.clip(np.linalg.eigvalsh(_moments(mean, cov)[1]), 0, None)
 
-    def step(x0: Array, bar_t: float, bar_s: float) -> tuple[Array, Array, float]:
+    def step(x0: Array, bar_t: float, bar_s: float) -> tuple[Array, Array, Array]:
         alpha = bar_t / bar_s
         beta = 1 - alpha
         posterior = 1 / (1 / (1 - bar_s) + alpha / beta)
         x_weight, x0_weight = posterior * math.sqrt(alpha) / beta, posterior * math.sqrt(bar_s) / (1 - bar_s)
-        return x_weight + x0_weight * x0[0], x0_weight * x0[1], beta if variance == "fixed_large" else posterior
+        noise = np.full(len(spread), beta if variance == "fixed_large" else posterior)
+        if variance == "exact":
+            noise += x0_weight**2 * spread * (1 - bar_t) / (bar_t * spread + 1 - bar_t)
+        return x_weight + x0_weight * x0[0], x0_weight * x0[1], noise
 
     return _compose(mean, cov, alpha_bars, times, step)
 
@@ -264,7 +269,7 @@ class Cost:
 # --- details ----------------------------------------------------------------------------------------------------------
 
 # (x0 gain and offset as functions of x_t, alpha_bar_t, alpha_bar_s) -> gain [D], offset [D] and added variance
-_Step = Callable[[Array, float, float], tuple[Array, Array, float]]
+_Step = Callable[[Array, float, float], tuple[Array, Array, Array | float]]
 
 
 def _compose(mean: ArrayLike, cov: ArrayLike, alpha_bars: Sequence[float], times: Sequence[int], step: _Step) -> Chain:

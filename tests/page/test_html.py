@@ -110,7 +110,7 @@ def test_the_page_holds_everything_in_order_and_nothing_from_outside(tmp_path):
         new_code_cell("f", outputs=[new_output("display_data", {"text/plain": "<Axes: title>"})]),
     )
     text = made.text
-    assert html.outside_references(text) == [] and "<script" not in text
+    assert html.outside_references(text) == [] and "alert" not in text and text.count("<script") == 1
     assert made.problems == ["01_a: there is no picture gone.png"]
     assert '<a href="https://example.org/x">Open in Colab</a>' in text and "far" in text
     assert f'src="data:image/png;base64,{base64.b64encode(b"a file beside the notebook").decode()}" alt="kept"' in text
@@ -158,3 +158,24 @@ def test_the_page_is_the_same_each_time(tmp_path):
     first = page(tmp_path, *cells).text
     assert first == page(tmp_path, *cells).text
     assert json.dumps(first)
+
+
+def test_figures_and_tables_are_numbered_and_links_to_them_say_the_number(tmp_path):
+    about = {"image/png": {"alt": "a line", "name": "01_line", "caption": "It **falls**, as [it must](#tab-01_falls)."}}
+    picture = new_output("display_data", {"image/png": DOT, "text/plain": "a line"}, metadata=about)
+    below = new_output("display_data", {"text/markdown": "It **falls**."}, metadata={"caption": "01_line"})
+    table = '<table id="tab-01_falls" class="x">\n<caption>Falls.</caption><tr><td>1</td></tr></table>'
+    play = '<figure id="fig-01_play" class="play"><figcaption>Try.</figcaption></figure>'
+    shown = [picture, below, new_output("display_data", {"text/html": table}), new_output("display_data", {"text/html": play})]
+    made = page(
+        tmp_path, new_markdown_cell("# T\n\nSee [](#fig-01_line) and [x](#fig-01_gone)."), new_code_cell("a", outputs=shown)
+    )
+    assert made.problems == ["there is no figure or table fig-01_gone"]
+    assert 'See <a href="#fig-01_line">Figure 1.1</a> and .' in made.text
+    assert '<b>Figure 1.1.</b> It <strong>falls</strong>, as <a href="#tab-01_falls">Table 1.1</a>.' in made.text
+    assert "<b>Table 1.1.</b> Falls." in made.text and "<b>Figure 1.2.</b> Try." in made.text
+    assert made.text.count("<strong>falls") == 1, "the caption stands within its figure and not below it again"
+
+
+def test_the_number_of_an_equation_stands_beside_it():
+    assert section().equation(r"a = b \tag{7}", display=True).endswith('<span class="number">(7)</span></span>')

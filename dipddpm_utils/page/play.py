@@ -1,0 +1,63 @@
+"""A figure to play with: a choice of prior and a slider over t_start show samples, distance, copies and calls of each start.
+
+All panels are in the page and nothing is fetched; without the page's script (in a notebook) they stand side by side.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dipddpm_utils.page.images import tile
+from dipddpm_utils.page.names import look
+from dipddpm_utils.page.words import number
+
+SAMPLES = 16
+
+
+def starts(frame: pd.DataFrame, records: Sequence[Any], name: str, caption: str) -> str:
+    """HTML of the figure. frame: a group of starts (label, value, name, fd, copy_rate, nfe, features), a row a record.
+
+    records: those of the first seed, whose sample grids are shown. Distances are means over all seeds.
+    """
+    by_name = {record.name: record for record in records if "grid" in record.arrays}
+    panels, priors = [], []
+    for (label, t_start), rows in frame.groupby(["label", "value"], sort=False):
+        shown = next((by_name[run] for run in rows["name"] if run in by_name), None)
+        if shown is None:
+            continue
+        priors += [] if label in priors else [label]
+        panels.append(_panel(str(label), int(t_start), rows, shown.arrays["grid"][:SAMPLES]))
+    options = "".join(f'<option value="{escape(label, quote=True)}">{escape(look(label).label)}</option>' for label in priors)
+    return (
+        f'<figure id="fig-{name}" class="play"><div><label>Start <select>{options}</select></label>'
+        f'<label>t_start <input type="range" min="0" max="1" value="0" step="1"></label></div>{"".join(panels)}'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+    )
+
+
+def _panel(label: str, t_start: int, rows: pd.DataFrame, images: np.ndarray) -> str:
+    said = f"{look(label).label}, t_start = {t_start}: {rows['features'].iloc[0]} {number(float(rows['fd'].mean()))} "
+    said += f"(mean of {len(rows)} seeds), {rows['nfe'].iloc[0]:.0f} network calls"
+    if "copy_rate" in rows:
+        said += f", {number(100 * float(rows['copy_rate'].mean()), 2)}% look copied"
+    alt = escape(f"{len(images)} samples, not selected. {said}", quote=True)
+    picture = f'<img alt="{alt}" width="130" src="data:image/png;base64,{_png(tile(images, columns=4))}">'
+    return (
+        f'<div data-prior="{escape(label, quote=True)}" data-t="{t_start}" style="display:inline-block;vertical-align:top;'
+        f'max-width:16rem;margin:.3rem">{picture}<p aria-live="polite">{escape(said)}.</p></div>'
+    )
+
+
+def _png(image: np.ndarray) -> str:
+    from PIL import Image
+
+    data = io.BytesIO()
+    Image.fromarray(image).quantize(32).save(data, "PNG", optimize=True)
+    return base64.b64encode(data.getvalue()).decode()

@@ -1,0 +1,263 @@
+"""One executed notebook -> its part of the page: equations as MathML, numbered figures and tables, code folded away."""
+
+from __future__ import annotations
+
+import base64
+import mimetypes
+import re
+import sys
+from html import escape
+from pathlib import Path
+from typing import Any
+
+READABLE = 0.75  # a figure is not shrunk below this share of its size: its smallest letters are 12 pixels
+PICTURES = ("image/svg+xml", "image/png", "image/jpeg", "image/gif")
+
+# One pattern for what looks like mathematics, and for code, in which a dollar is a dollar.
+_MATH = re.compile(
+    r"(?P<code>^(?P<fence>```+|~~~+).*?^(?P=fence)[ \t]*$|(?P<tick>`+)(?!`).+?(?<!`)(?P=tick)(?!`)|\\\$)"
+    r"|\$\$(?P<display>.+?)\$\$"
+    r"|(?P<environment>\\begin\{(?P<name>equation|align|gather|multline)\*?\}.+?\\end\{(?P=name)\*?\})"
+    r"|\$(?P<inline>(?! )(?:[^$\\\n]|\\.|\n(?!\n))+?(?<! ))\$(?!\d)",
+    flags=re.DOTALL | re.MULTILINE,
+)
+
+
+_NAMED = re.compile(r'<(table|figure) id="(?:tab|fig)-([^"]+)"(.*?)<(caption|figcaption)>', flags=re.DOTALL)
+
+# What the converter does not know, or sets badly, in terms of what it knows.
+_REWRITTEN = (
+    (r"\{(?:aligned|split|align)\}", "{align*}"),
+    (r"\{(?:gathered|gather|multline\*?)\}", "{gather*}"),
+    (r"\\operatorname\*?\{([^{}]*)\}", r"\\mathrm{\1}"),
+    (r"\\arg(?![A-Za-z])", r"\\mathrm{arg}\\,"),
+)
+
+
+class Section:
+    """One notebook of the page; headings get ids that begin with the notebook's name, so none occurs twice.
+
+    numbers: "fig-NAME" or "tab-NAME" -> "Figure 4.2", filled here for all notebooks of the page.
+    """
+
+    def __init__(self, path: Path, folder: Path, problems: list[str], numbers: dict[str, str] | None = None) -> None:
+        self.name, self.bases, self.problems = path.stem, (path.parent, folder), problems
+        self.numbers = {} if numbers is None else numbers
+        self.chapter = str(int(found[0])) if (found := re.match(r"\d+", path.stem)) else path.stem
+        self.headings: list[tuple[int, str, str]] = []  # level, id, html
+
+    def render(self, notebook: dict[str, Any]) -> str:
+        """The cells in order. Code is folded; neighbouring code cells that show nothing share a fold with the next."""
+        parts, code = [], []
+        for cell in notebook["cells"]:
+            source = "".join(cell["source"])
+            if cell["cell_type"] == "markdown":
+                parts += [_fold(code), self.markdown(source, cell.get("attachments", {}))]
+                code = []
+            elif cell["cell_type"] == "code":
+                shown = [self.output(output) for output in cell["outputs"]]
+                code += [source] if source.strip() else []
+                if any(shown):
+                    parts += [_fold(code), *shown]
+                    code = []
+        return "\n".join(filter(None, [*parts, _fold(code)]))
+
+    def contents(self) -> str:
+        """This notebook's lines of the table of contents: its title, and its second-level headings folded below."""
+        first = next((text for level, _, text in self.headings if level == 1), self.name)
+        below = "".join(f'<li><a href="#{ident}">{text}</a></li>' for level, ident, text in self.headings if level == 2)
+        return f'<li><a href="#{self.name}">{first}</a>{f"<ul>{below}</ul>" if below else ""}</li>'
+
+    def heading(self, level: int, text: str) -> str:
+        """A heading with an id of its own, noted for the table of contents. text: HTML."""
+        words = re.sub(r"<math\b.*?</math>|<[^>]+>|&\w+;", " ", text, flags=re.DOTALL)
+        slug = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-") or "part"
+        taken = {ident for _, ident, _ in self.headings}
+        ident = f"{self.name}-{slug}"
+        while ident in taken:
+            ident += "-"
+        self.headings.append((level, ident, re.sub(r"</?a\b[^>]*>", "", text)))
+        return f'<h{level} id="{ident}">{text}</h{level}>'
+
+    def markdown(self, source: str, attachments: dict[str, Any] | None = None) -> str:
+        """Markdown with equations as HTML with MathML."""
+        equations: list[str] = []
+
+        def keep(match: re.Match[str]) -> str:
+            if match["code"]:
+                return match[0]
+            display = match["inline"] is None
+            equations.append(self.equation(match["inline"] or match["display"] or match["environment"], display))
+            return f"zmathz{len(equations) - 1}z"
+
+        def put_back(html: str) -> str:
+            return re.sub(r"zmathz(\d+)z", lambda match: equations[int(match[1])], html)
+
+        for name, pictures in (attachments or {}).items():
+            for mime, content in pictures.items():
+                source = source.replace(f"attachment:{name}", _data_uri(mime, content))
+        html = _markdown(_MATH.sub(keep, source))
+        html = re.sub(r"<h([1-6])[^>]*>(.*?)</h\1>", lambda m: self.heading(int(m[1]), put_back(m[2])), html, flags=re.DOTALL)
+        return self.inside(put_back(html))
+
+    def equation(self, tex: str, display: bool) -> str:
+        """One equation as MathML; as TeX, with a problem noted, if it cannot be turned into it."""
+        from latex2mathml.converter import convert
+
+        known = re.sub(r"\\tag\{[^{}]*\}", "", tex)
+        for pattern, instead in _REWRITTEN:
+            known = re.sub(pattern, instead, known)
+        try:
+            mathml = convert(known.strip(), display="block" if display else "inline")
+        except Exception as error:  # its errors share no base class
+            mathml = f"\\{error!r}"
+        unbalanced = len(re.findall(r"(?<!\\)\{", tex)) != len(re.findall(r"(?<!\\)\}", tex))
+        if unbalanced or re.search(r">[^<]*\\[^<]*<|>&<|^\\", mathml):
+            self.problems.append(f"{self.name}: this equation could not be turned into MathML: {' '.join(tex.split())}")
+            return f"<code>{escape(tex)}</code>"
+        mathml = mathml.replace("<math ", f'<math alttext="{escape(" ".join(tex.split()), quote=True)}" ', 1)
+        number = f'<span class="number">({tag})</span>' if (tag := self._tag(tex)) else ""
+        return f'<span class="eq"><span>{mathml}</span>{number}</span>' if display else mathml
+
+    @staticmethod
+    def _tag(tex: str) -> str:
+        """The number that an equation has in its notebook; it stands beside the equation, where it cannot be cut off."""
+        found = re.search(r"\\tag\{([^{}]*)\}", tex)
+        return escape(found[1]) if found else ""
+
+    def output(self, output: dict[str, Any]) -> str:
+        """One output of a code cell: the richest form that can stand in a page."""
+        kind = output["output_type"]
+        if kind == "stream":
+            text = "".join(output["text"]).strip("\n")
+            if output["name"] == "stderr":
+                return f"<details><summary>Warnings</summary>{_pre(text)}</details>" if text else ""
+            return _pre(text) if text else ""
+        if kind == "error":
+            return _pre(f"{output['ename']}: {output['evalue']}")
+        data, about = output["data"], output.get("metadata", {})
+        if "caption" in about and "text/markdown" in data:
+            return ""  # it stands within its figure
+        if "text/html" in data:
+            return f'<div class="out">{self.inside("".join(data["text/html"]))}</div>'
+        for mime in PICTURES:
+            if mime in data:
+                alt = about.get(mime, {}).get("alt") or about.get("alt") or ""
+                if not alt:
+                    self.problems.append(f"{self.name}: a picture has no alternative text")
+                return self.figure(data[mime], mime, alt, about.get(mime, about))
+        if "text/markdown" in data:
+            return f'<div class="out">{self.markdown("".join(data["text/markdown"]))}</div>'
+        if "text/latex" in data:
+            return self.markdown("".join(data["text/latex"]))
+        text = "".join(data.get("text/plain", "")).strip("\n")
+        return _pre(text) if text and not re.match(r"<[\w.]+( object)?( at |: |\b.*>$)", text) else ""
+
+    def figure(self, content: str | list[str], mime: str, alt: str, about: dict[str, Any]) -> str:
+        """A picture with its number and caption; a narrow screen scrolls it, since shrunk nobody could read it."""
+        uri = _data_uri(mime, content)
+        width = f' style="min-width:{round(READABLE * found)}px"' if (found := _png_width(uri)) else ""
+        picture = f'<div class="scroll" tabindex="0"><img alt="{escape(alt, quote=True)}"{width} src="{uri}"></div>'
+        if not (name := about.get("name", "")):
+            return f"<figure>{picture}</figure>"
+        said = re.sub(r"^<p>(.*?)</p>", r"\1", self.markdown(about.get("caption", "")).strip(), flags=re.DOTALL)
+        caption = f"<figcaption><b>{self.number('fig', 'Figure', name)}.</b> {said}</figcaption>"
+        return f'<figure id="fig-{name}">{picture}{caption}</figure>'
+
+    def number(self, kind: str, word: str, name: str) -> str:
+        """'Figure 4.2', counted in its notebook; noted, so that links elsewhere can say it."""
+        mine = [said for key, said in self.numbers.items() if key.startswith(kind) and f" {self.chapter}." in said]
+        said = f"{word} {self.chapter}.{len(mine) + 1}"
+        if self.numbers.setdefault(f"{kind}-{name}", said) != said:
+            self.problems.append(f"{self.name}: the name {kind}-{name} is given twice")
+        return said
+
+    def captioned(self, match: re.Match[str]) -> str:
+        """A table, or a figure made of HTML, gets its number before the caption."""
+        kind, name, between, caption = match.groups()
+        short, word = ("tab", "Table") if kind == "table" else ("fig", "Figure")
+        number = self.number(short, word, name)
+        return f'<{kind} id="{short}-{name}"{between}<{caption}><b>{number}.</b> '
+
+    def inside(self, html: str) -> str:
+        """The same HTML with its pictures put in, links between notebooks made internal, scripts dropped, tables scrollable."""
+        html = re.sub(r"<script\b.*?</script>", "", html, flags=re.DOTALL | re.IGNORECASE)
+        html = re.sub(
+            r'<(table|figure) id="(?:tab|fig)-([^"]+)"(.*?)<(caption|figcaption)>', self.captioned, html, flags=re.DOTALL
+        )
+        html = re.sub(r"<img\b[^>]*>", lambda match: self.picture(match[0]), html)
+        html = re.sub(r'<a\b([^>]*?)href="([^"]*)"([^>]*)>(.*?)</a>', self.link, html, flags=re.DOTALL)
+        # to be scrolled with the keyboard, a wide table's frame has to take the focus
+        return re.sub(r"(<table\b.*?</table>)", r'<div class="scroll" tabindex="0">\1</div>', html, flags=re.DOTALL)
+
+    def picture(self, tag: str) -> str:
+        """An <img> with its data inside; its alternative text alone if the picture is on the network."""
+        source, alt = _attribute(tag, "src"), _attribute(tag, "alt")
+        if source.startswith("data:"):
+            return tag
+        if re.match(r"(https?:)?//", source):
+            return alt or "picture"
+        for base in self.bases:
+            if (base / source).is_file():
+                mime = mimetypes.guess_type(source)[0] or "image/png"
+                return tag.replace(source, f"data:{mime};base64,{base64.b64encode((base / source).read_bytes()).decode()}")
+        self.problems.append(f"{self.name}: there is no picture {source}")
+        return alt
+
+    def link(self, match: re.Match[str]) -> str:
+        """A link to another notebook leads within the page; one to a file becomes text, as the page may travel alone."""
+        target, text = match[2], match[4]
+        if re.match(r"(https?|mailto):", target):
+            return match[0]
+        notebook = re.search(r"([\w-]+)\.ipynb(#.*)?$", target)
+        if re.match(r"#(fig|tab|about)-|#\d\d_|tables/[\w.-]+\.csv$", target):
+            return match[0]
+        if notebook or target.startswith("#"):
+            internal = f"#{notebook[1]}" if notebook else f"#{self.name}-{target[1:].lower()}"
+            return f'<a href="{internal}">{text}</a>'
+        return f"<span>{text}</span>"
+
+
+def _png_width(uri: str) -> int:
+    """Width of a PNG in pixels, from its header; 0 for other formats."""
+    head, _, content = uri.partition("base64,")
+    return int.from_bytes(base64.b64decode(content[:32])[16:20], "big") if head.startswith("data:image/png") else 0
+
+
+def _fold(sources: list[str]) -> str:
+    if not sources:
+        return ""
+    return f'<details class="code"><summary>Code</summary>{"".join(_highlight(source) for source in sources)}</details>'
+
+
+def _pre(text: str) -> str:
+    text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text)
+    return f'<pre tabindex="0">{escape(text)}</pre>'
+
+
+def _data_uri(mime: str, content: str | list[str]) -> str:
+    text = "".join(content)
+    if mime == "image/svg+xml" and text.lstrip().startswith("<"):
+        text = base64.b64encode(text.encode()).decode()
+    return f"data:{mime};base64,{''.join(text.split())}"
+
+
+def _attribute(tag: str, name: str) -> str:
+    found = re.search(rf'\b{name}="([^"]*)"', tag)
+    return found[1] if found else ""
+
+
+def _markdown(source: str) -> str:
+    # see notebooks._papermill: this import would take two seconds and is never used
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+    from nbconvert.filters import markdown2html_mistune
+
+    return re.sub(r'<a class="anchor-link".*?</a>', "", markdown2html_mistune(source), flags=re.DOTALL)
+
+
+def _highlight(source: str) -> str:
+    from pygments import highlight
+    from pygments.formatters import HtmlFormatter
+    from pygments.lexers import PythonLexer
+
+    return highlight(source, PythonLexer(), HtmlFormatter(nowrap=False, cssclass="highlight"))
