@@ -37,19 +37,31 @@ def cli() -> None:
 def list_runs(profile: str | None, results: str) -> int:
     """List every run a profile declares: name, hash, state, seconds it took, size on disk."""
     store = _store(profile or "quick", results)
-    seconds = {(item["name"], item["hash"]): item["timings"].get("total") for item in store.stored()}
-    rows = []
+    rows, wrong = [], []
     for entry in store.profile.entries.values():
-        took = seconds.get((entry.name, entry.hash))
+        state, took = "damaged", ""
+        try:
+            state = store.state(entry.run)
+            if state in ("complete", "stale"):
+                record = store.load(entry.run)
+                record.check()
+                took = f"{record.timings.get('total', 0.0):.1f}"
+        except StoreError as error:
+            state = "damaged"
+            wrong.append(str(error))
         size = sum(path.stat().st_size for path in store.folder(entry.run).rglob("*") if path.is_file())
-        rows.append((entry.name, entry.hash, store.state(entry.run), "" if took is None else f"{took:.1f}", _size(size)))
+        rows.append((entry.name, entry.hash, state, took, _size(size)))
     width = max(len(row[0]) for row in rows)
     click.echo(f"{'name':{width}}  {'hash':10}  {'state':8}  {'seconds':>8}  {'size':>9}")
     for name, digest, state, took, size in rows:
         click.echo(f"{name:{width}}  {digest:10}  {state:8}  {took:>8}  {size:>9}")
     done = sum(row[2] == "complete" for row in rows)
     click.echo(f"profile {store.profile.name}: {done} of {len(rows)} runs complete")
-    return 0
+    if not wrong:
+        store.refuse_losses()
+    for problem in wrong:
+        click.echo(problem, err=True)
+    return 1 if wrong else 0
 
 
 @cli.command("run")
@@ -82,8 +94,9 @@ def compute(
         entries = list(store.profile.entries.values()) if everything else _chosen(store.profile, names)
         failed = []
         for entry in entries:
-            known, began = store.state(entry.run) == "complete", time.perf_counter()
+            began = time.perf_counter()
             try:
+                known = store.state(entry.run) == "complete"
                 store.ensure(entry.run)
             except OutOfTime as error:
                 click.echo(f"{entry.name}: {error}", err=True)
@@ -186,7 +199,7 @@ def redraw(profile: str | None, results: str) -> int:
     _known_profile(job.profile)
     code = notebooks.drive(job)
     if code == 0 and not results:
-        write_readme(job.results, job.profile)
+        write_readme(job.results)
     return code
 
 
@@ -235,7 +248,7 @@ def _store(profile: str, results: str, **options: Any) -> Any:
 def _results(given: str) -> Path:
     from dipddpm_utils.store.runs import results_folder
 
-    return results_folder(given).expanduser().absolute()
+    return results_folder(given)
 
 
 def _default_profile() -> str:
@@ -278,21 +291,7 @@ def _warn_of_unused_gpu(device: str) -> None:
         click.echo(warning, err=True)
 
 
-def strongest(results: Path, otherwise: str = "quick") -> str:
-    """The largest profile that has a record of every run that an answer takes (as notebook 07); `otherwise` if none has."""
-    from dipddpm_utils.answer import HEADLINE
-    from dipddpm_utils.store.runs import Store
-    from dipddpm_utils.study import profile as profiles
-
-    for name in reversed(profiles.names()[1:]):  # smoke is for tests
-        store = Store(results, name, records_only=True)
-        groups = [store.profile.groups.get(group, []) for group in HEADLINE]  # `full` has the two reports alone
-        if all(groups) and all(store.state(member.entry.run) == "complete" for group in groups for member in group):
-            return name
-    return otherwise
-
-
-def write_readme(results: Path, profile: str) -> None:
+def write_readme(results: Path) -> None:
     """Put the answer so far, from the strongest profile, between README's two marks."""
     from dipddpm_utils import answer
     from dipddpm_utils.machine import files
@@ -304,8 +303,9 @@ def write_readme(results: Path, profile: str) -> None:
     begin, end = README_MARKS
     if text.count(begin) != 1 or text.count(end) != 1:
         raise StoreError(f"README.md must have the two marks of the generated block once each: {begin} and {end}")
-    lab = Lab(strongest(results, profile), str(results))
+    lab = Lab(answer.strongest(results), str(results))
     lab.store.records_only = True
+    lab.store.refuse_losses()
     before, rest = text.split(begin)
     after = rest.split(end)[1]
     files.write_text(readme, f"{before}{begin}\n\n{answer.readme_block(lab).strip()}\n\n{end}{after}".rstrip("\n"))

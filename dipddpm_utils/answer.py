@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from dipddpm_utils.page import speed
@@ -13,6 +14,8 @@ from dipddpm_utils.page.words import count, number
 from dipddpm_utils.priors import comparisons
 from dipddpm_utils.priors import findings as findings_priors
 from dipddpm_utils.reports import findings as findings_reports
+from dipddpm_utils.store.runs import Store
+from dipddpm_utils.study import profile as profiles
 from dipddpm_utils.theory import findings as theory_findings
 
 HEADLINE = ("floor", "ddpm-long", "samplers", "ddpm", "ddpm-on-dip", "starts")  # what an answer takes
@@ -96,24 +99,36 @@ def _restored(lab: Any) -> list[str]:
     return findings_priors.restoration_answer(lab) if lab.has("restore") else []
 
 
-def strongest_lab(lab: Any, open_lab: Callable[[str], Any]) -> Any:
-    """The lab of the strongest profile whose headline records are all there; the given one if none is stronger.
+def strongest(results: Path, asked: str = "quick", *, records_only: bool = False) -> str:
+    """The one rule for which profile speaks: the largest above `asked` with a record of every run that an answer takes.
 
-    open_lab: profile name -> Lab. The smoke profile is never replaced, so that tests do not depend on other records.
+    `asked` if there is none, or if it is the smoke profile, so that tests do not depend on other records. StoreError: a
+    larger profile has a damaged record, or lost some; a smaller one does not take its place unnoticed.
     """
-    for name in ("full", "standard", "quick"):
-        if lab.profile.name in (name, "smoke"):
-            return lab
-        other = open_lab(name)
-        other.store.records_only = True  # another profile is shown as far as it got, never computed from here
-        if other.has(*HEADLINE):
-            return other
-    return lab
+    names = profiles.names()
+    for name in reversed(names[names.index(asked) + 1 :] if asked != names[0] else []):
+        store = Store(results, name, records_only=records_only)
+        store.refuse_losses()
+        groups = [store.profile.groups.get(group, []) for group in HEADLINE]  # `full` has the two reports alone
+        if all(groups) and all(store.state(member.entry.run) == "complete" for group in groups for member in group):
+            return name
+    return asked
+
+
+def strongest_lab(lab: Any, open_lab: Callable[[str], Any]) -> Any:
+    """The lab of the profile that speaks, the given one or another that `open_lab` opens by its name."""
+    own = lab.profile.name
+    name = strongest(lab.store.root.parent, own, records_only=lab.store.records_only)
+    if name == own:
+        return lab
+    other = open_lab(name)
+    other.store.records_only = True  # another profile is shown as far as it got, never computed from here
+    return other
 
 
 def readme_block(lab: Any) -> str:
     """The generated block of the README: the answer so far, from the strongest profile that has records."""
-    measured = speed.summary(lab.store.root.parent)
+    measured = speed.summary(lab.store.source.parent)
     return f"Profile **{lab.profile.name}**.\n\n{answer(lab)}\n\n{times(lab)}\n\n{measured}\n"
 
 

@@ -298,7 +298,7 @@ class FakeLab:
         reports: bool = False,
     ) -> None:
         self.profile = SimpleNamespace(name=profile)
-        self.store = SimpleNamespace(root=Path("no-such-folder") / profile)
+        self.store = SimpleNamespace(root=Path("no-such-folder") / profile, source=Path("no-such-folder") / profile)
         s = range(seeds)
         self.groups: dict[str, list[tuple[str, Any, bool, FakeRecord]]] = {}
         self.used: dict[str, FakeRecord] = {}

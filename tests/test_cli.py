@@ -59,11 +59,19 @@ def test_a_device_that_is_not_there_is_refused_before_anything_runs(capsys, monk
     assert code == 1 and "device cuda was asked for" in err and err.count("\n") == 1
 
 
-def test_a_results_folder_that_cannot_be_written_is_one_line_and_1(capsys, tmp_path):
+@pytest.mark.parametrize("command", ["run floor-s0", "runs", "report", "notebooks"])
+def test_a_results_folder_that_cannot_be_one_is_one_line_and_1(capsys, tmp_path, command):
     (tmp_path / "file").write_text("")
-    place = str(tmp_path / "file" / "results")
-    code, _, err = call("run", "--profile", "smoke", "floor-s0", "--results", place, capsys=capsys)
-    assert code == 1 and place in err
+    (tmp_path / "link").symlink_to(tmp_path / "drive that is not mounted")
+    for place, says in (
+        ("file/results", "file is not a folder"),
+        ("link", "link is a link to"),
+        ("link/a", "which is not there"),
+    ):
+        arguments = (*command.split(), "--profile", "smoke", "--results", str(tmp_path / place))
+        code, _, err = call(*arguments, capsys=capsys)
+        assert code == 1 and says in err and "another one with --results DIR" in err and err.count("\n") == 1
+    assert not (tmp_path / "drive that is not mounted").exists()
 
 
 def test_runs_lists_what_the_profile_declares(capsys, tmp_path):
@@ -127,10 +135,8 @@ def test_readme_block_replaces_only_what_is_between_its_marks(monkeypatch, tmp_p
     monkeypatch.setattr(runs, "CHECKOUT", tmp_path)
     monkeypatch.setattr(answer, "readme_block", lambda lab: f"the answer of {lab.profile.name}, {lab.store.records_only}\n")
     for _ in range(2):
-        command_line.write_readme(tmp_path / "results", "smoke")
-        assert (tmp_path / "README.md").read_text() == f"# Top\n{begin}\n\nthe answer of smoke, True\n\n{end}\n\ntail\n"
-    monkeypatch.setattr(runs.Store, "state", lambda self, run: "complete" if self.profile.name != "full" else "partial")
-    assert command_line.strongest(tmp_path) == "standard"
+        command_line.write_readme(tmp_path / "results")
+        assert (tmp_path / "README.md").read_text() == f"# Top\n{begin}\n\nthe answer of quick, True\n\n{end}\n\ntail\n"
     (tmp_path / "README.md").write_text("no marks")
     with pytest.raises(StoreError, match="two marks"):
-        command_line.write_readme(tmp_path, "smoke")
+        command_line.write_readme(tmp_path)

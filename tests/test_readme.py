@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from dipddpm_utils import ranges
-from dipddpm_utils.__main__ import README_MARKS, strongest
+from dipddpm_utils.__main__ import README_MARKS
 from dipddpm_utils.config import Diffusion
 from dipddpm_utils.ddpm import schedule
 from dipddpm_utils.priors import guidance, starts
@@ -25,7 +25,7 @@ def test_the_answer_is_computed_from_the_committed_records():
 
     begin, end = README_MARKS
     written = README.split(begin)[1].split(end)[0].strip()
-    lab = Lab(strongest(ROOT / "results"), str(ROOT / "results"))
+    lab = Lab(answer.strongest(ROOT / "results"), str(ROOT / "results"))
     lab.store.records_only = True
     assert written == answer.readme_block(lab).strip(), "run `python -m dipddpm_utils report`"
 

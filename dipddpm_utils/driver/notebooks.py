@@ -70,6 +70,8 @@ def drive(job: Job) -> int:
     sources = nbfiles.find(job.folder, job.only)
     values = nbfiles.checked(sources, job.parameters)
     store = Store(job.results, job.profile, fresh=job.fresh, records_only=job.records_only)
+    if job.records_only:
+        store.refuse_losses()
     time_there(job.root)  # a read-only folder is said now, not in an hour
     complete = say_what_is_there(store)
     with CleanStop() as stop:
@@ -84,8 +86,8 @@ def say_what_is_there(store: Store) -> bool:
     """Say how much of the profile is computed already; true if all of it is."""
     states = [store.state(entry.run) for entry in store.profile.entries.values()]
     done = states.count("complete")
-    hint = " (--fresh computes everything anew)" if done and store.fresh_since is None else ""
-    print(f"profile {store.profile.name}: {done} of {len(states)} runs have records in {shown(store.root)}{hint}", flush=True)
+    hint = " (--fresh computes everything anew)" if done and store.round is None else ""
+    print(f"profile {store.profile.name}: {done} of {len(states)} runs have records in {shown(store.source)}{hint}", flush=True)
     return done == len(states)
 
 
@@ -106,7 +108,8 @@ def finish(job: Job, store: Store, results: list[Result], interrupted: bool) -> 
     print(f"report: {shown(page)}")
     if any(r.state == "FAIL" for r in results):
         return 1
-    if store.fresh_since is not None:
+    store.publish()
+    if store.round is not None:
         store.end_fresh()
     return 0
 

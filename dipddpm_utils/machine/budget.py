@@ -1,4 +1,4 @@
-"""The time a run may take: when to stop between steps, and when it is time again for something."""
+"""The time a run may take: when to stop between steps."""
 
 from __future__ import annotations
 
@@ -35,10 +35,6 @@ class Budget:
             raise UsageError(f"DIPDDPM_DEADLINE is {text!r}, expected unix seconds such as 1790000000") from None
         return cls(deadline, os.environ.get("DIPDDPM_STOP") or None)
 
-    def remaining(self) -> float:
-        """Seconds until the deadline, at least 0; infinity without one."""
-        return float("inf") if self.deadline is None else max(0.0, self.deadline - time.time())
-
     def expired(self) -> bool:
         """Whether to stop now; once true it stays true."""
         if self.reason is None:
@@ -59,18 +55,3 @@ class Budget:
             return False
         self._next_stat = clock + self.STAT_EVERY
         return self.stop.exists()
-
-
-class Every:
-    """`due()` is true when `seconds` have passed since it last was (or since this was made), e.g. to save a checkpoint."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds, self._last = seconds, time.monotonic()
-
-    def due(self) -> bool:
-        """Whether it is time again; if so the clock starts anew."""
-        clock = time.monotonic()
-        if clock - self._last < self.seconds:
-            return False
-        self._last = clock
-        return True

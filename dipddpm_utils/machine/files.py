@@ -7,36 +7,39 @@ import hashlib
 import io
 import json
 import os
-import tempfile
+import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from dipddpm_utils.machine.errors import StoreError
 
+# What file systems answer that have no such call (Google Drive and other FUSE, SMB, WSL): no reason to fail.
+REFUSED = {errno.EPERM, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK}
+
 
 def write_bytes(path: Path | str, data: bytes) -> Path:
     """Write `data` to `path` so that a reader, a kill or a full disk sees the old file or the new one, never half.
 
-    The bytes go to a temporary name in the same folder, are flushed to the disk, and take the name by a rename.
-    Raises StoreError in one line when the folder cannot be written or the disk is full; the old file is untouched.
+    The bytes go to a temporary name in the same folder, are flushed to the disk, and take the name by a rename. The file's
+    mode is what the user's umask leaves. Raises StoreError in one line when the folder cannot be written or the disk is
+    full; the old file is untouched.
     """
     path = Path(path)
-    temporary = None
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            os.fchmod(file.fileno(), 0o644)  # mkstemp makes files that only the owner may read
+        with open(temporary, "xb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            _sync(file.fileno())
         os.replace(temporary, path)
         _sync_folder(path.parent)
-    except OSError as error:
-        _remove(temporary)
-        raise StoreError(_explain(path, error)) from error
-    except BaseException:  # Ctrl-C between the two names
-        _remove(temporary)
+    except BaseException as error:  # also Ctrl-C between the two names
+        with suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError):
+            raise StoreError(explain(path, error)) from error
         raise
     return path
 
@@ -63,14 +66,14 @@ def npz_bytes(arrays: dict[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def read_json(path: Path | str) -> Any:
-    """The JSON in `path`; StoreError if it is not there or is not JSON."""
+def read_json(path: Path | str, advice: str = "remove it and run the same command again") -> Any:
+    """The JSON in `path`; StoreError, which ends with the advice, if it is not there or is not JSON."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise StoreError(_explain(Path(path), error)) from error
-    except ValueError as error:
-        raise StoreError(f"{path} is not valid JSON ({error}): remove it and run the same command again") from error
+        raise StoreError(explain(Path(path), error)) from error
+    except (ValueError, RecursionError) as error:
+        raise StoreError(f"{path} is not valid JSON ({error}): {advice}") from error
 
 
 def sha256(path: Path | str) -> str:
@@ -84,20 +87,24 @@ def sha256_bytes(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def _sync(handle: int) -> None:
+    """To the disk, where the file system can be told so; a full or broken disk still raises."""
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in REFUSED:
+            raise
+
+
+def _sync_folder(folder: Path) -> None:
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # it can be written but not read, or folders cannot be opened at all
+        return
+    try:
+        _sync(handle)
     finally:
         os.close(handle)
-
-
-def _remove(path: str | None) -> None:
-    if path is not None:
-        try:
-            os.unlink(path)
-        except OSError:
-            pass
 
 
 _REASONS = {
@@ -110,6 +117,7 @@ _REASONS = {
 }
 
 
-def _explain(path: Path, error: OSError) -> str:
+def explain(path: Path, error: OSError) -> str:
+    """One line for an error of the system: which path, why, what to do."""
     reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
     return f"cannot use {path}: {reason}"

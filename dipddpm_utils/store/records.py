@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 WEIGHTS = "weights.safetensors"
+NEIGHBOURS = ("curve.csv", "evals.csv", "arrays.npz")
+STAGED = "staged/record.json"  # there: a complete record whose files a kill, or another process just now, has not all moved
 
 
 @dataclass(frozen=True)
@@ -45,53 +48,22 @@ class Record:
     """A finished run, read from its folder. Tables and arrays are read, and their checksums compared, when asked for."""
 
     def __init__(self, folder: Path) -> None:
+        content = self._content = read_checked(folder / "record.json")
         self.folder = folder
-        self._content = read_checked(folder / "record.json")
+        self.name: str = content["name"]
+        self.hash: str = content["hash"]
+        self.kind: str = content["kind"]
+        self.seed: int = content["config"]["seed"]
+        self.metrics: dict[str, Any] = content["metrics"]
+        self.timings: dict[str, float] = content["timings"]  # seconds
+        self.notes: list[str] = content["notes"]
+        self.provenance: dict[str, Any] = content["provenance"]
+        self.completed: str = content["completed"]  # UTC, ISO 8601
+        self.weights_sha256: str | None = (content["weights"] or {}).get("sha256")
 
     @cached_property
     def run(self) -> Run:
         return parse(self._content["config"])
-
-    @property
-    def name(self) -> str:
-        return self._content["name"]
-
-    @property
-    def hash(self) -> str:
-        return self._content["hash"]
-
-    @property
-    def kind(self) -> str:
-        return self._content["kind"]
-
-    @property
-    def seed(self) -> int:
-        return self._content["config"]["seed"]
-
-    @property
-    def metrics(self) -> dict[str, Any]:
-        return self._content["metrics"]
-
-    @property
-    def timings(self) -> dict[str, float]:
-        return self._content["timings"]
-
-    @property
-    def provenance(self) -> dict[str, Any]:
-        return self._content["provenance"]
-
-    @property
-    def notes(self) -> list[str]:
-        return self._content["notes"]
-
-    @property
-    def completed(self) -> str:
-        """UTC time at which the run was complete, ISO 8601."""
-        return self._content["completed"]
-
-    @property
-    def weights_sha256(self) -> str | None:
-        return (self._content["weights"] or {}).get("sha256")
 
     @cached_property
     def curve(self) -> pd.DataFrame:
@@ -117,15 +89,23 @@ class Record:
             return pd.DataFrame()
         return pd.read_csv(io.BytesIO(self._neighbour(name)))
 
+    def check(self) -> None:
+        """StoreError if a neighbour is missing or was changed."""
+        for name in self._content["files"]:
+            self._neighbour(name)
+
     def _neighbour(self, name: str) -> bytes:
         path = self.folder / name
         try:
             data = path.read_bytes()
+            wrong = files.sha256_bytes(data) != self._content["files"][name] and "was changed after it was written"
         except OSError as error:
-            raise StoreError(f"{path} is missing although the record beside it names it: {_REPAIR}") from error
-        if files.sha256_bytes(data) != self._content["files"][name]:
-            raise StoreError(f"{path} was changed after it was written (its checksum differs): {_REPAIR}")
-        return data
+            data, wrong = b"", f"cannot be read although the record beside it names it ({error.strerror})"
+        if not wrong:
+            return data
+        if (self.folder / STAGED).exists() or read_checked(self.folder / "record.json") != self._content:
+            raise StoreError(f"{self.folder} was computed anew while it was read: run the same command again")
+        raise StoreError(f"{path} {wrong}: {_REPAIR}")
 
     def __repr__(self) -> str:
         return f"Record({self.name}-{self.hash})"
@@ -134,13 +114,27 @@ class Record:
 _REPAIR = "bring it back with `git checkout`, or remove its folder and run the same command again"
 
 
+def find(folder: Path) -> Record | None:
+    """The record in a run's folder, None if there is none. StoreError: it is damaged, another run's, or gone from its place."""
+    names = os.listdir(folder) if folder.is_dir() else []  # once, since another process may be moving a record in
+    if "record.json" in names:
+        record = Record(folder)
+        if not folder.name.endswith(f"-{record.hash}"):
+            raise StoreError(f"{folder / 'record.json'} is the record of {record.name}-{record.hash}, copied here: {_REPAIR}")
+        return record
+    left = sorted(set(NEIGHBOURS) & set(names))
+    if left and "staged" not in names:
+        raise StoreError(f"{folder / 'record.json'} is missing although {left[0]} beside it is there: {_REPAIR}")
+    return None
+
+
 def read_checked(path: Path) -> dict[str, Any]:
     """The content of a record.json; StoreError if it is not there, is of another schema, or was edited by hand."""
-    content = files.read_json(path)
+    content = files.read_json(path, _REPAIR)
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         raise StoreError(f"{path} is not a record of schema {SCHEMA}: {_REPAIR}")
     if content.get("sha256") != _digest(content):
-        raise StoreError(f"{path} was edited after it was written (its checksum differs): {_REPAIR}")
+        raise StoreError(f"{path} was changed after it was written (its checksum differs): {_REPAIR}")
     return content
 
 
@@ -185,13 +179,13 @@ def write(folder: Path, name: str, run: Run, outcome: Outcome, provenance: dict[
 def finish_move(folder: Path) -> bool:
     """Move a staged record to its final place, record.json last. True if there was one."""
     staged = folder / "staged"
-    if not (staged / "record.json").exists():
+    if not (folder / STAGED).exists():
         return False
     new = read_checked(staged / "record.json")
     for file_name in [*new["files"], *([WEIGHTS] if new["weights"] else []), "record.json"]:
         if (staged / file_name).exists():  # else an earlier, interrupted move took it
             (staged / file_name).replace(folder / file_name)
-    for old in ("curve.csv", "evals.csv", "arrays.npz"):
+    for old in NEIGHBOURS:
         if old not in new["files"]:
             (folder / old).unlink(missing_ok=True)
     _empty(staged)

@@ -9,15 +9,17 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from dipddpm_utils.config import Run, run_hash
-from dipddpm_utils.machine import files
+from dipddpm_utils.machine import files, locks
 from dipddpm_utils.machine.budget import Budget
 from dipddpm_utils.machine.device import pick_device
 from dipddpm_utils.machine.errors import StoreError
@@ -29,15 +31,17 @@ from dipddpm_utils.study import profile as profiles
 if TYPE_CHECKING:
     from torch import Tensor
 
-State = Literal["complete", "partial", "absent", "damaged", "stale"]
+State = Literal["complete", "partial", "absent", "stale"]
 CHECKOUT = Path(__file__).resolve().parents[2]
+PUBLISHED = "tables/records.csv"
 
 
 class Store:
     """All runs of one profile under `results/<profile>/`.
 
-    device: 'auto', 'cpu', 'cuda' or 'mps'. fresh: compute anew what is older than the start of this fresh round; an
-    old record stays until its new one is complete. records_only: compute nothing, say what is missing instead.
+    device: 'auto', 'cpu', 'cuda' or 'mps'. fresh: compute anew what was not computed in this fresh round; an old record
+    stays until its new one is complete. records_only: compute nothing, say what is missing instead; a results folder that
+    holds no runs of the profile is then drawn from the checkout's.
     """
 
     def __init__(
@@ -54,48 +58,65 @@ class Store:
         self.root = Path(results) / profile
         self.device, self.records_only = device, records_only
         self.budget = budget or Budget.from_env()
-        self.fresh_since = self._fresh_start() if fresh else None
+        committed = CHECKOUT / "results" / profile
+        borrowed = records_only and not (self.root / "runs").is_dir() and (committed / "runs").is_dir()
+        self.source = committed if borrowed else self.root  # where the records are
+        self.round = self._join_round() if fresh else None
 
     # --- where a run is and how far it got ---
 
     def folder(self, run: Run) -> Path:
         """`runs/<name>-<hash>`; a run that the profile does not declare is named by its kind and seed."""
         entry = self.profile.find(run)
-        return self.root / "runs" / (entry.folder if entry else f"{run.kind}-s{run.seed}-{run_hash(run)}")
+        return self.source / "runs" / (entry.folder if entry else f"{run.kind}-s{run.seed}-{run_hash(run)}")
 
     def state(self, run: Run) -> State:
-        """How far a run got. 'stale': complete, but older than the fresh round; 'damaged': its record was altered."""
-        folder = self.folder(run)
-        if not (folder / "record.json").exists():
-            return "partial" if (folder / "work").is_dir() or (folder / "staged").is_dir() else "absent"
-        try:
-            completed = records.read_checked(folder / "record.json")["completed"]
-        except StoreError:
-            return "damaged"
-        return "stale" if self.fresh_since is not None and completed < self.fresh_since else "complete"
+        """How far a run got. 'stale': complete, but not of this fresh round. StoreError: its record is damaged or another's."""
+        record = self._record(run)
+        if record is not None:
+            return "complete" if self._is_new(record) else "stale"
+        return "partial" if any(self.folder(run).glob("work*")) or (self.folder(run) / "staged").is_dir() else "absent"
 
     def load(self, run: Run) -> Record:
-        """The record of a complete run; StoreError if it is not there or was altered."""
-        folder = self.folder(run)
-        if not (folder / "record.json").exists():
+        """The record of a complete run; StoreError if it is not there, is damaged, or another run's."""
+        record, name = self._record(run), self.folder(run).name
+        if record is None:
+            command = f"run {name.rpartition('-')[0]} --profile {self.profile.name}"
             raise StoreError(
-                f"run {folder.name} has no record in profile {self.profile.name}: "
-                f"compute it with `python -m dipddpm_utils run --profile {self.profile.name}`"
+                f"run {name} has no record in profile {self.profile.name}: compute it with `python -m dipddpm_utils {command}`"
             )
-        return Record(folder)
+        return record
 
-    def stored(self) -> Iterator[dict[str, Any]]:
-        """Every record in the store, declared or not: name, hash, kind, completed, timings, bytes."""
-        try:
-            folders = sorted(os.scandir(self.root / "runs"), key=lambda item: item.name)
-        except FileNotFoundError:
-            return
-        for folder in folders:
-            path = os.path.join(folder.path, "record.json")
-            if os.path.exists(path):
-                with open(path, encoding="utf-8") as file:
-                    content = json.load(file)
-                yield {key: content[key] for key in ("name", "hash", "kind", "completed", "timings")}
+    def _record(self, run: Run) -> Record | None:
+        folder = self.folder(run)
+        return None if (folder / records.STAGED).exists() else records.find(folder)
+
+    def _is_new(self, record: Record) -> bool:
+        return self.round is None or record.provenance.get("round") == self.round
+
+    # --- what the page was drawn from ---
+
+    def publish(self) -> None:
+        """Note in tables/records.csv which runs the page was drawn from, so that one that is lost will be missed."""
+        if self.source == self.root:
+            listed, entries = self._published(), self.profile.entries.values()
+            drawn = [entry.folder for entry in entries if entry.folder in listed or self._record(entry.run) is not None]
+            files.write_text(self.root / PUBLISHED, "\n".join(["record", *drawn]))
+
+    def refuse_losses(self) -> None:
+        """StoreError if a run that the page was drawn from, and that is declared still, has no record any more."""
+        listed, entries = self._published(), self.profile.entries.values()
+        lost = [entry.name for entry in entries if entry.folder in listed and self._record(entry.run) is None]
+        if lost:
+            raise StoreError(
+                f"profile {self.profile.name} lost {len(lost)} of the {len(listed)} records its page was drawn from "
+                f"({', '.join(lost[:3])}{', ...' * (len(lost) > 3)}): bring them back with `git checkout`, or compute them "
+                f"with `run --all --profile {self.profile.name}`; if they are not wanted, remove {self.source / PUBLISHED}"
+            )
+
+    def _published(self) -> set[str]:
+        path = self.source / PUBLISHED
+        return set(path.read_text(encoding="utf-8", errors="replace").split()[1:]) if path.exists() else set()
 
     # --- getting a record ---
 
@@ -106,21 +127,21 @@ class Store:
         whatever error the computation ends with; what was there before is kept in each case.
         """
         began = time.perf_counter()
-        if self._is_complete(run):
-            record = self.load(run)
-            if not quiet:
-                self._event(record.folder.name, "record", time.perf_counter() - began)
-            return record
-        return self._computed(run)
+        record = self._record(run)
+        if record is None or not self._is_new(record):
+            return self._computed(run)
+        if not quiet:
+            self._event(record.folder.name, "record", time.perf_counter() - began)
+        return record
 
     def weights(self, run: Run) -> dict[str, Tensor]:
         """Trained weights of a run. A clone has records only: then the run is computed again."""
         from safetensors.torch import load
 
         record = self.ensure(run, quiet=True)
-        path = record.folder / records.WEIGHTS
-        if not path.exists():
+        if self._lacks_weights(record):
             record = self._computed(run, again=True)
+        path = record.folder / records.WEIGHTS
         data = path.read_bytes()
         if files.sha256_bytes(data) != record.weights_sha256:
             raise StoreError(
@@ -128,20 +149,24 @@ class Store:
             )
         return load(data)
 
-    def _is_complete(self, run: Run) -> bool:
-        state = self.state(run)
-        if state == "damaged":
-            records.read_checked(self.folder(run) / "record.json")  # raises, saying what is wrong
-        return state == "complete"
+    def can_be_built_on(self, run: Run) -> bool:
+        """Whether a run's record is complete and its weights, which no clone has, are here."""
+        return self.state(run) == "complete" and not self._lacks_weights(self.load(run))
+
+    @staticmethod
+    def _lacks_weights(record: Record) -> bool:
+        return record.weights_sha256 is not None and not (record.folder / records.WEIGHTS).exists()
 
     def _computed(self, run: Run, *, again: bool = False) -> Record:
         folder = self.folder(run)
-        if self.records_only:
+        if self.records_only and not (folder / records.STAGED).exists():
             return self.load(run)
         with self._locked(folder):
+            for litter in folder.rglob(".*.tmp"):  # of a process that was killed while it wrote
+                litter.unlink(missing_ok=True)
             records.finish_move(folder)
-            if not again and self._is_complete(run):  # another process was first
-                self._event(folder.name, "record", 0.0)
+            if self.state(run) == "complete" and not (again and self._lacks_weights(self.load(run))):
+                self._event(folder.name, "record", 0.0)  # another process was first
                 return self.load(run)
             self.budget.check()
             return self._compute(run, folder)
@@ -152,12 +177,14 @@ class Store:
         began = time.perf_counter()
         print(f"computing {folder.name}", file=sys.stderr, flush=True)
         device = pick_device(self.device)
-        facts = provenance.provenance(run, device)
-        work = Work(folder / "work", self.budget, str(device), folder.name, self)
+        facts = provenance.provenance(run, device) | ({"round": self.round} if self.round else {})
+        checkpoints = folder / (f"work-{self.round}" if self.round else "work")  # none from before a fresh round
+        work = Work(checkpoints, self.budget, str(device), folder.name, self)
         outcome = compute(run, work)
         name = folder.name.removesuffix(f"-{run_hash(run)}")
         record = records.write(folder, name, run, outcome, provenance.finish(facts), _now())
-        shutil.rmtree(folder / "work", ignore_errors=True)
+        for done in folder.glob("work*"):
+            shutil.rmtree(done, ignore_errors=True)
         self._event(folder.name, "computed", time.perf_counter() - began)
         return record
 
@@ -165,44 +192,29 @@ class Store:
 
     @contextmanager
     def _locked(self, folder: Path) -> Iterator[None]:
-        """One process computes a run, the others wait. The system frees the lock of a process that died."""
-        from filelock import FileLock, Timeout
-
+        """One process works in a folder, the others wait."""
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            files.write_text(folder / ".writable", "")  # a read-only or full disk is said before any work is done
-            (folder / ".writable").unlink()
+            with tempfile.TemporaryFile(dir=folder) as probe:  # a read-only or full disk is said before any work is done
+                probe.write(bytes(4096))
         except OSError as error:
-            raise StoreError(f"cannot write to {folder}: {error.strerror}: choose another folder with --results DIR") from error
-        lock = FileLock(folder / ".lock")
-        said = False
-        while True:
-            try:
-                lock.acquire(timeout=0.5)
-                break
-            except Timeout:
-                if not said:
-                    print(f"waiting for another process that is computing {folder.name}", file=sys.stderr, flush=True)
-                    said = True
-                self.budget.check()
-        try:
+            raise StoreError(files.explain(folder, error)) from error
+        with locks.locked(folder / ".lock", f"that is computing {folder.name}", self.budget.check):
             yield
-        finally:
-            lock.release()
 
     # --- a fresh round ---
 
-    def _fresh_start(self) -> str:
-        """When this fresh round began: now, or earlier if a fresh round was cut off."""
+    def _join_round(self) -> str:
+        """The id of the fresh round that was begun and not ended, else of a new one; the records of the round carry it."""
         path = self.root / "fresh.json"
-        if path.exists():
-            since = files.read_json(path)["since"]
-            print(f"going on with the fresh round begun at {since}", file=sys.stderr)
-            return since
-        files.write_json(path, {"since": _now()})
-        for unfinished in self.root.glob("runs/*/work"):
-            shutil.rmtree(unfinished)
-        return files.read_json(path)["since"]
+        with self._locked(self.root):
+            begun = files.read_json(path) if path.exists() else {}
+            if "round" in begun:
+                print(f"going on with the fresh round begun at {begun['since']}", file=sys.stderr)
+            else:
+                begun = {"round": uuid.uuid4().hex[:12], "since": _now()}
+                files.write_json(path, begun)
+        return begun["round"]
 
     def end_fresh(self) -> None:
         """Close the fresh round: every run that was asked for is new."""
@@ -220,8 +232,13 @@ def _now() -> str:
 
 
 def results_folder(given: str | Path = "") -> Path:
-    """The results folder: the one given, else DIPDDPM_RESULTS, else results/ of this checkout."""
-    return Path(given or os.environ.get("DIPDDPM_RESULTS") or CHECKOUT / "results")
+    """The results folder: the one given, else DIPDDPM_RESULTS, else results/ of this checkout. StoreError: it cannot be one."""
+    folder = Path(given or os.environ.get("DIPDDPM_RESULTS") or CHECKOUT / "results").expanduser().absolute()
+    for place in (folder, *folder.parents):
+        if os.path.lexists(place) and not place.is_dir():
+            what = f"a link to {os.readlink(place)}, which is not there" if place.is_symlink() else "not a folder"
+            raise StoreError(f"{place} is {what}: make that a folder, or choose another one with --results DIR")
+    return folder
 
 
 def open_store(profile: str, results: str | Path = "", device: str = "auto") -> Store:

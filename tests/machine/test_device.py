@@ -192,7 +192,6 @@ def test_a_budget_without_an_end_never_ends(monkeypatch):
     monkeypatch.delenv("DIPDDPM_STOP", raising=False)
     budget = machine_budget.Budget.from_env()
     budget.check()
-    assert budget.remaining() == float("inf")
 
 
 def test_the_deadline_ends_it(monkeypatch):
@@ -201,7 +200,6 @@ def test_the_deadline_ends_it(monkeypatch):
     monkeypatch.setattr(time, "time", lambda: clock[0])
     budget = machine_budget.Budget.from_env()
     budget.check()
-    assert budget.remaining() == 0.5
     clock[0] = 1000.5
     with pytest.raises(errors.OutOfTime, match="time budget ran out; everything is saved"):
         budget.check()
@@ -230,15 +228,6 @@ def test_a_senseless_deadline_is_refused(monkeypatch):
     monkeypatch.setenv("DIPDDPM_DEADLINE", "soon")
     with pytest.raises(errors.UsageError, match="DIPDDPM_DEADLINE is 'soon', expected unix seconds"):
         machine_budget.Budget.from_env()
-
-
-def test_every(monkeypatch):
-    clock = [0.0]
-    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    every, due = machine_budget.Every(20), []
-    for clock[0] in (1.0, 19.0, 20.0, 21.0, 39.0, 41.0):
-        due.append(every.due())
-    assert due == [False, False, True, False, False, True]
 
 
 # --- progress ---

@@ -1,5 +1,6 @@
 """Files are written whole or not at all, also on a disk that is full and in a folder that is read-only."""
 
+import errno
 import io
 import os
 
@@ -36,6 +37,48 @@ def test_ctrl_c_in_the_middle_leaves_the_old_file(tmp_path, monkeypatch):
     assert path.read_text() == "old\n" and os.listdir(tmp_path) == ["a.txt"]
 
 
+@pytest.mark.parametrize("code", sorted(files.REFUSED))
+def test_a_file_system_that_refuses_modes_and_flushes_can_be_written(tmp_path, monkeypatch, code):
+    """Google Drive, WSL and SMB have no fchmod, and no fsync of a folder; some have none of a file either."""
+
+    def refuse(*_):
+        raise OSError(code, os.strerror(code))
+
+    for name in ("fchmod", "chmod", "fsync", "link"):
+        monkeypatch.setattr(os, name, refuse)
+    assert files.write_text(tmp_path / "a.txt", "x").read_text() == "x\n" and os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_folder_that_cannot_be_opened_can_be_written(tmp_path, monkeypatch):
+    real = os.open
+    refuse = PermissionError(errno.EACCES, "Permission denied")
+
+    def no_folders(path, flags, *rest, **more):
+        if os.path.isdir(path):
+            raise refuse
+        return real(path, flags, *rest, **more)
+
+    monkeypatch.setattr(os, "open", no_folders)
+    assert files.write_text(tmp_path / "a.txt", "x").exists()
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
+def test_a_flush_that_fails_is_an_error(tmp_path, monkeypatch, code):
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(code, os.strerror(code))))
+    with pytest.raises(StoreError):
+        files.write_text(tmp_path / "a.txt", "x")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_the_umask_is_respected(tmp_path, mask, mode):
+    before = os.umask(mask)
+    try:
+        assert files.write_text(tmp_path / "a.txt", "x").stat().st_mode & 0o777 == mode
+    finally:
+        os.umask(before)
+
+
 def test_a_full_disk_is_one_line_and_keeps_the_old_file(small_disk):
     path = files.write_bytes(small_disk / "a.bin", b"old")
     with pytest.raises(StoreError, match="the disk is full") as caught:
@@ -52,9 +95,11 @@ def test_a_read_only_folder_is_one_line(read_only_disk):
 def test_json_holds_no_nan_and_bad_json_says_where(tmp_path):
     with pytest.raises(ValueError):
         files.write_json(tmp_path / "a.json", {"x": float("nan")})
-    (tmp_path / "b.json").write_text("{")
-    with pytest.raises(StoreError, match="b.json is not valid JSON"):
-        files.read_json(tmp_path / "b.json")
+    for damaged in (b"{", b"<<<<<<< HEAD\n{}", b"\xff\xfe{", b"[" * 100_000, b""):
+        (tmp_path / "b.json").write_bytes(damaged)
+        with pytest.raises(StoreError, match="b.json is not valid JSON") as caught:
+            files.read_json(tmp_path / "b.json")
+        assert "\n" not in str(caught.value)
     with pytest.raises(StoreError, match="does not exist"):
         files.read_json(tmp_path / "none.json")
 

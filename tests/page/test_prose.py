@@ -131,18 +131,6 @@ def test_a_profile_of_the_two_reports_alone_is_tolerated():
     assert list(comparisons.negative_results(LAB)["verdict"])
 
 
-def test_conclusions_take_the_strongest_profile_with_all_headline_records():
-    def opened(name):
-        lab = FakeLab(profile=name)
-        lab.has = lambda *groups: name == "standard"
-        return lab
-
-    shown = answer.strongest_lab(FakeLab(), opened)
-    assert shown.profile.name == "standard" and shown.store.records_only  # nothing of it is computed from here
-    for name in ("full", "standard", "smoke"):
-        assert answer.strongest_lab(FakeLab(profile=name), opened).profile.name == name
-
-
 # --- claims -----------------------------------------------------------------------------------------------------------
 
 
