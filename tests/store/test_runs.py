@@ -1,5 +1,7 @@
-"""The run store: computed once, read for ever after, whole after any kill, honest about what was altered."""
+"""The run store: computed once, read for ever after, whole after any kill, also with others at once and on Google Drive."""
 
+import errno
+import fcntl
 import json
 import os
 import signal
@@ -11,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dipddpm_utils.machine import files
 from dipddpm_utils.machine.budget import Budget
 from dipddpm_utils.machine.errors import OutOfTime, StoreError
 from dipddpm_utils.store import runs
@@ -89,6 +92,49 @@ def test_a_fresh_round_keeps_old_records_until_their_new_ones_and_can_be_cut_off
     assert Store(tmp_path, "smoke", fresh=True).state(RUN) == "stale"  # a new round
 
 
+@pytest.mark.parametrize("clock", ["2999-01-01T00:00:00.000000Z", "1999-01-01T00:00:00.000000Z"])
+def test_a_fresh_round_trusts_no_clock(tmp_path, calls, monkeypatch, clock):
+    """Records from the future, or a round begun in it: once the first made it a no-op, and the second an endless loop."""
+    real = runs._now
+    monkeypatch.setattr(runs, "_now", lambda: clock)
+    Store(tmp_path, "smoke").ensure(RUN)
+    monkeypatch.setattr(runs, "_now", real)
+    first = Store(tmp_path, "smoke", fresh=True)
+    assert first.state(RUN) == "stale" and first.ensure(RUN).provenance["round"] == first.round
+    first.end_fresh()
+    monkeypatch.setattr(runs, "_now", lambda: clock)
+    second = Store(tmp_path, "smoke", fresh=True)
+    monkeypatch.setattr(runs, "_now", real)
+    assert second.state(RUN) == "stale"
+    second.ensure(RUN), second.ensure(RUN)
+    assert len(calls) == 3 and Store(tmp_path, "smoke", fresh=True).state(RUN) == "complete"
+
+
+def test_a_fresh_round_goes_on_with_its_own_checkpoints_only(tmp_path, calls, monkeypatch):
+    folders = []
+
+    def cut_off(run, work):
+        folders.append(files.write_text(work.folder / "checkpoint", "").parent)
+        raise OutOfTime("stop")
+
+    monkeypatch.setattr(runs, "compute", cut_off)
+    for fresh in (False, True, True, False):
+        store = Store(tmp_path, "smoke", fresh=fresh)
+        with pytest.raises(OutOfTime):
+            store.ensure(RUN)
+        assert store.state(RUN) == "partial"
+    assert folders[0] == folders[3] != folders[1] == folders[2]
+    monkeypatch.undo()
+    monkeypatch.setattr(runs, "compute", lambda *_: Outcome(metrics={}))
+    assert not list(Store(tmp_path, "smoke").ensure(RUN).folder.glob("work*"))
+
+
+def test_a_file_of_a_round_that_cannot_be_read_is_named(tmp_path):
+    files.write_text(tmp_path / "smoke" / "fresh.json", "<<<<<<< HEAD")
+    with pytest.raises(StoreError, match=r"fresh\.json is not valid JSON .*remove it"):
+        Store(tmp_path, "smoke", fresh=True)
+
+
 def test_a_notebook_that_looks_at_another_profile_begins_no_fresh_round_there(tmp_path, monkeypatch):
     monkeypatch.setenv("DIPDDPM_FRESH", "smoke")
     own, other = open_store("smoke", tmp_path, "cpu"), open_store("quick", tmp_path, "cpu")
@@ -144,25 +190,54 @@ def test_a_read_only_results_folder_can_be_drawn_from_but_not_computed_in(tmp_pa
         subprocess.run(["umount", disk], check=True)
 
 
+def test_a_file_system_that_refuses_locks_modes_and_flushes_will_do(tmp_path, calls, monkeypatch):
+    """Google Drive on Colab."""
+
+    def refuse(*_):
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+
+    for module, name in ((os, "fchmod"), (os, "chmod"), (os, "fsync"), (os, "link"), (os, "utime"), (fcntl, "flock")):
+        monkeypatch.setattr(module, name, refuse)
+    folder = Store(tmp_path, "smoke", fresh=True).ensure(RUN).folder
+    assert Store(tmp_path, "smoke").ensure(RUN).arrays and len(calls) == 1 and not (folder / ".lock.owner").exists()
+
+
 WAITER = """
 import os, sys, time
 from dipddpm_utils.store import runs
 from dipddpm_utils.store.records import Outcome
 from dipddpm_utils.study import profile
+results, gate, name = sys.argv[1:]
 def compute(run, work):
     print("computing", flush=True)
-    while not os.path.exists(sys.argv[2]):
+    work.folder.mkdir(exist_ok=True)
+    while not os.path.exists(gate):
         time.sleep(0.02)
-    return Outcome(metrics={"by": sys.argv[3]})
+    return Outcome(metrics={"by": name})
 runs.compute = compute
-record = runs.Store(sys.argv[1], "smoke").ensure(profile.load("smoke").entry("gaussian-s0").run)
+record = runs.Store(results, "smoke").ensure(profile.load("smoke").entry("gaussian-s0").run)
 print(record.metrics["by"], flush=True)
 """
 
+HURRIED = """
+import os, sys, time
+from dipddpm_utils.store import runs
+from dipddpm_utils.store.records import Outcome
+results, gate, name = sys.argv[1:]
+runs.compute = lambda run, work: Outcome(metrics={"by": name}, curve=[{"step": 1}])
+print("ready", flush=True)
+while not os.path.exists(gate): pass
+store = runs.Store(results, "smoke", fresh=True)
+for entry in list(store.profile.entries.values())[:40]:
+    record = store.ensure(entry.run)
+    assert list(record.curve["step"]) == [1]
+print(store.round, flush=True)
+"""
 
-def _process(results, gate, name):
+
+def _process(results, gate, name, program=WAITER):
     """A process that wants the run; computing it lasts until the file `gate` exists."""
-    command = [sys.executable, "-c", WAITER, str(results), str(gate), name]
+    command = [sys.executable, "-c", program, str(results), str(gate), name]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=CHECKOUT)
 
 
@@ -180,5 +255,21 @@ def test_the_lock_of_a_process_that_was_killed_is_taken_over(tmp_path):
     assert first.stdout.readline() == "computing\n"
     os.kill(first.pid, signal.SIGKILL)
     first.wait()
+    folder = Store(tmp_path, "smoke").folder(RUN)
+    assert sorted(os.listdir(folder)) == [".lock", "work"]  # a kill leaves no probe
+    (folder / "work" / ".record.json.0123456789ab.tmp").touch()  # but it may have come in the middle of a write
+    (folder / ".curve.csv.0123456789ab.tmp").touch()
     (tmp_path / "gate").touch()
     assert _process(tmp_path, tmp_path / "gate", "second").communicate()[0] == "computing\nsecond\n"
+    assert not list(folder.rglob("*.tmp"))
+
+
+def test_two_commands_at_once_do_not_fail_each_other(tmp_path):
+    """Both want all of a profile anew: they join one round, compute each run once, and read what the other wrote."""
+    both = [_process(tmp_path, tmp_path / "gate", name, HURRIED) for name in "ab"]
+    for process in both:
+        assert process.stdout.readline() == "ready\n"
+    (tmp_path / "gate").touch()
+    (one, wrong), (other, also) = (process.communicate() for process in both)
+    assert [process.returncode for process in both] == [0, 0], wrong + also
+    assert one == other and (wrong + also).count("computing gaussian-s0") == 1
