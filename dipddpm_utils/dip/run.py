@@ -17,7 +17,7 @@ from dipddpm_utils.judging import evaluate, fidelity, stats
 from dipddpm_utils.machine import device, progress, streams
 from dipddpm_utils.reports import mistakes
 from dipddpm_utils.store.records import Outcome
-from dipddpm_utils.training import loop
+from dipddpm_utils.training import flops, loop
 from dipddpm_utils.training.resumable import train_resumably
 
 if TYPE_CHECKING:
@@ -40,6 +40,14 @@ def fitted(run: Dip, work: Work) -> nn.Module:
     net = build(run)
     net.load_state_dict(work.weights(run))
     return net.to(work.device).eval()
+
+
+def operations(run: Dip, net: nn.Module, applied: int) -> int:
+    """FLOPs of fitting a data set's DIP, and of applying it to `applied` images."""
+    x = torch.zeros(1, run.data.channels, run.data.size, run.data.size, device=next(net.parameters()).device)
+    with torch.no_grad():
+        once = flops.forward(net, x)
+    return flops.training(net, x) * run.optim.steps * run.optim.batch_size + once * applied
 
 
 def dip(run: Dip, work: Work) -> Outcome:

@@ -9,7 +9,7 @@ from dipddpm_utils.ddpm import process as diffusion
 from dipddpm_utils.ddpm import sampling, schedule
 from dipddpm_utils.ddpm.unet import UNet
 from dipddpm_utils.priors import process as priors_process
-from dipddpm_utils.priors import starts
+from dipddpm_utils.priors.declared import Joint, curriculum, fit_loss
 from dipddpm_utils.theory import gaussian
 
 T = 50
@@ -34,7 +34,7 @@ def coefs():
 def test_what_the_network_sees_is_equation_1(coefs):
     x0, x_dip, eps, t = images(1).double(), images(2).double(), torch.randn(6, 1, 8, 8).double(), torch.arange(0, T, 9)
     seen = []
-    priors_process.loss(coefs, EPS, lambda x, _: seen.append(x) or x, x0, x_dip, t, eps, shift=True, condition=False)
+    priors_process.loss(coefs, EPS, lambda x, _: seen.append(x) or x, x0, Joint(x_dip), t, eps)
     bar = coefs.alphas_cumprod[t].view(-1, 1, 1, 1)
     torch.testing.assert_close(seen[0], bar.sqrt() * x0 + (1 - bar.sqrt()) * x_dip + (1 - bar).sqrt() * eps)
 
@@ -50,26 +50,24 @@ def test_a_network_that_knows_the_residual_has_no_loss_and_gives_x0_back(coefs, 
         return {"eps": e, "x0": r_0, "v": diffusion.predict_v_from_x0_eps(coefs, r_0, t, e)}[objective]
 
     t = torch.arange(0, T, 9)
-    assert priors_process.loss(coefs, about, perfect, x0, x_dip, t, eps, shift=True, condition=False) < 1e-20
-    drawn, calls = priors_process.sample(coefs, about, perfect, SAMPLER, eps, x_dip, shift=True, condition=False)
+    assert priors_process.loss(coefs, about, perfect, x0, Joint(x_dip), t, eps) < 1e-20
+    drawn, calls = priors_process.sample(coefs, about, perfect, SAMPLER, eps, Joint(x_dip))
     torch.testing.assert_close(drawn, x0)
     assert calls == T
 
 
 def test_without_a_shift_both_are_the_ordinary_ones(coefs):
-    x0, x_dip, eps = images(1).double(), images(2).double(), torch.randn(6, 1, 8, 8, generator=rng(3)).double()
-    model, t, none = (lambda x, t: 0.3 * x), torch.arange(0, T, 9), {"shift": False, "condition": False}
+    x0, eps = images(1).double(), torch.randn(6, 1, 8, 8, generator=rng(3)).double()
+    model, t = (lambda x, t: 0.3 * x), torch.arange(0, T, 9)
     expected = diffusion.loss(coefs, EPS, model, x0, t, eps)
-    assert priors_process.loss(coefs, EPS, model, x0, x_dip, t, eps, **none) == expected
+    assert priors_process.loss(coefs, EPS, model, x0, Joint(), t, eps) == expected
     expected, _ = sampling.sample(model, coefs, EPS, SAMPLER, eps)
-    assert torch.equal(priors_process.sample(coefs, EPS, model, SAMPLER, eps, x_dip, **none)[0], expected)
+    assert torch.equal(priors_process.sample(coefs, EPS, model, SAMPLER, eps, Joint())[0], expected)
 
 
 def test_samples_of_a_shifted_process_stay_images(coefs):
     x_dip = images(2).double()
-    drawn, _ = priors_process.sample(
-        coefs, EPS, lambda x, t: -9 * x, SAMPLER, torch.randn(6, 1, 8, 8).double(), x_dip, shift=True, condition=False
-    )
+    drawn, _ = priors_process.sample(coefs, EPS, lambda x, t: -9 * x, SAMPLER, torch.randn(6, 1, 8, 8).double(), Joint(x_dip))
     assert drawn.abs().max() <= 1 + 1e-9 and drawn.abs().max() > 0.99
 
 
@@ -82,7 +80,7 @@ def test_the_optimal_network_of_gaussian_residuals_draws_the_datas_mean(coefs):
         return best((x_t - x_dip).reshape(-1, 1, 1, 8), t.repeat_interleave(8)).view(x_t.shape)
 
     drawn, _ = priors_process.sample(
-        coefs, EPS, model, SAMPLER, torch.randn(400, 1, 8, 8, generator=rng(5)).double(), x_dip, shift=True, condition=False
+        coefs, EPS, model, SAMPLER, torch.randn(400, 1, 8, 8, generator=rng(5)).double(), Joint(x_dip)
     )
     chain = gaussian.ddim_chain(mean, cov, coefs.alpha_bars, sampling.timesteps(T, T))
     expected, var = chain.apply(np.zeros(8), np.eye(8))
@@ -95,7 +93,7 @@ def test_a_condition_is_further_channels_and_changes_the_output(coefs):
     assert model(torch.zeros(2, 6, 8, 8), torch.zeros(2, dtype=torch.int64)).shape == (2, 3, 8, 8)
     torch.nn.init.normal_(model.head.weight, generator=rng())
     x, t = images(1, 2, 3), torch.tensor([3, 3])
-    one, other = (priors_process.told(model, images(s, 2, 3), shift=False, condition=True)(x, t) for s in (4, 5))
+    one, other = (priors_process.told(model, Joint(told=images(s, 2, 3)))(x, t) for s in (4, 5))
     assert one.shape == x.shape and not torch.allclose(one, other)
     with pytest.raises(ValueError, match="x has shape"):
         model(x, t)
@@ -104,12 +102,12 @@ def test_a_condition_is_further_channels_and_changes_the_output(coefs):
 def test_fit_loss_is_the_error_of_the_network_at_t_0():
     z, target = images(1), images(2)
     times = []
-    value = priors_process.fit_loss(lambda x, t: times.append(t) or 2 * x, z, target)
+    value = fit_loss(lambda x, t: times.append(t) or 2 * x, z, target)
     assert value.item() == pytest.approx((2 * z - target).square().mean().item()) and times[0].tolist() == [0] * 6
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.0, 0), (0.3, 3), (0.25, 3), (1.0, 10)])
 def test_a_curriculum_is_dip_outputs_for_that_share_of_the_steps(share, expected):
     x0, x_dip = torch.zeros(1), torch.ones(1)
-    learned = [int(starts.curriculum(x0, x_dip, step, 10, share)) for step in range(10)]
+    learned = [int(curriculum(x0, x_dip, step, 10, share)) for step in range(10)]
     assert learned == [1] * expected + [0] * (10 - expected)
