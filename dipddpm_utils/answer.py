@@ -63,11 +63,12 @@ def _started_from_outputs(lab: Any) -> list[str]:
     if best is None:
         return []
     t_start, gap, rows = best
-    own = "DIP" if (start := rows["label"].iloc[0]) == "dip" else look(start).label
+    start = rows["label"].iloc[0]
+    outputs, own = ("DIP outputs", "DIP") if start == "dip" else (look(start).label,) * 2
     name = f"FD over that of noise with as many calls, at the best t_start ({t_start:.0f}; interval widened for that choice)"
     copied, usual = (percent(float(rows[column].mean())) for column in ("copy_rate", "copy_rate_floor"))
     lines = [
-        f"**Fewer steps by starting from {own} outputs?** {ratio(name, gap)} {copied} of those samples look copied; {usual} of "
+        f"**Fewer steps by starting from {outputs}?** {ratio(name, gap)} {copied} of those samples look copied; {usual} of "
         "held-out images do."
     ]
     if (rival := best_control(frame)) is not None:

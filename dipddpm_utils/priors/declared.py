@@ -53,7 +53,7 @@ class Kind:
     paired: bool = True  # each start stands for the training image that `given.drawn` draws at its place
     told: int = 0  # images that the network is told in further input channels
     value: float = 1  # of its runs, where it has them `everywhere`
-    everywhere: bool = False  # has runs in every profile, without being named in the study
+    everywhere: bool = False  # has runs in every profile of our own question, without being named in the study
 
     @property
     def look(self) -> Look:
@@ -106,6 +106,11 @@ def find(place: Place, key: str) -> Kind:
     if key not in found:
         raise ConfigError(f"the {place} {key!r} is not declared: expected one of {', '.join(found)}")
     return found[key]
+
+
+def newcomers() -> list[Kind]:
+    """Those that have runs in every profile of our own question without being named in the study."""
+    return [kind for kind in KINDS.values() if kind.everywhere]
 
 
 # --- starts: no prior, the DIP, controls, an oracle -------------------------------------------------------------------
