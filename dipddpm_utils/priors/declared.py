@@ -9,8 +9,9 @@ A chain goes from x_T ~ N(0, I) down to x_0. A declaration is a decorated functi
 - `learned`: the forward process and what the network is told, in training and sampling. (given, x_dip) -> Joint.
 - `trained`: what is trained on, or from which weights; train.py knows when to call it.
 
-`given` (given.py) holds the training images, the fitted DIP, the process, and draws from them. A prior without controls is one
-itself: another has to beat it. Nothing here imports torch, so that pages can read all names: tensors bring their own methods.
+`given` (`Given` in images.py) holds the training images, the fitted DIP and the process, and draws from them. A prior without
+controls is one itself: another has to beat it. Nothing here imports torch, so that pages can read all names: tensors bring
+their own methods.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from dipddpm_utils.priors.given import Given
+    from dipddpm_utils.priors.images import Given
 
 Place = Literal["start", "opinion", "learned", "trained"]
 SPARE = tuple(product(("#F0E442", "#000000", "#D55E00", "#009E73", "#CC79A7"), "d8H"))  # looks of those that name none

@@ -1,18 +1,23 @@
-"""What a DDPM is trained on: real images, a DIP's outputs for them, or a control that has one effect of a DIP without a DIP."""
+"""Images that priors start from: what a prior is given, and what a DDPM is trained on.
+
+That is real images, a DIP's outputs for them, or a control that has one effect of a DIP without a DIP.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dipddpm_utils import ranges
 from dipddpm_utils.config import Ddpm, Dip
 from dipddpm_utils.data import sets
+from dipddpm_utils.ddpm.schedule import Coefficients
 from dipddpm_utils.dip import fit
 from dipddpm_utils.dip.run import build, fitted, operations
 from dipddpm_utils.judging import fidelity
@@ -25,6 +30,40 @@ if TYPE_CHECKING:
 FITTED_TOGETHER = 64  # images whose networks are fitted side by side; what a cut-off costs at most
 WIDTHS = tuple(k / 20 for k in range(61))  # pixels, 0 to 3: the Gaussian widths that `blur` chooses from
 COMPARED = 1000  # images whose spectra are compared
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a prior may look at. All is made on the device of `train`; images are taken as uint8, or as floats in [-1, 1]."""
+
+    train: Tensor  # uint8 [N, C, H, W], the training images
+    coefs: Coefficients
+    net: nn.Module | None = None  # the fitted DIP, [0, 1] -> about [0, 1], for a prior that is declared to need one
+
+    def drawn(self, n: int, generator: torch.Generator) -> Tensor:
+        """n training images, uint8, without repeats as far as there are enough."""
+        total = len(self.train)
+        rounds = [torch.randperm(total, generator=generator, device=generator.device) for _ in range(math.ceil(n / total))]
+        return self.train[torch.cat(rounds)[:n].to(self.train.device)]
+
+    def normal(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """N(0, I), drawn where the generator lives: a CPU generator gives the same noise for every device."""
+        return torch.randn(shape, generator=generator, device=generator.device).to(self.train.device)
+
+    def signed(self, images: Tensor) -> Tensor:
+        """The images as floats in [-1, 1]."""
+        return ranges.uint8_to_signed(images) if images.dtype == torch.uint8 else images
+
+    def blurred(self, images: Tensor) -> Tensor:
+        """What a DIP does, without a DIP: a Gaussian blur of BLUR pixels, in [-1, 1]."""
+        return fidelity.gaussian_blur(self.signed(images))
+
+    def dip(self, images: Tensor) -> Tensor:
+        """What the DIP makes of the images, in [-1, 1]. ValueError if none was given."""
+        if self.net is None:
+            raise ValueError("no DIP is given: declare the prior with dip=True, and name a `dip` in its configuration")
+        unit = ranges.uint8_to_unit(images) if images.dtype == torch.uint8 else ranges.signed_to_unit(images).clamp(0, 1)
+        return fit.dip_outputs(self.net, unit)
 
 
 @dataclass(frozen=True)

@@ -23,13 +23,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from dipddpm_utils import config
+from dipddpm_utils.config import Advice, Diffusion, Sampler
 from dipddpm_utils.ddpm import process, sampling
 from dipddpm_utils.ddpm.process import Model
 from dipddpm_utils.ddpm.schedule import Coefficients
 from dipddpm_utils.priors.declared import Joint
-
-Change = Callable[[Tensor, int], Tensor]  # x0_hat, t -> x0_hat
 
 
 def start_chain(coefs: Coefficients, x_start: Tensor, t_start: int, generator: torch.Generator) -> Tensor:
@@ -48,29 +46,24 @@ def start_chain(coefs: Coefficients, x_start: Tensor, t_start: int, generator: t
 # --- on the way down --------------------------------------------------------------------------------------------------
 
 
-def weight_at(weight: float, when: str, t: int, T: int) -> float:
-    """w_t of the equation above. ValueError if `when` is none of early, late, always."""
+def weight_at(advice: Advice, t: int, T: int) -> float:
+    """w_t of the equation above."""
     share = t / max(T - 1, 1)
-    shares = {"early": share, "late": 1 - share, "always": 1.0}
-    if when not in shares:
-        raise ValueError(f"when is {when!r}, expected one of {', '.join(shares)}")
-    return weight * shares[when]
+    return advice.weight * {"early": share, "late": 1 - share, "always": 1.0}[advice.when]
 
 
-def advised(
-    model: Model, coefs: Coefficients, about: config.Diffusion, advice: config.Advice, opinion: Callable[[Tensor], Tensor]
-) -> Model:
+def advised(model: Model, coefs: Coefficients, about: Diffusion, advice: Advice, opinion: Callable[[Tensor], Tensor]) -> Model:
     """The network with an opinion mixed into its x0_hat, as strongly as `advice` says."""
 
     def mixed(x0_hat: Tensor, t: int) -> Tensor:
-        w = weight_at(advice.weight, advice.when, t, coefs.num_train_timesteps)
+        w = weight_at(advice, t, coefs.num_train_timesteps)
         x0_hat = x0_hat.clamp(-1, 1)
         return x0_hat if w == 0 else (1 - w) * x0_hat + w * opinion(x0_hat)
 
     return corrected(model, coefs, about, mixed)
 
 
-def corrected(model: Model, coefs: Coefficients, about: config.Diffusion, change: Change) -> Model:
+def corrected(model: Model, coefs: Coefficients, about: Diffusion, change: Callable[[Tensor, int], Tensor]) -> Model:
     """The network whose output means change(x0_hat, t) instead of x0_hat, whatever it predicts. t is one for the batch."""
 
     @torch.no_grad()
@@ -99,31 +92,18 @@ def told(model: Model, joint: Joint) -> Model:
 
 
 def loss(
-    coefs: Coefficients,
-    about: config.Diffusion,
-    model: Model,
-    x0: Tensor,
-    joint: Joint,
-    t: Tensor,
-    eps: Tensor,
-    *,
-    any_range: bool = False,
+    coefs: Coefficients, about: Diffusion, model: Model, x0: Tensor, joint: Joint, t: Tensor, eps: Tensor, *, free: bool = False
 ) -> Tensor:
-    """The training loss of x0 or, around a centre, of the residual. any_range: of an x0 that may leave [-1, 1], too."""
-    free = any_range or joint.centre is not None
+    """The training loss of x0 or, around a centre, of the residual. free: of an x0 that may leave [-1, 1], too."""
+    free = free or joint.centre is not None
     r_0 = x0 if joint.centre is None else x0 - joint.centre
     return (process.loss_in_any_range if free else process.loss)(coefs, about, told(model, joint), r_0, t, eps)
 
 
 def sample(
-    coefs: Coefficients,
-    about: config.Diffusion,
-    model: Model,
-    sampler: config.Sampler,
-    eps: Tensor,
-    joint: Joint,
+    coefs: Coefficients, about: Diffusion, model: Model, sampler: Sampler, eps: Tensor, joint: Joint,
     generator: torch.Generator | None = None,
-) -> tuple[Tensor, int]:
+) -> tuple[Tensor, int]:  # fmt: skip
     """A whole chain for `loss`'s process, from x_T = centre + eps: (x_0, network calls).
 
     Around a centre it is the residual that the sampler carries, and x0_hat = r0_hat + centre that is kept in [-1, 1].

@@ -18,7 +18,7 @@ from dipddpm_utils.machine import device, streams
 from dipddpm_utils.machine.errors import ConfigError
 from dipddpm_utils.priors import process
 from dipddpm_utils.priors.declared import Kind, find
-from dipddpm_utils.priors.given import Given
+from dipddpm_utils.priors.images import Given
 from dipddpm_utils.priors.judge import Chain, Judge, bill, plain, shown, trained
 from dipddpm_utils.store.records import Outcome
 from dipddpm_utils.theory import gaussian

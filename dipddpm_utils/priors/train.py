@@ -21,8 +21,7 @@ from dipddpm_utils.judging import shapes
 from dipddpm_utils.machine import streams
 from dipddpm_utils.priors import declared, process
 from dipddpm_utils.priors.declared import Joint
-from dipddpm_utils.priors.given import Given
-from dipddpm_utils.priors.images import Made, of_blur, of_dip, training_images
+from dipddpm_utils.priors.images import Given, Made, of_blur, of_dip, training_images
 from dipddpm_utils.priors.judge import Chain, Judge, averaged, bill, build, operations, shown
 from dipddpm_utils.reports import mistakes
 from dipddpm_utils.store.records import Outcome
@@ -76,8 +75,8 @@ class AtWork:
         x0, about = batch.x0, self.run.diffusion
         t = diffusion.training_times(about, len(x0), generator, x0.device)
         eps = torch.randn(x0.shape, generator=generator, device=x0.device)
-        any_range = bool({"FA1", "FB2"} & set(self.run.faults))
-        return process.loss(self.given.coefs, about, model, x0, self.joint(batch.x_dip), t, eps, any_range=any_range)
+        free = bool({"FA1", "FB2"} & set(self.run.faults))
+        return process.loss(self.given.coefs, about, model, x0, self.joint(batch.x_dip), t, eps, free=free)
 
     def chain(self, sampler: Sampler, n: int, purpose: str) -> Chain | None:
         """Whole chains with x_dip from the bank, that is from training images drawn at random; None if none is needed."""

@@ -14,7 +14,7 @@ from dipddpm_utils.machine.errors import ConfigError
 from dipddpm_utils.page import names
 from dipddpm_utils.priors import declared
 from dipddpm_utils.priors.declared import find
-from dipddpm_utils.priors.given import Given
+from dipddpm_utils.priors.images import Given
 from dipddpm_utils.priors.process import start_chain
 
 COEFS = schedule.coefficients(config.Diffusion(num_train_timesteps=1000, schedule="linear"))

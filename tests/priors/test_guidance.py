@@ -11,7 +11,7 @@ from dipddpm_utils.dip import fit, nets
 from dipddpm_utils.judging import fidelity
 from dipddpm_utils.priors import process as priors_process
 from dipddpm_utils.priors.declared import KINDS, find
-from dipddpm_utils.priors.given import Given
+from dipddpm_utils.priors.images import Given
 
 T = 20
 X0 = config.Diffusion(num_train_timesteps=T, objective="x0")
@@ -55,12 +55,7 @@ def test_corrected_changes_x0_hat_and_nothing_else(given, objective):
     [("always", 0, 0.4), ("always", 19, 0.4), ("early", 19, 0.4), ("early", 0, 0), ("late", 0, 0.4), ("late", 19, 0)],
 )
 def test_weight_over_t(when, t, expected):
-    assert priors_process.weight_at(0.4, when, t, T) == pytest.approx(expected)
-
-
-def test_weight_refuses_another_word():
-    with pytest.raises(ValueError, match=r"^when is 'soon', expected one of early, late, always"):
-        priors_process.weight_at(0.4, "soon", 1, T)
+    assert priors_process.weight_at(config.Advice(name="blur", weight=0.4, when=when), t, T) == pytest.approx(expected)
 
 
 def advised(model, advice, given, x_dip=None):
