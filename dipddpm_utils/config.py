@@ -22,7 +22,7 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = PositiveInt
 NonNegative = Annotated[int, Field(ge=0)]
 Net = Literal["2conv", "5conv", "resnet18", "skip"]  # of a DIP
-Control = Literal["blur", "clip", "rescaled", "untrained"]  # changes to real images in place of a DIP's (controls.py)
+Control = Literal["blur", "clip", "rescaled", "untrained"]  # changes to real images in place of a DIP's (priors/images.py)
 DipFaults = Annotated[tuple[FaultId, ...], AfterValidator(lambda ids: faults.chosen(ids, "dip"))]
 DdpmFaults = Annotated[tuple[FaultId, ...], AfterValidator(lambda ids: faults.chosen(ids, "ddpm"))]
 

@@ -106,11 +106,11 @@ def at_work(run: Ddpm, source: sets.DataSet, work: Work) -> AtWork:
     return AtWork(run, given, bank.images, bank.seconds, bank.flops)
 
 
-def warmed(model: nn.Module, run: Ddpm, source: sets.DataSet, work: Work) -> tuple[float, int]:
-    """Fit the denoiser as a DIP where the prior says so, so that training begins at those weights: (seconds, FLOPs) of it."""
-    warm = None if run.prior is None else run.prior.warm
+def initial(run: Ddpm, source: sets.DataSet, work: Work) -> tuple[nn.Module, float, int]:
+    """(the denoiser where training begins, seconds, FLOPs): fitted as a DIP where the prior says so, else untrained."""
+    model, warm = build(run), None if run.prior is None else run.prior.warm
     if warm is None:
-        return 0.0, 0
+        return model, 0.0, 0
     images = source.train.to(work.device)
     generator = streams.generator(run.seed, "warm start", work.device)
     alone = warm.fit == "image"
@@ -130,14 +130,14 @@ def warmed(model: nn.Module, run: Ddpm, source: sets.DataSet, work: Work) -> tup
     for _ in loop.train(state, loss, lambda idx: ranges.uint8_to_signed(images[idx]), work.budget):
         pass
     state.synchronise()
-    return state.seconds, state.images * operations(model, run, work.device)[1]
+    return model, state.seconds, state.images * operations(model, run, work.device)[1]
 
 
 def ddpm(run: Ddpm, work: Work) -> Outcome:
     """Train a denoiser and judge its samples at several steps, against real held-out images, whatever it was trained on."""
     source = sets.load(run.data)
-    made, prior, model = training_images(run, source, work), at_work(run, source, work), build(run)
-    fit_seconds, fit_flops = warmed(model, run, source, work)
+    made, prior = training_images(run, source, work), at_work(run, source, work)
+    model, fit_seconds, fit_flops = initial(run, source, work)
     state = _state(run, model, len(made.images), work)
     judge = Judge(run, work, source)
 
