@@ -15,7 +15,7 @@ TRAP = """import os, pathlib
 pathlib.Path(os.environ["TORCH_TRAP"]).touch()
 raise ImportError("the way from records to the page imports torch")
 """
-ENGINE = "dipddpm_utils.priors.run, dipddpm_utils.dip.run, dipddpm_utils.store.runs"
+ENGINE = "dipddpm_utils.priors.train, dipddpm_utils.dip.run, dipddpm_utils.store.runs"
 IMPORT = "import time, torch\nbegan = time.perf_counter()\n{what}\nprint(time.perf_counter() - began)"
 COMPUTE = """
 import sys

@@ -39,7 +39,7 @@ def recipe() -> Ddpm:
 
 
 def our_loss(run: Ddpm, device: torch.device) -> loop.LossFn:
-    """The training loss as experiments_ddpm.py has it: times and noise from the run's generator."""
+    """The training loss as priors/train.py has it: times and noise from the run's generator."""
     coefs = schedule.coefficients(run.diffusion, device=device)
 
     def loss(model: nn.Module, x0: Tensor, generator: torch.Generator) -> Tensor:

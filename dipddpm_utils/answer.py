@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dipddpm_utils.page import speed
+from dipddpm_utils.page import names, speed
 from dipddpm_utils.page.compare import best_control, best_start, difference, frame_of
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, distance, over_seeds_distance, percent, ratio
@@ -62,19 +62,21 @@ def _smaller(lab: Any) -> str:
 
 def _started_from_outputs(lab: Any) -> list[str]:
     frame = lab.frame("starts")
-    best = best_start(frame, "dip")
+    best = best_start(frame, *names.starts(dip=True))
     if best is None:
         return []
     t_start, gap, rows = best
+    start = rows["label"].iloc[0]
+    outputs, own = ("DIP outputs", "DIP") if start == "dip" else (look(start).label,) * 2
     name = f"FD over that of noise with as many calls, at the best t_start ({t_start:.0f}; interval widened for that choice)"
     copied, usual = (percent(float(rows[column].mean())) for column in ("copy_rate", "copy_rate_floor"))
     lines = [
-        f"**Fewer steps by starting from DIP outputs?** {ratio(name, gap)} {copied} of those samples look copied; {usual} of "
+        f"**Fewer steps by starting from {outputs}?** {ratio(name, gap)} {copied} of those samples look copied; {usual} of "
         "held-out images do."
     ]
     if (rival := best_control(frame)) is not None:
         label, t_start, gap = rival
-        name = f"DIP over {look(label).label} at t_start = {t_start:.0f}"
+        name = f"{own} over {look(label).label} at t_start = {t_start:.0f}"
         lines.append(f"**Better than a start without a DIP?** {ratio(name, gap)}")
     if lab.has("ddpm"):
         cost, _ = comparisons.measured_cost(frame, lab.seeds("ddpm")[0])

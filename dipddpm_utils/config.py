@@ -8,7 +8,9 @@ meaning is made visible by raising `revision` of the kind.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
+from types import ModuleType
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, TypeAdapter, model_validator
@@ -20,7 +22,7 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = PositiveInt
 NonNegative = Annotated[int, Field(ge=0)]
 Net = Literal["2conv", "5conv", "resnet18", "skip"]  # of a DIP
-Control = Literal["blur", "clip", "rescaled", "untrained"]  # changes to real images in place of a DIP's (controls.py)
+Control = Literal["blur", "clip", "rescaled", "untrained"]  # changes to real images in place of a DIP's (priors/images.py)
 DipFaults = Annotated[tuple[FaultId, ...], AfterValidator(lambda ids: faults.chosen(ids, "dip"))]
 DdpmFaults = Annotated[tuple[FaultId, ...], AfterValidator(lambda ids: faults.chosen(ids, "ddpm"))]
 
@@ -290,25 +292,31 @@ class Prior(Frozen):
     shift: bool = False  # the forward process ends at x_dip
     condition: bool = False  # the network is told x_dip
     warm: Warm | None = None
+    learned: str | None = None  # a further one of priors/declared.py, by its name there
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """The learned priors, by their names in priors/declared.py."""
+        chosen = (("shift", self.shift), ("condition", self.condition), (self.learned, self.learned is not None))
+        return tuple(name for name, on in chosen if on)
 
     @model_validator(mode="after")
     def _has_its_images(self) -> Prior:
-        needs = bool(self.curriculum or self.shift or self.condition)
-        if needs != (self.source is not None):
-            raise ValueError("source is needed by curriculum, shift and condition, and by nothing else")
-        if self.condition and self.warm is not None:
-            raise ValueError("warm is given with condition, whose network has no place for the images of a fit")
+        if bool(self.curriculum or self.ways) != (self.source is not None):
+            raise ValueError("source is needed by curriculum, shift, condition and learned, and by nothing else")
+        if (self.condition or self.learned) and self.warm is not None:
+            raise ValueError("warm is given with condition or learned, whose network has no place for the images of a fit")
         return self
 
 
 class Ddpm(Run):
     """A denoising diffusion model, trained on real images or, with `dip`, on that network's outputs for them.
 
-    `train_on` names something cheaper to train on instead (controls.py): real images changed in one way that a DIP changes
+    `train_on` names something cheaper to train on instead (priors/images.py): real images changed in one way that a DIP changes
     them, by as much as `dip` does; or the outputs of `dip` before it is trained. `per_image`: one DIP for each image.
     """
 
-    computed_by: ClassVar[str] = "dipddpm_utils.priors.run:ddpm"
+    computed_by: ClassVar[str] = "dipddpm_utils.priors.train:ddpm"
     kind: Literal["ddpm"] = "ddpm"
     data: Data
     dip: Dip | None = None
@@ -340,15 +348,15 @@ class Ddpm(Run):
 class Start(Frozen):
     """Where the reverse chain begins: x_{t_start} = sqrt(alpha_bar) x_start + sqrt(1 - alpha_bar) eps."""
 
-    name: str = "noise"  # a key of priors.STARTS
+    name: str = "noise"  # a start of priors/declared.py
     t_start: NonNegative | None = None  # None: T - 1, the whole chain
     dip: Dip | None = None  # the network whose outputs are the start, for the starts that need one
 
 
 class Advice(Frozen):
-    """A second opinion on x0_hat at every step: x0_hat <- (1 - w_t) x0_hat + w_t opinion (priors_chain.py)."""
+    """A second opinion on x0_hat at every step: x0_hat <- (1 - w_t) x0_hat + w_t opinion (priors/process.py)."""
 
-    name: str  # a key of priors_chain.OPINIONS
+    name: str  # an opinion of priors/declared.py
     weight: Fraction
     when: Literal["early", "late", "always"] = "always"
     bank: str | None = None  # for opinions on an image of its own for each sample: the start that draws it
@@ -358,7 +366,7 @@ class Advice(Frozen):
 class Sample(Run):
     """Images drawn from a trained model with some sampler and start, and judged."""
 
-    computed_by: ClassVar[str] = "dipddpm_utils.priors.run:sample"
+    computed_by: ClassVar[str] = "dipddpm_utils.priors.sample:sample"
     kind: Literal["sample"] = "sample"
     model: Ddpm
     start: Start = Start()
@@ -371,7 +379,7 @@ class Sample(Run):
         t, last = self.start.t_start, self.model.diffusion.num_train_timesteps - 1
         if t is not None and t > last:
             raise ValueError(f"start.t_start is {t}, but the model's last step is {last}")
-        if self.model.prior is not None and (self.model.prior.shift or self.model.prior.condition):
+        if self.model.prior is not None and self.model.prior.ways:
             raise ValueError("model has a prior that its chains need, which start and advice do not know; see its own record")
         return self
 
@@ -382,7 +390,7 @@ class Restore(Run):
     Whatever has to be chosen, the DIP's budget and each chain's t_start, is chosen on `n_tune` further images.
     """
 
-    computed_by: ClassVar[str] = "dipddpm_utils.priors.restore_run:restore"
+    computed_by: ClassVar[str] = "dipddpm_utils.priors.restore:restore"
     kind: Literal["restore"] = "restore"
     model: Ddpm
     task: Literal["denoise", "inpaint", "super_resolve"] = "denoise"
@@ -409,6 +417,11 @@ class EpochTiming(Run):
     images: Positive = 60_000  # an epoch, to which the steps measured are extrapolated
     steps: Positive = 2  # measured in each repeat, for each of the two ways
     repeats: Annotated[int, Field(ge=2)] = 6
+
+
+def priors() -> ModuleType:
+    """priors/declared.py, found by its name as the function of a run is: every floor may ask it, and none imports upward."""
+    return importlib.import_module("dipddpm_utils.priors.declared")
 
 
 KINDS: dict[str, type[Run]] = {

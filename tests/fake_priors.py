@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from dipddpm_utils.priors.restore_run import PAIRS
+from dipddpm_utils.priors.restore import PAIRS
 
 # label, value, FD, seconds beside training, kind
 SETTINGS = (

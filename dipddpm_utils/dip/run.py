@@ -17,7 +17,7 @@ from dipddpm_utils.judging import evaluate, fidelity, stats
 from dipddpm_utils.machine import device, progress, streams
 from dipddpm_utils.reports import mistakes
 from dipddpm_utils.store.records import Outcome
-from dipddpm_utils.training import loop
+from dipddpm_utils.training import flops, loop
 from dipddpm_utils.training.resumable import train_resumably
 
 if TYPE_CHECKING:
@@ -40,6 +40,14 @@ def fitted(run: Dip, work: Work) -> nn.Module:
     net = build(run)
     net.load_state_dict(work.weights(run))
     return net.to(work.device).eval()
+
+
+def operations(run: Dip, net: nn.Module, applied: int) -> int:
+    """FLOPs of fitting a data set's DIP, and of applying it to `applied` images."""
+    x = torch.zeros(1, run.data.channels, run.data.size, run.data.size, device=next(net.parameters()).device)
+    with torch.no_grad():
+        once = flops.forward(net, x)
+    return flops.training(net, x) * run.optim.steps * run.optim.batch_size + once * applied
 
 
 def dip(run: Dip, work: Work) -> Outcome:
@@ -100,26 +108,17 @@ def _restoration(run: Dip, net: nn.Module, source: sets.DataSet, work: Work) -> 
     noisy = dips.noisy_input(clean, run.std, run.clip_input, generator)
     raw = torch.cat([net(chunk) for chunk in noisy.split(100)])
     restored = raw.clamp(0, 1)
-    metrics: dict[str, float] = {}
-    for name, values in (
-        ("psnr", fidelity.psnr(restored, clean, 1.0)),
-        ("psnr_input", fidelity.psnr(noisy.clamp(0, 1), clean, 1.0)),
-        ("ssim", fidelity.ssim(restored, clean, 1.0)),
-    ):
-        interval = stats.mean_interval(values.cpu().double().numpy())
-        metrics |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
-    metrics["n_restored"] = len(clean)
+    scores = {
+        "psnr": fidelity.psnr(restored, clean, 1.0),
+        "psnr_input": fidelity.psnr(noisy.clamp(0, 1), clean, 1.0),
+        "ssim": fidelity.ssim(restored, clean, 1.0),
+    }
+    metrics = _intervals({name: values.cpu().double().numpy() for name, values in scores.items()}) | {"n_restored": len(clean)}
     metrics["emphasis"] = fidelity.emphasis(clean, ranges.signed_to_unit(dips.dip_outputs(net, clean)))
     metrics["emphasis_blur"] = fidelity.emphasis(clean, fidelity.gaussian_blur(clean, fidelity.BLUR))
-    shown = PANELS[run.data.channels]
-    panels = {
-        "panels_clean": ranges.unit_to_uint8(clean[:shown]),
-        "panels_noisy": ranges.unit_to_uint8(noisy[:shown].clamp(0, 1)),
-        "panels_restored": ranges.unit_to_uint8(restored[:shown]),
-    }
-    panels = {key: value.cpu().numpy() for key, value in panels.items()}
+    panels = _panels(run, panels_clean=clean, panels_noisy=noisy, panels_restored=restored)
     if run.net == "5conv":  # the only network whose output may leave [0, 1]: what report B's panels show of it
-        panels["panels_wrapped"] = mistakes.wrapped_uint8(raw[:shown])
+        panels["panels_wrapped"] = mistakes.wrapped_uint8(raw[: PANELS[run.data.channels]])
     return metrics, panels
 
 
@@ -133,66 +132,51 @@ def dip_images(run: DipImages, work: Work) -> Outcome:
     best = torch.full((len(clean),), -torch.inf)
     best_output, seconds = torch.zeros_like(clean), 0.0
     every, now = max(1, run.iterations // 100), device.clock(work.device)
+    options = run.model_dump(include={"iterations", "lr", "z_std", "width"})
     began = now()
-    fits = dips.fit_images(
-        run.net,
-        noisy,
-        iterations=run.iterations,
-        lr=run.lr,
-        z_std=run.z_std,
-        width=run.width,
-        generator=streams.generator(run.seed, "fit", work.device),
-    )
+    fits = dips.fit_images(run.net, noisy, generator=streams.generator(run.seed, "fit", work.device), **options)
     with progress.progress(run.iterations, work.label) as bar:
         for fit in fits:
             seconds += now() - began
             work.budget.check()
             if fit.iteration % every == 0 or fit.iteration in run.snapshots:
-                output = fit.outputs
-                psnr = fidelity.psnr(output, clean, 1.0).cpu()
-                better = psnr > best
-                best_output[better.to(clean.device)] = output[better.to(clean.device)]
+                psnr, to_noisy = (fidelity.psnr(fit.outputs, target, 1.0).cpu() for target in (clean, noisy))
+                better = (psnr > best).to(clean.device)
+                best_output[better] = fit.outputs[better]
                 best = torch.maximum(best, psnr)
-                to_noisy = fidelity.psnr(output, noisy, 1.0).cpu()
                 rows += [
                     {"iteration": fit.iteration, "image": i, "psnr": float(p), "psnr_noisy": float(q), "loss": float(loss)}
                     for i, (p, q, loss) in enumerate(zip(psnr, to_noisy, fit.losses, strict=True))
                 ]
             if fit.iteration in run.snapshots:
-                snapshots[fit.iteration] = ranges.unit_to_uint8(output[: PANELS[run.data.channels]]).cpu().numpy()
+                snapshots[fit.iteration] = _panels(run, shown=fit.outputs)["shown"]
             bar.update(1, psnr=float(best.mean()))
             began = now()
-    return _per_image_outcome(run, clean, noisy, best, best_output, rows, snapshots, seconds)
+    arrays = _panels(run, clean=clean, noisy=noisy, outputs_best=best_output)
+    arrays |= {"snapshots": np.stack(list(snapshots.values())), "snapshot_iterations": np.array(list(snapshots))}
+    metrics = {"n": len(clean), "seconds": seconds, **_found(best, rows, fidelity.psnr(noisy, clean, 1.0))}
+    return Outcome(metrics=metrics, timings={"train": seconds}, evals=rows, arrays=arrays)
 
 
-def _per_image_outcome(
-    run: DipImages,
-    clean: Tensor,
-    noisy: Tensor,
-    best: Tensor,
-    best_output: Tensor,
-    rows: list[dict],
-    snapshots: dict[int, np.ndarray],
-    seconds: float,
-) -> Outcome:
+def _found(best: Tensor, rows: list[dict], given: Tensor) -> dict[str, float]:
+    """Of fits to single images: PSNR at the best iteration, at the last and of the noisy images, and what going on costs."""
     last = np.array([row["psnr"] for row in rows if row["iteration"] == rows[-1]["iteration"]])
-    peak = {i: max((r for r in rows if r["image"] == i), key=lambda r: r["psnr"])["iteration"] for i in range(len(clean))}
-    metrics: dict[str, float] = {"n": len(clean), "seconds": seconds}
-    for name, values in (
-        ("psnr_peak", best.double().numpy()),
-        ("psnr_final", last),
-        ("psnr_input", fidelity.psnr(noisy, clean, 1.0).cpu().double().numpy()),
-        ("peak_iteration", np.array(list(peak.values()), dtype=float)),
-        ("overfit_loss", best.double().numpy() - last),
-    ):
+    peaks = [max((r for r in rows if r["image"] == i), key=lambda r: r["psnr"])["iteration"] for i in range(len(last))]
+    peak, given = best.double().numpy(), given.cpu().double().numpy()
+    scores = {"psnr_peak": peak, "psnr_final": last, "psnr_input": given, "peak_iteration": np.array(peaks, dtype=float)}
+    return _intervals({**scores, "overfit_loss": peak - last})
+
+
+def _intervals(scores: dict[str, np.ndarray]) -> dict[str, float]:
+    """Means over images, each with its 95% t-interval beside it."""
+    found: dict[str, float] = {}
+    for name, values in scores.items():
         interval = stats.mean_interval(values)
-        metrics |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
-    arrays = {
-        "clean": ranges.unit_to_uint8(clean[: PANELS[run.data.channels]]),
-        "noisy": ranges.unit_to_uint8(noisy[: PANELS[run.data.channels]].clamp(0, 1)),
-        "outputs_best": ranges.unit_to_uint8(best_output[: PANELS[run.data.channels]]),
-    }
-    small = {key: value.cpu().numpy() for key, value in arrays.items()}
-    small["snapshots"] = np.stack(list(snapshots.values()))
-    small["snapshot_iterations"] = np.array(list(snapshots))
-    return Outcome(metrics=metrics, timings={"train": seconds}, evals=rows, arrays=small)
+        found |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    return found
+
+
+def _panels(run: Dip | DipImages, **images: Tensor) -> dict[str, np.ndarray]:
+    """The first images of each kind, as uint8."""
+    n = PANELS[run.data.channels]
+    return {name: ranges.unit_to_uint8(part[:n]).cpu().numpy() for name, part in images.items()}

@@ -13,6 +13,7 @@ import pandas as pd
 
 from dipddpm_utils.judging import stats
 from dipddpm_utils.judging.stats import Interval
+from dipddpm_utils.page.names import starts
 
 LIMITS = {"fd": (0.0, math.inf)} | dict.fromkeys(("precision", "recall", "copy_rate", "copy_rate_floor"), (0.0, 1.0))
 
@@ -174,28 +175,29 @@ def copies(rows: pd.DataFrame) -> tuple[float, float, bool]:
     return copied, usual, copied > 2 * usual
 
 
-def best_start(frame: pd.DataFrame, label: str) -> tuple[float, Paired, pd.DataFrame] | None:
-    """(t_start, log FD ratio to noise with as many calls, rows) where that start has its lowest ratio; None without both.
+def best_start(frame: pd.DataFrame, *labels: str) -> tuple[float, Paired, pd.DataFrame] | None:
+    """(t_start, log FD ratio to noise with as many calls, rows) where these starts have their lowest ratio; None without both.
 
     The best of k is chosen after the fact, so its interval is widened to level 1 - 0.05 / k (Bonferroni).
     """
-    mine, noise = frame[frame["label"] == label], frame[frame["label"] == "noise"]
-    common = sorted(set(mine["value"]) & set(noise["value"]))
-    found = []
-    for t_start in common:
-        rows = mine[mine["value"] == t_start]
-        gap = difference(rows, noise[noise["value"] == t_start], "fd", ratio=True, level=1 - 0.05 / len(common))
+    noise = frame[frame["label"] == "noise"]
+    mine = frame[frame["label"].isin(labels) & frame["value"].isin(noise["value"])]
+    found, tried = [], list(mine.groupby(["label", "value"]))
+    for (_, t_start), rows in tried:
+        gap = difference(rows, noise[noise["value"] == t_start], "fd", ratio=True, level=1 - 0.05 / len(tried))
         if gap is not None:
             found.append((float(t_start), gap, rows))
     return min(found, key=lambda item: item[1].value, default=None)
 
 
 def best_control(frame: pd.DataFrame) -> tuple[str, float, Paired] | None:
-    """The best start that needs no DIP, and log(FD of the DIP start / FD of that one) at its t_start."""
-    found = {label: best for label in ("mean", "gaussian", "blur") if (best := best_start(frame, label)) is not None}
-    if not found:
+    """The best start that needs no DIP, and log(FD of the best DIP start / FD of that one) at its t_start."""
+    own = best_start(frame, *starts(dip=True))
+    found = {label: best for label in starts(dip=False) if (best := best_start(frame, label)) is not None}
+    if own is None or not found:
         return None
     label = min(found, key=lambda name: found[name][1].value)
     t_start, _, rows = found[label]
-    gap = difference(frame[(frame["label"] == "dip") & (frame["value"] == t_start)], rows, "fd", ratio=True)
+    mine = frame[(frame["label"] == own[2]["label"].iloc[0]) & (frame["value"] == t_start)]
+    gap = difference(mine, rows, "fd", ratio=True)
     return None if gap is None else (label, t_start, gap)

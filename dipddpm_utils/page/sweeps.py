@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+from dipddpm_utils.page import names
 from dipddpm_utils.page.style import (
     GREY,
     METHODS,
@@ -63,7 +64,7 @@ def fd_vs_total_seconds(
     left.set(
         xlabel="training seconds, DIP fit included", ylabel=distance_label(starts["features"].iloc[0], metric), title="training"
     )
-    for label in ("noise", "dip"):
+    for label in ("noise", *names.starts(dip=True)):
         part = starts[starts["label"] == label]
         total = part["sampling_seconds"].fillna(0) + part["prior_seconds"].fillna(0)
         if len(part):

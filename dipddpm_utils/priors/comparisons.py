@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from dipddpm_utils.page import names
 from dipddpm_utils.page.compare import (
     Paired,
     best_start,
@@ -21,7 +22,7 @@ from dipddpm_utils.page.compare import (
     scaled,
     slope,
     summary,
-)
+)  # fmt: skip
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, percent, ratio
 from dipddpm_utils.page.training import best_sampler, fewest_calls
@@ -29,6 +30,7 @@ from dipddpm_utils.page.words import number, signed, span
 from dipddpm_utils.priors import findings
 from dipddpm_utils.theory.gaussian import Cost
 
+DIVERSITY = {"worse": "more diverse", "better": "less diverse"}
 SAYS_LITTLE = 0.9  # a bound on a total variation, which is at most 1 anyway
 
 
@@ -40,9 +42,7 @@ def combined(lab: Any) -> str:
     unit = base["features"].iloc[0]
     lines = [
         comparison("Trained on DIP outputs minus trained on real images, equal steps", difference(on_dip, base, "fd"), unit),
-        comparison(
-            "Same, recall (diversity)", difference(on_dip, base, "recall"), "", worse="more diverse", better="less diverse"
-        ),
+        comparison("Same, recall (diversity)", difference(on_dip, base, "recall"), "", **DIVERSITY),
         f"The DIP adds {number(on_dip['dip_seconds'].mean())} s to {number(base['train_seconds'].mean())} s of training.",
     ]
     return bullets(lines)
@@ -167,18 +167,12 @@ def equal_seconds(longer: Sequence[Any], on_dip: Sequence[Any]) -> str:
     """
     ratios = []
     for alone, other in zip(longer, on_dip, strict=True):
-        curve, judged = _during(alone), _during(other)
+        curve, judged = judged_alike(alone.evals), judged_alike(other.evals)
         there = np.interp(other.metrics["total_seconds"], curve["seconds"], np.log(curve["fd"].astype(float)))
         ratios.append(math.log(judged["fd"].iloc[-1]) - float(there))
     share = np.mean([o.metrics["total_seconds"] / a.metrics["total_seconds"] for a, o in zip(longer, on_dip, strict=True)])
     when = "At equal total seconds" if share <= 1.02 else f"With {percent(1 - 1 / share)} fewer seconds for the DDPM alone"
     return ratio(f"**{when}**, FD of the model trained on DIP outputs over FD of the DDPM alone", paired(ratios))
-
-
-def _during(record: Any) -> pd.DataFrame:
-    """Evaluations during training, all with one sampler and one n."""
-    rows = record.evals
-    return judged_alike(rows)
 
 
 def measured_cost(starts: pd.DataFrame, record: Any) -> tuple[Cost, pd.DataFrame]:
@@ -187,8 +181,9 @@ def measured_cost(starts: pd.DataFrame, record: Any) -> tuple[Cost, pd.DataFrame
     A call of the network takes what it takes in chains from noise; a DIP start has the seconds of applying the DIP on top. A
     t_start at which an image takes longer than by the whole chain has no row: it never breaks even.
     """
-    T, best = record.run.diffusion.num_train_timesteps, best_start(starts, "dip")
-    dip, noise = (starts[starts["label"] == label] for label in ("dip", "noise"))
+    T, best = record.run.diffusion.num_train_timesteps, best_start(starts, *names.starts(dip=True))
+    own = best[2]["label"].iloc[0] if best else "dip"
+    dip, noise = (starts[starts["label"] == label] for label in (own, "noise"))
     whole = float((noise["sampling_seconds"] / noise["n"] / noise["nfe"]).mean() * dip["nfe_full"].mean())
     prior, applied = float(dip["prior_seconds"].mean()), float((dip["start_seconds"] / dip["n"]).mean())
     rows = [
@@ -215,20 +210,14 @@ def _on_digits(lab: Any) -> list[tuple[str, Paired | None]]:
     found: list[tuple[str, Paired | None]] = []
     base, on_dip = frame_of(lab.seeds("ddpm")), frame_of(lab.seeds("ddpm-on-dip"))
     for metric in ("fd", "kid"):
-        found.append(
-            (
-                f"{metric.upper()}, trained on DIP outputs / DDPM alone, equal steps",
-                difference(on_dip, base, metric, ratio=True),
-            )
-        )
-    starts = lab.frame("starts")
-    dip = starts[starts["label"] == "dip"]
-    for rival in ("noise", "mean", "gaussian", "blur"):
-        for value in sorted(dip["value"].unique()):
-            other = starts[(starts["label"] == rival) & (starts["value"] == value)]
-            if len(other):
-                name = f"FD, started from DIP outputs / from {rival}, t_start = {value:.0f}, equal calls"
-                found.append((name, difference(dip[dip["value"] == value], other, "fd", ratio=True)))
+        name = f"{metric.upper()}, trained on DIP outputs / DDPM alone, equal steps"
+        found.append((name, difference(on_dip, base, metric, ratio=True)))
+    starts = dict(list(lab.frame("starts").groupby(["label", "value"])))
+    for own, rival in product(names.starts(dip=True), ("noise", *names.starts(dip=False))):
+        for label, value in starts:
+            if label == own and (rival, value) in starts:
+                name = f"FD, {look(own).label} / from {rival}, t_start = {value:.0f}, equal calls"
+                found.append((name, difference(starts[own, value], starts[rival, value], "fd", ratio=True)))
     return found
 
 

@@ -12,40 +12,10 @@ from matplotlib.figure import Figure
 
 from dipddpm_utils.page import images
 from dipddpm_utils.page.compare import floor_at, floor_n
-from dipddpm_utils.page.names import MECHANISMS
-from dipddpm_utils.page.style import (
-    GREY,
-    METHODS,
-    Look,
-    distance_label,
-    draw_floor,
-    finish,
-    log_y,
-    look,
-    round_ticks,
-    styled,
-    summarised,
-    what_interval,
-)
-from dipddpm_utils.priors.mechanisms import ORACLES, front, settings
-
-UNITS = {"curriculum": "share", "start": "t_start", "reinject": "weight", "guidance": "weight"}  # of a mechanism's setting
-RESTORERS = {  # restoration: the methods of a restore record, in short
-    "degraded": "degraded",
-    "smooth": "smoothed",
-    "dip": "DIP",
-    "dip_oracle": "DIP, oracle",
-    "ddpm": "DDPM",
-    "smooth_ddpm": "smoothed, then DDPM",
-    "dip_ddpm": "DIP, then DDPM",
-    "told_ddpm": "smoothed, DDPM told y",
-    "dip_told_ddpm": "DIP, DDPM told y",
-}
-TASKS = {  # what is asked, and how strongly the images are degraded (the constants of restore.py, which needs torch)
-    "denoise": ("Denoising", "noise of std 0.4 on images in [0, 1]"),
-    "inpaint": ("Inpainting", "half of the pixels unseen, shown in grey"),
-    "super_resolve": ("Super-resolution", "means of 2 x 2 pixels"),
-}
+from dipddpm_utils.page.names import GREY, METHODS, Look, kinds, look, mechanisms
+from dipddpm_utils.page.style import distance_label, draw_floor, finish, log_y, round_ticks, styled, summarised, what_interval
+from dipddpm_utils.priors import findings
+from dipddpm_utils.priors.mechanisms import front, oracles, settings, text
 
 
 class Way(NamedTuple):
@@ -62,7 +32,7 @@ class Way(NamedTuple):
 
     def mark(self) -> dict[str, Any]:
         """Marker and colours: hollow where there is no DIP in it."""
-        filled = self.look.colour if self.label in MECHANISMS else "white"
+        filled = self.look.colour if self.label in mechanisms() else "white"
         return {"fmt": self.look.marker, "color": self.look.colour, "markerfacecolor": filled, "elinewidth": 0.9}
 
     def bars(self) -> np.ndarray:
@@ -101,24 +71,22 @@ def ways(frame: pd.DataFrame, metric: str) -> list[Way]:
         cost = float(rows["cost"].mean())
         ends = (float(point[end]) for end in ("mean", "low", "high"))
         found.append(Way(label, name, look(label), cost, *ends, float(rows["copy_rate"].mean())))
-    groups = ["baseline", *MECHANISMS]
-    return sorted(
-        found, key=lambda way: groups.index(first) if (first := way.label.split()[0]) in groups else len(groups)
-    )  # sorted keeps the profile's order within a group
+    place = {name: i for i, name in enumerate(("baseline", *mechanisms()))}
+    return sorted(found, key=lambda way: place.get(way.label, place.get(way.label.split()[0], len(place))))  # keeps the order
 
 
 def _in_words(label: str, value: Any, *, several: bool) -> str:
     """'DIP guidance (weight 0.5)'; a setting that has no unit is told only where there are several."""
-    text, unit = value if isinstance(value, str) else f"{value:g}", UNITS.get(label.split()[0])
+    unit = getattr(kinds().get(label, kinds().get(label.split()[0])), "setting", "")
     base = look(label).label.removesuffix(f" ({unit})")
-    return f"{base} ({unit} {text})" if unit else f"{base}: {text}" if several else base
+    return f"{base} ({unit} {text(value)})" if unit else f"{base}: {text(value)}" if several else base
 
 
 def _plane(ax: Axes, found: Sequence[Way], floor: Any, metric: str, n: float, unit: str) -> None:
     """Distance over seconds, both logarithmic; names at the front's points and at the DDPM alone."""
     for way in found:
         ax.errorbar(way.cost, way.mean, yerr=way.bars(), markersize=6, capsize=2, **way.mark())
-    judged = [way for way in found if way.label not in ORACLES]
+    judged = [way for way in found if way.label not in oracles()]
     best = [judged[i] for i in front([(way.cost, way.mean) for way in judged])]
     steps = zip(*((way.cost, way.mean) for way in best), strict=True)
     ax.step(*steps, where="post", color="#444444", linewidth=1.0, zorder=1, label="best to be had")
@@ -168,13 +136,11 @@ def _rows(panels: Sequence[Axes], found: Sequence[Way], unit: str) -> None:
 def restored(record: Any) -> Figure:
     """The first images that were judged: clean, degraded, and what each method makes of them (a restore record)."""
     m = record.metrics
-    held = {name: label for name, label in RESTORERS.items() if f"panels_{name}" in record.arrays}
+    held = {name: label for name, (label, _) in findings.METHODS.items() if f"panels_{name}" in record.arrays}
     rows = {_judged(label, m, name): record.arrays[f"panels_{name}"] for name, label in held.items()}
-    task, strength = TASKS[m["task"]]
-    note = (
-        f"Given: {strength}. The first ones judged, not selected. Mean PSNR and its 95% bootstrap interval over n = {m['n']} "
-    )
-    note += "images. Oracle: each image's fit stopped where it is nearest to the clean image, which nobody has. "
+    task, strength = findings.TASKS[m["task"]]
+    note = f"Given: {strength}. The first ones judged, not selected. Mean PSNR and its 95% bootstrap interval over "
+    note += f"n = {m['n']} images. Oracle: each image's fit stopped where it is nearest to the clean image, which nobody has. "
     note += "Then DDPM: a chain of the DDPM started from that row's noised images."
     if "told_ddpm" in held:
         note += " Told y: held to the given image at every step."

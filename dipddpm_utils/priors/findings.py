@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import pandas as pd
 
+from dipddpm_utils.page import names
 from dipddpm_utils.page.compare import Paired, copies, difference, summary
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import NOT_MEASURED, bullets, percent, ratio
 from dipddpm_utils.page.words import count, factor, number, span
 from dipddpm_utils.priors import mechanisms
-from dipddpm_utils.priors.figures import TASKS
-from dipddpm_utils.priors.mechanisms import CONTROLS, GROUP, RIVALS, THRESHOLDS
+from dipddpm_utils.priors.mechanisms import GROUP, THRESHOLDS, text
 
 Found = list[tuple[str, Paired | None]]
 
@@ -23,23 +22,23 @@ def mechanism(lab: Any, label: str) -> str:
     frame = mechanisms.table_of(lab) if lab.has(GROUP) else pd.DataFrame(columns=["label"])
     if label not in set(frame["label"]):
         return f"{look(label).label}: this profile has no run of it; `standard` has."
-    value, rows, _ = mechanisms.best_setting(frame, label)
+    value, rows, level = mechanisms.best_setting(frame, label)
     tried = len(mechanisms.settings(frame, label))
     lines = [
-        f"**{look(label).label}**, best of {tried} setting{'s' if tried > 1 else ''}: {_text(value)}. "
+        f"**{look(label).label}**, best of {tried} setting{'s' if tried > 1 else ''}: {text(value)}. "
         f"{rows['features'].iloc[0]} {span(summary(rows, 'fd'))}, copied {percent(float(rows['copy_rate'].mean()))} "
         f"(held-out images: {percent(float(rows['copy_rate_floor'].mean()))}), {number(rows['cost'].mean())} s in all."
     ]
-    for rival, gap in mechanisms.against(frame, label):
-        lines.append(ratio(f"FD over that of {look(rival).label}", gap))
+    for rival, gap in mechanisms.against(frame, label, rows, level):
+        lines += [ratio(f"FD over that of {look(rival).label}", gap)] if gap is not None else []
     if mechanisms.has_curve(rows):
-        lines += [_seconds_to(frame, label, value, THRESHOLDS.index(1.5))]
+        lines += [_seconds_to(frame, rows, THRESHOLDS.index(1.5))]
     return bullets(lines)
 
 
-def _seconds_to(frame: pd.DataFrame, label: str, value: Any, which: int) -> str:
+def _seconds_to(frame: pd.DataFrame, rows: pd.DataFrame, which: int) -> str:
     fd, times = mechanisms.thresholds(frame)[which], THRESHOLDS[which]
-    gap, there, seeds = mechanisms.speed(frame, label, value, fd, 1)
+    gap, there, seeds = mechanisms.speed(frame, rows, fd, 1)
     name = f"Seconds, DIP included, to {times:g} times the baseline's last FD ({number(fd)}), over the baseline's"
     if gap is None:
         return f"{name}: not to be had, {there} of {seeds} seeds got there."
@@ -49,18 +48,17 @@ def _seconds_to(frame: pd.DataFrame, label: str, value: Any, which: int) -> str:
 def headcount(lab: Any) -> str:
     """How many mechanisms beat the baseline, and how many of these every control in their place as well."""
     frame = mechanisms.table_of(lab)
-    tried = [label for label in RIVALS if label in set(frame["label"])]
+    tried = [label for label in names.mechanisms() if label in set(frame["label"])]
     better, best, copied = [], [], []
     for label in tried:
-        gaps = mechanisms.against(frame, label)
-        won = [gap.decided and gap.value < 0 for _, gap in gaps]
+        _, rows, level = mechanisms.best_setting(frame, label)
+        gaps = [gap for _, gap in mechanisms.against(frame, label, rows, level)]
+        won = [gap is not None and gap.decided and gap.value < 0 for gap in gaps]
         if won and won[0]:
             better.append(label)
-            rows = mechanisms.best_setting(frame, label)[1]
             share, _, many = copies(rows)
-            if many:
-                copied.append(f" Of the samples of {label}, {percent(share)} look copied.")
-        if won and all(won) and len(won) == 1 + len(RIVALS[label]):
+            copied += [f" Of the samples of {label}, {percent(share)} look copied."] if many else []
+        if all(won) and len(won) == 1 + len(names.mechanisms()[label].controls):
             best.append(label)
     return (
         f"Of {len(tried)} mechanisms measured, {_named(better)} shown to be better than the DDPM alone at equal steps, "
@@ -74,7 +72,7 @@ def useful(lab: Any) -> str:
         return NOT_MEASURED
     frame, lines = mechanisms.table_of(lab), [headcount(lab)]
     base = frame[frame["label"] == "baseline"]
-    for label in CONTROLS:
+    for label in mechanisms.controls():
         own = mechanisms.best_setting(frame, label)
         if own is not None:
             gap = difference(own[1], base, "fd", ratio=True)
@@ -94,7 +92,7 @@ def on_the_front(lab: Any) -> str:
     if not lab.has(GROUP):
         return NOT_MEASURED
     frame = mechanisms.table_of(lab)
-    own = [item for item in mechanisms.settings(frame) if item[0] not in mechanisms.ORACLES]
+    own = [item for item in mechanisms.settings(frame) if item[0] not in mechanisms.oracles()]
     points = [(float(rows["cost"].mean()), float(rows["fd"].mean())) for _, _, rows in own]
     parts = []
     for i in mechanisms.front(points):
@@ -102,7 +100,7 @@ def on_the_front(lab: Any) -> str:
         copied, _, many = copies(rows)
         marked = f", {percent(copied)} of it copied" if many else ""
         parts.append(f"{look(label).label} ({number(points[i][0])} s, FD {number(points[i][1])}{marked})")
-    with_dip = sum(own[i][0] in RIVALS for i in mechanisms.front(points))
+    with_dip = sum(own[i][0] in names.mechanisms() for i in mechanisms.front(points))
     return f"On the front, by cost: {'; '.join(parts)}. {count(with_dip)} of these {len(parts)} use a DIP."
 
 
@@ -113,96 +111,15 @@ def no_gain(lab: Any) -> Found:
     frame, found = mechanisms.table_of(lab), []
     goals = list(zip(THRESHOLDS, mechanisms.thresholds(frame), strict=True))
     for label, value, rows in mechanisms.settings(frame):
-        if label not in RIVALS:
+        if label not in names.mechanisms():
             continue
-        name = f"{look(label).label}, {_text(value)}"
-        for rival in ("baseline", *RIVALS[label]):
-            other = mechanisms.best_setting(frame, rival)
-            if other is not None:
-                found.append((f"FD, {name} / {look(rival).label}", difference(rows, other[1], "fd", ratio=True)))
-        if mechanisms.has_curve(rows):
-            for times, fd in goals:
-                gap, there, seeds = mechanisms.speed(frame, label, value, fd, 1)
-                goal = f"seconds to {times:g} times the baseline's FD ({there} of {seeds} seeds there)"
-                found.append((f"{goal}, {name} / {look('baseline').label}", gap))
+        name = f"{look(label).label}, {text(value)}"
+        found += [(f"FD, {name} / {look(rival).label}", gap) for rival, gap in mechanisms.against(frame, label, rows)]
+        for times, fd in goals if mechanisms.has_curve(rows) else ():
+            gap, there, seeds = mechanisms.speed(frame, rows, fd, 1)
+            goal = f"seconds to {times:g} times the baseline's FD ({there} of {seeds} seeds there)"
+            found.append((f"{goal}, {name} / {look('baseline').label}", gap))
     return found
-
-
-# --- restoration ------------------------------------------------------------------------------------------------------
-
-METHODS = {
-    "degraded": "the degraded image itself",
-    "smooth": "smoothing, no network",
-    "dip": "DIP alone, budget chosen on other images",
-    "dip_oracle": "DIP alone, stopped at its best (oracle)",
-    "ddpm": "DDPM alone (SDEdit from the degraded image)",
-    "smooth_ddpm": "DDPM from the smoothed image",
-    "dip_ddpm": "DDPM from the DIP's output",
-    "told_ddpm": "DDPM told y, from the smoothed image",
-    "dip_told_ddpm": "DDPM told y, from the DIP's output",
-}
-
-
-def restoration_table(lab: Any) -> pd.DataFrame:
-    """One row a task and method: PSNR, SSIM with bootstrap intervals over images, what was chosen, seconds."""
-    rows = []
-    for record in lab.seeds("restore"):
-        m = record.metrics
-        for method, label in METHODS.items():
-            if f"{method}_psnr" not in m:  # a noisy image is nothing to be held to
-                continue
-            row = {"task": TASKS[m["task"]][0].lower(), "method": label, "n": int(m["n"])}
-            for score, name in (("psnr", "PSNR (dB)"), ("ssim", "SSIM")):
-                value, low, high = (m[f"{method}_{score}{end}"] for end in ("", "_low", "_high"))
-                row[name] = span(Paired(value, low, high, int(m["n"]), None))
-            chosen = m.get(f"{method}_t_start"), m.get(f"{method}_iterations")
-            row["chosen"] = f"t = {chosen[0]}" if chosen[0] is not None else f"{chosen[1]} iterations" if chosen[1] else ""
-            row["seconds"] = number(m[f"{method}_seconds"])
-            rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def restoration(lab: Any) -> str:
-    """Does the DIP's output make a better start than the degraded image, or than a smoothed one, and is the chain worth it?"""
-    if not lab.has("restore"):
-        return "Restoration: this profile has no run of it; `standard` has."
-    pairs = (("dip", "smooth"), ("ddpm", "dip"), ("dip_ddpm", "ddpm"), ("dip_ddpm", "smooth_ddpm"), ("dip_ddpm", "dip"))
-    told = (("told_ddpm", "dip"), ("dip_told_ddpm", "told_ddpm"))
-    lines = [
-        _restored(record.metrics, one, other)
-        for record in lab.seeds("restore")
-        for one, other in (*pairs, *told)
-        if f"{one}_minus_{other}" in record.metrics
-    ]
-    return bullets(lines)
-
-
-def restoration_answer(lab: Any) -> list[str]:
-    """For each task, a chain from the DIP's output against the best one that needs no DIP and is told as much, with costs."""
-    lines = []
-    for record in lab.seeds("restore"):
-        m = record.metrics
-        scores = {name: m[f"{name}_psnr"] for name in METHODS if f"{name}_psnr" in m and name != "dip_oracle"}
-        own, rival = "dip_told_ddpm", "told_ddpm"
-        if own not in scores:
-            own, rival = "dip_ddpm", max(("ddpm", "smooth_ddpm"), key=lambda name: scores[name])
-        cost = f"{number(m[f'{own}_seconds'], 2)} s against {number(m[f'{rival}_seconds'], 2)} s for all images"
-        best = max(scores, key=lambda name: scores[name])
-        lines.append(f"{_restored(m, own, rival)} {cost}. Highest mean of all: {METHODS[best]}, {number(scores[best])} dB.")
-    return lines
-
-
-def _restored(m: Any, one: str, other: str) -> str:
-    gap = Paired(*(m[f"{one}_minus_{other}{end}"] for end in ("", "_low", "_high")), int(m["n"]), None)
-    said = "better" if gap.decided and gap.value > 0 else "worse" if gap.decided else "not told apart"
-    return (
-        f"{TASKS[m['task']][0]}: {METHODS[one]} minus {METHODS[other]}: "
-        f"{_signed(gap)} dB PSNR, paired over {gap.n} images: **{said}**."
-    )
-
-
-def _signed(gap: Paired) -> str:
-    return f"{gap.value:+.2f} [{gap.low:+.2f}, {gap.high:+.2f}]"
 
 
 def rows_of(found: Found) -> list[dict[str, Any]]:
@@ -214,11 +131,81 @@ def rows_of(found: Found) -> list[dict[str, Any]]:
         elif not (gap.decided and gap.value < 0):
             said = "worse" if gap.decided else "not decidable"
             needed = "" if gap.decided else str(gap.needed or "over 1000") if gap.n > 1 else "not known from one"
-            rows.append(
-                {"comparison": name, "ratio": factor(gap), "seeds": gap.n, "verdict": said, "seeds it would take": needed}
-            )
+            row = {"comparison": name, "ratio": factor(gap), "seeds": gap.n, "verdict": said}
+            rows.append(row | {"seeds it would take": needed})
     return rows
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else f"{value:g}" if math.isfinite(value) else ""
+# --- restoration ------------------------------------------------------------------------------------------------------
+
+TASKS = {  # what is asked, and how strongly the images are degraded (the constants of restore.py, which needs torch)
+    "denoise": ("Denoising", "noise of std 0.4 on images in [0, 1]"),
+    "inpaint": ("Inpainting", "half of the pixels unseen, shown in grey"),
+    "super_resolve": ("Super-resolution", "means of 2 x 2 pixels"),
+}
+METHODS = {  # of a restore record: in short, as a row of a figure, and in words
+    "degraded": ("degraded", "the degraded image itself"),
+    "smooth": ("smoothed", "smoothing, no network"),
+    "dip": ("DIP", "DIP alone, budget chosen on other images"),
+    "dip_oracle": ("DIP, oracle", "DIP alone, stopped at its best (oracle)"),
+    "ddpm": ("DDPM", "DDPM alone (SDEdit from the degraded image)"),
+    "smooth_ddpm": ("smoothed, then DDPM", "DDPM from the smoothed image"),
+    "dip_ddpm": ("DIP, then DDPM", "DDPM from the DIP's output"),
+    "told_ddpm": ("smoothed, DDPM told y", "DDPM told y, from the smoothed image"),
+    "dip_told_ddpm": ("DIP, DDPM told y", "DDPM told y, from the DIP's output"),
+}
+SHOWN = (  # the pairs of methods that are told
+    ("dip", "smooth"), ("ddpm", "dip"), ("dip_ddpm", "ddpm"), ("dip_ddpm", "smooth_ddpm"), ("dip_ddpm", "dip"),
+    ("told_ddpm", "dip"), ("dip_told_ddpm", "told_ddpm"),
+)  # fmt: skip
+
+
+def restoration_table(lab: Any) -> pd.DataFrame:
+    """One row a task and method: PSNR, SSIM with bootstrap intervals over images, what was chosen, seconds."""
+    rows = []
+    for m in (record.metrics for record in lab.seeds("restore")):
+        for method, (_, label) in METHODS.items():
+            if f"{method}_psnr" not in m:  # a noisy image is nothing to be held to
+                continue
+            row = {"task": TASKS[m["task"]][0].lower(), "method": label, "n": int(m["n"])}
+            row |= {"PSNR (dB)": span(_measured(m, f"{method}_psnr")), "SSIM": span(_measured(m, f"{method}_ssim"))}
+            chosen = m.get(f"{method}_t_start"), m.get(f"{method}_iterations")
+            row["chosen"] = f"t = {chosen[0]}" if chosen[0] is not None else f"{chosen[1]} iterations" if chosen[1] else ""
+            rows.append(row | {"seconds": number(m[f"{method}_seconds"])})
+    return pd.DataFrame(rows)
+
+
+def restoration(lab: Any) -> str:
+    """Does the DIP's output make a better start than the degraded image, or than a smoothed one, and is the chain worth it?"""
+    if not lab.has("restore"):
+        return "Restoration: this profile has no run of it; `standard` has."
+    found = [record.metrics for record in lab.seeds("restore")]
+    return bullets([_restored(m, *pair) for m in found for pair in SHOWN if "_minus_".join(pair) in m])
+
+
+def restoration_answer(lab: Any) -> list[str]:
+    """For each task, a chain from the DIP's output against the best one that needs no DIP and is told as much, with costs."""
+    lines = []
+    for m in (record.metrics for record in lab.seeds("restore")):
+        scores = {name: m[f"{name}_psnr"] for name in METHODS if f"{name}_psnr" in m and name != "dip_oracle"}
+        own, rival = "dip_told_ddpm", "told_ddpm"
+        if own not in scores:
+            own, rival = "dip_ddpm", max(("ddpm", "smooth_ddpm"), key=lambda name: scores[name])
+        cost = f"{number(m[f'{own}_seconds'], 2)} s against {number(m[f'{rival}_seconds'], 2)} s for all images"
+        best = max(scores, key=lambda name: scores[name])
+        highest = f"Highest mean of all: {METHODS[best][1]}, {number(scores[best])} dB."
+        lines.append(f"{_restored(m, own, rival)} {cost}. {highest}")
+    return lines
+
+
+def _measured(m: Any, name: str) -> Paired:
+    return Paired(*(m[f"{name}{end}"] for end in ("", "_low", "_high")), int(m["n"]), None)
+
+
+def _restored(m: Any, one: str, other: str) -> str:
+    gap = _measured(m, f"{one}_minus_{other}")
+    said = "better" if gap.decided and gap.value > 0 else "worse" if gap.decided else "not told apart"
+    return (
+        f"{TASKS[m['task']][0]}: {METHODS[one][1]} minus {METHODS[other][1]}: {gap.value:+.2f} [{gap.low:+.2f}, "
+        f"{gap.high:+.2f}] dB PSNR, paired over {gap.n} images: **{said}**."
+    )

@@ -12,40 +12,25 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dipddpm_utils.page import names
 from dipddpm_utils.page.compare import Paired, difference, judged_alike, paired, summary
 from dipddpm_utils.page.words import factor, number, span
 
 GROUP = "mechanisms"
 THRESHOLDS = (3.0, 1.5, 1.1)  # times the baseline's mean FD at the end of its training: set before any run was made
-# Each mechanism, and what it has to beat: the same with a blur in the DIP's place, and whatever else needs no DIP.
-RIVALS: dict[str, tuple[str, ...]] = {
-    "curriculum": ("curriculum blur", "more training"),
-    "weights": ("more training",),
-    "start": ("start blur", "start gaussian", "start mean"),
-    "reinject": ("reinject blur",),
-    "shift": ("shift blur", "more training"),
-    "condition": ("condition blur", "more training"),
-    "guidance": ("guidance blur",),
-}
 CONTROLS = ("more training", "min-snr", "ddim sampler")  # what one would try without any of it
-WEIGHTS = {  # the mechanisms whose weight is varied, and what it is; a weight of 0 is the DDPM alone
-    "curriculum": "share of the steps on DIP images",
-    "reinject": "weight of re-injected DIP images",
-    "guidance": "weight of the DIP's opinion",
-}
-ORACLES = ("start real",)  # not a method: training images given away
+SCORES = {"kid": "KID", "precision": "precision", "recall": "recall", "copy_rate": "copied"}
 
 
 def table_of(lab: Any) -> pd.DataFrame:
     """A row a record of the group, with `cost`, all seconds that its judged images took: training, prior, drawing."""
     frame = lab.frame(GROUP).copy()
     frame["record"] = lab.seeds(GROUP)
-    trained = frame["kind"] == "ddpm"
     for column in ("total_seconds", "model_seconds", "prior_seconds"):
         if column not in frame:
             frame[column] = math.nan
     drawn = frame["model_seconds"] + frame["prior_seconds"]
-    frame["cost"] = frame["total_seconds"].where(trained, drawn) + frame["sampling_seconds"]
+    frame["cost"] = frame["total_seconds"].where(frame["kind"] == "ddpm", drawn) + frame["sampling_seconds"]
     return frame
 
 
@@ -64,29 +49,37 @@ def best_setting(frame: pd.DataFrame, label: str) -> tuple[Any, pd.DataFrame, fl
     return value, rows, 1 - 0.05 / len(own)
 
 
-def against(frame: pd.DataFrame, label: str) -> list[tuple[str, Paired]]:
-    """(rival, log FD ratio) of a mechanism's best setting to the baseline and to the best setting of each of its rivals."""
-    best = best_setting(frame, label)
-    if best is None:
-        return []
-    _, rows, level = best
-    found = []
-    for rival in ("baseline", *RIVALS[label]):
-        other = best_setting(frame, rival)
-        gap = None if other is None else difference(rows, other[1], "fd", ratio=True, level=level)
-        if gap is not None:
-            found.append((rival, gap))
-    return found
+def against(frame: pd.DataFrame, label: str, rows: pd.DataFrame, level: float = 0.95) -> list[tuple[str, Paired | None]]:
+    """(rival, log FD ratio) of a mechanism's rows to the baseline and to the best setting of each of its controls."""
+    rivals = ("baseline", *names.mechanisms()[label].controls)
+    others = {rival: best[1] for rival in rivals if (best := best_setting(frame, rival)) is not None}
+    return [(rival, difference(rows, own, "fd", ratio=True, level=level)) for rival, own in others.items()]
+
+
+def controls() -> tuple[str, ...]:
+    """What one would try without a mechanism: CONTROLS, and what is declared for every profile and has nothing to beat."""
+    declared = names.kinds().items()
+    return (*CONTROLS, *(name for name, own in declared if own.everywhere and not own.controls and own.place != "start"))
+
+
+def oracles() -> tuple[str, ...]:
+    """Not methods: training images given away."""
+    return tuple(f"start {name}" for name, kind in names.kinds().items() if kind.oracle)
+
+
+def weights() -> dict[str, str]:
+    """The mechanisms whose weight is varied, and what it is; a weight of 0 is the DDPM alone."""
+    return {name: kind.varied for name, kind in names.mechanisms().items() if kind.varied}
 
 
 def over_weight(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """A sweep a mechanism of WEIGHTS that the profile has: its rows over the weight, the DDPM alone as its anchor at 0.
+    """A sweep a mechanism of `weights` that the profile has: its rows over the weight, the DDPM alone as its anchor at 0.
 
     Settings that are not a mere weight ("0.5 late") are left out.
     """
     base = frame[frame["label"] == "baseline"].assign(value=0.0, anchor=True)
     found = {}
-    for label in WEIGHTS:
+    for label in weights():
         own = frame[(frame["label"] == label) & frame["value"].map(lambda value: isinstance(value, float))]
         if len(own):
             found[label] = pd.concat([base, own.assign(value=own["value"].astype(float), anchor=False)], ignore_index=True)
@@ -118,9 +111,8 @@ def reached(record: Any, fd: float) -> tuple[float, float] | None:
     return steps, seconds + float(record.metrics.get("dip_seconds") or 0.0)
 
 
-def speed(frame: pd.DataFrame, label: str, value: Any, fd: float, what: int) -> tuple[Paired | None, int, int]:
+def speed(frame: pd.DataFrame, rows: pd.DataFrame, fd: float, what: int) -> tuple[Paired | None, int, int]:
     """(log ratio to the baseline of steps (what = 0) or seconds (1) to `fd`, seeds that reached it, seeds) of a setting."""
-    rows = frame[(frame["label"] == label) & (frame["value"] == value)]
     base = {record.seed: reached(record, fd) for record in frame.loc[frame["label"] == "baseline", "record"]}
     own = {record.seed: reached(record, fd) for record in rows["record"]}
     ratios = [math.log(own[seed][what] / base[seed][what]) for seed in own if own[seed] and base.get(seed)]
@@ -141,22 +133,11 @@ def quality_table(frame: pd.DataFrame) -> pd.DataFrame:
     for label, value, own in settings(frame):
         gap = None if label == "baseline" else difference(own, base, "fd", ratio=True)
         flops = own["total_flops"].mean() if "total_flops" in own else math.nan
-        rows.append(
-            {
-                "method": label,
-                "setting": _text(value),
-                "seeds": own["seed"].nunique(),
-                own["features"].iloc[0]: span(summary(own, "fd")),
-                "over the baseline": factor(gap) if gap else "",
-                "KID": span(summary(own, "kid")),
-                "precision": span(summary(own, "precision")),
-                "recall": span(summary(own, "recall")),
-                "copied": span(summary(own, "copy_rate")),
-                "calls": f"{own['nfe'].iloc[0]:.0f}",
-                "seconds, all": number(own["cost"].mean()),
-                "TFLOP, all": number(flops / 1e12) if math.isfinite(flops) else "",
-            }
-        )
+        row = {"method": label, "setting": text(value), "seeds": own["seed"].nunique()}
+        row |= {own["features"].iloc[0]: span(summary(own, "fd")), "over the baseline": factor(gap) if gap else ""}
+        row |= {name: span(summary(own, score)) for score, name in SCORES.items()}
+        row |= {"calls": f"{own['nfe'].iloc[0]:.0f}", "seconds, all": number(own["cost"].mean())}
+        rows.append(row | {"TFLOP, all": number(flops / 1e12) if math.isfinite(flops) else ""})
     return pd.DataFrame(rows)
 
 
@@ -168,19 +149,13 @@ def speed_table(frame: pd.DataFrame) -> pd.DataFrame:
             continue
         for times, fd in zip(THRESHOLDS, thresholds(frame), strict=True):
             points = [point for record in own["record"] if (point := reached(record, fd)) is not None]
-            ratios = [speed(frame, label, value, fd, what)[0] for what in (0, 1)]
-            rows.append(
-                {
-                    "method": label,
-                    "setting": _text(value),
-                    "FD to reach": f"{number(fd)} ({times:g} times the baseline's last)",
-                    "seeds there": f"{len(points)} of {len(own)}",
-                    "steps": number(float(np.mean([p[0] for p in points]))) if points else "not reached",
-                    "over the baseline": factor(ratios[0]) if ratios[0] and label != "baseline" else "",
-                    "seconds, DIP included": number(float(np.mean([p[1] for p in points]))) if points else "not reached",
-                    "over the baseline's": factor(ratios[1]) if ratios[1] and label != "baseline" else "",
-                }
-            )
+            mean = [number(float(part)) for part in np.mean(points, 0)] if points else ["not reached"] * 2
+            gaps = [None if label == "baseline" else speed(frame, own, fd, what)[0] for what in (0, 1)]
+            over = [factor(gap) if gap else "" for gap in gaps]
+            goal = f"{number(fd)} ({times:g} times the baseline's last)"
+            row = {"method": label, "setting": text(value), "FD to reach": goal, "seeds there": f"{len(points)} of {len(own)}"}
+            row |= {"steps": mean[0], "over the baseline": over[0]}
+            rows.append(row | {"seconds, DIP included": mean[1], "over the baseline's": over[1]})
     return pd.DataFrame(rows)
 
 
@@ -194,5 +169,6 @@ def front(points: Sequence[tuple[float, float]]) -> list[int]:
     return kept
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """A setting in words."""
     return value if isinstance(value, str) else f"{value:g}"

@@ -1,90 +1,120 @@
-"""Priors inside the model: what a DIP's image x_dip can change in the forward process, the network's input and its weights.
+"""Where priors enter the process: the start of a chain, its x0_hat on the way, and a process that is learned around x_dip.
 
-- *shift*: the process ends at x_dip instead of at 0,
-      x_t = sqrt(alpha_bar_t) x0 + (1 - sqrt(alpha_bar_t)) x_dip + sqrt(1 - alpha_bar_t) eps                           (1)
-  (ShiftDDPMs: Zhang et al. 2023; PriorGrad: Lee et al. 2022). Take x_dip from both sides, and the residual r = x - x_dip is
-      r_t = sqrt(alpha_bar_t) r_0 + sqrt(1 - alpha_bar_t) eps,                                                         (2)
-  an ordinary diffusion. So schedule, loss, posterior and every sampler stay as they are, applied to r, and training and
-  sampling match; the network is shown x_t = r_t + x_dip and predicts v (eps, x0) of r.
-- *condition*: the network is told x_dip in further input channels, model([x_t, x_dip], t).
-- *weights*: before it learns to denoise, the network is fitted as a DIP, `fit_loss`.
+- start: the chain begins at t_start < T - 1, from an image x_start noised to that level (SDEdit: Meng et al. 2022),
+      x_t = sqrt(alpha_bar_t) x_start + sqrt(1 - alpha_bar_t) eps,   eps ~ N(0, I),
+  which leaves t_start / T of the calls. It is exact if x_start has the data's distribution, and only then.
+- opinion: at each step the network says what x_0 it expects, and the chain goes on from
+      x0_hat <- (1 - w_t) x0_hat + w_t opinion,   w_t = weight * (t / (T - 1) "early", 1 - t / (T - 1) "late", 1 "always").
+- learned: the process ends at a centre c instead of at 0,
+      x_t = sqrt(alpha_bar_t) x0 + (1 - sqrt(alpha_bar_t)) c + sqrt(1 - alpha_bar_t) eps                               (1)
+  Take c from both sides, and the residual r = x - c is an ordinary diffusion,
+      r_t = sqrt(alpha_bar_t) r_0 + sqrt(1 - alpha_bar_t) eps.                                                         (2)
+  So schedule, loss, posterior and every sampler stay as they are, applied to r, and training and sampling match; the network
+  is shown x_t = r_t + c, is told further images beside it, and predicts v (eps, x0) of r.
 
 At test time there is no image to make x_dip of: it is drawn from a bank, the DIP's outputs for the training images. So
-samples of a shifted or conditioned model may be copies, and copies are counted.
+samples of such a model may be copies, and copies are counted.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-from dipddpm_utils import config
+from dipddpm_utils.config import Advice, Diffusion, Sampler
 from dipddpm_utils.ddpm import process, sampling
 from dipddpm_utils.ddpm.process import Model
 from dipddpm_utils.ddpm.schedule import Coefficients
-from dipddpm_utils.priors.guidance import corrected
+from dipddpm_utils.priors.declared import Joint
 
 
-def told(model: Model, x_dip: Tensor, *, shift: bool, condition: bool) -> Model:
-    """The network as the process of r sees it: (r_t, t) -> model of r_t + x_dip, and of x_dip beside it."""
+def start_chain(coefs: Coefficients, x_start: Tensor, t_start: int, generator: torch.Generator) -> Tensor:
+    """x_t = sqrt(alpha_bar) x_start + sqrt(1 - alpha_bar) eps at t_start: a draw from q(x_t | x_start) (Ho et al. 2020, eq. 4).
+
+    x_start: [n, C, H, W]. An x_start that is N(0, I) itself stays so, as alpha_bar + (1 - alpha_bar) = 1.
+    ValueError if t_start is not in 0..T-1.
+    """
+    if not 0 <= t_start < coefs.num_train_timesteps:
+        raise ValueError(f"t_start is {t_start}, expected 0..{coefs.num_train_timesteps - 1}; T - 1 is the whole chain")
+    bar = coefs.alpha_bar(t_start)
+    eps = torch.randn(x_start.shape, generator=generator, device=generator.device, dtype=x_start.dtype)
+    return bar**0.5 * x_start + (1 - bar) ** 0.5 * eps.to(x_start.device)
+
+
+# --- on the way down --------------------------------------------------------------------------------------------------
+
+
+def weight_at(advice: Advice, t: int, T: int) -> float:
+    """w_t of the equation above."""
+    share = t / max(T - 1, 1)
+    return advice.weight * {"early": share, "late": 1 - share, "always": 1.0}[advice.when]
+
+
+def advised(model: Model, coefs: Coefficients, about: Diffusion, advice: Advice, opinion: Callable[[Tensor], Tensor]) -> Model:
+    """The network with an opinion mixed into its x0_hat, as strongly as `advice` says."""
+
+    def mixed(x0_hat: Tensor, t: int) -> Tensor:
+        w = weight_at(advice, t, coefs.num_train_timesteps)
+        x0_hat = x0_hat.clamp(-1, 1)
+        return x0_hat if w == 0 else (1 - w) * x0_hat + w * opinion(x0_hat)
+
+    return corrected(model, coefs, about, mixed)
+
+
+def corrected(model: Model, coefs: Coefficients, about: Diffusion, change: Callable[[Tensor, int], Tensor]) -> Model:
+    """The network whose output means change(x0_hat, t) instead of x0_hat, whatever it predicts. t is one for the batch."""
+
+    @torch.no_grad()
+    def network(x_t: Tensor, t: Tensor) -> Tensor:
+        x0_hat, _ = process.to_x0_eps(coefs, about.objective, model(x_t, t), x_t, t)
+        x0_hat = change(x0_hat, int(t[0]))
+        if about.objective == "x0":
+            return x0_hat
+        eps_hat = process.predict_eps_from_x0(coefs, x_t, t, x0_hat)
+        return eps_hat if about.objective == "eps" else process.predict_v_from_x0_eps(coefs, x0_hat, t, eps_hat)
+
+    return network
+
+
+# --- learned ----------------------------------------------------------------------------------------------------------
+
+
+def told(model: Model, joint: Joint) -> Model:
+    """The network as the process of r sees it: (r_t, t) -> model of r_t + centre, and of what it is told beside it."""
 
     def network(r_t: Tensor, t: Tensor) -> Tensor:
-        x_t = r_t + x_dip if shift else r_t
-        return model(torch.cat([x_t, x_dip], 1) if condition else x_t, t)
+        x_t = r_t if joint.centre is None else r_t + joint.centre
+        return model(x_t if joint.told is None else torch.cat([x_t, joint.told], 1), t)
 
     return network
 
 
 def loss(
-    coefs: Coefficients,
-    about: config.Diffusion,
-    model: Model,
-    x0: Tensor,
-    x_dip: Tensor,
-    t: Tensor,
-    eps: Tensor,
-    *,
-    shift: bool,
-    condition: bool,
+    coefs: Coefficients, about: Diffusion, model: Model, x0: Tensor, joint: Joint, t: Tensor, eps: Tensor, *, free: bool = False
 ) -> Tensor:
-    """`diffusion.loss` of x0, or with `shift` of the residual x0 - x_dip, for a network that is `told` x_dip."""
-    network = told(model, x_dip, shift=shift, condition=condition)
-    r_0 = x0 - x_dip if shift else x0
-    return (process.loss_in_any_range if shift else process.loss)(coefs, about, network, r_0, t, eps)
+    """The training loss of x0 or, around a centre, of the residual. free: of an x0 that may leave [-1, 1], too."""
+    free = free or joint.centre is not None
+    r_0 = x0 if joint.centre is None else x0 - joint.centre
+    return (process.loss_in_any_range if free else process.loss)(coefs, about, told(model, joint), r_0, t, eps)
 
 
 def sample(
-    coefs: Coefficients,
-    about: config.Diffusion,
-    model: Model,
-    sampler: config.Sampler,
-    eps: Tensor,
-    x_dip: Tensor,
+    coefs: Coefficients, about: Diffusion, model: Model, sampler: Sampler, eps: Tensor, joint: Joint,
     generator: torch.Generator | None = None,
-    *,
-    shift: bool,
-    condition: bool,
-) -> tuple[Tensor, int]:
-    """A whole chain for `loss`'s process, from x_T = x_dip + eps (without shift: eps): (x_0, network calls).
+) -> tuple[Tensor, int]:  # fmt: skip
+    """A whole chain for `loss`'s process, from x_T = centre + eps: (x_0, network calls).
 
-    With shift it is the residual that the sampler carries, and x0_hat = r0_hat + x_dip that is kept in [-1, 1].
+    Around a centre it is the residual that the sampler carries, and x0_hat = r0_hat + centre that is kept in [-1, 1].
     """
-    network = told(model, x_dip, shift=shift, condition=condition)
-    if not shift:
+    network, centre = told(model, joint), joint.centre
+    if centre is None:
         return sampling.sample(network, coefs, about, sampler, eps, None, generator)
 
     def within(r0_hat: Tensor, t: int) -> Tensor:
-        return (r0_hat + x_dip).clamp(-1, 1) - x_dip
+        return (r0_hat + centre).clamp(-1, 1) - centre
 
     network = corrected(network, coefs, about, within)
     r_0, calls = sampling.sample(network, coefs, about, sampler, eps, None, generator, clip=False)
-    return r_0 + x_dip, calls
-
-
-def fit_loss(model: Model, z: Tensor, target: Tensor) -> Tensor:
-    """min over w of || f_w(z) - target ||^2, images in [-1, 1]: the denoiser itself fitted as a DIP, always told t = 0.
-
-    z: noisy copies of the targets (a data-set fit), or one fixed draw of noise for one image (as published).
-    """
-    t = torch.zeros(len(z), dtype=torch.int64, device=z.device)
-    return (model(z, t).to(target.dtype) - target).square().mean()
+    return r_0 + centre, calls

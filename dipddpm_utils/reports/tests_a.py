@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from dipddpm_utils.page.compare import Paired, best_control, best_start, copies, judged_alike, paired, scaled
+from dipddpm_utils.page.names import starts
 from dipddpm_utils.page.prose import percent
 from dipddpm_utils.page.words import in_unit
 from dipddpm_utils.reports import one_fault
@@ -222,7 +223,7 @@ def fewer_steps(group: str) -> Test:
 
     def test(lab: Any) -> Finding | None:
         frame = lab.frame(group)
-        best = best_start(frame, "dip")
+        best = best_start(frame, *starts(dip=True))
         if best is None:
             return None
         t_start, gap, rows = best

@@ -26,6 +26,7 @@ def everything(p: Profile, z: Sizes) -> None:
             chapter(p, z)
     digits.stopping(p, z)
     mechanisms.mechanisms(p, z)
+    mechanisms.newcomers(p, z)
     if not z.headline_only:
         digits.restoration(p, z)
 

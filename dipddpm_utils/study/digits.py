@@ -6,7 +6,21 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from dipddpm_utils.config import Ddpm, Diffusion, Dip, DipImages, Floor, Net, Optim, Restore, Sample, Sampler, Spectrum, Start
+from dipddpm_utils.config import (
+    Ddpm,
+    Diffusion,
+    Dip,
+    DipImages,
+    Floor,
+    Net,
+    Optim,
+    Restore,
+    Sample,
+    Sampler,
+    Spectrum,
+    Start,
+    priors,
+)  # fmt: skip
 from dipddpm_utils.study import recipes as r
 from dipddpm_utils.study.entries import Profile
 from dipddpm_utils.study.recipes import changed
@@ -63,7 +77,8 @@ def samplers(p: Profile, z: Sizes) -> None:
 def starts(p: Profile, z: Sizes) -> None:
     """04: the baseline started from what a DIP, and its rivals, give."""
     drawn = Sample(model=ddpm(z), n=z.sampled, sampler=Sampler(steps=z.start_steps))
-    started(p, "starts", drawn, dip(z, z.dip), z.starts, z.start_ts, z.seeds, "whole_chain")
+    names = (*z.starts, *(kind.key for kind in priors().newcomers() if kind.place == "start"))
+    started(p, "starts", drawn, dip(z, z.dip), names, z.start_ts, z.seeds, "whole_chain")
 
 
 def started(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dipddpm_utils.config import Advice, Ddpm, Dip, Prior, Sample, Start, Warm
+from dipddpm_utils.config import Advice, Ddpm, Dip, Prior, Sample, Start, Warm, priors
 from dipddpm_utils.study import digits
 from dipddpm_utils.study import recipes as r
 from dipddpm_utils.study.entries import Profile
@@ -84,3 +84,16 @@ def mechanisms(p: Profile, z: Sizes) -> None:
     case("more training", 1, more)
     case("min-snr", 5, changed(base, diffusion=changed(base.diffusion, min_snr_gamma=5.0)))
     case("ddim sampler", 0, changed(sampled(z), sampler=changed(z.mech_evaluate.sampler, name="ddim")))
+
+
+def newcomers(p: Profile, z: Sizes) -> None:
+    """Opinions and learned priors that are declared to have runs `everywhere`, without being named above."""
+    for kind in priors().newcomers():
+        dip = dip_of(z) if kind.dip else None
+        if kind.place == "opinion":
+            run = sampled(z, Advice(name=kind.key, dip=dip, weight=kind.value, when="early"))
+        elif kind.place == "learned":
+            run = trained(z, Prior(learned=kind.key, source=dip or "blur"))
+        else:
+            continue
+        p.member("mechanisms", kind.name, run, "04", z.mech_seeds, value=kind.value, name=f"mechanisms {kind.name}")

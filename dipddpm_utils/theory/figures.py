@@ -46,7 +46,7 @@ def check(name: str) -> Check:
 def forward_process(alphas_cumprod: Mapping[str, Sequence[float]]) -> Figure:
     """Left: how much of the image is left at step t. Right: signal-to-noise ratio. One line a schedule."""
     figure, (left, right) = new(2, width=7.2, height=2.8)
-    for (name, values), colour in zip(alphas_cumprod.items(), (EXPECTED, MEASURED, METHODS["start-dip"].colour), strict=False):
+    for (name, values), colour in zip(alphas_cumprod.items(), (EXPECTED, MEASURED, look("dip").colour), strict=False):
         bars = np.asarray(values, dtype=float)
         left.plot(np.sqrt(bars), color=colour, label=name)
         right.plot(10 * np.log10(bars / (1 - bars)), color=colour, label=name)
@@ -143,7 +143,7 @@ def break_even(cost: Cost, measured: pd.DataFrame | None = None, *, unit: str = 
     cost: one case, in any unit of cost. measured: rows with columns fraction and images, drawn as dots.
     """
     figure, (left, right) = new(2, width=7.6, height=3.1)
-    whole, prior = METHODS["baseline"].colour, METHODS["start-dip"].colour
+    whole, prior = METHODS["baseline"].colour, look("dip").colour
     limit = cost.break_even_images
     pays = math.isfinite(limit)
     images = np.linspace(0, 2.5 * limit if pays else 10_000, 50)
@@ -169,7 +169,7 @@ def _over_the_share(ax: Axes, cost: Cost, measured: pd.DataFrame | None) -> None
     ax.set(xlabel="share of the chain that is still run", ylabel="images to break even", title="break-even point")
     ax.set_xlim(-0.05, 1.05)
     if model:
-        ax.plot(*zip(*model, strict=True), color=METHODS["start-dip"].colour, label="cost model")
+        ax.plot(*zip(*model, strict=True), color=look("dip").colour, label="cost model")
     if measured is not None and len(measured):
         ax.plot(measured["fraction"], measured["images"], "o", color="black", label="from measured seconds")
         ax.legend(loc="upper left")

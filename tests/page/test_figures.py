@@ -92,10 +92,9 @@ def test_training_seconds_include_those_of_the_dip():
 
 def test_one_look_a_method_whatever_it_is_called():
     assert names.look("noise") == names.look("ddpm") == names.look("baseline")
-    assert names.look("dip") == names.look("start-dip")
-    drawn_together = ["baseline", "start-dip", "blur", "mean", "gaussian", "real", "floor"]
-    for methods in (drawn_together, ["baseline", "on-dip", "start-dip", "floor"], list(NETS)):
-        assert len({names.METHODS[m].colour for m in methods}) == len(methods)
+    drawn_together = ["baseline", "dip", "blur", "mean", "gaussian", "real", "floor"]
+    for methods in (drawn_together, ["baseline", "on-dip", "dip", "floor"], list(NETS)):
+        assert len({names.look(m).colour for m in methods}) == len(methods)
     assert names.look("something else").label == "something else"
 
 
@@ -173,8 +172,7 @@ def test_a_start_has_the_colour_of_what_it_starts_from():
     for name in ("blur", "mean", "gaussian", "real"):
         assert names.look(f"start {name}").colour == names.look(name).colour
     allowed = {"#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", style.GREY}
-    tables = (names.METHODS, names.MECHANISMS, names.WITHOUT_DIP, names.SAMPLERS)
-    assert {own.colour for table in tables for own in table.values()} <= allowed
+    assert {names.look(name).colour for name in (*names.METHODS, *names.kinds())} <= allowed
 
 
 def test_a_prior_that_never_pays_is_said_to():

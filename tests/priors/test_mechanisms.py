@@ -19,7 +19,7 @@ def test_a_weight_of_zero_is_the_ddpm_alone():
     frame = FRAME[["label", "value", "seed", "fd"]].copy()
     late = frame[frame["label"] == "guidance"].assign(value="0.5 late")
     swept = mechanisms.over_weight(pd.concat([frame, late], ignore_index=True))
-    assert list(swept) == [label for label in mechanisms.WEIGHTS if label in set(frame["label"])] and len(swept) > 1
+    assert list(swept) == [label for label in mechanisms.weights() if label in set(frame["label"])] and len(swept) > 1
     for label, own in swept.items():
         anchor = own[own["anchor"]]
         assert (anchor["value"] == 0).all() and (anchor["label"] == "baseline").all() and anchor["seed"].nunique() == 3
@@ -78,10 +78,11 @@ def test_a_best_setting_of_several_pays_for_the_choice():
 
 
 def test_each_mechanism_meets_the_baseline_and_its_rivals():
-    found = dict(mechanisms.against(FRAME, "shift"))
+    _, rows, level = mechanisms.best_setting(FRAME, "shift")
+    found = dict(mechanisms.against(FRAME, "shift", rows, level))
     assert set(found) == {"baseline", "shift blur", "more training"}
     assert found["baseline"].value == pytest.approx(math.log(8 / 20), abs=0.15)
-    assert "start real" not in dict(mechanisms.against(FRAME, "start"))
+    assert "start real" not in dict(mechanisms.against(FRAME, "start", FRAME[FRAME["label"] == "start"]))
 
 
 def test_the_front_is_what_nothing_beats():
@@ -96,9 +97,10 @@ def test_the_front_is_what_nothing_beats():
 
 
 def test_speed_is_paired_by_seed():
-    gap, there, seeds = mechanisms.speed(FRAME, "shift", 1, mechanisms.thresholds(FRAME)[1], 0)
+    gap, there, seeds = mechanisms.speed(FRAME, FRAME[FRAME["label"] == "shift"], mechanisms.thresholds(FRAME)[1], 0)
     assert there == seeds == gap.n == 3
-    assert mechanisms.speed(FRAME, "curriculum", 1.0, 1e-9, 1) == (None, 0, 3)
+    late = FRAME[(FRAME["label"] == "curriculum") & (FRAME["value"] == 1.0)]
+    assert mechanisms.speed(FRAME, late, 1e-9, 1) == (None, 0, 3)
 
 
 def test_tables_have_a_row_a_setting():
@@ -116,7 +118,7 @@ def test_every_method_is_on_the_pareto_figure_and_no_two_look_alike():
     shown = {tuple(np.ravel(line.get_xydata()).round(6)) for line in plane.lines if len(line.get_xdata()) == 1}
     ways = figures_priors.ways(FRAME, "fd")
     assert all((round(way.cost, 6), round(way.mean, 6)) in shown for way in ways)
-    looks = [(looks_of.look(label), label in looks_of.MECHANISMS) for label in FRAME["label"].unique()]
+    looks = [(looks_of.look(label), label in looks_of.mechanisms()) for label in FRAME["label"].unique()]
     assert len({(own.colour, own.marker, filled) for own, filled in looks}) == len(looks)
 
 
@@ -124,7 +126,7 @@ def test_a_mechanism_is_followed_by_its_controls_in_words():
     names = [way.name for way in figures_priors.ways(FRAME, "fd")]
     assert names[0] == "DDPM alone" and not any("_" in name.replace("t_start", "") for name in names)
     at = names.index("DIP images re-injected (weight 0.5)")
-    assert names[at + 1] == "re-injected: blur instead of DIP (weight 0.5)"
+    assert names[at + 1] == "blur images re-injected (weight 0.5)"
 
 
 def test_the_front_is_not_taken_for_the_floor_and_every_bar_is_in_view():
@@ -163,11 +165,11 @@ def test_restoration_says_which_start_is_better_for_each_task():
     assert said.count("**better**") == 3 * 7 and "paired over 100 images" in said
     for record in LAB.seeds("restore"):
         figure = figures_priors.restored(record)
-        assert len(figure.axes) == 1 + len(findings.METHODS) == 1 + len(figures_priors.RESTORERS)
+        assert len(figure.axes) == 1 + len(findings.METHODS)
     assert "no run of it" in findings.restoration(FakeLab(without=("restore",)))
 
 
 def test_the_strength_of_a_degradation_is_told_as_it_is():
     restore = pytest.importorskip("dipddpm_utils.priors.restore")
-    assert f"std {restore.STD}" in figures_priors.TASKS["denoise"][1] and restore.SEEN == 0.5
-    assert "half of the pixels" in figures_priors.TASKS["inpaint"][1]
+    assert f"std {restore.STD}" in findings.TASKS["denoise"][1] and restore.SEEN == 0.5
+    assert "half of the pixels" in findings.TASKS["inpaint"][1]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from priors.test_run import DDPM
+from priors.runs import DDPM
 
 from dipddpm_utils import config, ranges
 from dipddpm_utils.config import Restore, Sampler

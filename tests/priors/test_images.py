@@ -7,7 +7,7 @@ from dipddpm_utils import ranges
 from dipddpm_utils.config import Data
 from dipddpm_utils.data import sets
 from dipddpm_utils.judging import fidelity
-from dipddpm_utils.priors import controls
+from dipddpm_utils.priors import images as made
 
 
 @pytest.fixture(scope="module")
@@ -17,33 +17,33 @@ def real():
 
 @pytest.mark.parametrize("width", [0.0, 0.4, 0.7, 1.5])
 def test_the_matched_width_is_that_of_a_blur_it_is_shown(real, width):
-    found = controls.matched_width(real, fidelity.gaussian_blur(real, width))
+    found = made.matched_width(real, fidelity.gaussian_blur(real, width))
     assert found == pytest.approx(width, abs=0.051)
-    images, strength = controls.blur(real, fidelity.gaussian_blur(real, width))
+    images, strength = made.blur(real, fidelity.gaussian_blur(real, width))
     assert strength == found and images.shape == real.shape
 
 
 def test_a_nearer_spectrum_than_that_of_the_matched_width_is_not_among_the_widths(real):
     outputs = torch.nn.functional.avg_pool2d(real, 3, 1, 1)  # no Gaussian at all
-    wanted = controls.radial_power(outputs).log()
+    wanted = made.radial_power(outputs).log()
 
     def distance(width):
-        return float((controls.radial_power(fidelity.gaussian_blur(real, width)).log() - wanted).square().sum())
+        return float((made.radial_power(fidelity.gaussian_blur(real, width)).log() - wanted).square().sum())
 
-    best = controls.matched_width(real, outputs)
-    assert all(distance(best) <= distance(width) for width in controls.WIDTHS)
+    best = made.matched_width(real, outputs)
+    assert all(distance(best) <= distance(width) for width in made.WIDTHS)
 
 
 def test_a_wave_has_its_power_in_its_own_ring():
     k = 5
     wave = torch.cos(2 * torch.pi * k * torch.arange(32) / 32).expand(1, 1, 32, 32)
-    power = controls.radial_power(wave)
+    power = made.radial_power(wave)
     assert power.shape == (16,) and int(power.argmax()) == k - 1 and power[k - 1] > 1e6 * power.sum() / 1e7
     assert float(power[[i for i in range(16) if i != k - 1]].max()) < 1e-6 * float(power[k - 1])
 
 
 def test_the_clipped_image_is_what_a_sigmoid_makes_of_signed_targets(real):
-    images, _ = controls.clip(real, real)
+    images, _ = made.clip(real, real)
     p = ranges.signed_to_unit(real)
     torch.testing.assert_close(ranges.signed_to_unit(images), torch.clamp(2 * p - 1, min=0))
     assert float(images.min()) == -1
@@ -51,9 +51,9 @@ def test_the_clipped_image_is_what_a_sigmoid_makes_of_signed_targets(real):
 
 def test_rescaled_images_have_the_outputs_variance_about_their_own_mean(real):
     outputs = 0.1 + 0.5 * real
-    images, ratio = controls.rescaled(real, outputs)
+    images, ratio = made.rescaled(real, outputs)
     assert ratio == pytest.approx(0.5, rel=1e-5)
-    torch.testing.assert_close(controls.variance(images), controls.variance(outputs))
+    torch.testing.assert_close(made.variance(images), made.variance(outputs))
     torch.testing.assert_close(images.mean((0, 2, 3)), real.mean((0, 2, 3)), atol=1e-5, rtol=0)
 
 

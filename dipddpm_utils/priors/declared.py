@@ -1,0 +1,228 @@
+"""Every way in for a prior, each in one declaration: what it does, what it is called, what it has to beat, what it costs.
+
+A chain goes from x_T ~ N(0, I) down to x_0. A declaration is a decorated function, and its decorator says what it changes:
+
+- `start`: where the chain begins. (given, n, generator) -> x_start, floats [n, C, H, W] in [-1, 1] where they are images.
+  Starts that draw training images draw the same ones from the same generator, so that they can be compared one by one.
+- `opinion`: x0_hat at every step, mixed in by a weight. (given, x0_hat, x_dip) -> images in [-1, 1], all [B, C, H, W]. x_dip
+  is drawn once a sample, by the start that the configuration names as its `bank`; None without one.
+- `learned`: the forward process and what the network is told, in training and sampling. (given, x_dip) -> Joint.
+- `trained`: what is trained on, or from which weights; train.py knows when to call it.
+
+`given` (`Given` in images.py) holds the training images, the fitted DIP and the process, and draws from them. A prior without
+controls is one itself: another has to beat it. Nothing here imports torch, so that pages can read all names: tensors bring
+their own methods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import product
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from dipddpm_utils.machine.errors import ConfigError
+from dipddpm_utils.page.names import Look
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from dipddpm_utils.priors.images import Given
+
+Place = Literal["start", "opinion", "learned", "trained"]
+SPARE = tuple(product(("#F0E442", "#000000", "#D55E00", "#009E73", "#CC79A7"), "d8H"))  # looks of those that name none
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One way in. Figures, tables, comparisons, costs and new runs take all that they need to know from here."""
+
+    name: str  # in groups of runs and in tables
+    place: Place
+    key: str  # in configurations
+    function: Callable[..., Any]
+    label: str  # in words
+    colour: str
+    marker: str
+    dip: bool = False  # needs a fitted DIP, whose seconds and operations are then on the bill
+    controls: tuple[str, ...] = ()  # what it has to beat: labels of the group "mechanisms"
+    setting: str = ""  # what its value in that group is
+    varied: str = ""  # the same as an axis of notebook 05; a value of 0 is the DDPM alone
+    oracle: bool = False  # gives training images away, so it is no method
+    paired: bool = True  # each start stands for the training image that `given.drawn` draws at its place
+    told: int = 0  # images that the network is told in further input channels
+    value: float = 1  # of its runs, where it has them `everywhere`
+    everywhere: bool = False  # has runs in every profile of our own question, without being named in the study
+
+    @property
+    def look(self) -> Look:
+        """Label with what its setting is, colour, marker."""
+        return Look(f"{self.label} ({self.setting})" if self.setting else self.label, self.colour, self.marker)
+
+    def dip_calls(self, nfe: int) -> int:
+        """How often the DIP is applied for an image that takes `nfe` calls of the denoiser."""
+        return self.dip * (nfe if self.place == "opinion" else 1)
+
+
+class Joint(NamedTuple):
+    """What a learned prior changes: where the forward process ends (None: at 0), what the network is told (None: nothing)."""
+
+    centre: Tensor | None = None
+    told: Tensor | None = None
+
+
+KINDS: dict[str, Kind] = {}
+
+
+def _declare(place: Place, key: str, label: str, look: str = "", *, name: str = "", **about: Any) -> Callable[[Any], Any]:
+    """Declare a prior under the `key` of its configuration. look: colour and marker in one word, '#0072B2o'; spare ones else.
+
+    ValueError if the key or the name is taken.
+    """
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        taken = [kind.key for kind in KINDS.values() if kind.place == place]
+        if key in taken or (name or key) in KINDS:
+            raise ValueError(f"the {place} {name or key!r} is declared twice, expected a name not among {', '.join(KINDS)}")
+        seen = [(kind.colour, kind.marker) for kind in KINDS.values()]
+        colour, marker = (look[:-1], look[-1]) if look else next(pair for pair in SPARE if pair not in seen)
+        KINDS[name or key] = Kind(name or key, place, key, function, label, colour, marker, **about)
+        return function
+
+    return register
+
+
+start, opinion = partial(_declare, "start"), partial(_declare, "opinion")
+learned, trained = partial(_declare, "learned"), partial(_declare, "trained")
+
+
+def find(place: Place, key: str) -> Kind:
+    """The declaration that a configuration names. ConfigError if there is none."""
+    found: dict[str, Kind] = {}
+    for kind in KINDS.values():
+        if kind.place == place:
+            found.setdefault(kind.key, kind)
+    if key not in found:
+        raise ConfigError(f"the {place} {key!r} is not declared: expected one of {', '.join(found)}")
+    return found[key]
+
+
+def newcomers() -> list[Kind]:
+    """Those that have runs in every profile of our own question without being named in the study."""
+    return [kind for kind in KINDS.values() if kind.everywhere]
+
+
+# --- starts: no prior, the DIP, controls, an oracle -------------------------------------------------------------------
+
+GAUSSIAN_IMAGES = 10_000  # of which "gaussian" takes the moments
+
+
+@start("noise", "DDPM alone", "#0072B2o", paired=False)
+def noise(given: Given, n: int, generator: torch.Generator) -> Tensor:
+    """No prior: x_start ~ N(0, I), hence x_t ~ N(0, I) at every t_start. At T - 1 this is the ordinary chain."""
+    return given.normal((n, *given.train.shape[1:]), generator)
+
+
+@start("dip", "DDPM started from DIP outputs", "#009E73D", dip=True)
+def dip(given: Given, n: int, generator: torch.Generator) -> Tensor:
+    """The DIP's outputs for training images drawn at random: near the data, and near *those* data, so copies are counted."""
+    return given.dip(given.drawn(n, generator))
+
+
+@start("mean", "mean training image", "#CC79A7X")
+def mean(given: Given, n: int, generator: torch.Generator) -> Tensor:
+    """x_start = mu, the mean training image, every time: the least that one can know about the data."""
+    return given.signed(given.train).mean(0).expand(n, -1, -1, -1).clone()
+
+
+@start("gaussian", "fitted Gaussian", "#56B4E9>", paired=False)
+def gaussian(given: Given, n: int, generator: torch.Generator) -> Tensor:
+    """x_start ~ N(mu, Sigma) with the training images' mean and covariance: everything that two moments can say.
+
+    x_start = mu + sum_i w_i (x_i - mu) / sqrt(N), w ~ N(0, I): a random mix of N training images has exactly their
+    covariance, without a matrix of it. Not cut to [-1, 1], so that x_t has exactly the mean and covariance of q(x_t).
+    N is at most GAUSSIAN_IMAGES, drawn at random.
+    """
+    images = given.signed(given.drawn(min(len(given.train), GAUSSIAN_IMAGES), generator)).flatten(1)
+    centre = images.mean(0)
+    weights = given.normal((n, len(images)), generator)
+    return (centre + weights @ (images - centre) / len(images) ** 0.5).view(n, *given.train.shape[1:])
+
+
+@start("blur", "blurred training images", "#E69F00<")
+def blur(given: Given, n: int, generator: torch.Generator) -> Tensor:
+    """x_start = k * x: random training images blurred by a Gaussian of BLUR pixels. What a DIP does, without a DIP."""
+    return given.blurred(given.drawn(n, generator))
+
+
+@start("real", "training images (oracle)", "#000000*", oracle=True, paired=False)
+def real(given: Given, n: int, generator: torch.Generator) -> Tensor:
+    """Training images themselves: the best start there is, and pure copying at small t_start (an oracle, not a method)."""
+    return given.signed(given.drawn(n, generator))
+
+
+# --- mechanisms, as notebook 04 has them; "<name> blur" is the control with a blurred image in the DIP's place ----------
+
+
+@trained(
+    "curriculum", "DIP outputs first", "#D55E00s", dip=True, controls=("curriculum blur", "more training"),
+    setting="share", varied="share of the steps on DIP images",
+)  # fmt: skip
+def curriculum(x0: Tensor, x_dip: Tensor, step: int, steps: int, share: float) -> Tensor:
+    """What is learned at `step` (0, 1, ...) of `steps`: x_dip for the first `share` of them, x0 for the rest."""
+    return x_dip if step < share * steps else x0
+
+
+@trained("weights", "DIP-fitted weights", "#E69F00P", controls=("more training",))
+def fit_loss(model: Callable[..., Tensor], z: Tensor, target: Tensor) -> Tensor:
+    """min over w of || f_w(z) - target ||^2, images in [-1, 1]: the denoiser itself fitted as a DIP, always told t = 0.
+
+    z: noisy copies of the targets (a data-set fit), or one fixed draw of noise for one image (as published).
+    """
+    t = z.new_zeros(len(z)).long()
+    return (model(z, t).to(target.dtype) - target).square().mean()
+
+
+KINDS["start"] = replace(
+    KINDS["dip"], name="start", label="DIP start", setting="t_start", controls=("start blur", "start gaussian", "start mean")
+)
+
+
+@opinion(
+    "bank", "DIP images re-injected", "#56B4E9^", name="reinject", controls=("reinject blur",),
+    setting="weight", varied="weight of re-injected DIP images",
+)  # fmt: skip
+def reinject(given: Given, x0_hat: Tensor, x_dip: Tensor | None) -> Tensor:
+    """x_dip itself: each chain is pulled to one image of the bank, and so to one training image. ValueError without a bank."""
+    if x_dip is None:
+        raise ValueError("x_dip is None, expected images: give the opinion a `bank` in its configuration")
+    return x_dip
+
+
+@learned("shift", "DIP-shifted process", "#CC79A7v", dip=True, controls=("shift blur", "more training"))
+def shift(given: Given, x_dip: Tensor) -> Joint:
+    """The forward process ends at x_dip instead of at 0 (ShiftDDPMs: Zhang et al. 2023; PriorGrad: Lee et al. 2022)."""
+    return Joint(centre=x_dip)
+
+
+@learned("condition", "DIP as a condition", "#D55E00X", dip=True, controls=("condition blur", "more training"), told=1)
+def condition(given: Given, x_dip: Tensor) -> Joint:
+    """The network is told x_dip in further input channels, model([x_t, x_dip], t)."""
+    return Joint(told=x_dip)
+
+
+@opinion(
+    "dip", "DIP guidance", "#000000p", name="guidance", dip=True, controls=("guidance blur",),
+    setting="weight", varied="weight of the DIP's opinion",
+)  # fmt: skip
+def guidance(given: Given, x0_hat: Tensor, x_dip: Tensor | None) -> Tensor:
+    """f_w(x0_hat): a network that was fitted to give clean images for noisy ones."""
+    return given.dip(x0_hat)
+
+
+@opinion("blur", "blur guidance", "#000000p", name="guidance blur", setting="weight")
+def guidance_blur(given: Given, x0_hat: Tensor, x_dip: Tensor | None) -> Tensor:
+    """k * x0_hat: as smooth as a DIP's, and free."""
+    return given.blurred(x0_hat)

@@ -1,0 +1,192 @@
+"""Images that priors start from: what a prior is given, and what a DDPM is trained on.
+
+That is real images, a DIP's outputs for them, or a control that has one effect of a DIP without a DIP.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dipddpm_utils import ranges
+from dipddpm_utils.config import Ddpm, Dip
+from dipddpm_utils.data import sets
+from dipddpm_utils.ddpm.schedule import Coefficients
+from dipddpm_utils.dip import fit
+from dipddpm_utils.dip.run import build, fitted, operations
+from dipddpm_utils.judging import fidelity
+from dipddpm_utils.machine import device, files, streams
+from dipddpm_utils.reports import mistakes
+
+if TYPE_CHECKING:
+    from dipddpm_utils.store.work import Work
+
+FITTED_TOGETHER = 64  # images whose networks are fitted side by side; what a cut-off costs at most
+WIDTHS = tuple(k / 20 for k in range(61))  # pixels, 0 to 3: the Gaussian widths that `blur` chooses from
+COMPARED = 1000  # images whose spectra are compared
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a prior may look at. All is made on the device of `train`; images are taken as uint8, or as floats in [-1, 1]."""
+
+    train: Tensor  # uint8 [N, C, H, W], the training images
+    coefs: Coefficients
+    net: nn.Module | None = None  # the fitted DIP, [0, 1] -> about [0, 1], for a prior that is declared to need one
+
+    def drawn(self, n: int, generator: torch.Generator) -> Tensor:
+        """n training images, uint8, without repeats as far as there are enough."""
+        total = len(self.train)
+        rounds = [torch.randperm(total, generator=generator, device=generator.device) for _ in range(math.ceil(n / total))]
+        return self.train[torch.cat(rounds)[:n].to(self.train.device)]
+
+    def normal(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """N(0, I), drawn where the generator lives: a CPU generator gives the same noise for every device."""
+        return torch.randn(shape, generator=generator, device=generator.device).to(self.train.device)
+
+    def signed(self, images: Tensor) -> Tensor:
+        """The images as floats in [-1, 1]."""
+        return ranges.uint8_to_signed(images) if images.dtype == torch.uint8 else images
+
+    def blurred(self, images: Tensor) -> Tensor:
+        """What a DIP does, without a DIP: a Gaussian blur of BLUR pixels, in [-1, 1]."""
+        return fidelity.gaussian_blur(self.signed(images))
+
+    def dip(self, images: Tensor) -> Tensor:
+        """What the DIP makes of the images, in [-1, 1]. ValueError if none was given."""
+        if self.net is None:
+            raise ValueError("no DIP is given: declare the prior with dip=True, and name a `dip` in its configuration")
+        unit = ranges.uint8_to_unit(images) if images.dtype == torch.uint8 else ranges.signed_to_unit(images).clamp(0, 1)
+        return fit.dip_outputs(self.net, unit)
+
+
+@dataclass(frozen=True)
+class Made:
+    """Images of a training set, a row each, on the device, and what making them took.
+
+    uint8 [N, C, H, W], or floats where something made them: in [-1, 1], but for the faults FA1 and FB2.
+    """
+
+    images: Tensor
+    seconds: float = 0.0  # fitting and applying a DIP
+    flops: int = 0
+    strength: float | None = None  # of a control
+
+
+def training_images(run: Ddpm, source: sets.DataSet, work: Work) -> Made:
+    """What the run trains on. A control that has its strength from `run.dip` is not charged that DIP's seconds."""
+    real = source.train.to(work.device)
+    if run.per_image is not None:
+        return _per_image(run, ranges.uint8_to_unit(real), work)
+    if run.train_on == "untrained":
+        return Made(fit.dip_outputs(build(run.dip).to(work.device), ranges.uint8_to_unit(real)))
+    if run.train_on is not None:
+        signed = ranges.uint8_to_signed(real)
+        outputs = signed if run.dip is None else fit.dip_outputs(fitted(run.dip, work), ranges.uint8_to_unit(real))
+        images, strength = CONTROLS[run.train_on](signed, outputs)
+        return Made(images, strength=strength)
+    if run.dip is None:
+        return Made(mistakes.double_scaled(ranges.uint8_to_signed(real)) if "FA1" in run.faults else real)
+    return of_dip(run.dip, real, work, mistakes.unclipped_outputs if "FB2" in run.faults else fit.dip_outputs)
+
+
+def of_dip(dip: Dip, real: Tensor, work: Work, outputs: Callable[..., Tensor] = fit.dip_outputs) -> Made:
+    """What a DIP fitted to a data set makes of uint8 images."""
+    net, now = fitted(dip, work), device.clock(work.device)
+    began = now()
+    images = outputs(net, ranges.uint8_to_unit(real))
+    return Made(images, work.record(dip).metrics["train_seconds"] + now() - began, operations(dip, net, len(real)))
+
+
+def of_blur(real: Tensor, work: Work) -> Made:
+    """The same without a DIP: uint8 images blurred."""
+    now = device.clock(work.device)
+    began = now()
+    images = torch.cat([fidelity.gaussian_blur(ranges.uint8_to_signed(part)) for part in real.split(COMPARED)])
+    return Made(images, now() - began)
+
+
+def _per_image(run: Ddpm, targets: Tensor, work: Work) -> Made:
+    """One untrained network fitted to each image and stopped.
+
+    Done in parts, each kept in the run's folder, so that a run that is cut off fits no part twice.
+    """
+    outputs, seconds, now = [], 0.0, device.clock(work.device)
+    options = run.per_image.model_dump(exclude={"net"})
+    for i, part in enumerate(targets.split(FITTED_TOGETHER)):
+        path = work.folder / f"per-image-{i}.npz"
+        if not path.exists():
+            began = now()
+            generator = streams.generator(run.seed, f"fit of part {i}", work.device)
+            for shown in fit.fit_images(run.per_image.net, part, generator=generator, **options):
+                work.budget.check()
+                images = shown.outputs
+            content = files.npz_bytes({"images": images.cpu().numpy(), "seconds": np.array(now() - began)})
+            files.write_bytes(path, content)
+        with np.load(path) as stored:
+            outputs.append(torch.from_numpy(stored["images"]))
+            seconds += float(stored["seconds"])
+    return Made(ranges.unit_to_signed(torch.cat(outputs).to(targets)), seconds)
+
+
+# --- controls: (real images, what the DIP makes of them) -> (real images changed, how much), floats in [-1, 1] throughout ---
+
+
+def blur(real: Tensor, outputs: Tensor) -> tuple[Tensor, float]:
+    """Gaussian blur of the width (pixels) whose power spectrum is nearest to the DIP's."""
+    width = matched_width(real[:COMPARED], outputs[:COMPARED])
+    return torch.cat([fidelity.gaussian_blur(part, width) for part in real.split(COMPARED)]), width
+
+
+def clip(real: Tensor, outputs: Tensor) -> tuple[Tensor, float]:
+    """max(0, 2 p - 1) for p in [0, 1]: what a sigmoid makes of targets in [-1, 1] (FA2), exactly. `outputs` is not used."""
+    return ranges.unit_to_signed((2 * ranges.signed_to_unit(real) - 1).clamp(min=0)), 1.0
+
+
+def rescaled(real: Tensor, outputs: Tensor) -> tuple[Tensor, float]:
+    """mean + s (x - mean), s such that the variance about each channel's mean is that of the DIP's outputs; cut to [-1, 1]."""
+    centre = real.mean((0, 2, 3), keepdim=True)
+    ratio = (variance(outputs) / variance(real)).sqrt()
+    return (centre + ratio * (real - centre)).clamp(-1, 1), float(ratio)
+
+
+CONTROLS = {"blur": blur, "clip": clip, "rescaled": rescaled}  # by the names that `Ddpm.train_on` has for them
+
+
+def variance(images: Tensor) -> Tensor:
+    """Mean square of [N, C, H, W] about each channel's mean: a scalar."""
+    return (images - images.mean((0, 2, 3), keepdim=True)).square().mean()
+
+
+def matched_width(real: Tensor, outputs: Tensor) -> float:
+    """The width in WIDTHS, in pixels, at which blurred `real` is nearest to `outputs` in log power over all frequencies.
+
+    Nearest in the sum, over rings of spatial frequency, of squared differences of the log of radially averaged power.
+    """
+    wanted = radial_power(outputs).log()
+    distances = [(radial_power(fidelity.gaussian_blur(real, width)).log() - wanted).square().sum() for width in WIDTHS]
+    return WIDTHS[int(torch.stack(distances).argmin())]
+
+
+def radial_power(images: Tensor) -> Tensor:
+    """Power spectrum of [N, C, H, W], averaged over images, channels and directions: [R], ring r around r cycles an image.
+
+    The constant (r = 0) is left out, as are the corners beyond the highest frequency along an axis.
+    """
+    height, width = images.shape[-2:]
+    if height != width:
+        raise ValueError(f"images are {height} x {width} pixels, expected squares")
+    k = torch.fft.fftfreq(height, 1 / height, device=images.device)
+    ring = (k[:, None] ** 2 + k[None] ** 2).sqrt().round().long().flatten()
+    power = torch.fft.fft2(images.float()).abs().square().mean((0, 1)).flatten()
+    rings = height // 2
+    kept = (ring >= 1) & (ring <= rings)
+    sums = torch.zeros(rings, device=images.device).index_add_(0, ring[kept] - 1, power[kept])
+    counts = torch.zeros(rings, device=images.device).index_add_(0, ring[kept] - 1, torch.ones_like(power[kept]))
+    return sums / counts + 1e-12

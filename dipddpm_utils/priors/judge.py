@@ -1,0 +1,181 @@
+"""Denoisers, and what their samples are worth and cost: every model, whatever it was trained on, is judged in this one way."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dipddpm_utils import ranges
+from dipddpm_utils.config import Ddpm, Sampler
+from dipddpm_utils.data import sets
+from dipddpm_utils.ddpm import process, sampling, schedule
+from dipddpm_utils.ddpm.process import Model
+from dipddpm_utils.ddpm.unet import UNet
+from dipddpm_utils.judging import evaluate, frechet
+from dipddpm_utils.machine import device, streams
+from dipddpm_utils.priors import declared
+from dipddpm_utils.reports import mistakes
+from dipddpm_utils.training import flops, loop
+from dipddpm_utils.training.resumable import seeded
+
+if TYPE_CHECKING:
+    from dipddpm_utils.store.work import Work
+
+SAMPLED_TOGETHER = {"cpu": 250, "cuda": 1000, "mps": 500}  # images a batch of a reverse chain
+STRIP = 12  # frames of the forward and reverse strips
+
+Chain = Callable[[Model, Tensor, slice, torch.Generator], tuple[Tensor, int]]  # network, x_t, which rows -> x_0, calls
+
+
+# --- denoisers --------------------------------------------------------------------------------------------------------
+
+
+def build(run: Ddpm) -> UNet:
+    """The denoiser with its initial weights."""
+    return seeded(lambda: _unet(run), run)
+
+
+def trained(run: Ddpm, work: Work) -> UNet:
+    """A trained denoiser (its weight average where it has one), in evaluation mode on the device."""
+    model = _unet(run)
+    model.load_state_dict(work.weights(run))
+    return model.to(work.device, memory_format=loop.layout(run.optim, work.device)).eval()
+
+
+def _unet(run: Ddpm) -> UNet:
+    return UNet(run.unet, run.data.channels, run.data.size, given=run.data.channels * _told(run))
+
+
+def _told(run: Ddpm) -> int:
+    """Images that the network is told beside each x_t."""
+    return sum(declared.find("learned", way).told for way in run.prior.ways) if run.prior else 0
+
+
+def autocast(model: nn.Module, run: Ddpm) -> Model:
+    """The network in the run's precision."""
+
+    def network(x: Tensor, t: Tensor) -> Tensor:
+        with device.autocast(x.device, run.optim.precision):
+            return model(x, t).to(x.dtype)
+
+    return network
+
+
+def operations(model: nn.Module, run: Ddpm, device: str) -> tuple[int, int]:
+    """FLOPs an image of (one call, one training step) of a run's denoiser."""
+    x = torch.zeros(1, run.data.channels * (1 + _told(run)), run.data.size, run.data.size, device=device)
+    t = torch.zeros(1, dtype=torch.int64, device=device)
+    with torch.no_grad():
+        once = flops.forward(model, x, t)
+    return once, flops.training(model, x, t)
+
+
+def bill(run: Ddpm, model: nn.Module, dip: int, calls: int, device: str) -> dict[str, int]:
+    """FLOPs of training, of the DIP or the fit in its place, and of `calls` of the network in drawing."""
+    once, step = operations(model, run, device)
+    train, drawn = step * run.optim.steps * run.optim.batch_size, once * calls
+    return {"train_flops": train, "dip_flops": dip, "sample_flops": drawn, "total_flops": train + dip + drawn}
+
+
+# --- samples ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Draws from a run's model, and says what the samples are worth."""
+
+    run: Ddpm
+    work: Work
+    source: sets.DataSet
+
+    def score(
+        self, model: nn.Module, sampler: Sampler, n: int, purpose: str, chain: Chain | None = None, x_t: Tensor | None = None
+    ) -> tuple[dict[str, Any], Tensor]:
+        """(scores, images) of n samples. Draws come from streams named by `purpose`, so training is not disturbed.
+
+        chain: how a batch is drawn; None: by the sampler, and nothing else. x_t: where from; None: noise.
+        """
+        run, data = self.run, self.run.data
+        generator = streams.generator(run.seed, f"samples, {purpose}")
+        if x_t is None:
+            x_t = torch.randn(n, data.channels, data.size, data.size, generator=generator)
+        images, nfe, seconds = self.draw(model, chain or plain(run, sampler), x_t, generator)
+        now = device.clock(self.work.device)
+        began = now()
+        rng = streams.numpy_rng(run.seed, f"evaluation, {purpose}")
+        space = evaluate.extractor(data.name, self.work.device)
+        scores = evaluate.evaluate(images, self.source, space, rng)
+        if (few := run.evaluate.published_n) is not None:
+            reals = self.source.train[torch.from_numpy(rng.permutation(len(self.source.train))[:few])]
+            scores["fd_published"] = mistakes.distance_of_few(space.module, images[:few], reals)
+            scores["psnr_unrelated"] = mistakes.psnr_unrelated(images[:few], reals)
+        about = {"sampler": sampler.title, "nfe": nfe, "sampling_seconds": seconds}
+        return {**about, **scores, "evaluation_seconds": seconds + now() - began}, images
+
+    def draw(self, model: nn.Module, chain: Chain, x_t: Tensor, generator: torch.Generator) -> tuple[Tensor, int, float]:
+        """Whole reverse chains from x_t, in batches: (uint8 [n, C, H, W] on the CPU, network calls, seconds)."""
+        network, where = autocast(model, self.run), self.work.device
+        done, nfe, size = [], 0, SAMPLED_TOGETHER[torch.device(where).type]
+        now = device.clock(where)
+        began = now()
+        for first in range(0, len(x_t), size):
+            self.work.budget.check()
+            rows = slice(first, first + size)
+            x0, nfe = chain(network, x_t[rows].to(where), rows, generator)
+            done.append(ranges.signed_to_uint8(x0).cpu())
+        return torch.cat(done), nfe, now() - began
+
+    def distance(self, samples: Tensor, others: Tensor) -> float:
+        """Frechet distance between two sets of uint8 images in the data set's own feature space."""
+        space = evaluate.extractor(self.run.data.name, self.work.device)
+        return frechet.frechet_distance(*frechet.mean_cov(space(samples)), *frechet.mean_cov(space(others)))
+
+    def strips(self, model: nn.Module) -> dict[str, np.ndarray]:
+        """Frames of the forward process on real images and of a reverse chain, evenly spaced in t, as uint8."""
+        about, generator = self.run.diffusion, streams.generator(self.run.seed, "strips")
+        T, coefs = about.num_train_timesteps, schedule.coefficients(about)
+        x0 = ranges.uint8_to_signed(self.source.held_out[:4])
+        eps = torch.randn(x0.shape, generator=generator)
+        forward_t = np.linspace(0, T - 1, STRIP).round().astype(int)
+        forward = [process.q_sample(coefs, x0, torch.full((len(x0),), int(t)), eps) for t in forward_t]
+        x = torch.randn(16, *x0.shape[1:], generator=generator).to(self.work.device)
+        frames, times = [x], [T - 1]
+        for step in sampling.ddim(autocast(model, self.run), coefs, about, x, steps=min(48, T)):
+            if step.index % 2:
+                frames.append(step.x)
+                times.append(step.t_next)
+        forward, reverse = (ranges.signed_to_uint8(torch.stack(part)).cpu().numpy() for part in (forward, frames))
+        return {"forward": forward, "forward_t": forward_t, "reverse": reverse, "reverse_t": np.array(times)}
+
+
+def plain(run: Ddpm, sampler: Sampler, t_start: int | None = None) -> Chain:
+    """Chains as the sampler draws them, from t_start or (None) the last step on."""
+    coefs = schedule.coefficients(run.diffusion)
+
+    def drawn(network: Model, x_t: Tensor, rows: slice, generator: torch.Generator) -> tuple[Tensor, int]:
+        return sampling.sample(network, coefs, run.diffusion, sampler, x_t, t_start, generator)
+
+    return drawn
+
+
+def shown(run: Ddpm, seed: int) -> int:
+    """How many samples a record keeps. Pages show the first seed's; records are under version control, and noise is large."""
+    return 4 if seed else 64 if run.evaluate.keep_all else 16
+
+
+def averaged(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The mean scores of several sets of n images; an interval about the mean of k sets is sqrt(k) times narrower.
+
+    Sets drawn from one model with other noise were seen to differ by more than a set's own bootstrap interval.
+    """
+    mean = {key: float(np.mean([row[key] for row in rows])) if isinstance(of, float) else of for key, of in rows[0].items()}
+    for key in [key for key in mean if f"{key}_low" in mean and mean[f"{key}_low"] is not None]:
+        for end in ("_low", "_high"):
+            mean[key + end] = mean[key] + (mean[key + end] - mean[key]) / math.sqrt(len(rows))
+    return mean | {"evaluation_seconds": sum(row["evaluation_seconds"] for row in rows)}

@@ -1,0 +1,107 @@
+"""Sample runs: images drawn from a trained model, with the chain begun where a start says, and a second opinion on the way."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from dipddpm_utils import ranges
+from dipddpm_utils.config import Dip, Sample
+from dipddpm_utils.data import sets
+from dipddpm_utils.ddpm import schedule
+from dipddpm_utils.ddpm.process import Model
+from dipddpm_utils.dip.run import fitted, operations
+from dipddpm_utils.machine import device, streams
+from dipddpm_utils.machine.errors import ConfigError
+from dipddpm_utils.priors import process
+from dipddpm_utils.priors.declared import Kind, find
+from dipddpm_utils.priors.images import Given
+from dipddpm_utils.priors.judge import Chain, Judge, bill, plain, shown, trained
+from dipddpm_utils.store.records import Outcome
+from dipddpm_utils.theory import gaussian
+
+if TYPE_CHECKING:
+    from dipddpm_utils.store.work import Work
+
+
+def sample(run: Sample, work: Work) -> Outcome:
+    """Draw images from a trained model, with the chain begun where `run.start` says, and judge them."""
+    source, model = sets.load(run.model.data), trained(run.model, work)
+    start, users = find("start", run.start.name), _users(run)
+    nets = {dip: fitted(dip, work) for dip in users}
+    given = Given(source.train.to(work.device), schedule.coefficients(run.model.diffusion, device=work.device))
+    now = device.clock(work.device)
+    began = now()
+    generator = streams.generator(run.seed, f"start {start.key}")
+    x_start = start.function(replace(given, net=nets.get(run.start.dip)), run.n, generator)
+    t_start = len(given.coefs.alpha_bars) - 1 if run.start.t_start is None else run.start.t_start
+    x_t = process.start_chain(given.coefs, x_start, t_start, generator)
+    chain = _chain(run, replace(given, net=nets.get(_advisor(run))), t_start)
+    start_seconds = now() - began
+    judge = Judge(run.model, work, source)
+    row, images = judge.score(model, run.sampler, run.n, f"sample {run.seed}", chain, x_t)
+    whole = work.record(run.model).metrics
+    fits = sum(operations(dip, nets[dip], run.n * sum(k.dip_calls(row["nfe"]) for k in kinds)) for dip, kinds in users.items())
+    metrics = {
+        **row,
+        "nfe_full": run.sampler.steps,
+        "t_start": t_start,
+        "prior_seconds": sum((work.record(dip).metrics["train_seconds"] for dip in users), 0.0),
+        "start_seconds": start_seconds,
+        "sampling_seconds": row["sampling_seconds"] + start_seconds,
+        "model_seconds": whole["total_seconds"],
+        **bill(run.model, model, whole.get("dip_flops", 0) + fits, row["nfe"] * run.n, work.device),
+        **(_bound_on(run, given, x_start, t_start) if start.paired else {}),
+    }
+    grid = shown(run.model, run.seed)
+    begun = ranges.signed_to_uint8(x_start[: max(grid // 4, 1)].cpu().clamp(-1, 1))
+    timings = {"sample": metrics["sampling_seconds"], "dip": metrics["prior_seconds"]}
+    return Outcome(metrics=metrics, timings=timings, arrays={"grid": images[:grid].numpy(), "starts": begun.numpy()})
+
+
+def _advisor(run: Sample) -> Dip | None:
+    """The DIP of opinion and bank: their own, or that of the start."""
+    return run.start.dip if run.advice is None else run.advice.dip or run.start.dip
+
+
+def _users(run: Sample) -> dict[Dip, list[Kind]]:
+    """The DIPs that are needed, and for which priors. ConfigError if one needs a DIP that the configuration does not name."""
+    asked = [(run.start.dip, find("start", run.start.name))]
+    if run.advice is not None:
+        asked.append((_advisor(run), find("opinion", run.advice.name)))
+        asked += [(_advisor(run), find("start", run.advice.bank))] if run.advice.bank is not None else []
+    found: dict[Dip, list[Kind]] = {}
+    for dip, kind in asked:
+        if kind.dip and dip is None:
+            raise ConfigError(f"the {kind.place} {kind.key!r} needs a fitted DIP, and there is none: name a `dip` beside it")
+        if kind.dip:
+            found.setdefault(dip, []).append(kind)
+    return found
+
+
+def _chain(run: Sample, given: Given, t_start: int) -> Chain:
+    """Chains of the trained model from wherever they start, with `run.advice` at each step if there is one."""
+    advice, onward = run.advice, plain(run.model, run.sampler, t_start)
+    if advice is None:
+        return onward
+    opinion, bank = find("opinion", advice.name).function, None
+    if advice.bank is not None:
+        bank = find("start", advice.bank).function(given, run.n, streams.generator(run.seed, f"start {advice.bank}"))
+
+    def drawn(network: Model, x_t: Tensor, rows: slice, generator: torch.Generator) -> tuple[Tensor, int]:
+        x_dip = None if bank is None else bank[rows].to(x_t.device)
+        mixed = process.advised(network, given.coefs, run.model.diffusion, advice, lambda x: opinion(given, x, x_dip))
+        return onward(mixed, x_t, rows, generator)
+
+    return drawn
+
+
+def _bound_on(run: Sample, given: Given, x_start: Tensor, t_start: int) -> dict[str, float]:
+    """How far the starts are from the training images they stand for, and how much their chains may differ for it, at most."""
+    images = given.drawn(run.n, streams.generator(run.seed, f"start {run.start.name}"))  # the same as the start drew
+    moved = (x_start - given.signed(images)).square().sum(dim=(1, 2, 3)).double().mean()
+    mismatch = gaussian.paired_mismatch(float(moved), given.coefs.alpha_bar(t_start))
+    return {"start_moved": float(moved), "start_kl_bound": mismatch.kl, "start_tv_bound": mismatch.total_variation}

@@ -1,0 +1,84 @@
+"""Sample runs: from every start, and with every opinion."""
+
+import pytest
+from priors.runs import DDPM, DIP, SMALL
+from pydantic import ValidationError
+
+from dipddpm_utils import ranges
+from dipddpm_utils.config import Advice, Prior, Sample, Sampler, Start
+from dipddpm_utils.data import sets
+from dipddpm_utils.ddpm import schedule
+from dipddpm_utils.machine.errors import ConfigError
+from dipddpm_utils.theory import gaussian
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+ADVICE = {
+    "guidance": Advice(name="dip", weight=0.3, dip=DIP),
+    "re-injection": Advice(name="bank", weight=0.3, bank="dip", dip=DIP, when="early"),
+    "blur": Advice(name="blur", weight=0.3),
+    "re-injection, blur": Advice(name="bank", weight=0.3, bank="blur"),
+}
+
+
+@pytest.mark.parametrize("start", ["noise", "dip", "mean", "gaussian", "blur", "real"])
+def test_images_are_drawn_from_every_start(store, start):
+    begin = Start(name=start, t_start=49, dip=DIP if start == "dip" else None)
+    record = store.ensure(Sample(model=DDPM, start=begin, sampler=Sampler(steps=4), n=80))
+    assert record.metrics["nfe"] == 2 and record.metrics["nfe_full"] == 4
+    assert (record.metrics["prior_seconds"] > 0) == (start == "dip")
+    assert ("start_moved" in record.metrics) == (start in ("dip", "blur", "mean"))
+    if start == "mean":  # the distance to the mean is the variance of the images drawn, here nearly all of them
+        images = ranges.uint8_to_signed(sets.load(DDPM.data).train)
+        assert record.metrics["start_moved"] == pytest.approx(float(images.var(0, correction=0).sum()), rel=0.1)
+        at = gaussian.paired_mismatch(record.metrics["start_moved"], schedule.coefficients(DDPM.diffusion).alpha_bar(49))
+        assert (record.metrics["start_kl_bound"], record.metrics["start_tv_bound"]) == (at.kl, at.total_variation)
+
+
+@pytest.mark.parametrize("name", ADVICE)
+def test_samples_follow_a_second_opinion_at_equal_calls(store, name):
+    plain = Sample(model=SMALL, sampler=Sampler(steps=4), n=80)
+    record = store.ensure(plain.model_copy(update={"advice": ADVICE[name]}))
+    assert record.metrics["nfe"] == store.ensure(plain).metrics["nfe"] == 4
+    assert record.metrics["fd"] != store.ensure(plain).metrics["fd"]
+    assert (record.metrics["prior_seconds"] > 0) == (ADVICE[name].dip is not None)
+    assert record.metrics["model_seconds"] == store.ensure(SMALL).metrics["total_seconds"]
+    assert record.metrics["total_flops"] > store.ensure(SMALL).metrics["train_flops"]
+
+
+def test_a_start_and_advice_go_together(store):
+    run = Sample(model=SMALL, start=Start(name="blur", t_start=49), sampler=Sampler(steps=4), n=80, advice=ADVICE["blur"])
+    assert store.ensure(run).metrics["nfe"] == 2
+
+
+def test_a_model_whose_chains_need_x_dip_takes_no_start():
+    with pytest.raises(ValidationError, match="model has a prior"):
+        Sample(model=SMALL.model_copy(update={"prior": Prior(source=DIP, shift=True)}))
+
+
+def test_a_start_and_an_opinion_use_each_its_own_dip_and_both_are_on_the_bill(store):
+    other = DIP.model_copy(update={"std": 0.5})
+    begin = Start(name="dip", t_start=49, dip=DIP)
+    plain = Sample(model=SMALL, start=begin, sampler=Sampler(steps=4), n=80)
+    own, same = (
+        store.ensure(plain.model_copy(update={"advice": Advice(name="dip", weight=0.3, dip=dip)})).metrics
+        for dip in (other, DIP)
+    )
+    assert own["fd"] != same["fd"] and own["start_moved"] == same["start_moved"]
+    one, two = (store.ensure(dip).metrics["train_seconds"] for dip in (DIP, other))
+    assert own["prior_seconds"] == pytest.approx(one + two) and same["prior_seconds"] == pytest.approx(one)
+    assert own["dip_flops"] > same["dip_flops"] > store.ensure(plain).metrics["dip_flops"] > 0
+
+
+@pytest.mark.parametrize(
+    ("start", "advice", "said"),
+    [
+        (Start(name="dip"), None, "the start 'dip' needs a fitted DIP"),
+        (Start(), Advice(name="dip", weight=0.1), "the opinion 'dip' needs a fitted DIP"),
+        (Start(), Advice(name="bank", bank="dip", weight=0.1), "the start 'dip' needs a fitted DIP"),
+        (Start(name="middle"), None, "the start 'middle' is not declared: expected one of noise, dip, mean"),
+    ],
+)
+def test_what_is_not_there_is_said_in_one_line(store, start, advice, said):
+    with pytest.raises(ConfigError, match=said):
+        store.ensure(Sample(model=SMALL, start=start, advice=advice, sampler=Sampler(steps=4), n=80))

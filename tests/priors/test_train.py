@@ -1,0 +1,155 @@
+"""Training runs, plain and with every prior: what is recorded and what it costs; a cut-off run ends the same."""
+
+import pytest
+import torch
+from priors.runs import DATA, DDPM, DIP, JUDGED, SMALL, StopAfter
+from pydantic import ValidationError
+
+from dipddpm_utils.config import Data, Ddpm, Optim, Prior, Warm, canonical, run_hash
+from dipddpm_utils.data import sets
+from dipddpm_utils.dip import fit
+from dipddpm_utils.dip.run import fitted
+from dipddpm_utils.machine.errors import OutOfTime, TrainingError
+from dipddpm_utils.priors.judge import averaged
+from dipddpm_utils.priors.train import at_work
+from dipddpm_utils.store.runs import Store
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+PRIORS = {
+    "curriculum": Prior(source=DIP, curriculum=0.5),
+    "curriculum, blur": Prior(source="blur", curriculum=0.5),
+    "weights of a data set": Prior(warm=Warm(steps=3)),
+    "weights of an image": Prior(warm=Warm(fit="image", steps=3)),
+    "shift": Prior(source=DIP, shift=True),
+    "condition": Prior(source="blur", condition=True),
+    "shift and condition": Prior(source=DIP, shift=True, condition=True),
+}
+
+
+def joined(prior):
+    return SMALL.model_copy(update={"prior": prior})
+
+
+def test_scores_of_several_sets_are_averaged_and_their_interval_is_narrower(store):
+    evaluate = DDPM.evaluate.model_copy(update={"final_draws": 3})
+    one, three = store.ensure(DDPM), store.ensure(DDPM.model_copy(update={"evaluate": evaluate}))
+    assert (one.metrics["draws"], three.metrics["draws"]) == (1, 3)
+    rows = [
+        {"n": 70, "fd": fd, "fd_low": fd - 3.0, "fd_high": fd + 6.0, "evaluation_seconds": 2.0, "kid_low": None, "kid": 0.0}
+        for fd in (10.0, 14.0, 18.0, 14.0)
+    ]
+    mean = averaged(rows)
+    assert (mean["n"], mean["fd"], mean["fd_low"], mean["fd_high"]) == (70, 14.0, 12.5, 17.0)
+    assert mean["evaluation_seconds"] == 8.0 and mean["kid_low"] is None
+    assert averaged(rows[:1]) == rows[0]
+    assert three.metrics["fd"] != one.metrics["fd"] and len(three.evals) == len(one.evals)
+
+
+@pytest.mark.parametrize("dip", [None, DIP])
+def test_a_ddpm_is_trained_and_judged_at_several_steps(store, dip):
+    record = store.ensure(DDPM.model_copy(update={"dip": dip}))
+    assert JUDGED | {"train_seconds", "dip_seconds", "total_seconds", "parameters", "nfe"} <= set(record.metrics)
+    assert record.evals["step"].tolist() == [5, 10, 12] and record.evals["nfe"].tolist() == [2, 2, 3]
+    assert (record.metrics["dip_seconds"] > 0) == (dip is not None)
+    assert record.arrays["grid"].shape == (64, 1, 28, 28) and record.arrays["grids_by_step"].shape == (2, 16, 1, 28, 28)
+    assert len(record.arrays["reverse"]) == len(record.arrays["reverse_t"])
+
+
+@pytest.mark.parametrize("checks", [2, 4, 7, 9, 14])
+def test_a_run_that_is_cut_off_anywhere_ends_with_the_same_record(store, tmp_path, checks):
+    """Cut off in training and in the evaluations between: the same curve, metrics and pictures in the end."""
+    whole, slices = store.ensure(DDPM), 0
+    while True:
+        try:
+            record = Store(tmp_path, "smoke", device="cpu", budget=StopAfter(checks)).ensure(DDPM)
+            break
+        except OutOfTime:
+            slices += 1
+            assert slices < 40
+    assert slices >= 1
+    timed = [name for name in whole.metrics if name.endswith("seconds")]
+    same = {name: value for name, value in whole.metrics.items() if name not in timed}
+    assert {name: value for name, value in record.metrics.items() if name not in timed} == same
+    assert record.curve["loss"].tolist() == whole.curve["loss"].tolist()
+    assert all((record.arrays[name] == whole.arrays[name]).all() for name in whole.arrays)
+    assert record.weights_sha256 == whole.weights_sha256
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_in_one_line(tmp_path):
+    run = DDPM.model_copy(update={"optim": Optim(steps=12, batch_size=16, lr=1e30)})
+    store = Store(tmp_path, "smoke", device="cpu")
+    with pytest.raises(TrainingError, match="is not finite at step") as caught:
+        store.ensure(run)
+    assert "\n" not in str(caught.value) and store.state(run) != "complete"
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_a_model_with_a_prior_is_trained_and_judged_at_its_full_cost(store, name):
+    plain, record = store.ensure(SMALL), store.ensure(joined(PRIORS[name]))
+    m = record.metrics
+    assert JUDGED <= set(m) and m["fd"] != plain.metrics["fd"]
+    assert m["total_seconds"] == pytest.approx(m["train_seconds"] + m["dip_seconds"]) and m["dip_seconds"] > 0
+    assert (m["dip_flops"] > 0) == (PRIORS[name].source != "blur")
+    assert m["total_flops"] == m["train_flops"] + m["dip_flops"] + m["sample_flops"]
+    if "condition" not in name:
+        assert m["train_flops"] == plain.metrics["train_flops"]
+    assert sum(path.stat().st_size for path in record.folder.iterdir() if path.suffix != ".safetensors") < 60_000
+    assert set(record.arrays) == {"grid"}
+
+
+def test_a_curriculum_trains_on_dip_outputs_first_and_then_as_the_plain_model_does(store):
+    class Work:
+        device = "cpu"
+        record, weights = store.ensure, store.weights
+
+    source = sets.load(DATA)
+    prior = at_work(joined(PRIORS["curriculum"]), source, Work())
+    x0, idx = torch.zeros(2, 1, 28, 28), torch.tensor([5, 3])
+    assert torch.equal(prior.batch(x0, idx, 5).x0, prior.x_dip[idx])
+    assert torch.equal(prior.batch(x0, idx, 6).x0, x0)
+    net_output = fit.dip_outputs(fitted(DIP, Work()), source.train[idx] / 255)
+    torch.testing.assert_close(prior.x_dip[idx], net_output, rtol=0, atol=1e-5)
+
+
+def test_a_share_of_nothing_is_the_plain_model(store):
+    warm_free = store.ensure(joined(Prior()))
+    assert warm_free.metrics["fd"] == store.ensure(SMALL).metrics["fd"]
+
+
+def test_a_fit_as_a_dip_leaves_training_draws_alone_and_changes_the_first_loss(store):
+    plain, warm = store.ensure(SMALL), store.ensure(joined(PRIORS["weights of a data set"]))
+    assert plain.curve["loss"].iloc[0] != warm.curve["loss"].iloc[0]
+    assert plain.metrics["images_seen"] == warm.metrics["images_seen"]
+
+
+@pytest.mark.parametrize("name", ["shift", "weights of an image"])
+def test_a_run_with_a_prior_that_is_cut_off_ends_with_the_same_record(store, tmp_path, name):
+    run, slices = joined(PRIORS[name]), 0
+    while True:
+        try:
+            record = Store(tmp_path, "smoke", device="cpu", budget=StopAfter(10)).ensure(run)
+            break
+        except OutOfTime:
+            slices += 1
+            assert slices < 40
+    assert slices and record.weights_sha256 == store.ensure(run).weights_sha256
+    assert record.metrics["fd"] == store.ensure(run).metrics["fd"]
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"curriculum": 0.5}, "source is needed by"),
+        ({"source": "blur"}, "source is needed by"),
+        ({"source": "blur", "condition": True, "warm": Warm()}, "warm is given with condition"),
+    ],
+)
+def test_a_prior_that_cannot_be_is_refused(values, said):
+    with pytest.raises(ValidationError, match=said):
+        Prior(**values)
+
+
+def test_old_configurations_keep_their_hash():
+    assert run_hash(Ddpm(data=Data(name="mnist"))) == run_hash(Ddpm(data=Data(name="mnist"), prior=None))
+    assert '"prior"' not in canonical(Ddpm(data=DATA)) and '"learned"' not in canonical(joined(PRIORS["shift"]))
