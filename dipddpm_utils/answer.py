@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from dipddpm_utils.page import names, speed
-from dipddpm_utils.page.compare import best_control, best_start, difference, frame_of
+from dipddpm_utils.page.compare import best_rival, best_start, frame_of
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, distance, over_seeds_distance, percent, ratio
+from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, distance, over_seeds_distance, percent
 from dipddpm_utils.page.words import count, number
 from dipddpm_utils.priors import comparisons
 from dipddpm_utils.priors import findings as findings_priors
@@ -38,15 +38,16 @@ def answer(lab: Any) -> str:
 
 def _trained_on_outputs(lab: Any, floor: Any) -> list[str]:
     base, on_dip = frame_of(lab.seeds("ddpm")), frame_of(lab.seeds("ddpm-on-dip"))
-    gap = comparison("DIP minus alone, equal steps", difference(on_dip, base, "fd"), base["features"].iloc[0])
+    gaps = comparisons.outputs(lab)
+    gap = comparison("FD trained on DIP outputs over FD alone, equal steps", gaps["fd"])
     added = percent(float(on_dip["dip_seconds"].mean() / base["train_seconds"].mean()))
     lines = [
         f"**The comparisons' baseline**, {_smaller(lab)}: {over_seeds_distance(lab.seeds('ddpm'), floor)}.",
         f"**Better by training on DIP outputs?** {gap}",
         f"**Faster by training on DIP outputs?** Fitting and applying the DIP adds {added} to the training time.",
     ]
-    if lab.has("ddpm-more"):
-        lines[-1] += f" {comparisons.equal_seconds(lab.seeds('ddpm-more'), lab.seeds('ddpm-on-dip'))}"
+    if "seconds" in gaps:
+        lines[-1] += f" {comparisons.equal_seconds(lab)}"
     return lines
 
 
@@ -67,19 +68,18 @@ def _started_from_outputs(lab: Any) -> list[str]:
         return []
     t_start, gap, rows = best
     start = rows["label"].iloc[0]
-    outputs, own = ("DIP outputs", "DIP") if start == "dip" else (look(start).label,) * 2
-    name = f"FD over that of noise with as many calls, at the best t_start ({t_start:.0f}; interval widened for that choice)"
+    outputs = "DIP outputs" if start == "dip" else look(start).label
+    name = f"FD over that of noise with as many calls, at the best t_start ({t_start:.0f})"
     copied, usual = (percent(float(rows[column].mean())) for column in ("copy_rate", "copy_rate_floor"))
     lines = [
-        f"**Fewer steps by starting from {outputs}?** {ratio(name, gap)} {copied} of those samples look copied; {usual} of "
-        "held-out images do."
+        f"**Fewer steps by starting from {outputs}?** {comparison(name, gap)} {copied} of those samples look copied; "
+        f"{usual} of held-out images do."
     ]
-    if (rival := best_control(frame)) is not None:
-        label, t_start, gap = rival
-        name = f"{own} over {look(label).label} at t_start = {t_start:.0f}"
-        lines.append(f"**Better than a start without a DIP?** {ratio(name, gap)}")
+    if (rival := best_rival(frame, rows)) is not None:
+        name = f"FD over that from the {look(rival[0]).label}, same t_start"
+        lines.append(f"**Better than a start without a DIP?** {comparison(name, rival[1])}")
     if lab.has("ddpm"):
-        cost, _ = comparisons.measured_cost(frame, lab.seeds("ddpm")[0])
+        cost = comparisons.measured_cost(frame, lab.seeds("ddpm")[0])
         lines.append(f"**Does that start save seconds?** {theory_findings.break_even(cost)}")
     return lines
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from dipddpm_utils.page.compare import difference, frame_of, over_seeds, paired, summary
+from dipddpm_utils.page.compare import Paired, among, frame_of, over_seeds, paired, summary
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import bullets, comparison
-from dipddpm_utils.page.words import number, signed, span
+from dipddpm_utils.page.words import effect, number, span
 
 
 def dip_nets(nets: Mapping[str, Sequence[Any]]) -> str:
@@ -24,14 +24,16 @@ def dip_nets(nets: Mapping[str, Sequence[Any]]) -> str:
             else ""
         )
         lines.append(f"{look(net).label}: {span(summary(frame, 'psnr'))} dB over {len(frame)} seeds{gain}.")
-    (first, best), (second, next_best) = frames[:2]
-    gap = difference(best, next_best, "psnr")
-    lines.append(
-        comparison(
-            f"{look(first).label} minus {look(second).label}", gap, "dB", worse="a real difference", better="a real difference"
-        )
-    )
+    (first, _), (second, _) = frames[:2]
+    gap = _pairs(dict(frames), "psnr")[first, second]
+    differs = {"worse": "a real difference", "better": "a real difference"}
+    lines.append(comparison(f"{look(first).label} minus {look(second).label}", gap, "dB", **differs))
     return bullets(lines)
+
+
+def _pairs(frames: Mapping[str, pd.DataFrame], metric: str) -> dict[tuple[str, str], Paired]:
+    """Every net against every other one."""
+    return among(pd.concat([frame.assign(net=net) for net, frame in frames.items()]), "net", metric)
 
 
 def peaks(records: Mapping[str, Any]) -> str:
@@ -42,7 +44,7 @@ def peaks(records: Mapping[str, Any]) -> str:
         best, last = curve.loc[curve["mean"].idxmax()], curve.iloc[-1]
         lost = paired(_lost(record, best["x"], last["x"]))
         top = f"{number(best['mean'])} dB [{number(best['low'])}, {number(best['high'])}] at iteration {best['x']:.0f}"
-        end = f"going on to {last['x']:.0f} changes it by {signed(lost)} dB"
+        end = f"going on to {last['x']:.0f} changes it by {effect(lost, 'dB')}"
         lines.append(f"{look(net).label}: best mean {top} (n = {best['n']:.0f} images); {end}.")
     return bullets(lines)
 
@@ -65,8 +67,8 @@ def best_net(nets: Mapping[str, Sequence[Any]]) -> str:
 
 def _like(frames: Mapping[str, pd.DataFrame], best: str, metric: str) -> str:
     """The rivals of the best one that are not shown to be different from it."""
-    gaps = {net: difference(frames[best], frame, metric) for net, frame in frames.items() if net != best}
-    same = [look(net).label for net, gap in gaps.items() if gap is None or not gap.decided]
+    gaps = _pairs(frames, metric)
+    same = [look(net).label for net in frames if net != best and not gaps[best, net].decided]
     return f"; not told apart from {', '.join(same)}" if same else ""
 
 

@@ -90,9 +90,8 @@ def frechet_interval(
     rng: np.random.Generator,
     root2: Tensor | None = None,
     n_resamples: int = 200,
-    level: float = 0.95,
 ) -> Interval:
-    """Distance of features [n, D] from a fixed Gaussian, with a bootstrap interval over the n images.
+    """Distance of features [n, D] from a fixed Gaussian, with a 95% bootstrap interval over the n images.
 
     The distance of a resample is larger than that of its sample by about as much as a sample's is larger than the
     population's, so quantiles are taken about the resamples' own mean: the interval is for this distance *at this n*,
@@ -107,8 +106,8 @@ def frechet_interval(
         mean = counts @ features / n
         cov = ((features * counts[:, None]).T @ features - n * torch.outer(mean, mean)) / (n - 1)
         draws[i] = frechet_distance(mean, cov, mu2, cov2, root2=root2)
-    low, high = (np.quantile(draws, [0.5 - level / 2, 0.5 + level / 2]) - draws.mean()).tolist()
-    return Interval(max(0.0, value - high), value, value - low, n, level)
+    low, high = (np.quantile(draws, [0.025, 0.975]) - draws.mean()).tolist()
+    return Interval(max(0.0, value - high), value, value - low, n)
 
 
 def factor(cov: Tensor) -> Tensor:

@@ -1,21 +1,55 @@
-"""Settings beside one another: summaries over seeds with intervals, differences paired by seed, the floor at the same n."""
+"""Settings beside one another: summaries over seeds with intervals, differences paired by seed, the floor at the same n.
+
+One rule for all: a difference is shown if its p-value, Holm-corrected within its family (FAMILIES), is below 0.05. The
+interval printed beside it is the plain 95% one. Distances and seconds are compared, and averaged, as logarithms.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import NormalDist
-from typing import Any
+from itertools import combinations
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from dipddpm_utils.judging import stats
-from dipddpm_utils.judging.stats import Interval
-from dipddpm_utils.page.names import starts
+from dipddpm_utils.judging.stats import ALPHA, Interval
+from dipddpm_utils.page import names
 
+Key = TypeVar("Key", bound=Hashable)
+
+FAMILIES = {  # what is looked at together, fixed before the runs are made
+    "outputs": "training on DIP outputs against the DDPM alone: quality and diversity at equal steps, quality at equal seconds",
+    "start": "one start of the chain against noise, at every t_start",
+    "rivals": "the DIP start against each start without a DIP, at every t_start",
+    "mechanisms": "every setting of every mechanism against the DDPM alone",
+    "without": "everything that needs no DIP against the DDPM alone",
+    "controls": "every setting of every mechanism against each control in its place",
+    "speed": "seconds of every trained setting to every distance, against the DDPM alone",
+    "restoration": "every pair of methods, for every task",
+    "settings": "every pair of settings of one sweep, or of DIP networks",
+    "steps": "every step from one setting to the next",
+    "rules": "every stopping rule that knows the noise level against every one that does not",
+    "staged": "staged levels against discrepancy, for every network",
+    "sides": "every stopping rule's step against the best one",
+    "report A": "both networks against the DDPM alone, as published and corrected",
+    "report A's controls": "training on other images against training on the DIP's outputs",
+    "report B": "the combined model against the DDPM alone, as published and corrected",
+    "faults": "every fault of one report, alone and alone left out",
+    "claims": "the claims that could be measured, of seventeen",
+}
 LIMITS = {"fd": (0.0, math.inf)} | dict.fromkeys(("precision", "recall", "copy_rate", "copy_rate_floor"), (0.0, 1.0))
+
+
+def as_ratio(metric: str) -> bool:
+    """Whether a measure is averaged and compared as its logarithm: distances and seconds, which have no natural unit."""
+    return metric.startswith("fd") or metric.endswith("seconds")
+
+
+# --- one setting ------------------------------------------------------------------------------------------------------
 
 
 def judged_alike(rows: pd.DataFrame) -> pd.DataFrame:
@@ -28,38 +62,42 @@ def judged_alike(rows: pd.DataFrame) -> pd.DataFrame:
     return alike.drop_duplicates([name for name in ("seed", "step") if name in alike]) if "step" in alike else alike
 
 
-def over_seeds(frame: pd.DataFrame, by: str, metric: str) -> pd.DataFrame:
-    """Mean and 95% interval of `metric` for each value of column `by`: columns x, mean, low, high, n.
+def own_interval(row: Mapping[str, Any], metric: str) -> Interval:
+    """A measure with the interval that was recorded beside it."""
+    return Interval(row[f"{metric}_low"], row[metric], row[f"{metric}_high"], int(row["n"]))
 
-    With several rows (seeds, images) the interval is Student's t over them. A single row keeps the interval that it came
-    with (columns `<metric>_low`, `<metric>_high`), or none (NaN).
-    """
+
+def over_seeds(frame: pd.DataFrame, by: str, metric: str) -> pd.DataFrame:
+    """`summary` of `metric` for each value of column `by`: columns x, mean, low, high, n."""
     rows = []
     for value, part in frame.groupby(by, sort=False):
         if (interval := summary(part, metric)) is not None:
-            rows.append((value, interval.value, interval.low, interval.high, np.isfinite(part[metric].to_numpy(float)).sum()))
+            rows.append((value, interval.value, interval.low, interval.high, interval.n))
     return pd.DataFrame(rows, columns=["x", "mean", "low", "high", "n"])
 
 
-def summary(frame: pd.DataFrame, metric: str) -> Interval | None:
-    """One interval for all rows: Student's t over several, the row's own for one; None if nothing was measured."""
+def summary(frame: pd.DataFrame, metric: str, *, geometric: bool = True) -> Interval | None:
+    """Mean of all rows with a 95% t-interval, (geometric:) of logarithms where `as_ratio`; None if nothing was measured.
+
+    A single row keeps the interval that it came with (columns `<metric>_low`, `<metric>_high`), or none (NaN). An interval
+    that holds all that the measure can reach says nothing, and is NaN too.
+    """
     if metric not in frame:
         return None
     numbers = frame[metric].to_numpy(float)
     numbers = numbers[np.isfinite(numbers)]
-    if len(numbers) > 1:
-        return _within(stats.seeds_interval(numbers), *LIMITS.get(metric, (-math.inf, math.inf)))
     if len(numbers) == 0:
         return None
-    low, high = (
-        pd.to_numeric(frame.get(f"{metric}{end}", pd.Series([math.nan])), errors="coerce") for end in ("_low", "_high")
-    )
-    return Interval(low=float(low.iloc[0]), value=float(numbers[0]), high=float(high.iloc[0]), n=1)
-
-
-def _within(interval: Interval, least: float, most: float) -> Interval:
-    """The part of an interval that the measure can reach: a t-interval of few seeds goes beyond, and covers no more by it."""
-    return replace(interval, low=max(least, interval.low), high=min(most, interval.high))
+    if len(numbers) == 1:
+        low, high = (float(pd.to_numeric(frame[name]).iloc[0]) if (name := metric + end) in frame else math.nan
+                     for end in ("_low", "_high"))  # fmt: skip
+        return Interval(low, float(numbers[0]), high, 1)
+    if geometric and as_ratio(metric) and (numbers > 0).all():
+        mean = stats.mean_interval(np.log(numbers))
+        return Interval(math.exp(mean.low), math.exp(mean.value), math.exp(mean.high), mean.n)
+    mean, (least, most) = stats.mean_interval(numbers), LIMITS.get(metric, (-math.inf, math.inf))
+    low, high = max(least, mean.low), min(most, mean.high)
+    return replace(mean, low=math.nan, high=math.nan) if (low, high) == (least, most) else replace(mean, low=low, high=high)
 
 
 def floor_n(floor: Any, n: float | None = None) -> float:
@@ -68,11 +106,11 @@ def floor_n(floor: Any, n: float | None = None) -> float:
 
 
 def floor_at(floor: Any, metric: str = "fd", n: float | None = None) -> Interval | None:
-    """What real images score at the same n (see `floor_n`). None without a floor."""
+    """What real images score at the same n (see `floor_n`), its plain mean over draws. None without a floor."""
     if floor is None:
         return None
     if n is not None and floor_n(floor, n) == n and len(floor.evals):
-        return summary(floor.evals[floor.evals["n"] == n], metric)
+        return summary(floor.evals[floor.evals["n"] == n], metric, geometric=False)
     return summary(pd.DataFrame([floor.metrics]), metric)
 
 
@@ -81,92 +119,105 @@ def frame_of(records: Sequence[Any]) -> pd.DataFrame:
     return pd.DataFrame([{"name": record.name, "seed": record.seed, **record.metrics} for record in records])
 
 
-def grid_frame(lab: Any, group: str) -> pd.DataFrame:
-    """`lab.frame` of a group of combined runs, with columns dip_lr, ddpm_lr and std read off each record's configuration."""
-    frame = lab.frame(group)
-    runs = {record.name: record.run for own in lab.labelled(group).values() for record in own}
-    settings = [(run.dip.optim.lr, run.optim.lr, run.dip.std) for run in (runs[name] for name in frame["name"])]
-    return frame.assign(**dict(zip(("dip_lr", "ddpm_lr", "std"), zip(*settings, strict=True), strict=True)))
+# --- two settings, pair by pair ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Paired:
-    """Differences between two settings, seed by seed: mean, 95% t-interval (None with one seed), and the seeds needed.
+class Paired(Interval):
+    """Mean difference of two settings over pairs, with its plain 95% t-interval (NaN with one pair).
 
-    needed: about how many seeds it would take to tell this difference from none, at the spread seen (None: one seed).
+    ratio: of logarithms, so that it is shown as a factor. over: what is paired. p: two-sided, Holm-corrected among the `of`
+    comparisons of its family (NaN with one pair).
     """
 
-    value: float
-    low: float | None
-    high: float | None
-    n: int
-    needed: int | None
+    ratio: bool = False
+    over: str = "seeds"
+    p: float = math.nan
+    of: int = 1
 
     @property
     def decided(self) -> bool:
-        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+        """Whether there is a difference, after the correction."""
+        return self.p < ALPHA
+
+    @property
+    def error(self) -> float:
+        """Standard error of the mean, read back from the interval; NaN with one pair."""
+        return (self.high - self.low) / 2 / stats.t_quantile(1 - ALPHA / 2, self.n - 1) if self.n > 1 else math.nan
+
+    def p_against(self, bound: float) -> float:
+        """Uncorrected two-sided p-value of the difference being `bound`; NaN with one pair."""
+        return stats.t_test(self.value - bound, self.error, self.n - 1) if math.isfinite(self.low) else math.nan
+
+    def needed(self, bound: float = 0.0) -> int | None:
+        """About how many pairs would show it to be off `bound` with 80% power, were mean and spread those seen.
+
+        At 0.05 over the size of the family, which Holm's correction never exceeds. None: one pair only, or over 1000.
+        """
+        if not math.isfinite(self.low):
+            return None
+        return stats.pairs_needed(self.value - bound, self.error * math.sqrt(self.n), ALPHA / self.of)
 
 
-def paired(differences: Sequence[float], level: float = 0.95) -> Paired:
-    """Summarise differences, one a seed. ValueError if there is none."""
+def paired(differences: Sequence[float], *, ratio: bool = False, over: str = "seeds") -> Paired:
+    """Summarise differences (ratio: of logarithms), one a pair. ValueError if there is none."""
     values = np.asarray(differences, dtype=float)
     values = values[np.isfinite(values)]
     if len(values) == 0:
         raise ValueError("differences is empty, expected one a seed")
     if len(values) == 1:
-        return Paired(float(values[0]), None, None, 1, None)
-    interval = stats.seeds_interval(values, level=level)
-    return Paired(interval.value, interval.low, interval.high, len(values), _needed(values, level))
+        return Paired(math.nan, float(values[0]), math.nan, 1, ratio, over)
+    mean = stats.mean_interval(values)
+    found = Paired(mean.low, mean.value, mean.high, mean.n, ratio, over)
+    return replace(found, p=found.p_against(0.0))
 
 
-def _needed(values: np.ndarray, level: float) -> int | None:
-    """The fewest seeds whose t-interval, at this mean and spread, would leave out zero; None beyond a thousand."""
-    spread, mean = float(values.std(ddof=1)), abs(float(values.mean()))
-    if spread * NormalDist().inv_cdf(0.5 + level / 2) >= mean * math.sqrt(1000):
-        return None
-    n = max(2, math.floor((spread * NormalDist().inv_cdf(0.5 + level / 2) / mean) ** 2))  # t is wider, so never too many
-    while spread * stats.t_quantile(0.5 + level / 2, n - 1) >= mean * math.sqrt(n):
-        n += 1
-    return n
+def difference(first: pd.DataFrame, second: pd.DataFrame, metric: str, by: str = "seed") -> Paired | None:
+    """first - second of `metric`, paired by seed (by: or "image"); log(first / second) where `as_ratio`.
+
+    None if no seed has both.
+    """
+    a, b = first.groupby(by)[metric].mean(), second.groupby(by)[metric].mean()
+    values = (np.log(a.astype(float) / b) if as_ratio(metric) else a - b).dropna()
+    return paired(list(values), ratio=as_ratio(metric), over=f"{by}s") if len(values) else None
+
+
+def family(name: str, gaps: Mapping[Key, Paired | None]) -> dict[Key, Paired]:
+    """Those comparisons that could be made, with p corrected for all of them. name: one of FAMILIES (KeyError)."""
+    if name not in FAMILIES:
+        raise KeyError(f"no family {name!r}: expected one of {', '.join(FAMILIES)}")
+    made = {key: gap for key, gap in gaps.items() if gap is not None}
+    corrected = stats.holm([gap.p for gap in made.values()])
+    return {key: replace(gap, p=float(p), of=len(made)) for (key, gap), p in zip(made.items(), corrected, strict=True)}
+
+
+def among(frame: pd.DataFrame, setting: str, metric: str, by: str = "seed") -> dict[tuple[Any, Any], Paired]:
+    """Every value of column `setting` minus every other one, both ways round: a family, in which a pair counts once."""
+    parts = dict(list(frame.groupby(setting, sort=False)))
+    found = family("settings", {(a, b): difference(parts[a], parts[b], metric, by) for a, b in combinations(parts, 2)})
+    return found | {(b, a): scaled(gap, -1) for (a, b), gap in found.items()}
 
 
 def scaled(effect: Paired, by: float) -> Paired:
     """The same effect in another unit, or (-1) counted the other way round."""
-    ends = [None if end is None else by * end for end in (effect.low, effect.high)]
-    low, high = ends if by > 0 else reversed(ends)
-    return Paired(by * effect.value, low, high, effect.n, effect.needed)
-
-
-def seeds_needed(effect: Paired, bound: float, level: float = 0.95) -> int | None:
-    """The fewest seeds whose interval, at this mean and spread, would lie on one side of `bound`; None: one seed, or over 1000.
-
-    The spread is read back from the interval.
-    """
-    if effect.low is None or effect.high is None:
-        return None
-    q, room = stats.t_quantile(0.5 + level / 2, effect.n - 1), abs(effect.value - bound)
-    spread = (effect.high - effect.low) / 2 / q * math.sqrt(effect.n)
-    fits = (n for n in range(2, 1001) if spread * stats.t_quantile(0.5 + level / 2, n - 1) < room * math.sqrt(n))
-    return next(fits, None)
-
-
-def difference(
-    first: pd.DataFrame, second: pd.DataFrame, metric: str, *, ratio: bool = False, level: float = 0.95
-) -> Paired | None:
-    """first - second (ratio: log(first / second)) of `metric`, paired by seed; None if no seed has both."""
-    a, b = first.groupby("seed")[metric].mean(), second.groupby("seed")[metric].mean()
-    values = (np.log(a / b) if ratio else a - b).dropna()
-    return paired(list(values), level) if len(values) else None
+    low, high = sorted((by * effect.low, by * effect.high))
+    return replace(effect, value=by * effect.value, low=low, high=high)
 
 
 def slope(frame: pd.DataFrame, metric: str, *, log: bool = False) -> Paired | None:
-    """Change of `metric` for a unit of `value` (log: for a factor of ten), one least-squares line a seed."""
+    """Change of `metric` (its logarithm where `as_ratio`) for a unit of `value`, one least-squares line a seed.
+
+    log: for ten times the value. None if no seed has two values.
+    """
     slopes = []
     for _, part in frame.dropna(subset=[metric]).groupby("seed"):
-        x = np.log10(part["value"].to_numpy(float)) if log else part["value"].to_numpy(float)
+        x, y = (part[name].to_numpy(float) for name in ("value", metric))
         if len(np.unique(x)) > 1:
-            slopes.append(np.polyfit(x, part[metric].to_numpy(float), 1)[0])
-    return paired(slopes) if slopes else None
+            slopes.append(np.polyfit(np.log10(x) if log else x, np.log(y) if as_ratio(metric) else y, 1)[0])
+    return paired(slopes, ratio=as_ratio(metric)) if slopes else None
+
+
+# --- starts of the chain ----------------------------------------------------------------------------------------------
 
 
 def copies(rows: pd.DataFrame) -> tuple[float, float, bool]:
@@ -175,29 +226,33 @@ def copies(rows: pd.DataFrame) -> tuple[float, float, bool]:
     return copied, usual, copied > 2 * usual
 
 
+def start_gaps(frame: pd.DataFrame, labels: Sequence[str], rivals: Sequence[str]) -> dict[tuple[str, str, Any], Paired]:
+    """(start, rival, t_start) -> log(FD of the start / FD of the rival), wherever both are (group 'starts'): a family."""
+    groups = dict(list(frame.groupby(["label", "value"], sort=False)))
+    pairs = [(start, rival, t) for start, t in groups if start in labels for rival in rivals if (rival, t) in groups]
+    found = {(start, rival, t): difference(groups[start, t], groups[rival, t], "fd") for start, rival, t in pairs}
+    return family("start" if list(rivals) == ["noise"] else "rivals", found)
+
+
 def best_start(frame: pd.DataFrame, *labels: str) -> tuple[float, Paired, pd.DataFrame] | None:
     """(t_start, log FD ratio to noise with as many calls, rows) where these starts have their lowest ratio; None without both.
 
-    The best of k is chosen after the fact, so its interval is widened to level 1 - 0.05 / k (Bonferroni).
+    Chosen after the fact, which the correction for all t_starts pays for.
     """
-    noise = frame[frame["label"] == "noise"]
-    mine = frame[frame["label"].isin(labels) & frame["value"].isin(noise["value"])]
-    found, tried = [], list(mine.groupby(["label", "value"]))
-    for (_, t_start), rows in tried:
-        gap = difference(rows, noise[noise["value"] == t_start], "fd", ratio=True, level=1 - 0.05 / len(tried))
-        if gap is not None:
-            found.append((float(t_start), gap, rows))
-    return min(found, key=lambda item: item[1].value, default=None)
-
-
-def best_control(frame: pd.DataFrame) -> tuple[str, float, Paired] | None:
-    """The best start that needs no DIP, and log(FD of the best DIP start / FD of that one) at its t_start."""
-    own = best_start(frame, *starts(dip=True))
-    found = {label: best for label in starts(dip=False) if (best := best_start(frame, label)) is not None}
-    if own is None or not found:
+    found = start_gaps(frame, labels, ["noise"])
+    if not found:
         return None
-    label = min(found, key=lambda name: found[name][1].value)
-    t_start, _, rows = found[label]
-    mine = frame[(frame["label"] == own[2]["label"].iloc[0]) & (frame["value"] == t_start)]
-    gap = difference(mine, rows, "fd", ratio=True)
-    return None if gap is None else (label, t_start, gap)
+    start, noise, t_start = min(found, key=lambda at: found[at].value)
+    rows = frame[(frame["label"] == start) & (frame["value"] == t_start)]
+    return float(t_start), found[start, noise, t_start], rows
+
+
+def best_rival(frame: pd.DataFrame, rows: pd.DataFrame) -> tuple[str, Paired] | None:
+    """The start without a DIP that does best at the t_start of these rows, and log(their FD / its FD) there.
+
+    Corrected for every DIP start, every such rival and every t_start. None without a rival.
+    """
+    start, t_start = rows["label"].iloc[0], rows["value"].iloc[0]
+    found = start_gaps(frame, names.starts(dip=True), names.starts(dip=False))
+    here = {rival: gap for (own, rival, at), gap in found.items() if (own, at) == (start, t_start)}
+    return max(here.items(), key=lambda item: item[1].value, default=None)

@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from dipddpm_utils.page.style import finish, look, new, styled
+from dipddpm_utils.page.names import look
+from dipddpm_utils.page.style import finish, new, styled
 
 Images = NDArray[np.uint8]
 
@@ -56,13 +57,12 @@ def rows_of_images(rows: Mapping[str, Images], title: str, note: str, *, width: 
     return finish(figure, title, note)
 
 
-def strip(arrays: Mapping[str, Images], which: str, *, count: int = 4, title: str, note: str) -> Figure:
-    """`which` ('forward' or 'reverse') of a ddpm record: `count` images, a row each, over the steps t above them."""
+def strip(arrays: Mapping[str, Images], which: str, *, title: str, note: str) -> Figure:
+    """`which` ('forward' or 'reverse') of a ddpm record: four images, a row each, over the steps t above them."""
     images, steps = arrays[which], arrays[f"{which}_t"]
     keep = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), 12)).round().astype(int))
-    return _strip(
-        images[keep][:, :count].swapaxes(0, 1), [f"t = {t:.0f}" if t >= 0 else "result" for t in steps[keep]], title, note
-    )
+    labels = [f"t = {t:.0f}" if t >= 0 else "result" for t in steps[keep]]
+    return _strip(images[keep][:, :4].swapaxes(0, 1), labels, title, note)
 
 
 @styled
@@ -78,23 +78,17 @@ def _strip(images: Images, labels: Sequence[str], title: str, note: str, names: 
     return finish(figure, title, note)
 
 
-def snapshots(records: Mapping[str, Any], title: str, note: str, *, image: int = 0) -> Figure:
+def snapshots(records: Mapping[str, Any], title: str, note: str) -> Figure:
     """What each net (records of kind dip_images) makes of one noisy image over the iterations of its fit.
 
     Fits may be of different length: columns are the iterations at which all were kept, then each net's best output.
     """
-    kept = [dict(zip(r.arrays["snapshot_iterations"].tolist(), r.arrays["snapshots"], strict=True)) for r in records.values()]
+    held = [record.arrays for record in records.values()]
+    kept = [dict(zip(own["snapshot_iterations"].tolist(), own["snapshots"], strict=True)) for own in held]
     steps = sorted(set.intersection(*(set(own) for own in kept)))
     shown = [
-        np.stack(
-            [
-                r.arrays["clean"][image],
-                r.arrays["noisy"][image],
-                *(own[step][image] for step in steps),
-                r.arrays["outputs_best"][image],
-            ]
-        )
-        for r, own in zip(records.values(), kept, strict=True)
+        np.stack([own[name][0] for name in ("clean", "noisy")] + [looks[step][0] for step in steps] + [own["outputs_best"][0]])
+        for own, looks in zip(held, kept, strict=True)
     ]
     labels = ["clean", "noisy", *(f"{step:.0f}" for step in steps), "best (oracle)"]
     return _strip(np.stack(shown), labels, title, note, [look(net).label for net in records])

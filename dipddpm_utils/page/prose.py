@@ -1,6 +1,7 @@
 """Records -> sentences. Every number that a notebook or the README says comes from here, with its n and its interval.
 
-Functions return Markdown. A difference is called one only if its 95% interval, paired over seeds, leaves out zero.
+Functions return Markdown. A difference is called one only if its corrected p-value says so (compare.py); the interval
+beside it is the plain one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import pandas as pd
 
 from dipddpm_utils.page.compare import Paired, floor_at, floor_n, frame_of, summary
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.words import factor, number, signed, span
+from dipddpm_utils.page.words import effect, number, shown_by, span
 
 NOT_MEASURED = "Not yet measured: this profile has no records of it."
 
@@ -48,33 +49,25 @@ def _distance(frame: pd.DataFrame, floor: Any, metric: str) -> str:
     return f"{text}, {number(value.value / least.value, 2)} times the real-vs-real floor of {number(least.value)}{other_n}"
 
 
-def verdict(gap: Paired, worse: str = "worse", better: str = "better", none: str = "zero") -> str:
-    """'worse', 'better' (for a measure where lower is better), or 'not decidable' and how many seeds it might take.
-
-    none: what the interval holds then, as it is printed: zero, or one where a factor is.
+def verdict(gap: Paired, worse: str = "worse", better: str = "better") -> str:
+    """'**worse** (p = 0.012, Holm over 8)', 'better' (for a measure where lower is better), or 'not decidable' and what it
+    would take.
     """
     if gap.n == 1:
-        return "**not decidable** from one seed"
+        return f"**not decidable** from one {gap.over.removesuffix('s')}"
     if gap.decided:
-        return f"**{worse if gap.value > 0 else better}**"
-    more = f"; at this spread it would take about {gap.needed} seeds" if gap.needed and gap.needed > gap.n else ""
-    return f"**not decidable** with {gap.n} seeds, the interval holds {none}{more}"
+        return f"**{worse if gap.value > 0 else better}** ({shown_by(gap)})"
+    needed = gap.needed()
+    more = f"; about {needed} {gap.over} for 80% power" if needed and needed > gap.n else ""
+    return f"**not decidable** ({shown_by(gap)}{more})"
 
 
-def comparison(name: str, gap: Paired | None, unit: str, *, worse: str = "worse", better: str = "better") -> str:
-    """'DIP minus baseline: +6.3 [+2.1, +10.4] FD-MNIST, paired over 3 seeds: worse.'"""
+def comparison(name: str, gap: Paired | None, unit: str = "", *, worse: str = "worse", better: str = "better") -> str:
+    """'PSNR of A minus B: +6.3 [+2.1, +10.4] dB, paired over 3 seeds: **worse** (p = 0.012).'; a ratio as a factor."""
     if gap is None:
         return f"{name}: no seed in common."
-    seeds = f", paired over {gap.n} seeds" if gap.n > 1 else ""
-    return f"{name}: {f'{signed(gap)} {unit}'.strip()}{seeds}: {verdict(gap, worse, better)}."
-
-
-def ratio(name: str, log_ratio: Paired | None, *, worse: str = "worse", better: str = "better") -> str:
-    """'DIP over noise: a factor of 1.31 [1.12, 1.53], paired over 3 seeds: worse.'"""
-    if log_ratio is None:
-        return f"{name}: no seed in common."
-    seeds = f", paired over {log_ratio.n} seeds" if log_ratio.n > 1 else ""
-    return f"{name}: a factor of {factor(log_ratio)}{seeds}: {verdict(log_ratio, worse, better, 'one')}."
+    pairs = f", paired over {gap.n} {gap.over}" if gap.n > 1 else ""
+    return f"{name}: {effect(gap, unit)}{pairs}: {verdict(gap, worse, better)}."
 
 
 def bullets(lines: Sequence[str]) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dipddpm_utils.page.style import Look, finish, look, new, round_ticks, styled
+from dipddpm_utils.page.names import Look, look
+from dipddpm_utils.page.style import bars, finish, new, round_ticks, styled
 
 TITLES = {
     "quality": "Distance over training seconds, ours and the peers, each under its own usual loop",
@@ -45,9 +45,9 @@ def curves(content: dict[str, Any], name: str) -> Figure | None:
     for ax in axes[len(panels) :]:
         ax.set_visible(False)
     about = content["machine"]
-    bars = "95% bootstrap intervals over the images judged" if name in ("quality", "samplers") else "quartiles over repeats"
+    spread = "95% bootstrap intervals over the images judged" if name in ("quality", "samplers") else "quartiles over repeats"
     return finish(
-        figure, TITLES.get(name, name), f"Bars: {bars}. {about['device_name']}, {about['threads']} threads; log axes."
+        figure, TITLES.get(name, name), f"Bars: {spread}. {about['device_name']}, {about['threads']} threads; log axes."
     )
 
 
@@ -55,8 +55,5 @@ def _draw(ax: Axes, curve: dict[str, Any], index: int) -> None:
     style = TRAINERS.get(curve["label"]) or look(curve["label"])
     if style.colour == "#000000" and curve["label"] != "ancestral":  # it has no look of its own
         style = list(TRAINERS.values())[index % len(TRAINERS)]._replace(label=curve["label"])
-    x, y = np.asarray(curve["x"], float), np.asarray(curve["y"], float)
-    ax.plot(x, y, color=style.colour, marker=style.marker, label=style.label)
-    if curve["low"]:
-        ends = np.clip([y - np.asarray(curve["low"]), np.asarray(curve["high"]) - y], 0, None)
-        ax.errorbar(x, y, yerr=ends, fmt="none", ecolor=style.colour, elinewidth=1, capsize=2)
+    nothing = [math.nan] * len(curve["y"])
+    bars(ax, curve["x"], curve["y"], curve["low"] or nothing, curve["high"] or nothing, style, linestyle="-")

@@ -1,14 +1,12 @@
-"""Records -> curves and points. One style, one colour and marker a method, the real-vs-real floor in grey in each figure.
+"""What all figures share: the theme, points with their intervals, the real-vs-real floor in grey, axes, titles and notes.
 
-Functions take records or the tables of `Lab.frame` and return a matplotlib Figure made without pyplot, so nothing is drawn
-twice and no global state is left behind. Comparisons between methods are in
-figures_compare.py, pictures of images in pictures.py, those of the theory in figures_theory.py.
+Figures are made without pyplot, so nothing is drawn twice and no global state is left behind. Labels and colours: names.py.
 """
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
@@ -17,22 +15,21 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from dipddpm_utils.page.compare import floor_at, floor_n, judged_alike, over_seeds
-from dipddpm_utils.page.names import GREY, METHODS, Look, look
+from dipddpm_utils.page.compare import as_ratio, floor_at, floor_n
+from dipddpm_utils.page.names import GREY, METHODS, Look
 
 DARK, LIGHT = "#333333", "#999999"  # two sides of a comparison that is not one of methods
 VIRIDIS = ("#440154", "#3B528B", "#21918C", "#5EC962")  # steps of a setting, dark to light
 FLOOR = "floor"  # the mark of the lines that `draw_floor` draws
 FAR = 30  # times
 STAR = {"linestyle": "", "marker": "*", "markersize": 12, "color": "white", "markeredgecolor": "black", "zorder": 5}
-ABOVE = {"markersize": 7, "markeredgecolor": "white", "zorder": 4}  # points that others must not hide
-STYLE = {
-    "font.size": 9, "axes.titlesize": 9, "figure.titlesize": 10.5, "figure.titleweight": "bold", "axes.spines.top": False,
-    "axes.spines.right": False, "axes.grid": True, "grid.color": "#E5E5E5", "grid.linewidth": 0.7, "axes.axisbelow": True,
-    "lines.linewidth": 1.5, "lines.markersize": 5, "legend.frameon": False, "legend.fontsize": 8, "figure.facecolor": "white",
-    "image.cmap": "gray", "image.interpolation": "nearest",
+STYLE = {  # beside seaborn's
+    "figure.titlesize": 10.5, "figure.titleweight": "bold", "figure.facecolor": "white", "axes.titlesize": 9,
+    "axes.labelsize": 9, "axes.spines.top": False, "axes.spines.right": False, "grid.color": "#E5E5E5", "lines.linewidth": 1.5,
+    "lines.markersize": 5, "legend.frameon": False, "legend.fontsize": 8, "image.cmap": "gray",
+    "image.interpolation": "nearest",
 }  # fmt: skip
 
 
@@ -41,7 +38,10 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 
     @wraps(draw)
     def inner(*args: Any, **options: Any) -> Figure:
-        with matplotlib.rc_context({**matplotlib.rcParamsDefault, **STYLE, "backend": matplotlib.rcParams["backend"]}):
+        import seaborn as sns  # takes a second, which pages without figures need not wait
+
+        theme = {**sns.plotting_context("paper"), **sns.axes_style("whitegrid"), **STYLE}
+        with matplotlib.rc_context({**matplotlib.rcParamsDefault, **theme, "backend": matplotlib.rcParams["backend"]}):
             return draw(*args, **options)
 
     return inner
@@ -61,6 +61,51 @@ def finish(figure: Figure, title: str, note: str) -> Figure:
     figure.suptitle(textwrap.fill(title, int(12.5 * inches)), x=0.01, ha="left")
     figure.supxlabel(textwrap.fill(note, int(18.5 * inches)), x=0.01, ha="left", fontsize=7.5, color="#555555")
     return figure
+
+
+# --- points and their intervals ---------------------------------------------------------------------------------------
+
+
+def bars(ax: Axes, x: Any, mean: Any, low: Any, high: Any, style: Look, *, sideways: bool = False, **options: Any) -> None:
+    """Points with their intervals as bars (none where an end is NaN), joined if a `linestyle` is given; sideways: along x.
+
+    options are those of `Axes.errorbar`; a label is taken from `style` unless one is given.
+    """
+    mean, low, high = (np.atleast_1d(np.asarray(values, float)) for values in (mean, low, high))
+    ends = np.nan_to_num(np.clip([mean - low, high - mean], 0, None))
+    about = {
+        "color": style.colour,
+        "marker": style.marker,
+        "label": style.label,
+        "linestyle": "",
+        "elinewidth": 1,
+        "capsize": 2,
+    }
+    at = (mean, np.atleast_1d(x)) if sideways else (np.atleast_1d(x), mean)
+    ax.errorbar(*at, **{"xerr" if sideways else "yerr": ends}, **{**about, **options})
+
+
+def points(ax: Axes, frame: pd.DataFrame, style: Look, *, linestyle: str = "-", **options: Any) -> None:
+    """A summary (columns x, mean, low, high of `over_seeds`) as joined points with bars."""
+    frame = frame.sort_values("x")
+    bars(ax, *(frame[name] for name in ("x", "mean", "low", "high")), style, linestyle=linestyle, **options)
+
+
+def what_interval(summed: pd.DataFrame, metric: str = "") -> str:
+    """What the bars of a summary by `over_seeds` are."""
+    count = int(summed["n"].max())
+    if count == 1:
+        return "one seed, 95% bootstrap interval over its images"
+    return f"{'geometric mean' if as_ratio(metric) else 'mean'} and 95% t-interval over {count} seeds"
+
+
+def dodged(frame: pd.DataFrame, place: int, count: int, values: Sequence[float]) -> pd.DataFrame:
+    """A summary moved sideways, as the `place`-th of `count` over the same `values`, so that no marker hides another's."""
+    step = 0.012 * (max(values) - min(values))
+    return frame.assign(x=frame["x"] + step * (place - (count - 1) / 2))
+
+
+# --- the floor --------------------------------------------------------------------------------------------------------
 
 
 def draw_floor(ax: Axes, floor: Any, metric: str = "fd", n: float | None = None) -> None:
@@ -87,6 +132,9 @@ def floor_note(floor: Any, n: float) -> str:
     return f" {METHODS['floor'].label.capitalize()}: n = {floor_n(floor, n):.0f}, not measured at {n:.0f}."
 
 
+# --- axes -------------------------------------------------------------------------------------------------------------
+
+
 def log_y(*panels: Axes) -> None:
     """A logarithmic y-axis for panels that share it, with a few round numbers at its ticks, once all is drawn.
 
@@ -105,10 +153,21 @@ def log_y(*panels: Axes) -> None:
 
 
 def round_ticks(axis: Any, low: float, high: float) -> None:
-    """Ticks of a logarithmic axis from `low` to `high`: 1, 2, 5 times powers of ten, or within one decade evenly spaced."""
-    axis.set_major_locator(MaxNLocator(5) if high < 10 * low else LogLocator(subs=(1, 2, 5)))
+    """Ticks of a logarithmic axis from `low` to `high`: 1, 2, 5 times powers of ten, and more within one decade."""
+    axis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7) if high < 10 * low else (1, 2, 5)))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def log_x(ax: Axes, ticks: Sequence[float] | None = None) -> None:
+    """A logarithmic x-axis with `ticks`, or with round numbers, once all is drawn. Left linear if within a factor of three."""
+    low, high = ax.get_xlim()
+    if ticks is None and high < 3 * low:
+        return
+    ax.set_xscale("log")
+    round_ticks(ax.xaxis, *ax.get_xlim())
+    if ticks is not None:
+        ax.set_xticks(sorted(ticks), [f"{tick:g}" for tick in sorted(ticks)])
 
 
 def _heights(panels: Sequence[Axes], floor: bool | None = None) -> np.ndarray:
@@ -141,151 +200,6 @@ def legend_beside(ax: Axes, *others: Axes) -> None:
 
 
 def distance_label(features: str, metric: str = "fd") -> str:
-    return (
-        f"{features} (lower is better)"
-        if metric == "fd"
-        else f"KID, {features.removeprefix('FD-')} features\n(lower is better)"
-    )
-
-
-def summarised(frame: pd.DataFrame, by: str, metric: str) -> pd.DataFrame:
-    """`over_seeds`; Frechet distances, which are drawn on a logarithmic axis, as geometric means with t-intervals of log FD.
-
-    A t-interval of the distances themselves may reach below zero, where no distance is and no such axis goes.
-    """
-    if not metric.startswith("fd"):
-        return over_seeds(frame, by, metric)
-    parts = [metric, *(name for name in (f"{metric}_low", f"{metric}_high") if name in frame)]
-    values = frame[parts].astype(float)
-    logs = np.log(values.where(values > 0)).add_prefix("log_")
-    summed = over_seeds(frame.assign(**logs), by, f"log_{metric}")
-    return summed.assign(**{name: np.exp(summed[name]) for name in ("mean", "low", "high")})
-
-
-def what_interval(summed: pd.DataFrame, metric: str = "") -> str:
-    """What the bars of a summary by `summarised` (or, without a metric, by `over_seeds`) are."""
-    count = int(summed["n"].max())
-    if count == 1:
-        return "one seed, 95% bootstrap interval over its images"
-    if metric.startswith("fd"):
-        return f"geometric mean and 95% t-interval of log FD over {count} seeds"
-    return f"mean and 95% t-interval over {count} seeds"
-
-
-def points(
-    ax: Axes,
-    frame: pd.DataFrame,
-    style: Look,
-    *,
-    line: bool = True,
-    band: bool = False,
-    label: str | None = None,
-    **options: Any,
-) -> None:
-    """A summary (x, mean, low, high) as points with bars, or as a line in a band; options are those of `Axes.plot`."""
-    frame = frame.sort_values("x")
-    x, mean = frame["x"].to_numpy(float), frame["mean"].to_numpy(float)
-    low, high = frame["low"].to_numpy(float), frame["high"].to_numpy(float)
-    marker = {"linestyle": "-" if line else "", "marker": "" if band else style.marker}
-    ax.plot(x, mean, color=style.colour, label=label or style.label, **marker, **options)
-    if band:
-        ax.fill_between(x, low, high, color=style.colour, alpha=0.2, linewidth=0)
-    else:
-        ends = np.nan_to_num([np.clip(mean - low, 0, None), np.clip(high - mean, 0, None)])
-        ax.errorbar(x, mean, yerr=ends, fmt="none", ecolor=style.colour, elinewidth=1, capsize=2)
-
-
-def dodged(frame: pd.DataFrame, place: int, count: int, values: Sequence[float]) -> pd.DataFrame:
-    """A summary moved sideways, as the `place`-th of `count` over the same `values`, so that no marker hides another's."""
-    step = 0.012 * (max(values) - min(values))
-    return frame.assign(x=frame["x"] + step * (place - (count - 1) / 2))
-
-
-@styled
-def loss_curves(runs: Mapping[str, Sequence[Any]], *, title: str = "Training loss", unit: str = "mean squared error") -> Figure:
-    """Loss over steps. runs: method -> records of its seeds; thin lines: each logged loss; thick: its running median."""
-    figure, (ax,) = new()
-    for method, records in runs.items():
-        style = look(method)
-        for i, record in enumerate(records):
-            curve = record.curve
-            smooth = curve["loss"].rolling(max(1, len(curve) // 30), center=True, min_periods=1).median()
-            ax.plot(curve["step"], curve["loss"], color=style.colour, alpha=0.18, linewidth=0.6)
-            ax.plot(curve["step"], smooth, color=style.colour, label=style.label if i == 0 else None)
-    ax.set(xlabel="training step", ylabel=f"loss ({unit})")
-    log_y(ax)
-    ax.legend()
-    seeds = max(len(records) for records in runs.values())
-    return finish(
-        figure, title, f"One thick line a seed ({seeds} at most): running median of the logged loss; thin: the loss as logged."
-    )
-
-
-@styled
-def psnr_over_iterations(records: Mapping[str, Any]) -> Figure:
-    """PSNR to the clean image while a net is fitted to its noisy copy; one panel a net (records of kind dip_images)."""
-    figure, panels = new(len(records), width=2.4 + 2.0 * len(records), height=2.9, sharey=True)
-    for ax, (net, record) in zip(panels, records.items(), strict=True):
-        evals, style = record.evals, look(net)
-        summary = over_seeds(evals, "iteration", "psnr")
-        points(ax, summary, style, band=True, label="to the clean image")
-        to_noisy = evals.groupby("iteration")["psnr_noisy"].mean()
-        ax.plot(to_noisy.index, to_noisy, color=GREY, linestyle=":", label="to the noisy image")
-        peak = summary.loc[summary["mean"].idxmax()]
-        ax.plot(peak["x"], peak["mean"], marker="*", markersize=11, color=style.colour, markeredgecolor="white", linestyle="")
-        title = f"{style.label}\npeak {peak['mean']:.1f} dB at {peak['x']:.0f}"
-        ax.set(xscale="log", xlabel="iteration", title=title)
-        ax.margins(y=0.15)
-    tops = [over_seeds(record.evals, "iteration", "psnr")["mean"] for record in records.values()]
-    panels[0].set_ylim(bottom=max(min(top.min() for top in tops), max(top.max() for top in tops) - 20) - 1)
-    panels[0].set_ylabel("PSNR (dB, higher is better)")
-    legend_beside(panels[-1])
-    n, std = max(r.run.n_images for r in records.values()), next(iter(records.values())).run.std
-    note = f"{n} images a net, noise of std {std:g} on images in [0, 1]. "
-    note += "Line and band: mean and 95% t-interval over images; star: peak of the mean."
-    return finish(figure, "PSNR while a net is fitted to one noisy image", note)
-
-
-@styled
-def fd_over_training(
-    runs: Mapping[str, Sequence[Any]], floor: Any, *, x: str = "step", metric: str = "fd", title: str = ""
-) -> Figure:
-    """Distance to held-out images over training. x: 'step', 'images' or 'seconds' (DIP seconds included)."""
-    figure, (ax,) = new(width=7.6)
-    note = training_lines(ax, runs, floor, x, metric)
-    axis = {"step": "training steps", "images": "training images seen", "seconds": "training seconds"}[x]
-    if x == "seconds" and any(record.metrics.get("dip_seconds") for records in runs.values() for record in records):
-        axis += ", DIP fit included"
-    ax.set(xlabel=axis, ylabel=distance_label(next(iter(runs.values()))[0].metrics["features"], metric))
-    log_y(ax)
-    legend_beside(ax)
-    return finish(figure, title or f"Sample quality over {axis}", note)
-
-
-def training_lines(ax: Axes, runs: Mapping[str, Sequence[Any]], floor: Any, x: str, metric: str) -> str:
-    """Distances over training for each method, with the floor at the same n; returns the note that goes below."""
-    for method, records in runs.items():
-        rows = [
-            record.evals.assign(seed=record.seed, seconds=record.evals["seconds"] + (record.metrics.get("dip_seconds") or 0))
-            for record in records
-        ]
-        rows = pd.concat(rows, ignore_index=True)
-        main = judged_alike(rows)
-        for part, line in ((main, True), (rows.drop(main.index), False)):
-            if len(part):
-                summary = summarised(part, "step", metric)
-                summary["x"] = summary["x"].map(part.groupby("step")[x].mean())
-                style = look(method)
-                if line:
-                    points(ax, summary, style)
-                else:
-                    points(ax, summary, style._replace(marker="X"), line=False, label="_", **ABOVE)
-    first = main.iloc[0]
-    interval = what_interval(summarised(main, "step", metric), metric)
-    note = f"Lines: n = {first['n']:.0f} images, {look(first['sampler']).label}, {first['nfe']:.0f} calls; {interval}."
-    last = rows.iloc[-1]
-    draw_floor(ax, floor, metric, first["n"])
-    if last["sampler"] != first["sampler"] or last["n"] != first["n"]:
-        note += f" Crosses: n = {last['n']:.0f}, {look(last['sampler']).label}, {last['nfe']:.0f} calls."
-        draw_floor(ax, floor, metric, last["n"])
-    return note + floor_note(floor, first["n"])
+    """What the axis of a distance is called."""
+    name = features if metric == "fd" else f"KID, {features.removeprefix('FD-')} features\n"
+    return f"{name} (lower is better)".replace("\n ", "\n")

@@ -7,26 +7,22 @@ from typing import Any
 
 import pandas as pd
 
-from dipddpm_utils.page.compare import difference, floor_at, frame_of, summary
-from dipddpm_utils.page.words import factor, signed, span
+from dipddpm_utils.page.compare import difference, floor_at, frame_of, start_gaps, summary
+from dipddpm_utils.page.names import METHODS, look
+from dipddpm_utils.page.words import effect, factor, number, shown_by, span
+
+SCORES = {"kid": "KID", "precision": "precision", "recall": "recall", "copy_rate": "copied"}
 
 
-def dip_table(records: Mapping[str, Sequence[Any]], labels: Mapping[str, str]) -> pd.DataFrame:
+def dip_table(records: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
     """One row a DIP net: size, time, restoration of held-out noisy images, and what it does to clean ones."""
     rows = []
     for net, own in records.items():
         frame = frame_of(own)
-        rows.append(
-            {
-                "net": labels.get(net, net),
-                "parameters": int(frame["parameters"].iloc[0]),
-                "seeds": len(frame),
-                "fit (s)": span(summary(frame, "train_seconds")),
-                "PSNR restored (dB)": span(summary(frame, "psnr")),
-                "SSIM restored": span(summary(frame, "ssim")),
-                f"{frame['features'].iloc[0]} of its outputs": span(summary(frame, "fd")),
-            }
-        )
+        row = {"net": look(net).label, "parameters": int(frame["parameters"].iloc[0]), "seeds": len(frame)}
+        columns = {"fit (s)": "train_seconds", "PSNR restored (dB)": "psnr", "SSIM restored": "ssim"}
+        columns[f"{frame['features'].iloc[0]} of its outputs"] = "fd"
+        rows.append(row | {name: span(summary(frame, metric)) for name, metric in columns.items()})
     return pd.DataFrame(rows)
 
 
@@ -35,36 +31,14 @@ def quality_table(frames: Mapping[str, pd.DataFrame], floor: Any) -> pd.DataFram
     rows = []
     for name, frame in frames.items():
         n = float(frame["n"].iloc[0])
-        least = floor_at(floor, "fd", n)
-        row = {
-            "": name,
-            "seeds": frame["seed"].nunique(),
-            "n": int(n),
-            "calls": int(frame["nfe"].iloc[0]),
-            frame["features"].iloc[0]: span(summary(frame, "fd")),
-            "times the floor": f"{frame['fd'].mean() / least.value:.3g}" if least else "",
-            "KID": span(summary(frame, "kid")),
-            "precision": span(summary(frame, "precision")),
-            "recall": span(summary(frame, "recall")),
-            "copied": span(summary(frame, "copy_rate")),
-        }
-        rows.append(row)
-    if least := floor_at(floor, "fd"):
-        own = {key: span(floor_at(floor, key)) for key in ("kid", "precision", "recall", "copy_rate")}
-        rows.append(
-            {
-                "": "real against real",
-                "seeds": "",
-                "n": int(floor.metrics["n"]),
-                "calls": "",
-                floor.metrics["features"]: span(least),
-                "times the floor": "1",
-                "KID": own["kid"],
-                "precision": own["precision"],
-                "recall": own["recall"],
-                "copied": own["copy_rate"],
-            }
-        )
+        fd, least = summary(frame, "fd"), floor_at(floor, "fd", n)
+        row = {"": name, "seeds": frame["seed"].nunique(), "n": int(n), "calls": int(frame["nfe"].iloc[0])}
+        row |= {frame["features"].iloc[0]: span(fd), "times the floor": number(fd.value / least.value) if least else ""}
+        rows.append(row | {label: span(summary(frame, metric)) for metric, label in SCORES.items()})
+    if floor is not None:
+        row = {"": METHODS["floor"].label, "seeds": "", "n": int(floor.metrics["n"]), "calls": ""}
+        row |= {floor.metrics["features"]: span(floor_at(floor)), "times the floor": "1"}
+        rows.append(row | {label: span(floor_at(floor, metric)) for metric, label in SCORES.items()})
     return pd.DataFrame(rows)
 
 
@@ -84,27 +58,28 @@ def sweep_table(frames: Mapping[str, pd.DataFrame], metrics: Mapping[str, str]) 
                 if metric in frame:
                     row[label] = span(summary(part, metric))
                     gap = None if same or anchor.empty else difference(part, anchor, metric)
-                    row[f"{label}, from the anchor"] = "anchor" if same else signed(gap) if gap else ""
+                    row[f"{label}, against the anchor"] = "anchor" if same else effect(gap)
             rows.append(row)
     return pd.DataFrame(rows).fillna("")
 
 
 def start_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row a start and t_start: distance, paired ratio to the whole chain with as many calls, copies, seconds."""
+    """One row a start and t_start: distance, paired ratio to the whole chain with as many calls, recall, copies, seconds."""
     rows = []
+    gaps = {}
+    for label in frame["label"].unique():
+        gaps |= start_gaps(frame, [label], ["noise"])
     for (label, value), part in frame.groupby(["label", "value"], sort=False):
-        noise = frame[(frame["label"] == "noise") & (frame["value"] == value)]
-        ratio = difference(part, noise, "fd", ratio=True) if len(noise) and label != "noise" else None
+        gap = gaps.get((label, "noise", value)) if label != "noise" else None
         rows.append(
             {
-                "start": label,
-                "t_start": int(value),
-                "calls": int(part["nfe"].iloc[0]),
+                "start": look(label).label,
+                "t_start (calls)": f"{value:.0f} ({part['nfe'].iloc[0]:.0f})",
                 part["features"].iloc[0]: span(summary(part, "fd")),
-                "ratio to noise": factor(ratio) if ratio else "",
+                "over noise": f"{factor(gap)} ({shown_by(gap)})" if gap else "",
+                "recall": span(summary(part, "recall")),
                 "copied": span(summary(part, "copy_rate")),
-                "prior (s)": f"{part['prior_seconds'].mean():.3g}",
-                "drawing (s)": f"{part['sampling_seconds'].mean():.3g}",
+                "seconds, prior + drawing": f"{part['prior_seconds'].mean():.3g} + {part['sampling_seconds'].mean():.3g}",
             }
         )
     return pd.DataFrame(rows)

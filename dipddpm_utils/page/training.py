@@ -1,4 +1,4 @@
-"""What each notebook found, as sentences computed from its records (prose.py has the parts they are made of)."""
+"""What a training and its samplers found (notebook 03), as sentences computed from records."""
 
 from __future__ import annotations
 
@@ -7,16 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from dipddpm_utils.judging.stats import Interval
-from dipddpm_utils.page.compare import judged_alike
+from dipddpm_utils.page.compare import judged_alike, own_interval
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import bullets, percent
 from dipddpm_utils.page.words import count, number, span
-
-# --- 02 DIP -----------------------------------------------------------------------------------------------------------
-
-
-# --- 03 baseline ------------------------------------------------------------------------------------------------------
 
 
 def training(record: Any) -> str:
@@ -29,21 +23,15 @@ def training(record: Any) -> str:
 def progress(record: Any) -> str:
     """First and last evaluation during training with the same sampler and n."""
     rows = judged_alike(record.evals)
-    rows = rows[rows["n"] == rows["n"].iloc[0]]
     first, last = rows.iloc[0], rows.iloc[-1]
     steps = f"From step {first['step']:.0f} to step {last['step']:.0f}"
     how = f"n = {last['n']:.0f}, {look(last['sampler']).label}, {last['nfe']:.0f} calls"
-    return f"{steps}, {first['features']} goes from {_row(first)} to {_row(last)} ({how})."
-
-
-def _row(row: pd.Series) -> str:
-    return span(Interval(low=row["fd_low"], value=row["fd"], high=row["fd_high"], n=int(row["n"])))
+    return f"{steps}, {first['features']} goes from {_fd(first)} to {_fd(last)} ({how})."
 
 
 def loss_and_distance(record: Any) -> str:
     """How much the loss and the distance still change in the second half of training."""
     rows = judged_alike(record.evals)
-    rows = rows[rows["n"] == rows["n"].iloc[0]]
     middle, last = rows.iloc[(len(rows) - 1) // 2], rows.iloc[-1]
     curve, width = record.curve, max(1, len(record.curve) // 20)
     near = [curve[curve["step"] <= row["step"]]["loss"].tail(width).mean() for row in (middle, last)]
@@ -58,7 +46,7 @@ def samplers(frame: pd.DataFrame) -> str:
     for nfe in sorted(frame["nfe"].unique())[:: max(1, frame["nfe"].nunique() - 1)]:
         rows = frame[frame["nfe"] == nfe].sort_values("fd")
         lines.append(
-            f"{nfe:.0f} calls: " + ", ".join(f"{look(row['label']).label} {_row(row)}" for _, row in rows.iterrows()) + "."
+            f"{nfe:.0f} calls: " + ", ".join(f"{look(row['label']).label} {_fd(row)}" for _, row in rows.iterrows()) + "."
         )
     return bullets(lines)
 
@@ -86,4 +74,8 @@ def fewest_calls(frame: pd.DataFrame, slack: float = 1.1) -> str:
 def best_sampler(frame: pd.DataFrame) -> str:
     """The lowest distance of all samplers and calls, and its interval."""
     best = frame.loc[frame["fd"].idxmin()]
-    return f"The lowest: {look(str(best['label'])).label} with {best['nfe']:.0f} calls, {best['features']} {_row(best)}."
+    return f"The lowest: {look(str(best['label'])).label} with {best['nfe']:.0f} calls, {best['features']} {_fd(best)}."
+
+
+def _fd(row: pd.Series) -> str:
+    return span(own_interval(row, "fd"))

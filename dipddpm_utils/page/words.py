@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 from dipddpm_utils.judging.stats import Interval
@@ -23,7 +24,7 @@ def decimals(value: float, digits: int = 3) -> int:
     return min(5, max(0, digits - 1 - math.floor(math.log10(abs(value)) + 1e-12)))
 
 
-def number(value: float, digits: int = 3) -> str:
+def number(value: float | None, digits: int = 3) -> str:
     """A number to three significant digits, with thousands separated by a thin space in long integers."""
     if value is None or not math.isfinite(value):
         return "not known"
@@ -35,35 +36,31 @@ def count(value: float) -> str:
     return f"{value:,.0f}".replace(",", "\u202f")
 
 
-def span(interval: Interval | Paired | None) -> str:
-    """'14.2 [13.1, 15.0]'; without an interval only the value; '' if nothing was measured."""
+def span(interval: Interval | None, sign: str = "") -> str:
+    """'14.2 [13.1, 15.0]'; without an interval only the value; '' if nothing was measured. sign: '+' to show it always."""
     if interval is None:
         return ""
-    places = decimals(interval.value)
-    if interval.low is None or interval.high is None or not (math.isfinite(interval.low) and math.isfinite(interval.high)):
-        return f"{interval.value:.{places}f}"
-    return f"{interval.value:.{places}f} [{interval.low:.{places}f}, {interval.high:.{places}f}]"
+    ends = [end for end in (interval.low, interval.high) if math.isfinite(end)]
+    places = decimals(max(map(abs, (interval.value, *ends))) if sign else interval.value)
+    value, *bounds = (f"{x:{sign}.{places}f}" for x in (interval.value, *ends))
+    return f"{value} [{', '.join(bounds)}]" if len(bounds) == 2 else value
 
 
-def signed(interval: Paired) -> str:
-    """'+6.3 [+2.1, +10.4]'."""
-    places = decimals(max(abs(x) for x in (interval.value, interval.low, interval.high) if x is not None))
-    if interval.low is None:
-        return f"{interval.value:+.{places}f}"
-    return f"{interval.value:+.{places}f} [{interval.low:+.{places}f}, {interval.high:+.{places}f}]"
-
-
-def in_unit(measured: Paired, unit: str) -> str:
-    """An effect in its unit: one in logarithms ('log FD') as a factor, any other with its sign ('+6.3 [+2.1, +10.4] dB')."""
-    return f"a factor of {factor(measured)}" if in_logarithms(unit) else f"{signed(measured)} {unit}"
-
-
-def in_logarithms(unit: str) -> bool:
-    """Whether an effect of that unit is a difference of logarithms, and shown as a factor."""
-    return unit.startswith("log ")
-
-
-def factor(log_ratio: Paired) -> str:
+def factor(gap: Paired) -> str:
     """A difference of logarithms as a factor: '1.31 [1.12, 1.53]'."""
-    ends = [None if x is None else math.exp(x) for x in (log_ratio.low, log_ratio.high)]
-    return span(Paired(math.exp(log_ratio.value), ends[0], ends[1], log_ratio.n, log_ratio.needed))
+    return span(replace(gap, low=math.exp(gap.low), value=math.exp(gap.value), high=math.exp(gap.high)))
+
+
+def effect(gap: Paired | None, unit: str = "") -> str:
+    """'a factor of 1.31 [1.12, 1.53]', or '+6.3 [+2.1, +10.4] dB'; '' if there is none."""
+    if gap is None:
+        return ""
+    return f"a factor of {factor(gap)}" if gap.ratio else f"{span(gap, '+')} {unit}".strip()
+
+
+def shown_by(gap: Paired) -> str:
+    """'p = 0.012, Holm over 8': what the verdict rests on; '' with one pair."""
+    if not math.isfinite(gap.p):
+        return ""
+    p = "p < 0.001" if gap.p < 1e-3 else f"p = {gap.p:.{2 if gap.p >= 0.1 else 3}f}"
+    return p + (f", Holm over {gap.of}" if gap.of > 1 else "")

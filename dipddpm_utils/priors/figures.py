@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dipddpm_utils.page import images
-from dipddpm_utils.page.compare import floor_at, floor_n
-from dipddpm_utils.page.names import GREY, METHODS, Look, kinds, look, mechanisms
-from dipddpm_utils.page.style import distance_label, draw_floor, finish, log_y, round_ticks, styled, summarised, what_interval
+from dipddpm_utils.page.compare import floor_at, floor_n, over_seeds
+from dipddpm_utils.page.names import METHODS, Look, kinds, look, mechanisms
+from dipddpm_utils.page.style import bars, distance_label, draw_floor, finish, log_x, log_y, styled, what_interval
 from dipddpm_utils.priors import findings
 from dipddpm_utils.priors.mechanisms import front, oracles, settings, text
 
@@ -30,14 +29,10 @@ class Way(NamedTuple):
     high: float
     copied: float
 
-    def mark(self) -> dict[str, Any]:
-        """Marker and colours: hollow where there is no DIP in it."""
+    def draw(self, ax: Axes, at: float, **options: Any) -> None:
+        """A point with its interval, hollow where there is no DIP in it."""
         filled = self.look.colour if self.label in mechanisms() else "white"
-        return {"fmt": self.look.marker, "color": self.look.colour, "markerfacecolor": filled, "elinewidth": 0.9}
-
-    def bars(self) -> np.ndarray:
-        """How far the interval reaches below and above, [2, 1]; none where there is no interval."""
-        return np.nan_to_num(np.clip([[self.mean - self.low], [self.high - self.mean]], 0, None))
+        bars(ax, at, self.mean, self.low, self.high, self.look, markerfacecolor=filled, label=None, **options)
 
 
 @styled
@@ -53,10 +48,9 @@ def pareto(frame: pd.DataFrame, floor: Any, *, metric: str = "fd") -> Figure:
     n, unit = frame["n"].iloc[0], distance_label(frame["features"].iloc[0], metric)
     _plane(upper.subplots(), found, floor, metric, n, unit)
     _rows(lower.subplots(1, 3, sharey=True, width_ratios=(6, 2, 1)), found, unit)
-    interval = what_interval(summarised(frame[frame["label"] == "baseline"], "label", metric), metric)
+    interval = what_interval(over_seeds(frame[frame["label"] == "baseline"], "label", metric), metric)
     note = f"n = {n:.0f} images a point; {interval}. Filled: a DIP in it; hollow: none. Each mechanism is followed by its "
-    note += "controls. Named above: what no other setting beats in both (oracles left out), and the DDPM alone, "
-    note += "which is the dashed line below."
+    note += "controls. Bold: what no other setting beats in both (oracles left out). Dashed line below: the DDPM alone."
     if (least := floor_at(floor, metric, n)) is not None:
         note += f" {METHODS['floor'].label.capitalize()}: {least.value:.2g} at n = {floor_n(floor, n):.0f}."
     return finish(figure, "Quality for all that it costs: every mechanism and every control", note)
@@ -66,7 +60,7 @@ def ways(frame: pd.DataFrame, metric: str) -> list[Way]:
     """Every setting: the DDPM alone first, then each mechanism with its controls, then what one would try without any."""
     found = []
     for label, value, rows in settings(frame):
-        point = summarised(rows.assign(all="all"), "all", metric).iloc[0]
+        point = over_seeds(rows.assign(all="all"), "all", metric).iloc[0]
         name = _in_words(label, value, several=len(settings(frame, label)) > 1)
         cost = float(rows["cost"].mean())
         ends = (float(point[end]) for end in ("mean", "low", "high"))
@@ -83,47 +77,38 @@ def _in_words(label: str, value: Any, *, several: bool) -> str:
 
 
 def _plane(ax: Axes, found: Sequence[Way], floor: Any, metric: str, n: float, unit: str) -> None:
-    """Distance over seconds, both logarithmic; names at the front's points and at the DDPM alone."""
+    """Distance over seconds, both logarithmic, with the front of what can be had."""
     for way in found:
-        ax.errorbar(way.cost, way.mean, yerr=way.bars(), markersize=6, capsize=2, **way.mark())
-    judged = [way for way in found if way.label not in oracles()]
-    best = [judged[i] for i in front([(way.cost, way.mean) for way in judged])]
+        way.draw(ax, way.cost, markersize=6)
+    best = best_ways(found)
     steps = zip(*((way.cost, way.mean) for way in best), strict=True)
     ax.step(*steps, where="post", color="#444444", linewidth=1.0, zorder=1, label="best to be had")
     draw_floor(ax, floor, metric, n)
-    ax.set(xlabel="seconds in all: training, DIP, and drawing the images judged", ylabel=unit, xscale="log")
-    round_ticks(ax.xaxis, *ax.get_xlim())
+    ax.set(xlabel="seconds in all: training, DIP, and drawing the images judged", ylabel=unit)
+    log_x(ax)
     log_y(ax)
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2)
-    _names_beside(ax, list(dict.fromkeys([*(way for way in found if way.label == "baseline"), *best])))
 
 
-def _names_beside(ax: Axes, named: Sequence[Way], gap: float = 0.075) -> None:
-    """Names right of the panel, one below the other, each with a thin line to its point."""
-    to_share = ax.transData + ax.transAxes.inverted()
-    places = [(float(to_share.transform((way.cost, way.mean))[1]), way) for way in named]
-    places.sort(key=lambda place: place[0])
-    at, steps = np.array([place for place, _ in places]), gap * np.arange(len(places))
-    at = np.maximum.accumulate(at - steps) + steps  # none nearer than the gap to the one below
-    at = np.minimum(at, 1 - steps[::-1])  # and none above the panel
-    line = {"arrowstyle": "-", "color": GREY, "linewidth": 0.6, "shrinkB": 4}
-    for height, (_, way) in zip(at, places, strict=True):
-        style = {"textcoords": "axes fraction", "va": "center", "fontsize": 8, "annotation_clip": False}
-        ax.annotate(way.name, (way.cost, way.mean), (1.02, height), arrowprops=line, **style)
+def best_ways(found: Sequence[Way]) -> list[Way]:
+    """The front, by cost; oracles are not methods."""
+    judged = [way for way in found if way.label not in oracles()]
+    return [judged[i] for i in front([(way.cost, way.mean) for way in judged])]
 
 
 def _rows(panels: Sequence[Axes], found: Sequence[Way], unit: str) -> None:
     """A row a setting: the distance with its interval, and the DDPM alone as a line; its seconds; its copies."""
     quality, seconds, copies = panels
     for place, way in enumerate(found):
-        quality.errorbar(way.mean, place, xerr=way.bars(), capsize=2, **way.mark())
+        way.draw(quality, place, sideways=True)
         if way.label == "baseline":
             quality.axvline(way.mean, color=way.look.colour, linestyle="--", linewidth=1, zorder=1)
     if min(way.low if way.low > 0 else way.mean for way in found) > 0:  # a kernel distance may be below zero
-        quality.set_xscale("log")
-        round_ticks(quality.xaxis, *quality.get_xlim())
+        log_x(quality)
     seconds.barh(range(len(found)), [way.cost for way in found], color="#BBBBBB", height=0.6)
     quality.set_yticks(range(len(found)), [way.name for way in found], fontsize=8)
+    for way, name in zip(found, quality.get_yticklabels(), strict=True):
+        name.set_fontweight("bold" if way in best_ways(found) else "normal")
     quality.set_ylim(len(found) - 0.4, -0.6)
     quality.set_xlabel(unit)
     copies.barh(range(len(found)), [100 * way.copied for way in found], color="#444444", height=0.6)

@@ -7,10 +7,10 @@ from typing import Any
 import pandas as pd
 
 from dipddpm_utils.page import names
-from dipddpm_utils.page.compare import Paired, copies, difference, summary
+from dipddpm_utils.page.compare import Paired, copies, difference, family, own_interval, summary
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import NOT_MEASURED, bullets, percent, ratio
-from dipddpm_utils.page.words import count, factor, number, span
+from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, percent
+from dipddpm_utils.page.words import count, factor, number, shown_by, span
 from dipddpm_utils.priors import mechanisms
 from dipddpm_utils.priors.mechanisms import GROUP, THRESHOLDS, text
 
@@ -22,27 +22,29 @@ def mechanism(lab: Any, label: str) -> str:
     frame = mechanisms.table_of(lab) if lab.has(GROUP) else pd.DataFrame(columns=["label"])
     if label not in set(frame["label"]):
         return f"{look(label).label}: this profile has no run of it; `standard` has."
-    value, rows, level = mechanisms.best_setting(frame, label)
+    value, rows = mechanisms.best_setting(frame, label)
     tried = len(mechanisms.settings(frame, label))
     lines = [
         f"**{look(label).label}**, best of {tried} setting{'s' if tried > 1 else ''}: {text(value)}. "
         f"{rows['features'].iloc[0]} {span(summary(rows, 'fd'))}, copied {percent(float(rows['copy_rate'].mean()))} "
         f"(held-out images: {percent(float(rows['copy_rate_floor'].mean()))}), {number(rows['cost'].mean())} s in all."
     ]
-    for rival, gap in mechanisms.against(frame, label, rows, level):
-        lines += [ratio(f"FD over that of {look(rival).label}", gap)] if gap is not None else []
+    for rival, gap in mechanisms.against(frame, label, value):
+        lines.append(comparison(f"FD over that of {look(rival).label}", gap))
     if mechanisms.has_curve(rows):
-        lines += [_seconds_to(frame, rows, THRESHOLDS.index(1.5))]
+        lines += [_seconds_to(frame, label, value, THRESHOLDS.index(1.5))]
     return bullets(lines)
 
 
-def _seconds_to(frame: pd.DataFrame, rows: pd.DataFrame, which: int) -> str:
+def _seconds_to(frame: pd.DataFrame, label: str, value: Any, which: int) -> str:
     fd, times = mechanisms.thresholds(frame)[which], THRESHOLDS[which]
-    gap, there, seeds = mechanisms.speed(frame, rows, fd, 1)
+    rows = frame[(frame["label"] == label) & (frame["value"] == value)]
+    _, there, seeds = mechanisms.speed(frame, rows, fd, 1)
     name = f"Seconds, DIP included, to {times:g} times the baseline's last FD ({number(fd)}), over the baseline's"
+    gap = mechanisms.speeds(frame, 1).get((label, value, times))
     if gap is None:
         return f"{name}: not to be had, {there} of {seeds} seeds got there."
-    return ratio(name, gap, worse="slower", better="faster") + f" {there} of {seeds} seeds got there."
+    return comparison(name, gap, worse="slower", better="faster") + f" {there} of {seeds} seeds got there."
 
 
 def headcount(lab: Any) -> str:
@@ -51,9 +53,8 @@ def headcount(lab: Any) -> str:
     tried = [label for label in names.mechanisms() if label in set(frame["label"])]
     better, best, copied = [], [], []
     for label in tried:
-        _, rows, level = mechanisms.best_setting(frame, label)
-        gaps = [gap for _, gap in mechanisms.against(frame, label, rows, level)]
-        won = [gap is not None and gap.decided and gap.value < 0 for gap in gaps]
+        value, rows = mechanisms.best_setting(frame, label)
+        won = [gap.decided and gap.value < 0 for _, gap in mechanisms.against(frame, label, value)]
         if won and won[0]:
             better.append(label)
             share, _, many = copies(rows)
@@ -75,9 +76,9 @@ def useful(lab: Any) -> str:
     for label in mechanisms.controls():
         own = mechanisms.best_setting(frame, label)
         if own is not None:
-            gap = difference(own[1], base, "fd", ratio=True)
+            gap = mechanisms.gaps(frame)[label, own[0], "baseline"]
             cost = number(own[1]["cost"].mean() / base["cost"].mean(), 2)
-            lines.append(ratio(f"{look(label).label}, at {cost} times the seconds: FD over the baseline's", gap))
+            lines.append(comparison(f"{look(label).label}, at {cost} times the seconds: FD over the baseline's", gap))
     return bullets(lines)
 
 
@@ -109,30 +110,30 @@ def no_gain(lab: Any) -> Found:
     if not lab.has(GROUP):
         return []
     frame, found = mechanisms.table_of(lab), []
-    goals = list(zip(THRESHOLDS, mechanisms.thresholds(frame), strict=True))
+    over, times_to = mechanisms.gaps(frame), mechanisms.speeds(frame, 1)
     for label, value, rows in mechanisms.settings(frame):
         if label not in names.mechanisms():
             continue
         name = f"{look(label).label}, {text(value)}"
-        found += [(f"FD, {name} / {look(rival).label}", gap) for rival, gap in mechanisms.against(frame, label, rows)]
-        for times, fd in goals if mechanisms.has_curve(rows) else ():
-            gap, there, seeds = mechanisms.speed(frame, rows, fd, 1)
-            goal = f"seconds to {times:g} times the baseline's FD ({there} of {seeds} seeds there)"
-            found.append((f"{goal}, {name} / {look('baseline').label}", gap))
+        own = {rival: gap for (mine, at, rival), gap in over.items() if (mine, at) == (label, value)}
+        found += [(f"FD, {name} / {look(rival).label}", gap) for rival, gap in own.items()]
+        for times in THRESHOLDS if mechanisms.has_curve(rows) else ():
+            goal = f"seconds to {times:g} times the baseline's FD, {name} / {look('baseline').label}"
+            found.append((goal, times_to.get((label, value, times))))
     return found
 
 
 def rows_of(found: Found) -> list[dict[str, Any]]:
-    """Of these comparisons (log ratios; lower is better for the DIP) the ones in which it was not shown to be better."""
+    """Of these comparisons (ratios; lower is better for the DIP) the ones in which it was not shown to be better."""
     rows = []
     for name, gap in found:
         if gap is None:
-            rows.append({"comparison": name, "ratio": "", "seeds": 0, "verdict": "not reached", "seeds it would take": ""})
+            rows.append({"comparison": name, "ratio": "", "n": "", "verdict": "not reached", "it would take": ""})
         elif not (gap.decided and gap.value < 0):
-            said = "worse" if gap.decided else "not decidable"
-            needed = "" if gap.decided else str(gap.needed or "over 1000") if gap.n > 1 else "not known from one"
-            row = {"comparison": name, "ratio": factor(gap), "seeds": gap.n, "verdict": said}
-            rows.append(row | {"seeds it would take": needed})
+            said = f"{'worse' if gap.decided else 'not decidable'} ({shown_by(gap)})"
+            needed = "" if gap.decided or gap.n == 1 else f"{gap.needed() or 'over 1000'} {gap.over}"
+            row = {"comparison": name, "ratio": factor(gap), "n": f"{gap.n} {gap.over}", "verdict": said}
+            rows.append(row | {"it would take": needed})
     return rows
 
 
@@ -168,19 +169,28 @@ def restoration_table(lab: Any) -> pd.DataFrame:
             if f"{method}_psnr" not in m:  # a noisy image is nothing to be held to
                 continue
             row = {"task": TASKS[m["task"]][0].lower(), "method": label, "n": int(m["n"])}
-            row |= {"PSNR (dB)": span(_measured(m, f"{method}_psnr")), "SSIM": span(_measured(m, f"{method}_ssim"))}
+            row |= {"PSNR (dB)": span(own_interval(m, f"{method}_psnr")), "SSIM": span(own_interval(m, f"{method}_ssim"))}
             chosen = m.get(f"{method}_t_start"), m.get(f"{method}_iterations")
             row["chosen"] = f"t = {chosen[0]}" if chosen[0] is not None else f"{chosen[1]} iterations" if chosen[1] else ""
             rows.append(row | {"seconds": number(m[f"{method}_seconds"])})
     return pd.DataFrame(rows)
 
 
+def restored(lab: Any) -> dict[tuple[str, str, str], Paired]:
+    """(task, method, other) -> difference in PSNR (dB), paired by image: a family."""
+    gaps = {}
+    for record in lab.seeds("restore"):
+        own = dict(list(record.evals.groupby("method")))
+        for one, other in (pair for pair in SHOWN if own.keys() >= set(pair)):
+            gaps[record.metrics["task"], one, other] = difference(own[one], own[other], "psnr", by="image")
+    return family("restoration", gaps)
+
+
 def restoration(lab: Any) -> str:
     """Does the DIP's output make a better start than the degraded image, or than a smoothed one, and is the chain worth it?"""
     if not lab.has("restore"):
         return "Restoration: this profile has no run of it; `standard` has."
-    found = [record.metrics for record in lab.seeds("restore")]
-    return bullets([_restored(m, *pair) for m in found for pair in SHOWN if "_minus_".join(pair) in m])
+    return bullets([_restored(*key, gap) for key, gap in restored(lab).items()])
 
 
 def restoration_answer(lab: Any) -> list[str]:
@@ -194,18 +204,11 @@ def restoration_answer(lab: Any) -> list[str]:
         cost = f"{number(m[f'{own}_seconds'], 2)} s against {number(m[f'{rival}_seconds'], 2)} s for all images"
         best = max(scores, key=lambda name: scores[name])
         highest = f"Highest mean of all: {METHODS[best][1]}, {number(scores[best])} dB."
-        lines.append(f"{_restored(m, own, rival)} {cost}. {highest}")
+        gap = restored(lab)[m["task"], own, rival]
+        lines.append(f"{_restored(m['task'], own, rival, gap)} {cost}. {highest}")
     return lines
 
 
-def _measured(m: Any, name: str) -> Paired:
-    return Paired(*(m[f"{name}{end}"] for end in ("", "_low", "_high")), int(m["n"]), None)
-
-
-def _restored(m: Any, one: str, other: str) -> str:
-    gap = _measured(m, f"{one}_minus_{other}")
-    said = "better" if gap.decided and gap.value > 0 else "worse" if gap.decided else "not told apart"
-    return (
-        f"{TASKS[m['task']][0]}: {METHODS[one][1]} minus {METHODS[other][1]}: {gap.value:+.2f} [{gap.low:+.2f}, "
-        f"{gap.high:+.2f}] dB PSNR, paired over {gap.n} images: **{said}**."
-    )
+def _restored(task: str, one: str, other: str, gap: Paired) -> str:
+    name = f"{TASKS[task][0]}: {METHODS[one][1]} minus {METHODS[other][1]}"
+    return comparison(name, gap, "dB PSNR", worse="better", better="worse")

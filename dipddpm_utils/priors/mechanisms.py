@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from dipddpm_utils.page import names
-from dipddpm_utils.page.compare import Paired, difference, judged_alike, paired, summary
+from dipddpm_utils.page.compare import Paired, difference, family, judged_alike, paired, summary
 from dipddpm_utils.page.words import factor, number, span
 
 GROUP = "mechanisms"
@@ -40,20 +40,35 @@ def settings(frame: pd.DataFrame, label: str | None = None) -> list[tuple[str, A
     return [(name, value, rows) for (name, value), rows in found if label in (None, name)]
 
 
-def best_setting(frame: pd.DataFrame, label: str) -> tuple[Any, pd.DataFrame, float] | None:
-    """(value, rows, level) of the setting with the lowest FD. Chosen among k after the fact: level is 1 - 0.05 / k."""
+def best_setting(frame: pd.DataFrame, label: str) -> tuple[Any, pd.DataFrame] | None:
+    """(value, rows) of the setting with the lowest FD; chosen after the fact, which a family of all settings pays for."""
     own = settings(frame, label)
     if not own:
         return None
     _, value, rows = min(own, key=lambda item: item[2]["fd"].mean())
-    return value, rows, 1 - 0.05 / len(own)
+    return value, rows
 
 
-def against(frame: pd.DataFrame, label: str, rows: pd.DataFrame, level: float = 0.95) -> list[tuple[str, Paired | None]]:
-    """(rival, log FD ratio) of a mechanism's rows to the baseline and to the best setting of each of its controls."""
-    rivals = ("baseline", *names.mechanisms()[label].controls)
-    others = {rival: best[1] for rival in rivals if (best := best_setting(frame, rival)) is not None}
-    return [(rival, difference(rows, own, "fd", ratio=True, level=level)) for rival, own in others.items()]
+def gaps(frame: pd.DataFrame) -> dict[tuple[str, Any, str], Paired]:
+    """(label, value, rival) -> log FD ratio of every setting to the baseline, and of a mechanism's to the best setting of each
+    of its controls: the families 'mechanisms', 'without' and 'controls'.
+    """
+    base, own = frame[frame["label"] == "baseline"], [one for one in settings(frame) if one[0] not in ("baseline", *oracles())]
+    with_dip, found = names.mechanisms(), {}
+    for name, kept in (("mechanisms", True), ("without", False)):
+        mine = [one for one in own if (one[0] in with_dip) == kept]
+        found |= family(name, {(label, value, "baseline"): difference(rows, base, "fd") for label, value, rows in mine})
+    others = {}
+    for label, value, rows in own:
+        for rival in with_dip[label].controls if label in with_dip else ():
+            if (best := best_setting(frame, rival)) is not None:
+                others[label, value, rival] = difference(rows, best[1], "fd")
+    return found | family("controls", others)
+
+
+def against(frame: pd.DataFrame, label: str, value: Any) -> list[tuple[str, Paired]]:
+    """(rival, log FD ratio) of a mechanism's setting to the baseline and to the best setting of each of its controls."""
+    return [(rival, gap) for (own, at, rival), gap in gaps(frame).items() if (own, at) == (label, value)]
 
 
 def controls() -> tuple[str, ...]:
@@ -116,7 +131,14 @@ def speed(frame: pd.DataFrame, rows: pd.DataFrame, fd: float, what: int) -> tupl
     base = {record.seed: reached(record, fd) for record in frame.loc[frame["label"] == "baseline", "record"]}
     own = {record.seed: reached(record, fd) for record in rows["record"]}
     ratios = [math.log(own[seed][what] / base[seed][what]) for seed in own if own[seed] and base.get(seed)]
-    return (paired(ratios) if ratios else None), sum(point is not None for point in own.values()), len(own)
+    return (paired(ratios, ratio=True) if ratios else None), sum(point is not None for point in own.values()), len(own)
+
+
+def speeds(frame: pd.DataFrame, what: int) -> dict[tuple[str, Any, float], Paired]:
+    """(label, value, times) -> `speed` of every trained setting to each of THRESHOLDS that any seed reached: a family."""
+    own = [one for one in settings(frame) if one[0] != "baseline" and has_curve(one[2])]
+    goals = list(zip(THRESHOLDS, thresholds(frame), strict=True))
+    return family("speed", {(*at, times): speed(frame, rows, fd, what)[0] for *at, rows in own for times, fd in goals})
 
 
 def has_curve(rows: pd.DataFrame) -> bool:
@@ -129,9 +151,9 @@ def has_curve(rows: pd.DataFrame) -> bool:
 
 def quality_table(frame: pd.DataFrame) -> pd.DataFrame:
     """One row a setting: FD beside the baseline's, KID, precision, recall, copies, calls, all seconds, all operations."""
-    base, rows = frame[frame["label"] == "baseline"], []
+    rows, over = [], gaps(frame)
     for label, value, own in settings(frame):
-        gap = None if label == "baseline" else difference(own, base, "fd", ratio=True)
+        gap = over.get((label, value, "baseline"))
         flops = own["total_flops"].mean() if "total_flops" in own else math.nan
         row = {"method": label, "setting": text(value), "seeds": own["seed"].nunique()}
         row |= {own["features"].iloc[0]: span(summary(own, "fd")), "over the baseline": factor(gap) if gap else ""}
@@ -143,15 +165,14 @@ def quality_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 def speed_table(frame: pd.DataFrame) -> pd.DataFrame:
     """One row a trained setting and threshold: mean steps and seconds to it, their ratios to the baseline, seeds there."""
-    rows = []
+    rows, times_to = [], [speeds(frame, what) for what in (0, 1)]
     for label, value, own in settings(frame):
         if not has_curve(own):
             continue
         for times, fd in zip(THRESHOLDS, thresholds(frame), strict=True):
             points = [point for record in own["record"] if (point := reached(record, fd)) is not None]
             mean = [number(float(part)) for part in np.mean(points, 0)] if points else ["not reached"] * 2
-            gaps = [None if label == "baseline" else speed(frame, own, fd, what)[0] for what in (0, 1)]
-            over = [factor(gap) if gap else "" for gap in gaps]
+            over = [factor(found[label, value, times]) if (label, value, times) in found else "" for found in times_to]
             goal = f"{number(fd)} ({times:g} times the baseline's last)"
             row = {"method": label, "setting": text(value), "FD to reach": goal, "seeds there": f"{len(points)} of {len(own)}"}
             row |= {"steps": mean[0], "over the baseline": over[0]}

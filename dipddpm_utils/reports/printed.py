@@ -1,4 +1,4 @@
-"""What the two reports printed: numbers read off their figures and tables, as data (assets/published_curves.csv).
+"""What the two reports printed: numbers read off their figures and tables, as data (published_curves.csv).
 
 report, quantity, run, x, value. Quantities: `fid` (x: training step; Inception features of 30 images, read off a figure),
 `dip_loss` (x: epoch; mean squared error), `seconds` (of a training; x: epochs for b-ddpm, else number of the ablation row).
@@ -23,28 +23,17 @@ def _file() -> pd.DataFrame:
 
 def fid(run: str) -> pd.DataFrame:
     """Report A's FID of one variant over training: columns step, fid. KeyError if it printed none."""
-    return _of("A", "fid", run).rename(columns={"x": "step", "value": "fid"})
-
-
-def seconds(run: str) -> float:
-    """What report B says a training took, in seconds. KeyError if it says nothing."""
-    return float(_of("B", "seconds", run)["value"].iloc[0])
+    return _of("fid", f"run == {run!r}").rename(columns={"x": "step", "value": "fid"})
 
 
 def row_seconds(number: int) -> float:
     """What report B says the training of its ablation row `number` (0 to 5) took. KeyError if there is no such row."""
-    table = _file()
-    own = table[
-        (table["report"] == "B") & (table["quantity"] == "seconds") & (table["run"] != "b-ddpm") & (table["x"] == number)
-    ]
-    if own.empty:
-        raise KeyError(f"report B has no ablation row {number}")
-    return float(own["value"].iloc[0])
+    return float(_of("seconds", f"run != 'b-ddpm' and x == {number}")["value"].iloc[0])
 
 
 def dip_loss(run: str) -> float:
     """The DIP's last loss as report A printed it, corrected to a mean squared error."""
-    return float(_of("A", "dip_loss", run)["value"].iloc[0])
+    return float(_of("dip_loss", f"run == {run!r}")["value"].iloc[0])
 
 
 def same_fid() -> float:
@@ -52,9 +41,8 @@ def same_fid() -> float:
     return FID_CHANGE / float(fid("a-ddpm")["fid"].mean())
 
 
-def _of(report: str, quantity: str, run: str) -> pd.DataFrame:
-    table = _file()
-    own = table[(table["report"] == report) & (table["quantity"] == quantity) & (table["run"] == run)]
+def _of(quantity: str, which: str) -> pd.DataFrame:
+    own = _file().query(f"quantity == {quantity!r} and {which}")
     if own.empty:
-        raise KeyError(f"report {report} printed no {quantity} of {run!r}")
+        raise KeyError(f"the reports printed no {quantity} where {which}")
     return own[["x", "value"]].reset_index(drop=True)

@@ -7,9 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from dipddpm_utils.page.compare import difference, grid_frame, summary
-from dipddpm_utils.page.words import factor, signed, span
+from dipddpm_utils.page.compare import difference, family, summary
+from dipddpm_utils.page.words import effect, factor, span
 from dipddpm_utils.reports.printed import row_seconds
+
+SETTINGS = {"dip_lr": "DIP lr", "ddpm_lr": "DDPM lr", "std": "std"}
 
 
 def by_label(lab: Any, group: str) -> dict[str, pd.DataFrame]:
@@ -17,57 +19,54 @@ def by_label(lab: Any, group: str) -> dict[str, pd.DataFrame]:
     return {str(label): part for label, part in lab.frame(group).groupby("label", sort=False)}
 
 
+def grid_frame(lab: Any, group: str) -> pd.DataFrame:
+    """`lab.frame` of a group of combined runs, with columns dip_lr, ddpm_lr and std read off each record's configuration."""
+    frame = lab.frame(group)
+    runs = {record.name: record.run for own in lab.labelled(group).values() for record in own}
+    settings = [(run.dip.optim.lr, run.optim.lr, run.dip.std) for run in (runs[name] for name in frame["name"])]
+    return frame.assign(**dict(zip(SETTINGS, zip(*settings, strict=True), strict=True)))
+
+
+def controls(frames: Mapping[str, pd.DataFrame], against: str) -> dict[str, Any]:
+    """FD of each kind of training data over that of `against`: a family."""
+    gaps = {name: difference(frame, frames[against], "fd") for name, frame in frames.items() if name != against}
+    return family("report A's controls", gaps)
+
+
 def trained_on_table(frames: Mapping[str, pd.DataFrame], against: str) -> pd.DataFrame:
     """One row a kind of training data: distances to clean images and to the data trained on, ratio to row `against`."""
-    rows = []
+    rows, gaps = [], controls(frames, against)
     for name, frame in frames.items():
-        ratio = difference(frame, frames[against], "fd", ratio=True) if name != against else None
-        rows.append(
-            {
-                "trained on": name,
-                "seeds": frame["seed"].nunique(),
-                "n": int(frame["n"].iloc[0]),
-                f"{frame['features'].iloc[0]} to real images": span(summary(frame, "fd")),
-                f"over that of {against}": factor(ratio) if ratio else "",
-                "to the data trained on": span(summary(frame, "fd_trained")),
-                "KID": span(summary(frame, "kid")),
-                "precision": span(summary(frame, "precision")),
-                "recall": span(summary(frame, "recall")),
-            }
-        )
+        columns = {f"{frame['features'].iloc[0]} to real images": "fd", "to the data trained on": "fd_trained"}
+        row = {"trained on": name, "seeds": frame["seed"].nunique(), "n": int(frame["n"].iloc[0])}
+        row |= {label: span(summary(frame, metric)) for label, metric in columns.items()}
+        row[f"over that of {against}"] = factor(gaps[name]) if name in gaps else ""
+        rows.append(row | {metric: span(summary(frame, metric)) for metric in ("precision", "recall")})
     return pd.DataFrame(rows)
 
 
 def rows_table(lab: Any) -> pd.DataFrame:
     """Report B's six ablation rows: settings, the time it printed, our seconds and distances."""
-    frame, rows = grid_frame(lab, "b-rows"), []
-    for number, part in frame.groupby("value", sort=True):
-        first = part.iloc[0]
-        printed = row_seconds(int(number))
-        rows.append(
-            {
-                "row": first["label"],
-                "DIP lr": f"{first['dip_lr']:g}",
-                "DDPM lr": f"{first['ddpm_lr']:g}",
-                "std": f"{first['std']:g}",
-                "printed time": f"{printed // 60:.0f}:{printed % 60:02.0f}",
-                "training (s)": span(summary(part, "train_seconds")),
-                first["features"]: span(summary(part, "fd")),
-                "KID": span(summary(part, "kid")),
-                "seeds": part["seed"].nunique(),
-                "n": int(first["n"]),
-            }
-        )
+    rows = []
+    for number, part in grid_frame(lab, "b-rows").groupby("value", sort=True):
+        first, printed = part.iloc[0], row_seconds(int(number))
+        row = {"row": first["label"], **{label: f"{first[name]:g}" for name, label in SETTINGS.items()}}
+        row |= {
+            "printed time": f"{printed // 60:.0f}:{printed % 60:02.0f}",
+            "training (s)": span(summary(part, "train_seconds")),
+        }
+        rows.append(row | {first["features"]: span(summary(part, "fd")), "seeds": part["seed"].nunique(), "n": int(first["n"])})
     return pd.DataFrame(rows)
 
 
 def batch_table(lab: Any) -> pd.DataFrame:
-    """Report A's batch of 4 beside the larger one used here, at equal images: loss, restoration, distance of the outputs."""
+    """Report A's batch of 4 beside the larger one used here, at equal images: restoration, distance of the outputs."""
     frames = by_label(lab, "a-batch")
     (small, a), (_, b) = frames.items()
     rows = []
     for metric, label in (("psnr", "PSNR restored (dB)"), ("fd", f"{a['features'].iloc[0]} of its outputs")):
-        gap = difference(b, a, metric)
         own = {name: span(summary(frame, metric)) for name, frame in frames.items()}
-        rows.append({"measure": label, **own, f"minus {small}": signed(gap) if gap else "", "seeds": a["seed"].nunique()})
+        rows.append(
+            {"measure": label, **own, f"against {small}": effect(difference(b, a, metric)), "seeds": a["seed"].nunique()}
+        )
     return pd.DataFrame(rows)

@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from dipddpm_utils.page.style import GREY, VIRIDIS, Look, finish, legend_beside, look, new, styled
+from dipddpm_utils.page.names import GREY, Look, look
+from dipddpm_utils.page.style import VIRIDIS, bars, finish, legend_beside, new, styled
 from dipddpm_utils.stopping.findings import RULES, rows
 
 SPACINGS = {
@@ -36,7 +37,8 @@ def rules(records: Sequence[Any]) -> Figure:
     panels[0].set_ylabel("PSNR lost against\nthe oracle (dB)")
     panels[len(levels)].set_ylabel("stop, octaves after\nthe best step")
     legend_beside(panels[len(levels) - 1])
-    note = f"{_images(frame)} a point; mean and 95% t-interval over images. Oracle: best output of the plain fit, found by "
+    note = f"n = {frame['n'].max():.0f} images a point; mean and 95% t-interval over images. "
+    note += "Oracle: best output of the plain fit, found by "
     note += "looking at the clean image; below zero: better than that. Octave: a factor of two; best step: of the fit whose "
     note += "output is returned. ES-WMV and ES-EMV stop where the variance of the outputs is least: over a window of the last "
     note += "ones (windowed moving variance), or with older ones forgotten exponentially (exponential moving variance)."
@@ -48,15 +50,8 @@ def _dots(ax: Axes, part: pd.DataFrame, metric: str, shown: Sequence[str]) -> No
     for place, net in enumerate(nets):
         own = part[part["net"] == net].set_index("rule").reindex(shown)
         x = np.arange(len(shown)) + 0.16 * (place - (len(nets) - 1) / 2)
-        ends = np.nan_to_num([own[metric] - own[f"{metric}_low"], own[f"{metric}_high"] - own[metric]])
-        style = look(net)
-        mark = {"fmt": style.marker, "color": style.colour, "elinewidth": 1, "capsize": 2}
-        ax.errorbar(x, own[metric], yerr=ends, label=style.label, **mark)
+        bars(ax, x, own[metric], own[f"{metric}_low"], own[f"{metric}_high"], look(net))
     ax.axhline(0, color=GREY, linestyle="--", linewidth=1, zorder=1)
-
-
-def _images(frame: pd.DataFrame) -> str:
-    return f"n = {frame['n'].max():.0f} images"
 
 
 @styled
@@ -67,10 +62,9 @@ def stages(records: Sequence[Any]) -> Figure:
     staged, counts = frame[frame["rule"] == "staged"], sorted(frame["stages"].unique())
     for ax, metric in zip(panels, ("lost", "log2_step"), strict=True):
         for place, (spacing, part) in enumerate(staged.groupby("spacing", sort=False)):
-            part, style = part.sort_values("stages"), SPACINGS[str(spacing)]
-            ends = np.nan_to_num([part[metric] - part[f"{metric}_low"], part[f"{metric}_high"] - part[metric]])
-            x = part["stages"] * 1.04 ** (place - 1)  # side by side
-            ax.errorbar(x, part[metric], yerr=ends, fmt=f"-{style.marker}", color=style.colour, capsize=2, label=style.label)
+            part = part.sort_values("stages")
+            x, ends = part["stages"] * 1.04 ** (place - 1), (part[f"{metric}{end}"] for end in ("", "_low", "_high"))
+            bars(ax, x, *ends, SPACINGS[str(spacing)], linestyle="-")  # lines side by side
         for _, plain in frame[frame["rule"] == "discrepancy"].head(1).iterrows():  # the same fits in each record
             ax.axhline(plain[metric], color=GREY, linestyle="--", linewidth=1.2, label="discrepancy,\nno added noise", zorder=1)
             ax.axhspan(plain[f"{metric}_low"], plain[f"{metric}_high"], color=GREY, alpha=0.2, linewidth=0)
@@ -81,8 +75,9 @@ def stages(records: Sequence[Any]) -> Figure:
     panels[1].set_ylabel("stop, octaves after\nthe best step")
     legend_beside(panels[1])
     record = records[0]
-    note = f"{_images(frame)} a point, {look(record.run.net).label}, noise of std {record.run.std:g}; mean and 95% t-interval "
-    note += "over images, as bars and as a grey band. PSNR lost below zero: better than the oracle, which is the best output "
+    note = f"n = {frame['n'].max():.0f} images a point, {look(record.run.net).label}, noise of std {record.run.std:g}; "
+    note += "mean and 95% t-interval over images, as bars and as a grey band. "
+    note += "PSNR lost below zero: better than the oracle, which is the best output "
     note += "of the plain fit. Stops below zero are early ones. "
     note += f"Levels from {record.run.level_high:g} to {record.run.level_low:g}, images in [0, 1]."
     return finish(figure, "How many noise levels, and how they are spaced", note)

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
-import matplotlib
 import numpy as np
-import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dipddpm_utils.page.style import GREY, METHODS, VIRIDIS, finish, log_y, look, new, styled
+from dipddpm_utils.page.names import GREY, METHODS, Look, look
+from dipddpm_utils.page.style import VIRIDIS, bars, finish, legend_beside, new, styled
 from dipddpm_utils.page.words import number
 from dipddpm_utils.theory.gaussian import Cost
 
@@ -47,9 +44,9 @@ def forward_process(alphas_cumprod: Mapping[str, Sequence[float]]) -> Figure:
     """Left: how much of the image is left at step t. Right: signal-to-noise ratio. One line a schedule."""
     figure, (left, right) = new(2, width=7.2, height=2.8)
     for (name, values), colour in zip(alphas_cumprod.items(), (EXPECTED, MEASURED, look("dip").colour), strict=False):
-        bars = np.asarray(values, dtype=float)
-        left.plot(np.sqrt(bars), color=colour, label=name)
-        right.plot(10 * np.log10(bars / (1 - bars)), color=colour, label=name)
+        alpha_bars = np.asarray(values, dtype=float)
+        left.plot(np.sqrt(alpha_bars), color=colour, label=name)
+        right.plot(10 * np.log10(alpha_bars / (1 - alpha_bars)), color=colour, label=name)
     left.set(xlabel="step t", ylabel=r"$\sqrt{\bar\alpha_t}$ (share of the image)")
     right.set(xlabel="step t", ylabel="signal-to-noise ratio (dB)")
     right.axhline(0, color=GREY, linestyle="--", linewidth=1)
@@ -64,19 +61,20 @@ def forward_process(alphas_cumprod: Mapping[str, Sequence[float]]) -> Figure:
 @styled
 def spectral_bias(record: Any) -> Figure:
     """Error left in each band of spatial frequency while an untrained net is fitted; one panel a target."""
+    import seaborn as sns
+
     evals = record.evals
     targets = [t for t in ("image", "noisy", "noise") if t in set(evals["target"])]
     titles = {"image": "target: clean image", "noisy": "target: noisy image", "noise": "target: noise alone"}
     figure, panels = new(len(targets), width=1.2 + 2.2 * len(targets), height=2.9, sharey=True)
     bands = sorted(evals["band"].unique())
-    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(bands)))
     for ax, target in zip(panels, targets, strict=True):
-        for band, colour in zip(bands, colours, strict=True):
-            part = evals[(evals["target"] == target) & (evals["band"] == band)].groupby("iteration")["relative_error"].mean()
-            name = "lowest" if band == bands[0] else "highest" if band == bands[-1] else None
-            ax.plot(part.index, part, color=colour, label=name)
+        sns.lineplot(evals[evals["target"] == target], x="iteration", y="relative_error", hue="band", hue_order=bands,
+                     palette=sns.color_palette("viridis", len(bands)), errorbar=None, legend=False, ax=ax)  # fmt: skip
         ax.axhline(1, color=GREY, linestyle="--", linewidth=1)
         ax.set(xlabel="iteration", title=titles[target], xscale="log", yscale="log")
+    for line, name in zip((panels[0].lines[0], panels[0].lines[len(bands) - 1]), ("lowest", "highest"), strict=True):
+        line.set_label(name)
     errors = evals["relative_error"]
     panels[0].set_ylim(max(1e-4, errors.min() / 1.5), min(10, errors.max() * 1.5))
     panels[0].set_ylabel("error left in the band\n(1: nothing fitted yet)")
@@ -94,23 +92,19 @@ def gaussian_checks(record: Any, names: Sequence[str] | None = None) -> Figure:
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
     figure, panels = new(columns, rows, width=1.0 + 2.4 * columns, height=0.7 + 2.0 * rows)
+    data = evals[evals["check"] == "q_variance"].sort_values("x")["expected"].iloc[0]
     for ax, name in zip(panels, names, strict=False):
         part, what = evals[evals["check"] == name].sort_values("x"), check(name)
-        _beside(ax, part)
+        ax.plot(part["x"], part["expected"], "s", color=EXPECTED, markersize=8, markerfacecolor="none", label="closed form")
+        bars(ax, *(part[key] for key in ("x", "measured", "low", "high")), Look("measured", MEASURED, "o"), markersize=3.5)
+        if name.endswith("_variance") and what.x == "network calls":
+            ax.axhline(data, color=GREY, linestyle="--", linewidth=1, label="variance of the data")
         ax.set(title=what.title, xlabel=what.x, ylabel=what.y)
     for ax in panels[len(names) :]:
         ax.remove()
-    panels[0].legend()
+    legend_beside(panels[columns - 1], *panels[: len(names)])
     note = f"Gaussian data in {record.run.dim} dimensions, n = {record.run.n} draws a point; bars: 95% interval."
     return finish(figure, "Every formula, beside what the code does", note)
-
-
-def _beside(ax: Any, part: pd.DataFrame, *, line: str = EXPECTED, dots: str = MEASURED, label: str | None = None) -> None:
-    """Expected values as a line, measured ones as dots with their intervals as bars."""
-    ends = np.clip([part["measured"] - part["low"], part["high"] - part["measured"]], 0, None)
-    ax.plot(part["x"], part["expected"], color=line, label=label or "closed form")
-    style = {"fmt": "o", "markersize": 3.5, "color": dots, "elinewidth": 1, "capsize": 2}
-    ax.errorbar(part["x"], part["measured"], yerr=np.nan_to_num(ends), label=None if label else "measured", **style)
 
 
 @styled
@@ -126,7 +120,9 @@ def mismatch(record: Any) -> Figure:
         what = check(name)
         for size, colour in zip(sizes, VIRIDIS, strict=False):
             part = evals[(evals["check"] == name) & (evals["mismatch"] == size)].sort_values("x")
-            _beside(ax, part, line=colour, dots=colour, label=f"{size:g} data std")
+            ax.plot(part["x"], part["expected"], color=colour, label=f"{size:g} data std")
+            ends = (part[key] for key in ("x", "measured", "low", "high"))
+            bars(ax, *ends, Look("", colour, "o"), label=None, markersize=3.5)
         ax.set(title=what.title, xlabel=what.x, ylabel=what.y)
     panels[0].legend(title="start's mean is off by")
     note = (
@@ -137,44 +133,21 @@ def mismatch(record: Any) -> Figure:
 
 
 @styled
-def break_even(cost: Cost, measured: pd.DataFrame | None = None, *, unit: str = "seconds") -> Figure:
-    """Left: total cost over the number of images drawn. Right: images to break even over the share of the chain still run.
-
-    cost: one case, in any unit of cost. measured: rows with columns fraction and images, drawn as dots.
-    """
-    figure, (left, right) = new(2, width=7.6, height=3.1)
-    whole, prior = METHODS["baseline"].colour, look("dip").colour
+def break_even(cost: Cost, *, unit: str = "seconds") -> Figure:
+    """Total cost over the number of images drawn, of the whole chain and from a prior. cost: in any unit of cost."""
+    figure, (ax,) = new(width=5.6, height=3.1)
     limit = cost.break_even_images
     pays = math.isfinite(limit)
     images = np.linspace(0, 2.5 * limit if pays else 10_000, 50)
-    left.plot(images, [cost.whole_chain(n) for n in images], color=whole, label="whole chain from noise")
-    left.plot(images, [cost.from_prior(n) for n in images], color=prior, label="prior once, then part of it")
+    ax.plot(images, [cost.whole_chain(n) for n in images], color=METHODS["baseline"].colour, label="whole chain from noise")
+    ax.plot(images, [cost.from_prior(n) for n in images], color=look("dip").colour, label="prior once, then part of it")
     if pays:
-        left.axvline(limit, color=GREY, linestyle="--", linewidth=1, zorder=1)
-    left.set(xlabel="images drawn", ylabel=f"total cost ({unit})", title=f"chain from t_start = {cost.t_start}")
-    left.legend(loc="lower right" if pays else "best", fontsize=7)
-    _over_the_share(right, cost, measured)
-    note = f"Prior: {number(cost.prior_seconds)} {unit} once"
+        ax.axvline(limit, color=GREY, linestyle="--", linewidth=1, zorder=1)
+        ax.annotate(f"{number(limit)} images", (limit, 0), xytext=(4, 4), textcoords="offset points", fontsize=8)
+    ax.set(xlabel="images drawn", ylabel=f"total cost ({unit})")
+    ax.legend()
+    note = f"Chain from t_start = {cost.t_start}; prior: {number(cost.prior_seconds)} {unit} once"
     note += f"; whole chain: {cost.chain_seconds:.3g} {unit} an image. " if unit == "seconds" else ". "
     if not pays:
         note += f"From t_start = {cost.t_start} the prior never pays: an image costs no less with it. "
     return finish(figure, "When a prior pays for itself", note + "Cost only: that the images are equally good is not implied.")
-
-
-def _over_the_share(ax: Axes, cost: Cost, measured: pd.DataFrame | None) -> None:
-    """Images to break even over the share of the chain that is still run, as modelled and, where there is any, as measured."""
-    starts = np.unique(np.linspace(0, 0.98 * cost.T, 100).astype(int))
-    cases = [replace(cost, t_start=int(t)) for t in starts]
-    model = [(case.fraction, case.break_even_images) for case in cases if math.isfinite(case.break_even_images)]
-    ax.set(xlabel="share of the chain that is still run", ylabel="images to break even", title="break-even point")
-    ax.set_xlim(-0.05, 1.05)
-    if model:
-        ax.plot(*zip(*model, strict=True), color=look("dip").colour, label="cost model")
-    if measured is not None and len(measured):
-        ax.plot(measured["fraction"], measured["images"], "o", color="black", label="from measured seconds")
-        ax.legend(loc="upper left")
-    if ax.lines:
-        log_y(ax)
-    else:
-        ax.set(yticks=[])
-        ax.annotate("never", (0.5, 0.5), xycoords="axes fraction", ha="center")

@@ -91,7 +91,7 @@ class _Toy:
 def _row(check: str, x: float, expected: float, samples: Tensor, statistic: Callable[[np.ndarray], float], **more: Any) -> Row:
     """One comparison; the interval is a t interval over SPLITS parts of the samples."""
     flat = samples.flatten(1).numpy()
-    parts = stats.seeds_interval([statistic(part) for part in np.array_split(flat, SPLITS)])
+    parts = stats.mean_interval([statistic(part) for part in np.array_split(flat, SPLITS)])
     whole, half = statistic(flat), (parts.high - parts.low) / 2
     return {
         "check": check,
@@ -194,7 +194,7 @@ def floor(run: Floor, work: Work) -> Outcome:
     metrics: Row = {key: value for key, value in rows[-1].items() if isinstance(value, str)} | {"n": run.ns[-1]}
     last = [row for row in rows if row["n"] == run.ns[-1]]
     for name in ("fd", "kid", "precision", "recall", "copy_rate"):
-        interval = stats.seeds_interval([row[name] for row in last])
+        interval = stats.mean_interval([row[name] for row in last])
         metrics |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
     return Outcome(metrics=metrics, evals=rows)
 

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from fake_records import FakeLab
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from labs import Records
 from pydantic import ValidationError
 
 from dipddpm_utils import config
@@ -280,10 +280,11 @@ def test_rules_that_are_not_asked_for_cost_no_fit(tmp_path):
 
 
 def test_findings_and_figures_hold_what_the_records_hold():
-    lab = FakeLab()
+    lab = Records()
     records, stages = lab.seeds("stopping"), lab.seeds("stopping_stages")
-    table = findings.table(records)
+    table, short = findings.table(records), findings.short_table(records)
     assert len(table) == sum(len(r.evals) for r in records) and set(table["std"]) == {"0.1", "0.2", "0.4"}
+    assert len(short) == table["rule"].nunique() and short["lost against the oracle (dB)"].str.contains(r"\[").all()
     said = [
         *(f(records) for f in (findings.best_rules, findings.staged, findings.steps)),
         findings.stages(stages), findings.answer(records),
@@ -298,8 +299,10 @@ def test_findings_and_figures_hold_what_the_records_hold():
 
 
 def test_a_better_rule_changes_the_sentence():
-    records = FakeLab().seeds("stopping")
+    records = Records().seeds("stopping")
     for record in records:
         record.arrays["lost"][record.arrays["rules"].tolist().index("wmv")] = -1.0 + 0.01 * np.arange(record.run.n_images)
     assert findings.answer(records).startswith("ES-WMV loses -0.")
-    assert "of those that do not: ES-WMV" in findings.best_rules(records)
+    assert "the rules that do not: ES-WMV" in findings.best_rules(records)
+    pairs = len([r for r in findings.RULES if findings.KNOWS.get(r) == "std"]) * 3  # fixed, ES-WMV, ES-EMV
+    assert f"Holm over {pairs}" in findings.best_rules(records)

@@ -1,0 +1,153 @@
+"""Summaries, paired differences and their correction: against SciPy, NumPy and closed forms."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats as scipy_stats
+
+from dipddpm_utils.judging import stats
+from dipddpm_utils.page import compare, names
+from dipddpm_utils.page.compare import Paired, difference, over_seeds, paired, scaled, slope, summary
+
+NUMBERS = st.lists(st.floats(-100, 100), min_size=2, max_size=8).filter(lambda v: np.std(v) > 1e-6)
+
+
+def rows(fd, **about):
+    """A row a seed."""
+    return pd.DataFrame([{"seed": seed, "fd": value, **about} for seed, value in enumerate(fd)])
+
+
+@given(NUMBERS)
+@settings(max_examples=25, deadline=None)
+def test_paired_is_the_paired_t_test(values):
+    ours = paired(values)
+    low, high = scipy_stats.t.interval(0.95, len(values) - 1, np.mean(values), scipy_stats.sem(values))
+    assert (ours.low, ours.value, ours.high) == pytest.approx((low, np.mean(values), high), rel=1e-6, abs=1e-9)
+    assert ours.p == pytest.approx(scipy_stats.ttest_1samp(values, 0).pvalue, rel=1e-6, abs=1e-12)
+    assert ours.p_against(2.0) == pytest.approx(scipy_stats.ttest_1samp(values, 2.0).pvalue, rel=1e-6, abs=1e-12)
+    assert ours.decided == (low > 0 or high < 0)  # alone in its family
+    assert ours.needed(1.5) == stats.pairs_needed(np.mean(values) - 1.5, np.std(values, ddof=1))
+
+
+def test_one_seed_is_never_decided_and_none_is_an_error():
+    one = paired([3.0])
+    assert one.value == 3.0 and math.isnan(one.low) and math.isnan(one.p) and not one.decided and one.needed() is None
+    with pytest.raises(ValueError, match="differences is empty"):
+        paired([])
+
+
+def test_a_family_is_corrected_together_and_keeps_its_plain_intervals():
+    alone = {"a": paired([1.0, 1.1, 1.3]), "b": paired([1.0, 2.0, -0.5]), "c": None, "d": paired([4.0])}
+    found = compare.family("start", alone)
+    assert list(found) == ["a", "b", "d"] and {gap.of for gap in found.values()} == {3}
+    assert found["a"].p == pytest.approx(2 * alone["a"].p) and found["b"].p == alone["b"].p and math.isnan(found["d"].p)
+    assert (found["a"].low, found["a"].high) == (alone["a"].low, alone["a"].high)
+    many = compare.family("start", dict.fromkeys(range(40), alone["a"]))
+    assert alone["a"].decided and not many[0].decided and many[0].needed() > alone["a"].needed()
+    with pytest.raises(KeyError, match="no family 'guesses'"):
+        compare.family("guesses", alone)
+
+
+@given(st.permutations(range(5)), st.permutations(range(5)))
+def test_difference_pairs_by_seed_not_by_row(order_a, order_b):
+    a = pd.DataFrame({"seed": order_a, "psnr": [10.0 + s**2 for s in order_a]})
+    b = pd.DataFrame({"seed": order_b, "psnr": [float(s) for s in order_b]})
+    gap = difference(a, b, "psnr")
+    assert gap.value == pytest.approx(np.mean([10 + s**2 - s for s in range(5)]))
+    assert gap.n == 5 and not gap.ratio
+
+
+def test_distances_and_seconds_are_compared_as_factors():
+    for metric in ("fd", "fd_trained", "train_seconds"):
+        gap = difference(
+            rows([2.0, 4.0]).rename(columns={"fd": metric}), rows([1.0, 1.0]).rename(columns={"fd": metric}), metric
+        )
+        assert gap.ratio and gap.value == pytest.approx(math.log(8) / 2)
+
+
+def test_difference_leaves_out_seeds_that_only_one_side_has():
+    a, b = rows([1.0, 2.0, 3.0]), rows([1.0, 1.0, 1.0]).assign(seed=[1, 2, 7])
+    assert difference(a, b, "fd").n == 2
+    assert difference(a, b[b["seed"] == 7], "fd") is None
+
+
+def test_settings_are_compared_both_ways_round_and_count_once():
+    frame = pd.concat([rows([5.0, 6.0, 8.0], value="a"), rows([1.0, 2.0, 2.0], value="b"), rows([9.0, 8.0, 9.0], value="c")])
+    found = compare.among(frame, "value", "fd")
+    assert len(found) == 6 and {gap.of for gap in found.values()} == {3}
+    assert (
+        found["a", "b"] == scaled(found["b", "a"], -1) and found["a", "b"].value > 0 and found["a", "b"].p == found["b", "a"].p
+    )
+
+
+def test_an_effect_is_scaled_with_its_interval():
+    effect = paired([0.2, 0.5, 1.4, 0.1])
+    assert scaled(effect, -1) == Paired(-effect.high, -effect.value, -effect.low, 4, p=effect.p)
+
+
+def test_slope_is_least_squares_for_each_seed():
+    x = np.array([0.5, 1.0, 2.0])
+    frame = pd.DataFrame([{"seed": s, "value": v, "psnr": s + (2 + s) * np.log10(v)} for s in range(3) for v in x])
+    assert slope(frame, "psnr", log=True).value == pytest.approx(3.0)
+    assert slope(frame[frame["value"] == 1.0], "psnr") is None  # no slope through one point
+    factor = slope(frame.assign(fd=np.exp(frame["psnr"])), "fd", log=True)
+    assert factor.ratio and factor.value == pytest.approx(3.0)
+
+
+def test_a_summary_of_distances_is_geometric_and_never_reaches_zero():
+    one = summary(rows([1.0, 10.0, 100.0]), "fd")
+    assert one.value == pytest.approx(10) and one.low * one.high == pytest.approx(100) and one.low > 0
+    assert summary(pd.DataFrame({"kid": [0.0, 1.0, 2.0]}), "kid").low < 0
+    assert list(
+        over_seeds(pd.concat([rows([1.0, 4.0], std=1), rows([3.0, 3.0], std=2)]), "std", "fd")["mean"]
+    ) == pytest.approx([2.0, 3.0])
+
+
+def test_an_interval_that_says_nothing_is_not_given():
+    assert summary(pd.DataFrame({"recall": [0.4, 0.5, 0.6]}), "recall").high == pytest.approx(
+        0.5 + 4.303 * 0.1 / math.sqrt(3), abs=1e-3
+    )
+    assert math.isnan(summary(pd.DataFrame({"recall": [0.1, 0.5, 0.9]}), "recall").low)  # [0, 1] is all that there is
+    assert summary(pd.DataFrame({"recall": [0.01, 0.0, 0.01]}), "recall").low == 0
+
+
+def test_a_single_row_keeps_its_own_interval_and_may_have_none():
+    row = pd.DataFrame([{"fd": 14.2, "fd_low": 13.1, "fd_high": 15.0, "kid": 0.01, "recall": None}])
+    assert (summary(row, "fd").low, summary(row, "fd").high, summary(row, "fd").n) == (13.1, 15.0, 1)
+    assert math.isnan(summary(row, "kid").low)
+    assert summary(row, "recall") is None and summary(row, "absent") is None
+    assert math.isnan(summary(row.assign(fd_low=None, fd_high=None), "fd").high)  # an FID has no bootstrap interval
+
+
+def starts(**fds):
+    """Made-up chains: 'dip600' = FDs of three seeds started from DIP outputs at t = 600."""
+    parts = [
+        rows(fd, label=name.rstrip("0123456789"), value=int(name.lstrip("abcdefghijklmnop qrstuvwxyz")))
+        for name, fd in fds.items()
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+NOISE = {"noise300": [10.0, 11.0, 12.0], "noise600": [10.0, 11.0, 12.0]}
+
+
+def test_the_best_start_pays_for_being_chosen():
+    frame = starts(dip300=[9.0, 10.0, 11.5], dip600=[5.0, 5.4, 6.1], **NOISE)
+    t_start, gap, own = compare.best_start(frame, "dip")
+    plain = difference(own, frame[(frame["label"] == "noise") & (frame["value"] == 600)], "fd")
+    assert t_start == 600 and gap.value == plain.value and gap.p == pytest.approx(2 * plain.p) and gap.of == 2
+    assert list(own["fd"]) == [5.0, 5.4, 6.1] and compare.best_start(frame, "nothing") is None
+
+
+def test_the_rival_is_the_best_start_without_a_dip_at_the_same_step():
+    frame = starts(
+        dip600=[5.0, 5.4, 6.1], blur600=[6.0, 6.1, 6.2], mean600=[90.0, 91.0, 92.0], gaussian300=[1.0, 1.0, 1.1], **NOISE
+    )
+    _, _, own = compare.best_start(frame, "dip")
+    label, gap = compare.best_rival(frame, own)
+    assert label == "blur" and gap.value < 0 and gap.of == 2
+    assert compare.best_rival(frame[~frame["label"].isin(names.starts(dip=False))], own) is None
