@@ -21,6 +21,7 @@ import pytest
 from dipddpm_utils import config
 from dipddpm_utils.store.runs import CHECKOUT, Store
 from dipddpm_utils.study import profile as profiles
+from dipddpm_utils.training import checkpoint
 
 pytestmark = [pytest.mark.drill, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 DAEMONS = ("munged", "slurmctld", "slurmd")
@@ -111,9 +112,10 @@ class Cluster:
         """State by job id."""
         return dict(line.split() for line in self.tell("squeue", "-h", "-o", "%i %T").splitlines())
 
-    def running(self) -> str:
-        """The id of a job whose run has begun to compute, once there is one."""
-        return until(lambda: [job for job, state in self.queue().items() if state == "RUNNING"], 120)[0]
+    def training(self, results: Path) -> str:
+        """The id of the first job here, once it computes."""
+        log = until(lambda: next((path for path in results.rglob("*_log.err") if "computing" in path.read_text()), None), 300)
+        return log.name.partition("_")[0]
 
     def begin(self, command: list[str], **options) -> subprocess.Popen:
         """The command in a session of its own, so that a signal to it is none to pytest."""
@@ -166,11 +168,6 @@ def training(steps: int, seed: int = 0) -> config.Ddpm:
     return run.model_copy(update={"optim": optim, "unet": unet, "seed": seed})
 
 
-def trained(results: Path, run: config.Run) -> bool:
-    """Whether its training was begun and has a checkpoint."""
-    return any((Store(results, "smoke").folder(run) / "work").glob("*"))
-
-
 @pytest.fixture(scope="module")
 def slurm():
     pytest.importorskip("submitit", reason="the SLURM drill needs the package submitit")
@@ -204,15 +201,6 @@ def empty_queue(slurm):
     until(lambda: not slurm.queue(), 60)
 
 
-@pytest.fixture(scope="module")
-def step_seconds(slurm, tmp_path_factory) -> float:
-    """What a step of `training` takes here, as a job."""
-    results, run = tmp_path_factory.mktemp("calibration"), training(50)
-    ended(slurm.long(results, [run]), 0)
-    curve = Store(results, "smoke").load(run).curve
-    return max(1e-3, float(curve["seconds"].iloc[-1]) / 50)
-
-
 def test_runs_are_computed_after_those_they_are_built_on_and_no_job_is_left(slurm, tmp_path):
     said = ended(slurm.begin(smoke(tmp_path, "starts-dip-300-s0", "ddpm-on-dip-s0", "floor-s0")), 0)
     assert re.search(r"(\d) of \1 runs computed", said)
@@ -228,11 +216,10 @@ def test_runs_are_computed_after_those_they_are_built_on_and_no_job_is_left(slur
 
 
 @pytest.mark.parametrize("how", ["scancel", "kill -9"])
-def test_a_killed_job_is_said_and_the_same_command_goes_on(slurm, tmp_path, step_seconds, how):
-    run = training(int(45 / step_seconds))
+def test_a_killed_job_is_said_and_the_same_command_goes_on(slurm, tmp_path, how):
+    run = training(400)
     command = slurm.long(tmp_path, [run])
-    job = slurm.running()
-    until(lambda: trained(tmp_path, run), 90) if how == "kill -9" else time.sleep(15)
+    job = slurm.training(tmp_path)
     if how == "scancel":
         slurm.tell("scancel", job)
     else:
@@ -241,9 +228,9 @@ def test_a_killed_job_is_said_and_the_same_command_goes_on(slurm, tmp_path, step
         slurm.tell("kill", "-9", *inside)
     said = ended(command, 1)
     assert "1 of 1 runs failed" in said and str(tmp_path / "smoke" / "cluster") in said
-    assert trained(tmp_path, run) and Store(tmp_path, "smoke").state(run) == "partial"
     if how == "scancel":
         assert "the job was cancelled; everything is saved" in said
+        assert Store(tmp_path, "smoke").state(run) == "partial"
     ended(slurm.long(tmp_path, [run]), 0)
     assert Store(tmp_path, "smoke").state(run) == "complete"
 
@@ -256,26 +243,25 @@ def _job_of(pid: str) -> str | None:
     return next((line.partition("=")[2] for line in variables if line.startswith("SLURM_JOB_ID=")), None)
 
 
-def test_ctrl_c_leaves_jobs_and_the_same_command_finds_them_even_while_a_node_is_drained(slurm, tmp_path, step_seconds):
-    runs = [training(int(20 / step_seconds), seed) for seed in range(3)]  # two run, the third waits
+def test_ctrl_c_leaves_jobs_and_the_same_command_finds_them_while_a_node_is_drained(slurm, tmp_path):
+    runs = [training(200, seed) for seed in range(3)]  # two run, the third waits
     first = slurm.long(tmp_path, runs)
-    slurm.running()
-    until(lambda: len(slurm.queue()) == 2)
-    jobs = set(slurm.queue())
+    slurm.training(tmp_path)
+    jobs = until(lambda: len(slurm.queue()) == 2 and set(slurm.queue()))
     slurm.tell("scontrol", "update", f"NodeName={slurm.host}", "State=DRAIN", "Reason=drill")
     first.send_signal(signal.SIGINT)
-    assert "2 jobs go on without this command" in ended(first, 130, 30)
+    assert "2 jobs go on without this command" in ended(first, 130, 60)
     again = slurm.long(tmp_path, runs)
     until(lambda: len(jobs | set(slurm.queue())) == 3, 240)  # the two are not submitted again, the third is
-    time.sleep(5)
-    assert set(slurm.queue().values()) == {"PENDING"}
+    until(lambda: set(slurm.queue().values()) == {"PENDING"}, 240)
+    assert sum(Store(tmp_path, "smoke").state(run) == "complete" for run in runs) == 2
     slurm.tell("scontrol", "update", f"NodeName={slurm.host}", "State=RESUME")
     ended(again, 0)
     assert all(Store(tmp_path, "smoke").state(run) == "complete" for run in runs)
 
 
 def test_two_users_with_one_results_folder_submit_no_run_twice(slurm):
-    """Debian's users daemon and bin; no umask, as with a shared group."""
+    """The users daemon and bin, which every Linux has; without a umask, as in a group that shares a folder."""
     results = slurm.folder / "shared"
     results.mkdir(mode=0o777)
     results.chmod(0o777)
@@ -292,12 +278,15 @@ def test_two_users_with_one_results_folder_submit_no_run_twice(slurm):
     assert len({re.search(r"UserId=(\w+)", line)[1] for line in ours}) <= 2
 
 
-def test_a_time_limit_ends_a_job_cleanly_and_it_is_queued_again(slurm, tmp_path, step_seconds):
-    run = training(int(150 / step_seconds))
+def test_a_time_limit_ends_a_job_cleanly_and_it_is_queued_again_and_goes_on(slurm, tmp_path):
+    run = training(1_000_000)
+    work = Store(tmp_path, "smoke").folder(run) / "work"
     command = slurm.long(tmp_path, [run])
-    job = slurm.running()
-    ended(command, 0, 900)
-    restarts = re.search(r"Restarts=(\d+)", slurm.tell("scontrol", "show", "job", job))
-    assert int(restarts[1]) >= 1
-    curve = Store(tmp_path, "smoke").load(run).curve
-    assert curve["step"].is_monotonic_increasing and curve["step"].iloc[-1] == run.optim.steps
+    job = slurm.training(tmp_path)
+    until(lambda: "Restarts=1" in slurm.tell("scontrol", "show", "job", job), 180)
+    reached = checkpoint.load(work)[1]["step"]
+    assert reached > 0 and "Calling checkpoint method" in (tmp_path / "smoke" / "cluster" / f"{job}_0_log.out").read_text()
+    until(lambda: checkpoint.load(work)[1]["step"] > reached, 240)
+    assert set(slurm.queue()) == {job} and command.poll() is None
+    command.send_signal(signal.SIGINT)
+    ended(command, 130, 60)
