@@ -17,7 +17,7 @@ from dipddpm_utils.config import Frozen, Run
 from dipddpm_utils.driver.jobs import Local, Slurm, Task
 from dipddpm_utils.driver.place import Place
 from dipddpm_utils.machine.budget import Budget
-from dipddpm_utils.machine.errors import OutOfTime, UsageError
+from dipddpm_utils.machine.errors import OutOfTime, StoreError, UsageError
 from dipddpm_utils.machine.interrupt import EXIT_CODE, CleanStop
 from dipddpm_utils.store.runs import Store
 
@@ -59,6 +59,14 @@ class Item:
         return self.state not in ("complete", "failed")
 
 
+def _holds(question: Callable[[], bool]) -> bool:
+    """False also where a record is damaged: that is said when it is the run's turn."""
+    try:
+        return question()
+    except StoreError:
+        return False
+
+
 class Campaign:
     """What is wanted and not there, behind what it is built on. `look` and `submit` carry it on; `news` says what failed."""
 
@@ -67,13 +75,14 @@ class Campaign:
         self.items: dict[str, Item] = {}
         self.news: list[str] = []
         for run in runs:
-            if store.state(run) != "complete":
+            if not _holds(lambda run=run: store.state(run) == "complete"):
                 self._add(run)
 
     def _add(self, run: Run) -> str:
         name = self.store.folder(run).name
         if name not in self.items:
-            needs = [self._add(part) for part in built_on(run) if not self.store.can_be_built_on(part)]
+            missing = [part for part in built_on(run) if not _holds(lambda part=part: self.store.can_be_built_on(part))]
+            needs = [self._add(part) for part in missing]
             self.items[name] = Item(name, run, needs)
         return name
 
@@ -92,14 +101,22 @@ class Campaign:
             if item.name in queue:
                 item.job, state = queue[item.name]
                 item.now(state)
-            elif self.store.can_be_built_on(item.run):
-                item.now("complete")
-                if item.job:
-                    self.engine.forget(item.job)
-            elif item.job:
-                self._ended(item)
-            elif failed := [name for name in item.needs if self.items[name].state == "failed"]:
-                self._failed(item, f"not begun, for it is built on {failed[0]}")
+                continue
+            try:
+                self._without_job(item)
+            except StoreError as error:
+                self._failed(item, str(error))
+
+    def _without_job(self, item: Item) -> None:
+        """What became of a run that is not in the queue."""
+        if self.store.can_be_built_on(item.run):
+            item.now("complete")
+            if item.job:
+                self.engine.forget(item.job)
+        elif item.job:
+            self._ended(item)
+        elif failed := [name for name in item.needs if self.items[name].state == "failed"]:
+            self._failed(item, f"not begun, for it is built on {failed[0]}")
 
     def _ended(self, item: Item) -> None:
         """A job is gone and left no record: it was cut off, and another goes on where it was; or it failed."""
@@ -161,7 +178,7 @@ def drive(store: Store, runs: list[Run], place: Place, deadline: float | None = 
     if deadline is not None and place.on == "slurm":
         raise UsageError("--max-minutes is for this machine: with --on slurm give --time, the limit of each job")
     device = "cuda" if place.gpus and store.device == "auto" else store.device  # rather an error than days on a CPU
-    where = (str(store.root.parent.absolute()), store.profile.name, device, store.fresh_since is not None, deadline)
+    where = (str(store.root.parent.absolute()), store.profile.name, device, store.round is not None, deadline)
     with CleanStop() if place.on == "local" else nullcontext() as stop:
         ends = (None if stop is None else str(stop.stop), os.environ.get("CUDA_VISIBLE_DEVICES"))
         engine = (Slurm if place.on == "slurm" else Local)(store, place)
@@ -180,7 +197,7 @@ def drive(store: Store, runs: list[Run], place: Place, deadline: float | None = 
     if failed:
         click.echo(f"{len(failed)} of {len(campaign.items)} runs failed: {', '.join(failed)}", err=True)
         return 1
-    if store.fresh_since is not None:
+    if store.round is not None:
         store.end_fresh()
     return 0
 

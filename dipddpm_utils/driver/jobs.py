@@ -19,6 +19,7 @@ from typing import Any
 
 from dipddpm_utils.config import parse
 from dipddpm_utils.driver.place import Place
+from dipddpm_utils.machine import locks
 from dipddpm_utils.machine.budget import Budget
 from dipddpm_utils.machine.errors import DipddpmError, OutOfTime
 from dipddpm_utils.store.runs import CHECKOUT, Store
@@ -170,10 +171,8 @@ class Slurm(Local):
 
     def alone(self) -> AbstractContextManager:
         """While entered, no other command submits jobs for this results folder: none is submitted twice."""
-        from filelock import FileLock
-
         self.folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(self.folder / ".lock")
+        return locks.locked(self.folder / ".lock", "that is submitting jobs", lambda: None)
 
     def live(self) -> dict[str, tuple[str, str]]:
         """Job and state of each run that anyone has in the queue; what was seen before if SLURM does not answer."""

@@ -12,7 +12,7 @@ import pytest
 from dipddpm_utils import __main__ as command_line
 from dipddpm_utils.driver import cluster, jobs, place
 from dipddpm_utils.machine.budget import Budget
-from dipddpm_utils.machine.errors import DipddpmError, OutOfTime, UsageError
+from dipddpm_utils.machine.errors import DipddpmError, OutOfTime, StoreError, UsageError
 from dipddpm_utils.store.runs import CHECKOUT, Store
 from dipddpm_utils.study import profile as profiles
 
@@ -158,6 +158,22 @@ def test_a_job_that_was_cut_off_is_submitted_again_and_one_that_failed_is_said_w
     move(work)
     assert not work.open() and len(work.news) == 2
     assert "Out Of Memory" in work.news[0] and f"built on {dip}" in work.news[1]
+
+
+def test_a_damaged_record_is_named_and_the_others_are_computed(monkeypatch):
+    work, engine = campaign("ddpm-on-dip-s0", "floor-s0")
+    (damaged,) = work.items[SMOKE.entry("ddpm-on-dip-s0").folder].needs
+    there = engine.store.can_be_built_on
+
+    def can_be_built_on(run):
+        if engine.store.folder(run).name == damaged:
+            raise StoreError("record.json was edited")
+        return there(run)
+
+    monkeypatch.setattr(engine.store, "can_be_built_on", can_be_built_on)
+    again = cluster.Campaign(engine.store, [item.run for item in work.items.values()], engine, 9, lambda run: run)
+    move(again)
+    assert short(engine.log) == ["floor-s0"] and "was edited" in again.news[0] and len(again.news) == 2
 
 
 def test_a_file_that_is_seen_late_is_waited_for():
