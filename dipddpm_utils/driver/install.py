@@ -73,10 +73,9 @@ def missing(lock: list[Locked], have: dict[str, str], direct: dict[str, str]) ->
 
 
 def direct_needs(pyproject: dict[str, Any]) -> dict[str, str]:
-    """Version ranges by canonical name, from [project] dependencies and the extras test and bench."""
+    """Version ranges by canonical name, from [project] dependencies and all extras."""
     project = pyproject["project"]
-    extras = project["optional-dependencies"]
-    lines = project["dependencies"] + extras["test"] + extras["bench"]
+    lines = sum(project["optional-dependencies"].values(), project["dependencies"])
     parts = (re.match(r"([A-Za-z0-9._-]+(?:\[[^\]]*\])?)\s*(.*)", line.split(";")[0]) for line in lines)
     return {canonical(m[1]): m[2].strip() for m in parts if m}
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,23 @@ def test_a_clone_has_no_weights_and_computes_them_when_they_are_needed(tmp_path,
     (store.ensure(RUN).folder / "weights.safetensors").unlink()
     assert store.ensure(RUN) and len(calls) == 1  # drawing needs none
     assert store.weights(RUN)["w"].tolist() == [0, 1, 2] and len(calls) == 2
+
+
+def test_weights_that_another_process_made_meanwhile_are_not_computed_twice(tmp_path, calls, monkeypatch):
+    store = Store(tmp_path, "smoke")
+    weights = store.ensure(RUN).folder / "weights.safetensors"
+    data, locked = weights.read_bytes(), Store._locked
+    weights.unlink()
+    assert not store.can_be_built_on(RUN) and store.state(RUN) == "complete"
+
+    @contextmanager
+    def other_first(self, folder):
+        with locked(self, folder):
+            weights.write_bytes(data)
+            yield
+
+    monkeypatch.setattr(Store, "_locked", other_first)
+    assert store.weights(RUN)["w"].tolist() == [0, 1, 2] and len(calls) == 1 and store.can_be_built_on(RUN)
 
 
 def test_a_kill_between_two_renames_is_completed_by_the_next_start(tmp_path, calls, monkeypatch):

@@ -1,0 +1,219 @@
+"""Many runs as jobs, each after those that it is built on: `run --on slurm`, `run --on local`, `run --workers 2`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import click
+
+from dipddpm_utils.config import Frozen, Run
+from dipddpm_utils.driver.jobs import Local, Slurm, Task
+from dipddpm_utils.driver.place import Place
+from dipddpm_utils.machine.budget import Budget
+from dipddpm_utils.machine.errors import OutOfTime, StoreError, UsageError
+from dipddpm_utils.machine.interrupt import EXIT_CODE, CleanStop
+from dipddpm_utils.store.runs import Store
+
+ROWS = 16  # of the table of states
+
+# --- which runs, in which order ---------------------------------------------------------------------------------------
+
+
+def built_on(value: Frozen) -> list[Run]:
+    """The runs that stand anywhere in a configuration's fields, without those that these are built on in turn."""
+    found = []
+    for name in type(value).model_fields:
+        item = getattr(value, name)
+        for part in item if isinstance(item, tuple) else (item,):
+            if isinstance(part, Run):
+                found.append(part)
+            elif isinstance(part, Frozen):
+                found += built_on(part)
+    return found
+
+
+@dataclass
+class Item:
+    """A run that has to be computed, the names of those that must be there first, and how far it got."""
+
+    name: str
+    run: Run
+    needs: list[str]
+    state: str = "waits"  # then submitted, what SLURM says, ended, and in the end complete or failed
+    job: str = ""  # while it has one
+    since: float = field(default_factory=time.monotonic)
+
+    def now(self, state: str) -> None:
+        if state != self.state:
+            self.state, self.since = state, time.monotonic()
+
+    @property
+    def open(self) -> bool:
+        return self.state not in ("complete", "failed")
+
+
+def _holds(question: Callable[[], bool]) -> bool:
+    """False also where a record is damaged: that is said when it is the run's turn."""
+    try:
+        return question()
+    except StoreError:
+        return False
+
+
+class Campaign:
+    """What is wanted and not there, behind what it is built on. `look` and `submit` carry it on; `news` says what failed."""
+
+    def __init__(self, store: Store, runs: list[Run], engine: Any, jobs: int, task: Callable[[Run], Task]) -> None:
+        self.store, self.engine, self.jobs, self.task = store, engine, jobs, task
+        self.items: dict[str, Item] = {}
+        self.news: list[str] = []
+        for run in runs:
+            if not _holds(lambda run=run: store.state(run) == "complete"):
+                self._add(run)
+
+    def _add(self, run: Run) -> str:
+        name = self.store.folder(run).name
+        if name not in self.items:
+            missing = [part for part in built_on(run) if not _holds(lambda part=part: self.store.can_be_built_on(part))]
+            needs = [self._add(part) for part in missing]
+            self.items[name] = Item(name, run, needs)
+        return name
+
+    def open(self) -> list[Item]:
+        """What is not yet complete and has not failed, in order."""
+        return [item for item in self.items.values() if item.open]
+
+    def live(self) -> list[Item]:
+        """What has a job."""
+        return [item for item in self.open() if item.job]
+
+    def look(self) -> None:
+        """Bring every state up to date with the queue and the store."""
+        queue = self.engine.live()
+        for item in self.open():
+            if item.name in queue:
+                item.job, state = queue[item.name]
+                item.now(state)
+                continue
+            try:
+                self._without_job(item)
+            except StoreError as error:
+                self._failed(item, str(error))
+
+    def _without_job(self, item: Item) -> None:
+        """What became of a run that is not in the queue."""
+        if self.store.can_be_built_on(item.run):
+            item.now("complete")
+            if item.job:
+                self.engine.forget(item.job)
+        elif item.job:
+            self._ended(item)
+        elif failed := [name for name in item.needs if self.items[name].state == "failed"]:
+            self._failed(item, f"not begun, for it is built on {failed[0]}")
+
+    def _ended(self, item: Item) -> None:
+        """A job is gone and left no record: it was cut off, and another goes on where it was; or it failed."""
+        item.now("ended")
+        if time.monotonic() - item.since < self.engine.lag:
+            return
+        why, item.job = self.engine.why(item.job), ""
+        if OutOfTime.__name__ in why:
+            item.now("waits")
+        else:
+            self._failed(item, why)
+
+    def _failed(self, item: Item, why: str) -> None:
+        item.now("failed")
+        self.news.append(f"{item.name}: {why}")
+
+    def submit(self) -> None:
+        """Submit what nothing is missing for, in order, while there is room."""
+        room = self.jobs - len(self.live())
+        ready = [i for i in self.open() if not i.job and all(self.items[name].state == "complete" for name in i.needs)]
+        for item in ready[: max(0, room)]:
+            item.job = self.engine.submit(item.name, self.task(item.run))
+            item.now("submitted")
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+class Table:
+    """The states of all runs while the command waits: a terminal's is redrawn, else at most about twenty lines are printed."""
+
+    def __init__(self, campaign: Campaign) -> None:
+        self.campaign, self.redrawn, self.height, self.slot = campaign, sys.stdout.isatty(), 0, -1
+
+    def show(self) -> None:
+        items = list(self.campaign.items.values())
+        counts = Counter(item.state for item in items)
+        summary = f"{counts['complete']} of {len(items)} runs computed" + "".join(
+            f", {n} {state}" for state, n in sorted(counts.items()) if state != "complete"
+        )
+        if self.redrawn:
+            click.echo(f"\x1b[{self.height}F\x1b[J" * bool(self.height), nl=False)
+        while self.campaign.news:
+            click.echo(self.campaign.news.pop(0), err=True)
+        if self.redrawn:
+            rows = self.campaign.live()[:ROWS]
+            width = max((len(item.name) for item in rows), default=0)
+            now = time.monotonic()
+            lines = [f"{i.name:{width}}  {i.state:10}  {i.job:>9}  {now - i.since:6.0f} s" for i in rows]
+            click.echo("\n".join([*lines, summary]))
+            self.height = len(lines) + 1
+        elif (slot := counts["complete"] * 20 // max(1, len(items))) != self.slot:
+            click.echo(summary)
+            self.slot = slot
+
+
+def drive(store: Store, runs: list[Run], place: Place, deadline: float | None = None) -> int:
+    """Compute runs as jobs and return the exit code. Ctrl-C ends jobs of this machine cleanly, and leaves a cluster's alone."""
+    if deadline is not None and place.on == "slurm":
+        raise UsageError("--max-minutes is for this machine: with --on slurm give --time, the limit of each job")
+    device = "cuda" if place.gpus and store.device == "auto" else store.device  # rather an error than days on a CPU
+    where = (str(store.root.parent.absolute()), store.profile.name, device, store.round is not None, deadline)
+    with CleanStop() if place.on == "local" else nullcontext() as stop:
+        ends = (None if stop is None else str(stop.stop), os.environ.get("CUDA_VISIBLE_DEVICES"))
+        engine = (Slurm if place.on == "slurm" else Local)(store, place)
+        campaign = Campaign(store, runs, engine, place.jobs, lambda run: Task(run.model_dump(mode="json"), *where, *ends))
+        table, budget = Table(campaign), Budget(deadline, None if stop is None else stop.stop)
+        click.echo(f"{len(campaign.items)} runs to compute, at most {place.jobs} at once (their logs: {engine.folder})")
+        try:
+            wait(campaign, table, budget)
+        except KeyboardInterrupt:
+            click.echo(f"{len(campaign.live())} jobs go on without this command; the same command finds them again", err=True)
+            return EXIT_CODE
+        if campaign.open():
+            click.echo(f"{budget.reason}; everything is saved, and the same command goes on from there", err=True)
+            return EXIT_CODE if stop.asked else OutOfTime.exit_code
+    failed = [name for name, item in campaign.items.items() if item.state == "failed"]
+    if failed:
+        click.echo(f"{len(failed)} of {len(campaign.items)} runs failed: {', '.join(failed)}", err=True)
+        return 1
+    if store.round is not None:
+        store.end_fresh()
+    return 0
+
+
+def wait(campaign: Campaign, table: Table, budget: Budget) -> None:
+    """Carry a campaign on until everything is complete or has failed, or the budget is over and its last job has ended."""
+    pause, before = 0.5, None
+    while True:
+        with campaign.engine.alone():
+            campaign.look()
+            if not budget.expired():
+                campaign.submit()
+        table.show()
+        if not campaign.open() or (budget.expired() and not campaign.live()):
+            return
+        states = [item.state for item in campaign.items.values()]
+        pause = 0.5 if states != before else min(1.5 * pause, campaign.engine.pause)
+        before = states
+        time.sleep(pause)

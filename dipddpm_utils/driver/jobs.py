@@ -1,0 +1,183 @@
+"""One run as a job, and the two places where jobs are: a SLURM cluster, and processes of this machine; both by `submitit`.
+
+A job calls the store as a command does: the same records, checkpoints and locks. A cluster's job is named by its run and its
+results folder; by that name any command finds it in the queue, whoever submitted it, and no list of jobs has to be kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import signal
+import subprocess
+from contextlib import AbstractContextManager, nullcontext, redirect_stderr
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from dipddpm_utils.config import parse
+from dipddpm_utils.driver.place import Place
+from dipddpm_utils.machine import locks
+from dipddpm_utils.machine.budget import Budget
+from dipddpm_utils.machine.errors import DipddpmError, OutOfTime
+from dipddpm_utils.store.runs import CHECKOUT, Store
+
+REQUEUES = 1000  # of a job by itself, when its time is over
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a job does: it computes one run; told to stop, it saves and is queued again."""
+
+    run: dict[str, Any]
+    results: str
+    profile: str
+    device: str
+    fresh: bool
+    deadline: float | None = None  # unix seconds
+    stop: str | None = None  # a file that asks it to save and end
+    gpus: str | None = None  # CUDA_VISIBLE_DEVICES of the command, which submitit hides from its processes here
+
+    def __call__(self) -> None:
+        import submitit
+
+        if not _on_slurm():
+            os.nice(19)
+            os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+            os.environ.update({} if self.gpus is None else {"CUDA_VISIBLE_DEVICES": self.gpus})
+        told: list[int] = []
+        time_is_over = getattr(signal, f"SIG{submitit.JobEnvironment.USR_SIG}")
+        queue_again = signal.getsignal(time_is_over)  # submitit's: it stores `checkpoint()`, requeues the job and exits
+        for number in (time_is_over, signal.SIGTERM):
+            signal.signal(number, lambda number, _: told.append(number))
+        budget = Budget(self.deadline, self.stop, flag=lambda: bool(told))
+        store = Store(Path(self.results), self.profile, device=self.device, budget=budget, fresh=self.fresh)
+        run = parse(self.run)
+        try:
+            store.ensure(run)
+            if not store.can_be_built_on(run):
+                store.weights(run)
+        except OutOfTime:
+            if told and not (_is_running() if _on_slurm() else told[0] == time_is_over):
+                raise DipddpmError("the job was cancelled; everything is saved, and the same command goes on") from None
+            if told:
+                try:
+                    queue_again(told[0], None)
+                except subprocess.SubprocessError:
+                    pass  # a cluster where jobs may not be queued again: the command that waits submits another
+            raise
+
+    def checkpoint(self) -> Any:
+        """What a job that is queued again does (submitit's protocol). Its progress lies in the run's folder, not here."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)
+
+
+def _on_slurm() -> bool:
+    return os.environ.get("SUBMITIT_EXECUTOR") == "slurm"
+
+
+def _is_running() -> bool:
+    """False for a job that was cancelled: it gets the same SIGTERM as one that has to make room, but is completing by then."""
+    return "RUNNING" in _squeue("--jobs", os.environ["SLURM_JOB_ID"], "--format=%T").stdout
+
+
+def _squeue(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(["squeue", "--noheader", *arguments], capture_output=True, text=True, check=False)
+
+
+class Local:
+    """Jobs as processes of this machine: lowest priority, and one thread each unless OMP_NUM_THREADS says otherwise."""
+
+    lag, pause = 0.0, 0.5  # seconds: until what a job wrote is seen here, and between two looks at the jobs
+
+    def __init__(self, store: Store, place: Place) -> None:
+        import submitit
+
+        self.folder = store.root / "cluster"
+        self.jobs: dict[str, Any] = {}
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH")]))
+        threads = re.match(r"\d*", os.environ.setdefault("OMP_NUM_THREADS", "1"))[0]
+        self.executor = submitit.AutoExecutor(self.folder, cluster=place.on, **{f"{place.on}_max_num_timeout": REQUEUES})
+        self.executor.update_parameters(timeout_min=place.minutes, **self._asked(place, int(threads or 1)))
+
+    def _asked(self, place: Place, threads: int) -> dict[str, Any]:
+        return {}
+
+    def _job_name(self, name: str) -> str:
+        return name
+
+    def alone(self) -> AbstractContextManager:
+        """While entered, no other command submits jobs for this folder. Needless here: a run's lock keeps others waiting."""
+        return nullcontext()
+
+    def live(self) -> dict[str, tuple[str, str]]:
+        """Job and state of each run that is queued or running, by the name of its folder."""
+        return {name: (job.job_id, "running") for name, job in self.jobs.items() if not job.done()}
+
+    def submit(self, name: str, task: Task) -> str:
+        """Submit a job, return its id. Ctrl-C has to wait until that is done, and reaches no process that is started here."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self.executor.update_parameters(name=self._job_name(name))
+            with redirect_stderr(StringIO()):  # what sbatch says is in the error as well
+                self.jobs[name] = self.executor.submit(task)
+        except RuntimeError as error:
+            raise DipddpmError(f"{name} was refused: {error}; the jobs before it go on") from error
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        return self.jobs[name].job_id
+
+    def forget(self, job: str) -> None:
+        """Remove the files of a job whose record is there; those of the others say what went wrong."""
+        for path in self.folder.glob(f"{job}_*"):
+            path.unlink(missing_ok=True)
+        for link in self.folder.glob(".submission_file_*"):
+            if not link.exists():
+                link.unlink(missing_ok=True)
+
+    def why(self, job: str) -> str:
+        """The last words of a job that left no record."""
+        log = self.folder / f"{job}_0_log.err"
+        lines = log.read_text(errors="replace").split("\n")[-8:] if log.exists() else []
+        errors = [line for line in lines if re.match(r"[\w.]*(Error|OutOfTime)\b", line)]
+        return f"{(errors or [line for line in lines if line.strip()] or ['no word'])[-1]} (its job's log: {log})"
+
+
+class Slurm(Local):
+    """Jobs of a cluster. What else it wants to be told (account, memory) it reads from SBATCH_ACCOUNT and its like."""
+
+    lag, pause = 20.0, 15.0  # seconds: a shared file system may show a file that late; squeue is not to be called often
+
+    def __init__(self, store: Store, place: Place) -> None:
+        self.mark = "." + hashlib.sha256(str(store.root.resolve()).encode()).hexdigest()[:8]
+        self.seen: dict[str, tuple[str, str]] = {}
+        super().__init__(store, place)
+
+    def _asked(self, place: Place, threads: int) -> dict[str, Any]:
+        asked = {
+            "cpus_per_task": threads,
+            "slurm_partition": place.partition or None,
+            "slurm_signal_delay_s": min(120, 15 * place.minutes),  # before the end of its time, for what has to be saved
+            "slurm_additional_parameters": {"requeue": True},
+        }
+        return asked | ({"gpus_per_node": place.gpus} if place.gpus else {})
+
+    def _job_name(self, name: str) -> str:
+        return name + self.mark
+
+    def alone(self) -> AbstractContextManager:
+        """While entered, no other command submits jobs for this results folder: none is submitted twice."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return locks.locked(self.folder / ".lock", "that is submitting jobs", lambda: None)
+
+    def live(self) -> dict[str, tuple[str, str]]:
+        """Job and state of each run that anyone has in the queue; what was seen before if SLURM does not answer."""
+        done = _squeue("--format=%i|%T|%j")
+        if done.returncode == 0:
+            rows = (line.split("|", 2) for line in done.stdout.splitlines() if line.endswith(self.mark))
+            self.seen = {name.removesuffix(self.mark): (job, state.lower()) for job, state, name in rows}
+        return self.seen
