@@ -182,7 +182,7 @@ class Store:
         work = Work(checkpoints, self.budget, str(device), folder.name, self)
         outcome = compute(run, work)
         name = folder.name.removesuffix(f"-{run_hash(run)}")
-        record = records.write(folder, name, run, outcome, provenance.finish(facts), _now())
+        record = records.write(folder, name, run, outcome, provenance.finish(facts, run), _now())
         for done in folder.glob("work*"):
             shutil.rmtree(done, ignore_errors=True)
         self._event(folder.name, "computed", time.perf_counter() - began)
