@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
+import struct
+from pathlib import Path
+
 import numpy as np
+from PIL import Image
+
+
+def put_images(folder: Path, images: np.ndarray, ending: str = "png") -> Path:
+    """Write images uint8 [N,3,H,W], [N,1,H,W] or [N,H,W] as numbered files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for i, image in enumerate(images):
+        pixels = image if image.ndim == 2 else image[0] if len(image) == 1 else image.transpose(1, 2, 0)
+        Image.fromarray(pixels).save(folder / f"{i:04}.{ending}")
+    return folder
+
+
+def idx(array: np.ndarray) -> bytes:
+    """An array of bytes in the format of MNIST's files."""
+    return bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape) + array.astype(np.uint8).tobytes()
 
 
 def made_colour_images(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,7 @@ import io
 import json
 import os
 import sys
+import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -67,7 +68,7 @@ def _read(folder: Path, stamp: str) -> tuple[Own, np.ndarray, np.ndarray]:
         with np.load(kept) as stored:
             about = json.loads(str(stored["about"]))
             return Own(Data(**about.pop("data"), path=str(folder)), **about), stored["images"], stored["labels"]
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zlib.error):
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zlib.error, zipfile.BadZipFile):
         pass  # not there, or torn: they are made again
     print(f"reading the images in {folder}", file=sys.stderr, flush=True)
     own, images, labels = _made(folder, _found(folder))

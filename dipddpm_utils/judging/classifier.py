@@ -99,7 +99,7 @@ def accuracy(net: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor) -
 
 @lru_cache(maxsize=2)
 def own_features(data: Data, device: str) -> spaces.Features:
-    """FD-OWN: the features of a classifier of labelled images of the user's own, fitted to those to train on; kept in the cache."""
+    """FD-OWN: the features of a classifier of the user's own labels, fitted to the training images and kept in the cache."""
     whole = sets.load(data.model_copy(update={"n_train": None, "n_held_out": None}))
     path = sources.cache_folder() / f"features-{whole.sha256[:16]}.safetensors"
     try:

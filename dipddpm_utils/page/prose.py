@@ -30,7 +30,7 @@ def over_seeds_distance(records: Sequence[Any], floor: Any = None, metric: str =
 
 def _distance(frame: pd.DataFrame, floor: Any, metric: str) -> str:
     features, n = frame["features"].iloc[0], float(frame["n"].iloc[0])
-    name = features if metric == "fd" else f"KID ({features.removeprefix('FD-')} features)"
+    name = features if metric == "fd" else f"KID on {features}'s features"
     value = summary(frame, metric)
     seeds = f", {len(frame)} seeds" if len(frame) > 1 else ""
     if "draws" in frame and (draws := int(frame["draws"].iloc[0])) > 1:

@@ -141,11 +141,7 @@ def legend_beside(ax: Axes, *others: Axes) -> None:
 
 
 def distance_label(features: str, metric: str = "fd") -> str:
-    return (
-        f"{features} (lower is better)"
-        if metric == "fd"
-        else f"KID, {features.removeprefix('FD-')} features\n(lower is better)"
-    )
+    return f"{features} (lower is better)" if metric == "fd" else f"KID on {features}'s features\n(lower is better)"
 
 
 def summarised(frame: pd.DataFrame, by: str, metric: str) -> pd.DataFrame:

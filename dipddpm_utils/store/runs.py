@@ -55,7 +55,7 @@ class Store:
         records_only: bool = False,
     ) -> None:
         self.profile = profiles.load(profile)
-        self.root = Path(results) / profile
+        self.root = Path(results) / self.profile.folder
         self.device, self.records_only = device, records_only
         self.budget = budget or Budget.from_env()
         committed = CHECKOUT / "results" / profile

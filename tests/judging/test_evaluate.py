@@ -153,8 +153,8 @@ def test_training_makes_a_classifier_that_the_extractor_reads(monkeypatch, tmp_p
     spaces.extractor.cache_clear()
     assert spaces.extractor("mnist")(found.held_out[:5]).shape == (5, 64)
     spaces.extractor.cache_clear()
-    with pytest.raises(UsageError, match="no feature classifier is defined for 'colour256'"):
-        classifier.train_classifier("colour256")
+    with pytest.raises(UsageError, match="no feature classifier is defined for 'digits5k'"):
+        classifier.train_classifier("digits5k")
 
 
 def test_shifts_move_whole_images_and_mirror_half_of_them():
