@@ -47,8 +47,7 @@ def space(data: Data, device: str = "cpu") -> Features:
     """The feature space in which samples of a data set are judged.
 
     The user's own images: that of their labels where they have some, else a fixed one, of handwritten digits for grey images
-    and of photographs for coloured ones. Distances in a fixed one compare models; they are no FID, and small ones of KID mean
-    little where the images have nothing in common with what the space was made for.
+    and of photographs for coloured ones; what the images have nothing to do with, it may not see.
     """
     if data.labelled:
         return classifier.own_features(data, device)

@@ -144,7 +144,7 @@ def test_training_makes_a_classifier_that_the_extractor_reads(monkeypatch, tmp_p
     monkeypatch.setitem(classifier.RECIPES, "mnist", {**classifier.RECIPES["mnist"], "first": 100, "widths": (8, 8, 16)})
     monkeypatch.setattr(classifier, "BATCH", 50)
     found = load(Data(name="digits5k", n_train=1100, n_held_out=200))
-    monkeypatch.setattr("dipddpm_utils.data.load", lambda data: found)
+    monkeypatch.setattr("dipddpm_utils.data.sets.load", lambda data: found)
     said = []
     path = classifier.train_classifier("mnist", folder=tmp_path, epochs=6, say=said.append)
     about = json.loads(path.with_suffix(".json").read_text())
