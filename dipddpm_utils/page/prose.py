@@ -6,7 +6,6 @@ Functions return Markdown. A difference is called one only if its 95% interval, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import PurePath
 from typing import Any
 
 import pandas as pd
@@ -85,10 +84,7 @@ def bullets(lines: Sequence[str]) -> str:
 
 def caution(lab: Any) -> str:
     """What the numbers of this profile are worth; the smoke profile's are worth nothing."""
-    name, _, folder = lab.profile.name.partition(":")
-    about = getattr(lab.profile, "about", "")
-    if folder:
-        about = f"on images of your own, {PurePath(folder).name}; distances in fixed features compare models, and are no FID"
+    name, about = lab.profile.name.partition(":")[0], getattr(lab.profile, "about", "")
     if name == "smoke":
         return "> **These are the numbers of the smoke profile: they show that everything runs, and mean nothing else.**"
     return f"> Numbers of the **{name}** profile" + (f" ({about})." if about else ".")

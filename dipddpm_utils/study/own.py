@@ -7,18 +7,23 @@ from pathlib import Path
 
 from dipddpm_utils.config import Data, Evaluate, Floor, Frozen, Restore, Sample
 from dipddpm_utils.data import own
+from dipddpm_utils.machine.errors import UsageError
 from dipddpm_utils.study.entries import Profile
 
 
 def with_images(profile: Profile, folder: str) -> Profile:
     """The profile with every data set replaced by the images in `folder`, and its records in a place of their own.
 
-    The two reports' runs are left out, since they are about the reports' data. Raises DataError as data.own.read does.
+    The two reports' runs are left out, since they are about the reports' data. UsageError for a profile that has no others;
+    DataError as data.own.read.
     """
+    if "ddpm" not in profile.groups:
+        raise UsageError(f"profile {profile.name} holds the two reports' runs on their own data: use quick:{folder}")
     found = own.read(folder)[0]
-    slug = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(found.data.path).name).strip("._-")[:40] or "images"
-    name = f"{profile.name}:{found.data.path}"
-    changed = Profile(name, folder=f"{profile.name}-{slug}-{found.data.sha256[:6]}")
+    place = Path(found.data.path)
+    slug = re.sub(r"[^A-Za-z0-9._-]+", "_", place.name).strip("._-")[:40] or "images"
+    about = f"asked of images of your own, {place.name}; distances between their features compare models, and are no FID"
+    changed = Profile(f"{profile.name}:{place}", about, f"{profile.name}-{slug}-{found.data.sha256[:6]}")
     for group, members in profile.groups.items():
         for member in members if not group.startswith(("a-", "b-")) else ():
             entry = member.entry

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 
 import numpy as np
 import pytest
@@ -294,7 +293,7 @@ def test_a_data_set_is_own_if_and_only_if_it_has_a_checksum():
 # --- a profile on them ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["smoke", "quick", "full"])
+@pytest.mark.parametrize("name", ["smoke", "quick", "standard"])
 def test_a_profile_on_own_images_has_its_own_question_and_no_run_of_ours(colour, name):
     ours, theirs = profiles.load(name), profiles.load(f"{name}:{colour}")
     assert theirs.name == f"{name}:{colour}" and theirs.folder == f"{name}-my_images-{own.read(colour)[0].data.sha256[:6]}"
@@ -394,4 +393,6 @@ def test_mistakes_on_the_command_line_are_one_line(arguments, code, says, capsys
 
 def test_a_profile_that_is_unknown_is_said_before_any_image_is_read(tmp_path):
     with pytest.raises(UsageError, match="unknown profile 'big'"):
-        profiles.load(f"big:{tmp_path}{os.sep}nowhere")
+        profiles.load(f"big:{tmp_path}/nowhere")
+    with pytest.raises(UsageError, match="full holds the two reports' runs on their own data: use quick:"):
+        profiles.load(f"full:{tmp_path}/nowhere")

@@ -122,7 +122,7 @@ def test_the_answer_and_the_readme_follow_the_records():
     )
     assert "**quick**" in answer.readme_block(LAB) and worse in answer.readme_block(LAB)
     assert "mean nothing else" in prose.caution(FakeLab(profile="smoke"))
-    assert "**quick** profile (on images of your own, cats;" in prose.caution(FakeLab(profile="quick:/somewhere/cats"))
+    assert "**quick** profile." in prose.caution(FakeLab(profile="quick:/somewhere/cats"))
 
 
 def test_a_profile_of_the_two_reports_alone_is_tolerated():
