@@ -58,7 +58,7 @@ class Store:
         self.root = Path(results) / self.profile.folder
         self.device, self.records_only = device, records_only
         self.budget = budget or Budget.from_env()
-        committed = CHECKOUT / "results" / profile
+        committed = CHECKOUT / "results" / self.profile.folder
         borrowed = records_only and not (self.root / "runs").is_dir() and (committed / "runs").is_dir()
         self.source = committed if borrowed else self.root  # where the records are
         self.round = self._join_round() if fresh else None
