@@ -104,11 +104,12 @@ def _restored(lab: Any) -> list[str]:
 def strongest(results: Path, asked: str = "quick", *, records_only: bool = False) -> str:
     """The one rule for which profile speaks: the largest above `asked` with a record of every run that an answer takes.
 
-    `asked` if there is none, or if it is the smoke profile, so that tests do not depend on other records. StoreError: a
-    larger profile has a damaged record, or lost some; a smaller one does not take its place unnoticed.
+    `asked` if there is none, or if it is the smoke profile, so that tests do not depend on other records, or on images of
+    the user's own. StoreError: a larger profile has a damaged record, or lost some; a smaller one does not take its place
+    unnoticed.
     """
     names = profiles.names()
-    for name in reversed(names[names.index(asked) + 1 :] if asked != names[0] else []):
+    for name in reversed(names[names.index(asked) + 1 :] if asked in names[1:] else []):
         store = Store(results, name, records_only=records_only)
         store.refuse_losses()
         groups = [store.profile.groups.get(group, []) for group in HEADLINE]  # `full` has the two reports alone

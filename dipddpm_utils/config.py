@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+from collections.abc import Callable, Iterator
 from types import ModuleType
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, TypeAdapter, model_validator
 
@@ -32,34 +33,64 @@ class Frozen(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    def parts(self) -> Iterator[Frozen]:
+        """This configuration and all those within it."""
+        for name in type(self).model_fields:
+            if isinstance(value := getattr(self, name), Frozen):
+                yield from value.parts()
+        yield self
+
+    def mapped(self, change: Callable[[Frozen], Frozen]) -> Self:
+        """A copy in which `change` was applied to every configuration within this one, then to this one."""
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        inner = {name: value.mapped(change) for name, value in fields.items() if isinstance(value, Frozen)}
+        return change(self.model_copy(update=inner))
+
 
 # --- parts ------------------------------------------------------------------------------------------------------------
 
-DataName = Literal["digits5k", "mnist", "fashion_mnist", "cifar10", "colour256"]
+DataName = Literal["digits5k", "mnist", "fashion_mnist", "cifar10", "own"]
 CHANNELS_AND_SIZE: dict[str, tuple[int, int]] = {
     "digits5k": (1, 28),
     "mnist": (1, 28),
     "fashion_mnist": (1, 28),
     "cifar10": (3, 32),
-    "colour256": (3, 32),
 }
 
 
 class Data(Frozen):
-    """A data set and how much of it: `n_train` training and `n_held_out` held-out images (None: all there are)."""
+    """A data set and how much of it: `n_train` training and `n_held_out` held-out images (None: all there are).
+
+    name "own": images of the user's own (data/own.py), known by the sha256 of their files; `path` is where they are here,
+    which neither the hash nor a record holds, so that a folder may be moved.
+    """
 
     name: DataName
     n_train: Positive | None = None
     n_held_out: Positive | None = None
+    path: str | None = Field(default=None, exclude=True)
+    sha256: str | None = None  # of an own set's files
+    colour: bool = False  # an own set's images are 3 x 32 x 32; False: 1 x 28 x 28
+    labelled: bool = False  # an own set has labels, so that a classifier of its own can judge
+
+    @model_validator(mode="after")
+    def _own_images_are_known_by_their_content(self) -> Data:
+        if (self.name == "own") != (self.sha256 is not None):
+            raise ValueError(f"sha256 is {self.sha256} with name {self.name!r}, expected it with name 'own', and only there")
+        return self
 
     @property
     def channels(self) -> int:
-        return CHANNELS_AND_SIZE[self.name][0]
+        return self._shape[0]
 
     @property
     def size(self) -> int:
         """Height and width in pixels."""
-        return CHANNELS_AND_SIZE[self.name][1]
+        return self._shape[1]
+
+    @property
+    def _shape(self) -> tuple[int, int]:
+        return CHANNELS_AND_SIZE["cifar10" if self.colour else "mnist"] if self.name == "own" else CHANNELS_AND_SIZE[self.name]
 
 
 class Unet(Frozen):

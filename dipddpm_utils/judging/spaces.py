@@ -24,7 +24,6 @@ SPACES = {  # data set -> (name of the distance, weights in assets/, data set th
     "mnist": ("FD-MNIST", "fd_mnist", "mnist"),
     "fashion_mnist": ("FD-FASHION", "fd_fashion", "fashion_mnist"),
     "cifar10": ("FD-CIFAR", "fd_cifar", "cifar10"),
-    "colour256": ("FD-CIFAR", "fd_cifar", "cifar10"),
 }
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 
@@ -106,8 +105,13 @@ def extractor(data_name: str, device: str = "cpu") -> Features:
         net.load_state_dict(load(content))
     except (OSError, StoreError, SafetensorError, KeyError, RuntimeError) as error:
         raise DataError(f"the {name} classifier ({path.name}) cannot be read ({error}): {advice}") from error
+    return in_evaluation(name, net, about["sha256"], device)
+
+
+def in_evaluation(name: str, net: Classifier, sha256: str, device: str) -> Features:
+    """The feature space of a trained classifier."""
     net = net.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
-    return Features(name, net.dim, about["sha256"], net.features, torch.device(device), net)
+    return Features(name, net.dim, sha256, net.features, torch.device(device), net)
 
 
 @lru_cache(maxsize=2)

@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from dipddpm_utils.config import Run
 
 PACKAGE = Path(__file__).resolve().parents[1]
-
-
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pydantic", "safetensors", "pytorch-fid")
+DATA: dict[Any, str] = {}  # sha256 of each data set that this process loaded, by its configuration
 
 
 def now() -> str:
@@ -60,9 +59,10 @@ def provenance(config: Run | None, device: str | torch.device) -> dict[str, Any]
     return facts
 
 
-def finish(facts: dict[str, Any]) -> dict[str, Any]:
-    """A copy of `provenance`'s facts with the end time set."""
-    return {**facts, "end": now()}
+def finish(facts: dict[str, Any], config: Run | None = None) -> dict[str, Any]:
+    """A copy of `provenance`'s facts with the end time set, and for a run with the sha256 of the data it loaded."""
+    data = {} if config is None else {part.name: DATA[part] for part in config.parts() if part in DATA}
+    return {**facts, "end": now(), **({"data": data} if data else {})}
 
 
 @lru_cache(maxsize=1)

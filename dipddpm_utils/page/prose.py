@@ -31,7 +31,7 @@ def over_seeds_distance(records: Sequence[Any], floor: Any = None, metric: str =
 
 def _distance(frame: pd.DataFrame, floor: Any, metric: str) -> str:
     features, n = frame["features"].iloc[0], float(frame["n"].iloc[0])
-    name = features if metric == "fd" else f"KID ({features.removeprefix('FD-')} features)"
+    name = features if metric == "fd" else f"KID on {features}'s features"
     value = summary(frame, metric)
     seeds = f", {len(frame)} seeds" if len(frame) > 1 else ""
     if "draws" in frame and (draws := int(frame["draws"].iloc[0])) > 1:
@@ -77,8 +77,7 @@ def bullets(lines: Sequence[str]) -> str:
 
 def caution(lab: Any) -> str:
     """What the numbers of this profile are worth; the smoke profile's are worth nothing."""
-    name = lab.profile.name
-    about = getattr(lab.profile, "about", "")
+    name, about = lab.profile.name.partition(":")[0], getattr(lab.profile, "about", "")
     if name == "smoke":
         return "> **These are the numbers of the smoke profile: they show that everything runs, and mean nothing else.**"
     return f"> Numbers of the **{name}** profile" + (f" ({about})." if about else ".")

@@ -109,7 +109,7 @@ class Judge:
         now = device.clock(self.work.device)
         began = now()
         rng = streams.numpy_rng(run.seed, f"evaluation, {purpose}")
-        space = evaluate.extractor(data.name, self.work.device)
+        space = evaluate.space(data, self.work.device)
         scores = evaluate.evaluate(images, self.source, space, rng)
         if (few := run.evaluate.published_n) is not None:
             reals = self.source.train[torch.from_numpy(rng.permutation(len(self.source.train))[:few])]
@@ -133,7 +133,7 @@ class Judge:
 
     def distance(self, samples: Tensor, others: Tensor) -> float:
         """Frechet distance between two sets of uint8 images in the data set's own feature space."""
-        space = evaluate.extractor(self.run.data.name, self.work.device)
+        space = evaluate.space(self.run.data, self.work.device)
         return frechet.frechet_distance(*frechet.mean_cov(space(samples)), *frechet.mean_cov(space(others)))
 
     def strips(self, model: nn.Module) -> dict[str, np.ndarray]:

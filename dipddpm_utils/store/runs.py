@@ -55,10 +55,10 @@ class Store:
         records_only: bool = False,
     ) -> None:
         self.profile = profiles.load(profile)
-        self.root = Path(results) / profile
+        self.root = Path(results) / self.profile.folder
         self.device, self.records_only = device, records_only
         self.budget = budget or Budget.from_env()
-        committed = CHECKOUT / "results" / profile
+        committed = CHECKOUT / "results" / self.profile.folder
         borrowed = records_only and not (self.root / "runs").is_dir() and (committed / "runs").is_dir()
         self.source = committed if borrowed else self.root  # where the records are
         self.round = self._join_round() if fresh else None
@@ -182,7 +182,7 @@ class Store:
         work = Work(checkpoints, self.budget, str(device), folder.name, self)
         outcome = compute(run, work)
         name = folder.name.removesuffix(f"-{run_hash(run)}")
-        record = records.write(folder, name, run, outcome, provenance.finish(facts), _now())
+        record = records.write(folder, name, run, outcome, provenance.finish(facts, run), _now())
         for done in folder.glob("work*"):
             shutil.rmtree(done, ignore_errors=True)
         self._event(folder.name, "computed", time.perf_counter() - began)

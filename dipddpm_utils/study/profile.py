@@ -7,6 +7,7 @@ from functools import cache
 from pydantic import ValidationError
 
 from dipddpm_utils.machine.errors import ConfigError, UsageError
+from dipddpm_utils.study import own
 from dipddpm_utils.study.declare import PROFILES
 from dipddpm_utils.study.entries import Profile
 
@@ -18,7 +19,13 @@ def names() -> list[str]:
 
 @cache
 def load(name: str) -> Profile:
-    """All runs of a profile. UsageError: no such profile; ConfigError: it declares something that is not allowed."""
+    """All runs of a profile; "quick:FOLDER" is quick with the images in that folder (own.py).
+
+    UsageError: no such profile; ConfigError: it declares something that is not allowed; DataError: no usable images.
+    """
+    name, _, folder = name.partition(":")
+    if folder:
+        return own.with_images(load(name), folder)
     if name not in PROFILES:
         raise UsageError(f"unknown profile {name!r}: choose one of {', '.join(PROFILES)}")
     declare, sizes = PROFILES[name]

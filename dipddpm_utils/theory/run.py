@@ -184,7 +184,7 @@ def _mismatched_starts(toy: _Toy) -> Iterator[Row]:
 
 def floor(run: Floor, work: Work) -> Outcome:
     """What the distances are when the 'samples' are real training images: nothing can be expected to be below."""
-    source, space = sets.load(run.data), evaluate.extractor(run.data.name, work.device)
+    source, space = sets.load(run.data), evaluate.space(run.data, work.device)
     rows = []
     for n in run.ns:
         for repeat in range(run.repeats):

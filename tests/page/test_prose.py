@@ -132,6 +132,7 @@ def test_the_answer_and_the_readme_follow_the_records():
     assert answer.answer(bare) == prose.NOT_MEASURED
     assert "**standard**" in answer.readme_block(LAB) and answer.answer(LAB) in answer.readme_block(LAB)
     assert "mean nothing else" in prose.caution(SimpleNamespace(profile=SimpleNamespace(name="smoke")))
+    assert "**quick** profile." in prose.caution(SimpleNamespace(profile=SimpleNamespace(name="quick:/somewhere/cats")))
 
 
 def test_conclusions_take_the_strongest_profile_with_all_headline_records():

@@ -2,17 +2,16 @@
 
 import pytest
 import torch
+from made_images import made_colour_images
 
 from dipddpm_utils import ranges
-from dipddpm_utils.config import Data
-from dipddpm_utils.data import sets
 from dipddpm_utils.judging import fidelity
 from dipddpm_utils.priors import images as made
 
 
 @pytest.fixture(scope="module")
 def real():
-    return ranges.uint8_to_signed(sets.load(Data(name="colour256")).train[:64])
+    return ranges.uint8_to_signed(torch.from_numpy(made_colour_images(64, seed=256)[0]))
 
 
 @pytest.mark.parametrize("width", [0.0, 0.4, 0.7, 1.5])
