@@ -2,7 +2,12 @@
 # Set-up, then the notebooks and the report (or the tests). Here only what must be known before there is an environment;
 # everything else, values of options included, is checked by `python -m dipddpm_utils notebooks`.
 set -euo pipefail
-here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
+self=${BASH_SOURCE[0]}
+while [ -L "$self" ]; do  # it may be called by a link from elsewhere
+  link=$(readlink -- "$self")
+  case $link in /*) self=$link ;; *) self=$(dirname -- "$self")/$link ;; esac
+done
+here=$(cd -- "$(dirname -- "$self")" && pwd -P)
 
 usage() {
   cat <<'END'
@@ -22,7 +27,7 @@ Usage: ./run_all.sh [OPTIONS]        run the notebooks and build results/<profil
   -h, --help          this text
 
 Uses the active environment (venv, conda other than base, Colab), installing only what is missing; else makes .venv here.
-Ends with 0: all good; 1: a notebook failed; 2: bad usage; 75: the time ran out, the same command goes on; 130: Ctrl-C.
+Ends with 0: all good; 1: a notebook failed; 2: bad usage; 75: the time ran out, the same command goes on; 130: Ctrl-C; 143: SIGTERM.
 END
 }
 
@@ -45,6 +50,9 @@ while [ $# -gt 0 ]; do
   esac
 done
 
+# A user's types.py or random.py here or in the checkout is not Python's: Python looks neither in the folder it is called
+# from (which this says, also to pip), nor in the checkout before its own library (see `start`).
+export PYTHONSAFEPATH=1
 fits() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' >/dev/null 2>&1; }
 
 own=  # set when the environment is the project's own .venv, which is kept exactly as locked
@@ -74,10 +82,14 @@ else
 fi
 fits "$py" || die 1 "needs Python 3.11, 3.12 or 3.13, but the active environment has none of them ($py): deactivate it or make another"
 
-export PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}"
-"$py" -P -m dipddpm_utils.driver.install $own
+start='import runpy, sys
+sys.path.append(sys.argv[1])
+module = sys.argv[2]
+del sys.argv[1:3]
+runpy.run_module(module, run_name="__main__", alter_sys=True)'
+"$py" "$here/dipddpm_utils/driver/install.py" $own
 case $mode in
-  notebooks) exec "$py" -P -m dipddpm_utils notebooks ${args[@]+"${args[@]}"} ;;
-  test) cd -- "$here" && exec "$py" -m pytest -q ${args[@]+"${args[@]}"} ;;
-  bench) cd -- "$here" && exec "$py" -m benchmarks ${args[@]+"${args[@]}"} ;;
+  notebooks) exec "$py" -c "$start" "$here" dipddpm_utils notebooks ${args[@]+"${args[@]}"} ;;
+  test) cd -- "$here" && exec "$py" -c "$start" "$here" pytest -q ${args[@]+"${args[@]}"} ;;
+  bench) cd -- "$here" && exec "$py" -c "$start" "$here" benchmarks ${args[@]+"${args[@]}"} ;;
 esac

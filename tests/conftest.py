@@ -6,7 +6,10 @@ import subprocess
 import pytest
 import torch
 
-from dipddpm_utils.store.runs import Store
+from dipddpm_utils.store.runs import CHECKOUT, Store
+
+# for the processes that tests start: they find the package however pytest itself was started
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(CHECKOUT), os.environ.get("PYTHONPATH"))))
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +31,14 @@ def _mounted(path, options):
 def small_disk(tmp_path):
     """A file system of 1 MiB."""
     path = _mounted(tmp_path / "small disk", "size=1m")
+    yield path
+    subprocess.run(["umount", path], check=True)
+
+
+@pytest.fixture
+def tiny_disk(tmp_path):
+    """A file system of 64 KiB."""
+    path = _mounted(tmp_path / "tiny disk", "size=64k")
     yield path
     subprocess.run(["umount", path], check=True)
 

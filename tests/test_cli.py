@@ -1,11 +1,11 @@
 """The command line: one clear line and the right exit code for every mistake; listing and computing runs."""
 
-import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from dipddpm_utils import __main__ as command_line
@@ -35,14 +35,15 @@ def call(*arguments: str, capsys) -> tuple[int, str, str]:
         (["notebooks", "--max-minutes", "0"], "not in the range"),
         (["notebooks", "--only", "09"], "no notebook '09': there are 01_a"),
         (["notebooks", "-p", "stepz", "3"], "parameter 'stepz': did you mean steps?"),
-        (["notebooks", "-p", "steps", "many"], "'steps' takes a whole number, not 'many'"),
+        (["notebooks", "-p", "steps", "many"], "'steps' takes a whole number from 1 to 9, not 'many'"),
+        (["notebooks", "-p", "steps", "1e999"], "'steps' takes a whole number from 1 to 9, not inf"),
         (["notebooks", "-p", "profile", "full"], "use --profile"),
         (["notebooks", "--no-such-option"], "No such option"),
     ],
 )
 def test_bad_usage_is_one_line_and_2(arguments, says, capsys, monkeypatch, tmp_path):
-    cell = {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": ['profile = "quick"\n', "steps = 3"]}
-    (tmp_path / "01_a.ipynb").write_text(json.dumps({"cells": [cell], "metadata": {}}))
+    cell = nbformat.v4.new_code_cell('profile = "quick"\nsteps = 3  # 1 to 9; how many', metadata={"tags": ["parameters"]})
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "01_a.ipynb")
     monkeypatch.setattr(nbfiles.find, "__defaults__", (tmp_path, ""))
     monkeypatch.setattr(notebooks, "drive", lambda job: pytest.fail("the notebooks were started"))
     code, out, err = call(*arguments, capsys=capsys)
@@ -126,7 +127,9 @@ def test_commands_and_the_report_floor_do_not_load_torch():
 
 def test_help_exits_with_0_and_lists_the_commands(capsys):
     code, out, _ = call("--help", capsys=capsys)
-    assert code == 0 and all(f"  {name} " in out for name in ("runs", "run", "data", "features", "report", "notebooks"))
+    assert code == 0 and all(
+        f"  {name} " in out for name in ("runs", "run", "data", "features", "report", "notebooks", "doctor")
+    )
 
 
 def test_readme_block_replaces_only_what_is_between_its_marks(monkeypatch, tmp_path):

@@ -53,7 +53,7 @@ def test_notebooks_are_stripped():
 
 def test_environment_yml_pyproject_and_lock_agree():
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    needs = install.direct_needs(pyproject)
+    needs = install.direct_needs()
     locked = {}
     for package in install.read_lock((ROOT / "requirements.lock").read_text()):
         locked.setdefault(package.name, []).append((package.version, package.marker))

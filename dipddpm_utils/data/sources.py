@@ -30,6 +30,7 @@ from dipddpm_utils.data import fetch
 from dipddpm_utils.data.fetch import Contents, Unavailable, short
 from dipddpm_utils.machine import files
 from dipddpm_utils.machine.errors import DataError, StoreError
+from dipddpm_utils.machine.process import home
 
 PUBLISHED: dict[str, dict[str, dict]] = json.loads(Path(__file__).with_name("checksums.json").read_text())
 SHA256 = {name: {file: known["sha256"] for file, known in entries.items()} for name, entries in PUBLISHED.items()}
@@ -78,7 +79,7 @@ def raw_files(name: str) -> tuple[Contents, str]:
 def cache_folder() -> Path:
     """DIPDDPM_CACHE, else dipddpm in the user's cache folder (XDG_CACHE_HOME or ~/.cache)."""
     own = os.environ.get("DIPDDPM_CACHE")
-    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dipddpm"
+    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or home() / ".cache") / "dipddpm"
 
 
 def own_folder() -> Path | None:

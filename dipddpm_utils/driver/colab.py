@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import re
 import sys
-import tomllib
 
 from dipddpm_utils.driver import install
 
@@ -19,10 +17,9 @@ def prepare() -> None:
     """
     if "google.colab" not in sys.modules:
         return
-    project = tomllib.loads((install.ROOT / "pyproject.toml").read_text())["project"]
-    needed = {re.match(r"[\w-]+", line)[0] for line in project["dependencies"]} - ONLY_OF_THE_COMMANDS
-    lock = install.read_lock((install.ROOT / "requirements.lock").read_text())
+    needed = install.direct_needs(extras=()).keys() - ONLY_OF_THE_COMMANDS
+    lock = install.read_lock(install.read("requirements.lock"))
     lacking = [package for package in install.missing(lock, install.installed(), {}) if package.name in needed]
     if lacking:
-        install.install(lacking, everything=False)
+        install.install(lacking)
         importlib.invalidate_caches()

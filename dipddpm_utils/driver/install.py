@@ -1,21 +1,24 @@
 """Puts the packages of requirements.lock into the running environment. Standard library only: it runs before anything is there.
 
-`python -m dipddpm_utils.driver.install --exact` (the project's own .venv) installs every package as locked. Without `--exact`
-(an active venv or conda environment, Colab) only what is missing is installed, and a torch or numpy that is there is never
-replaced. A stamp with the lock's SHA-256 inside the environment makes the second call a matter of milliseconds.
+With `--exact` (the project's own .venv) every package is installed as locked. Without it (an active venv or conda
+environment, Colab) only what is missing is installed, and a torch or numpy that is there is never replaced. A stamp inside the
+environment, of the lock and of the packages that were there, makes the second call a matter of milliseconds.
 """
 
 from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import tomllib
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 STAMP = "dipddpm-requirements.sha256"
 KEPT = {"torch", "torchvision", "numpy"}  # a replaced one breaks everything that was built against it (Colab)
 OF_TORCH = re.compile(r"nvidia-|cuda-|triton$")  # come with whichever torch is there; another build's are of no use to it
+RESTORE = "restore it (git checkout) and run this again"
 
 
 class Locked(NamedTuple):
@@ -63,7 +67,7 @@ def missing(lock: list[Locked], have: dict[str, str], direct: dict[str, str]) ->
     """
     wanted = []
     for package in lock:
-        if not _applies(package.marker) or (OF_TORCH.match(package.name) and "torch" in have):
+        if not applies(package.marker) or (OF_TORCH.match(package.name) and "torch" in have):
             continue
         version = have.get(package.name)
         too_old = version is not None and package.name not in KEPT and not _fits(version, direct.get(package.name, ""))
@@ -72,15 +76,25 @@ def missing(lock: list[Locked], have: dict[str, str], direct: dict[str, str]) ->
     return wanted
 
 
-def direct_needs(pyproject: dict[str, Any]) -> dict[str, str]:
-    """Version ranges by canonical name, from [project] dependencies and all extras."""
-    project = pyproject["project"]
-    lines = sum(project["optional-dependencies"].values(), project["dependencies"])
+def other(lock: list[Locked], have: dict[str, str]) -> list[Locked]:
+    """What of `lock` is not in `have` in this very version; another build (torch 2.9+cu126 for 2.9) is the same version."""
+    ours = [p for p in lock if applies(p.marker) and not ("+" in have.get("torch", "") and OF_TORCH.match(p.name))]
+    return [p for p in ours if have.get(p.name, "").split("+")[0] != p.version]
+
+
+def direct_needs(extras: Sequence[str] | None = None) -> dict[str, str]:
+    """pyproject.toml's version ranges by canonical name, from [project] dependencies and these extras (None: all)."""
+    try:
+        project = tomllib.loads(read("pyproject.toml"))["project"]
+    except tomllib.TOMLDecodeError as error:
+        sys.exit(f"run_all.sh: {ROOT / 'pyproject.toml'} is not TOML ({error}): {RESTORE}")
+    optional = project["optional-dependencies"]
+    lines = sum((optional[extra] for extra in (optional if extras is None else extras)), start=project["dependencies"])
     parts = (re.match(r"([A-Za-z0-9._-]+(?:\[[^\]]*\])?)\s*(.*)", line.split(";")[0]) for line in lines)
     return {canonical(m[1]): m[2].strip() for m in parts if m}
 
 
-def install(packages: list[Locked], everything: bool) -> None:
+def install(packages: list[Locked]) -> None:
     """Install exactly these, hashes checked, with uv where there is one, else pip. SystemExit with one line if it fails."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "requirements.txt"
@@ -93,8 +107,8 @@ def install(packages: list[Locked], everything: bool) -> None:
             if subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True).returncode:
                 subprocess.run([sys.executable, "-m", "ensurepip"], capture_output=True)
             command = [sys.executable, "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--no-input", *options]
-        what = "the locked packages" if everything else f"{len(packages)} missing packages"
-        print(f"installing {what} with {'uv' if uv else 'pip'} (torch is large: half a minute to a few minutes)", flush=True)
+        which = f"{len(packages)} packages" if len(packages) > 9 else ", ".join(f"{p.name} {p.version}" for p in packages)
+        print(f"installing {which} with {'uv' if uv else 'pip'} (torch is large: half a minute to a few minutes)", flush=True)
         code = subprocess.run(command).returncode
     if code:
         tool = "uv" if uv else "pip"
@@ -104,20 +118,32 @@ def install(packages: list[Locked], everything: bool) -> None:
 def main(arguments: list[str]) -> None:
     """Bring this environment up to requirements.lock, unless its stamp says that it is there already."""
     exact = "--exact" in arguments
-    lock_file = ROOT / "requirements.lock"
-    digest = hashlib.sha256(lock_file.read_bytes()).hexdigest()
+    text = read("requirements.lock")
     stamp = Path(sys.prefix) / STAMP
-    if stamp.exists() and stamp.read_text().strip() == digest:
-        return
-    lock = read_lock(lock_file.read_text())
-    if not exact:
-        lock = missing(lock, installed(), direct_needs(tomllib.loads((ROOT / "pyproject.toml").read_text())))
-    if lock:
-        install(lock, exact)
+    with suppress(OSError):
+        if stamp.read_text().strip() == _digest(text):
+            return
+    lock, have = read_lock(text), installed()
+    wanted = other(lock, have) if exact else missing(lock, have, direct_needs())
+    if wanted:
+        install(wanted)
+    with suppress(OSError):  # an environment that cannot be written to: look again next time
+        stamp.write_text(_digest(text) + "\n")
+
+
+def _digest(lock: str) -> str:
+    """The SHA-256 of the lock and of the names of what is installed, which have the versions in them: any change shows."""
+    folders = {Path(sysconfig.get_path(kind)) for kind in ("purelib", "platlib")}
+    names = sorted(path.name for folder in folders for path in folder.glob("*-info"))
+    return hashlib.sha256("\n".join([lock, *names]).encode()).hexdigest()
+
+
+def read(name: str) -> str:
+    """The text of a file of the checkout. SystemExit with one line if it cannot be read."""
     try:
-        stamp.write_text(digest + "\n")
-    except OSError:
-        pass  # an environment that cannot be written to: look again next time
+        return (ROOT / name).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        sys.exit(f"run_all.sh: {ROOT / name} cannot be read ({error}): {RESTORE}")
 
 
 def _packaging() -> Any:
@@ -132,7 +158,7 @@ def _packaging() -> Any:
     return None
 
 
-def _applies(marker: str) -> bool:
+def applies(marker: str) -> bool:
     tools = _packaging()
     return tools is None or not marker or tools.markers.Marker(marker).evaluate()
 
@@ -143,5 +169,8 @@ def _fits(version: str, ranges: str) -> bool:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("PYTHONUNBUFFERED", "1")
-    main(sys.argv[1:])
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # the temporary folder goes on the way out
+    try:
+        main(sys.argv[1:])
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,9 +1,7 @@
-"""The notebooks as files: which there are, what their parameters are, and whether they keep the house's rules."""
+"""The notebooks as files: which there are, what may be given to them, what is kept of them, and the house's rules."""
 
 from __future__ import annotations
 
-import ast
-import difflib
 import json
 import re
 import sys
@@ -11,20 +9,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dipddpm_utils.machine.errors import UsageError
+from dipddpm_utils.machine.errors import StoreError, UsageError
+from dipddpm_utils.machine.process import home
+from dipddpm_utils.page import notebook
+from dipddpm_utils.page.notebook import Parameter
 
-FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
+CHECKOUT = Path(__file__).resolve().parents[2]
+FOLDER = CHECKOUT / "notebooks"
 MOST_LINES = 30  # of a code cell
 RESERVED = {"profile": "--profile", "results": "--results", "device": "--device"}  # parameters that are options of their own
 
 
 @dataclass(frozen=True)
 class Source:
-    """A notebook: its file, its title, and the defaults of its parameters."""
+    """A notebook: its file, its title, and its parameters by name."""
 
     path: Path
     title: str
-    parameters: dict[str, Any] = field(default_factory=dict)
+    parameters: dict[str, Parameter] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -51,57 +53,46 @@ def find(folder: Path = FOLDER, only: str = "") -> list[Source]:
 
 
 def read(path: Path) -> Source:
-    """A notebook's title and parameters. UsageError if the file is not a notebook."""
-    try:
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    except (ValueError, KeyError, TypeError):
-        raise UsageError(f"{path} is not a notebook that can be read: restore it (git checkout) and run again") from None
+    """A notebook's title and parameters. StoreError if the file is not a notebook."""
+    cells = notebook.read(path, "restore it (git checkout) and run again")["cells"]
     text = "\n".join(_text(cell) for cell in cells if cell["cell_type"] == "markdown")
     title = re.search(r"^# +(.+)$", text, flags=re.MULTILINE)
     found = [_text(cell) for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
-    values = {}
-    for line in found[0].splitlines() if found else ():
-        if _code(line):
-            name, value = _assignment(line) or (None, None)
-            if name:
-                values[name] = value
-    return Source(path, title[1].strip() if title else path.stem, values)
+    return Source(path, title[1].strip() if title else path.stem, notebook.declared(found[0]) if found else {})
 
 
 def checked(sources: list[Source], given: dict[str, str]) -> dict[str, Any]:
-    """The values given on the command line, as the types of the parameters' defaults.
+    """The values given on the command line, as the types that their parameters have.
 
-    UsageError for a name that none of the notebooks has (papermill itself only warns), for a value of another type, and
-    for a parameter that has an option of its own.
+    UsageError for a name that none of the notebooks has (papermill itself only warns), for a value that the parameter cannot
+    have, and for a parameter that has an option of its own.
     """
-    known = {name: default for source in sources for name, default in source.parameters.items()}
+    known = {name: item for source in sources for name, item in source.parameters.items()}
     values = {}
     for name, text in given.items():
         if name in RESERVED:
             raise UsageError(f"parameter {name!r} has an option of its own: use {RESERVED[name]}")
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or sorted(known.keys() - RESERVED.keys())
-            hint = f"did you mean {', '.join(near)}?" if near else "they have none that can be set"
-            raise UsageError(f"no notebook that would run has a parameter {name!r}: {hint}")
-        values[name] = _typed(name, text, known[name])
+            raise notebook.unknown(name, known.keys() - RESERVED.keys())
+        values[name] = known[name].parsed(text)
     return values
 
 
 def lint(path: Path) -> list[str]:
     """What a notebook does against the house's rules, one line each; empty if nothing."""
-    notebook = json.loads(path.read_text(encoding="utf-8"))
-    cells = notebook["cells"]
-    code = [(number, cell) for number, cell in enumerate(cells, 1) if cell["cell_type"] == "code"]
+    try:
+        content = notebook.read(path, "restore it (git checkout)")
+    except StoreError as error:
+        return [str(error)]
+    code = [(number, cell) for number, cell in enumerate(content["cells"], 1) if cell["cell_type"] == "code"]
     faults = []
-    if "widgets" in notebook["metadata"]:
+    if "widgets" in content["metadata"]:
         faults.append("widget metadata: GitHub refuses to show the notebook")
     tagged = [(number, cell) for number, cell in code if "parameters" in cell["metadata"].get("tags", [])]
     if len(tagged) != 1:
         faults.append(f"{len(tagged)} cells tagged `parameters`, expected one")
     for number, cell in tagged:
-        for line in filter(_code, _text(cell).splitlines()):
-            if _assignment(line) is None:
-                faults.append(f"cell {number}: not one scalar assignment with at most one '=': {line.strip()[:80]}")
+        faults += [f"cell {number}: {fault}" for line in _text(cell).splitlines() for fault in _of_parameter(line)]
     for number, cell in code:
         lines = _text(cell).splitlines()
         if len(lines) > MOST_LINES:
@@ -115,41 +106,59 @@ def lint(path: Path) -> list[str]:
     return [f"{path.name}: {fault}" for fault in faults]
 
 
-def _text(cell: dict[str, Any]) -> str:
-    return "".join(cell["source"])
-
-
-def _code(line: str) -> bool:
-    return bool(line.strip()) and not line.strip().startswith("#")
-
-
-def _assignment(line: str) -> tuple[str, Any] | None:
-    """(name, value) of `name = scalar  # comment without an equals sign`, or None if the line is anything else."""
+def _of_parameter(line: str) -> list[str]:
+    """What is wrong with a line of the parameters cell. papermill cannot read a second '=', even in a comment."""
+    if not line.strip() or line.strip().startswith("#"):
+        return []
+    found = notebook.parameter(line)
+    if found is None or found.value is None or line.count("=") != 1:
+        return [f"not one scalar assignment with at most one '=': {line.strip()[:80]}"]
+    if found.type in (int, float) and not found.limits:
+        return [f"a number without its limits (# 1 to 9; what it is): {line.strip()[:80]}"]
     try:
-        (node,) = ast.parse(line.strip()).body
-        value = ast.literal_eval(node.value)
-        (target,) = node.targets
-        name = target.id
-    except (SyntaxError, ValueError, AttributeError, TypeError):
-        return None
-    scalar = value is None or isinstance(value, bool | int | float | str)
-    return (name, value) if scalar and line.count("=") == 1 else None
+        found.check(found.value)
+    except UsageError as error:
+        return [str(error)]
+    return []
 
 
-def _typed(name: str, text: str, default: Any) -> Any:
-    if isinstance(default, str):
-        return text
-    try:
-        value = ast.literal_eval(text)
-    except (SyntaxError, ValueError):
-        value = text
-    fits = {bool: isinstance(value, bool), int: type(value) is int, float: type(value) in (int, float)}.get(type(default), True)
-    if not fits:
-        raise UsageError(f"parameter {name!r} takes {_KINDS[type(default)]}, not {text!r}")
+def cleaned(executed: Path) -> str:
+    """An executed notebook without what differs from machine to machine: times, paths, random ids, progress lines."""
+    content = notebook.read(executed, "the temporary folder may be full: set TMPDIR to another one")
+    about = content["metadata"]
+    about["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    about["papermill"] = {"parameters": about.get("papermill", {}).get("parameters", {})}
+    about.pop("widgets", None)
+    for cell in content["cells"]:
+        cell["metadata"].pop("papermill", None)
+        if "injected-parameters" in cell["metadata"].get("tags", []):
+            cell["id"] = "injected-parameters"
+        if cell["cell_type"] == "code":
+            cell["outputs"] = [_without_paths(output) for output in cell["outputs"] if not _is_progress(output)]
+    return json.dumps(content, indent=1, ensure_ascii=False)
+
+
+def _is_progress(output: dict[str, Any]) -> bool:
+    """stderr without a warning: progress, which was shown while it ran."""
+    return output.get("name") == "stderr" and "Warning" not in "".join(output["text"])
+
+
+def _without_paths(value: Any) -> Any:
+    """The same output with this machine's folders left out of its texts."""
+    if isinstance(value, dict):
+        return {key: item if key.startswith("image/") else _without_paths(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_paths(item) for item in value]
+    if not isinstance(value, str):
+        return value
+    for folder, instead in ((Path(sys.prefix), "environment"), (CHECKOUT, "."), (home(), "~")):
+        if folder != Path(folder.anchor):
+            value = re.sub(re.escape(str(folder)) + r"(?=[/\\\"'\s:]|$)", instead, value)
     return value
 
 
-_KINDS = {bool: "True or False", int: "a whole number", float: "a number"}
+def _text(cell: dict[str, Any]) -> str:
+    return "".join(cell["source"])
 
 
 if __name__ == "__main__":  # the pre-commit hook: python -m dipddpm_utils.driver.nbfiles FILES

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import re
 from dataclasses import dataclass, field
 from functools import cache
@@ -12,6 +11,7 @@ from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
+from dipddpm_utils.page import notebook
 from dipddpm_utils.page.section import Section
 
 TITLE = "Does a Deep Image Prior make a diffusion model faster or better?"
@@ -39,7 +39,7 @@ def build(notebooks: list[tuple[str, Path]], profile: str, folder: Path, front: 
     for title, path in notebooks:
         section = Section(path, folder, problems, numbers)
         if path.exists():
-            body = section.render(json.loads(path.read_text(encoding="utf-8")))
+            body = section.render(notebook.read(path, "run that notebook again (--only), or remove the file"))
         else:
             body = section.heading(1, escape(title)) + "<p><em>This notebook has not been run for this profile yet.</em></p>"
         sections.append(f'<section id="{section.name}">\n{body}\n</section>')

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dipddpm_utils.machine import drive, files
 from dipddpm_utils.machine.errors import StoreError
+from dipddpm_utils.page import notebook
 from dipddpm_utils.page.words import Link
 from dipddpm_utils.store.records import Record
 from dipddpm_utils.store.runs import open_store
@@ -31,6 +32,7 @@ class Lab:
     """
 
     def __init__(self, profile: str, results: str = "", device: str = "auto") -> None:
+        notebook.check_parameters()
         self.store = open_store(profile, drive.folder() if results == "drive" else results, device)
         self.profile = self.store.profile
         self.used: dict[str, Record] = {}

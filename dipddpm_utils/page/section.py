@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import mimetypes
 import re
-import sys
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -248,8 +247,6 @@ def _attribute(tag: str, name: str) -> str:
 
 
 def _markdown(source: str) -> str:
-    # see notebooks._papermill: this import would take two seconds and is never used
-    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     from nbconvert.filters import markdown2html_mistune
 
     return re.sub(r'<a class="anchor-link".*?</a>', "", markdown2html_mistune(source), flags=re.DOTALL)

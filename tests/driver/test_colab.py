@@ -86,7 +86,7 @@ def test_only_what_colab_lacks_is_installed_and_nothing_replaced(on_colab, monke
     del have["pytorch-fid"], have["filelock"], have["papermill"], have["hypothesis"]
     monkeypatch.setattr(install, "installed", lambda: have)
     wanted = []
-    monkeypatch.setattr(install, "install", lambda packages, everything: wanted.extend(packages))
+    monkeypatch.setattr(install, "install", wanted.extend)
     colab.prepare()
     assert {package.name for package in wanted} == {"pytorch-fid", "filelock"}
 

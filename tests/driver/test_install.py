@@ -43,7 +43,8 @@ def checkout(tmp_path):
     shutil.copy(ROOT / "run_all.sh", folder)
     env = tmp_path / "some env"
     (env / "bin").mkdir(parents=True)
-    note = '[ "$1" = -c ] && exit 0\n{ printf "%s|" "$PYTHONPATH" "$@"; echo; }'
+    note = '[ "$1" = -c ] && { [ $# -gt 2 ] || exit 0; shift 2; set -- started "$@"; }\n'
+    note += '{ printf "%s|" "$PYTHONSAFEPATH" "$@"; echo; }'
     (env / "bin" / "python").write_text(f'#!/bin/sh\n{note} >> "{tmp_path}/calls"\n')
     (env / "bin" / "python").chmod(0o755)
     return folder, env, tmp_path / "calls"
@@ -55,8 +56,8 @@ def test_an_active_environment_is_used_and_arguments_arrive_unchanged(checkout, 
     words = ["--profile", "smoke", "-p", "title", "two words", "--results=x y"]
     assert start(*words, script=folder / "run_all.sh", **{variable: str(env)}).returncode == 0
     installs, runs = calls.read_text().splitlines()
-    assert installs == f"{folder}|-P|-m|dipddpm_utils.install|"
-    assert runs == f"{folder}|-P|-m|dipddpm_utils|notebooks|" + "".join(f"{word}|" for word in words)
+    assert installs == f"1|{folder}/dipddpm_utils/driver/install.py|"
+    assert runs == f"1|started|{folder}|dipddpm_utils|notebooks|" + "".join(f"{word}|" for word in words)
     assert not (folder / ".venv").exists()
 
 
@@ -66,9 +67,18 @@ def test_the_projects_own_venv_is_found_again_and_kept_exact(checkout):
     done = start("--test", "-k", "x", script=folder / "run_all.sh", CONDA_PREFIX="/opt/conda", CONDA_DEFAULT_ENV="base")
     assert done.returncode == 0, done.stderr
     assert [line.split("|")[1:-1] for line in calls.read_text().splitlines()] == [
-        ["-P", "-m", "dipddpm_utils.driver.install", "--exact"],
-        ["-m", "pytest", "-q", "-k", "x"],
+        [f"{folder}/dipddpm_utils/driver/install.py", "--exact"],
+        ["started", str(folder), "pytest", "-q", "-k", "x"],
     ]
+
+
+def test_it_may_be_called_by_a_link_from_anywhere(checkout, tmp_path):
+    folder, env, calls = checkout
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "dipddpm").symlink_to("more")  # a relative link to an absolute one
+    (tmp_path / "bin" / "more").symlink_to(folder / "run_all.sh")
+    assert start("--list", script=tmp_path / "bin" / "dipddpm", VIRTUAL_ENV=str(env)).returncode == 0
+    assert f"|{folder}|dipddpm_utils|notebooks|--list|" in calls.read_text()
 
 
 def test_no_suitable_python_is_one_line(checkout, tmp_path):
@@ -88,7 +98,7 @@ def test_no_suitable_python_is_one_line(checkout, tmp_path):
 
 def test_ci_calls_the_suite_and_nothing_else():
     lines = (ROOT / ".ci" / "run").read_text().splitlines()
-    assert [line for line in lines if "run_all.sh" in line] == ["exec ./run_all.sh --test"]
+    assert [line for line in lines if "run_all.sh" in line] == ["./run_all.sh --test", "exec ./run_all.sh --test -m drill"]
     assert all(os.access(ROOT / name, os.X_OK) for name in ("run_all.sh", ".ci/run"))
 
 
@@ -139,16 +149,62 @@ def test_only_what_is_missing_is_installed_and_torch_and_numpy_are_left_alone(ha
 
 def test_the_stamp_makes_a_second_call_do_nothing(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(install, "install", lambda packages, exact: asked.append((len(packages), exact)))
+    monkeypatch.setattr(install, "install", lambda packages: asked.append(len(packages)))
+    monkeypatch.setattr(install, "installed", dict)
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     install.main(["--exact"])
     install.main(["--exact"])
     install.main([])
-    assert len(asked) == 1 and asked[0][0] > 150 and asked[0][1]
+    assert len(asked) == 1 and asked[0] > 150
     (tmp_path / install.STAMP).write_text("another lock\n")
-    monkeypatch.setattr(install, "installed", dict)
     install.main([])
-    assert len(asked) == 2 and not asked[1][1]
+    assert len(asked) == 2
+
+
+def test_a_package_changed_after_set_up_is_put_right_and_another_build_of_it_is_left(tmp_path, monkeypatch):
+    """In a real environment: packages as installers write them, changed behind the stamp's back."""
+    site = tmp_path / "site-packages"
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    monkeypatch.setattr(sys, "path", [str(site)])
+    monkeypatch.setattr(install.sysconfig, "get_path", lambda kind: str(site))
+    monkeypatch.setattr(install, "read", lambda name: LOCK)
+    monkeypatch.setattr(install, "applies", lambda marker: "nowhere" not in marker and ">=" not in marker)
+    asked = []
+
+    def put(name, version, instead_of=""):
+        shutil.rmtree(site / f"{name}-{instead_of}.dist-info", ignore_errors=True)
+        (site / f"{name}-{version}.dist-info").mkdir(parents=True)
+        (site / f"{name}-{version}.dist-info" / "METADATA").write_text(f"Name: {name}\nVersion: {version}\n")
+
+    def fake_install(packages):
+        asked.append([f"{p.name} {p.version}" for p in packages])
+        for p in packages:
+            put(p.name, p.version, install.installed().get(p.name, ""))
+
+    monkeypatch.setattr(install, "install", fake_install)
+    install.main(["--exact"])
+    assert asked == [["numpy 2.4.6", "pandas 3.1.1", "torch 2.14.1", "nvidia-cublas 13.1", "triton 3.8.0"]]
+    put("pandas", "2.0.0", "3.1.1")
+    install.main(["--exact"])
+    install.main(["--exact"])
+    assert asked[1:] == [["pandas 3.1.1"]]
+    put("torch", "2.14.1+cu126", "2.14.1")
+    put("nvidia-cublas", "12.6", "13.1")
+    shutil.rmtree(site / "numpy-2.4.6.dist-info")
+    install.main(["--exact"])
+    assert asked[2:] == [["numpy 2.4.6"]]
+
+
+@pytest.mark.parametrize("file", ["pyproject.toml", "requirements.lock"])
+def test_a_file_of_set_up_that_cannot_be_read_is_one_line_with_its_name(file, tmp_path):
+    (tmp_path / "dipddpm_utils" / "driver").mkdir(parents=True)
+    for name in ("pyproject.toml", "requirements.lock", "dipddpm_utils/driver/install.py"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / file).write_bytes(b"<<<<<<< ours\n\xff\n" if file.endswith("lock") else b"<<<<<<< ours\n")
+    script = tmp_path / "dipddpm_utils" / "driver" / "install.py"
+    command = f"import runpy, sys; sys.prefix = {str(tmp_path)!r}; runpy.run_path({str(script)!r}, run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1 and str(tmp_path / file) in done.stderr
 
 
 @pytest.mark.parametrize("uv", [None, "/usr/bin/uv"])
@@ -162,6 +218,7 @@ def test_a_failed_installation_is_one_line_and_leaves_no_stamp(tmp_path, monkeyp
     monkeypatch.setattr(install.subprocess, "run", fake)
     monkeypatch.setattr(install.shutil, "which", lambda name: uv)
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    monkeypatch.setattr(install, "installed", dict)
     with pytest.raises(SystemExit, match="could not install requirements.lock.*network"):
         install.main(["--exact"])
     assert "--require-hashes" in commands[-1] and ("uv" in commands[-1][0]) == bool(uv)

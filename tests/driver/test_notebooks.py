@@ -177,7 +177,7 @@ def test_notebooks_are_found_in_order_by_number_or_name(tmp_path):
     assert [s.title for s in nbfiles.find(tmp_path)] == ["Title of 01_a", "Title of 02_b", "Title of 03_c"]
     assert [s.name for s in nbfiles.find(tmp_path, "03, 1,02_b")] == ["01_a", "02_b", "03_c"]
     assert [s.name for s in nbfiles.find(tmp_path, "3")] == ["03_c"]
-    assert nbfiles.read(tmp_path / "01_a.ipynb").parameters == {
+    assert {name: item.value for name, item in nbfiles.read(tmp_path / "01_a.ipynb").parameters.items()} == {
         "profile": "quick", "results": "", "steps": 3, "rate": 0.5, "name": "a", "flag": False,
     }  # fmt: skip
     for wrong in ("4", "", "01,", "01_x"):
@@ -185,7 +185,7 @@ def test_notebooks_are_found_in_order_by_number_or_name(tmp_path):
             with pytest.raises(UsageError, match="no notebook"):
                 nbfiles.find(tmp_path, wrong)
     (tmp_path / "04_d.ipynb").write_text("{broken")
-    with pytest.raises(UsageError, match="not a notebook"):
+    with pytest.raises(StoreError, match="04_d.ipynb is not a notebook"):
         nbfiles.find(tmp_path)
 
 
@@ -196,10 +196,10 @@ def test_values_take_the_type_of_the_default(tmp_path):
 
 
 def test_the_lint_sees_each_fault_and_passes_a_good_notebook(tmp_path):
-    good = made(tmp_path / "01_good.ipynb", "1", parameters="n = 1  # how many\n# a remark\n\nx = -0.5")
+    good = made(tmp_path / "01_good.ipynb", "1", parameters="n = 1  # 1 to 9; how many\n# a remark\n\nx = -0.5  # -1.0 to 1.0")
     assert nbfiles.lint(good) == []
     bad = made(tmp_path / "02_bad.ipynb", "\n".join("x" * 31), "class A: pass", "from os import *",
-               parameters="n = 1  # default=1\nm = [1]\nk = l = 2\nprint()")  # fmt: skip
+               parameters="n = 1  # default=1\nm = [1]\nk = l = 2\nprint()\ni = 0  # 1 to 9\nj = 3  # no limits")  # fmt: skip
     notebook = nbformat.read(bad, 4)
     notebook.cells[2].execution_count = 1
     notebook.metadata.widgets = {}
@@ -211,6 +211,8 @@ def test_the_lint_sees_each_fault_and_passes_a_good_notebook(tmp_path):
         "m = [1]",
         "k = l = 2",
         "print()",
+        "'i' takes a whole number from 1 to 9, not 0",
+        "a number without its limits",
         "31 lines",
         "outputs are in",
         "a class",
@@ -220,16 +222,15 @@ def test_the_lint_sees_each_fault_and_passes_a_good_notebook(tmp_path):
 
 
 def test_an_executed_copy_keeps_warnings_and_pictures_but_no_paths(tmp_path):
-    source = nbfiles.read(made(tmp_path / "01_a.ipynb", "1"))
-    here = str(notebooks.CHECKOUT)
-    notebook = nbformat.read(source.path, 4)
+    here = str(nbfiles.CHECKOUT)
+    notebook = nbformat.read(made(tmp_path / "01_a.ipynb", "1"), 4)
     notebook.cells[2].outputs = [
         nbformat.v4.new_output("stream", name="stderr", text="step 3/10\n"),
         nbformat.v4.new_output("stream", name="stderr", text=f"{here}/a.py:3: UserWarning: careful\n"),
         nbformat.v4.new_output("display_data", {"text/html": f"<b>{here}/results</b>", "image/png": "QUJD"}),
     ]
     nbformat.write(notebook, tmp_path / "done.ipynb")
-    text = notebooks.cleaned(tmp_path / "done.ipynb", source)
+    text = nbfiles.cleaned(tmp_path / "done.ipynb")
     kept = json.loads(text)["cells"][2]["outputs"]
     assert here not in text and "step 3/10" not in text
     assert kept[0]["text"] == ["./a.py:3: UserWarning: careful\n"]

