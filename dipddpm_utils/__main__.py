@@ -217,7 +217,9 @@ def run_notebooks(
     if device == "auto" and (warning := machine_device.gpu_warning()):
         click.echo(warning, err=True)
     profile = profile or notebooks.default_profile()
-    return notebooks.drive(notebooks.Job(profile, _results(results), only=only, device=device, parameters=given, **limits))
+    return notebooks.drive(
+        notebooks.Job(profile, _results(results), only=only, device=device, parameters=given, front=_front, **limits)
+    )
 
 
 @cli.command("doctor")
@@ -236,7 +238,7 @@ def redraw(profile: str | None, results: str) -> int:
     """Redraw all figures, tables and the page from records alone, and README's answer with them."""
     from dipddpm_utils.driver import notebooks
 
-    job = notebooks.Job(profile=profile or "quick", results=_results(results), records_only=True)
+    job = notebooks.Job(profile=profile or "quick", results=_results(results), records_only=True, front=_front)
     code = notebooks.drive(job)
     if code == 0 and not results and ":" not in job.profile:
         write_readme(job.results)
@@ -316,9 +318,19 @@ def _check_device(device: str, here: bool = True) -> None:
         machine_device.pick_device(device)
 
 
+def _front(results: Path, profile: str) -> str:
+    """What the page opens with, from this profile's own records."""
+    from dipddpm_utils import front
+    from dipddpm_utils.page.lab import Lab
+
+    lab = Lab(profile, str(results))
+    lab.store.records_only = True
+    return front.markdown(lab)
+
+
 def write_readme(results: Path) -> None:
-    """Put the answer so far, from the strongest profile, between README's two marks."""
-    from dipddpm_utils import answer
+    """Put the first screen, from the strongest profile, between README's two marks."""
+    from dipddpm_utils import answer, front
     from dipddpm_utils.machine import files
     from dipddpm_utils.page.lab import Lab
     from dipddpm_utils.store.runs import CHECKOUT
@@ -333,7 +345,8 @@ def write_readme(results: Path) -> None:
     lab.store.refuse_losses()
     before, rest = text.split(begin)
     after = rest.split(end)[1]
-    files.write_text(readme, f"{before}{begin}\n\n{answer.readme_block(lab).strip()}\n\n{end}{after}".rstrip("\n"))
+    files.write_bytes(lab.store.root / "figures" / front.PICTURE, front.picture(lab) or b"")
+    files.write_text(readme, f"{before}{begin}\n\n{front.readme_block(lab).strip()}\n\n{end}{after}".rstrip("\n"))
 
 
 def _size(n: float) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dipddpm_utils.page import names, speed
+from dipddpm_utils.page import names
 from dipddpm_utils.page.compare import best_rival, best_start, frame_of
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, distance, over_seeds_distance, percent
@@ -127,12 +127,6 @@ def strongest_lab(lab: Any, open_lab: Callable[[str], Any]) -> Any:
     other = open_lab(name)
     other.store.records_only = True  # another profile is shown as far as it got, never computed from here
     return other
-
-
-def readme_block(lab: Any) -> str:
-    """The generated block of the README: the answer so far, from the strongest profile that has records."""
-    measured = speed.summary(lab.store.source.parent)
-    return f"Profile **{lab.profile.name}**.\n\n{answer(lab)}\n\n{times(lab)}\n\n{measured}\n"
 
 
 def times(lab: Any) -> str:

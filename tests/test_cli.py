@@ -9,7 +9,7 @@ import nbformat
 import pytest
 
 from dipddpm_utils import __main__ as command_line
-from dipddpm_utils import answer
+from dipddpm_utils import front
 from dipddpm_utils.driver import nbfiles, notebooks
 from dipddpm_utils.machine.errors import OutOfTime, StoreError, TrainingError
 from dipddpm_utils.store import runs
@@ -136,7 +136,8 @@ def test_readme_block_replaces_only_what_is_between_its_marks(monkeypatch, tmp_p
     begin, end = command_line.README_MARKS
     (tmp_path / "README.md").write_text(f"# Top\n{begin}\nold\n{end}\n\ntail\n")
     monkeypatch.setattr(runs, "CHECKOUT", tmp_path)
-    monkeypatch.setattr(answer, "readme_block", lambda lab: f"the answer of {lab.profile.name}, {lab.store.records_only}\n")
+    monkeypatch.setattr(front, "picture", lambda lab: b"")
+    monkeypatch.setattr(front, "readme_block", lambda lab: f"the answer of {lab.profile.name}, {lab.store.records_only}\n")
     for _ in range(2):
         command_line.write_readme(tmp_path / "results")
         assert (tmp_path / "README.md").read_text() == f"# Top\n{begin}\n\nthe answer of quick, True\n\n{end}\n\ntail\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from fake_records import FakeLab
 
-from dipddpm_utils import answer
+from dipddpm_utils import answer, front
 from dipddpm_utils.__main__ import README_MARKS
 from dipddpm_utils.page import sweeps, tables
 from dipddpm_utils.page.lab import Lab
@@ -24,7 +24,7 @@ def test_the_answer_is_computed_from_the_committed_records():
     written = README.split(begin)[1].split(end)[0].strip()
     lab = Lab(answer.strongest(ROOT / "results"), str(ROOT / "results"))
     lab.store.records_only = True
-    assert written == answer.readme_block(lab).strip(), "run `python -m dipddpm_utils report`"
+    assert written == front.readme_block(lab).strip(), "run `python -m dipddpm_utils report`"
 
 
 @pytest.fixture

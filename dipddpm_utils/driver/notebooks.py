@@ -69,7 +69,9 @@ def build_page(job: Job) -> Path:
     from dipddpm_utils.page import html
 
     sources = nbfiles.find(job.folder)
-    page = html.build([(s.title, job.root / "notebooks" / s.path.name) for s in sources], job.profile, job.folder)
+    drawn = [(s.title, job.root / "notebooks" / s.path.name) for s in sources]
+    front = job.front(job.results, job.profile) if job.front else ""
+    page = html.build(drawn, job.profile, job.folder, front)
     for problem in page.problems:
         print(f"report.html: {problem}", file=sys.stderr)
     return files.write_text(job.root / "report.html", page.text)

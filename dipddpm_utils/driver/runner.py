@@ -21,6 +21,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -53,6 +54,7 @@ class Job:
     device: str = "auto"
     parameters: dict[str, str] = field(default_factory=dict)
     records_only: bool = False
+    front: Callable[[Path, str], str] | None = None  # (results, profile) -> Markdown that the page opens with
 
     @property
     def root(self) -> Path:

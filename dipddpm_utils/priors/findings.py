@@ -197,16 +197,25 @@ def restoration_answer(lab: Any) -> list[str]:
     """For each task, a chain from the DIP's output against the best one that needs no DIP and is told as much, with costs."""
     lines = []
     for m in (record.metrics for record in lab.seeds("restore")):
-        scores = {name: m[f"{name}_psnr"] for name in METHODS if f"{name}_psnr" in m and name != "dip_oracle"}
-        own, rival = "dip_told_ddpm", "told_ddpm"
-        if own not in scores:
-            own, rival = "dip_ddpm", max(("ddpm", "smooth_ddpm"), key=lambda name: scores[name])
+        scores, (own, rival) = _scores(m), contestants(m)
         cost = f"{number(m[f'{own}_seconds'], 2)} s against {number(m[f'{rival}_seconds'], 2)} s for all images"
         best = max(scores, key=lambda name: scores[name])
         highest = f"Highest mean of all: {METHODS[best][1]}, {number(scores[best])} dB."
         gap = restored(lab)[m["task"], own, rival]
         lines.append(f"{_restored(m['task'], own, rival, gap)} {cost}. {highest}")
     return lines
+
+
+def contestants(m: Any) -> tuple[str, str]:
+    """The chain from the DIP's output, and its rival: the best chain that needs no DIP and is told as much. m: metrics."""
+    scores = _scores(m)
+    if "dip_told_ddpm" in scores:
+        return "dip_told_ddpm", "told_ddpm"
+    return "dip_ddpm", max(("ddpm", "smooth_ddpm"), key=lambda name: scores[name])
+
+
+def _scores(m: Any) -> dict[str, float]:
+    return {name: m[f"{name}_psnr"] for name in METHODS if f"{name}_psnr" in m and name != "dip_oracle"}
 
 
 def _restored(task: str, one: str, other: str, gap: Paired) -> str:

@@ -130,7 +130,6 @@ def test_the_answer_and_the_readme_follow_the_records():
     assert "**worse**" in said(3.0) and "**better**" in said(0.3)
     bare = Records(without=("ddpm", "ddpm-on-dip", "ddpm-long", "starts", "mechanisms", "restore", "b-ddpm"))
     assert answer.answer(bare) == prose.NOT_MEASURED
-    assert "**standard**" in answer.readme_block(LAB) and answer.answer(LAB) in answer.readme_block(LAB)
     assert "mean nothing else" in prose.caution(SimpleNamespace(profile=SimpleNamespace(name="smoke")))
     assert "**quick** profile." in prose.caution(SimpleNamespace(profile=SimpleNamespace(name="quick:/somewhere/cats")))
 

@@ -1,0 +1,40 @@
+"""The first screen: every word follows from the records; moving them moves the verdict, the sentence and the table."""
+
+import pytest
+from labs import Records
+
+from dipddpm_utils import front
+
+LAB = Records()
+
+
+def moved(factor):
+    """The committed records, with the FD of everything that is trained on DIP outputs set anew."""
+    lab = Records()
+    for name, times in (("ddpm", 1.0), ("ddpm-more", 1.0), ("ddpm-on-dip", factor)):
+        lab.set(name, fd=lambda record, label, value, times=times: 50.0 * times)
+    return lab
+
+
+@pytest.mark.parametrize(("factor", "verdict", "better"), [(3.0, "**worse**", False), (0.3, "**better**", True)])
+def test_a_moved_record_moves_verdict_sentence_and_table(factor, verdict, better):
+    found = front.rows(moved(factor))
+    assert found[0].better is better and verdict in found[0].verdict
+    assert verdict in front.table(found).splitlines()[2]
+    won, lost = (sum(row.better is side for row in found if row.job != "restoration") for side in (True, False))
+    assert f"{won} went to the DIP, {lost} against it" in front.generation(found)
+
+
+def test_the_answers_count_the_rows():
+    won, lost, unclear = (front.Row("generation", "q", "e", "v", "c", "f", better, 0.0) for better in (True, False, None))
+    assert "images: yes." in front.generation([won]) and "images: no." in front.generation([lost, unclear])
+    assert "images: in part." in front.generation([won, lost]) and "images: not shown." in front.generation([unclear])
+    mended = [front.Row("restoration", "q", "e", "v", f"{k} times the seconds", "f", k > 5, 0.0) for k in (11, 4, 70)]
+    assert "in part." in front.restoration(mended) and "2 of 3 tasks, at 4 to 70 times" in front.restoration(mended)
+    assert "not measured" in front.generation([]) and "not measured" in front.restoration([])
+
+
+def test_the_screen_holds_both_answers_one_table_and_one_picture():
+    text = front.markdown(LAB)
+    assert text.count('<p class="answer">') == 2 and text.count("data:image/png") == 1
+    assert text.count("| question |") == 1 and "#fig-04_" in text and "**standard**" in text
