@@ -11,23 +11,8 @@ import numpy as np
 import pandas as pd
 
 from dipddpm_utils.judging.stats import ALPHA, holm
-from dipddpm_utils.page import names
-from dipddpm_utils.page.compare import (
-    Paired,
-    among,
-    best_start,
-    copies,
-    difference,
-    family,
-    frame_of,
-    judged_alike,
-    over_seeds,
-    paired,
-    scaled,
-    slope,
-    start_gaps,
-    summary,
-)
+from dipddpm_utils.page import compare, names
+from dipddpm_utils.page.compare import Paired, difference, family, frame_of
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, percent
 from dipddpm_utils.page.training import best_sampler, fewest_calls
@@ -66,12 +51,12 @@ def starts(frame: pd.DataFrame) -> str:
     for label in dict.fromkeys(frame["label"]):
         if label == "noise":
             continue
-        best = best_start(frame, label)
+        best = compare.best_start(frame, label)
         if best is None:
             continue
         t_start, gap, rows = best
         name = f"{look(label).label}, best at t_start = {t_start:.0f} ({rows['nfe'].iloc[0]:.0f} calls), over noise"
-        copied, usual, many = copies(rows)
+        copied, usual, many = compare.copies(rows)
         said = f"{comparison(name, gap)} Copied: {percent(copied)} (held-out images: {percent(usual)})."
         if gap.decided and gap.value < 0 and many:
             said += " What looks better here is copies of training images."
@@ -95,7 +80,8 @@ def start_bounds(starts: pd.DataFrame) -> pd.DataFrame:
             continue
         moved, bound = (float(own[name].mean()) for name in ("start_moved", "start_tv_bound"))
         gaps = {said: difference(own, real[real["value"] == t_start], event) for event, said in EVENTS.items()}
-        gaps = {said: scaled(gap, math.copysign(1, gap.value)) for said, gap in gaps.items() if gap is not None and gap.n > 1}
+        made = {said: gap for said, gap in gaps.items() if gap is not None and gap.n > 1}
+        gaps = {said: compare.scaled(gap, math.copysign(1, gap.value)) for said, gap in made.items()}
         if gaps:
             event = max(gaps, key=lambda said: gaps[said].value)
             ps.append([gap.p_against(bound) if gap.value > bound else 1.0 for gap in gaps.values()])
@@ -130,12 +116,12 @@ def start_bound(bounds: pd.DataFrame) -> str:
 
 def sweep(group: str, frame: pd.DataFrame, metric: str, unit: str, *, higher_is_better: bool = False) -> str:
     """The best and the worst setting of a sweep, and whether they differ, corrected for every pair of settings."""
-    means = over_seeds(frame, "value", metric).set_index("x")["mean"]
+    means = compare.over_seeds(frame, "value", metric).set_index("x")["mean"]
     if len(means) < 2:
         return f"`{group}`: one setting only."
     best, worst = (means.idxmax(), means.idxmin()) if higher_is_better else (means.idxmin(), means.idxmax())
-    said = [f"{_setting(x)} ({span(summary(frame[frame['value'] == x], metric))})" for x in (best, worst)]
-    gap = among(frame, "value", metric)[worst, best]
+    said = [f"{_setting(x)} ({span(compare.summary(frame[frame['value'] == x], metric))})" for x in (best, worst)]
+    gap = compare.among(frame, "value", metric)[worst, best]
     name = f"`{group}`: best {said[0]}, worst {said[1]}; worst {'over' if gap.ratio else 'minus'} best"
     return comparison(name, gap, unit, worse="a real difference", better="a real difference")
 
@@ -148,7 +134,7 @@ def trend(group: str, frame: pd.DataFrame, metric: str, unit: str, *, log: bool 
     """
     settings = sorted(frame["value"].unique())
     first, last = settings[0], settings[-1]
-    gap = slope(frame, metric, log=log)
+    gap = compare.slope(frame, metric, log=log)
     name = f"`{group}` from {first:g} to {last:g}"
     if gap is None:
         return f"{name}: one setting only."
@@ -157,7 +143,7 @@ def trend(group: str, frame: pd.DataFrame, metric: str, unit: str, *, log: bool 
     if len({step.value > 0 for step in steps.values() if step.decided}) == 2:
         parts = [f"{effect(step, unit)} from {a:g} to {b:g}" for (a, b), step in steps.items()]
         return f"{name}: **not one way**: {', then '.join(parts)}, paired over {gap.n} seeds."
-    whole = scaled(gap, math.log10(last / first) if log else last - first)
+    whole = compare.scaled(gap, math.log10(last / first) if log else last - first)
     words = {"worse": "it rises", "better": "it falls"}
     return comparison(f"{name}, {unit} fitted by a line{' in its logarithm' if log else ''}", whole, unit, **words)
 
@@ -174,10 +160,10 @@ def _at_equal_seconds(longer: Sequence[Any], on_dip: Sequence[Any]) -> Paired:
     """
     ratios = []
     for alone, other in zip(longer, on_dip, strict=True):
-        curve, judged = judged_alike(alone.evals), judged_alike(other.evals)
+        curve, judged = compare.judged_alike(alone.evals), compare.judged_alike(other.evals)
         there = np.interp(other.metrics["total_seconds"], curve["seconds"], np.log(curve["fd"].astype(float)))
         ratios.append(math.log(judged["fd"].iloc[-1]) - float(there))
-    return paired(ratios, ratio=True)
+    return compare.paired(ratios, ratio=True)
 
 
 def equal_seconds(lab: Any) -> str:
@@ -193,7 +179,7 @@ def measured_cost(starts: pd.DataFrame, record: Any) -> Cost:
 
     A call of the network takes what it takes in chains from noise; a DIP start has the seconds of applying the DIP on top.
     """
-    T, best = record.run.diffusion.num_train_timesteps, best_start(starts, *names.starts(dip=True))
+    T, best = record.run.diffusion.num_train_timesteps, compare.best_start(starts, *names.starts(dip=True))
     own = best[2]["label"].iloc[0] if best else "dip"
     dip, noise = (starts[starts["label"] == label] for label in (own, "noise"))
     whole = float((noise["sampling_seconds"] / noise["n"] / noise["nfe"]).mean() * dip["nfe_full"].mean())
@@ -216,7 +202,7 @@ def _on_digits(lab: Any) -> list[tuple[str, Paired | None]]:
     said = {"fd": "FD, trained on DIP outputs / DDPM alone, equal steps", "seconds": "the same, equal seconds"}
     found: list[tuple[str, Paired | None]] = [(said[name], gap) for name, gap in outputs(lab).items() if name in said]
     for rivals in (["noise"], names.starts(dip=False)):
-        for (own, rival, t), gap in start_gaps(lab.frame("starts"), names.starts(dip=True), rivals).items():
+        for (own, rival, t), gap in compare.start_gaps(lab.frame("starts"), names.starts(dip=True), rivals).items():
             found.append((f"FD, {look(own).label} / {look(rival).label}, t_start = {t:.0f}, equal calls", gap))
     return found
 

@@ -1,25 +1,43 @@
 """The comparison of mechanisms: full cost, when a quality was reached, rivals, the front; and what is said of them."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
-from fake_records import FakeLab
+from labs import Records, holding
 
-from dipddpm_utils.page import names as looks_of
-from dipddpm_utils.priors import comparisons, findings, mechanisms
-from dipddpm_utils.priors import figures as figures_priors
+from dipddpm_utils.page import names
+from dipddpm_utils.priors import comparisons, figures, findings, mechanisms
 
-LAB = FakeLab()
-FRAME = mechanisms.table_of(LAB)
+FDS = {  # made up: shift and condition are better than the DDPM alone and than every control, and nothing else is
+    "baseline": 20.0, "curriculum": 27.0, "weights": 20.5, "start": 15.0, "start blur": 14.0, "start real": 5.0,
+    "reinject": 30.0, "shift": 8.0, "shift blur": 12.0, "condition": 6.0, "condition blur": 9.0, "guidance": 20.6,
+    "more training": 10.0, "ddim sampler": 33.0,
+}  # fmt: skip
 
 
-def test_a_weight_of_zero_is_the_ddpm_alone():
-    frame = FRAME[["label", "value", "seed", "fd"]].copy()
-    late = frame[frame["label"] == "guidance"].assign(value="0.5 late")
-    swept = mechanisms.over_weight(pd.concat([frame, late], ignore_index=True))
-    assert list(swept) == [label for label in mechanisms.weights() if label in set(frame["label"])] and len(swept) > 1
+def made_up(**options) -> Records:
+    lab = holding("mechanisms", "restore", "starts", "samplers", **options)
+    lab.set("mechanisms", fd=lambda record, label, value: FDS.get(label, 25.0) + (value == 0.25))
+    return lab
+
+
+@pytest.fixture(scope="module")
+def lab():
+    return made_up()
+
+
+@pytest.fixture(scope="module")
+def frame(lab):
+    return mechanisms.table_of(lab)
+
+
+def test_a_weight_of_zero_is_the_ddpm_alone(frame):
+    rows = frame[["label", "value", "seed", "fd"]]
+    swept = mechanisms.over_weight(rows)
+    assert list(swept) == [label for label in mechanisms.weights() if label in set(rows["label"])] and len(swept) > 1
     for label, own in swept.items():
         anchor = own[own["anchor"]]
         assert (anchor["value"] == 0).all() and (anchor["label"] == "baseline").all() and anchor["seed"].nunique() == 3
@@ -30,12 +48,7 @@ def test_a_weight_of_zero_is_the_ddpm_alone():
 def curve(values, steps=None, dip=0.0):
     steps = steps or [10 * (k + 1) for k in range(len(values))]
     rows = pd.DataFrame({"step": steps, "seconds": [s / 2 for s in steps], "fd": values})
-    rows["sampler"], rows["nfe"], rows["n"] = "ddim", 10, 100
-
-    class Record:
-        evals, metrics, seed = rows, {"dip_seconds": dip}, 0
-
-    return Record()
+    return SimpleNamespace(evals=rows.assign(sampler="ddim", nfe=10, n=100), metrics={"dip_seconds": dip}, seed=0)
 
 
 def test_a_quality_is_reached_where_log_fd_crosses_it_and_dip_seconds_count():
@@ -54,119 +67,110 @@ def test_rows_judged_in_another_way_are_left_out():
     record = curve([80.0, 20.0, 1.0])
     record.evals.loc[2, "n"] = 2000
     assert mechanisms.reached(record, 10.0) is None
-    record.evals.loc[2, "n"] = 100
 
 
-def test_cost_is_every_second():
-    base = FRAME[FRAME["label"] == "baseline"].iloc[0]
-    assert base["cost"] == 160 + 8
-    start = FRAME[FRAME["label"] == "start"].iloc[0]
-    assert start["cost"] == 160 + 30 + start["sampling_seconds"]
-    shift = FRAME[FRAME["label"] == "shift"].iloc[0]
-    assert shift["cost"] == 160 + 30 + 8
+def test_cost_is_every_second(frame):
+    trained, drawn = (frame[frame["label"] == label].iloc[0] for label in ("shift", "start"))
+    assert trained["cost"] == trained["train_seconds"] + trained["dip_seconds"] + trained["sampling_seconds"]
+    assert drawn["cost"] == drawn["model_seconds"] + drawn["prior_seconds"] + drawn["sampling_seconds"]
+    assert trained["dip_seconds"] > 0 and drawn["prior_seconds"] > 0
 
 
-def test_thresholds_are_multiples_of_the_baselines_last_fd():
-    ends = [record.evals["fd"].iloc[-2] for record in FRAME.loc[FRAME["label"] == "baseline", "record"]]
-    assert mechanisms.thresholds(FRAME) == pytest.approx([t * np.mean(ends) for t in mechanisms.THRESHOLDS])
+def test_thresholds_are_multiples_of_the_baselines_last_fd(frame):
+    ends = [record.evals["fd"].iloc[-2] for record in frame.loc[frame["label"] == "baseline", "record"]]
+    assert mechanisms.thresholds(frame) == pytest.approx([t * np.mean(ends) for t in mechanisms.THRESHOLDS])
 
 
-def test_a_best_setting_of_several_pays_for_the_choice():
-    value, rows, level = mechanisms.best_setting(FRAME, "curriculum")
-    assert value == 0.25 and len(rows) == 3 and level == pytest.approx(1 - 0.05 / 2)
-    assert mechanisms.best_setting(FRAME, "no such") is None
-
-
-def test_each_mechanism_meets_the_baseline_and_its_rivals():
-    _, rows, level = mechanisms.best_setting(FRAME, "shift")
-    found = dict(mechanisms.against(FRAME, "shift", rows, level))
+def test_each_mechanism_meets_the_baseline_and_its_controls_at_its_best_setting(frame):
+    assert mechanisms.best_setting(frame, "curriculum")[0] == 0.5 and mechanisms.best_setting(frame, "no such") is None
+    found = dict(mechanisms.against(frame, "shift", 1))
     assert set(found) == {"baseline", "shift blur", "more training"}
-    assert found["baseline"].value == pytest.approx(math.log(8 / 20), abs=0.15)
-    assert "start real" not in dict(mechanisms.against(FRAME, "start", FRAME[FRAME["label"] == "start"]))
+    assert found["baseline"].value == pytest.approx(math.log(8 / 20), abs=0.01)
+    assert "start real" not in dict(mechanisms.against(frame, "start", 600)) and mechanisms.against(frame, "no such", 1) == []
+    every = mechanisms.gaps(frame)
+    assert {of for *_, of in every} == {"baseline", *(c for kind in names.mechanisms().values() for c in kind.controls)}
+    assert not any(label in (*mechanisms.oracles(), "baseline") for label, _, _ in every)
 
 
 def test_the_front_is_what_nothing_beats():
     points = [(1, 9), (2, 5), (2, 4), (3, 4), (4, 1), (0.5, 20), (5, 1)]
     assert mechanisms.front(points) == [5, 0, 2, 4]
-    rng = np.random.default_rng(0)
-    points = [tuple(p) for p in rng.random((40, 2))]
+    points = [tuple(p) for p in np.random.default_rng(0).random((40, 2))]
     kept = set(mechanisms.front(points))
     for i, (x, y) in enumerate(points):
         beaten = any(a <= x and b <= y and (a, b) != (x, y) for a, b in points)
         assert (i in kept) != beaten
 
 
-def test_speed_is_paired_by_seed():
-    gap, there, seeds = mechanisms.speed(FRAME, FRAME[FRAME["label"] == "shift"], mechanisms.thresholds(FRAME)[1], 0)
+def test_speed_is_paired_by_seed(frame):
+    gap, there, seeds = mechanisms.speed(frame, frame[frame["label"] == "more training"], mechanisms.thresholds(frame)[0], 0)
     assert there == seeds == gap.n == 3
-    late = FRAME[(FRAME["label"] == "curriculum") & (FRAME["value"] == 1.0)]
-    assert mechanisms.speed(FRAME, late, 1e-9, 1) == (None, 0, 3)
+    assert mechanisms.speed(frame, frame[frame["label"] == "shift"], 1e-9, 1) == (None, 0, 3)
 
 
-def test_tables_have_a_row_a_setting():
-    assert len(mechanisms.quality_table(FRAME)) == len(mechanisms.settings(FRAME))
-    speeds = mechanisms.speed_table(FRAME)
-    assert len(speeds) == 3 * sum(kind == "ddpm" for _, _, kind in {(r.label, r.value, r.kind) for r in FRAME.itertuples()})
+def test_tables_have_a_row_a_setting(frame):
+    assert len(mechanisms.quality_table(frame)) == len(mechanisms.settings(frame))
+    curves = [label for label, _, rows in mechanisms.settings(frame) if mechanisms.has_curve(rows)]
+    assert len(mechanisms.speed_table(frame)) == 3 * len(curves) and "baseline" in curves and "start" not in curves
 
 
-def test_every_method_is_on_the_pareto_figure_and_no_two_look_alike():
-    plane, rows, seconds, copies = figures_priors.pareto(FRAME, LAB.record("floor")).axes
-    names = [text.get_text() for text in rows.get_yticklabels()]
-    assert len(names) == len(set(names)) == len(mechanisms.settings(FRAME)) == len(seconds.patches) == len(copies.patches)
-    for label in FRAME["label"].unique():
-        assert any(name.startswith(looks_of.look(label).label.split(" (")[0]) for name in names)
+def test_every_method_is_on_the_pareto_figure_and_no_two_look_alike(lab, frame):
+    plane, rows, seconds, copies = figures.pareto(frame, lab.record("floor")).axes
+    told = [text.get_text() for text in rows.get_yticklabels()]
+    assert len(told) == len(set(told)) == len(mechanisms.settings(frame)) == len(seconds.patches) == len(copies.patches)
+    for label in frame["label"].unique():
+        assert any(name.startswith(names.look(label).label.split(" (")[0]) for name in told)
     shown = {tuple(np.ravel(line.get_xydata()).round(6)) for line in plane.lines if len(line.get_xdata()) == 1}
-    ways = figures_priors.ways(FRAME, "fd")
-    assert all((round(way.cost, 6), round(way.mean, 6)) in shown for way in ways)
-    looks = [(looks_of.look(label), label in looks_of.mechanisms()) for label in FRAME["label"].unique()]
+    assert all((round(way.cost, 6), round(way.mean, 6)) in shown for way in figures.ways(frame, "fd"))
+    looks = [(names.look(label), label in names.mechanisms()) for label in frame["label"].unique()]
     assert len({(own.colour, own.marker, filled) for own, filled in looks}) == len(looks)
 
 
-def test_a_mechanism_is_followed_by_its_controls_in_words():
-    names = [way.name for way in figures_priors.ways(FRAME, "fd")]
-    assert names[0] == "DDPM alone" and not any("_" in name.replace("t_start", "") for name in names)
-    at = names.index("DIP images re-injected (weight 0.5)")
-    assert names[at + 1] == "blur images re-injected (weight 0.5)"
+def test_a_mechanism_is_followed_by_its_controls_in_words(frame):
+    told = [way.name for way in figures.ways(frame, "fd")]
+    assert told[0] == "DDPM alone" and not any("_" in name.replace("t_start", "") for name in told)
+    assert told[told.index("DIP images re-injected (weight 0.5)") + 1] == "blur images re-injected (weight 0.5)"
 
 
-def test_the_front_is_not_taken_for_the_floor_and_every_bar_is_in_view():
-    floor = FakeLab().record("floor")
-    floor.evals, floor.metrics = floor.evals.assign(fd=0.05), {**floor.metrics, "fd": 0.05}
-    ax = figures_priors.pareto(FRAME, floor).axes[0]
+def test_the_front_is_not_taken_for_the_floor_and_every_bar_is_in_view(frame):
+    floor = made_up().record("floor")
+    floor.evals["fd"], floor.metrics["fd"] = 0.05, 0.05
+    ax = figures.pareto(frame, floor).axes[0]
     low, high = ax.get_ylim()
-    ways = figures_priors.ways(FRAME, "fd")
+    ways = figures.ways(frame, "fd")
     assert 0.05 < low < min(way.low for way in ways) and max(way.high for way in ways) < high
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["best to be had"]
 
 
-def test_sentences_follow_the_numbers():
-    said = findings.mechanism(LAB, "condition")
+def test_sentences_follow_the_numbers(lab):
+    said = findings.mechanism(lab, "condition")
     assert "**better**" in said and "DIP as a condition" in said
-    assert "no run of it" in findings.mechanism(FakeLab(without=("mechanisms",)), "shift")
-    useful = findings.useful(LAB)
-    assert "Of 7 mechanisms measured" in useful and "(shift, condition)" in useful
-    assert "use a DIP" in findings.on_the_front(LAB)
-    one_seed = FakeLab(seeds=1)
+    assert "no run of it" in findings.mechanism(Records("standard", without=("mechanisms",)), "shift")
+    useful = findings.useful(lab)
+    assert "Of 7 mechanisms measured, 3 (start, shift, condition) were" in useful
+    assert "and 2 (shift, condition) were shown to be better than every control" in useful
+    assert "use a DIP" in findings.on_the_front(lab)
+    one_seed = made_up(seeds=1)
     assert "not decidable" in findings.mechanism(one_seed, "shift") and findings.useful(one_seed)
 
 
-def test_negative_results_hold_the_mechanisms_that_did_not_help():
-    table = comparisons.negative_results(LAB)
+def test_negative_results_hold_the_mechanisms_that_did_not_help(lab):
+    table = comparisons.negative_results(lab)
     assert table["comparison"].str.contains("DIP images re-injected").any()
-    assert not table["comparison"].str.contains("FD, DIP as a condition, 1 / DDPM alone").any()
-    assert len(comparisons.negative_results(FakeLab(without=("mechanisms", "restore")))) < len(table)
+    assert not table["comparison"].str.startswith("FD, DIP as a condition, 1 / DDPM alone").any()
+    assert len(comparisons.negative_results(holding("starts", "samplers", without=("mechanisms",)))) < len(table)
 
 
-def test_restoration_says_which_start_is_better_for_each_task():
-    table = findings.restoration_table(LAB)
-    assert len(table) == 3 * len(findings.METHODS)
+def test_restoration_says_which_start_is_better_for_each_task(lab):
+    table = findings.restoration_table(lab)
     assert set(table["task"]) == {"denoising", "inpainting", "super-resolution"}
-    said = findings.restoration(LAB)
-    assert said.count("**better**") == 3 * 7 and "paired over 100 images" in said
-    for record in LAB.seeds("restore"):
-        figure = figures_priors.restored(record)
-        assert len(figure.axes) == 1 + len(findings.METHODS)
-    assert "no run of it" in findings.restoration(FakeLab(without=("restore",)))
+    assert len(table) == 3 * len(findings.METHODS) - 2  # a noisy image is nothing to be held to
+    said = findings.restoration(lab)
+    assert said.count("paired over 100 images") == 3 * len(findings.SHOWN) - 2
+    for record in lab.seeds("restore"):
+        shown = [name for name in findings.METHODS if f"panels_{name}" in record.arrays]
+        assert len(figures.restored(record).axes) == 1 + len(shown)
+    assert "no run of it" in findings.restoration(Records("standard", without=("restore",)))
 
 
 def test_the_strength_of_a_degradation_is_told_as_it_is():
