@@ -27,8 +27,9 @@ LINE = 60  # letters of a table's cell that stay on one line
 class Lab:
     """The records, figures and tables of one profile.
 
-    profile: smoke, quick, standard or full. results: a folder, empty for the checkout's, "drive" for one in Google Drive (on
-    Colab only). device: auto, cpu, cuda, mps; it matters only for runs that have no record yet.
+    profile: smoke, quick, standard or full, or "quick:FOLDER" on images of one's own. results: a folder, empty for the
+    checkout's, "drive" for one in Google Drive (on Colab only). device: auto, cpu, cuda, mps; it matters only for runs that
+    have no record yet.
     """
 
     def __init__(self, profile: str, results: str = "", device: str = "auto") -> None:
