@@ -22,6 +22,7 @@ from dipddpm_utils.machine import device, streams
 from dipddpm_utils.priors import declared
 from dipddpm_utils.reports import mistakes
 from dipddpm_utils.training import flops, loop
+from dipddpm_utils.training.launched import launched_together
 from dipddpm_utils.training.resumable import seeded
 
 if TYPE_CHECKING:
@@ -58,11 +59,12 @@ def _told(run: Ddpm) -> int:
 
 
 def autocast(model: nn.Module, run: Ddpm) -> Model:
-    """The network in the run's precision."""
+    """The network in the run's precision; on CUDA its kernels are launched together (launched.py)."""
+    together = launched_together(model, next(model.parameters()).device)
 
     def network(x: Tensor, t: Tensor) -> Tensor:
         with device.autocast(x.device, run.optim.precision):
-            return model(x, t).to(x.dtype)
+            return together(x, t).to(x.dtype)
 
     return network
 
