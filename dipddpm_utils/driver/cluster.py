@@ -153,6 +153,8 @@ class Table:
 
     def show(self) -> None:
         items = list(self.campaign.items.values())
+        if not items:
+            return
         counts = Counter(item.state for item in items)
         summary = f"{counts['complete']} of {len(items)} runs computed" + "".join(
             f", {n} {state}" for state, n in sorted(counts.items()) if state != "complete"

@@ -11,7 +11,7 @@ import os
 import re
 import signal
 import subprocess
-from contextlib import AbstractContextManager, nullcontext, redirect_stderr
+from contextlib import AbstractContextManager, nullcontext, redirect_stderr, suppress
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -60,13 +60,11 @@ class Task:
             if not store.can_be_built_on(run):
                 store.weights(run)
         except OutOfTime:
-            if told and not (_is_running() if _on_slurm() else told[0] == time_is_over):
+            if signal.SIGTERM in told and not (_on_slurm() and _is_running()):
                 raise DipddpmError("the job was cancelled; everything is saved, and the same command goes on") from None
             if told:
-                try:
+                with suppress(OSError, subprocess.SubprocessError):  # where that is not allowed, the command submits another
                     queue_again(told[0], None)
-                except subprocess.SubprocessError:
-                    pass  # a cluster where jobs may not be queued again: the command that waits submits another
             raise
 
     def checkpoint(self) -> Any:
@@ -81,7 +79,7 @@ def _on_slurm() -> bool:
 
 
 def _is_running() -> bool:
-    """False for a job that was cancelled: it gets the same SIGTERM as one that has to make room, but is completing by then."""
+    """Whether this job has to make room for another one: a job that was cancelled gets the same signal, but is completing."""
     return "RUNNING" in _squeue("--jobs", os.environ["SLURM_JOB_ID"], "--format=%T").stdout
 
 
