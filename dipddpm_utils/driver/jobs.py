@@ -24,6 +24,7 @@ from dipddpm_utils.machine.budget import Budget
 from dipddpm_utils.machine.errors import DipddpmError, OutOfTime
 from dipddpm_utils.store.runs import CHECKOUT, Store
 
+TERMINAL = {signal.SIGINT, signal.SIGHUP}  # the signals that a terminal sends to all that was begun in it
 REQUEUES = 1000  # of a job by itself, when its time is over
 
 
@@ -117,8 +118,8 @@ class Local:
         return {name: (job.job_id, "running") for name, job in self.jobs.items() if not job.done()}
 
     def submit(self, name: str, task: Task) -> str:
-        """Submit a job, return its id. Ctrl-C has to wait until that is done, and reaches no process that is started here."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        """Submit a job, return its id. Ctrl-C and a closed terminal wait for that, and reach no process that is begun here."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, TERMINAL)
         try:
             self.executor.update_parameters(name=self._job_name(name))
             with redirect_stderr(StringIO()):  # what sbatch says is in the error as well
@@ -126,7 +127,7 @@ class Local:
         except RuntimeError as error:
             raise DipddpmError(f"{name} was refused: {error}; the jobs before it go on") from error
         finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, TERMINAL)
         return self.jobs[name].job_id
 
     def forget(self, job: str) -> None:
