@@ -153,6 +153,8 @@ class Table:
 
     def show(self) -> None:
         items = list(self.campaign.items.values())
+        if not items:
+            return
         counts = Counter(item.state for item in items)
         summary = f"{counts['complete']} of {len(items)} runs computed" + "".join(
             f", {n} {state}" for state, n in sorted(counts.items()) if state != "complete"
@@ -192,7 +194,7 @@ def drive(store: Store, runs: list[Run], place: Place, deadline: float | None = 
             return EXIT_CODE
         if campaign.open():
             click.echo(f"{budget.reason}; everything is saved, and the same command goes on from there", err=True)
-            return EXIT_CODE if stop.asked else OutOfTime.exit_code
+            return stop.exit_code if stop.asked else OutOfTime.exit_code
     failed = [name for name, item in campaign.items.items() if item.state == "failed"]
     if failed:
         click.echo(f"{len(failed)} of {len(campaign.items)} runs failed: {', '.join(failed)}", err=True)

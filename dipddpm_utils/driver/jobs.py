@@ -11,7 +11,7 @@ import os
 import re
 import signal
 import subprocess
-from contextlib import AbstractContextManager, nullcontext, redirect_stderr
+from contextlib import AbstractContextManager, nullcontext, redirect_stderr, suppress
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -24,6 +24,7 @@ from dipddpm_utils.machine.budget import Budget
 from dipddpm_utils.machine.errors import DipddpmError, OutOfTime
 from dipddpm_utils.store.runs import CHECKOUT, Store
 
+TERMINAL = {signal.SIGINT, signal.SIGHUP}  # the signals that a terminal sends to all that was begun in it
 REQUEUES = 1000  # of a job by itself, when its time is over
 
 
@@ -60,13 +61,11 @@ class Task:
             if not store.can_be_built_on(run):
                 store.weights(run)
         except OutOfTime:
-            if told and not (_is_running() if _on_slurm() else told[0] == time_is_over):
+            if signal.SIGTERM in told and not (_on_slurm() and _is_running()):
                 raise DipddpmError("the job was cancelled; everything is saved, and the same command goes on") from None
             if told:
-                try:
+                with suppress(OSError, subprocess.SubprocessError):  # where that is not allowed, the command submits another
                     queue_again(told[0], None)
-                except subprocess.SubprocessError:
-                    pass  # a cluster where jobs may not be queued again: the command that waits submits another
             raise
 
     def checkpoint(self) -> Any:
@@ -81,7 +80,7 @@ def _on_slurm() -> bool:
 
 
 def _is_running() -> bool:
-    """False for a job that was cancelled: it gets the same SIGTERM as one that has to make room, but is completing by then."""
+    """Whether this job has to make room for another one: a job that was cancelled gets the same signal, but is completing."""
     return "RUNNING" in _squeue("--jobs", os.environ["SLURM_JOB_ID"], "--format=%T").stdout
 
 
@@ -119,8 +118,8 @@ class Local:
         return {name: (job.job_id, "running") for name, job in self.jobs.items() if not job.done()}
 
     def submit(self, name: str, task: Task) -> str:
-        """Submit a job, return its id. Ctrl-C has to wait until that is done, and reaches no process that is started here."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        """Submit a job, return its id. Ctrl-C and a closed terminal wait for that, and reach no process that is begun here."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, TERMINAL)
         try:
             self.executor.update_parameters(name=self._job_name(name))
             with redirect_stderr(StringIO()):  # what sbatch says is in the error as well
@@ -128,7 +127,7 @@ class Local:
         except RuntimeError as error:
             raise DipddpmError(f"{name} was refused: {error}; the jobs before it go on") from error
         finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, TERMINAL)
         return self.jobs[name].job_id
 
     def forget(self, job: str) -> None:

@@ -13,7 +13,7 @@ import click
 
 from dipddpm_utils.machine.errors import UsageError
 
-LIMIT = "2h"  # of a job; what takes longer is saved and queued again
+LIMIT = {"slurm": "2h", "local": "365-00:00:00"}  # of a job; what takes longer is saved and queued again
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def options(command: Callable) -> Callable:
     many = click.IntRange(min=1)
     for option in (
         click.option("--gpus", type=many, metavar="N", help="slurm: GPUs of each job [none]."),
-        click.option("--time", "limit", metavar="2h", help=f"Of each job; then it is saved and queued again [{LIMIT}]."),
+        click.option("--time", "limit", metavar="2h", help="Of each job; then it saves and is queued again [slurm: 2h]."),
         click.option("--partition", metavar="NAME", help="slurm: where to queue [the cluster's own choice]."),
         click.option("--jobs", type=many, metavar="N", help="Jobs at once [slurm: 8, local: one a core]."),
         click.option("--on", type=click.Choice(["slurm", "local"]), help="As jobs of a cluster, or processes of this machine."),
@@ -63,7 +63,7 @@ def place(
         return None
     if on == "local" and (partition or gpus):
         raise UsageError("--partition and --gpus are for --on slurm: on this machine a job uses the GPU that is there")
-    minutes = time_limit(limit or LIMIT)
+    minutes = time_limit(limit or LIMIT[on])
     if importlib.util.find_spec("submitit") is None:
         raise UsageError("--on and --workers need the package submitit: python -m pip install submitit")
     if on == "slurm" and shutil.which("sbatch") is None:
