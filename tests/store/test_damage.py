@@ -25,7 +25,7 @@ RUN = QUICK.entry("ddpm-s0").run
 def checkout(tmp_path, monkeypatch):
     """A checkout with quick's records and a README; no notebook is run in it."""
     shutil.copytree(COMMITTED / "quick" / "runs", tmp_path / "results" / "quick" / "runs")
-    (tmp_path / "README.md").write_text("\n\nas it was\n\n".join(command_line.README_MARKS))
+    (tmp_path / "README.md").write_text("\n\nas it was\n\n".join(answer.README_MARKS))
     monkeypatch.setattr(runs, "CHECKOUT", tmp_path)
     monkeypatch.setattr(notebooks.Runner, "one", lambda self, source: notebooks.Result(source.name, "OK"))
     monkeypatch.setattr(notebooks, "build_page", lambda job: files.write_text(job.root / "report.html", ""))
