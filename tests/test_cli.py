@@ -133,14 +133,14 @@ def test_help_exits_with_0_and_lists_the_commands(capsys):
 
 
 def test_readme_block_replaces_only_what_is_between_its_marks(monkeypatch, tmp_path):
-    begin, end = command_line.README_MARKS
+    begin, end = front.README_MARKS
     (tmp_path / "README.md").write_text(f"# Top\n{begin}\nold\n{end}\n\ntail\n")
     monkeypatch.setattr(runs, "CHECKOUT", tmp_path)
     monkeypatch.setattr(front, "picture", lambda lab: b"")
     monkeypatch.setattr(front, "readme_block", lambda lab: f"the answer of {lab.profile.name}, {lab.store.records_only}\n")
     for _ in range(2):
-        command_line.write_readme(tmp_path / "results")
+        front.write_readme(tmp_path / "results")
         assert (tmp_path / "README.md").read_text() == f"# Top\n{begin}\n\nthe answer of quick, True\n\n{end}\n\ntail\n"
     (tmp_path / "README.md").write_text("no marks")
     with pytest.raises(StoreError, match="two marks"):
-        command_line.write_readme(tmp_path)
+        front.write_readme(tmp_path)

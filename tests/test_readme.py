@@ -8,7 +8,7 @@ import pytest
 from labs import Records
 
 from dipddpm_utils import answer, front
-from dipddpm_utils.__main__ import README_MARKS
+from dipddpm_utils.front import README_MARKS
 from dipddpm_utils.page import sweeps, tables
 from dipddpm_utils.page.lab import Lab
 from dipddpm_utils.priors import comparisons, declared, figures, findings, mechanisms

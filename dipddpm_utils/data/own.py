@@ -10,6 +10,7 @@ import gzip
 import io
 import json
 import os
+import shlex
 import sys
 import zipfile
 import zlib
@@ -205,3 +206,12 @@ def _idx(path: Path, dimensions: int, sums: list[str]) -> np.ndarray:
         return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise DataError(f"{path} cannot be read as an IDX file ({sources.short(error)}): get it again") from error
+
+
+def described(folder: str) -> str:
+    """What is in a folder of one's own images, what would judge them, and the command that asks the question of them."""
+    found = read(folder)[0]
+    fixed = "FD-CIFAR" if found.data.colour else "FD-MNIST"
+    judge = "a classifier fitted to their labels (FD-OWN)" if found.data.labelled else f"KID on {fixed}'s features; no FID"
+    command = f"python -m dipddpm_utils notebooks --profile {shlex.quote(f'quick:{folder}')} --only 02,03,04,05,07"
+    return f"{found.said}\nsha256: {found.data.sha256}\njudged by {judge}\nthe report on them: {command}"

@@ -195,19 +195,16 @@ def time_there(root: Path) -> float:
         with tempfile.TemporaryFile(dir=folder) as mark:  # without a name: a kill leaves nothing behind
             return os.fstat(mark.fileno()).st_mtime
     except OSError as error:
-        raise StoreError(
-            f"cannot use {folder}: {error.strerror}: choose a folder that can be written with --results DIR"
-        ) from None
+        advice = "choose a folder that can be written with --results DIR"
+        raise StoreError(f"cannot use {folder}: {error.strerror}: {advice}") from None
 
 
 def has_room(work: Path) -> None:
     """StoreError if the temporary folder is too full for an executed notebook: said now, not in an hour."""
     free = shutil.disk_usage(work).free
     if free < ROOM:
-        raise StoreError(
-            f"the temporary folder {work.parent} has {free / 1e6:.1f} MB free and {ROOM / 1e6:.0f} are needed: "
-            "free some space, or set TMPDIR to another one"
-        )
+        there = f"{free / 1e6:.1f} MB free and {ROOM / 1e6:.0f} are needed"
+        raise StoreError(f"the temporary folder {work.parent} has {there}: free some space, or set TMPDIR to another one")
 
 
 def drop_undrawn(root: Path, number: str, since: float) -> None:

@@ -1,7 +1,8 @@
 """A notebook: its file, and the parameters that it declares, each with what it may be.
 
 A line of the cell tagged `parameters` is `name = value  # WHAT; words`. WHAT is `LOW to HIGH` (both included; whole numbers if
-both are) or `one of A, B, C` (`empty` for ""; `cuda:N` for any N); without it any value of the default's type will do.
+both are) or `one of A, B, C` (`empty` for ""; for what stands in PLACES, any such text); without it any value of the default's
+type will do.
 """
 
 from __future__ import annotations
@@ -40,6 +41,9 @@ def read(path: Path, repair: str) -> dict[str, Any]:
     return content
 
 
+PLACES = {"N": r"\d+", "NAME": r"\w+", "FOLDER": r".+"}  # in a choice, such as cuda:N
+
+
 @dataclass(frozen=True)
 class Parameter:
     """A line of a parameters cell. value: None where it is no plain value; limits: lowest and highest number."""
@@ -70,7 +74,7 @@ class Parameter:
         if fits and self.limits:
             fits = self.limits[0] <= value <= self.limits[1]
         if fits and self.choices:
-            fits = (re.sub(r":\d+$", ":N", value) or "empty") in self.choices
+            fits = any(re.fullmatch(_pattern(choice), value or "empty") for choice in self.choices)
         if not fits:
             raise UsageError(f"parameter {self.name!r} takes {self.takes}, not {value!r}")
 
@@ -124,6 +128,10 @@ def check_parameters() -> None:
             known = found
     for name, item in known.items():
         item.check(shell.user_ns[name])
+
+
+def _pattern(choice: str) -> str:
+    return re.sub(r"\b(N|NAME|FOLDER)\b", lambda place: PLACES[place[0]], re.escape(choice))
 
 
 def _literal(text: str, otherwise: Any = None) -> Any:

@@ -166,7 +166,9 @@ def advised() -> list[list[str]]:
     """The words of every command of ours that a text or message of the package, or README, tells a reader to give."""
     texts = [(ROOT / "README.md").read_text(encoding="utf-8")]
     for path in (ROOT / "dipddpm_utils").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        docstrings = {node.value for node in nodes if isinstance(node, ast.Expr)}
+        for node in set(nodes) - docstrings:
             if isinstance(node, ast.JoinedStr):
                 texts.append("".join(p.value if isinstance(p, ast.Constant) else "VALUE" for p in node.values))
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):

@@ -15,7 +15,7 @@ from dipddpm_utils.page import html, notebook
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("0*.ipynb"))
 CELL = """\
-profile = "quick"  # one of smoke, quick
+profile = "quick"  # one of smoke, quick, NAME:FOLDER
 results = ""  # any folder
 images = 32  # 4 to 64; how many
 share = 0.5  # 0.05 to 0.95; of the chain
@@ -32,6 +32,7 @@ WRONG = [
     ("share", -1, "a number from 0.05 to 0.95, not -1"),
     ("share", float("inf"), "a number"),
     ("share", float("nan"), "a number"),
+    ("profile", "quick:", "one of smoke, quick, NAME:FOLDER, not 'quick:'"),
     ("net", "foo", "one of empty, 2conv, skip, not 'foo'"),
     ("net", 2, "one of empty"),
     ("device", "cuda:x", "one of auto, cuda:N"),
@@ -40,7 +41,16 @@ WRONG = [
     ("flag", 1, "True or False"),
     ("results", 3, "text, not 3"),
 ]
-RIGHT = [("images", 4), ("images", 64), ("share", 0.05), ("net", ""), ("net", "2conv"), ("device", "cuda:11"), ("flag", False)]
+RIGHT = [
+    ("images", 4),
+    ("images", 64),
+    ("share", 0.05),
+    ("net", ""),
+    ("net", "2conv"),
+    ("device", "cuda:11"),
+    ("profile", "quick:/a b/c"),
+    ("flag", False),
+]
 
 
 @pytest.fixture
@@ -62,7 +72,12 @@ def test_a_value_that_a_parameter_cannot_have_is_refused(name, value, says, kern
     with pytest.raises(UsageError, match=f"parameter '{name}' takes {says}"):
         kernel("import math", CELL, f"# Parameters\n{name} = {papermill.translators.PythonTranslator.translate(value)}\n")
     source = nbfiles.Source(Path("01_a.ipynb"), "", notebook.declared(CELL))
-    if not isinstance(value, float | bool) and name not in ("device", "results", "net"):  # as typed on a command line
+    if not isinstance(value, float | bool) and name not in (
+        "device",
+        "profile",
+        "results",
+        "net",
+    ):  # as typed on a command line
         with pytest.raises(UsageError, match=f"parameter '{name}' takes {says}"):
             nbfiles.checked([source], {name: str(value)})
 
@@ -77,7 +92,7 @@ def test_the_cells_own_values_are_checked_too_whatever_their_type(kernel):
 @pytest.mark.parametrize(("name", "value"), RIGHT)
 def test_a_value_that_it_can_have_is_taken(name, value, kernel):
     kernel(CELL, f"# Parameters\n{name} = {value!r}\n", "x = 1", "print(x)")
-    if name == "device":
+    if name in ("device", "profile"):  # options of their own
         return
     assert nbfiles.checked([nbfiles.Source(Path("01_a.ipynb"), "", notebook.declared(CELL))], {name: str(value)}) == {
         name: value

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dipddpm_utils import __main__ as command_line
-from dipddpm_utils import answer
+from dipddpm_utils import answer, front
 from dipddpm_utils.driver import notebooks
 from dipddpm_utils.machine import files
 from dipddpm_utils.machine.errors import StoreError
@@ -25,7 +25,7 @@ RUN = QUICK.entry("ddpm-s0").run
 def checkout(tmp_path, monkeypatch):
     """A checkout with quick's records and a README; no notebook is run in it."""
     shutil.copytree(COMMITTED / "quick" / "runs", tmp_path / "results" / "quick" / "runs")
-    (tmp_path / "README.md").write_text("\n\nas it was\n\n".join(command_line.README_MARKS))
+    (tmp_path / "README.md").write_text("\n\nas it was\n\n".join(front.README_MARKS))
     monkeypatch.setattr(runs, "CHECKOUT", tmp_path)
     monkeypatch.setattr(notebooks.Runner, "one", lambda self, source: notebooks.Result(source.name, "OK"))
     monkeypatch.setattr(notebooks, "build_page", lambda job: files.write_text(job.root / "report.html", ""))
