@@ -11,6 +11,7 @@ import pytest
 
 from dipddpm_utils.page.lab import Lab
 from dipddpm_utils.store.records import Record
+from dipddpm_utils.study.entries import Member
 
 RESULTS = Path(__file__).parents[1] / "results"
 NETS = ("2conv", "5conv", "resnet18", "skip")
@@ -36,15 +37,20 @@ class Records(Lab):
             if name not in without
         }
         self.profile = dataclasses.replace(self.profile, groups=groups)
+        self.made: dict[int, Record] = {}  # by the identity of their run
 
     def has(self, *groups: str) -> bool:
         own = self.profile.groups
-        return set(groups) <= set(own) and all(self._folder(m.entry.run).exists() for name in groups for m in own[name])
+        return set(groups) <= set(own) and all(
+            id(m.entry.run) in self.made or self._folder(m.entry.run).exists() for name in groups for m in own[name]
+        )
 
     def _folder(self, run) -> Path:
         return self.store.folder(run) / "record.json"
 
     def _used(self, run) -> Record:
+        if id(run) in self.made:
+            return self.made[id(run)]
         folder = self._folder(run).parent
         if folder.name not in self.used:
             self.used[folder.name] = copy.deepcopy(_read(folder))
@@ -53,6 +59,14 @@ class Records(Lab):
     def members(self, group: str):
         """(label, value, record) of each member of a group."""
         return [(member.label, member.value, self._used(member.entry.run)) for member in self.profile.group(group)]
+
+    def add(self, group: str, label: str, value, like: Record, **metrics) -> None:
+        """One more member of a group: a record like another, with these metrics changed."""
+        made, run = copy.deepcopy(like), like.run.model_copy()
+        made.metrics.update(metrics)
+        self.made[id(run)] = made
+        entry = dataclasses.replace(next(iter(self.profile.entries.values())), name=like.name, run=run)
+        self.profile.groups[group].append(Member(entry, label, value))
 
     def set(self, group: str, **metrics) -> None:
         """Change metrics of a group's records: name -> function of (record, label, value), times a seed's own factor."""

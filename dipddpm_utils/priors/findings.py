@@ -29,7 +29,7 @@ def mechanism(lab: Any, label: str) -> str:
         f"{rows['features'].iloc[0]} {span(summary(rows, 'fd'))}, copied {percent(float(rows['copy_rate'].mean()))} "
         f"(held-out images: {percent(float(rows['copy_rate_floor'].mean()))}), {number(rows['cost'].mean())} s in all."
     ]
-    for rival, gap in mechanisms.against(frame, label, value):
+    for rival, gap in mechanisms.against(mechanisms.gaps(frame), label, value).items():
         lines.append(comparison(f"FD over that of {look(rival).label}", gap))
     if mechanisms.has_curve(rows):
         lines += [_seconds_to(frame, label, value, THRESHOLDS.index(1.5))]
@@ -51,10 +51,10 @@ def headcount(lab: Any) -> str:
     """How many mechanisms beat the baseline, and how many of these every control in their place as well."""
     frame = mechanisms.table_of(lab)
     tried = [label for label in names.mechanisms() if label in set(frame["label"])]
-    better, best, copied = [], [], []
+    found, better, best, copied = mechanisms.gaps(frame), [], [], []
     for label in tried:
         value, rows = mechanisms.best_setting(frame, label)
-        won = [gap.decided and gap.value < 0 for _, gap in mechanisms.against(frame, label, value)]
+        won = [gap.decided and gap.value < 0 for gap in mechanisms.against(found, label, value).values()]
         if won and won[0]:
             better.append(label)
             share, _, many = copies(rows)
@@ -72,11 +72,12 @@ def useful(lab: Any) -> str:
     if not lab.has(GROUP):
         return NOT_MEASURED
     frame, lines = mechanisms.table_of(lab), [headcount(lab)]
+    found = mechanisms.gaps(frame)
     base = frame[frame["label"] == "baseline"]
     for label in mechanisms.controls():
         own = mechanisms.best_setting(frame, label)
         if own is not None:
-            gap = mechanisms.gaps(frame)[label, own[0], "baseline"]
+            gap = found[label, own[0], "baseline"]
             cost = number(own[1]["cost"].mean() / base["cost"].mean(), 2)
             lines.append(comparison(f"{look(label).label}, at {cost} times the seconds: FD over the baseline's", gap))
     return bullets(lines)
@@ -115,8 +116,8 @@ def no_gain(lab: Any) -> Found:
         if label not in names.mechanisms():
             continue
         name = f"{look(label).label}, {text(value)}"
-        own = {rival: gap for (mine, at, rival), gap in over.items() if (mine, at) == (label, value)}
-        found += [(f"FD, {name} / {look(rival).label}", gap) for rival, gap in own.items()]
+        own = mechanisms.against(over, label, value).items()
+        found += [(f"FD, {name} / {look(rival).label}", gap) for rival, gap in own]
         for times in THRESHOLDS if mechanisms.has_curve(rows) else ():
             goal = f"seconds to {times:g} times the baseline's FD, {name} / {look('baseline').label}"
             found.append((goal, times_to.get((label, value, times))))

@@ -134,17 +134,11 @@ def test_the_answer_and_the_readme_follow_the_records():
     assert "**quick** profile." in prose.caution(SimpleNamespace(profile=SimpleNamespace(name="quick:/somewhere/cats")))
 
 
-def test_conclusions_take_the_strongest_profile_with_all_headline_records():
-    def opened(name):
-        profile = SimpleNamespace(name=name, group=lambda _: [SimpleNamespace(entry=SimpleNamespace(run=name))])
-        return SimpleNamespace(
-            profile=profile, store=SimpleNamespace(state=lambda run: "complete" if run == "standard" else "partial")
-        )
-
-    shown = answer.strongest_lab(opened("quick"), opened)
-    assert shown.profile.name == "standard" and shown.store.records_only  # nothing of it is computed from here
-    for name in ("full", "standard", "smoke"):
-        assert answer.strongest_lab(opened(name), opened).profile.name == name
+def test_a_profile_of_the_two_reports_alone_is_tolerated():
+    lab = Records(without=("ddpm", "ddpm-on-dip", "ddpm-long", "ddpm-more", "samplers", "starts", "mechanisms", "restore"))
+    assert comparisons.combined(lab) == comparisons.instead(lab) == prose.NOT_MEASURED
+    assert list(comparisons.negative_results(lab)["verdict"]) == []
+    assert list(comparisons.negative_results(LAB)["verdict"])
 
 
 def test_the_bound_on_a_start_is_compared_with_what_is_seen():
