@@ -342,11 +342,7 @@ def test_all_seventeen_claims_are_judged_in_order():
     page = claims.page_table(claims.audit(lab))
     assert [said.partition(".")[0] for said in page["claim"]] == list(table["claim"])
     assert [verdict.partition(" (it")[0] for verdict in page["verdict"]] == list(table["verdict"])
-    assert all(
-        link.target == f"#fig-{one.evidence.figure}"
-        for link, one in zip(page["figure"], claims.audit(lab), strict=True)
-        if link
-    )
+    assert [link.target for link in page["figure"] if link] == [f"#fig-{figure[8:-4]}" for figure in table["figure"] if figure]
     counted = claims.summary(claims.audit(lab))
     for verdict, ids in table.groupby("verdict")["claim"]:
         assert all(id in counted for id in ids), verdict
