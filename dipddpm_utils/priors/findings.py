@@ -83,6 +83,17 @@ def useful(lab: Any) -> str:
     return bullets(lines)
 
 
+def weights(lab: Any) -> list[str]:
+    """Each weight of a mechanism whose weight is varied against a weight of zero, the DDPM alone."""
+    frame, lines = mechanisms.table_of(lab), []
+    found = mechanisms.gaps(frame)
+    for label, own in mechanisms.over_weight(frame).items():
+        for value in own.loc[~own["anchor"].astype(bool), "value"].unique():
+            name = f"{mechanisms.weights()[label]}: FD at {value:g} over FD at 0"
+            lines.append(comparison(name, found[label, value, "baseline"]))
+    return lines
+
+
 def _named(labels: list[str]) -> str:
     if not labels:
         return "none was"

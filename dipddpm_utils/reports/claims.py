@@ -88,8 +88,9 @@ def judge(claim: Claim, lab: Any) -> Judged:
 def audit(lab: Any) -> list[Judged]:
     """All seventeen claims, A1 to A9 and B1 to B8, each corrected for all (family 'claims')."""
     judged = [judge(claim, lab) for claim in CLAIMS]
-    corrected, made = holm([one.p for one in judged]), sum(one.finding is not None for one in judged)
-    return [replace(one, p=float(p), of=made) for one, p in zip(judged, corrected, strict=True)]
+    corrected = holm([one.p for one in judged])
+    of = max(1, sum(math.isfinite(p) for p in corrected))
+    return [replace(one, p=float(p), of=of) for one, p in zip(judged, corrected, strict=True)]
 
 
 def table(judged: list[Judged]) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from dipddpm_utils.dip import findings as dip_findings
 from dipddpm_utils.page import prose, training
 from dipddpm_utils.page.compare import family, frame_of, paired
 from dipddpm_utils.priors import comparisons
+from dipddpm_utils.priors import findings as findings_priors
 from dipddpm_utils.theory import findings as theory_findings
 from dipddpm_utils.theory.gaussian import Cost
 
@@ -81,7 +82,7 @@ def test_every_finding_is_a_sentence_without_gaps():
         dip_findings.fit_seconds(nets, images), training.coverage(long.metrics, LAB.record("floor")),
         comparisons.combined(LAB), comparisons.starts(LAB.frame("starts")), comparisons.equal_seconds(LAB),
         comparisons.instead(LAB), answer.answer(LAB), prose.caution(LAB),
-        comparisons.sweep("std", LAB.frame("std"), "fd", "FD"), comparisons.trend("std", LAB.frame("std"), "fd", "FD"),
+        comparisons.sweep("std", LAB.frame("std"), "fd", "FD"), *findings_priors.weights(LAB),
         prose.seconds(LAB, LAB.seeds("ddpm")), prose.over_seeds_distance(LAB.seeds("ddpm"), LAB.record("floor")),
     ]  # fmt: skip
     for sentence in said:

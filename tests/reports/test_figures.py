@@ -147,6 +147,7 @@ def test_sentences_are_computed_and_whole(lab):
     said = [
         findings.variants(lab), findings.controls(on(lab), "2conv outputs"), findings.pair_b(lab), findings.timing(lab),
         findings.restored(lab, "b-dip"), findings.batch(lab), findings.faults(lab), findings.last_losses(lab, nets),
+        findings.grid_slopes(lab),
         findings.not_held("x"),
     ]  # fmt: skip
     for sentence in said:
