@@ -11,7 +11,6 @@ import pytest
 
 from dipddpm_utils.page.lab import Lab
 from dipddpm_utils.store.records import Record
-from dipddpm_utils.study.entries import Member
 
 RESULTS = Path(__file__).parents[1] / "results"
 NETS = ("2conv", "5conv", "resnet18", "skip")
@@ -37,7 +36,6 @@ class Records(Lab):
             if name not in without
         }
         self.profile = dataclasses.replace(self.profile, groups=groups)
-        self.made: dict[int, Record] = {}  # by the identity of their run
 
     def has(self, *groups: str) -> bool:
         return all(self.profile.groups.get(name) for name in groups)
@@ -46,8 +44,6 @@ class Records(Lab):
         return self.store.folder(run) / "record.json"
 
     def _used(self, run) -> Record:
-        if id(run) in self.made:
-            return self.made[id(run)]
         folder = self._folder(run).parent
         if folder.name not in self.used:
             self.used[folder.name] = copy.deepcopy(_read(folder))
@@ -56,14 +52,6 @@ class Records(Lab):
     def members(self, group: str):
         """(label, value, record) of each member of a group."""
         return [(member.label, member.value, self._used(member.entry.run)) for member in self.profile.group(group)]
-
-    def add(self, group: str, label: str, value, like: Record, **metrics) -> None:
-        """One more member of a group: a record like another, with these metrics changed."""
-        made, run = copy.deepcopy(like), like.run.model_copy()
-        made.metrics.update(metrics)
-        self.made[id(run)] = made
-        entry = dataclasses.replace(next(iter(self.profile.entries.values())), name=like.name, run=run)
-        self.profile.groups[group].append(Member(entry, label, value))
 
     def set(self, group: str, **metrics) -> None:
         """Change metrics of a group's records: name -> function of (record, label, value), times a seed's own factor."""

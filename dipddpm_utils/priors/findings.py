@@ -29,7 +29,7 @@ def mechanism(lab: Any, label: str) -> str:
         f"{rows['features'].iloc[0]} {span(summary(rows, 'fd'))}, copied {percent(float(rows['copy_rate'].mean()))} "
         f"(held-out images: {percent(float(rows['copy_rate_floor'].mean()))}), {number(rows['cost'].mean())} s in all."
     ]
-    for rival, gap in mechanisms.against(mechanisms.gaps(frame), label, value).items():
+    for rival, gap in mechanisms.against(frame, label, value):
         lines.append(comparison(f"FD over that of {look(rival).label}", gap))
     if mechanisms.has_curve(rows):
         lines += [_seconds_to(frame, label, value, THRESHOLDS.index(1.5))]
@@ -54,7 +54,7 @@ def headcount(lab: Any) -> str:
     found, better, best, copied = mechanisms.gaps(frame), [], [], []
     for label in tried:
         value, rows = mechanisms.best_setting(frame, label)
-        won = [gap.decided and gap.value < 0 for gap in mechanisms.against(found, label, value).values()]
+        won = [gap.decided and gap.value < 0 for _, gap in mechanisms.against(frame, label, value, found)]
         if won and won[0]:
             better.append(label)
             share, _, many = copies(rows)
@@ -127,7 +127,7 @@ def no_gain(lab: Any) -> Found:
         if label not in names.mechanisms():
             continue
         name = f"{look(label).label}, {text(value)}"
-        own = mechanisms.against(over, label, value).items()
+        own = mechanisms.against(frame, label, value, over)
         found += [(f"FD, {name} / {look(rival).label}", gap) for rival, gap in own]
         for times in THRESHOLDS if mechanisms.has_curve(rows) else ():
             goal = f"seconds to {times:g} times the baseline's FD, {name} / {look('baseline').label}"
