@@ -24,22 +24,21 @@ def _read(folder: Path) -> Record:
 class Records(Lab):
     """A lab over the records of a committed profile; what a test changes in one stays in this lab.
 
-    seeds: keep only the first ones. without: groups that this profile is then said not to declare.
+    Runs without a record are left out. seeds: keep only the first ones. without: groups said not to be declared.
     """
 
     def __init__(self, profile: str = "standard", *, seeds: int | None = None, without: tuple[str, ...] = ()) -> None:
         super().__init__(profile, str(RESULTS))
         self.store.records_only = True
         groups = {
-            name: [one for one in members if seeds is None or one.entry.run.seed < seeds]
+            name: [m for m in members if self._folder(m.entry.run).exists() and m.entry.run.seed < (seeds or 99)]
             for name, members in self.profile.groups.items()
             if name not in without
         }
         self.profile = dataclasses.replace(self.profile, groups=groups)
 
     def has(self, *groups: str) -> bool:
-        own = self.profile.groups
-        return set(groups) <= set(own) and all(self._folder(m.entry.run).exists() for name in groups for m in own[name])
+        return all(self.profile.groups.get(name) for name in groups)
 
     def _folder(self, run) -> Path:
         return self.store.folder(run) / "record.json"

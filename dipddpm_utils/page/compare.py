@@ -31,7 +31,6 @@ FAMILIES = {  # what is looked at together, fixed before the runs are made
     "speed": "seconds of every trained setting to every distance, against the DDPM alone",
     "restoration": "every pair of methods, for every task",
     "settings": "every pair of settings of one sweep, or of DIP networks",
-    "steps": "every step from one setting to the next",
     "rules": "every stopping rule that knows the noise level against every one that does not",
     "staged": "staged levels against discrepancy, for every network",
     "sides": "every stopping rule's step against the best one",
@@ -188,7 +187,8 @@ def family(name: str, gaps: Mapping[Key, Paired | None]) -> dict[Key, Paired]:
         raise KeyError(f"no family {name!r}: expected one of {', '.join(FAMILIES)}")
     made = {key: gap for key, gap in gaps.items() if gap is not None}
     corrected = stats.holm([gap.p for gap in made.values()])
-    return {key: replace(gap, p=float(p), of=len(made)) for (key, gap), p in zip(made.items(), corrected, strict=True)}
+    of = max(1, int(np.isfinite(corrected).sum()))
+    return {key: replace(gap, p=float(p), of=of) for (key, gap), p in zip(made.items(), corrected, strict=True)}
 
 
 def among(frame: pd.DataFrame, setting: str, metric: str, by: str = "seed") -> dict[tuple[Any, Any], Paired]:

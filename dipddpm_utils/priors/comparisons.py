@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from dipddpm_utils.page.compare import Paired, difference, family, frame_of
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, percent
 from dipddpm_utils.page.training import best_sampler, fewest_calls
-from dipddpm_utils.page.words import effect, number, span
+from dipddpm_utils.page.words import number, span
 from dipddpm_utils.priors import findings
 from dipddpm_utils.theory.gaussian import Cost
 
@@ -124,28 +123,6 @@ def sweep(group: str, frame: pd.DataFrame, metric: str, unit: str, *, higher_is_
     gap = compare.among(frame, "value", metric)[worst, best]
     name = f"`{group}`: best {said[0]}, worst {said[1]}; worst {'over' if gap.ratio else 'minus'} best"
     return comparison(name, gap, unit, worse="a real difference", better="a real difference")
-
-
-def trend(group: str, frame: pd.DataFrame, metric: str, unit: str, *, log: bool = False) -> str:
-    """Change of a metric over the tested range of a setting, by one line a seed (log: on a logarithmic axis of the setting).
-
-    A metric that is shown to rise between two neighbouring settings and to fall between two others has no trend, and is said
-    to have none.
-    """
-    settings = sorted(frame["value"].unique())
-    first, last = settings[0], settings[-1]
-    gap = compare.slope(frame, metric, log=log)
-    name = f"`{group}` from {first:g} to {last:g}"
-    if gap is None:
-        return f"{name}: one setting only."
-    pairs = {(a, b): difference(frame[frame["value"] == b], frame[frame["value"] == a], metric) for a, b in pairwise(settings)}
-    steps = family("steps", pairs)
-    if len({step.value > 0 for step in steps.values() if step.decided}) == 2:
-        parts = [f"{effect(step, unit)} from {a:g} to {b:g}" for (a, b), step in steps.items()]
-        return f"{name}: **not one way**: {', then '.join(parts)}, paired over {gap.n} seeds."
-    whole = compare.scaled(gap, math.log10(last / first) if log else last - first)
-    words = {"worse": "it rises", "better": "it falls"}
-    return comparison(f"{name}, {unit} fitted by a line{' in its logarithm' if log else ''}", whole, unit, **words)
 
 
 def _setting(value: Any) -> str:

@@ -51,10 +51,10 @@ def headcount(lab: Any) -> str:
     """How many mechanisms beat the baseline, and how many of these every control in their place as well."""
     frame = mechanisms.table_of(lab)
     tried = [label for label in names.mechanisms() if label in set(frame["label"])]
-    better, best, copied = [], [], []
+    found, better, best, copied = mechanisms.gaps(frame), [], [], []
     for label in tried:
         value, rows = mechanisms.best_setting(frame, label)
-        won = [gap.decided and gap.value < 0 for _, gap in mechanisms.against(frame, label, value)]
+        won = [gap.decided and gap.value < 0 for _, gap in mechanisms.against(frame, label, value, found)]
         if won and won[0]:
             better.append(label)
             share, _, many = copies(rows)
@@ -72,14 +72,26 @@ def useful(lab: Any) -> str:
     if not lab.has(GROUP):
         return NOT_MEASURED
     frame, lines = mechanisms.table_of(lab), [headcount(lab)]
+    found = mechanisms.gaps(frame)
     base = frame[frame["label"] == "baseline"]
     for label in mechanisms.controls():
         own = mechanisms.best_setting(frame, label)
         if own is not None:
-            gap = mechanisms.gaps(frame)[label, own[0], "baseline"]
+            gap = found[label, own[0], "baseline"]
             cost = number(own[1]["cost"].mean() / base["cost"].mean(), 2)
             lines.append(comparison(f"{look(label).label}, at {cost} times the seconds: FD over the baseline's", gap))
     return bullets(lines)
+
+
+def weights(lab: Any) -> list[str]:
+    """Each weight of a mechanism whose weight is varied against a weight of zero, the DDPM alone."""
+    frame, lines = mechanisms.table_of(lab), []
+    found = mechanisms.gaps(frame)
+    for label, own in mechanisms.over_weight(frame).items():
+        for value in own.loc[~own["anchor"].astype(bool), "value"].unique():
+            name = f"{mechanisms.weights()[label]}: FD at {value:g} over FD at 0"
+            lines.append(comparison(name, found[label, value, "baseline"]))
+    return lines
 
 
 def _named(labels: list[str]) -> str:
@@ -115,8 +127,8 @@ def no_gain(lab: Any) -> Found:
         if label not in names.mechanisms():
             continue
         name = f"{look(label).label}, {text(value)}"
-        own = {rival: gap for (mine, at, rival), gap in over.items() if (mine, at) == (label, value)}
-        found += [(f"FD, {name} / {look(rival).label}", gap) for rival, gap in own.items()]
+        own = mechanisms.against(frame, label, value, over)
+        found += [(f"FD, {name} / {look(rival).label}", gap) for rival, gap in own]
         for times in THRESHOLDS if mechanisms.has_curve(rows) else ():
             goal = f"seconds to {times:g} times the baseline's FD, {name} / {look('baseline').label}"
             found.append((goal, times_to.get((label, value, times))))

@@ -66,9 +66,13 @@ def gaps(frame: pd.DataFrame) -> dict[tuple[str, Any, str], Paired]:
     return found | family("controls", others)
 
 
-def against(frame: pd.DataFrame, label: str, value: Any) -> list[tuple[str, Paired]]:
-    """(rival, log FD ratio) of a mechanism's setting to the baseline and to the best setting of each of its controls."""
-    return [(rival, gap) for (own, at, rival), gap in gaps(frame).items() if (own, at) == (label, value)]
+def against(frame: pd.DataFrame, label: str, value: Any, found: dict | None = None) -> list[tuple[str, Paired]]:
+    """(rival, log FD ratio) of a setting to the baseline and, for a mechanism's, to the best one of each of its controls.
+
+    found: the frame's `gaps`, where they are at hand.
+    """
+    found = gaps(frame) if found is None else found
+    return [(rival, gap) for (own, at, rival), gap in found.items() if (own, at) == (label, value)]
 
 
 def controls() -> tuple[str, ...]:

@@ -20,13 +20,6 @@ from dipddpm_utils.reports.claims_list import CLAIMS, Claim, Evidence
 from dipddpm_utils.reports.tests_a import Finding, shows
 
 VERDICTS = ("holds", "does not hold", "artefact", "not decidable", "not yet measured")
-NOTEBOOKS = {  # where figures are drawn
-    "02": "02_dip_training",
-    "03": "03_ddpm_baseline",
-    "04": "04_combined_model",
-    "05": "05_ablations",
-    "06": "06_claims_audit",
-}
 
 
 @dataclass(frozen=True)
@@ -77,8 +70,7 @@ class Judged:
         about = f"**{self.claim.id}** *{self.claim.said}* **{self.verdict[0].upper()}{self.verdict[1:]}**"
         if self.finding is None:
             return f"{about}: it {self.row()['why']}."
-        gap, name = self.finding.effect, self.evidence.figure
-        figure = f"[figure {name}](../figures/{name}.png) in [notebook {name[:2]}]({NOTEBOOKS[name[:2]]}.ipynb)"
+        gap, figure = self.finding.effect, f"[figure](#fig-{self.evidence.figure})"
         needed = f" It would take {_needed(self)}." if self.verdict == "not decidable" else ""
         return f"{about} on {self.data}: {self.said()} ({gap.n} {gap.over}).{needed} {self.finding.why} See {figure}."
 
@@ -96,8 +88,9 @@ def judge(claim: Claim, lab: Any) -> Judged:
 def audit(lab: Any) -> list[Judged]:
     """All seventeen claims, A1 to A9 and B1 to B8, each corrected for all (family 'claims')."""
     judged = [judge(claim, lab) for claim in CLAIMS]
-    corrected, made = holm([one.p for one in judged]), sum(one.finding is not None for one in judged)
-    return [replace(one, p=float(p), of=made) for one, p in zip(judged, corrected, strict=True)]
+    corrected = holm([one.p for one in judged])
+    of = max(1, sum(math.isfinite(p) for p in corrected))
+    return [replace(one, p=float(p), of=of) for one, p in zip(judged, corrected, strict=True)]
 
 
 def table(judged: list[Judged]) -> pd.DataFrame:
@@ -109,7 +102,7 @@ def page_table(judged: list[Judged]) -> pd.DataFrame:
     """The same for a page, as few columns as can be read at once; the sentences below it say why."""
     rows = []
     for one in judged:
-        row, found, figure = one.row(), one.finding, one.evidence.figure
+        row, found = one.row(), one.finding
         rows.append(
             {
                 "claim": f"{one.claim.id}. {one.claim.said}",
@@ -118,7 +111,7 @@ def page_table(judged: list[Judged]) -> pd.DataFrame:
                 "as published": row["as published"],
                 "n, data": f"{row['n']}, {one.data}" if found else "",
                 "verdict": one.verdict + (f" (it would take {_needed(one)})" if one.verdict == "not decidable" else ""),
-                "figure": Link(figure, f"{NOTEBOOKS[figure[:2]]}.ipynb") if found else "",
+                "figure": Link("figure", f"#fig-{one.evidence.figure}") if found else "",
             }
         )
     return pd.DataFrame(rows)
@@ -156,12 +149,9 @@ def _short(value: float, ratio: bool) -> str:
 
 def hypotheses() -> pd.DataFrame:
     """What is tested, written down before the runs: a row a claim."""
-    rows = []
-    for claim in CLAIMS:
-        runs = "; without those ".join(", ".join(evidence.needs) for evidence in claim.evidence)
-        said = {"claim": f"{claim.id}. {claim.said}", "what would show it": claim.evidence[0].hypothesis}
-        rows.append({**said, "runs": runs})
-    return pd.DataFrame(rows)
+    runs = ["; without those ".join(", ".join(evidence.needs) for evidence in claim.evidence) for claim in CLAIMS]
+    said = [(f"{claim.id}. {claim.said}", claim.evidence[0].hypothesis, own) for claim, own in zip(CLAIMS, runs, strict=True)]
+    return pd.DataFrame(said, columns=["claim", "what would show it", "runs"])
 
 
 def summary(judged: list[Judged]) -> str:

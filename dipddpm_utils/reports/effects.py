@@ -41,12 +41,6 @@ def start_used(lab: Any) -> Paired | None:
     return None if best is None else best[1]
 
 
-def per_image(lab: Any) -> Paired | None:
-    """FA9: FD trained on per-image DIP outputs over that on the autoencoder's, on the same few images."""
-    frame = lab.frame("a-bank")
-    return difference(frame[frame["label"] == "per_image"], frame[frame["label"] == "dae"], "fd")
-
-
 def path(lab: Any) -> Paired:
     """FB1: seconds an epoch that the data path alone saves, over the repeats of one record."""
     row = lab.seeds("b-timing")[0].metrics
@@ -93,7 +87,6 @@ MEASURED: tuple[tuple[str, str, str, tuple[str, ...], Measure], ...] = (
      _by_definition(reported_loss([1.0] * WINDOW, REPORTED_OVER))),
     ("FA6", "printed over true loss of the DIP", "", ("a-dip-2conv",), _by_definition(reported_loss([1.0], DIP_REPORTED_OVER))),
     ("FA8", "FD from a DIP start over FD from noise, equal calls, best t_start", "", ("a-starts",), start_used),
-    ("FA9", "FD on per-image DIP outputs over FD on the autoencoder's", "", ("a-bank",), per_image),
     ("FA9", "DIP seconds left out (2conv)", "of the training", ("a-2conv",), left_out("a-2conv")),
     ("FA9", "DIP seconds left out (ResNet-18)", "of the training", ("a-resnet18",), left_out("a-resnet18")),
     ("FB1", "seconds that the data path alone saves", "s an epoch", ("b-timing",), path),

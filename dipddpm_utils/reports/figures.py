@@ -18,7 +18,6 @@ from dipddpm_utils.page.curves import training_lines
 from dipddpm_utils.page.names import GREY, METHODS, Look, look
 from dipddpm_utils.page.style import (
     DARK,
-    FAR,
     LIGHT,
     bars,
     distance_label,
@@ -144,33 +143,6 @@ def epoch_seconds(records: Sequence[Any]) -> Figure:
     )
     note = f"Means; bar: 95% t-interval of the sum over {summed['n'].max()} repeats. Extrapolated from the steps measured"
     return finish(figure, "Where an epoch's time goes, same model", f"{note}, batches of {batch:.0f}.")
-
-
-@styled
-def trained_on(frames: Mapping[str, pd.DataFrame], floor: Any) -> Figure:
-    """Distance of samples to clean images and to what the model was trained on, a row a kind of training data."""
-    figure, (ax,) = new(width=7.6, height=1.4 + 0.4 * len(frames))
-    names = list(frames)[::-1]
-    looks = {"fd": Look("to held-out real images", DARK, "o"), "fd_trained": Look("to the data trained on", LIGHT, "s")}
-    for shift, (metric, style) in zip((0.12, -0.12), looks.items(), strict=True):
-        found = {name: one for name in names if (one := summary(frames[name], metric)) is not None}
-        if found:
-            ends = zip(*((one.value, one.low, one.high) for one in found.values()), strict=True)
-            bars(ax, [names.index(name) + shift for name in found], *ends, style, sideways=True)
-    first = next(iter(frames.values()))
-    least = floor_at(floor, "fd", n := first["n"].iloc[0])
-    far = least is not None and FAR * least.value <= min(float(frame["fd"].min()) for frame in frames.values())
-    if least is not None and not far:
-        ax.axvline(least.value, color=GREY, linestyle="--", label=FLOOR)
-    ax.set_yticks(range(len(names)), names)
-    ax.set_xlabel(distance_label(first["features"].iloc[0]))
-    log_x(ax)
-    legend_beside(ax)
-    seeds = max(frame["seed"].nunique() for frame in frames.values())
-    note = f"n = {n:.0f} images; " + (f"geometric mean and 95% t-interval over {seeds} seeds." if seeds > 1 else "one seed.")
-    note += f" {FLOOR.capitalize()}: {least.value:.2g}, far below." if far else ""
-    note += " Real images trained on are of the same kind as those held out, so their second distance was not taken."
-    return finish(figure, "What the model is trained on, and how far its samples are from it", note)
 
 
 @styled

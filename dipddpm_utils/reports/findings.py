@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from dipddpm_utils.faults import FAULTS
-from dipddpm_utils.page.compare import difference, family, frame_of, summary
+from dipddpm_utils.page.compare import difference, family, frame_of, slope, summary
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, over_seeds_distance
 from dipddpm_utils.page.words import count, effect, factor, number, span
@@ -112,6 +112,17 @@ def batch(lab: Any) -> str:
     of_outputs = comparison("FD of their outputs, larger batch over the published one, equal images", difference(b, a, "fd"))
     allowed = f"{BATCH_MARGIN:g} dB either way are allowed"
     return f"{of_outputs} Restoration: {effect(gap, 'dB')} over {gap.n} seeds, {allowed}: **{verdict}**."
+
+
+def grid_slopes(lab: Any) -> str:
+    """What FD and seconds do over report B's full grid, all other settings balanced; the verdicts are those of the claims."""
+    grid, said = tables.grid_frame(lab, "b-grid"), []
+    for setting, metric in (("std", "fd"), ("dip_lr", "fd"), ("ddpm_lr", "fd"), ("std", "train_seconds")):
+        log = setting != "std"
+        gap = slope(grid.assign(value=grid[setting].astype(float)), metric, log=log)
+        unit = f"{'ten times' if log else 'one unit of'} {tables.SETTINGS[setting]}"
+        said += [f"{'Seconds' if metric != 'fd' else 'FD'} for {unit}: {effect(gap)}."] if gap is not None else []
+    return bullets([*said, "Claims B4, B5 and B6 are judged by these ([table](#tab-claims))."])
 
 
 def faults(lab: Any) -> str:

@@ -1,4 +1,4 @@
-"""The two reports rebuilt, in tables: what a model is trained on, report B's ablation rows, report A's batch."""
+"""The two reports rebuilt, in tables: what a model is trained on, and report B's ablation rows and grid."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from dipddpm_utils.page.compare import difference, family, summary
-from dipddpm_utils.page.words import effect, factor, span
+from dipddpm_utils.page.words import factor, span
 from dipddpm_utils.reports.printed import row_seconds
 
 SETTINGS = {"dip_lr": "DIP lr", "ddpm_lr": "DDPM lr", "std": "std"}
@@ -56,17 +56,4 @@ def rows_table(lab: Any) -> pd.DataFrame:
             "training (s)": span(summary(part, "train_seconds")),
         }
         rows.append(row | {first["features"]: span(summary(part, "fd")), "seeds": part["seed"].nunique(), "n": int(first["n"])})
-    return pd.DataFrame(rows)
-
-
-def batch_table(lab: Any) -> pd.DataFrame:
-    """Report A's batch of 4 beside the larger one used here, at equal images: restoration, distance of the outputs."""
-    frames = by_label(lab, "a-batch")
-    (small, a), (_, b) = frames.items()
-    rows = []
-    for metric, label in (("psnr", "PSNR restored (dB)"), ("fd", f"{a['features'].iloc[0]} of its outputs")):
-        own = {name: span(summary(frame, metric)) for name, frame in frames.items()}
-        rows.append(
-            {"measure": label, **own, f"against {small}": effect(difference(b, a, metric)), "seeds": a["seed"].nunique()}
-        )
     return pd.DataFrame(rows)

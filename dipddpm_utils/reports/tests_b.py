@@ -106,41 +106,30 @@ def _apart(a: Paired, b: Paired) -> Paired:
 # --- settings ---------------------------------------------------------------------------------------------------------------
 
 
-def slope_in_grid(setting: str, metric: str, unit: str, why: str, *, log: bool = False, same: bool = False) -> Test:
-    """Slope over one setting of the full grid, all other settings being balanced; beside it that of the published rows.
-
-    same: the change over the whole range, claimed to be within +-SAME.
+def slope_test(setting: str, group: str, unit: str, why: str, *, metric: str = "fd", log: bool = False) -> Test:
+    """Slope over a setting of the full grid 'b-grid', all others being balanced, and beside it that of the published rows; of
+    another group over its value. Seconds are claimed not to change: their slope is over the whole range, and within +-SAME.
     """
+    same = metric != "fd"
+
+    def sloped(frame: pd.DataFrame) -> Paired | None:
+        values = frame[setting if group == "b-grid" else "value"].astype(float)
+        found = slope(frame.assign(value=values), metric, log=log)
+        return scaled(found, float(values.max() - values.min())) if found is not None and same else found
 
     def test(lab: Any) -> Finding | None:
-        effect = _sloped(grid_frame(lab, "b-grid"), setting, metric, log, same)
+        grid = group == "b-grid"
+        effect = sloped(grid_frame(lab, group) if grid else lab.frame(group))
         if effect is None:
             return None
         about: dict[str, Any] = {"equal": same, "margin": math.log(1 + SAME) if same else 0.0, "why": why}
-        before = _sloped(_varied(grid_frame(lab, "b-rows"), setting), setting, metric, log, same) if lab.has("b-rows") else None
+        before = sloped(_varied(grid_frame(lab, "b-rows"), setting)) if grid and lab.has("b-rows") else None
         if before is not None:
             about["why"] += f" In the published rows alone: {told(before)}."
             about |= {"published": before, "shift": _apart(before, effect)}
         return Finding(effect, unit, **about)
 
     return test
-
-
-def slope_of(group: str, metric: str, unit: str, why: str, *, log: bool = False, same: bool = False) -> Test:
-    """Slope over a sweep of DIP runs, where a profile has no grid of combined runs."""
-
-    def test(lab: Any) -> Finding | None:
-        effect = _sloped(lab.frame(group), "value", metric, log, same)
-        return None if effect is None else Finding(effect, unit, why, equal=same, margin=math.log(1 + SAME) if same else 0.0)
-
-    return test
-
-
-def _sloped(frame: pd.DataFrame, setting: str, metric: str, log: bool, whole: bool) -> Paired | None:
-    """Slope of a metric over a setting; whole: over its whole range."""
-    values = frame[setting].astype(float)
-    found = slope(frame.assign(value=values), metric, log=log)
-    return scaled(found, float(values.max() - values.min())) if found is not None and whole else found
 
 
 def _varied(rows: pd.DataFrame, setting: str) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Each notebook's cells run from top to bottom on made-up records, without torch, and keep the house's shape."""
+"""Each notebook's cells run from top to bottom on the committed records, without torch, and keep the house's shape."""
 
 import ast
 import json
@@ -8,26 +8,26 @@ from types import ModuleType
 
 import matplotlib
 import pytest
-from fake_records import FakeLab
+from labs import Records
 
 from dipddpm_utils.driver import nbfiles
+from dipddpm_utils.page.lab import COLUMNS
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("0*.ipynb"))
 
 
-class ShowingLab(FakeLab):
-    """A FakeLab that takes figures and tables as the real one does and remembers them."""
+class ShowingLab(Records):
+    """Committed records; takes figures and tables as the real lab does and remembers them."""
 
     shown: list[str]
-
-    reports = True
+    profile_shown = "standard"
 
     def __init__(self, profile, results="", device="auto"):
-        super().__init__(profile=profile, reports=self.reports)
+        super().__init__(self.profile_shown)
         type(self).shown = []
 
-    def figure(self, figure, name, alt):
+    def figure(self, figure, name, alt, caption=""):
         assert len(alt) > 20 and figure.get_suptitle()
         figure.draw_without_rendering()
         self.shown.append(name)
@@ -37,11 +37,12 @@ class ShowingLab(FakeLab):
         self.shown.append(name)
 
     def table(self, frame, name, caption, shown=None):
-        assert len(frame.columns) and caption and (shown is None or len(shown) == len(frame))
+        assert len(frame.columns) and caption
+        self.show(frame if shown is None else shown, caption)
         self.shown.append(name)
 
-    def show(self, frame, caption):
-        assert len(frame) and caption
+    def show(self, frame, caption, name=""):
+        assert len(frame) and caption and len(frame.columns) <= COLUMNS
 
     def source(self, file, name):
         text = (Path(nbfiles.__file__).parents[1] / file).read_text(encoding="utf-8")
@@ -56,12 +57,12 @@ def cells(path, kind):
     return [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == kind]
 
 
-@pytest.mark.parametrize("reports", [True, False], ids=["with the reports' runs", "without"])
+@pytest.mark.parametrize("profile", ["standard", "quick"])
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_cells_run_on_made_up_records(path, reports, monkeypatch):
+def test_cells_run_on_committed_records(path, profile, monkeypatch):
     fake = ModuleType("dipddpm_utils.page.lab")
     fake.Lab = ShowingLab
-    monkeypatch.setattr(ShowingLab, "reports", reports)
+    monkeypatch.setattr(ShowingLab, "profile_shown", profile)
     monkeypatch.setitem(sys.modules, "dipddpm_utils.page.lab", fake)
     monkeypatch.setattr("dipddpm_utils.answer.strongest_lab", lambda lab, _: lab)
     monkeypatch.setattr("IPython.display.display", lambda *_: None)

@@ -43,7 +43,7 @@ def test_one_seed_is_never_decided_and_none_is_an_error():
 def test_a_family_is_corrected_together_and_keeps_its_plain_intervals():
     alone = {"a": paired([1.0, 1.1, 1.3]), "b": paired([1.0, 2.0, -0.5]), "c": None, "d": paired([4.0])}
     found = compare.family("start", alone)
-    assert list(found) == ["a", "b", "d"] and {gap.of for gap in found.values()} == {3}
+    assert list(found) == ["a", "b", "d"] and {gap.of for gap in found.values()} == {2}  # one seed tests nothing
     assert found["a"].p == pytest.approx(2 * alone["a"].p) and found["b"].p == alone["b"].p and math.isnan(found["d"].p)
     assert (found["a"].low, found["a"].high) == (alone["a"].low, alone["a"].high)
     many = compare.family("start", dict.fromkeys(range(40), alone["a"]))
