@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import base64
 import io
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -170,15 +171,18 @@ class Lab:
         display(HTML(body.replace("<table ", f'<table id="tab-{name}" ', 1) if name else body))
 
     def source(self, file: str, name: str) -> None:
-        """Show the code of a function or class of this package, read as text, beside the equation it implements."""
+        """Show the code of a function, class or method ("UNet.forward"), read as text, beside the equation it implements."""
         from IPython.display import Markdown, display
 
         text = (PACKAGE / file).read_text(encoding="utf-8")
-        for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name:
-                display(Markdown(f"`dipddpm_utils/{file}`\n```python\n{ast.get_source_segment(text, node)}\n```"))
-                return
-        raise StoreError(f"{file} has no function or class {name!r}")
+        node: ast.AST | None = ast.parse(text)
+        for part in name.split("."):
+            inner = ast.walk(node) if node is not None else ()
+            node = next((n for n in inner if isinstance(n, ast.FunctionDef | ast.ClassDef) and n.name == part), None)
+        if node is None:
+            raise StoreError(f"{file} has no function or class {name!r}")
+        code = textwrap.dedent(ast.get_source_segment(text, node, padded=True) or "")
+        display(Markdown(f"`dipddpm_utils/{file}`\n```python\n{code}\n```"))
 
     def _keep(self, file: str, data: bytes) -> None:
         files.write_bytes(self.store.root / "figures" / file, data)
