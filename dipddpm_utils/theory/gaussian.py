@@ -30,7 +30,8 @@ def marginal(mean: ArrayLike, cov: ArrayLike, alpha_bar: float) -> Moments:
 def optimal_x0(mean: ArrayLike, cov: ArrayLike, alpha_bar: float) -> tuple[Array, Array]:
     """(A [D, D], b [D]) with E[x_0 | x_t] = A x_t + b: the affine map that minimises the squared error of x0_hat.
 
-    Equation (4) of notebook 01: A = sqrt(alpha_bar) cov (alpha_bar cov + (1 - alpha_bar) I)^-1, b = mean - sqrt(alpha_bar) A mean (linear regression).
+    Equation (4) of notebook 01, linear regression: A = sqrt(alpha_bar) cov (alpha_bar cov + (1 - alpha_bar) I)^-1,
+    b = mean - sqrt(alpha_bar) A mean.
     """
     mean, cov = _moments(mean, cov)
     _, cov_t = marginal(mean, cov, alpha_bar)
@@ -199,7 +200,7 @@ def start_mismatch(mean: ArrayLike, cov: ArrayLike, start_mean: ArrayLike, start
     """The mismatch of x_t = sqrt(alpha_bar) x_start + sqrt(1 - alpha_bar) eps, x_start ~ N(start_mean, start_cov).
 
     With equal covariances kl = alpha_bar / 2 * d^T (alpha_bar cov + (1 - alpha_bar) I)^-1 d for d = start_mean - mean, (9) of
-    notebook 01: at a late t noise hides any error of the start, at an early t little of it is undone. alpha_bar must be below 1.
+    notebook 01: at a late t noise hides any error of the start, at an early t little is undone. alpha_bar must be below 1.
     """
     nats = kl(*marginal(start_mean, start_cov, alpha_bar), *marginal(mean, cov, alpha_bar))
     return Mismatch(nats, total_variation_bound(nats))

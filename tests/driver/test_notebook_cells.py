@@ -27,7 +27,7 @@ class ShowingLab(FakeLab):
         super().__init__(profile=profile, reports=self.reports)
         type(self).shown = []
 
-    def figure(self, figure, name, alt):
+    def figure(self, figure, name, alt, caption=""):
         assert len(alt) > 20 and figure.get_suptitle()
         figure.draw_without_rendering()
         self.shown.append(name)
@@ -40,13 +40,14 @@ class ShowingLab(FakeLab):
         assert len(frame.columns) and caption and (shown is None or len(shown) == len(frame))
         self.shown.append(name)
 
-    def show(self, frame, caption):
+    def show(self, frame, caption, name=""):
         assert len(frame) and caption
 
     def source(self, file, name):
         text = (Path(nbfiles.__file__).parents[1] / file).read_text(encoding="utf-8")
-        found = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef | ast.ClassDef) and n.name == name]
-        assert found, f"{file} has no {name}"
+        for part in name.split("."):
+            found = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef | ast.ClassDef) and n.name == part]
+            assert found, f"{file} has no {part}"
 
     def provenance(self):
         assert self.used
