@@ -150,6 +150,7 @@ def timing() -> Any:
         for path, own in parts.items() for part, seconds in own.items() for repeat in range(6)
     ]  # fmt: skip
     metrics = {"decode_seconds": 25.0, "memory_seconds": 16.2, "data_saved_seconds": 8.8, "data_saved_seconds_low": 8.5,
-               "data_saved_seconds_high": 9.1, "published_saved_seconds": 7.5, "batch": 128, "images": 60_000}  # fmt: skip
+               "data_saved_seconds_high": 9.1, "published_saved_seconds": 7.5, "batch": 128, "images": 60_000,
+               "repeats": 6}  # fmt: skip
     run = SimpleNamespace(kind="epoch_timing", seed=0, data=DIGITS, images=60_000, steps=2, repeats=6)
     return FakeRecord("b-timing-s0", run, metrics, evals=pd.DataFrame(rows), timings={"total": 30.0})
