@@ -11,6 +11,7 @@ import pytest
 from fake_records import FakeLab
 
 from dipddpm_utils.driver import nbfiles
+from dipddpm_utils.study import profile
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("0*.ipynb"))
@@ -21,10 +22,10 @@ class ShowingLab(FakeLab):
 
     shown: list[str]
 
-    reports = True
+    reports, without = True, ()
 
     def __init__(self, profile, results="", device="auto"):
-        super().__init__(profile=profile, reports=self.reports)
+        super().__init__(profile=profile, reports=self.reports, without=self.without)
         type(self).shown = []
 
     def figure(self, figure, name, alt, caption=""):
@@ -55,6 +56,13 @@ class ShowingLab(FakeLab):
 
 def cells(path, kind):
     return [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == kind]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS[:3], ids=lambda path: path.stem)
+def test_cells_run_where_there_are_the_two_reports_runs_alone(path, monkeypatch):
+    others = set(FakeLab(reports=True).groups) - set(profile.load("full").groups)
+    monkeypatch.setattr(ShowingLab, "without", tuple(others))
+    test_cells_run_on_made_up_records(path, True, monkeypatch)
 
 
 @pytest.mark.parametrize("reports", [True, False], ids=["with the reports' runs", "without"])
