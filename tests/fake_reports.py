@@ -57,6 +57,7 @@ def ddpm(name: str, seed: int, fd: float, *, colour: bool, dip_seconds: float = 
     times = np.array([999, 500, 0])
     arrays = {"grid": pictures(f"{name}{seed}", 16, colour, grey=grey),
               "reverse": np.stack([pictures(f"{name}{t}", 16, colour) for t in times]), "reverse_t": times}  # fmt: skip
+    arrays |= {"grids_by_step": arrays["reverse"], "grid_steps": STEPS[-3:], "forward": arrays["reverse"], "forward_t": times}
     return FakeRecord(
         f"{name}-s{seed}", run, metrics, curve(rng, 200), pd.DataFrame([*rows, final]), arrays, {"train": seconds}
     )
