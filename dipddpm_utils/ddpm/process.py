@@ -4,8 +4,9 @@ Shapes: images x0, x_t, eps, v and the network's output are floats [B, C, H, W],
 0..T-1. Results have the dtype of the images, whatever the dtype of the coefficients. Equations: Ho et al. 2020 (DDPM);
 Salimans & Ho 2022 (v); Hang et al. 2023 (min-SNR).
 
-The functions that begin a computation, `q_sample` and `loss`, check their arguments; the others are plain arithmetic.
-Shapes and dtypes cost nothing to check. Reading values off a GPU would stall it, so `loss` reads values on the CPU only.
+Equation numbers are those of notebook 01. The functions that begin a computation, `q_sample` and `loss`, check their
+arguments; the others are plain arithmetic. Shapes and dtypes cost nothing to check. Reading values off a GPU would stall it,
+so `loss` reads values on the CPU only.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ Model = Callable[[Tensor, Tensor], Tensor]  # (x_t [B, C, H, W], t [B]) -> [B, C
 
 
 def q_sample(coefs: Coefficients, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-    """Draw x_t from q(x_t | x0), equation 4: sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar) eps.
+    """Draw x_t from q(x_t | x0), equation (1): sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar) eps.
 
     ValueError naming the argument if a shape is wrong, t is outside 0..T-1, or x0 is outside [-1, 1].
     """
@@ -35,7 +36,7 @@ def q_sample(coefs: Coefficients, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
 
 
 def diffuse(coefs: Coefficients, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-    """`q_sample` without its checks: for training, and for data that is not images (Gaussian data has no bounds)."""
+    """Equation (1) alone, `q_sample` without its checks: for training, and for data without bounds (Gaussian data)."""
     return at(coefs.sqrt_alphas_cumprod, t, x0) * x0 + at(coefs.sqrt_one_minus_alphas_cumprod, t, x0) * eps
 
 
@@ -43,12 +44,12 @@ def diffuse(coefs: Coefficients, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
 
 
 def predict_x0_from_eps(coefs: Coefficients, x_t: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-    """x0 = (x_t - sqrt(1 - alpha_bar) eps) / sqrt(alpha_bar), equation 4 solved for x0."""
+    """x0 = (x_t - sqrt(1 - alpha_bar) eps) / sqrt(alpha_bar), equation (1) solved for x0."""
     return (x_t - at(coefs.sqrt_one_minus_alphas_cumprod, t, x_t) * eps) / at(coefs.sqrt_alphas_cumprod, t, x_t)
 
 
 def predict_eps_from_x0(coefs: Coefficients, x_t: Tensor, t: Tensor, x0: Tensor) -> Tensor:
-    """eps = (x_t - sqrt(alpha_bar) x0) / sqrt(1 - alpha_bar), equation 4 solved for eps."""
+    """eps = (x_t - sqrt(alpha_bar) x0) / sqrt(1 - alpha_bar), equation (1) solved for eps."""
     return (x_t - at(coefs.sqrt_alphas_cumprod, t, x_t) * x0) / at(coefs.sqrt_one_minus_alphas_cumprod, t, x_t)
 
 
@@ -83,7 +84,7 @@ def to_x0_eps(coefs: Coefficients, objective: str, model_out: Tensor, x_t: Tenso
 
 
 def q_posterior_mean_variance(coefs: Coefficients, x0: Tensor, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean [B, C, H, W] and variance [B, 1, 1, 1] of q(x_{t-1} | x_t, x0), equations 6 and 7; the variance is 0 at t = 0."""
+    """Mean [B, C, H, W] and variance [B, 1, 1, 1] of q(x_{t-1} | x_t, x0), equation (2); the variance is 0 at t = 0."""
     mean = at(coefs.posterior_mean_coef1, t, x_t) * x0 + at(coefs.posterior_mean_coef2, t, x_t) * x_t
     return mean, at(coefs.posterior_variance, t, x_t)
 
@@ -137,7 +138,7 @@ def training_times(diffusion: config.Diffusion, n: int, generator: torch.Generat
 def loss(coefs: Coefficients, diffusion: config.Diffusion, model: Model, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
     """The training loss, a scalar: mean squared error of the network's prediction at x_t = q_sample(x0, t, eps).
 
-    Equation 14 for "eps" without weights; `snr_weights` otherwise. ValueError naming the argument if a shape or dtype is
+    Equation (3) for "eps" without weights; `snr_weights` otherwise. ValueError naming the argument if a shape or dtype is
     wrong and, for tensors on the CPU, if t is outside 0..T-1 or x0 outside [-1, 1].
     """
     if x0.device.type == "cpu" and not torch.compiler.is_compiling():
@@ -155,6 +156,11 @@ def loss_in_any_range(
     check_t(t, x0, coefs)
     if x0.device.type == "cpu" and not torch.compiler.is_compiling():
         check_t_values(t, coefs)
+    return squared_error(coefs, diffusion, model, x0, t, eps)
+
+
+def squared_error(coefs: Coefficients, diffusion: config.Diffusion, model: Model, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
+    """Equation (3), for whichever of eps, x0 and v the network predicts: drown x0 in noise, ask, compare."""
     out = model(diffuse(coefs, x0, t, eps), t)
     check_like(out, x0, "the model's output", "x0")
     if diffusion.objective == "v":

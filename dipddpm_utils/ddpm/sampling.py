@@ -48,6 +48,41 @@ def timesteps(T: int, steps: int, t_start: int | None = None) -> list[int]:
     return [t_start, *kept[1:]]
 
 
+# --- one step from t to s < t, given alpha_bar at both; equations of notebook 03 -------------------------------------------
+
+
+def ancestral_step(x: Tensor, x0_hat: Tensor, bar_t: float, bar_s: float, large: bool = False) -> tuple[Tensor, float]:
+    """Mean and standard deviation of x_s given x_t and x0_hat, equation (2); `large`: with the variance of q(x_t | x_s)."""
+    beta = 1 - bar_t / bar_s  # of q(x_t | x_s); beta_t where s = t - 1
+    x0_weight = beta * math.sqrt(bar_s) / (1 - bar_t)
+    x_weight = (1 - bar_s) * math.sqrt(1 - beta) / (1 - bar_t)
+    variance = beta if large else beta * (1 - bar_s) / (1 - bar_t)
+    return x0_weight * x0_hat + x_weight * x, math.sqrt(variance)
+
+
+def ddim_step(x0_hat: Tensor, eps_hat: Tensor, bar_t: float, bar_s: float, eta: float = 0.0) -> tuple[Tensor, float]:
+    """x_s before noise of standard deviation sigma is added, and sigma, equation (3); with eta = 0 there is none."""
+    sigma = eta * math.sqrt((1 - bar_s) / (1 - bar_t) * (1 - bar_t / bar_s))
+    return math.sqrt(bar_s) * x0_hat + math.sqrt(max(1 - bar_s - sigma**2, 0.0)) * eps_hat, sigma
+
+
+def dpmpp_step(x: Tensor, x0_hat: Tensor, bar_t: float, bar_s: float, earlier: tuple[float, Tensor] | None = None) -> Tensor:
+    """x_s, equation (4). earlier: alpha_bar and x0_hat of the step before, by which x0_hat is extrapolated."""
+    h, target = half_log_snr(bar_s) - half_log_snr(bar_t), x0_hat
+    if earlier is not None:
+        r = (half_log_snr(bar_t) - half_log_snr(earlier[0])) / h
+        target = (1 + 0.5 / r) * x0_hat - (0.5 / r) * earlier[1]
+    return math.sqrt((1 - bar_s) / (1 - bar_t)) * x - math.sqrt(bar_s) * math.expm1(-h) * target
+
+
+def half_log_snr(bar: float) -> float:
+    """lambda = log(sqrt(alpha_bar) / sqrt(1 - alpha_bar))."""
+    return 0.5 * (math.log(bar) - math.log1p(-bar))
+
+
+# --- whole chains -----------------------------------------------------------------------------------------------------
+
+
 def ancestral(
     model: Model,
     coefs: Coefficients,
@@ -65,17 +100,11 @@ def ancestral(
     `diffusion.variance`. ValueError naming the argument if one is wrong.
     """
     _check_generator(generator, "the ancestral sampler")
-    bar = coefs.alpha_bar
+    bar, large = coefs.alpha_bar, diffusion.variance == "fixed_large"
 
     def update(x: Tensor, x0_hat: Tensor, _: Tensor, t: int, s: int) -> Tensor:
-        beta = 1 - bar(t) / bar(s)  # of q(x_t | x_s); beta_t where s = t - 1
-        x0_weight = beta * math.sqrt(bar(s)) / (1 - bar(t))
-        x_weight = (1 - bar(s)) * math.sqrt(1 - beta) / (1 - bar(t))
-        mean = x0_weight * x0_hat + x_weight * x
-        if s < 0:
-            return mean
-        variance = beta if diffusion.variance == "fixed_large" else beta * (1 - bar(s)) / (1 - bar(t))
-        return mean + math.sqrt(variance) * _noise(x, generator)
+        mean, std = ancestral_step(x, x0_hat, bar(t), bar(s), large)
+        return mean if s < 0 else mean + std * _noise(x, generator)
 
     return _chain(model, coefs, diffusion, x_t, steps, t_start, clip, update)
 
@@ -104,8 +133,7 @@ def ddim(
     bar = coefs.alpha_bar
 
     def update(x: Tensor, x0_hat: Tensor, eps_hat: Tensor, t: int, s: int) -> Tensor:
-        sigma = eta * math.sqrt((1 - bar(s)) / (1 - bar(t)) * (1 - bar(t) / bar(s)))
-        mean = math.sqrt(bar(s)) * x0_hat + math.sqrt(max(1 - bar(s) - sigma**2, 0.0)) * eps_hat
+        mean, sigma = ddim_step(x0_hat, eps_hat, bar(t), bar(s), eta)
         return mean + sigma * _noise(x, generator) if sigma > 0 else mean  # sigma is 0 in the last step, s = -1
 
     return _chain(model, coefs, diffusion, x_t, steps, t_start, clip, update)
@@ -127,22 +155,12 @@ def dpmpp_2m(
     as for `ancestral`.
     """
     bar = coefs.alpha_bar
-    before: tuple[float, Tensor] | None = None  # the step before: its lambda and its x0_hat
-
-    def lam(t: int) -> float:
-        return 0.5 * (math.log(bar(t)) - math.log1p(-bar(t)))  # half the log-SNR
+    before: tuple[float, Tensor] | None = None  # the step before: its alpha_bar and its x0_hat
 
     def update(x: Tensor, x0_hat: Tensor, _: Tensor, t: int, s: int) -> Tensor:
         nonlocal before
-        earlier, before = before, (lam(t), x0_hat)
-        if s < 0:
-            return x0_hat
-        h = lam(s) - lam(t)
-        target = x0_hat
-        if earlier is not None:
-            r = (lam(t) - earlier[0]) / h
-            target = (1 + 0.5 / r) * x0_hat - (0.5 / r) * earlier[1]
-        return math.sqrt((1 - bar(s)) / (1 - bar(t))) * x - math.sqrt(bar(s)) * math.expm1(-h) * target
+        earlier, before = before, (bar(t), x0_hat)
+        return x0_hat if s < 0 else dpmpp_step(x, x0_hat, bar(t), bar(s), earlier)
 
     return _chain(model, coefs, diffusion, x_t, steps, t_start, clip, update)
 

@@ -45,7 +45,7 @@ def betas(name: str, T: int) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Coefficients:
-    """Tables indexed by t, each [T], in one dtype on one device. Equation numbers are Ho et al. 2020's.
+    """Tables indexed by t, each [T], in one dtype on one device. Equation (2) is notebook 01's.
 
     `alpha_bars` holds alphas_cumprod as Python floats (float64): samplers, where t is one number for the whole batch,
     compute from these and so lose nothing to the tables' dtype and never wait for a GPU.
@@ -58,9 +58,9 @@ class Coefficients:
     alphas_cumprod_prev: Tensor  # alpha_bar at t - 1; 1 at t = 0
     sqrt_alphas_cumprod: Tensor
     sqrt_one_minus_alphas_cumprod: Tensor
-    posterior_variance: Tensor  # beta_tilde, equation 7; 0 at t = 0
-    posterior_mean_coef1: Tensor  # weight of x0 in equation 7
-    posterior_mean_coef2: Tensor  # weight of x_t in equation 7
+    posterior_variance: Tensor  # beta_tilde, equation (2); 0 at t = 0
+    posterior_mean_coef1: Tensor  # weight of x0 in equation (2)
+    posterior_mean_coef2: Tensor  # weight of x_t in equation (2)
     snr: Tensor  # alpha_bar / (1 - alpha_bar)
     log_snr: Tensor  # natural logarithm
 

@@ -139,10 +139,7 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """x float [B, channels + given, size, size], t int64 [B] in steps -> [B, channels, size, size]."""
-        if x.ndim != 4 or tuple(x.shape[1:]) != (self.channels, self.size, self.size):
-            raise ValueError(f"x has shape {tuple(x.shape)}; expected [B, {self.channels}, {self.size}, {self.size}]")
-        if t.shape != x.shape[:1]:
-            raise ValueError(f"t has shape {tuple(t.shape)}; expected [{x.shape[0]}], one step for each image")
+        self._check(x, t)
         time = self.time(time_features(t, self.config.width))
         h = self.stem(F.pixel_unshuffle(x, self.config.patch))
         skips: list[Tensor] = []
@@ -158,6 +155,12 @@ class UNet(nn.Module):
                 h = F.interpolate(h, size=skip.shape[-2:], mode="nearest")
             h = level(h + skip, time)
         return F.pixel_shuffle(self.head(F.silu(self.head_norm(h))), self.config.patch)
+
+    def _check(self, x: Tensor, t: Tensor) -> None:
+        if x.ndim != 4 or tuple(x.shape[1:]) != (self.channels, self.size, self.size):
+            raise ValueError(f"x has shape {tuple(x.shape)}; expected [B, {self.channels}, {self.size}, {self.size}]")
+        if t.shape != x.shape[:1]:
+            raise ValueError(f"t has shape {tuple(t.shape)}; expected [{x.shape[0]}], one step for each image")
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -72,6 +72,20 @@ def _like(frames: Mapping[str, pd.DataFrame], best: str, metric: str) -> str:
     return f"; not told apart from {', '.join(same)}" if same else ""
 
 
+def losses(nets: Mapping[str, Sequence[Any]]) -> str:
+    """The loss each net ends with, mean of the last logged ones over the seeds."""
+    last = {net: sum(r.curve["loss"].tail(10).mean() for r in own) / len(own) for net, own in nets.items()}
+    return f"Mean squared error at the end: {', '.join(f'{look(net).label} {number(loss)}' for net, loss in last.items())}."
+
+
+def first_weights(records: Sequence[Any]) -> str:
+    """What the ResNet-18s among these records began with, a sentence; '' without one."""
+    notes = dict.fromkeys(
+        note for r in records if r.run.net == "resnet18" for note in getattr(r, "notes", ()) if "weights" in note
+    )
+    return f"ResNet-18 began with {'; '.join(notes)}." if notes else ""
+
+
 def best_peak(records: Mapping[str, Any]) -> str:
     """One sentence: the net with the highest mean PSNR, when it has it, and how much the worst overfit loses."""
     curves = {net: over_seeds(record.evals, "iteration", "psnr").sort_values("x") for net, record in records.items()}

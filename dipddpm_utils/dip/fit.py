@@ -1,11 +1,11 @@
 """Two ways to fit a Deep Image Prior. Images are floats in [0, 1] ("unit"), [B, C, H, W].
 
 - `dataset`, what both reports did: one network, many images, the clean image as target and a noisy copy as input,
-      min over w of E || f_w(x + std n) - x ||^2.
+      min over w of E || f_w(x + std n) - x ||^2, equation (2) of notebook 02.
   That is a denoising autoencoder: it learns from a data set and is applied to new images. See `noisy_input`, `dip_loss`.
-- `per_image`, as published (Ulyanov et al. 2018, arXiv 1711.10925, equation 2): one untrained network per image, a fixed
-  random input z, and nothing known but the observed (noisy) image y,
-      min over w of || f_w(z + z_std n) - y ||^2,
+- `per_image`, as published (Ulyanov et al. 2018, arXiv 1711.10925): one untrained network per image, a fixed random input
+  z, and nothing known but the observed (noisy) image y,
+      min over w of || f_w(z + z_std n) - y ||^2, equation (1) of notebook 02,
   stopped before the network has had time to fit the noise of y. See `fit_images`.
 """
 
@@ -169,6 +169,7 @@ def _fit(
     generator: torch.Generator,
     observe: Callable[[Tensor], Tensor],
 ) -> Iterator[Fit]:
+    """The loop of equation (1): look at the networks' outputs for z, compare them with the targets, update, again."""
     forward, optimisers = stepper
     for iteration in range(1, iterations + 1):
         with torch.enable_grad():  # the caller may hold no_grad around the loop

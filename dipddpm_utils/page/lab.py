@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import base64
 import io
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 PACKAGE = Path(__file__).parents[1]
 COLUMNS = 7  # of a table on the page
 LINE = 60  # letters of a table's cell that stay on one line
+WIDE = 105  # letters of all its columns that stay on one line
 
 
 class Lab:
@@ -161,7 +163,8 @@ class Lab:
 
         if len(frame.columns) > COLUMNS:
             raise ValueError(f"the table has {len(frame.columns)} columns, expected at most {COLUMNS}: pass fewer as `shown`")
-        wordy = frame.map(lambda value: isinstance(value, str) and len(value) > LINE).to_numpy().any()
+        letters = frame.map(lambda value: len(value) if isinstance(value, str) else 0)
+        wordy = letters.to_numpy().max(initial=0) > LINE or letters.max().sum() > WIDE
         kinds = "wordy" if wordy else None
         frame = frame.map(cell).rename(columns=lambda name: escape(str(name)))
         body = frame.to_html(index=False, border=0, escape=False, na_rep="", float_format=lambda x: f"{x:.4g}", classes=kinds)
@@ -170,15 +173,19 @@ class Lab:
         display(HTML(body.replace("<table ", f'<table id="tab-{name}" ', 1) if name else body))
 
     def source(self, file: str, name: str) -> None:
-        """Show the code of a function or class of this package, read as text, beside the equation it implements."""
+        """Show the code of a function, class or method ("UNet.forward"), read as text, beside the equation it implements."""
         from IPython.display import Markdown, display
 
         text = (PACKAGE / file).read_text(encoding="utf-8")
-        for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name:
-                display(Markdown(f"`dipddpm_utils/{file}`\n```python\n{ast.get_source_segment(text, node)}\n```"))
-                return
-        raise StoreError(f"{file} has no function or class {name!r}")
+        node: ast.AST | None = ast.parse(text)
+        for part in name.split("."):
+            inner = ast.walk(node) if node is not None else ()
+            node = next((n for n in inner if isinstance(n, ast.FunctionDef | ast.ClassDef) and n.name == part), None)
+        if node is None:
+            raise StoreError(f"{file} has no function or class {name!r}")
+        code = textwrap.dedent(ast.get_source_segment(text, node, padded=True) or "")
+        where = f"`dipddpm_utils/{file}`" + (f", `{name}`" if "." in name else "")
+        display(Markdown(f"{where}\n```python\n{code}\n```"))
 
     def _keep(self, file: str, data: bytes) -> None:
         files.write_bytes(self.store.root / "figures" / file, data)

@@ -2,16 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pandas as pd
 
 from dipddpm_utils.page.compare import difference, floor_at, frame_of, start_gaps, summary
 from dipddpm_utils.page.names import METHODS, look
-from dipddpm_utils.page.words import effect, factor, number, shown_by, span
+from dipddpm_utils.page.words import count, effect, factor, number, shown_by, span
 
 SCORES = {"kid": "KID", "precision": "precision", "recall": "recall", "copy_rate": "copied"}
+
+Say = Callable[[Any, Mapping[str, Any], Sequence[str]], str]  # of a run, its metrics and its notes
+OPTIMISERS = {"adam": "Adam", "adamw": "AdamW", "muon": "Muon"}
+TARGETS = {"eps": "the noise", "x0": "the image", "v": "v"}
+DATA = {"digits5k": "embedded digits", "mnist": "MNIST", "fashion_mnist": "FashionMNIST", "cifar10": "CIFAR-10"}
+_TRAINING: dict[str, Say] = {
+    "optimiser": lambda run, m, notes: OPTIMISERS[run.optim.name],
+    "rate": lambda run, m, notes: f"{run.optim.lr:g}, {run.optim.decay}",
+    "warm-up": lambda run, m, notes: f"{run.optim.warmup_steps} steps" if run.optim.warmup_steps else "none",
+    "batch, steps": lambda run, m, notes: f"{run.optim.batch_size}, {count(run.optim.steps)}",
+}
+DDPM_SETTINGS: dict[str, Say] = {
+    "U-Net": lambda run, m, notes: f"width {run.unet.width} x ({', '.join(map(str, run.unet.mults))}), patch {run.unet.patch}",
+    "parameters": lambda run, m, notes: count(m["parameters"]),
+    "data": lambda run, m, notes: _images(run.data),
+    **_TRAINING,
+    "average of weights": lambda run, m, notes: f"EMA {run.optim.ema_decay:g}" if run.optim.ema_decay else "none",
+    "schedule, T": lambda run, m, notes: f"{run.diffusion.schedule}, {run.diffusion.num_train_timesteps}",
+    "predicts": lambda run, m, notes: TARGETS[run.diffusion.objective],
+    "t in training": lambda run, m, notes: run.diffusion.times.replace("_", "-"),
+    "sampler": lambda run, m, notes: f"{look(m['sampler']).label}, {m['nfe']:.0f} calls",
+    "training (s)": lambda run, m, notes: number(m["train_seconds"]),
+}
+DIP_SETTINGS: dict[str, Say] = {
+    "parameters": lambda run, m, notes: count(m["parameters"]),
+    "first weights": lambda run, m, notes: next(note for note in notes if "weights" in note).partition(":")[0],
+    "data": lambda run, m, notes: _images(run.data) + (", its first batch only" if run.one_batch else ""),
+    "noise on the input": lambda run, m, notes: f"std {run.std:g}{', clipped' if run.clip_input else ''}",
+    **_TRAINING,
+    "fit (s)": lambda run, m, notes: number(m["train_seconds"]),
+}
+IMAGE_SETTINGS: dict[str, Say] = {  # of fits to single images
+    "width, one image": lambda run, m, notes: str(run.width),
+    "rate of Adam, one image": lambda run, m, notes: f"{run.lr:g}",
+    "iterations, one image": lambda run, m, notes: count(run.iterations),
+    "noise on z, one image": lambda run, m, notes: f"std {run.z_std:g}",
+    "fit of one image (s)": lambda run, m, notes: number(m["seconds"] / run.n_images),
+}
+
+
+def settings(run: Any, rows: Mapping[str, Say], metrics: Mapping[str, Any], notes: Sequence[str] = ()) -> dict[str, str]:
+    """What a model was set up with, as text by the name of its row; a row of which the run knows nothing is left out."""
+    found = {}
+    for name, say in rows.items():
+        with suppress(AttributeError, KeyError, StopIteration):
+            found[name] = say(run, metrics, notes)
+    return found
+
+
+def settings_of(records: Sequence[Any], rows: Mapping[str, Say]) -> dict[str, str]:
+    """`settings` of a model with these records, one a seed; the numbers measured are those of the first."""
+    first = records[0]
+    return settings(first.run, rows, first.metrics, getattr(first, "notes", ()))
+
+
+def settings_table(columns: Mapping[str, Mapping[str, str]], rows: Mapping[str, Say]) -> pd.DataFrame:
+    """One row a setting, one column a model."""
+    table = [{"setting": name, **{title: own.get(name, "") for title, own in columns.items()}} for name in rows]
+    return pd.DataFrame([row for row in table if any(list(row.values())[1:])])
+
+
+def _images(data: Any) -> str:
+    return f"{DATA.get(data.name, data.name)}, {count(data.n_train)} images" if data.n_train else DATA.get(data.name, data.name)
 
 
 def dip_table(records: Mapping[str, Sequence[Any]]) -> pd.DataFrame:

@@ -13,6 +13,13 @@ import pandas as pd
 
 FILE = Path(__file__).with_name("published_curves.csv")
 VARIANTS = ("a-ddpm", "a-2conv", "a-resnet18")  # report A's three: alone, trained on 2conv outputs, on ResNet-18 outputs
+SETTINGS: dict[str, dict[str, str]] = {  # of their models, where the run at their size (profile full) does not tell
+    "a-ddpm": {"parameters": "35.7 million", "sampler": "ancestral, 1000 calls", "training (s)": "not printed"},
+    "b-ddpm": {"U-Net": "a small one", "parameters": "606\u202f852", "sampler": "not noted", "training (s)": "460 (P100)"},
+    "a-dip-2conv": {"parameters": "3\u202f523", "first weights": "random weights", "fit (s)": "not printed"},
+    "a-dip-resnet18": {"parameters": "13\u202f971\u202f251", "first weights": "ImageNet weights", "fit (s)": "not printed"},
+    "b-dip": {"parameters": "296\u202f449", "first weights": "random weights", "fit (s)": "not counted (FB4)"},
+}
 FID_CHANGE = 5.0  # claim A5: ResNet-18 against 2conv changes the FID by less than this
 
 

@@ -8,8 +8,11 @@ from typing import Any
 import pandas as pd
 
 from dipddpm_utils.page.compare import difference, family, summary
+from dipddpm_utils.page.tables import Say, settings, settings_of
 from dipddpm_utils.page.words import factor, span
+from dipddpm_utils.reports import printed
 from dipddpm_utils.reports.printed import row_seconds
+from dipddpm_utils.study import profile as profiles
 
 SETTINGS = {"dip_lr": "DIP lr", "ddpm_lr": "DDPM lr", "std": "std"}
 
@@ -17,6 +20,22 @@ SETTINGS = {"dip_lr": "DIP lr", "ddpm_lr": "DDPM lr", "std": "std"}
 def by_label(lab: Any, group: str) -> dict[str, pd.DataFrame]:
     """The frame of a group, split by label, in order."""
     return {str(label): part for label, part in lab.frame(group).groupby("label", sort=False)}
+
+
+def theirs_and_ours(lab: Any, names: Mapping[str, str], rows: Mapping[str, Say]) -> dict[str, dict[str, str]]:
+    """Two columns of `page.tables.settings_table` for each report's model; names: its title -> its run. Differences are marked.
+
+    Theirs are the settings of that run in the profile at the reports' own size, but for what printed.SETTINGS says.
+    """
+    columns: dict[str, dict[str, str]] = {}
+    for title, name in names.items():
+        theirs = settings(profiles.load("full").entry(f"{name}-s0").run, rows, {}) | printed.SETTINGS[name]
+        ours = settings_of(lab.seeds(name), rows)
+        columns[f"{title}: theirs"] = theirs
+        columns[f"{title}: ours"] = {
+            row: value if theirs.get(row) in (None, value) else f"\u2260 {value}" for row, value in ours.items()
+        }
+    return columns
 
 
 def grid_frame(lab: Any, group: str) -> pd.DataFrame:

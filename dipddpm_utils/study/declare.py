@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dipddpm_utils.config import Floor
+from dipddpm_utils.config import Floor, Spectrum
 from dipddpm_utils.study import digits, mechanisms, reports, sizes
 from dipddpm_utils.study.entries import Profile
 from dipddpm_utils.study.sizes import Sizes
@@ -32,7 +32,7 @@ def everything(p: Profile, z: Sizes) -> None:
 
 
 def both_reports(p: Profile, z: Sizes) -> None:
-    """The two reports alone, what decides most first."""
+    """The two reports alone, what decides most first; at the end the theory's checks, which cost seconds, as `standard`'s."""
     p.run("floor", Floor(data=z.b_data, ns=z.ns), "03")  # of all digits, and so report B's
     reports.a_arms(p, z, 1)
     reports.b_arms(p, z)
@@ -42,6 +42,8 @@ def both_reports(p: Profile, z: Sizes) -> None:
     reports.a_bank(p, z)
     reports.b_others(p, z, 1)
     reports.a_arms(p, z, (1, 2), published=False)
+    p.run("gaussian", z.gaussian, "01")
+    p.run("spectrum", Spectrum(data=sizes.MNIST_10000, iterations=z.spectrum_iterations), "01")
 
 
 PROFILES: dict[str, tuple[Callable[[Profile, Sizes], None], Sizes]] = {  # from the smallest to the largest

@@ -30,7 +30,8 @@ def marginal(mean: ArrayLike, cov: ArrayLike, alpha_bar: float) -> Moments:
 def optimal_x0(mean: ArrayLike, cov: ArrayLike, alpha_bar: float) -> tuple[Array, Array]:
     """(A [D, D], b [D]) with E[x_0 | x_t] = A x_t + b: the affine map that minimises the squared error of x0_hat.
 
-    A = sqrt(alpha_bar) cov (alpha_bar cov + (1 - alpha_bar) I)^-1, b = mean - sqrt(alpha_bar) A mean (linear regression).
+    Equation (4) of notebook 01, linear regression: A = sqrt(alpha_bar) cov (alpha_bar cov + (1 - alpha_bar) I)^-1,
+    b = mean - sqrt(alpha_bar) A mean.
     """
     mean, cov = _moments(mean, cov)
     _, cov_t = marginal(mean, cov, alpha_bar)
@@ -198,15 +199,15 @@ class Mismatch:
 def start_mismatch(mean: ArrayLike, cov: ArrayLike, start_mean: ArrayLike, start_cov: ArrayLike, alpha_bar: float) -> Mismatch:
     """The mismatch of x_t = sqrt(alpha_bar) x_start + sqrt(1 - alpha_bar) eps, x_start ~ N(start_mean, start_cov).
 
-    With equal covariances kl = alpha_bar / 2 * d^T (alpha_bar cov + (1 - alpha_bar) I)^-1 d for d = start_mean - mean: at a
-    late t noise hides any error of the start, at an early t little of it is undone. alpha_bar must be below 1.
+    With equal covariances kl = alpha_bar / 2 * d^T (alpha_bar cov + (1 - alpha_bar) I)^-1 d for d = start_mean - mean, (9) of
+    notebook 01: at a late t noise hides any error of the start, at an early t little is undone. alpha_bar must be below 1.
     """
     nats = kl(*marginal(start_mean, start_cov, alpha_bar), *marginal(mean, cov, alpha_bar))
     return Mismatch(nats, total_variation_bound(nats))
 
 
 def paired_mismatch(moved: float, alpha_bar: float) -> Mismatch:
-    """A bound for any data where starts and real images come in pairs: kl <= alpha_bar / (2 (1 - alpha_bar)) moved.
+    """A bound for any data where starts and real images come in pairs, (9a): kl <= alpha_bar / (2 (1 - alpha_bar)) moved.
 
     moved: mean of |x_start - x_0|^2 over the pairs, summed over pixels of images in [-1, 1]. Given its pair each x_t is
     Gaussian with covariance (1 - alpha_bar) I, and KL is jointly convex (Cover & Thomas 2006, theorem 2.7.2), so the KL of the
@@ -231,7 +232,7 @@ def total_variation_equal_cov(mean_p: ArrayLike, mean_q: ArrayLike, cov: ArrayLi
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of two ways to make images: the whole chain, or a prior and then the chain from t_start.
+    """Seconds of two ways to make images, (10): the whole chain, or a prior and then the chain from t_start.
 
     prior_seconds: once (fitting the DIP). prior_seconds_per_image: per image (applying or fitting it). chain_seconds: the
     whole chain, per image. fraction: the chain's share that is still run, (t_start + 1) / T.

@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from labs import NETS, Records
 
+from dipddpm_utils.dip.findings import first_weights
 from dipddpm_utils.page import tables, words
 from dipddpm_utils.page.compare import family, frame_of, paired
 from dipddpm_utils.page.words import decimals, effect, factor, number, shown_by, span
+from dipddpm_utils.reports.tables import theirs_and_ours
 
 LAB = Records()
 
@@ -71,3 +73,23 @@ def test_a_shown_table_has_links_wraps_sentences_and_lets_no_markup_in(monkeypat
     assert '<a href="04 &quot;x&quot;.ipynb">04_x</a>' in seen[0] and ">1.235<" in seen[0] and "wordy" not in seen[0]
     Lab.show(None, frame.assign(figure="a sentence of many words that no line of a table can hold, and more"), "Long")
     assert 'class="dataframe wordy"' in seen[1]
+
+
+def test_settings_are_those_of_the_records_and_differences_from_the_reports_are_marked():
+    alone, rows = LAB.seeds("ddpm"), tables.DDPM_SETTINGS
+    own = tables.settings_of(alone, rows)
+    optim = alone[0].run.optim
+    assert own["batch, steps"] == f"{optim.batch_size}, {words.count(optim.steps)}" and set(own) == set(rows)
+    columns = theirs_and_ours(LAB, {"B": "b-ddpm"}, rows)
+    theirs, ours = columns["B: theirs"], columns["B: ours"]
+    assert theirs["parameters"] == "606\u202f852" and theirs["optimiser"] == "Adam" and ours["optimiser"] == "≠ Muon"
+    assert all(ours[row] == theirs[row] for row in rows if row in theirs and not ours[row].startswith("≠"))
+    table = tables.settings_table({"alone": own, **columns}, rows)
+    assert list(table["setting"]) == list(rows) and list(table) == ["setting", "alone", *columns]
+    images = tables.settings_table({"skip": tables.settings_of([LAB.record("dip-images-skip")], tables.IMAGE_SETTINGS)}, rows)
+    assert images.empty
+
+
+def test_what_resnet18_began_with_is_said_where_it_is_seen():
+    said = first_weights([LAB.record("dip-resnet18"), LAB.record("dip-2conv")])
+    assert said.startswith("ResNet-18 began with ") and "weights" in said and first_weights([LAB.record("dip-2conv")]) == ""
