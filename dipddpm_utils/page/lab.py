@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).parents[1]
 COLUMNS = 7  # of a table on the page
-ROWS = 15  # of a table that is not folded
+ROWS = 10  # of a table that is not folded
 LINE = 60  # letters of a table's cell that stay on one line
 
 

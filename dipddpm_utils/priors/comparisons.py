@@ -76,7 +76,8 @@ def over_t_start(frame: pd.DataFrame) -> str:
         if label not in ("noise", "real", *names.starts(dip=True)) or not all(map(len, own)):
             continue
         fds, copied = ([float(rows[column].mean()) for rows in own] for column in ("fd", "copy_rate"))
-        parts.append(f"{look(label).label}: FD {' and '.join(map(number, fds))}, copied {' and '.join(map(percent, copied))}")
+        name = "the whole chain from noise, as few calls" if label == "noise" else look(label).label
+        parts.append(f"{name}: FD {' and '.join(map(number, fds))}, copied {' and '.join(map(percent, copied))}")
     seeds = frame["seed"].nunique()
     how = f"Samples of seed 0, the first ones drawn, not selected; numbers: means of {seeds} seeds."
     return f"At t_start = {ends[0]:.0f} and {ends[1]:.0f}. {'; '.join(parts)}. {how}"
@@ -218,10 +219,8 @@ def found(lab: Any) -> str:
         lines += [comparison(name, best[1])]
     if lab.has("mechanisms"):
         lines += [f"**Any other way in** ([figure](#fig-04_pareto)): {findings.headcount(lab)}"]
-    for record in lab.seeds("restore") if lab.has("restore") else []:
-        lines += [
-            f"**Restoration** ([figure](#fig-04_restore_{record.metrics['task']})): {findings.restored_caption(lab, record)}"
-        ]
+    if lab.has("restore"):
+        lines += [f"**Restoration.** {findings.restored_short(lab)}"]
     return bullets(lines) or NOT_MEASURED
 
 

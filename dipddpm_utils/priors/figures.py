@@ -83,7 +83,7 @@ def _plane(ax: Axes, found: Sequence[Way], floor: Any, metric: str, n: float, un
     ax.step([way.cost for way in best], [way.mean for way in best], where="post", color="#444444", linewidth=1.0, zorder=1,
             label="best to be had")  # fmt: skip
     for way in best:
-        ax.annotate(way.name, (way.cost, way.mean), xytext=(8, -3), textcoords="offset points", fontsize=8)
+        ax.annotate(way.name, (way.cost, way.mean), xytext=(8, 4), textcoords="offset points", fontsize=8)
     draw_floor(ax, floor, metric, n)
     ax.set(xlabel="seconds in all: training, DIP, and drawing the images judged", ylabel=unit)
     ax.margins(x=0.2)
@@ -130,7 +130,7 @@ def restored(record: Any) -> Figure:
     if "told_ddpm" in held:
         note += " Told y: held to the given image at every step."
     title = f"{task}: the same images, restored by each method"
-    return images.rows_of_images({"clean": record.arrays["panels_clean"], **rows}, title, note)
+    return images.rows_of_images({"clean": record.arrays["panels_clean"], **rows}, title, note, width=5.0)
 
 
 def _judged(label: str, metrics: dict[str, Any], name: str) -> str:

@@ -10,8 +10,8 @@ import pandas as pd
 from dipddpm_utils.page import names
 from dipddpm_utils.page.compare import Paired, copies, difference, family, own_interval, summary
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, percent
-from dipddpm_utils.page.words import count, factor, number, shown_by, span
+from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, percent, verdict
+from dipddpm_utils.page.words import count, effect, factor, number, shown_by, span
 from dipddpm_utils.priors import mechanisms
 from dipddpm_utils.priors.mechanisms import GROUP, THRESHOLDS, in_words, text
 
@@ -26,24 +26,24 @@ def mechanism(lab: Any, label: str) -> str:
         return f"{look(label).label}: this profile has no run of it; `standard` has."
     value, rows = mechanisms.best_setting(frame, label)
     tried = len(mechanisms.settings(frame, label))
-    lines = [
+    said = (
         f"**{in_words(frame, label, value)}**{f', best of {tried} settings' if tried > 1 else ''} ([figure](#fig-04_pareto)): "
         f"{rows['features'].iloc[0]} {span(summary(rows, 'fd'))}, {percent(float(rows['copy_rate'].mean()))} copied, "
         f"{number(rows['cost'].mean())} s in all."
-    ]
-    for rival, gap in mechanisms.against(frame, label, value):
-        lines.append(comparison(f"FD over that of {in_words(frame, rival)}", gap))
-    return bullets(lines)
+    )
+    rivals = mechanisms.against(mechanisms.gaps(frame), label, value).items()
+    parts = [f"of {in_words(frame, rival)}: {factor(gap)}, {verdict(gap)}" for rival, gap in rivals]
+    return f"{said} Its FD over that {'; '.join(parts)}."
 
 
 def headcount(lab: Any) -> str:
     """How many mechanisms beat the baseline, and how many of these every control in their place as well."""
     frame = mechanisms.table_of(lab)
     tried = [label for label in names.mechanisms() if label in set(frame["label"])]
-    better, best, copied = [], [], []
+    found, better, best, copied = mechanisms.gaps(frame), [], [], []
     for label in tried:
         value, rows = mechanisms.best_setting(frame, label)
-        won = [gap.decided and gap.value < 0 for _, gap in mechanisms.against(frame, label, value)]
+        won = [gap.decided and gap.value < 0 for gap in mechanisms.against(found, label, value).values()]
         name = in_words(frame, label)
         if won and won[0]:
             better.append(name)
@@ -51,9 +51,10 @@ def headcount(lab: Any) -> str:
             copied += [f" Of the samples of {name}, {percent(share)} look copied."] if many else []
         if all(won) and len(won) == 1 + len(names.mechanisms()[label].controls):
             best.append(name)
+    controls = f", and {_named(best)} shown to be better than every control in its place as well" if better else ""
+    base = in_words(frame, "baseline")
     return (
-        f"Of {len(tried)} mechanisms measured, {_named(better)} shown to be better than the {in_words(frame, 'baseline')}, "
-        f"and {_named(best)} shown to be better than every control in its place as well.{''.join(copied)}"
+        f"Of {len(tried)} mechanisms measured, {_named(better)} shown to be better than the {base}{controls}.{''.join(copied)}"
     )
 
 
@@ -62,11 +63,12 @@ def useful(lab: Any) -> str:
     if not lab.has(GROUP):
         return NOT_MEASURED
     frame, lines = mechanisms.table_of(lab), [headcount(lab)]
+    found = mechanisms.gaps(frame)
     base = frame[frame["label"] == "baseline"]
     for label in mechanisms.controls():
         own = mechanisms.best_setting(frame, label)
         if own is not None:
-            gap = mechanisms.gaps(frame)[label, own[0], "baseline"]
+            gap = found[label, own[0], "baseline"]
             cost = number(own[1]["cost"].mean() / base["cost"].mean(), 2)
             name = f"{in_words(frame, label)}, at {cost} times the seconds"
             lines.append(comparison(f"{name}: FD over that of the {in_words(frame, 'baseline')}", gap))
@@ -132,8 +134,8 @@ def no_gain(lab: Any) -> Found:
         if label not in names.mechanisms():
             continue
         name, alone = f"{look(label).label}, {text(value)}", in_words(frame, "baseline")
-        own = {rival: gap for (mine, at, rival), gap in over.items() if (mine, at) == (label, value)}
-        found += [(f"FD, {name} / {in_words(frame, rival)}", gap) for rival, gap in own.items()]
+        own = mechanisms.against(over, label, value).items()
+        found += [(f"FD, {name} / {in_words(frame, rival)}", gap) for rival, gap in own]
         for times in THRESHOLDS if mechanisms.has_curve(rows) else ():
             goal = f"seconds to {times:g} times the baseline's FD, {name} / {alone}"
             found.append((goal, times_to.get((label, value, times))))
@@ -182,7 +184,7 @@ def restoration_table(lab: Any) -> pd.DataFrame:
     """One row a task and method: PSNR, SSIM with bootstrap intervals over images, what was chosen, seconds."""
     rows = []
     for m in (record.metrics for record in lab.seeds("restore")):
-        for method, (_, label) in METHODS.items():
+        for method, (label, _) in METHODS.items():
             if f"{method}_psnr" not in m:  # a noisy image is nothing to be held to
                 continue
             row = {"task": TASKS[m["task"]][0].lower(), "method": label, "n": int(m["n"])}
@@ -207,9 +209,9 @@ def restored_pairs(lab: Any) -> pd.DataFrame:
     """One row a task and pair of methods: the difference in PSNR, paired by image, and whether there is one."""
     rows = []
     for (task, one, other), gap in restored(lab).items():
-        verdict = "not decidable" if not gap.decided else "better" if gap.value > 0 else "worse"
-        row = {"task": TASKS[task][0].lower(), "method": METHODS[one][1], "against": METHODS[other][1]}
-        rows.append(row | {"PSNR (dB)": span(gap, "+"), "verdict": f"{verdict} ({shown_by(gap)})"})
+        found = "not decidable" if not gap.decided else "better" if gap.value > 0 else "worse"
+        row = {"task": TASKS[task][0].lower(), "method": METHODS[one][0], "against": METHODS[other][0]}
+        rows.append(row | {"PSNR (dB)": span(gap, "+"), "verdict": f"{found} ({shown_by(gap)})"})
     return pd.DataFrame(rows)
 
 
@@ -217,9 +219,23 @@ def restored_caption(lab: Any, record: Any) -> str:
     """Whether the chain from the DIP's output beats the best one without a DIP that is told as much, and what both cost."""
     m = record.metrics
     own, rival = contestants(m)
-    cost = f"{number(m[f'{own}_seconds'], 2)} s with the DIP, {number(m[f'{rival}_seconds'], 2)} s without"
     said = _restored(m["task"], own, rival, restored(lab)[m["task"], own, rival])
-    return f"{said} All {m['n']:.0f} images took {cost}. Every pair: [table](#tab-04_restore_pairs)."
+    return f"{said} All {m['n']:.0f} images took {_cost(m)}. Every pair: [table](#tab-04_restore_pairs)."
+
+
+def restored_short(lab: Any) -> str:
+    """The same for all tasks, in one sentence, with the figures it rests on."""
+    parts = []
+    for m in (record.metrics for record in lab.seeds("restore")):
+        gap = restored(lab)[m["task"], *contestants(m)]
+        said = f"{effect(gap, 'dB')}, {verdict(gap, worse='better', better='worse')}, {_cost(m)}"
+        parts.append(f"{TASKS[m['task']][0].lower()} ([figure](#fig-04_restore_{m['task']})) {said}")
+    return f"PSNR from the DIP's output minus that of the best chain without: {'; '.join(parts)}."
+
+
+def _cost(m: Any) -> str:
+    own, rival = contestants(m)
+    return f"{number(m[f'{own}_seconds'], 2)} s with the DIP, {number(m[f'{rival}_seconds'], 2)} s without"
 
 
 def restoration_answer(lab: Any) -> list[str]:
