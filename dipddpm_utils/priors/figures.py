@@ -130,7 +130,7 @@ def restored(record: Any) -> Figure:
     if "told_ddpm" in held:
         note += " Told y: held to the given image at every step."
     title = f"{task}: the same images, restored by each method"
-    return images.rows_of_images({"clean": record.arrays["panels_clean"], **rows}, title, note, width=5.0)
+    return images.rows_of_images({"clean": record.arrays["panels_clean"], **rows}, title, note, width=4.4)
 
 
 def _judged(label: str, metrics: dict[str, Any], name: str) -> str:

@@ -211,7 +211,7 @@ def restored_pairs(lab: Any) -> pd.DataFrame:
     for (task, one, other), gap in restored(lab).items():
         found = "not decidable" if not gap.decided else "better" if gap.value > 0 else "worse"
         row = {"task": TASKS[task][0].lower(), "method": METHODS[one][0], "against": METHODS[other][0]}
-        rows.append(row | {"PSNR (dB)": span(gap, "+"), "verdict": f"{found} ({shown_by(gap)})"})
+        rows.append(row | {"PSNR (dB)": span(gap, "+"), "verdict": f"{found} ({shown_by(gap).partition(',')[0]})"})
     return pd.DataFrame(rows)
 
 

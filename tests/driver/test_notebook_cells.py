@@ -27,7 +27,7 @@ class ShowingLab(FakeLab):
         super().__init__(profile=profile, reports=self.reports)
         type(self).shown = []
 
-    def figure(self, figure, name, alt):
+    def figure(self, figure, name, alt, caption=""):
         assert len(alt) > 20 and figure.get_suptitle()
         figure.draw_without_rendering()
         self.shown.append(name)
@@ -40,7 +40,7 @@ class ShowingLab(FakeLab):
         assert len(frame.columns) and caption and (shown is None or len(shown) == len(frame))
         self.shown.append(name)
 
-    def show(self, frame, caption):
+    def show(self, frame, caption, name=""):
         assert len(frame) and caption
 
     def source(self, file, name):
