@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 from labs import Records
 
+from dipddpm_utils.page import names as looks_of
 from dipddpm_utils.page import play
 from dipddpm_utils.page.compare import copies
 from dipddpm_utils.priors import comparisons, figures, findings, mechanisms
@@ -49,11 +50,12 @@ def test_what_was_found_names_the_figure_of_every_line_and_the_seconds_of_a_rest
 
 
 def test_a_mechanism_meets_each_rival_and_is_counted_only_if_shown_better():
-    said, rivals = findings.mechanism(LAB, "condition"), mechanisms.against(mechanisms.gaps(FRAME), "condition", 1.0)
+    said, gaps = findings.mechanism(LAB, "condition"), mechanisms.gaps(FRAME)
+    rivals = mechanisms.against(gaps, "condition", 1.0)
     assert all(f"of {mechanisms.in_words(FRAME, rival)}: " in said for rival in rivals) and len(rivals) == 3
-    better = {own for own, _, rival in (gaps := mechanisms.gaps(FRAME)) if rival == "baseline" and gaps[own, _, rival].decided}
+    better = {own for (own, _, rival), gap in gaps.items() if rival == "baseline" and gap.decided and gap.value < 0}
     count = findings.headcount(LAB)
-    assert "Of 7 mechanisms measured" in count and ("none was" in count) == (not better & set(mechanisms.names.mechanisms()))
+    assert "Of 7 mechanisms measured" in count and ("none was" in count) == (not better & set(looks_of.mechanisms()))
     assert "no run of it" in findings.mechanism(Records(without=("mechanisms",)), "shift")
 
 
