@@ -31,7 +31,7 @@ def mechanism(lab: Any, label: str) -> str:
         f"{rows['features'].iloc[0]} {span(summary(rows, 'fd'))}, {percent(float(rows['copy_rate'].mean()))} copied, "
         f"{number(rows['cost'].mean())} s in all."
     )
-    rivals = mechanisms.against(mechanisms.gaps(frame), label, value).items()
+    rivals = mechanisms.against(frame, label, value)
     parts = [f"of {in_words(frame, rival)}: {factor(gap)}, {verdict(gap)}" for rival, gap in rivals]
     return f"{said} Its FD over that {'; '.join(parts)}."
 
@@ -40,10 +40,10 @@ def headcount(lab: Any) -> str:
     """How many mechanisms beat the baseline, and how many of these every control in their place as well."""
     frame = mechanisms.table_of(lab)
     tried = [label for label in names.mechanisms() if label in set(frame["label"])]
-    found, better, best, copied = mechanisms.gaps(frame), [], [], []
+    better, best, copied = [], [], []
     for label in tried:
         value, rows = mechanisms.best_setting(frame, label)
-        won = [gap.decided and gap.value < 0 for gap in mechanisms.against(found, label, value).values()]
+        won = [gap.decided and gap.value < 0 for _, gap in mechanisms.against(frame, label, value)]
         name = in_words(frame, label)
         if won and won[0]:
             better.append(name)
@@ -134,8 +134,8 @@ def no_gain(lab: Any) -> Found:
         if label not in names.mechanisms():
             continue
         name, alone = f"{look(label).label}, {text(value)}", in_words(frame, "baseline")
-        own = mechanisms.against(over, label, value).items()
-        found += [(f"FD, {name} / {in_words(frame, rival)}", gap) for rival, gap in own]
+        own = {rival: gap for (mine, at, rival), gap in over.items() if (mine, at) == (label, value)}
+        found += [(f"FD, {name} / {in_words(frame, rival)}", gap) for rival, gap in own.items()]
         for times in THRESHOLDS if mechanisms.has_curve(rows) else ():
             goal = f"seconds to {times:g} times the baseline's FD, {name} / {alone}"
             found.append((goal, times_to.get((label, value, times))))

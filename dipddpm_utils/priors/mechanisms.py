@@ -67,9 +67,9 @@ def gaps(frame: pd.DataFrame) -> dict[tuple[str, Any, str], Paired]:
     return found | family("controls", others)
 
 
-def against(found: dict[tuple[str, Any, str], Paired], label: str, value: Any) -> dict[str, Paired]:
-    """By rival, one setting's comparisons of `gaps`."""
-    return {rival: gap for (own, at, rival), gap in found.items() if (own, at) == (label, value)}
+def against(frame: pd.DataFrame, label: str, value: Any) -> list[tuple[str, Paired]]:
+    """(rival, log FD ratio) of a mechanism's setting to the baseline and to the best setting of each of its controls."""
+    return [(rival, gap) for (own, at, rival), gap in gaps(frame).items() if (own, at) == (label, value)]
 
 
 def controls() -> tuple[str, ...]:
