@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).parents[1]
 COLUMNS = 7  # of a table on the page
+ROWS = 10  # of a table that is not folded
 LINE = 60  # letters of a table's cell that stay on one line
 WIDE = 105  # letters of all its columns that stay on one line
 
@@ -170,7 +171,10 @@ class Lab:
         body = frame.to_html(index=False, border=0, escape=False, na_rep="", float_format=lambda x: f"{x:.4g}", classes=kinds)
         caption = escape(caption) + (f' <a href="tables/{name}.csv">All columns</a>.' if name else "")
         body = body.replace(">\n", f">\n<caption>{caption}</caption>\n", 1)
-        display(HTML(body.replace("<table ", f'<table id="tab-{name}" ', 1) if name else body))
+        body = body.replace("<table ", f'<table id="tab-{name}" ', 1) if name else body
+        if len(frame) > ROWS:  # a link to it unfolds it
+            body = f"<details><summary>A table of {len(frame)} rows</summary>{body}</details>"
+        display(HTML(body))
 
     def source(self, file: str, name: str) -> None:
         """Show the code of a function, class or method ("UNet.forward"), read as text, beside the equation it implements."""

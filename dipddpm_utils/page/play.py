@@ -34,7 +34,7 @@ def starts(frame: pd.DataFrame, records: Sequence[Any], name: str, caption: str)
             continue
         priors += [] if label in priors else [label]
         panels.append(_panel(str(label), int(t_start), rows, shown.arrays["grid"][:SAMPLES]))
-    options = "".join(f'<option value="{escape(label, quote=True)}">{escape(look(label).label)}</option>' for label in priors)
+    options = "".join(f'<option value="{escape(label, quote=True)}">{escape(_named(label))}</option>' for label in priors)
     return (
         f'<figure id="fig-{name}" class="play"><div><label>Start <select>{options}</select></label>'
         f'<label>t_start <input type="range" min="0" max="1" value="0" step="1"></label></div>{"".join(panels)}'
@@ -43,7 +43,7 @@ def starts(frame: pd.DataFrame, records: Sequence[Any], name: str, caption: str)
 
 
 def _panel(label: str, t_start: int, rows: pd.DataFrame, images: np.ndarray) -> str:
-    said = f"{look(label).label}, t_start = {t_start}: {rows['features'].iloc[0]} {number(float(rows['fd'].mean()))} "
+    said = f"{_named(label)}, t_start = {t_start}: {rows['features'].iloc[0]} {number(float(rows['fd'].mean()))} "
     said += f"(mean of {len(rows)} seeds), {rows['nfe'].iloc[0]:.0f} network calls"
     if "copy_rate" in rows:
         said += f", {number(100 * float(rows['copy_rate'].mean()), 2)}% look copied"
@@ -53,6 +53,10 @@ def _panel(label: str, t_start: int, rows: pd.DataFrame, images: np.ndarray) -> 
         f'<div data-prior="{escape(label, quote=True)}" data-t="{t_start}" style="display:inline-block;vertical-align:top;'
         f'max-width:16rem;margin:.3rem">{picture}<p aria-live="polite">{escape(said)}.</p></div>'
     )
+
+
+def _named(label: str) -> str:
+    return "noise: whole chain, as few calls" if label == "noise" else look(label).label
 
 
 def _png(image: np.ndarray) -> str:

@@ -15,7 +15,7 @@ from dipddpm_utils.page.compare import Paired, difference, family, frame_of
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, percent
 from dipddpm_utils.page.training import best_sampler, fewest_calls
-from dipddpm_utils.page.words import number, span
+from dipddpm_utils.page.words import count, number, span
 from dipddpm_utils.priors import findings
 from dipddpm_utils.theory.gaussian import Cost
 
@@ -37,30 +37,49 @@ def combined(lab: Any) -> str:
         return NOT_MEASURED
     base, on_dip, gaps = frame_of(lab.seeds("ddpm")), frame_of(lab.seeds("ddpm-on-dip")), outputs(lab)
     lines = [
-        comparison("FD trained on DIP outputs over FD trained on real images, equal steps", gaps["fd"]),
+        comparison(f"FD trained on DIP outputs over FD of the {alone(lab, 'ddpm')}, equal steps", gaps["fd"]),
         comparison("The difference in recall (diversity)", gaps["recall"], worse="more diverse", better="less diverse"),
         f"The DIP adds {number(on_dip['dip_seconds'].mean())} s to {number(base['train_seconds'].mean())} s of training.",
     ]
-    return bullets(lines)
+    return " ".join(lines)
+
+
+def alone(lab: Any, group: str) -> str:
+    """'DDPM alone, 800 steps': by what it is, since there are several."""
+    return f"{look('baseline').label}, {count(lab.seeds(group)[0].evals['step'].max())} steps"
 
 
 def starts(frame: pd.DataFrame) -> str:
     """Each start against the whole chain from noise with as many calls, at the t_start where it does best, and its copies."""
-    lines = []
+    lines, usual = [], 0.0
     for label in dict.fromkeys(frame["label"]):
-        if label == "noise":
-            continue
-        best = compare.best_start(frame, label)
+        best = compare.best_start(frame, label) if label != "noise" else None
         if best is None:
             continue
         t_start, gap, rows = best
-        name = f"{look(label).label}, best at t_start = {t_start:.0f} ({rows['nfe'].iloc[0]:.0f} calls), over noise"
         copied, usual, many = compare.copies(rows)
-        said = f"{comparison(name, gap)} Copied: {percent(copied)} (held-out images: {percent(usual)})."
+        calls = f"t_start = {t_start:.0f} ({rows['nfe'].iloc[0]:.0f} calls)"
+        said = f"{comparison(f'{look(label).label}, {calls}', gap)} {percent(copied)} copied."
         if gap.decided and gap.value < 0 and many:
             said += " What looks better here is copies of training images."
         lines.append(said)
-    return bullets(lines)
+    head = "FD over that of noise with as many calls, each start at its best t_start "
+    return f"{head}(of held-out images {percent(usual)} look copied):\n\n{bullets(lines)}"
+
+
+def over_t_start(frame: pd.DataFrame) -> str:
+    """What the figure to play with shows: distance and copies of DIP outputs, noise and the oracle, from end to end."""
+    parts, ends = [], (frame["value"].min(), frame["value"].max())
+    for label in dict.fromkeys(frame["label"]):
+        own = [frame[(frame["label"] == label) & (frame["value"] == t)] for t in ends]
+        if label not in ("noise", "real", *names.starts(dip=True)) or not all(map(len, own)):
+            continue
+        fds, copied = ([float(rows[column].mean()) for rows in own] for column in ("fd", "copy_rate"))
+        name = "the whole chain from noise, as few calls" if label == "noise" else look(label).label
+        parts.append(f"{name}: FD {' and '.join(map(number, fds))}, copied {' and '.join(map(percent, copied))}")
+    seeds = frame["seed"].nunique()
+    how = f"Samples of seed 0, the first ones drawn, not selected; numbers: means of {seeds} seeds."
+    return f"At t_start = {ends[0]:.0f} and {ends[1]:.0f}. {'; '.join(parts)}. {how}"
 
 
 EVENTS = {"precision": "among real images", "copy_rate": "copied"}  # of a sample, and so with a probability
@@ -148,7 +167,8 @@ def equal_seconds(lab: Any) -> str:
     pairs = zip(lab.seeds("ddpm-more"), lab.seeds("ddpm-on-dip"), strict=True)
     share = np.mean([other.metrics["total_seconds"] / alone.metrics["total_seconds"] for alone, other in pairs])
     when = "At equal total seconds" if share <= 1.02 else f"With {percent(1 - 1 / share)} fewer seconds for the DDPM alone"
-    return comparison(f"**{when}**, FD of the model trained on DIP outputs over FD of the DDPM alone", outputs(lab)["seconds"])
+    name = f"FD of the model trained on DIP outputs over FD of the {alone(lab, 'ddpm-more')}"
+    return comparison(f"**{when}**, {name}", outputs(lab)["seconds"])
 
 
 def measured_cost(starts: pd.DataFrame, record: Any) -> Cost:
@@ -164,6 +184,23 @@ def measured_cost(starts: pd.DataFrame, record: Any) -> Cost:
     return Cost(prior, applied, whole, int(best[0]) if best else int(dip["value"].min()), T)
 
 
+def found(lab: Any) -> str:
+    """What notebook 04 found, a line a question, each with the figure that it rests on."""
+    lines = []
+    if lab.has("ddpm", "ddpm-on-dip"):
+        gap = outputs(lab)["fd"]
+        name = f"**Trained on DIP outputs** ([figure](#fig-04_fd_over_steps)): FD over that of the {alone(lab, 'ddpm')}"
+        lines += [comparison(name, gap)]
+    if lab.has("starts") and (best := compare.best_start(lab.frame("starts"), *names.starts(dip=True))):
+        name = f"**Started from DIP outputs** ([figure](#fig-04_fd_vs_t_start)): FD over that of noise, t_start = {best[0]:.0f}"
+        lines += [comparison(name, best[1])]
+    if lab.has("mechanisms"):
+        lines += [f"**Any other way in** ([figure](#fig-04_pareto)): {findings.headcount(lab)}"]
+    if lab.has("restore"):
+        lines += [f"**Restoration.** {findings.restored_short(lab)}"]
+    return bullets(lines) or NOT_MEASURED
+
+
 # --- 07 conclusions ---------------------------------------------------------------------------------------------------
 
 
@@ -176,7 +213,7 @@ def negative_results(lab: Any) -> pd.DataFrame:
 
 def _on_digits(lab: Any) -> list[tuple[str, Paired | None]]:
     """The DIP as training data and as a start, against the same without one."""
-    said = {"fd": "FD, trained on DIP outputs / DDPM alone, equal steps", "seconds": "the same, equal seconds"}
+    said = {"fd": f"FD, trained on DIP outputs / {alone(lab, 'ddpm')}, equal steps", "seconds": "the same, equal seconds"}
     found: list[tuple[str, Paired | None]] = [(said[name], gap) for name, gap in outputs(lab).items() if name in said]
     for rivals in (["noise"], names.starts(dip=False)):
         for (own, rival, t), gap in compare.start_gaps(lab.frame("starts"), names.starts(dip=True), rivals).items():

@@ -11,23 +11,27 @@ from matplotlib.figure import Figure
 
 from dipddpm_utils.page import images
 from dipddpm_utils.page.compare import floor_at, floor_n, over_seeds
-from dipddpm_utils.page.names import METHODS, Look, kinds, look, mechanisms
+from dipddpm_utils.page.names import METHODS, Look, look, mechanisms
 from dipddpm_utils.page.style import bars, distance_label, draw_floor, finish, log_x, log_y, styled, what_interval
 from dipddpm_utils.priors import findings
-from dipddpm_utils.priors.mechanisms import front, oracles, settings, text
+from dipddpm_utils.priors.mechanisms import in_words, settings
 
 
 class Way(NamedTuple):
-    """One setting of a mechanism or control: name in words, look, all seconds, distance with its ends, share of copies."""
+    """One setting of a mechanism or control: in words, its look, seconds (`cost`: one number for all that are alike, and its
+    own with ends), distance with its ends, share of copies, and whether no other is better for its seconds.
+    """
 
     label: str
     name: str
     look: Look
     cost: float
+    seconds: tuple[float, float, float]
     mean: float
     low: float
     high: float
     copied: float
+    best: bool
 
     def draw(self, ax: Axes, at: float, **options: Any) -> None:
         """A point with its interval, hollow where there is no DIP in it."""
@@ -50,7 +54,8 @@ def pareto(frame: pd.DataFrame, floor: Any, *, metric: str = "fd") -> Figure:
     _rows(lower.subplots(1, 3, sharey=True, width_ratios=(6, 2, 1)), found, unit)
     interval = what_interval(over_seeds(frame[frame["label"] == "baseline"], "label", metric), metric)
     note = f"n = {n:.0f} images a point; {interval}. Filled: a DIP in it; hollow: none. Each mechanism is followed by its "
-    note += "controls. Bold: what no other setting beats in both (oracles left out). Dashed line below: the DDPM alone."
+    note += "controls. Above, seconds that seeds of one computation differ by are one place. Bold: what no other setting beats "
+    note += "in both; oracles and what copies are left out. Dashed line below: the DDPM alone."
     if (least := floor_at(floor, metric, n)) is not None:
         note += f" {METHODS['floor'].label.capitalize()}: {least.value:.2g} at n = {floor_n(floor, n):.0f}."
     return finish(figure, "Quality for all that it costs: every mechanism and every control", note)
@@ -58,42 +63,33 @@ def pareto(frame: pd.DataFrame, floor: Any, *, metric: str = "fd") -> Figure:
 
 def ways(frame: pd.DataFrame, metric: str) -> list[Way]:
     """Every setting: the DDPM alone first, then each mechanism with its controls, then what one would try without any."""
-    found = []
+    found, costs, best = [], findings.at_equal_cost(frame), {one[:2] for one in findings.front(frame)}
     for label, value, rows in settings(frame):
-        point = over_seeds(rows.assign(all="all"), "all", metric).iloc[0]
-        name = _in_words(label, value, several=len(settings(frame, label)) > 1)
-        cost = float(rows["cost"].mean())
-        ends = (float(point[end]) for end in ("mean", "low", "high"))
-        found.append(Way(label, name, look(label), cost, *ends, float(rows["copy_rate"].mean())))
+        seconds, distance = (
+            tuple(float(over_seeds(rows.assign(all="all"), "all", column).iloc[0][end]) for end in ("mean", "low", "high"))
+            for column in ("cost", metric)
+        )
+        name, at = in_words(frame, label, value), (label, value)
+        found.append(Way(label, name, look(label), costs[at], seconds, *distance, float(rows["copy_rate"].mean()), at in best))
     place = {name: i for i, name in enumerate(("baseline", *mechanisms()))}
     return sorted(found, key=lambda way: place.get(way.label, place.get(way.label.split()[0], len(place))))  # keeps the order
-
-
-def _in_words(label: str, value: Any, *, several: bool) -> str:
-    """'DIP guidance (weight 0.5)'; a setting that has no unit is told only where there are several."""
-    unit = getattr(kinds().get(label, kinds().get(label.split()[0])), "setting", "")
-    base = look(label).label.removesuffix(f" ({unit})")
-    return f"{base} ({unit} {text(value)})" if unit else f"{base}: {text(value)}" if several else base
 
 
 def _plane(ax: Axes, found: Sequence[Way], floor: Any, metric: str, n: float, unit: str) -> None:
     """Distance over seconds, both logarithmic, with the front of what can be had."""
     for way in found:
         way.draw(ax, way.cost, markersize=6)
-    best = best_ways(found)
-    steps = zip(*((way.cost, way.mean) for way in best), strict=True)
-    ax.step(*steps, where="post", color="#444444", linewidth=1.0, zorder=1, label="best to be had")
+    best = sorted((way for way in found if way.best), key=lambda way: way.cost)
+    ax.step([way.cost for way in best], [way.mean for way in best], where="post", color="#444444", linewidth=1.0, zorder=1,
+            label="best to be had")  # fmt: skip
+    for way in best:
+        ax.annotate(way.name, (way.cost, way.mean), xytext=(8, 4), textcoords="offset points", fontsize=8)
     draw_floor(ax, floor, metric, n)
     ax.set(xlabel="seconds in all: training, DIP, and drawing the images judged", ylabel=unit)
+    ax.margins(x=0.2)
     log_x(ax)
     log_y(ax)
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2)
-
-
-def best_ways(found: Sequence[Way]) -> list[Way]:
-    """The front, by cost; oracles are not methods."""
-    judged = [way for way in found if way.label not in oracles()]
-    return [judged[i] for i in front([(way.cost, way.mean) for way in judged])]
 
 
 def _rows(panels: Sequence[Axes], found: Sequence[Way], unit: str) -> None:
@@ -101,14 +97,16 @@ def _rows(panels: Sequence[Axes], found: Sequence[Way], unit: str) -> None:
     quality, seconds, copies = panels
     for place, way in enumerate(found):
         way.draw(quality, place, sideways=True)
+        bars(seconds, place, *way.seconds, Look("", "#444444", ""), sideways=True)
         if way.label == "baseline":
             quality.axvline(way.mean, color=way.look.colour, linestyle="--", linewidth=1, zorder=1)
     if min(way.low if way.low > 0 else way.mean for way in found) > 0:  # a kernel distance may be below zero
         log_x(quality)
-    seconds.barh(range(len(found)), [way.cost for way in found], color="#BBBBBB", height=0.6)
+    seconds.barh(range(len(found)), [way.seconds[0] for way in found], color="#BBBBBB", height=0.6)
+    seconds.set_xlim(left=0)
     quality.set_yticks(range(len(found)), [way.name for way in found], fontsize=8)
     for way, name in zip(found, quality.get_yticklabels(), strict=True):
-        name.set_fontweight("bold" if way in best_ways(found) else "normal")
+        name.set_fontweight("bold" if way.best else "normal")
     quality.set_ylim(len(found) - 0.4, -0.6)
     quality.set_xlabel(unit)
     copies.barh(range(len(found)), [100 * way.copied for way in found], color="#444444", height=0.6)
@@ -125,14 +123,16 @@ def restored(record: Any) -> Figure:
     rows = {_judged(label, m, name): record.arrays[f"panels_{name}"] for name, label in held.items()}
     task, strength = findings.TASKS[m["task"]]
     note = f"Given: {strength}. The first ones judged, not selected. Mean PSNR and its 95% bootstrap interval over "
-    note += f"n = {m['n']} images. Oracle: each image's fit stopped where it is nearest to the clean image, which nobody has. "
-    note += "Then DDPM: a chain of the DDPM started from that row's noised images."
+    note += (
+        f"n = {m['n']} images, and seconds for all of them. Oracle: each image's fit stopped where it is nearest to the clean "
+    )
+    note += "image, which nobody has. Then DDPM: a chain of the DDPM started from that row's noised images."
     if "told_ddpm" in held:
         note += " Told y: held to the given image at every step."
     title = f"{task}: the same images, restored by each method"
-    return images.rows_of_images({"clean": record.arrays["panels_clean"], **rows}, title, note)
+    return images.rows_of_images({"clean": record.arrays["panels_clean"], **rows}, title, note, width=4.4)
 
 
 def _judged(label: str, metrics: dict[str, Any], name: str) -> str:
     value, low, high = (metrics[f"{name}_psnr{end}"] for end in ("", "_low", "_high"))
-    return f"{label}\n{value:.1f} dB [{low:.1f}, {high:.1f}]"
+    return f"{label}, {metrics[f'{name}_seconds']:.2g} s\n{value:.1f} dB [{low:.1f}, {high:.1f}]"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pandas as pd
@@ -9,42 +10,30 @@ import pandas as pd
 from dipddpm_utils.page import names
 from dipddpm_utils.page.compare import Paired, copies, difference, family, own_interval, summary
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, percent
-from dipddpm_utils.page.words import count, factor, number, shown_by, span
+from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, percent, verdict
+from dipddpm_utils.page.words import count, effect, factor, number, shown_by, span
 from dipddpm_utils.priors import mechanisms
-from dipddpm_utils.priors.mechanisms import GROUP, THRESHOLDS, text
+from dipddpm_utils.priors.mechanisms import GROUP, THRESHOLDS, in_words, text
 
 Found = list[tuple[str, Paired | None]]
+SAME = 0.05  # seconds that differ by less are the same: machines are no more even than that
 
 
 def mechanism(lab: Any, label: str) -> str:
-    """One mechanism: its best setting beside the baseline and its rivals, copies, and when it got to the baseline's quality."""
+    """One mechanism: its best setting, beside the baseline and its rivals, with copies and seconds."""
     frame = mechanisms.table_of(lab) if lab.has(GROUP) else pd.DataFrame(columns=["label"])
     if label not in set(frame["label"]):
         return f"{look(label).label}: this profile has no run of it; `standard` has."
     value, rows = mechanisms.best_setting(frame, label)
     tried = len(mechanisms.settings(frame, label))
-    lines = [
-        f"**{look(label).label}**, best of {tried} setting{'s' if tried > 1 else ''}: {text(value)}. "
-        f"{rows['features'].iloc[0]} {span(summary(rows, 'fd'))}, copied {percent(float(rows['copy_rate'].mean()))} "
-        f"(held-out images: {percent(float(rows['copy_rate_floor'].mean()))}), {number(rows['cost'].mean())} s in all."
-    ]
-    for rival, gap in mechanisms.against(frame, label, value):
-        lines.append(comparison(f"FD over that of {look(rival).label}", gap))
-    if mechanisms.has_curve(rows):
-        lines += [_seconds_to(frame, label, value, THRESHOLDS.index(1.5))]
-    return bullets(lines)
-
-
-def _seconds_to(frame: pd.DataFrame, label: str, value: Any, which: int) -> str:
-    fd, times = mechanisms.thresholds(frame)[which], THRESHOLDS[which]
-    rows = frame[(frame["label"] == label) & (frame["value"] == value)]
-    _, there, seeds = mechanisms.speed(frame, rows, fd, 1)
-    name = f"Seconds, DIP included, to {times:g} times the baseline's last FD ({number(fd)}), over the baseline's"
-    gap = mechanisms.speeds(frame, 1).get((label, value, times))
-    if gap is None:
-        return f"{name}: not to be had, {there} of {seeds} seeds got there."
-    return comparison(name, gap, worse="slower", better="faster") + f" {there} of {seeds} seeds got there."
+    said = (
+        f"**{in_words(frame, label, value)}**{f', best of {tried} settings' if tried > 1 else ''} ([figure](#fig-04_pareto)): "
+        f"{rows['features'].iloc[0]} {span(summary(rows, 'fd'))}, {percent(float(rows['copy_rate'].mean()))} copied, "
+        f"{number(rows['cost'].mean())} s in all."
+    )
+    rivals = mechanisms.against(frame, label, value)
+    parts = [f"of {in_words(frame, rival)}: {factor(gap)}, {verdict(gap)}" for rival, gap in rivals]
+    return f"{said} Its FD over that {'; '.join(parts)}."
 
 
 def headcount(lab: Any) -> str:
@@ -55,15 +44,17 @@ def headcount(lab: Any) -> str:
     for label in tried:
         value, rows = mechanisms.best_setting(frame, label)
         won = [gap.decided and gap.value < 0 for _, gap in mechanisms.against(frame, label, value, found)]
+        name = in_words(frame, label)
         if won and won[0]:
-            better.append(label)
+            better.append(name)
             share, _, many = copies(rows)
-            copied += [f" Of the samples of {label}, {percent(share)} look copied."] if many else []
+            copied += [f" Of the samples of {name}, {percent(share)} look copied."] if many else []
         if all(won) and len(won) == 1 + len(names.mechanisms()[label].controls):
-            best.append(label)
+            best.append(name)
+    controls = f", and {_named(best)} shown to be better than every control in its place as well" if better else ""
+    base = in_words(frame, "baseline")
     return (
-        f"Of {len(tried)} mechanisms measured, {_named(better)} shown to be better than the DDPM alone at equal steps, "
-        f"and {_named(best)} shown to be better than every control in its place as well.{''.join(copied)}"
+        f"Of {len(tried)} mechanisms measured, {_named(better)} shown to be better than the {base}{controls}.{''.join(copied)}"
     )
 
 
@@ -79,7 +70,8 @@ def useful(lab: Any) -> str:
         if own is not None:
             gap = found[label, own[0], "baseline"]
             cost = number(own[1]["cost"].mean() / base["cost"].mean(), 2)
-            lines.append(comparison(f"{look(label).label}, at {cost} times the seconds: FD over the baseline's", gap))
+            name = f"{in_words(frame, label)}, at {cost} times the seconds"
+            lines.append(comparison(f"{name}: FD over that of the {in_words(frame, 'baseline')}", gap))
     return bullets(lines)
 
 
@@ -100,21 +92,47 @@ def _named(labels: list[str]) -> str:
     return f"{count(len(labels))} ({', '.join(labels)}) {'was' if len(labels) == 1 else 'were'}"
 
 
+def at_equal_cost(frame: pd.DataFrame) -> dict[tuple[str, Any], float]:
+    """(label, value) -> all its seconds; those that only noise tells apart are one number, their mean.
+
+    The same computation takes now more, now less: up to as much as seeds of the DDPM alone differ by, and at least SAME.
+    """
+    costs = {(label, value): float(rows["cost"].mean()) for label, value, rows in mechanisms.settings(frame)}
+    own, alike = frame.loc[frame["label"] == "baseline", "cost"], []
+    for key in sorted(costs, key=lambda key: costs[key]):
+        if alike and costs[key] <= max(1 + SAME, own.max() / own.min()) * costs[alike[-1][0]]:
+            alike[-1].append(key)
+        else:
+            alike.append([key])
+    return {key: sum(costs[one] for one in keys) / len(keys) for keys in alike for key in keys}
+
+
+def front(frame: pd.DataFrame) -> list[tuple[str, Any, pd.DataFrame]]:
+    """The settings that no other beats at the same or fewer seconds, cheapest first; oracles and copiers are left out."""
+    cost = at_equal_cost(frame)
+    own = [one for one in mechanisms.settings(frame) if one[0] not in mechanisms.oracles() and not copies(one[2])[2]]
+    return [own[i] for i in mechanisms.front([(cost[one[:2]], summary(one[2], "fd").value) for one in own])]
+
+
 def on_the_front(lab: Any) -> str:
-    """Which settings no other beats at their cost, cheapest first."""
+    """Which settings no other beats at their cost, cheapest first, whether they differ, and who was left out for copying."""
     if not lab.has(GROUP):
         return NOT_MEASURED
     frame = mechanisms.table_of(lab)
-    own = [item for item in mechanisms.settings(frame) if item[0] not in mechanisms.oracles()]
-    points = [(float(rows["cost"].mean()), float(rows["fd"].mean())) for _, _, rows in own]
-    parts = []
-    for i in mechanisms.front(points):
-        label, _, rows = own[i]
-        copied, _, many = copies(rows)
-        marked = f", {percent(copied)} of it copied" if many else ""
-        parts.append(f"{look(label).label} ({number(points[i][0])} s, FD {number(points[i][1])}{marked})")
-    with_dip = sum(own[i][0] in names.mechanisms() for i in mechanisms.front(points))
-    return f"On the front, by cost: {'; '.join(parts)}. {count(with_dip)} of these {len(parts)} use a DIP."
+    best, cost, over = front(frame), at_equal_cost(frame), mechanisms.gaps(frame)
+    parts = [
+        f"{in_words(frame, *one[:2])} ({number(cost[one[:2]], 2)} s, FD {number(summary(one[2], 'fd').value)})" for one in best
+    ]
+    with_dip = sum(label in names.mechanisms() for label, _, _ in best)
+    said = f"Best for their seconds: {'; '.join(parts)}. A DIP is in {count(with_dip)} of these {len(parts)}."
+    for (label, *_), (own, value, _) in pairwise(best):
+        if gap := over.get((own, value, label)):
+            said += f" {comparison(f'FD of {in_words(frame, own)} over that of {in_words(frame, label)}', gap)}"
+    out = [(in_words(frame, *at), percent(copies(rows)[0])) for *at, rows in mechanisms.settings(frame) if copies(rows)[2]]
+    copied = "; ".join(f"{name} ({share})" for name, share in out)
+    return said + (
+        f" Left out, since more than twice as many of its samples look copied as held-out images do: {copied}." if out else ""
+    )
 
 
 def no_gain(lab: Any) -> Found:
@@ -126,11 +144,11 @@ def no_gain(lab: Any) -> Found:
     for label, value, rows in mechanisms.settings(frame):
         if label not in names.mechanisms():
             continue
-        name = f"{look(label).label}, {text(value)}"
+        name, alone = f"{look(label).label}, {text(value)}", in_words(frame, "baseline")
         own = mechanisms.against(frame, label, value, over)
-        found += [(f"FD, {name} / {look(rival).label}", gap) for rival, gap in own]
+        found += [(f"FD, {name} / {in_words(frame, rival)}", gap) for rival, gap in own]
         for times in THRESHOLDS if mechanisms.has_curve(rows) else ():
-            goal = f"seconds to {times:g} times the baseline's FD, {name} / {look('baseline').label}"
+            goal = f"seconds to {times:g} times the baseline's FD, {name} / {alone}"
             found.append((goal, times_to.get((label, value, times))))
     return found
 
@@ -177,7 +195,7 @@ def restoration_table(lab: Any) -> pd.DataFrame:
     """One row a task and method: PSNR, SSIM with bootstrap intervals over images, what was chosen, seconds."""
     rows = []
     for m in (record.metrics for record in lab.seeds("restore")):
-        for method, (_, label) in METHODS.items():
+        for method, (label, _) in METHODS.items():
             if f"{method}_psnr" not in m:  # a noisy image is nothing to be held to
                 continue
             row = {"task": TASKS[m["task"]][0].lower(), "method": label, "n": int(m["n"])}
@@ -198,11 +216,37 @@ def restored(lab: Any) -> dict[tuple[str, str, str], Paired]:
     return family("restoration", gaps)
 
 
-def restoration(lab: Any) -> str:
-    """Does the DIP's output make a better start than the degraded image, or than a smoothed one, and is the chain worth it?"""
-    if not lab.has("restore"):
-        return "Restoration: this profile has no run of it; `standard` has."
-    return bullets([_restored(*key, gap) for key, gap in restored(lab).items()])
+def restored_pairs(lab: Any) -> pd.DataFrame:
+    """One row a task and pair of methods: the difference in PSNR, paired by image, and whether there is one."""
+    rows = []
+    for (task, one, other), gap in restored(lab).items():
+        found = "not decidable" if not gap.decided else "better" if gap.value > 0 else "worse"
+        row = {"task": TASKS[task][0].lower(), "method": METHODS[one][0], "against": METHODS[other][0]}
+        rows.append(row | {"PSNR (dB)": span(gap, "+"), "verdict": f"{found} ({shown_by(gap).partition(',')[0]})"})
+    return pd.DataFrame(rows)
+
+
+def restored_caption(lab: Any, record: Any) -> str:
+    """Whether the chain from the DIP's output beats the best one without a DIP that is told as much, and what both cost."""
+    m = record.metrics
+    own, rival = contestants(m)
+    said = _restored(m["task"], own, rival, restored(lab)[m["task"], own, rival])
+    return f"{said} All {m['n']:.0f} images took {_cost(m)}. Every pair: [table](#tab-04_restore_pairs)."
+
+
+def restored_short(lab: Any) -> str:
+    """The same for all tasks, in one sentence, with the figures it rests on."""
+    parts = []
+    for m in (record.metrics for record in lab.seeds("restore")):
+        gap = restored(lab)[m["task"], *contestants(m)]
+        said = f"{effect(gap, 'dB')}, {verdict(gap, worse='better', better='worse')}, {_cost(m)}"
+        parts.append(f"{TASKS[m['task']][0].lower()} ([figure](#fig-04_restore_{m['task']})) {said}")
+    return f"PSNR from the DIP's output minus that of the best chain without: {'; '.join(parts)}."
+
+
+def _cost(m: Any) -> str:
+    own, rival = contestants(m)
+    return f"{number(m[f'{own}_seconds'], 2)} s with the DIP, {number(m[f'{rival}_seconds'], 2)} s without"
 
 
 def restoration_answer(lab: Any) -> list[str]:

@@ -14,7 +14,8 @@ import pandas as pd
 
 from dipddpm_utils.page import names
 from dipddpm_utils.page.compare import Paired, difference, family, judged_alike, paired, summary
-from dipddpm_utils.page.words import factor, number, span
+from dipddpm_utils.page.names import look
+from dipddpm_utils.page.words import count, factor, number, span
 
 GROUP = "mechanisms"
 THRESHOLDS = (3.0, 1.5, 1.1)  # times the baseline's mean FD at the end of its training: set before any run was made
@@ -105,6 +106,20 @@ def over_weight(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return found
 
 
+def in_words(frame: pd.DataFrame, label: str, value: Any = None) -> str:
+    """'DIP guidance (weight 0.5)'; without a value the method alone. One that is a mere training by its steps: it has several
+    namesakes in other notebooks.
+    """
+    unit = getattr(names.kinds().get(label, names.kinds().get(label.split()[0])), "setting", "")
+    base = look(label).label.removesuffix(f" ({unit})")
+    if label in ("baseline", "more training"):
+        return f"{base}, {count(frame.loc[frame['label'] == label, 'record'].iloc[0].evals['step'].max())} steps"
+    if value is None:
+        return base
+    several = len(settings(frame, label)) > 1
+    return f"{base} ({unit} {text(value)})" if unit else f"{base}: {text(value)}" if several else base
+
+
 # --- steps and seconds to a quality -----------------------------------------------------------------------------------
 
 
@@ -159,7 +174,7 @@ def quality_table(frame: pd.DataFrame) -> pd.DataFrame:
     for label, value, own in settings(frame):
         gap = over.get((label, value, "baseline"))
         flops = own["total_flops"].mean() if "total_flops" in own else math.nan
-        row = {"method": label, "setting": text(value), "seeds": own["seed"].nunique()}
+        row = {"method": in_words(frame, label, value), "seeds": own["seed"].nunique()}
         row |= {own["features"].iloc[0]: span(summary(own, "fd")), "over the baseline": factor(gap) if gap else ""}
         row |= {name: span(summary(own, score)) for score, name in SCORES.items()}
         row |= {"calls": f"{own['nfe'].iloc[0]:.0f}", "seconds, all": number(own["cost"].mean())}
@@ -178,7 +193,7 @@ def speed_table(frame: pd.DataFrame) -> pd.DataFrame:
             mean = [number(float(part)) for part in np.mean(points, 0)] if points else ["not reached"] * 2
             over = [factor(found[label, value, times]) if (label, value, times) in found else "" for found in times_to]
             goal = f"{number(fd)} ({times:g} times the baseline's last)"
-            row = {"method": label, "setting": text(value), "FD to reach": goal, "seeds there": f"{len(points)} of {len(own)}"}
+            row = {"method": in_words(frame, label, value), "FD to reach": goal, "seeds there": f"{len(points)} of {len(own)}"}
             row |= {"steps": mean[0], "over the baseline": over[0]}
             rows.append(row | {"seconds, DIP included": mean[1], "over the baseline's": over[1]})
     return pd.DataFrame(rows)
