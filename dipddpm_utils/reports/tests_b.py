@@ -126,6 +126,17 @@ def slope_in_grid(setting: str, metric: str, unit: str, why: str, *, log: bool =
     return test
 
 
+def slope_in_rows(setting: str, metric: str, unit: str, why: str, *, log: bool = False, same: bool = False) -> Test:
+    """Slope over one setting of the report's own rows, as published, where a profile has no grid around them."""
+
+    def test(lab: Any) -> Finding | None:
+        rows = _varied(grid_frame(lab, "b-rows"), setting)
+        effect = None if rows.empty else _sloped(rows, setting, metric, log, same)
+        return None if effect is None else Finding(effect, unit, why, equal=same, margin=math.log(1 + SAME) if same else 0.0)
+
+    return test
+
+
 def slope_of(group: str, metric: str, unit: str, why: str, *, log: bool = False, same: bool = False) -> Test:
     """Slope over a sweep of DIP runs, where a profile has no grid of combined runs."""
 
