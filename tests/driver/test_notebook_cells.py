@@ -27,7 +27,7 @@ class ShowingLab(FakeLab):
         super().__init__(profile=profile, reports=self.reports)
         type(self).shown = []
 
-    def figure(self, figure, name, alt):
+    def figure(self, figure, name, alt, caption=""):
         assert len(alt) > 20 and figure.get_suptitle()
         figure.draw_without_rendering()
         self.shown.append(name)
@@ -63,7 +63,6 @@ def test_cells_run_on_made_up_records(path, reports, monkeypatch):
     fake.Lab = ShowingLab
     monkeypatch.setattr(ShowingLab, "reports", reports)
     monkeypatch.setitem(sys.modules, "dipddpm_utils.page.lab", fake)
-    monkeypatch.setattr("dipddpm_utils.answer.strongest_lab", lambda lab, _: lab)
     monkeypatch.setattr("IPython.display.display", lambda *_: None)
     monkeypatch.chdir(FOLDER)
     names: dict = {}

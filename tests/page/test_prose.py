@@ -135,19 +135,6 @@ def test_the_answer_and_the_readme_follow_the_records():
     assert "**quick** profile." in prose.caution(SimpleNamespace(profile=SimpleNamespace(name="quick:/somewhere/cats")))
 
 
-def test_conclusions_take_the_strongest_profile_with_all_headline_records():
-    def opened(name):
-        profile = SimpleNamespace(name=name, group=lambda _: [SimpleNamespace(entry=SimpleNamespace(run=name))])
-        return SimpleNamespace(
-            profile=profile, store=SimpleNamespace(state=lambda run: "complete" if run == "standard" else "partial")
-        )
-
-    shown = answer.strongest_lab(opened("quick"), opened)
-    assert shown.profile.name == "standard" and shown.store.records_only  # nothing of it is computed from here
-    for name in ("full", "standard", "smoke"):
-        assert answer.strongest_lab(opened(name), opened).profile.name == name
-
-
 def test_the_bound_on_a_start_is_compared_with_what_is_seen():
     def starts(precision, bound):
         rows = [{"label": "real", "value": 900, "seed": i, "precision": 0.9, "copy_rate": 0.01} for i in range(3)]
