@@ -174,7 +174,7 @@ def hypotheses() -> pd.DataFrame:
         runs = "; without those ".join(", ".join(evidence.needs) for evidence in claim.evidence)
         first = claim.evidence[0]
         said = {"claim": f"{claim.id}. {claim.said}", "what would show it": first.hypothesis}
-        rows.append({**said, "runs": runs, "changed after records were seen": first.changed or "no"})
+        rows.append({**said, "runs": runs, "changed late": first.changed or "no"})
     return pd.DataFrame(rows)
 
 

@@ -60,11 +60,15 @@ DIP_FD = "FD of the DIP's outputs for clean images to held-out images: what the 
 GRID_FD = "FD of the combined model's samples, all other settings balanced, one line a seed."
 ROWS_FD = "FD of the combined model's samples, in the largest set of rows in which only this setting varies."
 ON_DIP, PUBLISHED_A = VARIANTS[1:], tuple(f"{name}-published" for name in VARIANTS)
-# Where a test is not the one that was written before its records; all dates 2026.
-SIZES = "25 Nov: number of training steps, after runs of another length had been judged"
-PER_NET = f"26 Nov: judged net by net, after a mean of nets had been; {SIZES}"
-TIMED = "26 Nov: judged net by net, after a mean of both nets had been"
-GRID = f"25 Nov: line fitted to log FD, after one to FD had been judged; {SIZES}"
+# Where a test is not the one that was written before its records: what was changed, and in 2026 when.
+SIZES = "steps (25 Nov)"
+TIMED = "net by net (26 Nov)"
+PER_NET = f"{TIMED}, {SIZES}"
+GRID = f"log FD (25 Nov), {SIZES}"
+CHANGES = (
+    "Changed after records had been seen: steps, the length of the training, when runs of another length had been judged; net by "
+    "net, when a mean of the nets had been; log FD, when a line had been fitted to the FD itself."
+)
 SECONDS = "Training seconds of the combined model."
 
 CLAIMS: list[Claim] = [
