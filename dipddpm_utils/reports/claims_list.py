@@ -66,8 +66,8 @@ TIMED = "net by net (26 Nov)"
 PER_NET = f"{TIMED}, {SIZES}"
 GRID = f"log FD (25 Nov), {SIZES}"
 CHANGES = (
-    "Changed after records had been seen: steps, the length of the training, when runs of another length had been judged; net by "
-    "net, when a mean of the nets had been; log FD, when a line had been fitted to the FD itself."
+    "Changed after records had been seen: steps, the length of the training, when runs of another length had been judged; "
+    "net by net, when a mean of the nets had been; log FD, when a line had been fitted to the FD itself."
 )
 SECONDS = "Training seconds of the combined model."
 
