@@ -63,7 +63,8 @@ def summary(results: Path) -> str:
 
 def _at_quality(row: dict[str, Any]) -> bool:
     """Whether a row compares at one quality: not at one where nothing is drawn, nor at two that only few images leave equal."""
-    found = [float(value) for value in re.findall(r"FD (\d[\d.]*\d|\d)", row["note"])]
+    digits = r"(\d+(?:\.\d+)?)"
+    found = [float(v) for pair in re.findall(f"FD {digits}(?: against {digits})?", row["note"]) for v in pair if v]
     apart = "at equal FD" in row["name"] and len(found) > 1 and max(found) > EQUAL * min(found)
     return NO_QUALITY not in row["note"] and not apart
 

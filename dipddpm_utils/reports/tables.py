@@ -71,6 +71,19 @@ def short_rows(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([rows[["row"]], pd.DataFrame(told), rows[measured]], axis=1)
 
 
+def short_sweeps(every: pd.DataFrame) -> pd.DataFrame:
+    """`page.tables.sweep_table` for a page: a row a sweep, with its settings and their means, in order."""
+    measures = [name for name in every.columns[3:] if not name.endswith("against the anchor")]
+
+    def joined(values: pd.Series) -> str:
+        return ", ".join(value.split(" ")[0] for value in values if value)
+
+    rows = []
+    for name, part in every.groupby("sweep", sort=False):
+        rows.append({"sweep": name, "settings": ", ".join(part["value"]), **{m: joined(part[m]) for m in measures}})
+    return pd.DataFrame(rows)
+
+
 def batch_table(lab: Any) -> pd.DataFrame:
     """Report A's batch of 4 beside the larger one used here, at equal images: restoration, distance of the outputs."""
     frames = by_label(lab, "a-batch")

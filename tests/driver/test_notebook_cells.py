@@ -37,7 +37,7 @@ class ShowingLab(FakeLab):
         self.shown.append(name)
 
     def table(self, frame, name, caption, shown=None):
-        assert len(frame.columns) and caption and (shown is None or len(shown) == len(frame))
+        assert len(frame.columns) and caption and len((frame if shown is None else shown).columns) <= 7
         self.shown.append(name)
 
     def show(self, frame, caption):
