@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -116,17 +116,6 @@ def strongest(results: Path, asked: str = "quick", *, records_only: bool = False
         if all(groups) and all(store.state(member.entry.run) == "complete" for group in groups for member in group):
             return name
     return asked
-
-
-def strongest_lab(lab: Any, open_lab: Callable[[str], Any]) -> Any:
-    """The lab of the profile that speaks, the given one or another that `open_lab` opens by its name."""
-    own = lab.profile.name
-    name = strongest(lab.store.root.parent, own, records_only=lab.store.records_only)
-    if name == own:
-        return lab
-    other = open_lab(name)
-    other.store.records_only = True  # another profile is shown as far as it got, never computed from here
-    return other
 
 
 def times(lab: Any) -> str:

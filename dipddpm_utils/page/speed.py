@@ -7,6 +7,7 @@ Rows are those of benchmarks/pairs.py: `spread` holds quartiles over pairs or, w
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ NOT_MEASURED = "Speed has not been measured here: `./run_all.sh --bench` does it
 NO_QUALITY = (
     "an easier quality than"  # in the note of a time to a distance at which nothing is drawn that one would call a digit
 )
+EQUAL = 1.1  # distances within this factor count as one quality
 RATIOS = ("times faster", "times sooner", "times fewer", "times more", "times the floor")
 
 
@@ -49,7 +51,7 @@ def summary(results: Path) -> str:
     """Markdown for README and notebook 07: every ratio, its target, what it was measured at; targets met, machine."""
     parts = []
     for content in measured(results):
-        judged = [row for row in content["rows"] if row["met"] is not None and NO_QUALITY not in row["note"]]
+        judged = [row for row in content["rows"] if row["met"] is not None and _at_quality(row)]
         ratios = [row for row in judged if row["unit"] in RATIOS]
         missed = [row["name"] for row in judged if not row["met"]]
         lines = ["| beside the peers | measured | target | at |", "|---|---|---|---|"]
@@ -57,6 +59,23 @@ def summary(results: Path) -> str:
         count = f"{len(judged) - len(missed)} of {len(judged)} targets met ({machine(content)})"
         parts.append("\n".join(lines) + f"\n\n{count}" + (f"; not met: {', '.join(missed)}." if missed else "."))
     return "\n\n".join(parts) if parts else NOT_MEASURED
+
+
+def _at_quality(row: dict[str, Any]) -> bool:
+    """Whether a row compares at one quality: not at one where nothing is drawn, nor at two that only few images leave equal."""
+    digits = r"(\d+(?:\.\d+)?)"
+    found = [float(v) for pair in re.findall(f"FD {digits}(?: against {digits})?", row["note"]) for v in pair if v]
+    apart = "at equal FD" in row["name"] and len(found) > 1 and max(found) > EQUAL * min(found)
+    return NO_QUALITY not in row["note"] and not apart
+
+
+def to_quality(content: dict[str, Any]) -> str:
+    """Where each curve of distance over training seconds ends, and why no 'times sooner' is made of them."""
+    own = [curve for curve in content.get("curves", []) if curve["figure"] == "quality" and len(curve["y"])]
+    ends = [f"{curve['label']} at {number(curve['y'][-1])} after {number(curve['x'][-1])} s" for curve in own]
+    easy = any(NO_QUALITY in row["note"] for row in content["rows"])
+    said = f"The curves end with {'; '.join(ends)}." if ends else NOT_MEASURED
+    return said + (" The distances that all reach are so large that no time to a quality is compared." if easy else "")
 
 
 def _cell(row: dict[str, Any]) -> str:

@@ -16,10 +16,11 @@ import pandas as pd
 from dipddpm_utils.judging.stats import ALPHA, holm
 from dipddpm_utils.page.prose import bullets
 from dipddpm_utils.page.words import Link, decimals, effect, shown_by
+from dipddpm_utils.reports import gate
 from dipddpm_utils.reports.claims_list import CLAIMS, Claim, Evidence
 from dipddpm_utils.reports.tests_a import Finding, shows
 
-VERDICTS = ("holds", "does not hold", "artefact", "not decidable", "not yet measured")
+VERDICTS = ("holds", "does not hold", "artefact", "not decidable", gate.NOT_TESTABLE, "not yet measured")
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,14 @@ class Judged:
     data: str = ""
     p: float = math.nan
     of: int = 1
+    gate: gate.Gate = gate.Gate({})
+    note: str = ""
 
     @property
     def verdict(self) -> str:
         """One of VERDICTS, an artefact with its cause ('artefact of fault FA1')."""
+        if self.finding and self.gate.why:
+            return gate.NOT_TESTABLE
         return verdict_of(self.finding, self.p) if self.finding else "not yet measured"
 
     def row(self) -> dict[str, Any]:
@@ -54,9 +59,10 @@ class Judged:
             "p": f"{self.p:.2g}" if math.isfinite(self.p) else "",
             "as published": effect(before, found.unit) if before else "",
             "verdict": self.verdict,
+            **self.gate.row(),
             "seeds it would take": _needed(self) if self.verdict == "not decidable" else "",
             "why": found.why if found else f"needs runs: {', '.join(self.evidence.needs)}",
-            "figure": f"figures/{self.evidence.figure}.png" if found else "",
+            "figure": self.evidence.figure if found else "",
         }
 
     def said(self) -> str:
@@ -70,9 +76,14 @@ class Judged:
         about = f"**{self.claim.id}** *{self.claim.said}* **{self.verdict[0].upper()}{self.verdict[1:]}**"
         if self.finding is None:
             return f"{about}: it {self.row()['why']}."
-        gap, figure = self.finding.effect, f"[figure](#fig-{self.evidence.figure})"
+        gap, name = self.finding.effect, self.evidence.figure
         needed = f" It would take {_needed(self)}." if self.verdict == "not decidable" else ""
-        return f"{about} on {self.data}: {self.said()} ({gap.n} {gap.over}).{needed} {self.finding.why} See {figure}."
+        closed = f" Its models do not pass the gate ({self.gate.why}); they show:" if self.gate.why else ""
+        note = f" {self.note}" if self.note else ""
+        return (
+            f"{about} on {self.data}:{closed} {self.said()} ({gap.n} {gap.over}).{needed}{note} {self.finding.why} "
+            f"See [{name}](#{self.evidence.anchor})."
+        )
 
 
 def judge(claim: Claim, lab: Any) -> Judged:
@@ -81,8 +92,16 @@ def judge(claim: Claim, lab: Any) -> Judged:
         if lab.has(*evidence.needs) and (finding := evidence.test(lab)) is not None:
             run = lab.seeds(evidence.needs[0])[0].run
             data = getattr(run, "data", None) or run.model.data
-            return Judged(claim, evidence, finding, data.name, finding.side()[0])
+            about = {"gate": gate.passed(lab, evidence.models), "note": weights_note(lab) if claim.id in ("A5", "A6") else ""}
+            return Judged(claim, evidence, finding, data.name, finding.side()[0], **about)
     return Judged(claim, claim.evidence[0])
+
+
+def weights_note(lab: Any) -> str:
+    """Said where ResNet-18 decides a claim and did not have ImageNet's weights, as report A's had; '' if it had."""
+    notes = [note for record in lab.seeds("a-dip-resnet18") for note in record.notes] if lab.has("a-dip-resnet18") else []
+    had_none = any(note.startswith("random weights") for note in notes)
+    return "ResNet-18 had random weights here, ImageNet's in report A." if had_none else ""
 
 
 def audit(lab: Any) -> list[Judged]:
@@ -103,15 +122,17 @@ def page_table(judged: list[Judged]) -> pd.DataFrame:
     rows = []
     for one in judged:
         row, found = one.row(), one.finding
+        parts = [f"would take {_needed(one)}" if one.verdict == "not decidable" else "", one.note.rstrip(".")]
+        more = "; ".join(part for part in parts if part)
         rows.append(
             {
                 "claim": f"{one.claim.id}. {one.claim.said}",
-                "what would show it": one.evidence.hypothesis,
                 "effect, corrected": one.said() if found else "",
-                "as published": row["as published"],
                 "n, data": f"{row['n']}, {one.data}" if found else "",
-                "verdict": one.verdict + (f" (it would take {_needed(one)})" if one.verdict == "not decidable" else ""),
-                "figure": Link("figure", f"#fig-{one.evidence.figure}") if found else "",
+                "models: recall, times the floor": one.gate.short() if found else "",
+                "gate": ("closed" if one.gate.why else row["gate"]) if found else "",
+                "verdict": one.verdict + (f" ({more})" if more else ""),
+                "shown in": Link(one.evidence.figure, f"#{one.evidence.anchor}") if found else "",
             }
         )
     return pd.DataFrame(rows)
@@ -148,10 +169,14 @@ def _short(value: float, ratio: bool) -> str:
 
 
 def hypotheses() -> pd.DataFrame:
-    """What is tested, written down before the runs: a row a claim."""
-    runs = ["; without those ".join(", ".join(evidence.needs) for evidence in claim.evidence) for claim in CLAIMS]
-    said = [(f"{claim.id}. {claim.said}", claim.evidence[0].hypothesis, own) for claim, own in zip(CLAIMS, runs, strict=True)]
-    return pd.DataFrame(said, columns=["claim", "what would show it", "runs"])
+    """What is tested: a row a claim, with what was changed after records of it had been seen."""
+    rows = []
+    for claim in CLAIMS:
+        runs = "; without those ".join(", ".join(evidence.needs) for evidence in claim.evidence)
+        first = claim.evidence[0]
+        said = {"claim": f"{claim.id}. {claim.said}", "what would show it": first.hypothesis}
+        rows.append({**said, "runs": runs, "changed late": first.changed or "no"})
+    return pd.DataFrame(rows)
 
 
 def summary(judged: list[Judged]) -> str:

@@ -30,7 +30,7 @@ from dipddpm_utils.page.style import (
     styled,
     what_interval,
 )
-from dipddpm_utils.page.words import number
+from dipddpm_utils.page.words import factor, number
 from dipddpm_utils.reports import one_fault, printed
 from dipddpm_utils.reports.printed import VARIANTS
 
@@ -104,6 +104,7 @@ def fault_effects(effects: Mapping[tuple[str, str, str], Paired], title: str, im
             ends = (np.exp([getattr(gap, end) for gap in own.values()]) for end in ("value", "low", "high"))
             bars(ax, [faults.index(fault) + shift for fault in own], *ends, style, sideways=True)
         ax.set_xlabel(f"{label}, times")
+        _without_outlier(ax, {key: gap for key, gap in effects.items() if key[0] == measure}, faults)
         log_x(ax)
     panels[0].set_yticks(range(len(faults)), [_in_words(fault) for fault in faults], fontsize=8)
     panels[0].set_ylim(-0.6, len(faults) - 0.4)
@@ -112,7 +113,29 @@ def fault_effects(effects: Mapping[tuple[str, str, str], Paired], title: str, im
     how = f"95% t-interval of ratios paired over {n} seeds" if n > 1 else "one seed, no interval"
     note = f"{how.capitalize()}. Only on: that fault alone over corrected. Only off: as published over the same without it."
     note += f" In brackets: the DDPM it was measured on, alone or trained on outputs. FD: n = {images:.0f} images a run."
+    note += " An arrow: beyond the axis, its value written there."
     return finish(figure, title, note)
+
+
+def _without_outlier(ax: Axes, effects: Mapping[tuple[str, str, str], Paired], faults: Sequence[str]) -> None:
+    """If one fault reaches over twice as far as all others, the axis ends beyond the others and its value is written there."""
+    reach: dict[str, float] = {}
+    for (_, fault, _), gap in effects.items():
+        ends = [abs(end) for end in (gap.low, gap.value, gap.high) if np.isfinite(end)]
+        reach[fault] = max([reach.get(fault, 0.0), *ends])
+    most = max(reach, key=lambda fault: reach[fault], default="")
+    rest = max((size for fault, size in reach.items() if fault != most), default=0.0)
+    if not rest or reach[most] < 2 * rest:
+        return
+    limit = 1.3 * rest
+    ax.set_xlim(np.exp(-limit), np.exp(limit))
+    for shift, side in zip((0.13, -0.13), SIDES, strict=True):
+        gap = next((gap for (_, fault, at), gap in effects.items() if (fault, at) == (most, side)), None)
+        if gap is not None and abs(gap.value) > limit:
+            up = gap.value > 0
+            told = f"{factor(gap)} \u2192" if up else f"\u2190 {factor(gap)}"
+            place = (0.98 if up else 0.02, faults.index(most) + 1.6 * shift)
+            ax.text(*place, told, transform=ax.get_yaxis_transform(), ha="right" if up else "left", va="center", fontsize=7)
 
 
 def _in_words(fault: str) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from dipddpm_utils.faults import FAULTS
-from dipddpm_utils.page.compare import difference, family, frame_of, slope, summary
+from dipddpm_utils.page.compare import difference, family, frame_of, judged_alike, slope, summary
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, over_seeds_distance
 from dipddpm_utils.page.words import count, effect, factor, number, span
@@ -114,10 +115,12 @@ def batch(lab: Any) -> str:
     return f"{of_outputs} Restoration: {effect(gap, 'dB')} over {gap.n} seeds, {allowed}: **{verdict}**."
 
 
-def grid_slopes(lab: Any) -> str:
-    """What FD and seconds do over report B's full grid, all other settings balanced; the verdicts are those of the claims."""
+def grid_slopes(lab: Any, *metrics: str) -> str:
+    """What FD or seconds do over report B's full grid, all other settings balanced; the verdicts are those of the claims."""
     grid, said = tables.grid_frame(lab, "b-grid"), []
     for setting, metric in (("std", "fd"), ("dip_lr", "fd"), ("ddpm_lr", "fd"), ("std", "train_seconds")):
+        if metric not in (metrics or ("fd", "train_seconds")):
+            continue
         log = setting != "std"
         gap = slope(grid.assign(value=grid[setting].astype(float)), metric, log=log)
         unit = f"{'ten times' if log else 'one unit of'} {tables.SETTINGS[setting]}"
@@ -125,10 +128,10 @@ def grid_slopes(lab: Any) -> str:
     return bullets([*said, "Claims B4, B5 and B6 are judged by these ([table](#tab-claims))."])
 
 
-def faults(lab: Any) -> str:
+def faults(lab: Any, *reports: str) -> str:
     """For each report, the fault with the largest effect on the distance, and those whose effect is not told from none."""
     lines = []
-    for report in ("A", "B"):
+    for report in reports or ("A", "B"):
         found = {(id, side): gap for (name, id, side), gap in one_fault.effects(lab, report).items() if name == "fd"}
         if not found:
             lines.append(f"Report {report}: {not_held(f'{report.lower()}-only', f'{report.lower()}-without')}")
@@ -140,6 +143,23 @@ def faults(lab: Any) -> str:
         if weak := [id for id in dict.fromkeys(id for id, _ in found) if id not in shown]:
             lines.append(f"Report {report}: no effect on FD is shown for {', '.join(weak)} (Holm over {len(found)}).")
     return bullets(lines)
+
+
+def published_shape(lab: Any) -> str:
+    """What each of report A's curves does from its first evaluation to its last, as printed and in both of our rebuilds."""
+    lines = []
+    for name in VARIANTS:
+        fid = printed.fid(name)["fid"]
+        told = [f"printed {number(float(fid.iloc[-1] / fid.iloc[0]))}"]
+        for ending, column, way in (("-published", "fd_published", "as published, on 30 samples"), ("", "fd", "corrected")):
+            if lab.has(name + ending):
+                rows = [judged_alike(record.evals) for record in lab.seeds(name + ending)]
+                own = [
+                    np.log(part[column].iloc[-1] / part[column].iloc[0]) for part in rows if column in part and len(part) > 1
+                ]
+                told += [f"{way} {number(float(np.exp(np.mean(own))))}"] if own else []
+        lines.append(f"{look(name).label}: {', '.join(told)}.")
+    return "The last distance over the first, by model and way of judging:\n\n" + bullets(lines)
 
 
 def age(lab: Any) -> str:

@@ -65,14 +65,38 @@ def trained_on_table(frames: Mapping[str, pd.DataFrame], against: str) -> pd.Dat
 
 
 def rows_table(lab: Any) -> pd.DataFrame:
-    """Report B's six ablation rows: settings, the time it printed, our seconds and distances."""
-    rows = []
+    """Report B's six ablation rows: its settings (profile full's) and ours, the time it printed, our seconds and distances."""
+    rows, published = [], {member.value: member.entry.run for member in profiles.load("full").group("b-rows")}
     for number, part in grid_frame(lab, "b-rows").groupby("value", sort=True):
         first, printed = part.iloc[0], row_seconds(int(number))
-        row = {"row": first["label"], **{label: f"{first[name]:g}" for name, label in SETTINGS.items()}}
+        its = published[number]
+        theirs = dict(zip(SETTINGS.values(), (its.dip.optim.lr, its.optim.lr, its.dip.std), strict=True))
+        row = {"row": first["label"], **{f"report B's {label}": f"{value:g}" for label, value in theirs.items()}}
+        row |= {label: f"{first[name]:g}" for name, label in SETTINGS.items()}
         row |= {
             "printed time": f"{printed // 60:.0f}:{printed % 60:02.0f}",
             "training (s)": span(summary(part, "train_seconds")),
         }
         rows.append(row | {first["features"]: span(summary(part, "fd")), "seeds": part["seed"].nunique(), "n": int(first["n"])})
+    return pd.DataFrame(rows)
+
+
+def short_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """The same for a page: the three settings in one cell, report B's and ours."""
+    pairs = (("report B: DIP lr, DDPM lr, std", "report B's "), ("here", ""))
+    told = {head: rows[[f"{before}{label}" for label in SETTINGS.values()]].agg(", ".join, axis=1) for head, before in pairs}
+    measured = [name for name in rows.columns[1 + 2 * len(SETTINGS) :] if name not in ("seeds", "n")]
+    return pd.concat([rows[["row"]], pd.DataFrame(told), rows[measured]], axis=1)
+
+
+def short_sweeps(every: pd.DataFrame) -> pd.DataFrame:
+    """`page.tables.sweep_table` for a page: a row a sweep, with its settings and their means, in order."""
+    measures = [name for name in every.columns[3:] if not name.endswith("against the anchor")]
+
+    def joined(values: pd.Series) -> str:
+        return ", ".join(value.split(" ")[0] for value in values if value)
+
+    rows = []
+    for name, part in every.groupby("sweep", sort=False):
+        rows.append({"sweep": name, "settings": ", ".join(part["value"]), **{m: joined(part[m]) for m in measures}})
     return pd.DataFrame(rows)

@@ -107,19 +107,21 @@ def _apart(a: Paired, b: Paired) -> Paired:
 
 
 def slope_test(setting: str, group: str, unit: str, why: str, *, metric: str = "fd", log: bool = False) -> Test:
-    """Slope over a setting of the full grid 'b-grid', all others being balanced, and beside it that of the published rows; of
-    another group over its value. Seconds are claimed not to change: their slope is over the whole range, and within +-SAME.
+    """Slope over a setting, all others being balanced: of the full grid 'b-grid', and beside it that of the published rows; of
+    'b-rows' over those rows in which nothing else varies; of another group over its value. Seconds are claimed not to change:
+    their slope is over the whole range, and within +-SAME.
     """
     same = metric != "fd"
 
     def sloped(frame: pd.DataFrame) -> Paired | None:
-        values = frame[setting if group == "b-grid" else "value"].astype(float)
+        values = frame[setting if group in ("b-grid", "b-rows") else "value"].astype(float)
         found = slope(frame.assign(value=values), metric, log=log)
         return scaled(found, float(values.max() - values.min())) if found is not None and same else found
 
     def test(lab: Any) -> Finding | None:
         grid = group == "b-grid"
-        effect = sloped(grid_frame(lab, group) if grid else lab.frame(group))
+        own = _varied(grid_frame(lab, group), setting) if group == "b-rows" else None
+        effect = sloped(grid_frame(lab, group) if grid else lab.frame(group) if own is None else own)
         if effect is None:
             return None
         about: dict[str, Any] = {"equal": same, "margin": math.log(1 + SAME) if same else 0.0, "why": why}

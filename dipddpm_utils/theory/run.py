@@ -14,7 +14,8 @@ from dipddpm_utils.config import Floor, Gaussian, Spectrum
 from dipddpm_utils.data import sets
 from dipddpm_utils.ddpm import process, sampling, schedule
 from dipddpm_utils.dip import fit as dip
-from dipddpm_utils.judging import evaluate, stats
+from dipddpm_utils.judging import evaluate, fidelity, stats
+from dipddpm_utils.judging.frechet import frechet_distance, mean_cov
 from dipddpm_utils.machine import streams
 from dipddpm_utils.store.records import Outcome
 from dipddpm_utils.theory import gaussian as closed
@@ -23,6 +24,7 @@ from dipddpm_utils.theory import spectrum as bands
 if TYPE_CHECKING:
     from dipddpm_utils.store.work import Work
 
+MOMENTS = 10_000  # training images, at most, from which the Gaussian takes its mean and covariance
 SPLITS = 10  # parts of the samples whose spread gives the Monte Carlo interval
 Row = dict[str, Any]
 
@@ -196,7 +198,28 @@ def floor(run: Floor, work: Work) -> Outcome:
     for name in ("fd", "kid", "precision", "recall", "copy_rate"):
         interval = stats.mean_interval([row[name] for row in last])
         metrics |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
-    return Outcome(metrics=metrics, evals=rows)
+    return Outcome(metrics=metrics | _trivial(run, source, space), evals=rows)
+
+
+def _trivial(run: Floor, source: sets.DataSet, space: evaluate.Features) -> Row:
+    """Distance of what takes no learning, at the record's n: what a model has to beat to be judged (reports/gate.py).
+
+    A Gaussian with the mean and covariance of the training images' pixels, training images blurred by BLUR pixels, and their
+    mean n times. Drawn from streams of their own.
+    """
+    n, shape = run.ns[-1], source.train.shape[1:]
+    rng = {name: streams.numpy_rng(run.seed, f"floor {name}") for name in ("gaussian", "blur")}
+    some = source.train[rng["gaussian"].permutation(len(source.train))[:MOMENTS]].flatten(1).double()
+    mean, spread = some.mean(0), (some - some.mean(0)) / (len(some) - 1) ** 0.5
+    weights = torch.from_numpy(rng["gaussian"].standard_normal((n, len(some))))
+    drawn = source.train[rng["blur"].permutation(len(source.train))[:n]]
+    made = {
+        "gaussian": (mean + weights @ spread).reshape(-1, *shape).round().clamp(0, 255).to(torch.uint8),
+        "blur": ranges.signed_to_uint8(fidelity.gaussian_blur(ranges.uint8_to_signed(drawn))),
+        "mean": mean.reshape(1, *shape).round().to(torch.uint8).expand(n, *shape),
+    }
+    real = mean_cov(space(source.held_out))
+    return {f"trivial_{name}_fd": frechet_distance(*mean_cov(space(images)), *real) for name, images in made.items()}
 
 
 # --- what an untrained net prefers ------------------------------------------------------------------------------------

@@ -66,7 +66,6 @@ def test_cells_run_on_committed_records(path, profile, monkeypatch):
     fake.Lab = ShowingLab
     monkeypatch.setattr(ShowingLab, "profile_shown", profile)
     monkeypatch.setitem(sys.modules, "dipddpm_utils.page.lab", fake)
-    monkeypatch.setattr("dipddpm_utils.answer.strongest_lab", lambda lab, _: lab)
     monkeypatch.setattr("IPython.display.display", lambda *_: None)
     monkeypatch.chdir(FOLDER)
     names: dict = {}

@@ -15,7 +15,7 @@ from dipddpm_utils.judging import shapes
 from dipddpm_utils.judging.stats import pairs_needed
 from dipddpm_utils.page.compare import judged_alike, paired
 from dipddpm_utils.page.lab import Lab
-from dipddpm_utils.reports import claims, claims_list, one_fault, tests_a, tests_b
+from dipddpm_utils.reports import claims, claims_list, gate, one_fault, tests_a, tests_b
 from dipddpm_utils.reports.printed import same_fid
 from dipddpm_utils.store import records
 from dipddpm_utils.store.records import Outcome
@@ -29,6 +29,8 @@ def reports(**options):
     lab = holding("a-only", "a-starts", "b-only", "b-grid", "b-rows", "b-timing", **options)
     for group in ("a-starts", "starts"):
         lab.set(group, copy_rate=lambda *_: 0.01, copy_rate_floor=lambda *_: 0.01)
+    for group in {name for claim in claims_list.CLAIMS for one in claim.evidence for name in one.models}:
+        lab.set(group, recall=lambda *_: 0.5)
     return lab
 
 
@@ -341,8 +343,9 @@ def test_all_seventeen_claims_are_judged_in_order():
     assert (table["why"] != "").all() and ((table["figure"] == "") == (table["verdict"] == "not yet measured")).all()
     page = claims.page_table(claims.audit(lab))
     assert [said.partition(".")[0] for said in page["claim"]] == list(table["claim"])
-    assert [verdict.partition(" (it")[0] for verdict in page["verdict"]] == list(table["verdict"])
-    assert [link.target for link in page["figure"] if link] == [f"#fig-{figure[8:-4]}" for figure in table["figure"] if figure]
+    assert [verdict.partition(" (would")[0].partition(" (ResNet")[0] for verdict in page["verdict"]] == list(table["verdict"])
+    assert all(link.target in (f"#fig-{link.text}", f"#tab-{link.text}") for link in page["shown in"] if link)
+    assert len(page.columns) <= 7 and len(claims.hypotheses().columns) <= 7
     counted = claims.summary(claims.audit(lab))
     for verdict, ids in table.groupby("verdict")["claim"]:
         assert all(id in counted for id in ids), verdict
@@ -353,7 +356,55 @@ def test_an_effect_in_logarithms_is_a_factor_wherever_it_is_shown():
     assert float(one.row()["effect"]) == pytest.approx(math.exp(one.finding.effect.value), rel=1e-3)
     assert one.row()["unit"] == "factor of seconds"
     cell = claims.page_table([one])["effect, corrected"].iloc[0]
-    assert cell.startswith("seconds: a factor of 1.6") and cell in one.sentence()
+    assert cell.startswith("seconds: a factor of 1.3") and cell in one.sentence()
+
+
+# --- the gate ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_record_moved_across_the_gate_changes_the_verdict():
+    lab = reports()
+    distances(lab, HIGH)
+    quiet(lab, HIGH)
+    distances(lab, HIGH, "-published")
+    record = lab.seeds("a-resnet18")[0]
+    assert judged("A4", lab).verdict == "holds" and judged("A4", lab).row()["gate"] == "passed"
+    record.metrics["recall"] = gate.LEAST_RECALL - 0.001
+    one = judged("A4", lab)
+    assert one.verdict == gate.NOT_TESTABLE and one.verdict in claims.VERDICTS
+    assert "a-resnet18: 1 of 3 runs" in one.row()["gate"] and "do not pass the gate" in one.sentence()
+    assert judged("A9", lab).verdict == "holds" and judged("A9", lab).row()["gate"] == "not about quality"
+    record.metrics["recall"] = gate.LEAST_RECALL
+    assert judged("A4", lab).verdict == "holds"
+
+
+def test_the_gate_compares_with_what_needs_no_learning_at_the_same_n():
+    lab = reports()
+    record, floor = lab.seeds("b-combined")[0], lab.seeds("b-floor")[0]
+    record.metrics.update(fd=50.0, n=floor.metrics["n"])
+    assert gate.passed(lab, ("b-combined",)).why == ""  # this floor's record does not hold them
+    floor.metrics.update(trivial_gaussian_fd=200.0, trivial_mean_fd=49.0)
+    why = gate.passed(lab, ("b-combined",)).why
+    assert "FD 50.0, not below 49.0 of the mean image" in why
+    floor.metrics["trivial_mean_fd"] = 1000.0
+    assert gate.passed(lab, ("b-combined",)).why == ""
+    floor.metrics.update(trivial_mean_fd=0.1, n=floor.metrics["n"] + 1)
+    assert gate.passed(lab, ("b-combined",)).why == ""
+
+
+def test_without_the_grid_and_the_sweeps_the_rows_speak():
+    lab = reports()
+    for group in ("b-grid", "std", "dip_lr"):
+        lab.profile.groups.pop(group)
+    for id in ("B4", "B5", "B6"):
+        assert judged(id, lab).evidence.needs == ("b-rows",) and judged(id, lab).finding is not None
+
+
+def test_a_claim_made_of_each_net_rests_on_the_least_sure_one_or_on_the_one_against():
+    both = pd.DataFrame({"a-2conv": [1.0, 1.1, 1.2], "a-resnet18": [0.1, 0.5, 0.9]})
+    assert tests_a.decisive(both, "")[:2] == ("a-resnet18", 1)
+    against = pd.DataFrame({"a-2conv": [-1.0, -1.1, -1.2], "a-resnet18": [5.0, 5.1, 5.2]})
+    assert tests_a.decisive(against, "")[:2] == ("a-2conv", 2)  # the mean would speak for the claim
 
 
 # --- records -> verdict and sentence ------------------------------------------------------------------------------------
@@ -377,7 +428,7 @@ def test_flipping_one_record_file_changes_verdict_and_sentence(tmp_path):
         entry = profile.load("smoke").seeds("b-dip")[seed]
         folder = tmp_path / "smoke" / "runs" / entry.folder
         folder.mkdir(parents=True, exist_ok=True)
-        metrics = {"emphasis": emphasis, "emphasis_blur": -0.2}
+        metrics = {"emphasis": emphasis, "emphasis_blur": -0.2, "recall": 0.5}
         records.write(folder, entry.name, entry.run, Outcome(metrics=metrics), {"device": "cpu"}, "2026-01-01T00:00:00Z")
 
     seeds = range(len(profile.load("smoke").seeds("b-dip")))

@@ -162,11 +162,8 @@ def test_the_strongest_profile_is_the_largest_with_all_headline_records(tmp_path
     complete = {"standard", "full"}  # full has the two reports alone, no answer
     monkeypatch.setattr(Store, "state", lambda self, run: "complete" if self.profile.name in complete else "partial")
     assert [answer.strongest(tmp_path, asked) for asked in profile.names()] == ["smoke", "standard", "standard", "full"]
-    lab = Lab("quick", str(tmp_path))
-    shown = answer.strongest_lab(lab, lambda name: Lab(name, str(tmp_path)))
-    assert shown.profile.name == "standard" and shown.store.records_only  # nothing of it is computed from here
     complete.clear()
-    assert answer.strongest_lab(lab, lambda name: pytest.fail(name)) is lab
+    assert answer.strongest(tmp_path) == "quick"
 
 
 def test_records_are_drawn_from_the_checkout_into_another_folder(checkout, tmp_path, capsys):

@@ -14,6 +14,8 @@ def test_floor_is_about_real_images_only(store):
     assert JUDGED <= set(record.metrics) and record.metrics["n"] == 90
     assert record.evals["n"].tolist() == [70] * 3 + [90] * 3
     assert record.metrics["fd_low"] <= record.metrics["fd"] <= record.metrics["fd_high"]
+    trivial = {name: record.metrics[f"trivial_{name}_fd"] for name in ("gaussian", "blur", "mean")}
+    assert min(trivial.values()) > record.metrics["fd"] and max(trivial, key=trivial.get) == "mean"
 
 
 def test_gaussian_theory_holds_on_samples(store):

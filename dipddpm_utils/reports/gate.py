@@ -1,0 +1,86 @@
+"""The gate: a claim about quality is judged only from models that draw more than noise, else it is not testable at this size.
+
+Each record has to have a recall of at least LEAST_RECALL and, where the floor's record holds what no learning is needed for
+(TRIVIAL, at the same number of images), a distance below the least of those. Fixed before the verdicts, whatever they are.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from dipddpm_utils.page.compare import floor_at
+from dipddpm_utils.page.words import number
+
+LEAST_RECALL = 0.05
+TRIVIAL = {  # metrics of a floor record
+    "trivial_gaussian_fd": "a Gaussian with the training images' mean and covariance",
+    "trivial_blur_fd": "blurred training images",
+    "trivial_mean_fd": "the mean image",
+}
+NOT_TESTABLE = "not testable at this size"
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What a claim's models were found to be. models: group -> mean FD, recall and times the floor; why: '' if all passed."""
+
+    models: dict[str, dict[str, float]]
+    why: str = ""
+
+    def short(self) -> str:
+        """The models in as few words as a table has room for: 'a-2conv 0.0017, 423'."""
+        return "; ".join(f"{name} {number(own['recall'], 2)}, {number(own['times'])}" for name, own in self.models.items())
+
+    def row(self) -> dict[str, str]:
+        """The columns of claims.csv."""
+        if not self.models:
+            return {"gate": "not about quality", "models' FD": "", "models' recall": "", "times the floor": ""}
+        columns = {"models' FD": "fd", "models' recall": "recall", "times the floor": "times"}
+        told = {
+            column: "; ".join(f"{group} {number(own[key])}" for group, own in self.models.items())
+            for column, key in columns.items()
+        }
+        return {"gate": self.why or "passed", **told}
+
+
+def passed(lab: Any, groups: tuple[str, ...]) -> Gate:
+    """Whether every record of these groups passes; groups that a profile does not hold are left out."""
+    models, failed = {}, []
+    for group in filter(lab.has, groups):
+        floor_name = f"{group[:2]}floor" if group[:2] in ("a-", "b-") else "floor"
+        floor = lab.seeds(floor_name)[0] if lab.has(floor_name) else None
+        records = [record for own in lab.labelled(group).values() for record in own]
+        models[group] = _means(records, floor)
+        if reasons := [reason for record in records if (reason := _fails(record, floor))]:
+            failed.append(f"{group}: {len(reasons)} of {len(records)} runs, the first with {reasons[0]}")
+    return Gate(models, "; ".join(failed))
+
+
+def _fails(record: Any, floor: Any) -> str:
+    """Why one model is no model of the data, '' if it is one."""
+    fd, recall = (_metric(record, name) for name in ("fd", "recall"))
+    if not recall >= LEAST_RECALL:  # NaN fails too
+        return f"recall {number(recall, 2)}, below {LEAST_RECALL:g}"
+    least, what = min(
+        ((floor.metrics[name], words) for name, words in TRIVIAL.items() if _comparable(record, floor, name)),
+        default=(math.inf, ""),
+    )
+    return f"FD {number(fd)}, not below {number(least)} of {what}" if not fd < least and what else ""
+
+
+def _comparable(record: Any, floor: Any, name: str) -> bool:
+    """Distances depend on the number of images, so they are compared at the same one only."""
+    return floor is not None and name in floor.metrics and floor.metrics["n"] == record.metrics.get("n")
+
+
+def _means(records: list[Any], floor: Any) -> dict[str, float]:
+    fd, recall = (sum(_metric(r, name) for r in records) / len(records) for name in ("fd", "recall"))
+    least = floor_at(floor, "fd", records[0].metrics.get("n"))
+    return {"fd": fd, "recall": recall, "times": fd / least.value if least else math.nan}
+
+
+def _metric(record: Any, name: str) -> float:
+    value = record.metrics.get(name)
+    return math.nan if value is None else float(value)
