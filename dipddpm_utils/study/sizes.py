@@ -178,7 +178,7 @@ STANDARD = Sizes()
 
 _MNIST, _PUBLISHED = Data(name="mnist"), {"n": 1000, "calls": 20, "final_n": 5000, "published_n": 30}
 FULL = Sizes(
-    about="the two reports at their own size, on all of MNIST and CIFAR-10: nothing scaled down, and nothing else",
+    about="the two reports at their own size, on all of MNIST and CIFAR-10: nothing scaled down, and the checks of the theory",
     ns=(1000, 2000, 10_000), fault_seeds=1,
     a_data=Data(name="cifar10"), a_2conv=_dip(4, 375_000), a_resnet=_dip(8, 187_500),  # 30 epochs
     a_unet=r.UNET_REPORT_A, a_optim=r.OPTIM_REPORT_A, a_evaluate=_judged(3000, **_PUBLISHED),
