@@ -176,8 +176,11 @@ class Lab:
             body = f"<details><summary>A table of {len(frame)} rows</summary>{body}</details>"
         display(HTML(body))
 
-    def source(self, file: str, name: str) -> None:
-        """Show the code of a function, class or method ("UNet.forward"), read as text, beside the equation it implements."""
+    def source(self, file: str, name: str, *, folded: bool = True) -> None:
+        """Show the code of a function, class or method ("UNet.forward"), read as text, beside the equation it implements.
+
+        folded: on the page a click opens it.
+        """
         from IPython.display import Markdown, display
 
         text = (PACKAGE / file).read_text(encoding="utf-8")
@@ -189,7 +192,7 @@ class Lab:
             raise StoreError(f"{file} has no function or class {name!r}")
         code = textwrap.dedent(ast.get_source_segment(text, node, padded=True) or "")
         where = f"`dipddpm_utils/{file}`" + (f", `{name}`" if "." in name else "")
-        display(Markdown(f"{where}\n```python\n{code}\n```"))
+        display(Markdown(f"{where}\n```python\n{code}\n```"), metadata={"folded": f"{name}, {file}"} if folded else {})
 
     def _keep(self, file: str, data: bytes) -> None:
         files.write_bytes(self.store.root / "figures" / file, data)

@@ -146,7 +146,9 @@ class Section:
                     self.problems.append(f"{self.name}: a picture has no alternative text")
                 return self.figure(data[mime], mime, alt, about.get(mime, about))
         if "text/markdown" in data:
-            return f'<div class="out">{self.markdown("".join(data["text/markdown"]))}</div>'
+            said = f'<div class="out">{self.markdown("".join(data["text/markdown"]))}</div>'
+            folded = escape(about.get("folded", ""))
+            return f'<details class="source"><summary>Code: {folded}</summary>{said}</details>' if folded else said
         if "text/latex" in data:
             return self.markdown("".join(data["text/latex"]))
         text = "".join(data.get("text/plain", "")).strip("\n")

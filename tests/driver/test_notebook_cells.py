@@ -45,7 +45,7 @@ class ShowingLab(Records):
     def show(self, frame, caption, name=""):
         assert len(frame) and caption and len(frame.columns) <= COLUMNS
 
-    def source(self, file, name):
+    def source(self, file, name, folded=True):
         text = (Path(nbfiles.__file__).parents[1] / file).read_text(encoding="utf-8")
         for part in name.split("."):
             found = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef | ast.ClassDef) and n.name == part]
