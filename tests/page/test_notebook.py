@@ -133,7 +133,7 @@ def test_papermills_own_inspection_sees_the_same(path):
     assert {name: item.value for name, item in own.items()} == {
         name: ast.literal_eval(item["default"]) for name, item in theirs.items()
     }
-    assert len(own) >= 4 and all(item.limits or item.choices or name in ("results", "strongest") for name, item in own.items())
+    assert len(own) >= 3 and all(item.limits or item.choices or name in ("results",) for name, item in own.items())
 
 
 BROKEN = [b"{", b"[]", b"<<<<<<< ours\n{}", b"\xff\xfe", b'{"cells": 3}', b'{"nbformat": 3, "cells": []}']

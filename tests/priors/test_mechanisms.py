@@ -149,7 +149,7 @@ def test_sentences_follow_the_numbers(lab):
     useful = findings.useful(lab)
     assert "Of 7 mechanisms measured, 3 (DIP start, DIP-shifted process, DIP as a condition) were" in useful
     assert "and 2 (DIP-shifted process, DIP as a condition) were shown to be better than every control" in useful
-    assert "use a DIP" in findings.on_the_front(lab)
+    assert "A DIP is in" in findings.on_the_front(lab)
     one_seed = made_up(seeds=1)
     assert "not decidable" in findings.mechanism(one_seed, "shift") and findings.useful(one_seed)
 
