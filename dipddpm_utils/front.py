@@ -20,7 +20,7 @@ from dipddpm_utils.page import names, speed
 from dipddpm_utils.page.compare import Paired, best_rival, best_start, frame_of
 from dipddpm_utils.page.lab import Lab
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import percent, verdict
+from dipddpm_utils.page.prose import over_seeds_distance, percent, verdict
 from dipddpm_utils.page.words import effect, number
 from dipddpm_utils.priors import comparisons, findings, mechanisms
 from dipddpm_utils.store import runs
@@ -183,16 +183,24 @@ def markdown(lab: Any) -> str:
     said = "\n\n".join(f'<p class="answer">{_html(text)}</p>' for text in (generation(found), restoration(found)))
     links = "[Read on](#01_theory) · [Run it, copy it](#about-run-it-copy-it) · [Words used](#about-words-used-here)"
     shown = f"![{ALT}](data:image/png;base64,{base64.b64encode(png).decode()})\n\n*{ALT}*" if png else ""
-    return "\n\n".join([said, f"Computed from the records of profile **{lab.profile.name}**. {links}", table(found), shown])
+    about = f"Computed from the records of profile **{lab.profile.name}**.{_baseline(lab)} {links}"
+    return "\n\n".join([said, about, table(found), shown])
 
 
 def readme_block(lab: Any) -> str:
     """The same screen for the README, with paths into results/; then what the records took to compute, and speed."""
     found, folder = rows(lab), f"results/{lab.profile.folder}"
-    page = f"From the records of profile **{lab.profile.name}**; the page is `{folder}/report.html`."
+    page = f"From the records of profile **{lab.profile.name}**; the page is `{folder}/report.html`.{_baseline(lab)}"
     shown = f"![{ALT}]({folder}/figures/{PICTURE})"
     screen = [generation(found), restoration(found), page, table(found, folder + "/figures/{}.png"), shown]
     return "\n\n".join([*screen, times(lab), speed.summary(lab.store.source.parent)]) + "\n"
+
+
+def _baseline(lab: Any) -> str:
+    """How good the models are that the answer rests on."""
+    if not lab.has("ddpm", "floor"):
+        return ""
+    return f" Its DDPM alone: {over_seeds_distance(lab.seeds('ddpm'), lab.record('floor'))}."
 
 
 def _html(text: str) -> str:
