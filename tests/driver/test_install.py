@@ -98,7 +98,7 @@ def test_no_suitable_python_is_one_line(checkout, tmp_path):
 
 def test_ci_calls_the_suite_and_nothing_else():
     lines = (ROOT / ".ci" / "run").read_text().splitlines()
-    assert [line for line in lines if "run_all.sh" in line] == ["./run_all.sh --test", "exec ./run_all.sh --test -m drill"]
+    assert [line for line in lines if "run_all.sh" in line and line[0] != "#"] == ["exec ./run_all.sh --test"]
     assert all(os.access(ROOT / name, os.X_OK) for name in ("run_all.sh", ".ci/run"))
 
 
