@@ -69,6 +69,7 @@ class Data(Frozen):
     n_train: Positive | None = None
     n_held_out: Positive | None = None
     path: str | None = Field(default=None, exclude=True)
+    validation: bool = False  # held out: the last 5 000 of the training images, to choose by; what is tested stays unseen
     sha256: str | None = None  # of an own set's files
     colour: bool = False  # an own set's images are 3 x 32 x 32; False: 1 x 28 x 28
     labelled: bool = False  # an own set has labels, so that a classifier of its own can judge

@@ -18,6 +18,7 @@ from dipddpm_utils.machine.errors import DataError
 
 DIGITS_SHA256 = "1b845fda528288bf79346626fdf2fff6549f0170890dc9174bc1ef609807bbfa"  # of the 5000 x 785 decoded bytes
 DIGITS_TRAIN = 3000  # of the 5 000; the others are held out
+VALIDATION = 5000  # training images that are held out in place of the test images where something is chosen
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,11 @@ def load(data: Data) -> DataSet:
     if data.name != "own":
         sources.own_folder()  # DIPDDPM_DATA set to something else is said, also where it is not needed
     splits, source, content = _READERS[data.name](data)
+    if data.validation:
+        splits, content = _for_choosing(data, *splits[0]), f"{content} validation"
     chosen = []
-    for (images, labels), n, field in zip(splits, (data.n_train, data.n_held_out), ("n_train", "n_held_out"), strict=True):
+    asked = (None if data.validation else data.n_train, data.n_held_out)
+    for (images, labels), n, field in zip(splits, asked, ("n_train", "n_held_out"), strict=True):
         if n is not None and n > len(images):
             raise DataError(f"{field} is {n}, but {data.name} has {len(images)} images for it: ask for at most that many")
         if n is not None:
@@ -116,6 +120,18 @@ def _read_own(data: Data) -> tuple:
     seed = streams.derived_seed(0, "images of one's own: to train on and held out")
     order = np.arange(len(images)) if found.given else balanced_order(labels, seed)
     return _split(images, labels, order, found.n_train), f"folder {data.path}", data.sha256
+
+
+def _for_choosing(data: Data, images: np.ndarray, labels: np.ndarray) -> tuple:
+    """The images that a run with `n_train` trains on, and the last ones of their order, held out; DataError if they meet."""
+    order = balanced_order(labels, seed=len(images))
+    n = len(images) - VALIDATION if data.n_train is None else data.n_train
+    if not 0 < n <= len(images) - VALIDATION:
+        raise DataError(
+            f"{data.name} has {len(images)} training images, of which validation takes {VALIDATION}, but n_train is {n}: "
+            "ask for fewer, or choose another data set"
+        )
+    return _split(images, labels, np.concatenate([order[:n], order[-VALIDATION:]]), n)
 
 
 def _split(images: np.ndarray, labels: np.ndarray, order: np.ndarray, n_train: int) -> tuple:

@@ -24,7 +24,7 @@ from dipddpm_utils.judging.spaces import Features, check_uint8, extractor, incep
 from dipddpm_utils.machine import files
 from dipddpm_utils.machine.errors import StoreError
 
-__all__ = ["Features", "evaluate", "extractor", "floor", "inception", "space"]
+__all__ = ["Features", "evaluate", "extractor", "floor", "inception", "own_source_rate", "space"]
 
 COMPARED = 2000  # images of either kind in precision, recall and copies, at most: their cost grows with the square
 BLOCKS = 10  # disjoint parts whose KIDs give its interval
@@ -90,6 +90,15 @@ def floor(dataset: DataSet, n: int, features: Features, rng: np.random.Generator
     small = reference.train_small
     rest = small[others] if len(others) else small
     return _judge(features(samples), fidelity.nearest(small[some], rest), reference, features, rng)
+
+
+def own_source_rate(samples: Tensor, dataset: DataSet, rows: Tensor) -> float:
+    """Share of samples, uint8 [n,C,H,W], whose nearest training image is the one they were begun from; rows: which, int64 [n].
+
+    About 1 in N for chains that know nothing of it. Unlike `copy_rate` it sees a copy that the sampler has changed.
+    """
+    _, found = fidelity.nearest_rows(_small(samples), _small(dataset.train))
+    return (found == rows).double().mean().item()
 
 
 def _judge(f: Tensor, nearest: Tensor, reference: Reference, features: Features, rng: np.random.Generator) -> Scores:

@@ -75,10 +75,16 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, flo
 
 def nearest(a: Tensor, b: Tensor) -> Tensor:
     """Distance of each row of a [n, D] to the nearest row of b [m, D] -> [n], float32."""
+    return nearest_rows(a, b)[0]
+
+
+def nearest_rows(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """(distance to the nearest row of b [m, D], which row that is) for each row of a [n, D]: float32 [n], int64 [n]."""
     a, b = a.float(), b.float()
     squares = b.square().sum(1)
-    best = [(squares - 2 * (part @ b.T)).amin(1) + part.square().sum(1) for part in a.split(250)]
-    return torch.cat(best).clamp(min=0).sqrt()
+    parts = [(squares - 2 * (part @ b.T)).min(1) for part in a.split(250)]
+    distances = torch.cat([part.values for part in parts]) + a.square().sum(1)
+    return distances.clamp(min=0).sqrt(), torch.cat([part.indices for part in parts])
 
 
 def copied_share(distances: Tensor, held_out_distances: Tensor, quantile: float = 0.01) -> tuple[float, float]:

@@ -42,9 +42,13 @@ class Given:
 
     def drawn(self, n: int, generator: torch.Generator) -> Tensor:
         """n training images, uint8, without repeats as far as there are enough."""
+        return self.train[self.drawn_rows(n, generator).to(self.train.device)]
+
+    def drawn_rows(self, n: int, generator: torch.Generator) -> Tensor:
+        """Which ones `drawn` draws from the same generator: int64 [n], where the generator lives."""
         total = len(self.train)
         rounds = [torch.randperm(total, generator=generator, device=generator.device) for _ in range(math.ceil(n / total))]
-        return self.train[torch.cat(rounds)[:n].to(self.train.device)]
+        return torch.cat(rounds)[:n]
 
     def normal(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
         """N(0, I), drawn where the generator lives: a CPU generator gives the same noise for every device."""

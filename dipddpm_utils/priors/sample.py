@@ -14,6 +14,7 @@ from dipddpm_utils.data import sets
 from dipddpm_utils.ddpm import schedule
 from dipddpm_utils.ddpm.process import Model
 from dipddpm_utils.dip.run import fitted, operations
+from dipddpm_utils.judging import evaluate
 from dipddpm_utils.machine import device, streams
 from dipddpm_utils.machine.errors import ConfigError
 from dipddpm_utils.priors import process
@@ -45,8 +46,10 @@ def sample(run: Sample, work: Work) -> Outcome:
     row, images = judge.score(model, run.sampler, run.n, f"sample {run.seed}", chain, x_t)
     whole = work.record(run.model).metrics
     fits = sum(operations(dip, nets[dip], run.n * sum(k.dip_calls(row["nfe"]) for k in kinds)) for dip, kinds in users.items())
+    sources = given.drawn_rows(run.n, streams.generator(run.seed, f"start {run.start.name}"))  # of a start that knows its image
     metrics = {
         **row,
+        "own_source_rate": evaluate.own_source_rate(images, source, sources),
         "nfe_full": run.sampler.steps,
         "t_start": t_start,
         "prior_seconds": sum((work.record(dip).metrics["train_seconds"] for dip in users), 0.0),

@@ -37,7 +37,7 @@ def dip(z: Sizes, net: Net, *, std: float = DIP_STD, lr: float = DIP_LR, steps: 
 
 
 def ddpm(z: Sizes, optim: Optim | None = None, diffusion: Diffusion = r.DIFFUSION_FAST, on: Dip | None = None) -> Ddpm:
-    """The baseline of every comparison, or the same with a change."""
+    """The baseline of settings and mechanisms, or the same with a change."""
     optim, evaluate = optim or changed(r.OPTIM_FAST, steps=z.short[0]), changed(z.evaluate_short, every=z.short[1])
     return Ddpm(data=z.data, unet=z.unet, diffusion=diffusion, optim=optim, evaluate=evaluate, dip=on)
 
@@ -47,6 +47,29 @@ def longest(z: Sizes) -> Ddpm:
     optim = changed(r.OPTIM_FAST, decay="linear", kernels_only=True, steps=z.long[0])
     diffusion, evaluate = changed(r.DIFFUSION_FAST, times_mean=0.4), changed(z.evaluate, every=z.long[1])
     return Ddpm(data=z.data, unet=z.unet_long, diffusion=diffusion, optim=optim, evaluate=evaluate)
+
+
+def baseline(z: Sizes, on: Dip | None = None) -> Ddpm:
+    """The DDPM alone of the headline comparisons, or the same on a DIP's outputs."""
+    if z.main is None:
+        return ddpm(z, on=on)
+    model, (steps, every) = longest(z), z.main
+    evaluate = changed(model.evaluate, every=every, n=500, final_draws=1)
+    return changed(model, optim=changed(model.optim, steps=steps), evaluate=evaluate, dip=on)
+
+
+def headline_dip(z: Sizes) -> Dip:
+    return dip(z, z.dip, std=z.dip_std)
+
+
+def picks(p: Profile, z: Sizes) -> None:
+    """05: the fits that the headline's DIP is picked from, judged on training images that nothing is trained on."""
+    unseen = changed(z.data, validation=True)
+    for net in NETS:
+        p.member("dip_pick", net, changed(dip(z, net), data=unseen), "05", value=DIP_STD, name=f"dip_pick-{net}-{DIP_STD:g}")
+    for net, std, steps in (("skip", 0.4, 300), ("2conv", 0.4, 300), ("2conv", 0.8, 300), ("2conv", 0.4, 100)):
+        fit = changed(dip(z, net, std=std, steps=steps), data=unseen)
+        p.member("dip_pick", net, fit, "05", value=std, name=f"dip_pick-{net}-{std:g}-{steps}")
 
 
 def single(p: Profile, z: Sizes) -> None:
@@ -60,10 +83,17 @@ def single(p: Profile, z: Sizes) -> None:
         fit = DipImages(data=z.data, net=net, width=width, lr=lr, n_images=z.fitted, iterations=iterations)
         p.run(f"dip-images-{net}", changed(fit, snapshots=z.snapshots), "02")
     p.run("ddpm-long", longest(z), "03")
-    p.run("ddpm", ddpm(z), "04", z.seeds)
-    more = ddpm(z, changed(r.OPTIM_FAST, steps=z.more[0]))
-    p.run("ddpm-more", changed(more, evaluate=changed(z.evaluate_short, every=z.more[1])), "04", z.seeds)
-    p.run("ddpm-on-dip", ddpm(z, on=dip(z, z.dip)), "04", z.seeds)
+    if z.picked:
+        picks(p, z)
+    p.run("ddpm", baseline(z), "04", z.main_seeds)
+    more = baseline(z)
+    if z.more is not None:
+        longer = changed(r.OPTIM_FAST, steps=z.more[0])
+        more = changed(ddpm(z, longer), evaluate=changed(z.evaluate_short, every=z.more[1]))
+    p.run("ddpm-more", more, "04", z.main_seeds)
+    p.run("ddpm-on-dip", baseline(z, on=headline_dip(z)), "04", z.main_seeds)
+    if z.main is not None:
+        p.run("ddpm-small", ddpm(z), "05", z.seeds)
 
 
 def samplers(p: Profile, z: Sizes) -> None:
@@ -76,9 +106,9 @@ def samplers(p: Profile, z: Sizes) -> None:
 
 def starts(p: Profile, z: Sizes) -> None:
     """04: the baseline started from what a DIP, and its rivals, give."""
-    drawn = Sample(model=ddpm(z), n=z.sampled, sampler=Sampler(steps=z.start_steps))
+    drawn = Sample(model=baseline(z), n=z.sampled, sampler=Sampler(steps=z.start_steps))
     names = (*z.starts, *(kind.key for kind in priors().newcomers() if kind.place == "start"))
-    started(p, "starts", drawn, dip(z, z.dip), names, z.start_ts, z.seeds, "whole_chain")
+    started(p, "starts", drawn, headline_dip(z), names, z.start_ts, z.main_seeds, "whole_chain")
 
 
 def started(

@@ -112,7 +112,8 @@ def test_outside_a_notebook_nothing_is_checked(monkeypatch):
     notebook.check_parameters()
 
 
-def test_papermill_itself_stops_at_a_misspelt_name_and_at_nonsense(tmp_path):
+def test_papermill_itself_stops_at_a_misspelt_name_and_at_nonsense(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))  # the kernel's, which starts outside the checkout
     tagged = nbformat.v4.new_code_cell(CELL, metadata={"tags": ["parameters"]})
     lab = "from dipddpm_utils.page.lab import Lab\nlab = Lab(profile, results, device)"
     about = {"kernelspec": {"name": "python3", "display_name": "x", "language": "python"}}
