@@ -165,7 +165,8 @@ SMOKE = Sizes(
 _5000, _A_QUICK = Data(name="digits5k"), _judged(50, n=500, calls=10, final_n=1000, published_n=30)
 QUICK = Sizes(
     about="the default without a GPU: the headline comparisons on the 5 000 embedded digits, in under 20 minutes on 2 cores",
-    data=_5000, spectrum_iterations=150, main=None, picked=False, dip="skip", dip_std=1.2, dip_steps=60, dip_lengths=(20, 60), dip_stds=(0.8, 1.2, 2.0),
+    data=_5000, spectrum_iterations=150, main=None, picked=False, dip="skip", dip_std=1.2,
+    dip_steps=60, dip_lengths=(20, 60), dip_stds=(0.8, 1.2, 2.0),
     fitted=16, iterations=(800, 500, 250, 400), snapshots=(10, 30, 100, 250, 400, 800),
     stopping=_stopping(_5000, 16)[:1], stopping_stds=(0.2,), stages=(),
     unet=r.UNET_COARSE, long=(3200, 800), short=(240, 120), more=(360, 180),
