@@ -37,9 +37,8 @@ class Judge:
         return cls(source, features, mean, cov, symmetric_root(cov))
 
     def distance(self, images: Tensor) -> Interval:
-        """FD of uint8 images [n,C,H,W] from all held-out images, with its bootstrap interval at this n."""
-        rng = np.random.default_rng(0)
-        return frechet_interval(self.features(images), self.mean, self.cov, rng=rng, root2=self.root, n_resamples=100)
+        """FD of uint8 images [n,C,H,W] from all held-out images, with its interval at this n."""
+        return frechet_interval(self.features(images), self.mean, self.cov, root2=self.root)
 
     def floor(self, n: int, repeats: int = 3) -> float:
         """The mean distance of n real training images, over as many draws."""

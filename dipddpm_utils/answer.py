@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from dipddpm_utils.page import names
-from dipddpm_utils.page.compare import best_rival, best_start, frame_of
+from dipddpm_utils.page.compare import best_rival, best_start, copies, frame_of
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, distance, over_seeds_distance, percent
+from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, copying, distance, over_seeds_distance, percent
 from dipddpm_utils.page.words import count, number
 from dipddpm_utils.priors import comparisons
 from dipddpm_utils.priors import findings as findings_priors
@@ -27,8 +27,8 @@ def answer(lab: Any) -> str:
     alone = []
     if lab.has("ddpm-long"):
         alone.append(f"**A DDPM alone, trained longest**: {distance(lab.record('ddpm-long').metrics, floor)}.")
-    generated = _trained_on_outputs(lab, floor) if lab.has("ddpm", "ddpm-on-dip") else []
-    if lab.has("starts"):
+    generated = _trained_on_outputs(lab, floor) if lab.has(*comparisons.compared(lab)) else []
+    if lab.has(comparisons.started(lab)):
         generated += _started_from_outputs(lab)
     generated += _report_b(lab) + _mechanisms(lab)
     parts = {"Generation": alone + generated, "Restoration": _restored(lab)}
@@ -37,12 +37,13 @@ def answer(lab: Any) -> str:
 
 
 def _trained_on_outputs(lab: Any, floor: Any) -> list[str]:
-    base, on_dip = frame_of(lab.seeds("ddpm")), frame_of(lab.seeds("ddpm-on-dip"))
+    alone, with_dip = (lab.seeds(group) for group in comparisons.compared(lab))
+    base, on_dip = frame_of(alone), frame_of(with_dip)
     gaps = comparisons.outputs(lab)
     gap = comparison("FD trained on DIP outputs over FD alone, equal steps", gaps["fd"])
     added = percent(float(on_dip["dip_seconds"].mean() / base["train_seconds"].mean()))
     lines = [
-        f"**The comparisons' baseline**, {_smaller(lab)}: {over_seeds_distance(lab.seeds('ddpm'), floor)}.",
+        f"**The comparisons' baseline**, {_smaller(lab)}: {over_seeds_distance(alone, floor)}.",
         f"**Better by training on DIP outputs?** {gap}",
         f"**Faster by training on DIP outputs?** Fitting and applying the DIP adds {added} to the training time.",
     ]
@@ -53,7 +54,7 @@ def _trained_on_outputs(lab: Any, floor: Any) -> list[str]:
 
 def _smaller(lab: Any) -> str:
     """How it differs from the model that was trained longest."""
-    own = lab.seeds("ddpm")[0].metrics
+    own = lab.seeds(comparisons.compared(lab)[0])[0].metrics
     size = f"{count(own['parameters'])} parameters, {number(own['train_seconds'], 2)} s of training"
     if not lab.has("ddpm-long"):
         return size
@@ -62,7 +63,7 @@ def _smaller(lab: Any) -> str:
 
 
 def _started_from_outputs(lab: Any) -> list[str]:
-    frame = lab.frame("starts")
+    frame = lab.frame(comparisons.started(lab))
     best = best_start(frame, *names.starts(dip=True))
     if best is None:
         return []
@@ -70,10 +71,10 @@ def _started_from_outputs(lab: Any) -> list[str]:
     start = rows["label"].iloc[0]
     outputs = "DIP outputs" if start == "dip" else look(start).label
     name = f"FD over that of noise with as many calls, at the best t_start ({t_start:.0f})"
-    copied, usual = (percent(float(rows[column].mean())) for column in ("copy_rate", "copy_rate_floor"))
+    own = copies(rows)
     lines = [
-        f"**Fewer steps by starting from {outputs}?** {comparison(name, gap)} {copied} of those samples look copied; "
-        f"{usual} of held-out images do."
+        f"**Fewer steps by starting from {outputs}?** {comparison(name, gap)} Of those samples {copying(own)}; "
+        f"of held-out images {percent(own.usual)} look copied."
     ]
     if (rival := best_rival(frame, rows)) is not None:
         name = f"FD over that from the {look(rival[0]).label}, same t_start"

@@ -9,7 +9,7 @@ import base64
 import io
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,10 @@ from dipddpm_utils.answer import strongest, times
 from dipddpm_utils.machine import files
 from dipddpm_utils.machine.errors import StoreError
 from dipddpm_utils.page import names, speed
-from dipddpm_utils.page.compare import Paired, best_rival, best_start, frame_of
+from dipddpm_utils.page.compare import Paired, best_rival, best_start, copies, frame_of
 from dipddpm_utils.page.lab import Lab
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import over_seeds_distance, percent, verdict
+from dipddpm_utils.page.prose import copying, over_seeds_distance, percent, verdict
 from dipddpm_utils.page.words import effect, number
 from dipddpm_utils.priors import comparisons, findings, mechanisms
 from dipddpm_utils.store import runs
@@ -42,6 +42,7 @@ class Row:
     figure: str  # where it is shown, a name in figures/
     better: bool | None
     value: float  # the effect alone
+    given_back: bool = False  # what is lower here are training images given back, which is no gain
 
 
 def _row(job: str, question: str, gap: Paired, cost: str, figure: str, unit: str = "", more_is_better: bool = False) -> Row:
@@ -56,10 +57,11 @@ def rows(lab: Any) -> list[Row]:
 
 
 def _outputs(lab: Any) -> Iterator[Row]:
-    if not lab.has("ddpm", "ddpm-on-dip"):
+    groups = comparisons.compared(lab)
+    if not lab.has(*groups):
         return
     gaps = comparisons.outputs(lab)
-    base, on_dip = frame_of(lab.seeds("ddpm")), frame_of(lab.seeds("ddpm-on-dip"))
+    base, on_dip = (frame_of(lab.seeds(group)) for group in groups)
     added = f"{percent(float(on_dip['dip_seconds'].mean() / base['train_seconds'].mean()))} more training time"
     at = "04_fd_over_steps"
     yield _row("generation", "Trained on DIP outputs, equal steps: FD over the DDPM alone", gaps["fd"], added, at)
@@ -68,9 +70,10 @@ def _outputs(lab: Any) -> Iterator[Row]:
 
 
 def _starts(lab: Any) -> Iterator[Row]:
-    if not lab.has("starts"):
+    group = comparisons.started(lab)
+    if not lab.has(group):
         return
-    frame = lab.frame("starts")
+    frame = lab.frame(group)
     best = best_start(frame, *names.starts(dip=True))
     if best is None:
         return
@@ -79,9 +82,11 @@ def _starts(lab: Any) -> Iterator[Row]:
     if lab.has("ddpm"):
         pays = comparisons.measured_cost(frame, lab.seeds("ddpm")[0]).break_even_images
         cost = "never saves time" if math.isinf(pays) else f"saves time beyond {number(pays)} images"
-    copied = percent(float(chosen["copy_rate"].mean()))
-    question = f"Started from DIP outputs at t = {t_start:.0f}: FD over noise, equal calls ({copied} look copied)"
-    yield _row("generation", question, gap, cost, "04_fd_vs_t_start")
+    own = copies(chosen)
+    question = f"Started from DIP outputs at t = {t_start:.0f}: FD over noise, equal calls (of these samples {copying(own)})"
+    row = _row("generation", question, gap, cost, "04_fd_vs_t_start")
+    back = own.many and row.better is True
+    yield replace(row, verdict="**no gain**: training images given back", better=None, given_back=True) if back else row
     if (rival := best_rival(frame, chosen)) is not None:
         yield _row(
             "generation", f"The same over starts without a DIP ({look(rival[0]).label})", rival[1], cost, "04_fd_vs_t_start"
@@ -123,7 +128,10 @@ def generation(found: list[Row]) -> str:
     if not own:
         return "**Drawing new images:** not measured in this profile."
     won, lost = (sum(row.better is side for row in own) for side in (True, False))
-    said = f"of {len(own)} comparisons {won} went to the DIP, {lost} against it, and {len(own) - won - lost} were not decidable"
+    back = sum(row.given_back for row in own)
+    said = f"of {len(own)} comparisons {won} went to the DIP, {lost} against it, "
+    said += f"{back} only gave training images back, " if back else ""
+    said += f"and {len(own) - won - lost - back} were not decidable"
     answer = "yes" if won == len(own) else "in part" if won else "no" if lost else "not shown"
     return f"**Drawing new images: {answer}.** Does a DIP make the diffusion model better or faster? By the rule, {said}."
 
@@ -162,10 +170,11 @@ def picture(lab: Any) -> bytes | None:
 
     from dipddpm_utils.page.images import tile
 
-    if not lab.has("ddpm", "ddpm-on-dip"):
+    groups, starts = comparisons.compared(lab), comparisons.started(lab)
+    if not lab.has(*groups):
         return None
-    sets = [lab.seeds(name)[0].arrays["grid"][:12] for name in ("ddpm", "ddpm-on-dip")]
-    if lab.has("starts") and (best := best_start(lab.frame("starts"), *names.starts(dip=True))) is not None:
+    sets = [lab.seeds(name)[0].arrays["grid"][:12] for name in groups]
+    if lab.has(starts) and (best := best_start(lab.frame(starts), *names.starts(dip=True))) is not None:
         sets.append(lab.record(best[2]["name"].iloc[0]).arrays["grid"][:12])
     strip = np.concatenate([tile(images, columns=12) for images in sets])
     data = io.BytesIO()
@@ -198,9 +207,10 @@ def readme_block(lab: Any) -> str:
 
 def _baseline(lab: Any) -> str:
     """How good the models are that the answer rests on."""
-    if not lab.has("ddpm", "floor"):
+    alone = comparisons.compared(lab)[0]
+    if not lab.has(alone, "floor"):
         return ""
-    return f" Its DDPM alone: {over_seeds_distance(lab.seeds('ddpm'), lab.record('floor'))}."
+    return f" Its DDPM alone: {over_seeds_distance(lab.seeds(alone), lab.record('floor'))}."
 
 
 def _html(text: str) -> str:

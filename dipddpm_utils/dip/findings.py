@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from dipddpm_utils.page.compare import Paired, among, frame_of, over_seeds, paired, summary
+from dipddpm_utils.page.compare import Paired, among, frame_of, over_seeds, own_interval, paired, summary
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import bullets, comparison
-from dipddpm_utils.page.words import effect, number, span
+from dipddpm_utils.page.words import count, effect, number, span
 
 
 def dip_nets(nets: Mapping[str, Sequence[Any]]) -> str:
@@ -34,6 +34,33 @@ def dip_nets(nets: Mapping[str, Sequence[Any]]) -> str:
 def _pairs(frames: Mapping[str, pd.DataFrame], metric: str) -> dict[tuple[str, str], Paired]:
     """Every net against every other one."""
     return among(pd.concat([frame.assign(net=net) for net, frame in frames.items()]), "net", metric)
+
+
+def pick_table(records: Sequence[Any]) -> pd.DataFrame:
+    """The fits that the compared DIP is picked from (records of `dip_pick`), the nearest to validation images first."""
+    best = sorted(records, key=lambda record: record.metrics["fd"])
+    return pd.DataFrame(
+        {
+            "network": look(record.run.net).label,
+            "std": record.run.std,
+            "steps": record.run.optim.steps,
+            record.metrics["features"]: span(own_interval(record.metrics, "fd")),
+            "recall": number(record.metrics["recall"]),
+            "seconds, fit + use": f"{number(record.metrics['train_seconds'])} + {number(record.metrics['apply_seconds'])}",
+        }
+        for record in best
+    )
+
+
+def picked(records: Sequence[Any]) -> str:
+    """Which fit is compared in notebook 04, by which rule."""
+    best = min(records, key=lambda record: record.metrics["fd"])
+    about, made = best.run, best.metrics
+    return (
+        f"Picked by the lowest distance on {count(made['n_held_out'])} validation images: **{look(about.net).label}**, "
+        f"std {about.std:g}, {count(about.optim.steps)} steps. To fit it and apply it to {count(about.data.n_train)} images "
+        f"takes {number(made['train_seconds'] + made['apply_seconds'])} s."
+    )
 
 
 def peaks(records: Mapping[str, Any]) -> str:

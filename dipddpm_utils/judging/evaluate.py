@@ -19,7 +19,7 @@ from dipddpm_utils.config import Data
 from dipddpm_utils.data import sources
 from dipddpm_utils.data.sets import DataSet
 from dipddpm_utils.judging import classifier, fidelity, stats
-from dipddpm_utils.judging.frechet import frechet_distance, frechet_interval, mean_cov, symmetric_root
+from dipddpm_utils.judging.frechet import frechet_interval, mean_cov, symmetric_root
 from dipddpm_utils.judging.spaces import Features, check_uint8, extractor, inception
 from dipddpm_utils.machine import files
 from dipddpm_utils.machine.errors import StoreError
@@ -28,7 +28,6 @@ __all__ = ["Features", "evaluate", "extractor", "floor", "inception", "own_sourc
 
 COMPARED = 2000  # images of either kind in precision, recall and copies, at most: their cost grows with the square
 BLOCKS = 10  # disjoint parts whose KIDs give its interval
-RESAMPLES = 200  # of the bootstrap of the Frechet distance; skipped beyond 256 features, where each costs seconds
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ Scores = dict[str, float | int | str | None]
 def evaluate(samples: Tensor, dataset: DataSet, features: Features, rng: np.random.Generator) -> Scores:
     """Judge samples, uint8 [n,C,H,W], in a few seconds. Keys: n, n_held_out, features (the name of fd's space), and
 
-    fd (Frechet distance of n samples from all held-out images), fd_low, fd_high (95%, bootstrap over samples; None for FID);
+    fd (Frechet distance of n samples from all held-out images), fd_low, fd_high (95%, over samples);
     kid, kid_low, kid_high (95%, t over disjoint blocks); precision, recall (k = 3, of at most 2000 and 2000 images);
     copy_rate and copy_rate_floor (share nearer to a training image than 99% of held-out images are; by chance 0.01).
     Raises ValueError naming the argument: images that are not uint8 or have another shape, or too few for the features.
@@ -102,11 +101,7 @@ def own_source_rate(samples: Tensor, dataset: DataSet, rows: Tensor) -> float:
 
 
 def _judge(f: Tensor, nearest: Tensor, reference: Reference, features: Features, rng: np.random.Generator) -> Scores:
-    fd = frechet_distance(*mean_cov(f), reference.mean, reference.cov, root2=reference.root)
-    low = high = None
-    if features.dim <= 256:
-        interval = frechet_interval(f, reference.mean, reference.cov, rng=rng, root2=reference.root, n_resamples=RESAMPLES)
-        low, high = interval.low, interval.high
+    fd = frechet_interval(f, reference.mean, reference.cov, root2=reference.root)
     kid = stats.mean_interval(fidelity.kid_blocks(f, reference.held_out, blocks=BLOCKS, rng=rng))
     m = min(len(f), len(reference.held_out), COMPARED)
     real, fake = reference.held_out[rng.permutation(len(reference.held_out))[:m]], f[rng.permutation(len(f))[:m]]
@@ -116,9 +111,9 @@ def _judge(f: Tensor, nearest: Tensor, reference: Reference, features: Features,
         "n": len(f),
         "n_held_out": len(reference.held_out),
         "features": features.name,
-        "fd": fd,
-        "fd_low": low,
-        "fd_high": high,
+        "fd": fd.value,
+        "fd_low": fd.low,
+        "fd_high": fd.high,
         "kid": kid.value,
         "kid_low": kid.low,
         "kid_high": kid.high,

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import special
 
 ALPHA = 0.05  # of every test, and one minus the level of every interval
+Z = 1.96  # standard errors, either way, of a normal 95% interval
 POWER = 0.8
 MOST = 1000  # pairs that anybody would make
 

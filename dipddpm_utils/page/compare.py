@@ -10,7 +10,7 @@ import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -40,7 +40,8 @@ FAMILIES = {  # what is looked at together, fixed before the runs are made
     "faults": "every fault of one report, alone and alone left out",
     "claims": "the claims that could be measured, of seventeen",
 }
-LIMITS = {"fd": (0.0, math.inf)} | dict.fromkeys(("precision", "recall", "copy_rate", "copy_rate_floor"), (0.0, 1.0))
+SHARES = ("precision", "recall", "copy_rate", "copy_rate_floor", "own_source_rate")
+LIMITS = {"fd": (0.0, math.inf)} | dict.fromkeys(SHARES, (0.0, 1.0))
 
 
 def as_ratio(metric: str) -> bool:
@@ -220,10 +221,26 @@ def slope(frame: pd.DataFrame, metric: str, *, log: bool = False) -> Paired | No
 # --- starts of the chain ----------------------------------------------------------------------------------------------
 
 
-def copies(rows: pd.DataFrame) -> tuple[float, float, bool]:
-    """(share of samples that look copied, of held-out images that do, whether the first is more than twice the second)."""
-    copied, usual = (float(rows[column].mean()) for column in ("copy_rate", "copy_rate_floor"))
-    return copied, usual, copied > 2 * usual
+KEPT = 0.05  # of a start's samples; where more stay nearest to their own image, they are not new ones
+
+
+class Copies(NamedTuple):
+    """Shares of samples that give training images back; `source` is NaN where it was not measured."""
+
+    looks: float  # of samples that look copied
+    usual: float  # of held-out images that do
+    source: float  # of samples whose nearest training image is the one that they were begun from
+
+    @property
+    def many(self) -> bool:
+        """More than twice as many look copied as held-out images do, or more than KEPT lie nearest to their own source."""
+        return self.looks > 2 * self.usual or self.source > KEPT
+
+
+def copies(rows: pd.DataFrame) -> Copies:
+    """The mean over rows (records of one setting)."""
+    columns = ("copy_rate", "copy_rate_floor", "own_source_rate")
+    return Copies(*(float(rows[name].mean()) if name in rows else math.nan for name in columns))
 
 
 def start_gaps(frame: pd.DataFrame, labels: Sequence[str], rivals: Sequence[str]) -> dict[tuple[str, str, Any], Paired]:
@@ -237,14 +254,16 @@ def start_gaps(frame: pd.DataFrame, labels: Sequence[str], rivals: Sequence[str]
 def best_start(frame: pd.DataFrame, *labels: str) -> tuple[float, Paired, pd.DataFrame] | None:
     """(t_start, log FD ratio to noise with as many calls, rows) where these starts have their lowest ratio; None without both.
 
-    Chosen after the fact, which the correction for all t_starts pays for.
+    Where some give training images back (`copies`), among the others if there are any. Chosen after the fact, which the
+    correction for all t_starts pays for.
     """
     found = start_gaps(frame, labels, ["noise"])
     if not found:
         return None
-    start, noise, t_start = min(found, key=lambda at: found[at].value)
-    rows = frame[(frame["label"] == start) & (frame["value"] == t_start)]
-    return float(t_start), found[start, noise, t_start], rows
+    rows = {at: frame[(frame["label"] == at[0]) & (frame["value"] == at[2])] for at in found}
+    new = [at for at in found if not copies(rows[at]).many] or list(found)
+    best = min(new, key=lambda at: found[at].value)
+    return float(best[2]), found[best], rows[best]
 
 
 def best_rival(frame: pd.DataFrame, rows: pd.DataFrame) -> tuple[str, Paired] | None:

@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dipddpm_utils.page.compare import copies
 from dipddpm_utils.page.images import tile
 from dipddpm_utils.page.names import look
+from dipddpm_utils.page.prose import copying
 from dipddpm_utils.page.words import number
 
 SAMPLES = 16
@@ -46,7 +48,7 @@ def _panel(label: str, t_start: int, rows: pd.DataFrame, images: np.ndarray) -> 
     said = f"{_named(label)}, t_start = {t_start}: {rows['features'].iloc[0]} {number(float(rows['fd'].mean()))} "
     said += f"(mean of {len(rows)} seeds), {rows['nfe'].iloc[0]:.0f} network calls"
     if "copy_rate" in rows:
-        said += f", {number(100 * float(rows['copy_rate'].mean()), 2)}% look copied"
+        said += f", {copying(copies(rows))}"
     alt = escape(f"{len(images)} samples, not selected. {said}", quote=True)
     picture = f'<img alt="{alt}" width="130" src="data:image/png;base64,{_png(tile(images, columns=4))}">'
     return (

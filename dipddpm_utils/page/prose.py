@@ -6,12 +6,13 @@ beside it is the plain one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from dipddpm_utils.page.compare import Paired, floor_at, floor_n, frame_of, summary
+from dipddpm_utils.page.compare import Copies, Paired, floor_at, floor_n, frame_of, summary
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.words import effect, number, shown_by, span
 
@@ -89,6 +90,14 @@ def seconds(lab: Any, records: Sequence[Any]) -> str:
     device = ", ".join(sorted({str(record.provenance.get("device", "")) for record in records} - {""}))
     took = f"{number(total / 60, 2)} minutes" if total >= 60 else f"{number(total, 2)} seconds"
     return f"Computing the {len(records)} runs drawn here took {took}" + (f" ({device})." if device else ".")
+
+
+def copying(found: Copies) -> str:
+    """'3% look copied, 80% lie nearest to the image they were begun from'."""
+    looks = f"{percent(found.looks)} look copied"
+    return (
+        looks if math.isnan(found.source) else f"{looks}, {percent(found.source)} lie nearest to the image they were begun from"
+    )
 
 
 def percent(share: float | None, digits: int = 2) -> str:

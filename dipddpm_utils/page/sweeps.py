@@ -71,18 +71,23 @@ def fd_vs_total_seconds(baseline: Sequence[Any], on_dip: Sequence[Any], starts: 
 @styled
 def fd_vs_t_start(frame: pd.DataFrame, floor: Any, *, title: str | None = None) -> Figure:
     """Distance over the step at which the reverse chain starts, one line a start, side by side (group 'starts')."""
-    figure, (ax,) = new(width=8.2)
+    known = frame.get("own_source_rate", pd.Series(dtype=float)).notna().any()
+    figure, axes = new(1 + known, width=8.2)
     starts, calls = list(frame.groupby("label", sort=False)), frame.groupby("value")["nfe"].mean()
-    for place, (label, part) in enumerate(starts):
-        summed, name = over_seeds(part, "value", "fd"), look(str(label)).label
-        name = f"{name}: whole chain, as few calls" if label == "noise" else name
-        points(ax, dodged(summed, place, len(starts), list(calls.index)), look(str(label)), label=name)
-    draw_floor(ax, floor, "fd", n := frame["n"].iloc[0])
-    log_y(ax)
-    ax.set_xticks(calls.index, [f"{t:.0f}\n({nfe:.0f} calls)" for t, nfe in calls.items()])
-    ax.set_xlabel("first step of the reverse chain, t_start (lines of one step side by side)")
-    ax.set_ylabel(distance_label(frame["features"].iloc[0]))
-    legend_beside(ax)
+    for ax, metric in zip(axes, ("fd", "own_source_rate"), strict=False):
+        for place, (label, part) in enumerate(starts):
+            summed, name = over_seeds(part, "value", metric), look(str(label)).label
+            name = f"{name}: whole chain, as few calls" if label == "noise" else name
+            points(ax, dodged(summed, place, len(starts), list(calls.index)), look(str(label)), label=name)
+        ax.set_xticks(calls.index, [f"{t:.0f}\n({nfe:.0f})" for t, nfe in calls.items()])
+        ax.set_xlabel("first step of the chain, t_start (calls)")
+    draw_floor(axes[0], floor, "fd", n := frame["n"].iloc[0])
+    log_y(axes[0])
+    axes[0].set_ylabel(distance_label(frame["features"].iloc[0]))
+    if known:
+        axes[1].set(ylabel="share nearest to the image begun from", ylim=(-0.03, 1.03))
+    legend_beside(axes[-1], *axes[:-1])
+    summed = over_seeds(frame[frame["label"] == "noise"], "value", "fd")
     title = title or "Where the chain starts, and what it starts from, at equal network calls"
     return finish(figure, title, f"n = {n:.0f} images a point; {what_interval(summed, 'fd')}.{floor_note(floor, n)}")
 

@@ -143,6 +143,7 @@ def start_table(frame: pd.DataFrame) -> pd.DataFrame:
                 "over noise": f"{factor(gap)} ({shown_by(gap)})" if gap else "",
                 "recall": span(summary(part, "recall")),
                 "copied": span(summary(part, "copy_rate")),
+                **({"own image": span(summary(part, "own_source_rate"))} if "own_source_rate" in part else {}),
                 "seconds, prior + drawing": f"{part['prior_seconds'].mean():.3g} + {part['sampling_seconds'].mean():.3g}",
             }
         )

@@ -13,7 +13,7 @@ from dipddpm_utils.judging.stats import ALPHA, holm
 from dipddpm_utils.page import compare, names
 from dipddpm_utils.page.compare import Paired, difference, family, frame_of
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, percent
+from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, copying, percent
 from dipddpm_utils.page.training import best_sampler, fewest_calls
 from dipddpm_utils.page.words import count, number, span
 from dipddpm_utils.priors import findings
@@ -22,31 +22,46 @@ from dipddpm_utils.theory.gaussian import Cost
 SAYS_LITTLE = 0.9  # a bound on a total variation, which is at most 1 anyway
 
 
+def compared(lab: Any) -> tuple[str, str]:
+    """The groups that stand for the DDPM alone and for training on DIP outputs: of models that draw digits, where there are."""
+    return ("main", "main-on-dip") if lab.has("main", "main-on-dip") else ("ddpm", "ddpm-on-dip")
+
+
+def longer(lab: Any) -> str | None:
+    """The DDPM alone with as many seconds more as the DIP takes; where those are next to none, as it is. None: not measured."""
+    return compared(lab)[0] if compared(lab)[0] == "main" else "ddpm-more" if lab.has("ddpm-more") else None
+
+
+def started(lab: Any) -> str:
+    """The group of chains that begin elsewhere: from models that draw digits, where there are such."""
+    return "main-starts" if lab.has("main", "main-starts") else "starts"
+
+
 def outputs(lab: Any) -> dict[str, Paired]:
     """Trained on DIP outputs against trained on real images: fd and recall at equal steps, fd at equal seconds ('seconds')."""
-    base, on_dip = frame_of(lab.seeds("ddpm")), frame_of(lab.seeds("ddpm-on-dip"))
+    base, on_dip = (frame_of(lab.seeds(group)) for group in compared(lab))
     gaps = {metric: difference(on_dip, base, metric) for metric in ("fd", "recall")}
-    if lab.has("ddpm-more"):
-        gaps["seconds"] = _at_equal_seconds(lab.seeds("ddpm-more"), lab.seeds("ddpm-on-dip"))
+    if (more := longer(lab)) is not None:
+        gaps["seconds"] = _at_equal_seconds(lab.seeds(more), lab.seeds(compared(lab)[1]))
     return family("outputs", gaps)
 
 
 def combined(lab: Any) -> str:
     """Trained on DIP outputs against trained on real images, at equal steps."""
-    if not lab.has("ddpm", "ddpm-on-dip"):
+    if not lab.has(*compared(lab)):
         return NOT_MEASURED
-    base, on_dip, gaps = frame_of(lab.seeds("ddpm")), frame_of(lab.seeds("ddpm-on-dip")), outputs(lab)
+    (base, on_dip), gaps = (frame_of(lab.seeds(group)) for group in compared(lab)), outputs(lab)
     lines = [
-        comparison(f"FD trained on DIP outputs over FD of the {alone(lab, 'ddpm')}, equal steps", gaps["fd"]),
+        comparison(f"FD trained on DIP outputs over FD of the {alone(lab)}, equal steps", gaps["fd"]),
         comparison("The difference in recall (diversity)", gaps["recall"], worse="more diverse", better="less diverse"),
         f"The DIP adds {number(on_dip['dip_seconds'].mean())} s to {number(base['train_seconds'].mean())} s of training.",
     ]
     return " ".join(lines)
 
 
-def alone(lab: Any, group: str) -> str:
-    """'DDPM alone, 800 steps': by what it is, since there are several."""
-    return f"{look('baseline').label}, {count(lab.seeds(group)[0].evals['step'].max())} steps"
+def alone(lab: Any, group: str | None = None) -> str:
+    """'DDPM alone, 800 steps': by what it is, since there are several. None: the one that is compared."""
+    return f"{look('baseline').label}, {count(lab.seeds(group or compared(lab)[0])[0].evals['step'].max())} steps"
 
 
 def starts(frame: pd.DataFrame) -> str:
@@ -57,14 +72,27 @@ def starts(frame: pd.DataFrame) -> str:
         if best is None:
             continue
         t_start, gap, rows = best
-        copied, usual, many = compare.copies(rows)
+        own = compare.copies(rows)
+        usual = own.usual
         calls = f"t_start = {t_start:.0f} ({rows['nfe'].iloc[0]:.0f} calls)"
-        said = f"{comparison(f'{look(label).label}, {calls}', gap)} {percent(copied)} copied."
-        if gap.decided and gap.value < 0 and many:
-            said += " What looks better here is copies of training images."
+        said = f"{comparison(f'{look(label).label}, {calls}', gap)} Of its samples {copying(own)}."
+        if gap.decided and gap.value < 0 and own.many:
+            said += " What looks better here is training images given back."
         lines.append(said)
     head = "FD over that of noise with as many calls, each start at its best t_start "
     return f"{head}(of held-out images {percent(usual)} look copied):\n\n{bullets(lines)}"
+
+
+def without_a_chain(lab: Any) -> str:
+    """What the DIP outputs that chains start from are worth themselves, at no network call."""
+    records = lab.seeds(started(lab))
+    dips = dict.fromkeys(record.run.start.dip for record in records if record.run.start.dip is not None)
+    known = [entry for dip in dips if (entry := lab.profile.find(dip)) is not None]
+    if not known:
+        return ""
+    own = frame_of([lab.record(entry.name) for entry in known])
+    distance, recall = span(compare.summary(own, "fd")), span(compare.summary(own, "recall"))
+    return f"The DIP outputs alone, without a chain: {own['features'].iloc[0]} {distance}, recall {recall}."
 
 
 def over_t_start(frame: pd.DataFrame) -> str:
@@ -164,10 +192,11 @@ def _at_equal_seconds(longer: Sequence[Any], on_dip: Sequence[Any]) -> Paired:
 
 def equal_seconds(lab: Any) -> str:
     """The model trained on DIP outputs against the DDPM alone that was trained on for the DIP's seconds, too."""
-    pairs = zip(lab.seeds("ddpm-more"), lab.seeds("ddpm-on-dip"), strict=True)
+    more, on_dip = longer(lab), compared(lab)[1]
+    pairs = zip(lab.seeds(more), lab.seeds(on_dip), strict=True)
     share = np.mean([other.metrics["total_seconds"] / alone.metrics["total_seconds"] for alone, other in pairs])
     when = "At equal total seconds" if share <= 1.02 else f"With {percent(1 - 1 / share)} fewer seconds for the DDPM alone"
-    name = f"FD of the model trained on DIP outputs over FD of the {alone(lab, 'ddpm-more')}"
+    name = f"FD of the model trained on DIP outputs over FD of the {alone(lab, more)}"
     return comparison(f"**{when}**, {name}", outputs(lab)["seconds"])
 
 
@@ -187,11 +216,11 @@ def measured_cost(starts: pd.DataFrame, record: Any) -> Cost:
 def found(lab: Any) -> str:
     """What notebook 04 found, a line a question, each with the figure that it rests on."""
     lines = []
-    if lab.has("ddpm", "ddpm-on-dip"):
+    if lab.has(*compared(lab)):
         gap = outputs(lab)["fd"]
-        name = f"**Trained on DIP outputs** ([figure](#fig-04_fd_over_steps)): FD over that of the {alone(lab, 'ddpm')}"
+        name = f"**Trained on DIP outputs** ([figure](#fig-04_fd_over_steps)): FD over that of the {alone(lab)}"
         lines += [comparison(name, gap)]
-    if lab.has("starts") and (best := compare.best_start(lab.frame("starts"), *names.starts(dip=True))):
+    if lab.has(started(lab)) and (best := compare.best_start(lab.frame(started(lab)), *names.starts(dip=True))):
         name = f"**Started from DIP outputs** ([figure](#fig-04_fd_vs_t_start)): FD over that of noise, t_start = {best[0]:.0f}"
         lines += [comparison(name, best[1])]
     if lab.has("mechanisms"):
@@ -206,17 +235,20 @@ def found(lab: Any) -> str:
 
 def negative_results(lab: Any) -> pd.DataFrame:
     """Every comparison in which the DIP was not shown to be better: name, effect, n, verdict."""
-    found = _on_digits(lab) if lab.has("ddpm", "ddpm-on-dip", "starts") else []
+    found = _on_digits(lab) if lab.has(*compared(lab), started(lab)) else []
     rows = findings.rows_of(found + findings.no_gain(lab))
     return pd.DataFrame(rows, columns=["comparison", "ratio", "n", "verdict", "it would take"])
 
 
 def _on_digits(lab: Any) -> list[tuple[str, Paired | None]]:
     """The DIP as training data and as a start, against the same without one."""
-    said = {"fd": f"FD, trained on DIP outputs / {alone(lab, 'ddpm')}, equal steps", "seconds": "the same, equal seconds"}
+    said = {
+        "fd": f"FD, trained on DIP outputs / {alone(lab)}, equal steps",
+        "seconds": "the same, equal seconds",
+    }
     found: list[tuple[str, Paired | None]] = [(said[name], gap) for name, gap in outputs(lab).items() if name in said]
     for rivals in (["noise"], names.starts(dip=False)):
-        for (own, rival, t), gap in compare.start_gaps(lab.frame("starts"), names.starts(dip=True), rivals).items():
+        for (own, rival, t), gap in compare.start_gaps(lab.frame(started(lab)), names.starts(dip=True), rivals).items():
             found.append((f"FD, {look(own).label} / {look(rival).label}, t_start = {t:.0f}, equal calls", gap))
     return found
 

@@ -10,7 +10,7 @@ import pandas as pd
 from dipddpm_utils.page import names
 from dipddpm_utils.page.compare import Paired, copies, difference, family, own_interval, summary
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, percent, verdict
+from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, copying, percent, verdict
 from dipddpm_utils.page.words import count, effect, factor, number, shown_by, span
 from dipddpm_utils.priors import mechanisms
 from dipddpm_utils.priors.mechanisms import GROUP, THRESHOLDS, in_words, text
@@ -47,8 +47,8 @@ def headcount(lab: Any) -> str:
         name = in_words(frame, label)
         if won and won[0]:
             better.append(name)
-            share, _, many = copies(rows)
-            copied += [f" Of the samples of {name}, {percent(share)} look copied."] if many else []
+            own = copies(rows)
+            copied += [f" Of the samples of {name}, {copying(own)}."] if own.many else []
         if all(won) and len(won) == 1 + len(names.mechanisms()[label].controls):
             best.append(name)
     controls = f", and {_named(best)} shown to be better than every control in its place as well" if better else ""
@@ -110,7 +110,7 @@ def at_equal_cost(frame: pd.DataFrame) -> dict[tuple[str, Any], float]:
 def front(frame: pd.DataFrame) -> list[tuple[str, Any, pd.DataFrame]]:
     """The settings that no other beats at the same or fewer seconds, cheapest first; oracles and copiers are left out."""
     cost = at_equal_cost(frame)
-    own = [one for one in mechanisms.settings(frame) if one[0] not in mechanisms.oracles() and not copies(one[2])[2]]
+    own = [one for one in mechanisms.settings(frame) if one[0] not in mechanisms.oracles() and not copies(one[2]).many]
     return [own[i] for i in mechanisms.front([(cost[one[:2]], summary(one[2], "fd").value) for one in own])]
 
 
@@ -128,11 +128,9 @@ def on_the_front(lab: Any) -> str:
     for (label, *_), (own, value, _) in pairwise(best):
         if gap := over.get((own, value, label)):
             said += f" {comparison(f'FD of {in_words(frame, own)} over that of {in_words(frame, label)}', gap)}"
-    out = [(in_words(frame, *at), percent(copies(rows)[0])) for *at, rows in mechanisms.settings(frame) if copies(rows)[2]]
+    out = [(in_words(frame, *at), copying(copies(rows))) for *at, rows in mechanisms.settings(frame) if copies(rows).many]
     copied = "; ".join(f"{name} ({share})" for name, share in out)
-    return said + (
-        f" Left out, since more than twice as many of its samples look copied as held-out images do: {copied}." if out else ""
-    )
+    return said + (f" Left out, since they give training images back: {copied}." if out else "")
 
 
 def no_gain(lab: Any) -> Found:

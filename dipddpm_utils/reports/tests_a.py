@@ -16,7 +16,7 @@ import pandas as pd
 from dipddpm_utils.judging.stats import ALPHA
 from dipddpm_utils.page.compare import Paired, best_rival, best_start, copies, judged_alike, paired, scaled
 from dipddpm_utils.page.names import look, starts
-from dipddpm_utils.page.prose import percent
+from dipddpm_utils.page.prose import copying, percent
 from dipddpm_utils.page.words import effect as told
 from dipddpm_utils.reports import one_fault
 from dipddpm_utils.reports.printed import VARIANTS, same_fid
@@ -196,10 +196,10 @@ def fewer_steps(group: str) -> Test:
         if best is None:
             return None
         t_start, gap, rows = best
-        copied, usual, many = copies(rows)
+        own = copies(rows)
         why = f"FD of noise over FD of the DIP start, at equal network calls, at the best t_start ({t_start:.0f}) of {gap.of}."
-        why += f" Copied: {percent(copied)} (held-out: {percent(usual)})."
-        artefact = "copying of training images" if many else ""
+        why += f" Of its samples {copying(own)} (of held-out images {percent(own.usual)})."
+        artefact = "copying of training images" if own.many else ""
         if (rival := best_rival(frame, rows)) is not None and not artefact:
             label, against = look(rival[0]).label, rival[1]
             why += f" FD over that from the {label}, same t_start: {told(against)}."

@@ -13,6 +13,8 @@ from dipddpm_utils.study.sizes import Sizes
 def everything(p: Profile, z: Sizes) -> None:
     """Our own question and the two reports."""
     digits.single(p, z)
+    if z.main is not None:
+        digits.headline(p, z)
     reports.a_arms(p, z, z.report_seeds)
     reports.b_arms(p, z)
     if not z.headline_only:

@@ -49,17 +49,16 @@ def longest(z: Sizes) -> Ddpm:
     return Ddpm(data=z.data, unet=z.unet_long, diffusion=diffusion, optim=optim, evaluate=evaluate)
 
 
-def baseline(z: Sizes, on: Dip | None = None) -> Ddpm:
-    """The DDPM alone of the headline comparisons, or the same on a DIP's outputs."""
-    if z.main is None:
-        return ddpm(z, on=on)
+def main(z: Sizes, on: Dip | None = None) -> Ddpm:
+    """The DDPM alone of the headline comparisons, which draws digits; or the same trained on a DIP's outputs."""
     model, (steps, every) = longest(z), z.main
     evaluate = changed(model.evaluate, every=every, n=500, final_draws=1)
     return changed(model, optim=changed(model.optim, steps=steps), evaluate=evaluate, dip=on)
 
 
-def headline_dip(z: Sizes) -> Dip:
-    return dip(z, z.dip, std=z.dip_std)
+def main_dip(z: Sizes) -> Dip:
+    net, std = z.main_dip
+    return dip(z, net, std=std)
 
 
 def picks(p: Profile, z: Sizes) -> None:
@@ -70,6 +69,15 @@ def picks(p: Profile, z: Sizes) -> None:
     for net, std, steps in (("skip", 0.4, 300), ("2conv", 0.4, 300), ("2conv", 0.8, 300), ("2conv", 0.4, 100)):
         fit = changed(dip(z, net, std=std, steps=steps), data=unseen)
         p.member("dip_pick", net, fit, "05", value=std, name=f"dip_pick-{net}-{std:g}-{steps}")
+
+
+def headline(p: Profile, z: Sizes) -> None:
+    """04: models that draw digits, alone and trained on the picked DIP's outputs, and chains of them that begin elsewhere."""
+    picks(p, z)
+    p.run("main", main(z), "04", z.main_seeds)
+    p.run("main-on-dip", main(z, on=main_dip(z)), "04", z.main_seeds)
+    drawn = Sample(model=main(z), n=z.sampled, sampler=Sampler(steps=z.start_steps))
+    started(p, "main-starts", drawn, main_dip(z), z.starts, z.main_start_ts, z.main_seeds, "main-noise")
 
 
 def single(p: Profile, z: Sizes) -> None:
@@ -83,17 +91,10 @@ def single(p: Profile, z: Sizes) -> None:
         fit = DipImages(data=z.data, net=net, width=width, lr=lr, n_images=z.fitted, iterations=iterations)
         p.run(f"dip-images-{net}", changed(fit, snapshots=z.snapshots), "02")
     p.run("ddpm-long", longest(z), "03")
-    if z.picked:
-        picks(p, z)
-    p.run("ddpm", baseline(z), "04", z.main_seeds)
-    more = baseline(z)
-    if z.more is not None:
-        longer = changed(r.OPTIM_FAST, steps=z.more[0])
-        more = changed(ddpm(z, longer), evaluate=changed(z.evaluate_short, every=z.more[1]))
-    p.run("ddpm-more", more, "04", z.main_seeds)
-    p.run("ddpm-on-dip", baseline(z, on=headline_dip(z)), "04", z.main_seeds)
-    if z.main is not None:
-        p.run("ddpm-small", ddpm(z), "05", z.seeds)
+    p.run("ddpm", ddpm(z), "04", z.seeds)
+    more = ddpm(z, changed(r.OPTIM_FAST, steps=z.more[0]))
+    p.run("ddpm-more", changed(more, evaluate=changed(z.evaluate_short, every=z.more[1])), "04", z.seeds)
+    p.run("ddpm-on-dip", ddpm(z, on=dip(z, z.dip)), "04", z.seeds)
 
 
 def samplers(p: Profile, z: Sizes) -> None:
@@ -106,9 +107,9 @@ def samplers(p: Profile, z: Sizes) -> None:
 
 def starts(p: Profile, z: Sizes) -> None:
     """04: the baseline started from what a DIP, and its rivals, give."""
-    drawn = Sample(model=baseline(z), n=z.sampled, sampler=Sampler(steps=z.start_steps))
+    drawn = Sample(model=ddpm(z), n=z.sampled, sampler=Sampler(steps=z.start_steps))
     names = (*z.starts, *(kind.key for kind in priors().newcomers() if kind.place == "start"))
-    started(p, "starts", drawn, headline_dip(z), names, z.start_ts, z.main_seeds, "whole_chain")
+    started(p, "starts", drawn, dip(z, z.dip), names, z.start_ts, z.seeds, "whole_chain")
 
 
 def started(

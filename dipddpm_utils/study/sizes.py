@@ -61,18 +61,16 @@ class Sizes:
     spacings: tuple[str, ...] = ("linear", "cosine", "log")
     stages: tuple[int, ...] = (10, 50, 100)
     stages_anchor: int = 50
-    # the DIP that models are trained on and started from, and, where it is picked, the fits that it is picked from
-    dip: Net = "2conv"
-    dip_std: float = 0.4
-    picked: bool = True
+    dip: Net = "5conv"  # that models are trained on and started from
     # models; (steps, steps from one judgement to the next)
     unet_long: Unet = r.UNET_FAST
     long: tuple[int, int] = (4000, 1000)
-    main: tuple[int, int] | None = (2000, 500)  # of the headline comparisons, as the longest; None: as the small ones
+    main: tuple[int, int] | None = (2000, 500)  # of models that draw digits, for the headline; None: there are none
     main_seeds: int = 3
-    unet: Unet = r.UNET_SMALL  # of the settings and mechanisms: small ones, to compare many
+    main_dip: tuple[Net, float] = ("2conv", 0.4)  # net and std of their DIP, picked in 05 from the fits `dip_pick`
+    unet: Unet = r.UNET_SMALL  # of all other comparisons, which need many models
     short: tuple[int, int] = (800, 200)
-    more: tuple[int, int] | None = None  # the baseline with as many seconds more as the DIP takes; None: those are too few
+    more: tuple[int, int] = (2140, 535)  # as many seconds more as fitting and applying the DIP takes
     evaluate: Evaluate = Evaluate(n=1000, sampler=r.TEN_CALLS, final_sampler=Sampler(steps=50, eta=1.0), final_draws=3)
     evaluate_short: Evaluate = Evaluate(n=1000, sampler=r.TEN_CALLS, final_sampler=r.TEN_CALLS)
     ddpm_lrs: tuple[float, ...] = (2e-3, 5e-3)
@@ -85,6 +83,7 @@ class Sizes:
     sampler_steps: tuple[int, ...] = (5, 10, 20)
     starts: tuple[str, ...] = ("dip", "mean", "gaussian", "blur", "real")
     start_ts: tuple[int, ...] = (150, 300, 600, 900)
+    main_start_ts: tuple[int, ...] = (150, 300, 600)
     start_steps: int = 20  # of DDIM's whole chain, of which a start at t leaves the share t / T
     # mechanisms
     few_mechanisms: bool = False
@@ -144,11 +143,11 @@ _A_GLANCE = _judged(3, n=80, calls=2, final_n=80, published_n=30)
 SMOKE = Sizes(
     about="tests and CI: every notebook and every kind of run on 256 digits, in 3 minutes on 2 cores; its numbers mean nothing",
     data=_FEW, ns=(128, 200), seeds=2, gaussian=Gaussian(n=2000, steps=(10, 20)), spectrum_iterations=10,
-    main=None, picked=False, dip_std=1.2, dip_steps=8, dip_lengths=(4, 8), dip_stds=(0.8, 1.2),
+    main=None, dip="2conv", dip_steps=8, dip_lengths=(4, 8), dip_stds=(0.8, 1.2),
     fitted=2, iterations=(20, 20, 20, 20), snapshots=(5, 10, 20),
     stopping=(changed(_stopping(_FEW, 2)[0], width=4, iterations=20, fixed=10, window=4, patience=4, stages=10),),
     stopping_stds=(0.2,), stage_images=2, spacings=("linear", "log"), stages=(10,), stages_anchor=10,
-    unet_long=r.UNET_TINY, unet=r.UNET_TINY, long=(60, 30), short=(40, 20), more=(60, 20), main_seeds=2,
+    unet_long=r.UNET_TINY, unet=r.UNET_TINY, long=(60, 30), short=(40, 20), more=(60, 20),
     evaluate=_GLANCE, evaluate_short=_GLANCE, schedules=("linear", "cosine"), schedule_seeds=1, Ts=(), batches=(),
     sampled=128, sampler_steps=(3, 6), starts=("dip", "blur", "real"), start_ts=(300, 600), start_steps=6,
     mech_seeds=1, mech_dip_steps=4, mech_optim=_fast(6, warmup_steps=2, batch_size=32, ema_warmup=2), mech_more=(8, 4),
@@ -165,8 +164,8 @@ SMOKE = Sizes(
 _5000, _A_QUICK = Data(name="digits5k"), _judged(50, n=500, calls=10, final_n=1000, published_n=30)
 QUICK = Sizes(
     about="the default without a GPU: the headline comparisons on the 5 000 embedded digits, in under 20 minutes on 2 cores",
-    data=_5000, spectrum_iterations=150, main=None, picked=False, dip="skip", dip_std=1.2,
-    dip_steps=60, dip_lengths=(20, 60), dip_stds=(0.8, 1.2, 2.0),
+    data=_5000, spectrum_iterations=150, main=None, dip="skip", dip_steps=60,
+    dip_lengths=(20, 60), dip_stds=(0.8, 1.2, 2.0),
     fitted=16, iterations=(800, 500, 250, 400), snapshots=(10, 30, 100, 250, 400, 800),
     stopping=_stopping(_5000, 16)[:1], stopping_stds=(0.2,), stages=(),
     unet=r.UNET_COARSE, long=(3200, 800), short=(240, 120), more=(360, 180),

@@ -84,17 +84,31 @@ def test_moments_in_pieces_are_numpys_of_the_whole(sizes, offset):
 
 
 def test_interval_covers_the_distance_at_this_n():
-    """Of 40 samples of n, nearly all intervals should hold the mean distance of samples of that n."""
-    d, n = 6, 120
+    """Of 200 samples of n, about 95% of the intervals should hold the mean distance of samples of that n."""
+    d, n = 6, 400
     mean, cov = torch.full((d,), 0.3), torch.eye(d)
     rng = np.random.default_rng(3)
-    found = [
-        frechet.frechet_interval(torch.from_numpy(rng.normal(size=(n, d))), mean, cov, rng=rng, n_resamples=60)
-        for _ in range(40)
-    ]
+    found = [frechet.frechet_interval(torch.from_numpy(rng.normal(size=(n, d))), mean, cov) for _ in range(200)]
     typical = np.mean([i.value for i in found])
-    assert np.mean([i.low <= typical <= i.high for i in found]) > 0.8
+    assert 0.9 < np.mean([i.low <= typical <= i.high for i in found]) < 0.99
     assert all(i.low <= i.value <= i.high and i.n == n for i in found)
+
+
+def test_the_interval_is_made_of_what_each_image_moves_the_distance_by():
+    """The derivative of the distance when an image counts for a little more, by finite differences."""
+    x = torch.from_numpy(np.random.default_rng(1).normal(size=(60, 3)) @ np.diag([1.0, 2.0, 0.5]))
+    mean, cov, step = torch.tensor([0.5, 0.0, 0.2]), torch.diag(torch.tensor([1.0, 1.0, 2.0])), 1e-5
+
+    def distance(weights):
+        weights = weights / weights.sum()
+        mu = weights @ x
+        scatter = ((x - mu) * weights[:, None]).T @ (x - mu) * 60 / 59
+        return frechet.frechet_distance(mu, scatter, mean, cov)
+
+    even = torch.full((60,), 1 / 60, dtype=torch.float64)
+    moves = torch.tensor([(distance(even + step * (torch.arange(60) == i)) - distance(even)) / step for i in range(60)])
+    found = frechet.frechet_interval(x, mean, cov)
+    assert (found.high - found.value) / 1.96 == pytest.approx(float(moves.std()) / 60**0.5, rel=0.03)
 
 
 def test_bad_arguments_are_named():

@@ -31,7 +31,7 @@ def joined(prior):
     return SMALL.model_copy(update={"prior": prior})
 
 
-def test_scores_of_several_sets_are_averaged_and_their_interval_is_narrower(store):
+def test_scores_of_several_sets_are_averaged_and_their_interval_is_that_of_one(store):
     evaluate = DDPM.evaluate.model_copy(update={"final_draws": 3})
     one, three = store.ensure(DDPM), store.ensure(DDPM.model_copy(update={"evaluate": evaluate}))
     assert (one.metrics["draws"], three.metrics["draws"]) == (1, 3)
@@ -40,8 +40,8 @@ def test_scores_of_several_sets_are_averaged_and_their_interval_is_narrower(stor
         for fd in (10.0, 14.0, 18.0, 14.0)
     ]
     mean = averaged(rows)
-    assert (mean["n"], mean["fd"], mean["fd_low"], mean["fd_high"]) == (70, 14.0, 12.5, 17.0)
-    assert mean["evaluation_seconds"] == 8.0 and mean["kid_low"] is None
+    assert (mean["n"], mean["fd"], mean["fd_low"], mean["fd_high"]) == (70, 14.0, 11.0, 20.0)
+    assert mean["evaluation_seconds"] == 8.0 and mean["kid_low"] is None and mean["fd_sets"] == "10 14 18 14"
     assert averaged(rows[:1]) == rows[0]
     assert three.metrics["fd"] != one.metrics["fd"] and len(three.evals) == len(one.evals)
 
