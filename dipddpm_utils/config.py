@@ -419,7 +419,8 @@ class Sample(Run):
 class Restore(Run):
     """A degraded image is given: what a DIP, a DDPM and both make of it, over `n` held-out images (restore.py).
 
-    Whatever has to be chosen, the DIP's budget and each chain's t_start, is chosen on `n_tune` further images.
+    Whatever has to be chosen, the DIP's budget, each chain's t_start, and how much its rivals may do in the DIP's seconds, is
+    chosen on `n_tune` further images: held-out ones too, or (validation) training images that nothing is trained on.
     """
 
     computed_by: ClassVar[str] = "dipddpm_utils.priors.restore:restore"
@@ -435,6 +436,16 @@ class Restore(Run):
     z_std: Annotated[float, Field(ge=0)] = 0.03
     t_starts: tuple[NonNegative, ...] = (100, 200, 300, 400, 500, 600)
     sampler: Sampler = Sampler(name="ddim", steps=20)
+    strength: PositiveFloat | None = None  # std of noise, share of pixels seen, side of a coarse pixel; None: 0.4, 0.5, 2
+    validation: bool = False
+
+    @model_validator(mode="after")
+    def _is_degraded_as_it_can_be(self) -> Restore:
+        if self.task == "inpaint" and (self.strength or 0) >= 1:
+            raise ValueError(f"strength is {self.strength}, expected a share of pixels below 1 with task 'inpaint'")
+        if self.task == "super_resolve" and self.strength and (self.strength % 1 or self.model.data.size % self.strength):
+            raise ValueError(f"strength is {self.strength}, expected a divisor of the images' {self.model.data.size} pixels")
+        return self
 
 
 class EpochTiming(Run):

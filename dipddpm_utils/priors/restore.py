@@ -1,218 +1,262 @@
-"""The restoration job: a degraded image y = A x + noise is given, so a prior may look at it. Images in [0, 1], [N, C, H, W].
+"""The restoration job: a degraded image is given (degraded.py), so a prior may look at it, and all ways get equal seconds.
 
-- "denoise": y = clip(x + STD n, 0, 1); - "inpaint": half of the pixels are not seen; - "super_resolve": means of 2 x 2 pixels.
+What a DIP, a DDPM and both make of the same images, judged image by image. `degraded.restart` is where they meet: a chain
+started at t from any guess at the image (SDEdit: Meng et al. 2022). A DIP is told A, a chain that is only started from y is
+not: `degraded.told` tells it, at every step. A DIP takes many times the seconds of a chain, so its rivals may spend as many:
 
-What a DIP, a DDPM and both make of the same images, judged image by image. `restart` is where they meet: a chain started at t
-from any guess at the image (SDEdit: Meng et al. 2022). A DIP is told A, a chain that is only started from y is not: `told`
-tells it, at every step (DDNM: Wang, Yu and Zhang 2023, eq. 13).
+- "mean": the mean of k samples, as the mean of p(x | y) has the least squared error; - "calls": one chain of more calls;
+- "eta": the same with eta 1; - "ddnm": told y, and begun at pure noise (Wang, Yu and Zhang 2023, eq. 13; eta as their code's);
+- "unet": the DDPM's network, untrained, told y and trained to give x0 for it, on training images.
+
+Every choice is made on `n_tune` images, rivals' numbers of samples, calls and steps by what one took there. Then all ways
+take turns, a block of images at a time.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from dipddpm_utils import ranges
-from dipddpm_utils.config import Diffusion, Restore, Sampler
+from dipddpm_utils.config import Restore, Sampler
 from dipddpm_utils.data import sets
 from dipddpm_utils.ddpm import sampling, schedule
 from dipddpm_utils.ddpm.process import Model
-from dipddpm_utils.ddpm.schedule import Coefficients
 from dipddpm_utils.dip import fit as dips
-from dipddpm_utils.judging import fidelity, stats
-from dipddpm_utils.judging.fidelity import gaussian_blur
+from dipddpm_utils.judging import evaluate, fidelity
 from dipddpm_utils.machine import device, streams
+from dipddpm_utils.priors.degraded import STRENGTHS, Observation, degrade, restart, told
 from dipddpm_utils.priors.judge import autocast, trained
-from dipddpm_utils.priors.process import corrected, start_chain
+from dipddpm_utils.priors.supervised import fill, supervised
 from dipddpm_utils.store.records import Outcome
 
 if TYPE_CHECKING:
     from dipddpm_utils.store.work import Work
 
-STD = 0.4  # of the noise of "denoise"
-SEEN = 0.5  # share of the pixels that "inpaint" leaves
-TOGETHER = 60  # images whose networks are fitted at once
+TOGETHER = 20  # images of a block
 LOOKS = 50  # of a fit, from which its budget is chosen
 PANELS = 6  # images shown
-CHAINS = {"ddpm": "degraded", "smooth_ddpm": "smooth", "dip_ddpm": "dip"}  # method -> what its chain starts from
-TOLD = {"told_ddpm": "smooth", "dip_told_ddpm": "dip"}  # chains that are held to y at every step, where y has no noise
-PAIRS = (
-    *(("dip_ddpm", other) for other in ("ddpm", "smooth_ddpm", "told_ddpm", "dip")),
-    *(("dip_told_ddpm", other) for other in ("told_ddpm", "dip")),
-    *((one, "dip") for one in ("ddpm", "told_ddpm")),
-    ("dip", "smooth"),
-)
+FEW = 4  # samples by whose mean the t_start of "mean" is chosen
+CHAINS = {  # what a chain starts from, and whether it is told y at every step, which it cannot be where y has noise
+    "ddpm": ("degraded", False),
+    "smooth_ddpm": ("smooth", False),
+    "told_ddpm": ("smooth", True),
+    "dip_ddpm": ("dip", False),
+    "dip_told_ddpm": ("dip", True),
+}
+CHEAP, WITH_DIP = ("ddpm", "smooth_ddpm", "told_ddpm"), ("dip", "dip_ddpm", "dip_told_ddpm")
+DDNM_ETA = 0.85
+
+
+class Chain(NamedTuple):
+    """How images are drawn: from which guess, told y or not, from which t, and the mean of how many samples."""
+
+    start: str
+    held: bool
+    t: int
+    sampler: Sampler
+    samples: int = 1
+
+
+class Fits(NamedTuple):
+    """What the networks of some images show on the way [looks, N, C, H, W], and the seconds until then."""
+
+    looks: Tensor
+    seconds: list[float]
+
+
+class Made(NamedTuple):
+    """One method's images in [0, 1], on the CPU, and all seconds that they took."""
+
+    images: Tensor
+    seconds: float
 
 
 @dataclass(frozen=True)
-class Observation:
-    """What is given. All tensors are images of the full size."""
+class Bench:
+    """What every way of restoring is given: the clean images (to judge by), what is seen of them, and the DDPM."""
 
-    task: str
-    target: Tensor  # y = A x + noise: what A of a fit is compared with
-    picture: Tensor  # the degraded image as one would show it: missing pixels grey, coarse pixels copied
-    smooth: Tensor  # a guess without any network: the control
-    known: Tensor  # [N, 1, H, W]: 1 where y gives the pixel itself, 0 elsewhere
+    run: Restore
+    work: Work
+    clean: Tensor
+    seen: Observation
+    model: Model
 
-    def observe(self, images: Tensor) -> Tensor:
-        """A, as a map from images to images."""
-        if self.task == "inpaint":
-            return self.known * images
-        return coarse(images) if self.task == "super_resolve" else images
+    def timed(self, compute: Callable[[], tuple[Tensor, int]]) -> tuple[Tensor, int, float]:
+        """What it gives, on the CPU (so that a GPU has finished), and its seconds."""
+        self.work.budget.check()
+        now = device.clock(self.work.device)
+        began = now()
+        images, calls = compute()
+        images = images.cpu()
+        return images, calls, now() - began
 
-    def keep(self, guess: Tensor) -> Tensor:
-        """A guess with the known pixels put back."""
-        return self.known * self.target + (1 - self.known) * guess
+    def fit(self, rows: slice) -> Fits:
+        """One untrained network an image, looked at LOOKS times."""
+        run, seen, now = self.run, self.seen.rows(rows), device.clock(self.work.device)
+        every, looks, seconds = max(1, run.iterations // LOOKS), [], []
+        generator = streams.generator(run.seed, f"fit {rows.start}", self.work.device)
+        options = run.model_dump(include={"iterations", "lr", "z_std", "width"})
+        began = now()
+        for fit in dips.fit_images(run.net, seen.target, generator=generator, observe=seen.observe, **options):
+            self.work.budget.check()
+            if fit.iteration % every == 0:
+                looks.append(seen.keep(fit.outputs).cpu())
+                seconds.append(now() - began)
+        return Fits(torch.stack(looks), seconds)
 
-    def agree(self, images: Tensor) -> Tensor:
-        """The nearest images x with A x = y: x + (y - A x), since A is a projection. ValueError if y has noise of its own."""
-        if self.task == "denoise":
-            raise ValueError("task is 'denoise', whose y has noise, expected inpaint or super_resolve")
-        return images + self.target - self.observe(images)
+    def draw(self, chain: Chain, rows: slice, guess: Tensor) -> tuple[Tensor, int, float]:
+        """(the mean of a chain's samples with the known pixels put back, network calls an image, seconds)."""
+        about, seen = self.run.model.diffusion, self.seen.rows(rows)
+        coefs = schedule.coefficients(about, device=self.work.device)
+        model = told(self.model, coefs, about, seen) if chain.held else self.model
+        generator = streams.generator(self.run.seed, f"restart {chain.t} {rows.start}")  # the same noise for every guess
 
-    def rows(self, rows: slice) -> Observation:
-        """The same for some of the images."""
-        parts = (x[rows] for x in (self.target, self.picture, self.smooth, self.known))
-        return Observation(self.task, *parts)
+        def samples() -> tuple[Tensor, int]:
+            total, calls = torch.zeros_like(seen.picture), 0
+            for _ in range(chain.samples):
+                self.work.budget.check()
+                images, nfe = restart(model, coefs, about, chain.sampler, guess.to(total), chain.t, generator)
+                total, calls = total + images, calls + nfe
+            return seen.keep(total / chain.samples), calls
 
+        return self.timed(samples)
 
-def degrade(task: str, clean: Tensor, generator: torch.Generator) -> Observation:
-    """Degrade clean images. ValueError if the task is none of denoise, inpaint, super_resolve."""
-    ranges.check_unit(clean, "clean")
-    known = torch.zeros_like(clean[:, :1])
-    if task == "denoise":
-        noise = torch.randn(clean.shape, generator=generator, device=generator.device).to(clean)
-        noisy = (clean + STD * noise).clamp(0, 1)
-        return Observation(task, noisy, noisy, gaussian_blur(noisy), known)
-    if task == "inpaint":
-        known = (torch.rand(known.shape, generator=generator, device=generator.device) < SEEN).to(clean)
-        around = gaussian_blur(known * clean) / gaussian_blur(known).clamp(min=1e-6)  # the mean of what is seen nearby
-        grey, guess = (known * clean + (1 - known) * fill for fill in (0.5, around))
-        return Observation(task, known * clean, grey, guess, known)
-    if task == "super_resolve":
-        wide = F.interpolate(F.avg_pool2d(clean, 2), scale_factor=2, mode="bilinear", align_corners=False)
-        return Observation(task, coarse(clean), coarse(clean), wide, known)
-    raise ValueError(f"task is {task!r}, expected denoise, inpaint or super_resolve")
-
-
-def coarse(images: Tensor) -> Tensor:
-    """Means of 2 x 2 pixels, each copied to its four places."""
-    return F.interpolate(F.avg_pool2d(images, 2), scale_factor=2, mode="nearest")
-
-
-def restart(
-    model: Model, coefs: Coefficients, about: Diffusion, sampler: Sampler, guess: Tensor, t: int, generator: torch.Generator
-) -> tuple[Tensor, int]:
-    """Noise a guess in [0, 1] to t and run the rest of the chain: (images in [0, 1], network calls)."""
-    x_t = start_chain(coefs, ranges.unit_to_signed(guess.clamp(0, 1)), t, generator)
-    x_0, calls = sampling.sample(model, coefs, about, sampler, x_t, t, generator)
-    return ranges.signed_to_unit(x_0).clamp(0, 1), calls
+    def psnr(self, images: Tensor) -> float:
+        """Mean PSNR of the tuning images."""
+        return fidelity.psnr(images, self.clean[: len(images)], 1.0).mean().item()
 
 
-def told(model: Model, coefs: Coefficients, about: Diffusion, seen: Observation) -> Model:
-    """The network whose x0_hat agrees with y at every step: x0_hat <- x0_hat + (y - A x0_hat)."""
+class Plan(NamedTuple):
+    """All that was chosen on the tuning images: which look at a fit, the chains, and the supervised network."""
 
-    def agreeing(x0_hat: Tensor, t: int) -> Tensor:
-        return ranges.unit_to_signed(seen.agree(ranges.signed_to_unit(x0_hat.clamp(-1, 1))).clamp(0, 1))
-
-    return corrected(model, coefs, about, agreeing)
-
-
-# --- restoration runs -------------------------------------------------------------------------------------------------
+    look: int
+    chains: dict[str, Chain]
+    supervised: Callable[[Observation], Tensor]
+    training_seconds: float  # of that network, for all images judged
+    steps: int  # of that training
 
 
-@dataclass
-class Method:
-    """One method's images for all that is restored, tuning images first, and what was chosen for it."""
+class Tried(NamedTuple):
+    """A chain on the tuning images: mean PSNR, the chain, network calls an image, seconds."""
 
-    images: Tensor
-    seconds: float = 0.0
-    chosen: dict[str, int] = field(default_factory=dict)
+    psnr: float
+    chain: Chain
+    calls: int
+    seconds: float
+
+
+BEST = attrgetter("psnr")
 
 
 def restore(run: Restore, work: Work) -> Outcome:
-    """Every method on the same images. metrics: <method>_psnr, _ssim (with bootstrap ends), _seconds; <a>_minus_<b> of PSNR."""
-    source = sets.load(run.model.data)
-    if run.n_tune + run.n > len(source.held_out):
-        raise ValueError(f"n_tune + n is {run.n_tune + run.n}, but there are {len(source.held_out)} held-out images")
-    clean = ranges.uint8_to_unit(source.held_out[: run.n_tune + run.n].to(work.device))
-    seen = degrade(run.task, clean, streams.generator(run.seed, f"degrade {run.task}", work.device))
-    methods = {"degraded": Method(seen.picture), "smooth": Method(seen.smooth), **_dips(run, clean, seen, work)}
-    methods |= _chains(run, clean, seen, methods, work)
-    return _outcome(run, clean, methods)
+    """Every method on the same images. metrics: <method>_psnr, _ssim, _features, _seconds; _tuned: PSNR where all is chosen."""
+    source, wanted = sets.load(run.model.data), run.n_tune + run.n
+    if wanted > len(source.held_out):
+        raise ValueError(f"n_tune + n is {wanted}, but there are {len(source.held_out)} held-out images")
+    pool = sets.load(run.model.data.model_copy(update={"validation": True})).held_out if run.validation else source.held_out
+    own = run.seed * wanted + torch.arange(wanted)  # each seed has images of its own
+    tune, rest = own[: run.n_tune] % len(pool), own[run.n_tune :] % len(source.held_out)
+    clean = ranges.uint8_to_unit(torch.cat([pool[tune], source.held_out[rest]]))
+    generator = streams.generator(run.seed, f"degrade {run.task}", work.device)
+    seen = degrade(run.task, clean.to(work.device), generator, run.strength)
+    bench = Bench(run, work, clean, seen, autocast(trained(run.model, work), run.model))
+    first = slice(0, run.n_tune)
+    fits = bench.fit(first)
+    plan = _plan(bench, fits, source.train)
+    tuned, parts = _block(bench, plan, first, fits), []
+    for start in range(run.n_tune, wanted, TOGETHER):
+        rows = slice(start, min(start + TOGETHER, wanted))
+        parts.append(_block(bench, plan, rows, bench.fit(rows)))
+    made = {n: Made(torch.cat([part[n].images for part in parts]), sum(part[n].seconds for part in parts)) for n in tuned}
+    return _outcome(bench, plan, {name: bench.psnr(one.images) for name, one in tuned.items()}, made, rest.tolist())
 
 
-def _dips(run: Restore, clean: Tensor, seen: Observation, work: Work) -> dict[str, Method]:
-    """One untrained network an image; its budget chosen on the tuning images, or (oracle) for each image by its clean one."""
-    every, outputs, seconds = max(1, run.iterations // LOOKS), [], 0.0
-    options, now = run.model_dump(include={"iterations", "lr", "z_std", "width"}), device.clock(work.device)
-    for first in range(0, len(clean), TOGETHER):
-        rows = slice(first, first + TOGETHER)
-        part = seen.rows(rows)
-        looks, began = [], now()
-        generator = streams.generator(run.seed, f"fit {first}", work.device)
-        for fit in dips.fit_images(run.net, part.target, generator=generator, observe=part.observe, **options):
-            work.budget.check()
-            if fit.iteration % every == 0:
-                looks.append(part.keep(fit.outputs))
-        seconds += now() - began
-        outputs.append(torch.stack(looks))
-    looks = torch.cat(outputs, 1)  # [looks, images, C, H, W]
-    psnr = torch.stack([fidelity.psnr(images, clean, 1.0) for images in looks])
-    best = int(psnr[:, : run.n_tune].mean(1).argmax())
-    oracle = looks[psnr.argmax(0), torch.arange(len(clean), device=looks.device)]
-    budget = every * (best + 1)
-    return {
-        "dip": Method(looks[best], seconds * budget / run.iterations, {"iterations": budget}),
-        "dip_oracle": Method(oracle, seconds, {"iterations": int(every * (psnr.argmax(0).double().mean().item() + 1))}),
+def _block(bench: Bench, plan: Plan, rows: slice, fits: Fits) -> dict[str, Made]:
+    """What every method makes of some images, one method after the other."""
+    seen, share = bench.seen.rows(rows), (rows.stop - rows.start) / bench.run.n
+    psnr = torch.stack([fidelity.psnr(look, bench.clean[rows], 1.0) for look in fits.looks])
+    made = {
+        "degraded": Made(seen.picture.cpu(), 0.0),
+        "smooth": Made(seen.smooth.cpu(), 0.0),
+        "dip": Made(fits.looks[plan.look], fits.seconds[plan.look]),
+        "dip_oracle": Made(fits.looks[psnr.argmax(0), torch.arange(psnr.shape[1])], fits.seconds[-1]),
     }
+    for name, chain in plan.chains.items():
+        before = made.get(chain.start, Made(torch.full_like(seen.picture, 0.5), 0.0))  # of pure noise no image is left
+        images, _, seconds = bench.draw(chain, rows, before.images)
+        made[name] = Made(images, before.seconds + seconds)
+    images, _, seconds = bench.timed(lambda: (seen.keep(plan.supervised(seen)), 1))
+    return made | {"unet": Made(images, share * plan.training_seconds + seconds)}
 
 
-def _chains(run: Restore, clean: Tensor, seen: Observation, guesses: dict[str, Method], work: Work) -> dict[str, Method]:
-    """The DDPM from three guesses, and told y from two; for each, the t_start that is best on the tuning images."""
-    model, about = trained(run.model, work), run.model.diffusion
-    plain, coefs = autocast(model, run.model), schedule.coefficients(about, device=work.device)
-    found, now = {}, device.clock(work.device)
-    for name, guess in (CHAINS if run.task == "denoise" else CHAINS | TOLD).items():
-        network, tried = told(plain, coefs, about, seen) if name in TOLD else plain, []
-        for t_start in run.t_starts:
-            work.budget.check()
-            generator = streams.generator(run.seed, f"restart {t_start}")  # the same noise for every guess
-            began = now()
-            images, calls = restart(network, coefs, about, run.sampler, guesses[guess].images, t_start, generator)
-            seconds = now() - began + guesses[guess].seconds
-            tried.append(Method(seen.keep(images), seconds, {"t_start": t_start, "nfe": calls}))
-        found[name] = max(tried, key=lambda m: fidelity.psnr(m.images[: run.n_tune], clean[: run.n_tune], 1.0).mean().item())
-    return found
+def _plan(bench: Bench, fits: Fits, train: Tensor) -> Plan:
+    """Choose on the tuning images; then give each rival the seconds of the best way with a DIP."""
+    run, rows, T = bench.run, slice(0, bench.run.n_tune), bench.run.model.diffusion.num_train_timesteps
+    look = max(range(len(fits.looks)), key=lambda i: bench.psnr(fits.looks[i]))
+    guesses = {"degraded": bench.seen.picture[rows], "smooth": bench.seen.smooth[rows], "dip": fits.looks[look]}
+
+    def tried(chain: Chain) -> list[Tried]:
+        drawn = [(at, *bench.draw(at, rows, guesses[at.start])) for at in (chain._replace(t=t) for t in run.t_starts)]
+        return [Tried(bench.psnr(images), at, calls, seconds) for at, images, calls, seconds in drawn]
+
+    able = {name: about for name, about in CHAINS.items() if run.task != "denoise" or not about[1]}
+    found = {name: tried(Chain(start, held, 0, run.sampler)) for name, (start, held) in able.items()}
+    best = {name: max(ones, key=BEST) for name, ones in found.items()}
+    cheap = max((best[name] for name in CHEAP if name in best), key=BEST)
+    several = tried(cheap.chain._replace(samples=FEW))
+    every = [one for ones in (*found.values(), several) for one in ones]
+    call = sum(one.seconds for one in every) / sum(one.calls for one in every)
+    with_dip = [
+        (bench.psnr(fits.looks[look]), 0.0),
+        *((best[name].psnr, best[name].seconds) for name in WITH_DIP if name in best),
+    ]
+    seconds = fits.seconds[look] + max(with_dip)[1]
+
+    def longer(chain: Chain, eta: float) -> Chain:
+        steps = min(T, max(1, round(fill(seconds, call) * T / (chain.t + 1))))
+        return chain._replace(sampler=Sampler(name="ddim", steps=steps, eta=eta))
+
+    mean = max(several, key=BEST)
+    rivals = {
+        "mean": mean.chain._replace(samples=fill(seconds, call * mean.calls / FEW)),
+        "calls": longer(cheap.chain, run.sampler.eta),
+        "eta": longer(cheap.chain, 1.0),
+    }
+    if run.task != "denoise":
+        rivals["ddnm"] = longer(Chain("grey", True, T - 1, run.sampler), DDNM_ETA)
+    network, training_seconds, steps = supervised(run, train, seconds * run.n / run.n_tune, bench.work)
+    return Plan(look, {name: one.chain for name, one in best.items()} | rivals, network, training_seconds, steps)
 
 
-def _outcome(run: Restore, clean: Tensor, methods: dict[str, Method]) -> Outcome:
-    truth, rng = clean[run.n_tune :], streams.numpy_rng(run.seed, "bootstrap")
-    metrics: dict[str, Any] = {"task": run.task, "n": run.n, "n_tune": run.n_tune, "net": run.net}
-    rows, scores = [], {}
-    for name, method in methods.items():
-        images = method.images[run.n_tune :]
-        scores[name] = fidelity.psnr(images, truth, 1.0).cpu().double().numpy()
-        similar = fidelity.ssim(images, truth, 1.0).cpu().double().numpy()
-        metrics |= _interval(f"{name}_psnr", scores[name], rng) | _interval(f"{name}_ssim", similar, rng)
-        metrics |= {f"{name}_seconds": method.seconds, **{f"{name}_{key}": value for key, value in method.chosen.items()}}
-        rows += [
-            {"method": name, "image": i, "psnr": round(float(p), 4), "ssim": round(float(s), 4)}
-            for i, (p, s) in enumerate(zip(scores[name], similar, strict=True))
-        ]
-    for one, other in (pair for pair in PAIRS if scores.keys() >= set(pair)):
-        metrics |= _interval(f"{one}_minus_{other}", scores[one] - scores[other], rng)
-    shown = {"clean": truth, **{name: method.images[run.n_tune :] for name, method in methods.items()}}
-    arrays = {f"panels_{name}": ranges.unit_to_uint8(x[:PANELS].clamp(0, 1)).cpu().numpy() for name, x in shown.items()}
-    spent = {"dip": methods["dip_oracle"].seconds, "sample": methods["ddpm"].seconds}
-    return Outcome(metrics=metrics, timings=spent, evals=rows, arrays=arrays)
-
-
-def _interval(name: str, values: Any, rng: Any) -> dict[str, float]:
-    """Mean over images and its 95% bootstrap interval, images resampled with all that belongs to them."""
-    interval = stats.bootstrap(values, rng=rng)
-    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+def _outcome(bench: Bench, plan: Plan, tuned: dict[str, float], made: dict[str, Made], rows: list[int]) -> Outcome:
+    """Each image judged by PSNR, SSIM, and its distance from the clean one in the features that samples are judged by."""
+    run, truth = bench.run, bench.clean[bench.run.n_tune :]
+    space = evaluate.space(run.model.data, bench.work.device)
+    whole = space(ranges.unit_to_uint8(truth))
+    metrics: dict[str, Any] = {"task": run.task, "strength": run.strength or STRENGTHS[run.task], "features": space.name}
+    metrics |= {"n": run.n, "n_tune": run.n_tune, "net": run.net, "unet_steps": plan.steps}
+    metrics["dip_iterations"] = (plan.look + 1) * max(1, run.iterations // LOOKS)
+    for name, chain in plan.chains.items():
+        calls = len(sampling.timesteps(run.model.diffusion.num_train_timesteps, chain.sampler.steps, chain.t))
+        metrics |= {f"{name}_t_start": chain.t, f"{name}_nfe": calls * chain.samples, f"{name}_samples": chain.samples}
+    evals = []
+    for name, (images, seconds) in made.items():
+        scores = {
+            "psnr": fidelity.psnr(images, truth, 1.0),
+            "ssim": fidelity.ssim(images, truth, 1.0),
+            "features": (space(ranges.unit_to_uint8(images.clamp(0, 1))) - whole).norm(dim=1),
+        }
+        metrics |= {f"{name}_{score}": values.double().mean().item() for score, values in scores.items()}
+        metrics |= {f"{name}_seconds": seconds, f"{name}_tuned": tuned[name]}
+        for i, row in enumerate(rows):
+            evals.append({"method": name, "image": row, **{key: round(values[i].item(), 4) for key, values in scores.items()}})
+    shown = {"clean": truth, **{name: one.images for name, one in made.items()}} if run.seed == 0 else {}
+    arrays = {f"panels_{name}": ranges.unit_to_uint8(x[:PANELS].clamp(0, 1)).numpy() for name, x in shown.items()}
+    spent = {"dip": made["dip_oracle"].seconds, "sample": made["ddpm"].seconds}
+    return Outcome(metrics=metrics, timings=spent, evals=evals, arrays=arrays)

@@ -161,8 +161,12 @@ def stopping(p: Profile, z: Sizes) -> None:
 
 
 def restoration(p: Profile, z: Sizes) -> None:
-    """04: a degraded image is given, and a DIP, the longest trained model, and both restore it."""
-    for task in ("denoise", "inpaint", "super_resolve"):
-        run = Restore(model=longest(z), task=task, n=z.restored, n_tune=z.tuned, iterations=z.restore_iterations)
-        run = changed(run, t_starts=z.restore_ts, sampler=Sampler(steps=z.restore_steps))
-        p.member("restore", task, run, "04")
+    """04: a degraded image is given, and a DIP, a trained model, and both restore it."""
+    model, unseen = (longest(z), False) if z.main is None else (main(z), True)
+    basics = Restore(model=model, n=z.restored, n_tune=z.tuned, t_starts=z.restore_ts, sampler=Sampler(steps=z.restore_steps))
+    fit = {"width": z.restore_width, "lr": z.restore_lr, "iterations": z.restore_iterations}
+    basics = changed(basics, **fit, validation=unseen)
+    for task, strength in z.restore_tasks:
+        name = f"restore {task}" if strength is None else f"restore {task} {strength:g}"
+        run = changed(basics, task=task, strength=strength)
+        p.member("restore", task, run, "04", z.restore_seeds, value=strength, name=name)

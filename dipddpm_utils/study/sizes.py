@@ -98,10 +98,16 @@ class Sizes:
     mech_start_steps: int = 17  # of the whole chain, 10 of them from 600 on
     mech_n: int = 2000
     # a degraded image is given
-    restored: int = 100
-    tuned: int = 20
-    restore_iterations: int = 300
-    restore_ts: tuple[int, ...] = (50, 100, 200, 300, 400, 500, 700, 900)
+    restore_tasks: tuple[tuple[str, float | None], ...] = (  # with their strengths; None: that of before
+        ("denoise", 0.2), ("denoise", 0.4), ("inpaint", 0.5), ("inpaint", 0.25), ("super_resolve", 2), ("super_resolve", 4),
+    )  # fmt: skip
+    restore_seeds: int = 3  # models, each with images of its own
+    restored: int = 34
+    tuned: int = 10
+    restore_width: int = 8  # of the DIP's skip net; at rate 2e-2 as good after 180 iterations as 16 at 1e-2 after 210, in half
+    restore_lr: float = 2e-2  # the seconds (inpainting of 8 training digits)
+    restore_iterations: int = 180
+    restore_ts: tuple[int, ...] = (50, 100, 200, 300, 500, 700, 900)
     restore_steps: int = 20
     # the two reports
     headline_only: bool = False  # only the runs that they report, and the same corrected
@@ -152,7 +158,9 @@ SMOKE = Sizes(
     sampled=128, sampler_steps=(3, 6), starts=("dip", "blur", "real"), start_ts=(300, 600), start_steps=6,
     mech_seeds=1, mech_dip_steps=4, mech_optim=_fast(6, warmup_steps=2, batch_size=32, ema_warmup=2), mech_more=(8, 4),
     mech_warm_steps=2, mech_image_steps=2, mech_evaluate=_judged(4, n=80, calls=2, final_n=80), mech_start_steps=4, mech_n=80,
-    restored=4, tuned=2, restore_iterations=10, restore_ts=(200, 400), restore_steps=5, report_seeds=2, fault_seeds=1,
+    restore_tasks=(("denoise", None), ("inpaint", None), ("super_resolve", None)), restore_seeds=1, restore_width=16,
+    restored=4, tuned=2, restore_lr=1e-2, restore_iterations=10, restore_ts=(200, 400), restore_steps=5,
+    report_seeds=2, fault_seeds=1,
     a_data=_FEW, a_2conv=_dip(16, 4), a_resnet=_dip(16, 4), a_resnet_width=16, a_batch_4=_dip(4, 16), a_batch_seeds=1,
     a_unet=r.UNET_TINY, a_optim=_BRIEF, a_evaluate=_A_GLANCE, a_sampled=80,
     a_bank=changed(_FEW, n_train=80), a_per_image=PerImage(net="2conv", iterations=2, width=4),

@@ -1,4 +1,4 @@
-"""Degradations, and the restoration run: each method on the same images, choices made on others, intervals over images."""
+"""The restoration run: each method on the same images, choices made on others, and a DIP's seconds for each of its rivals."""
 
 import numpy as np
 import pytest
@@ -6,122 +6,163 @@ import torch
 from priors.runs import DDPM
 
 from dipddpm_utils import config, ranges
-from dipddpm_utils.config import Restore, Sampler
-from dipddpm_utils.ddpm import schedule
+from dipddpm_utils.config import Restore, Sampler, Unet
+from dipddpm_utils.ddpm import process, schedule
+from dipddpm_utils.ddpm.unet import UNet
 from dipddpm_utils.dip import fit
-from dipddpm_utils.judging import fidelity
-from dipddpm_utils.priors import restore
+from dipddpm_utils.judging import evaluate, fidelity
+from dipddpm_utils.machine import device
+from dipddpm_utils.machine.budget import Budget
+from dipddpm_utils.priors import restore, supervised
+from dipddpm_utils.priors.degraded import degrade
 from dipddpm_utils.store.runs import Store
+from dipddpm_utils.store.work import Work
+from dipddpm_utils.training import loop
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+WITHOUT = ["degraded", "smooth", "dip", "dip_oracle", "ddpm", "smooth_ddpm", "dip_ddpm", "mean", "calls", "eta", "unet"]
+RUN = Restore(model=DDPM, n=4, n_tune=2, iterations=12, width=4, t_starts=(20, 60), sampler=Sampler(steps=5), lr=0.02)
 
 
-def rng(seed=0):
-    return torch.Generator().manual_seed(seed)
+def changed(**fields):
+    return Restore(**{**dict(RUN), **fields})
 
 
-@pytest.fixture
-def clean():
-    return torch.rand(40, 1, 16, 16, generator=rng(1)).round()
-
-
-def test_noise_is_added_and_cut(clean):
-    seen = restore.degrade("denoise", torch.full((200, 1, 16, 16), 0.5), rng(2))
-    expected = (0.5 + 0.4 * torch.randn(10**6, generator=rng(3))).clamp(0, 1)
-    assert seen.picture.std().item() == pytest.approx(expected.std().item(), rel=0.01)
-    assert torch.equal(seen.observe(clean), clean) and torch.equal(seen.rows(slice(40)).keep(clean), clean)
-    torch.testing.assert_close(seen.smooth, fidelity.gaussian_blur(seen.picture))
-
-
-def test_half_of_the_pixels_is_missing_and_the_rest_is_kept(clean):
-    seen = restore.degrade("inpaint", clean, rng(2))
-    assert seen.known.mean().item() == pytest.approx(0.5, abs=5 * 0.5 / seen.known.numel() ** 0.5)
-    assert torch.equal(seen.target, seen.known * clean)
-    assert ((seen.picture == 0.5) == (seen.known == 0)).all()
-    kept = seen.keep(torch.full_like(clean, 0.3))
-    assert torch.equal(kept[seen.known == 1], clean[seen.known == 1]) and (kept[seen.known == 0] == 0.3).all()
-    flat = restore.degrade("inpaint", torch.full((2, 1, 16, 16), 0.7), rng(2))
-    torch.testing.assert_close(flat.smooth, torch.full_like(flat.smooth, 0.7))  # a mean of what is seen, not of holes
-
-
-def test_coarse_pixels_are_means_of_four(clean):
-    seen = restore.degrade("super_resolve", clean, rng())
-    means = clean.unfold(2, 2, 2).unfold(3, 2, 2).mean((-1, -2))
-    assert torch.equal(seen.picture[:, :, ::2, ::2], means) and torch.equal(seen.picture[:, :, 1::2, 1::2], means)
-    torch.testing.assert_close(seen.observe(seen.observe(clean)), seen.observe(clean))
-    assert seen.rows(slice(3, 5)).target.shape[0] == 2
-
-
-def test_another_task_is_refused(clean):
-    with pytest.raises(ValueError, match=r"^task is 'colour', expected denoise"):
-        restore.degrade("colour", clean, rng())
-
-
-def test_a_fit_to_what_is_seen_ignores_what_is_not(clean):
-    seen = restore.degrade("inpaint", clean[:2], rng(2))
-    options = {"iterations": 60, "lr": 2e-2, "z_std": 0.0, "width": 4}
-    *_, last = fit.fit_images("skip", seen.target, **options, generator=rng(3), observe=seen.observe)
-    *_, blind = fit.fit_images("skip", seen.target, **options, generator=rng(3))
-    hidden = (seen.known == 0).expand_as(clean[:2])
-    assert last.losses.mean() < 0.15
-    assert last.outputs[hidden].mean() > 1.5 * blind.outputs[hidden].mean()  # not pulled to the zeros of the target
-
-
-def test_a_restart_with_the_true_x0_gives_it_back():
-    about = config.Diffusion(num_train_timesteps=50, objective="x0")
-    coefs, truth = schedule.coefficients(about), torch.rand(3, 1, 8, 8, generator=rng(1))
-    images, calls = restore.restart(
-        lambda x, t: ranges.unit_to_signed(truth), coefs, about, Sampler(steps=10), torch.zeros_like(truth), 29, rng(2)
-    )
-    torch.testing.assert_close(images, truth)
-    assert calls == 6
-
-
-@pytest.mark.parametrize("task", ["inpaint", "super_resolve"])
-def test_a_chain_that_is_told_y_ends_where_y_could_have_come_from(clean, task):
-    seen, about = restore.degrade(task, clean, rng(2)), config.Diffusion(num_train_timesteps=50, objective="v")
-    guess = torch.rand(clean.shape, generator=rng(3))
-    torch.testing.assert_close(seen.observe(seen.agree(guess)), seen.target)
-    torch.testing.assert_close(seen.agree(seen.agree(guess)), seen.agree(guess))
-    torch.testing.assert_close(seen.agree(clean), clean)
-    assert ((seen.agree(guess) - clean) ** 2).sum() < ((guess - clean) ** 2).sum()  # a projection comes nearer
-    coefs = schedule.coefficients(about)
-    network = restore.told(lambda x, t: torch.zeros_like(x), coefs, about, seen)
-    images, _ = restore.restart(network, coefs, about, Sampler(name="ddim", steps=10), seen.smooth, 29, rng(4))
-    if task == "inpaint":  # no value of it is cut to [0, 1]
-        torch.testing.assert_close(seen.observe(images), seen.target, atol=1e-5, rtol=0)
-    assert (seen.observe(images) - seen.target).abs().mean() < 0.05
-
-
-def test_a_noisy_image_is_nothing_to_be_held_to(clean):
-    with pytest.raises(ValueError, match=r"^task is 'denoise'"):
-        restore.degrade("denoise", clean, rng()).agree(clean)
-
-
-@pytest.mark.parametrize("task", ["denoise", "inpaint", "super_resolve"])
-def test_a_restoration_run_judges_every_method_on_the_same_images(store, task):
-    run = Restore(
-        model=DDPM, task=task, n=4, n_tune=2, iterations=12, width=4, t_starts=(20, 60), sampler=Sampler(steps=5), lr=0.02
-    )
-    record = store.ensure(run)
+@pytest.mark.parametrize(
+    ("task", "strength"), [("denoise", None), ("inpaint", None), ("super_resolve", None), ("super_resolve", 4)]
+)
+def test_a_restoration_run_judges_every_method_on_the_same_images(store, task, strength):
+    record = store.ensure(changed(task=task, strength=strength))
     m, rows = record.metrics, record.evals
-    methods = ["degraded", "smooth", "dip", "dip_oracle", "ddpm", "smooth_ddpm", "dip_ddpm"]
-    methods += ["told_ddpm", "dip_told_ddpm"] if task != "denoise" else []
-    assert list(dict.fromkeys(rows["method"])) == methods and (rows.groupby("method").size() == 4).all()
-    table = rows.pivot(index="image", columns="method", values="psnr")
-    for name in methods:
-        assert m[f"{name}_psnr"] == pytest.approx(table[name].mean(), abs=1e-3)
-        assert m[f"{name}_psnr_low"] <= m[f"{name}_psnr"] <= m[f"{name}_psnr_high"]
-    assert (table["dip_oracle"] >= table["dip"] - 1e-3).all()
-    assert m["dip_ddpm_minus_ddpm"] == pytest.approx((table["dip_ddpm"] - table["ddpm"]).mean(), abs=1e-3)
-    assert m["ddpm_t_start"] in (20, 60) and 1 <= m["dip_iterations"] <= 12
+    methods = [*WITHOUT, *(["told_ddpm", "dip_told_ddpm", "ddnm"] if task != "denoise" else [])]
+    assert set(rows["method"]) == set(methods) and (rows.groupby("method").size() == 4).all()
+    for score in ("psnr", "ssim", "features"):
+        table = rows.pivot(index="image", columns="method", values=score)
+        assert all(m[f"{name}_{score}"] == pytest.approx(table[name].mean(), abs=1e-3) for name in methods)
+    psnr = rows.pivot(index="image", columns="method", values="psnr")
+    assert (psnr["dip_oracle"] >= psnr["dip"] - 1e-3).all()
+    assert m["ddpm_t_start"] in (20, 60) and 1 <= m["dip_iterations"] <= 12 and m["mean_samples"] >= 1 <= m["unet_steps"]
     assert m["dip_ddpm_seconds"] > m["dip_seconds"] and m["dip_oracle_seconds"] >= m["dip_seconds"]
-    shown = record.arrays["panels_dip"] / 255
-    psnr = fidelity.psnr(torch.tensor(shown), torch.tensor(record.arrays["panels_clean"] / 255), 1.0).numpy()
-    np.testing.assert_allclose(psnr, table["dip"].to_numpy()[: len(psnr)], atol=0.1)
+    assert m["strength"] == (strength or {"denoise": 0.4, "inpaint": 0.5, "super_resolve": 2}[task])
+    shown, clean = (record.arrays[f"panels_{name}"] / 255 for name in ("dip", "clean"))
+    again = fidelity.psnr(torch.tensor(shown), torch.tensor(clean), 1.0).numpy()
+    np.testing.assert_allclose(again, psnr["dip"].to_numpy()[: len(again)], atol=0.1)
+    features = evaluate.space(DDPM.data)
+    apart = features(torch.from_numpy(record.arrays["panels_dip"])) - features(torch.from_numpy(record.arrays["panels_clean"]))
+    table = rows.pivot(index="image", columns="method", values="features")
+    np.testing.assert_allclose(apart.norm(dim=1), table["dip"], atol=1e-3)
     assert sum(path.stat().st_size for path in record.folder.iterdir()) < 60_000
+
+
+def test_each_model_restores_images_of_its_own_and_only_the_first_shows_them(store):
+    first, second = (store.ensure(changed(seed=seed)) for seed in (0, 1))
+    assert list(first.evals["image"].unique()) == [2, 3, 4, 5] and list(second.evals["image"].unique()) == [8, 9, 10, 11]
+    assert first.arrays and not second.arrays
 
 
 def test_more_images_than_there_are_is_refused(tmp_path):
     with pytest.raises(ValueError, match="held-out images"):
         Store(tmp_path, "smoke", device="cpu").ensure(Restore(model=DDPM, n=90, n_tune=20))
+
+
+@pytest.mark.parametrize(("task", "strength"), [("inpaint", 1.0), ("super_resolve", 2.5), ("super_resolve", 5)])
+def test_a_strength_that_a_task_cannot_have_is_refused(task, strength):
+    with pytest.raises(ValueError, match="strength is"):
+        changed(task=task, strength=strength)
+
+
+def test_a_strength_that_is_not_named_leaves_the_hash_as_it_was():
+    assert "strength" not in config.canonical(RUN) and "validation" not in config.canonical(RUN)
+    assert config.run_hash(changed(strength=0.2)) != config.run_hash(RUN) == config.run_hash(changed(strength=None))
+
+
+# --- equal seconds ----------------------------------------------------------------------------------------------------
+
+
+def test_rivals_get_the_seconds_of_the_best_way_with_a_dip(store, monkeypatch):
+    """By a clock that ticks a hundred times for each image of a DIP's iteration, and once for each of a network's call."""
+    ticks, forward, fit_images = [0.0], UNet.forward, fit.fit_images
+
+    def counted(self, x, t):
+        ticks[0] += len(x)
+        return forward(self, x, t)
+
+    def slow(net, targets, **options):
+        for state in fit_images(net, targets, **options):
+            ticks[0] += 100 * len(targets)
+            yield state
+
+    monkeypatch.setattr(UNet, "forward", counted)
+    monkeypatch.setattr(fit, "fit_images", slow)
+    for place in (device, loop):
+        monkeypatch.setattr(place, "clock", lambda device=None: lambda: ticks[0])
+    m = store.ensure(changed(task="inpaint", n=22, n_tune=10, sampler=Sampler(steps=10))).metrics
+    best = max(restore.WITH_DIP, key=lambda name: m[f"{name}_tuned"])
+    seconds = m[f"{best}_seconds"]
+    assert seconds >= 22 * 100 * m["dip_iterations"] == m["dip_seconds"]
+    assert m["mean_seconds"] == pytest.approx(seconds, rel=0.05) and m["mean_samples"] > 10
+    assert m["unet_seconds"] == pytest.approx(seconds, abs=supervised.BATCH + 22)
+    for name in ("calls", "eta", "ddnm"):  # a call at every step is as much as there can be
+        most = 22 * (m[f"{name}_t_start"] + 1)
+        assert m[f"{name}_seconds"] == pytest.approx(min(seconds, most), rel=0.15), name
+    assert m["ddnm_t_start"] == 99 and m["told_ddpm_seconds"] < seconds / 5
+
+
+def bench_of(clean, task, model, strength=None):
+    """A bench whose images are all for tuning, with a made-up network."""
+    run = changed(task=task, n_tune=len(clean), strength=strength)
+    work = Work(None, Budget(), "cpu", "", None)
+    return restore.Bench(run, work, clean, degrade(task, clean, torch.Generator().manual_seed(2)), model)
+
+
+def test_the_mean_of_samples_of_a_posterior_has_half_the_squared_error():
+    """Pixels N(0, s^2) that nothing is seen of: a sample's error is 2 s^2, that of the mean of k is (1 + 1/k) s^2."""
+    about, std, k = DDPM.diffusion, 0.2, 16
+    coefs = schedule.coefficients(about)
+
+    def best(x, t):  # E[eps | x_t] of such pixels, in [-1, 1]
+        bar = process.at(coefs.alphas_cumprod, t, x)
+        return x * (1 - bar).sqrt() / (bar * std**2 + 1 - bar)
+
+    clean = (0.5 + 0.5 * std * torch.randn(60, 1, 16, 16, generator=torch.Generator().manual_seed(1))).clamp(0, 1)
+    bench = bench_of(clean, "denoise", best)
+    chain = restore.Chain("grey", False, 99, Sampler(name="ddim", steps=50, eta=1.0))
+    errors = {}
+    for samples in (1, k):
+        images, calls, _ = bench.draw(chain._replace(samples=samples), slice(0, 60), torch.full_like(clean, 0.5))
+        errors[samples] = (images - clean).square().mean().item() / (0.5 * std) ** 2
+        assert calls == 50 * samples
+    assert errors[1] == pytest.approx(2, rel=0.06) and errors[k] == pytest.approx(1 + 1 / k, rel=0.05)
+
+
+def test_ddnm_and_means_keep_the_pixels_that_are_seen():
+    clean = torch.rand(6, 1, 16, 16, generator=torch.Generator().manual_seed(1))
+    bench = bench_of(clean, "inpaint", lambda x, t: torch.zeros_like(x))
+    seen = bench.seen
+    object.__setattr__(seen, "keep", lambda images: images)  # the chain itself, before they are put back
+    for start, t, samples in (("grey", 99, 1), ("smooth", 40, 5)):
+        chain = restore.Chain(start, True, t, Sampler(name="ddim", steps=20, eta=restore.DDNM_ETA), samples)
+        images, _, _ = bench.draw(chain, slice(0, 6), seen.smooth)
+        torch.testing.assert_close(seen.known * images, seen.target, atol=1e-5, rtol=0)
+
+
+def test_the_supervised_network_sees_y_and_learns_from_it():
+    """Noise so weak that y shows x: it does better than the mean image can, and answers another y with another image."""
+    generator = torch.Generator().manual_seed(1)
+    train = (255 * torch.rand(64, 1, 1, 1, generator=generator)).to(torch.uint8).expand(64, 1, 28, 28).contiguous()
+    run = changed(strength=0.05, model=DDPM.model_copy(update={"unet": Unet(width=8, mults=(1,), blocks=1, patch=4)}))
+    state = {}
+
+    def steps_for(seconds, one):
+        return state.setdefault("steps", 60)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(supervised, "fill", steps_for)
+        network, seconds, steps = supervised.supervised(run, train, 1.0, Work(None, Budget(), "cpu", "", None))
+    clean = ranges.uint8_to_unit(train[:16])
+    seen = degrade("denoise", clean, generator, 0.05)
+    error = (network(seen) - clean).square().mean()
+    assert steps == 60 and seconds > 0 and error < 0.25 * clean.var()
+    masked = degrade("inpaint", torch.rand(4, 1, 28, 28, generator=generator), generator, 0.5)
+    other = restore.Observation("inpaint", masked.target, masked.picture, masked.smooth, 1 - masked.known)
+    assert not torch.allclose(network(masked), network(other))  # which pixels are seen is told, too

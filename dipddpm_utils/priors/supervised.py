@@ -1,0 +1,63 @@
+"""The rival of restoration that needs neither a DIP nor a DDPM: the same network, trained to give the clean image for y."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from dipddpm_utils import ranges
+from dipddpm_utils.config import Restore
+from dipddpm_utils.ddpm.process import Model
+from dipddpm_utils.ddpm.unet import UNet
+from dipddpm_utils.machine import streams
+from dipddpm_utils.priors.degraded import Observation, degrade
+from dipddpm_utils.priors.judge import autocast
+from dipddpm_utils.training import loop
+from dipddpm_utils.training.resumable import seeded
+
+if TYPE_CHECKING:
+    from dipddpm_utils.store.work import Work
+
+BATCH = 32  # small, since there are seconds only
+TRIAL = 4  # steps from which the seconds of one are known
+
+
+def fill(seconds: float, one: float) -> int:
+    """How many there is time for, if one takes `one` seconds; at least one."""
+    return max(1, round(seconds / one))
+
+
+def supervised(run: Restore, train: Tensor, seconds: float, work: Work) -> tuple[Callable[[Observation], Tensor], float, int]:
+    """The DDPM's network trained from the start to give x0 for y: (y -> images in [0, 1], seconds of training, steps)."""
+    t = torch.zeros(1, dtype=torch.int64, device=work.device)
+
+    def answer(model: Model, seen: Observation) -> Tensor:
+        shown = torch.cat([ranges.unit_to_signed(seen.picture), seen.known], 1)
+        return model(shown, t.expand(len(shown)))
+
+    def loss(model: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
+        seen = degrade(run.task, ranges.uint8_to_unit(batch), generator, run.strength)
+        return (answer(model, seen).float() - ranges.uint8_to_signed(batch)).square().mean()
+
+    def trained_for(steps: int) -> loop.State:
+        warmup = min(run.model.optim.warmup_steps, steps // 5)
+        few = {"steps": steps, "warmup_steps": warmup, "batch_size": BATCH, "ema_decay": None}
+        net = seeded(lambda: UNet(run.model.unet, run.model.data.channels, run.model.data.size, given=1), run, "supervised")
+        optim, seed = run.model.optim.model_copy(update=few), streams.derived_seed(run.seed, "supervised")
+        state = loop.new_state(net, optim, len(train), seed, work.device)
+        for _ in loop.train(state, loss, lambda idx: train[idx.cpu()].to(work.device), work.budget):
+            pass
+        state.synchronise()
+        return state
+
+    state = trained_for(fill(seconds, trained_for(TRIAL).seconds / TRIAL))
+    network = autocast(state.model.eval(), run.model)
+
+    @torch.no_grad()
+    def restored(seen: Observation) -> Tensor:
+        return ranges.signed_to_unit(answer(network, seen)).clamp(0, 1)
+
+    return restored, state.seconds, state.step
