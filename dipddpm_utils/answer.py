@@ -11,7 +11,7 @@ from dipddpm_utils.page.compare import best_rival, best_start, copies, frame_of
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, copying, distance, over_seeds_distance, percent
 from dipddpm_utils.page.words import count, number
-from dipddpm_utils.priors import comparisons
+from dipddpm_utils.priors import comparisons, restored
 from dipddpm_utils.priors import findings as findings_priors
 from dipddpm_utils.reports import findings as findings_reports
 from dipddpm_utils.store.runs import Store
@@ -99,7 +99,7 @@ def _mechanisms(lab: Any) -> list[str]:
 
 
 def _restored(lab: Any) -> list[str]:
-    return findings_priors.restoration_answer(lab) if lab.has("restore") else []
+    return restored.restoration_answer(lab) if lab.has("restore") else []
 
 
 def strongest(results: Path, asked: str = "quick", *, records_only: bool = False) -> str:

@@ -29,8 +29,9 @@ def test_the_answers_count_the_rows():
     won, lost, unclear = (front.Row("generation", "q", "e", "v", "c", "f", better, 0.0) for better in (True, False, None))
     assert "images: yes." in front.generation([won]) and "images: no." in front.generation([lost, unclear])
     assert "images: in part." in front.generation([won, lost]) and "images: not shown." in front.generation([unclear])
-    mended = [front.Row("restoration", "q", "e", "v", f"{k} times the seconds", "f", k > 5, 0.0) for k in (11, 4, 70)]
-    assert "in part." in front.restoration(mended) and "2 of 3 tasks, at 4 to 70 times" in front.restoration(mended)
+    mended = [front.Row("restoration", "q", "e", "v", "c", "f", k > 5, 0.0, cheap=(k > 9, k)) for k in (11, 4, 70, 6)]
+    said = front.restoration(mended)
+    assert "in part." in said and "in 3 of 4 settings, and behind in 1" in said and ": 2, at 4.0 to 70 times" in said
     assert "not measured" in front.generation([]) and "not measured" in front.restoration([])
 
 

@@ -62,11 +62,11 @@ def strip(arrays: Mapping[str, Images], which: str, *, title: str, note: str) ->
     images, steps = arrays[which], arrays[f"{which}_t"]
     keep = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), 12)).round().astype(int))
     labels = [f"t = {t:.0f}" if t >= 0 else "result" for t in steps[keep]]
-    return _strip(images[keep][:, :4].swapaxes(0, 1), labels, title, note)
+    return rows_with_labels(images[keep][:, :4].swapaxes(0, 1), labels, title, note)
 
 
 @styled
-def _strip(images: Images, labels: Sequence[str], title: str, note: str, names: Sequence[str] = ()) -> Figure:
+def rows_with_labels(images: Images, labels: Sequence[str], title: str, note: str, names: Sequence[str] = ()) -> Figure:
     """images [rows, columns, C, H, W] with a label over each column and perhaps a name beside each row."""
     count, across, _, high, wide = images.shape
     figure, (ax,) = new(width=7.4, height=(6.4 if names else 7.3) / across * count * high / wide + 0.75)
@@ -91,7 +91,7 @@ def snapshots(records: Mapping[str, Any], title: str, note: str) -> Figure:
         for own, looks in zip(held, kept, strict=True)
     ]
     labels = ["clean", "noisy", *(f"{step:.0f}" for step in steps), "best (oracle)"]
-    return _strip(np.stack(shown), labels, title, note, [look(net).label for net in records])
+    return rows_with_labels(np.stack(shown), labels, title, note, [look(net).label for net in records])
 
 
 def gif_frames(images: Images, columns: int = 4) -> Images:

@@ -16,7 +16,7 @@ from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, copying, percent
 from dipddpm_utils.page.training import best_sampler, fewest_calls
 from dipddpm_utils.page.words import count, number, span
-from dipddpm_utils.priors import findings
+from dipddpm_utils.priors import findings, restored
 from dipddpm_utils.theory.gaussian import Cost
 
 SAYS_LITTLE = 0.9  # a bound on a total variation, which is at most 1 anyway
@@ -226,7 +226,7 @@ def found(lab: Any) -> str:
     if lab.has("mechanisms"):
         lines += [f"**Any other way in** ([figure](#fig-04_pareto)): {findings.headcount(lab)}"]
     if lab.has("restore"):
-        lines += [f"**Restoration.** {findings.restored_short(lab)}"]
+        lines += [f"**Restoration.** {restored.restored_short(lab)}"]
     return bullets(lines) or NOT_MEASURED
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dipddpm_utils.page import images
-from dipddpm_utils.page.compare import floor_at, floor_n, over_seeds
+from dipddpm_utils.page.compare import floor_at, floor_n, over_seeds, summary
 from dipddpm_utils.page.names import METHODS, Look, look, mechanisms
-from dipddpm_utils.page.style import bars, distance_label, draw_floor, finish, log_x, log_y, styled, what_interval
-from dipddpm_utils.priors import findings
+from dipddpm_utils.page.style import bars, distance_label, draw_floor, finish, log_x, log_y, new, styled, what_interval
+from dipddpm_utils.priors import findings, restored
 from dipddpm_utils.priors.mechanisms import in_words, settings
 
 
@@ -116,23 +117,56 @@ def _rows(panels: Sequence[Axes], found: Sequence[Way], unit: str) -> None:
         ax.tick_params(axis="y", left=False)
 
 
-def restored(record: Any) -> Figure:
-    """The first images that were judged: clean, degraded, and what each method makes of them (a restore record)."""
-    m = record.metrics
-    held = {name: label for name, (label, _) in findings.METHODS.items() if f"panels_{name}" in record.arrays}
-    rows = {_judged(label, m, name): record.arrays[f"panels_{name}"] for name, label in held.items()}
-    task, strength = findings.TASKS[m["task"]]
-    note = f"Given: {strength}. The first ones judged, not selected. Mean PSNR and its 95% bootstrap interval over "
-    note += (
-        f"n = {m['n']} images, and seconds for all of them. Oracle: each image's fit stopped where it is nearest to the clean "
+ROLES = {"with a DIP": "#0072B2", "equal seconds": "#D55E00", "cheap": "#999999"}  # of a way to restore
+
+
+@styled
+def restoration(lab: Any) -> Figure:
+    """PSNR over seconds: every way of restoring, a panel a setting. Filled: a DIP in it."""
+    settings_of = restored.degraded(lab)
+    columns = min(3, len(settings_of))
+    figure, panels = new(
+        columns, -(-len(settings_of) // columns), width=9.0, height=3.1 * -(-len(settings_of) // columns) + 0.6
     )
-    note += "image, which nobody has. Then DDPM: a chain of the DDPM started from that row's noised images."
-    if "told_ddpm" in held:
-        note += " Told y: held to the given image at every step."
-    title = f"{task}: the same images, restored by each method"
-    return images.rows_of_images({"clean": record.arrays["panels_clean"], **rows}, title, note, width=4.4)
+    for ax, (setting, records) in zip(panels, settings_of.items(), strict=False):
+        for name, (label, role) in restored.METHODS.items():
+            if not role or f"{name}_psnr" not in records[0].metrics:
+                continue
+            score = summary(restored.judged(records, name), "psnr")
+            seconds, colour = restored.over_records(records, f"{name}_seconds"), ROLES[role]
+            filled = {"markerfacecolor": colour if role == "with a DIP" else "white"}
+            bars(ax, seconds, score.value, score.low, score.high, Look(role, colour, "o"), **filled)
+            if name in {restored.best(records, own) for own in ROLES}:
+                ax.annotate(label, (seconds, score.value), xytext=(0, 6), textcoords="offset points", fontsize=7, ha="right")
+        ax.set_title(restored.in_short(setting), loc="left", fontsize=8)
+        ax.margins(x=0.25, y=0.15)
+        log_x(ax)
+    for ax in panels[::columns]:
+        ax.set_ylabel("PSNR (dB)")
+    for ax in panels[-columns:]:
+        ax.set_xlabel("seconds for the images of one model")
+    held = {label: handle for handle, label in zip(*panels[0].get_legend_handles_labels(), strict=True)}
+    panels[0].legend(held.values(), held.keys(), loc="best", fontsize=7)
+    n = len(restored.judged(records, "dip"))
+    note = (
+        f"n = {n} images, {len(records)} models with images of their own; mean and 95% t-interval over images. Named: the best "
+    )
+    note += "of each colour where all is chosen, which is on other images."
+    return finish(figure, "Restoration: what each way makes of its seconds", note)
 
 
-def _judged(label: str, metrics: dict[str, Any], name: str) -> str:
-    value, low, high = (metrics[f"{name}_psnr{end}"] for end in ("", "_low", "_high"))
-    return f"{label}, {metrics[f'{name}_seconds']:.2g} s\n{value:.1f} dB [{low:.1f}, {high:.1f}]"
+def restored_images(lab: Any) -> Figure:
+    """A row a setting, the first images judged: clean, degraded, the best cheap way, the best at equal seconds, with a DIP."""
+    rows, names, shown = [], [], 2
+    for setting, records in restored.degraded(lab).items():
+        arrays = records[0].arrays
+        ways = ["clean", "degraded", *(restored.best(records, role) for role in ("cheap", "equal seconds", "with a DIP"))]
+        rows.append(np.concatenate([arrays[f"panels_{way}"][:shown] for way in ways]))
+        names.append(restored.in_short(setting).replace(", ", "\n", 1).replace(" on images in [0, 1]", ""))
+    labels = [
+        label for way in ("clean", "given", "cheap", "equal seconds", "with a DIP") for label in (way, *[""] * (shown - 1))
+    ]
+    note = (
+        "The first images judged, not selected. Cheap, equal seconds: the best way without a DIP, by images other than these."
+    )
+    return images.rows_with_labels(np.stack(rows), labels, "What is given, and what is made of it", note, names)

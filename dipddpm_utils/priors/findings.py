@@ -1,4 +1,4 @@
-"""What the mechanisms and the restoration found (notebooks 04 and 07), as sentences and tables computed from records."""
+"""What the mechanisms found (notebooks 04 and 07), as sentences and tables computed from records."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 
 from dipddpm_utils.page import names
-from dipddpm_utils.page.compare import Paired, copies, difference, family, own_interval, summary
+from dipddpm_utils.page.compare import Paired, copies, summary
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, copying, percent, verdict
-from dipddpm_utils.page.words import count, effect, factor, number, shown_by, span
+from dipddpm_utils.page.words import count, factor, number, shown_by, span
 from dipddpm_utils.priors import mechanisms
 from dipddpm_utils.priors.mechanisms import GROUP, THRESHOLDS, in_words, text
 
@@ -163,115 +163,3 @@ def rows_of(found: Found) -> list[dict[str, Any]]:
             row = {"comparison": name, "ratio": factor(gap), "n": f"{gap.n} {gap.over}", "verdict": said}
             rows.append(row | {"it would take": needed})
     return rows
-
-
-# --- restoration ------------------------------------------------------------------------------------------------------
-
-TASKS = {  # what is asked, and how strongly the images are degraded (the constants of restore.py, which needs torch)
-    "denoise": ("Denoising", "noise of std 0.4 on images in [0, 1]"),
-    "inpaint": ("Inpainting", "half of the pixels unseen, shown in grey"),
-    "super_resolve": ("Super-resolution", "means of 2 x 2 pixels"),
-}
-METHODS = {  # of a restore record: in short, as a row of a figure, and in words
-    "degraded": ("degraded", "the degraded image itself"),
-    "smooth": ("smoothed", "smoothing, no network"),
-    "dip": ("DIP", "DIP alone, budget chosen on other images"),
-    "dip_oracle": ("DIP, oracle", "DIP alone, stopped at its best (oracle)"),
-    "ddpm": ("DDPM", "DDPM alone (SDEdit from the degraded image)"),
-    "smooth_ddpm": ("smoothed, then DDPM", "DDPM from the smoothed image"),
-    "dip_ddpm": ("DIP, then DDPM", "DDPM from the DIP's output"),
-    "told_ddpm": ("smoothed, DDPM told y", "DDPM told y, from the smoothed image"),
-    "dip_told_ddpm": ("DIP, DDPM told y", "DDPM told y, from the DIP's output"),
-}
-SHOWN = (  # the pairs of methods that are told
-    ("dip", "smooth"), ("ddpm", "dip"), ("dip_ddpm", "ddpm"), ("dip_ddpm", "smooth_ddpm"), ("dip_ddpm", "dip"),
-    ("told_ddpm", "dip"), ("dip_told_ddpm", "told_ddpm"),
-)  # fmt: skip
-
-
-def restoration_table(lab: Any) -> pd.DataFrame:
-    """One row a task and method: PSNR, SSIM with bootstrap intervals over images, what was chosen, seconds."""
-    rows = []
-    for m in (record.metrics for record in lab.seeds("restore")):
-        for method, (label, _) in METHODS.items():
-            if f"{method}_psnr" not in m:  # a noisy image is nothing to be held to
-                continue
-            row = {"task": TASKS[m["task"]][0].lower(), "method": label, "n": int(m["n"])}
-            row |= {"PSNR (dB)": span(own_interval(m, f"{method}_psnr")), "SSIM": span(own_interval(m, f"{method}_ssim"))}
-            chosen = m.get(f"{method}_t_start"), m.get(f"{method}_iterations")
-            row["chosen"] = f"t = {chosen[0]}" if chosen[0] is not None else f"{chosen[1]} iterations" if chosen[1] else ""
-            rows.append(row | {"seconds": number(m[f"{method}_seconds"])})
-    return pd.DataFrame(rows)
-
-
-def restored(lab: Any) -> dict[tuple[str, str, str], Paired]:
-    """(task, method, other) -> difference in PSNR (dB), paired by image: a family."""
-    gaps = {}
-    for record in lab.seeds("restore"):
-        own = dict(list(record.evals.groupby("method")))
-        for one, other in (pair for pair in SHOWN if own.keys() >= set(pair)):
-            gaps[record.metrics["task"], one, other] = difference(own[one], own[other], "psnr", by="image")
-    return family("restoration", gaps)
-
-
-def restored_pairs(lab: Any) -> pd.DataFrame:
-    """One row a task and pair of methods: the difference in PSNR, paired by image, and whether there is one."""
-    rows = []
-    for (task, one, other), gap in restored(lab).items():
-        found = "not decidable" if not gap.decided else "better" if gap.value > 0 else "worse"
-        row = {"task": TASKS[task][0].lower(), "method": METHODS[one][0], "against": METHODS[other][0]}
-        rows.append(row | {"PSNR (dB)": span(gap, "+"), "verdict": f"{found} ({shown_by(gap).partition(',')[0]})"})
-    return pd.DataFrame(rows)
-
-
-def restored_caption(lab: Any, record: Any) -> str:
-    """Whether the chain from the DIP's output beats the best one without a DIP that is told as much, and what both cost."""
-    m = record.metrics
-    own, rival = contestants(m)
-    said = _restored(m["task"], own, rival, restored(lab)[m["task"], own, rival])
-    return f"{said} All {m['n']:.0f} images took {_cost(m)}. Every pair: [table](#tab-04_restore_pairs)."
-
-
-def restored_short(lab: Any) -> str:
-    """The same for all tasks, in one sentence, with the figures it rests on."""
-    parts = []
-    for m in (record.metrics for record in lab.seeds("restore")):
-        gap = restored(lab)[m["task"], *contestants(m)]
-        said = f"{effect(gap, 'dB')}, {verdict(gap, worse='better', better='worse')}, {_cost(m)}"
-        parts.append(f"{TASKS[m['task']][0].lower()} ([figure](#fig-04_restore_{m['task']})) {said}")
-    return f"PSNR from the DIP's output minus that of the best chain without: {'; '.join(parts)}."
-
-
-def _cost(m: Any) -> str:
-    own, rival = contestants(m)
-    return f"{number(m[f'{own}_seconds'], 2)} s with the DIP, {number(m[f'{rival}_seconds'], 2)} s without"
-
-
-def restoration_answer(lab: Any) -> list[str]:
-    """For each task, a chain from the DIP's output against the best one that needs no DIP and is told as much, with costs."""
-    lines = []
-    for m in (record.metrics for record in lab.seeds("restore")):
-        scores, (own, rival) = _scores(m), contestants(m)
-        cost = f"{number(m[f'{own}_seconds'], 2)} s against {number(m[f'{rival}_seconds'], 2)} s for all images"
-        best = max(scores, key=lambda name: scores[name])
-        highest = f"Highest mean of all: {METHODS[best][1]}, {number(scores[best])} dB."
-        gap = restored(lab)[m["task"], own, rival]
-        lines.append(f"{_restored(m['task'], own, rival, gap)} {cost}. {highest}")
-    return lines
-
-
-def contestants(m: Any) -> tuple[str, str]:
-    """The chain from the DIP's output, and its rival: the best chain that needs no DIP and is told as much. m: metrics."""
-    scores = _scores(m)
-    if "dip_told_ddpm" in scores:
-        return "dip_told_ddpm", "told_ddpm"
-    return "dip_ddpm", max(("ddpm", "smooth_ddpm"), key=lambda name: scores[name])
-
-
-def _scores(m: Any) -> dict[str, float]:
-    return {name: m[f"{name}_psnr"] for name in METHODS if f"{name}_psnr" in m and name != "dip_oracle"}
-
-
-def _restored(task: str, one: str, other: str, gap: Paired) -> str:
-    name = f"{TASKS[task][0]}: {METHODS[one][1]} minus {METHODS[other][1]}"
-    return comparison(name, gap, "dB PSNR", worse="better", better="worse")

@@ -19,7 +19,7 @@ FDS = {  # made up: shift and condition are better than the DDPM alone and than 
 
 
 def made_up(**options) -> Records:
-    lab = holding("mechanisms", "restore", "starts", "samplers", **options)
+    lab = holding("mechanisms", "starts", "samplers", **options)
     lab.set("mechanisms", fd=lambda record, label, value: FDS.get(label, 25.0) + (value == 0.25))
     return lab
 
@@ -159,19 +159,3 @@ def test_negative_results_hold_the_mechanisms_that_did_not_help(lab):
     assert table["comparison"].str.contains("DIP images re-injected").any()
     assert not table["comparison"].str.startswith("FD, DIP as a condition, 1 / DDPM alone").any()
     assert len(comparisons.negative_results(holding("starts", "samplers", without=("mechanisms",)))) < len(table)
-
-
-def test_restoration_says_which_start_is_better_for_each_task(lab):
-    table = findings.restoration_table(lab)
-    assert set(table["task"]) == {"denoising", "inpainting", "super-resolution"}
-    assert len(table) == 3 * len(findings.METHODS) - 2  # a noisy image is nothing to be held to
-    assert len(findings.restored_pairs(lab)) == 3 * len(findings.SHOWN) - 2
-    for record in lab.seeds("restore"):
-        shown = [name for name in findings.METHODS if f"panels_{name}" in record.arrays]
-        assert len(figures.restored(record).axes) == 1 + len(shown)
-
-
-def test_the_strength_of_a_degradation_is_told_as_it_is():
-    restore = pytest.importorskip("dipddpm_utils.priors.restore")
-    assert f"std {restore.STD}" in findings.TASKS["denoise"][1] and restore.SEEN == 0.5
-    assert "half of the pixels" in findings.TASKS["inpaint"][1]

@@ -135,11 +135,11 @@ def test_the_mean_of_samples_of_a_posterior_has_half_the_squared_error():
     assert errors[1] == pytest.approx(2, rel=0.06) and errors[k] == pytest.approx(1 + 1 / k, rel=0.05)
 
 
-def test_ddnm_and_means_keep_the_pixels_that_are_seen():
+def test_ddnm_and_means_keep_the_pixels_that_are_seen(monkeypatch):
+    monkeypatch.setattr(restore.Observation, "keep", lambda seen, images: images)  # the chain, before they are put back
     clean = torch.rand(6, 1, 16, 16, generator=torch.Generator().manual_seed(1))
     bench = bench_of(clean, "inpaint", lambda x, t: torch.zeros_like(x))
     seen = bench.seen
-    object.__setattr__(seen, "keep", lambda images: images)  # the chain itself, before they are put back
     for start, t, samples in (("grey", 99, 1), ("smooth", 40, 5)):
         chain = restore.Chain(start, True, t, Sampler(name="ddim", steps=20, eta=restore.DDNM_ETA), samples)
         images, _, _ = bench.draw(chain, slice(0, 6), seen.smooth)

@@ -1,13 +1,12 @@
 """What is best for its seconds, by the committed records: who is on the front, and how methods are called."""
 
 import pandas as pd
-import pytest
 from labs import Records
 
 from dipddpm_utils.page import names as looks_of
 from dipddpm_utils.page import play
 from dipddpm_utils.page.compare import copies
-from dipddpm_utils.priors import comparisons, figures, findings, mechanisms
+from dipddpm_utils.priors import comparisons, findings, mechanisms
 
 LAB = Records()
 FRAME = mechanisms.table_of(LAB)
@@ -42,10 +41,9 @@ def test_every_start_and_step_is_in_the_figure_to_play_with_and_it_is_small():
     assert html.count("data-prior=") == len(panels) and len(html) < 400_000 and 'id="fig-04_play"' in html
 
 
-def test_what_was_found_names_the_figure_of_every_line_and_the_seconds_of_a_restoration():
+def test_what_was_found_names_the_figure_of_every_line():
     said = comparisons.found(LAB)
     assert said and all("](#fig-04_" in line for line in said.splitlines())
-    assert " s with the DIP, " in said
     assert comparisons.found(Records(without=("ddpm", "starts", "mechanisms", "restore"))).startswith("Not yet measured")
 
 
@@ -57,17 +55,3 @@ def test_a_mechanism_meets_each_rival_and_is_counted_only_if_shown_better():
     count = findings.headcount(LAB)
     assert "Of 7 mechanisms measured" in count and ("none was" in count) == (not better & set(looks_of.mechanisms()))
     assert "no run of it" in findings.mechanism(Records(without=("mechanisms",)), "shift")
-
-
-def test_a_restoration_is_told_with_the_seconds_of_both_ways():
-    pairs, found = findings.restored_pairs(LAB), findings.restored(LAB)
-    assert len(pairs) == len(found) and set(pairs["verdict"].str.split().str[0]) <= {"better", "worse", "not"}
-    for record in LAB.seeds("restore"):
-        own, rival = findings.contestants(record.metrics)
-        scores = record.evals.pivot(index="image", columns="method", values="psnr")
-        gap = found[record.metrics["task"], own, rival]
-        assert gap.value == pytest.approx((scores[own] - scores[rival]).mean())
-        said = findings.restored_caption(LAB, record)
-        assert f"{gap.value:+.2f}" in said and "s with the DIP" in said and "paired over 100 images" in said
-        rows = [text for ax in figures.restored(record).axes if (text := ax.get_ylabel()) and text != "clean"]
-        assert all(" s\n" in text for text in rows)

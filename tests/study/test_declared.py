@@ -17,7 +17,7 @@ RESULTS = Path(__file__).resolve().parents[2] / "results"
 SNAPSHOT = {  # number of runs; the start of SHA-256 over all names and hashes in order, and over all groups
     "smoke": (160, "fb5006120bf7d227", "891ed7a49e17e3e1"),
     "quick": (101, "df6ac2e8990d741a", "bd6d7bfae54fc4b0"),
-    "standard": (518, "5d43097afbea496b", "d8128d08fef4362c"),
+    "standard": (533, "b41efa2166eaf4f2", "455978c119c8e95c"),
     "full": (58, "4010e69f1db76f99", "6052882ac22317f2"),
 }
 HEADLINE_LEAVES_OUT = {  # quick has the two reports' own runs and the same corrected, no more of them

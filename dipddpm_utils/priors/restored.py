@@ -1,0 +1,146 @@
+"""What the restoration found (notebooks 04 and 07), as sentences and tables computed from records. Needs no torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from dipddpm_utils.page.compare import Paired, difference, family, summary
+from dipddpm_utils.page.prose import comparison
+from dipddpm_utils.page.words import number, span
+
+TASKS = {  # what is asked, and how strongly the images are degraded
+    "denoise": ("Denoising", "noise of std {:g} on images in [0, 1]"),
+    "inpaint": ("Inpainting", "{:.0%} of the pixels seen"),
+    "super_resolve": ("Super-resolution", "means of {0:g} x {0:g} pixels"),
+}
+METHODS = {  # of a restore record: in short, and what it is to the comparison
+    "degraded": ("the degraded image", ""),
+    "smooth": ("smoothed, no network", ""),
+    "dip": ("DIP alone", "with a DIP"),
+    "dip_oracle": ("DIP alone, best stop (oracle)", ""),
+    "dip_ddpm": ("DIP, then DDPM", "with a DIP"),
+    "dip_told_ddpm": ("DIP, then DDPM told y", "with a DIP"),
+    "ddpm": ("DDPM", "cheap"),
+    "smooth_ddpm": ("smoothed, then DDPM", "cheap"),
+    "told_ddpm": ("DDPM told y", "cheap"),
+    "mean": ("mean of DDPM samples", "equal seconds"),
+    "calls": ("DDPM, more calls", "equal seconds"),
+    "eta": ("DDPM, more calls, eta 1", "equal seconds"),
+    "ddnm": ("DDNM from noise", "equal seconds"),
+    "unet": ("supervised U-Net", "equal seconds"),
+}
+SCORES = {"psnr": ("PSNR (dB)", True), "ssim": ("SSIM", True), "features": ("feature distance", False)}  # more is better?
+Setting = tuple[str, float]  # task, strength
+
+
+def degraded(lab: Any) -> dict[Setting, list[Any]]:
+    """(task, strength) -> the records of all seeds."""
+    found: dict[Setting, list[Any]] = {}
+    for record in lab.seeds("restore"):
+        found.setdefault((record.metrics["task"], record.metrics["strength"]), []).append(record)
+    return found
+
+
+def in_short(setting: Setting) -> str:
+    """'Denoising, noise of std 0.2 on images in [0, 1]'."""
+    name, strength = TASKS[setting[0]]
+    return f"{name}, {strength.format(setting[1])}"
+
+
+def over_records(records: list[Any], measure: str) -> float:
+    """The mean of a measure of restore records."""
+    return sum(record.metrics[measure] for record in records) / len(records)
+
+
+def best(records: list[Any], role: str) -> str:
+    """The method with this role (see METHODS) with the highest PSNR where all is chosen, which is not on the images judged."""
+    able = [name for name, (_, own) in METHODS.items() if own == role and f"{name}_tuned" in records[0].metrics]
+    return max(able, key=lambda name: over_records(records, f"{name}_tuned"))
+
+
+def judged(records: list[Any], method: str) -> pd.DataFrame:
+    """The scores of a method, a row an image; models have images of their own."""
+    rows = pd.concat([record.evals for record in records])
+    return rows[rows["method"] == method]
+
+
+def restored(lab: Any) -> dict[tuple[Setting, str, str], Paired]:
+    """(setting, score, "equal seconds" or "cheap") -> the best way with a DIP minus the best such rival, by image: a family."""
+    gaps = {}
+    for setting, records in degraded(lab).items():
+        own = judged(records, best(records, "with a DIP"))
+        for role in ("equal seconds", "cheap"):
+            rival = judged(records, best(records, role))
+            gaps |= {(setting, score, role): difference(own, rival, score, by="image") for score in SCORES}
+    return family("restoration", gaps)
+
+
+def restoration_table(lab: Any) -> pd.DataFrame:
+    """One row a setting and method: scores with t-intervals over images, the first model's choices, seconds a model."""
+    rows = []
+    for setting, records in degraded(lab).items():
+        m = records[0].metrics
+        for method, (label, _) in METHODS.items():
+            if f"{method}_psnr" not in m:  # a noisy image is nothing to be held to
+                continue
+            row = {"task": in_short(setting), "method": label}
+            row |= {name: span(summary(judged(records, method), score)) for score, (name, _) in SCORES.items()}
+            chosen = [f"t = {m[f'{method}_t_start']}, {m[f'{method}_nfe']} calls"] if f"{method}_t_start" in m else []
+            chosen += [f"{m[f'{method}_{what}']} {what}" for what in ("iterations", "steps") if f"{method}_{what}" in m]
+            seconds = number(over_records(records, f"{method}_seconds"), 2)
+            rows.append(row | {"chosen": "; ".join(chosen), "seconds": seconds})
+    return pd.DataFrame(rows)
+
+
+def restored_pairs(lab: Any) -> pd.DataFrame:
+    """One row a setting and rival: how much better or worse the best way with a DIP is, paired by image."""
+    rows, gaps = [], restored(lab)
+    for setting, records in degraded(lab).items():
+        own = best(records, "with a DIP")
+        for role in ("equal seconds", "cheap"):
+            rival = best(records, role)
+            seconds = " / ".join(number(over_records(records, f"{name}_seconds"), 2) for name in (own, rival))
+            row = {"task": in_short(setting), "with a DIP": METHODS[own][0], "without": METHODS[rival][0], "seconds": seconds}
+            rows.append(row | {name: _told(gaps[setting, score, role], more) for score, (name, more) in SCORES.items()})
+    return pd.DataFrame(rows)
+
+
+def _told(gap: Paired, more: bool) -> str:
+    said = "not decidable" if not gap.decided else "better" if (gap.value > 0) == more else "worse"
+    return f"{span(gap, '+')} {said}"
+
+
+def restored_count(lab: Any, role: str) -> str:
+    """In how many settings the best way with a DIP is better, and worse, than its rival, by each score."""
+    gaps, parts = restored(lab), []
+    for score, (name, more) in SCORES.items():
+        own = [gap for (_, of, to), gap in gaps.items() if (of, to) == (score, role)]
+        won, lost = (sum(gap.decided and (gap.value > 0) == (more is side) for gap in own) for side in (True, False))
+        parts.append(f"{name.split(' (')[0]} better in {won} and worse in {lost} of {len(own)}")
+    return "; ".join(parts)
+
+
+def restored_short(lab: Any) -> str:
+    """The best way with a DIP against the best without one at equal seconds, and the cheapest one, counted over settings."""
+    times = [
+        over_records(records, f"{best(records, 'with a DIP')}_seconds")
+        / over_records(records, f"{best(records, 'cheap')}_seconds")
+        for records in degraded(lab).values()
+    ]
+    return (
+        f"A DIP in it, against the best way without one at equal seconds ([figure](#fig-04_restore)): "
+        f"{restored_count(lab, 'equal seconds')}. Against the cheapest such way, at {number(min(times), 2)} to "
+        f"{number(max(times), 2)} times its seconds: {restored_count(lab, 'cheap')} ([table](#tab-04_restore_pairs))."
+    )
+
+
+def restoration_answer(lab: Any) -> list[str]:
+    """For each setting, the best way with a DIP against the best without one, at equal seconds."""
+    lines, gaps = [], restored(lab)
+    for setting, records in degraded(lab).items():
+        own, rival = best(records, "with a DIP"), best(records, "equal seconds")
+        name = f"{in_short(setting)}: {METHODS[own][0]} minus {METHODS[rival][0]}, equal seconds"
+        lines.append(comparison(name, gaps[setting, "psnr", "equal seconds"], "dB PSNR", worse="better", better="worse"))
+    return lines

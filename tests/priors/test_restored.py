@@ -1,0 +1,107 @@
+"""What is said of the restoration follows from its records: who is best at equal seconds, chosen on images not judged."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dipddpm_utils import front
+from dipddpm_utils.priors import figures, restored
+
+PSNR = {"degraded": 10, "smooth": 12, "dip": 20, "dip_oracle": 21, "ddpm": 15, "smooth_ddpm": 16, "told_ddpm": 18,
+        "dip_ddpm": 21, "dip_told_ddpm": 22, "mean": 23, "calls": 17, "eta": 16, "ddnm": 17, "unet": 19}  # fmt: skip
+
+
+class Made:
+    """A lab of made-up records: two settings, three models, twelve images each; images are of differing difficulty."""
+
+    def __init__(self, **moved):
+        self.records = []
+        for task, strength in (("denoise", 0.2), ("inpaint", 0.25)):
+            psnr = {name: value for name, value in (PSNR | moved).items() if task == "inpaint" or name not in TOLD}
+            self.records += [record(task, strength, seed, psnr) for seed in range(3)]
+
+    def has(self, *groups):
+        return groups == ("restore",)
+
+    def seeds(self, name):
+        return self.records
+
+
+TOLD = ("told_ddpm", "dip_told_ddpm", "ddnm")
+
+
+def record(task, strength, seed, psnr):
+    rng, images = np.random.default_rng(seed), range(20 * seed, 20 * seed + 12)
+    hard = rng.normal(size=12)
+    rows = [
+        {"method": name, "image": i, "psnr": value + hard[k] + 0.1 * rng.normal(), "ssim": value / 30, "features": 30 - value}
+        for name, value in psnr.items()
+        for k, i in enumerate(images)
+    ]
+    rows = pd.DataFrame(rows)
+    metrics = {"task": task, "strength": strength, "n": 12, "dip_iterations": 90, "unet_steps": 7}
+    for name, value in psnr.items():
+        long = restored.METHODS[name][1] in ("with a DIP", "equal seconds")
+        metrics |= {f"{name}_psnr": value, f"{name}_tuned": value, f"{name}_seconds": 30.0 if long else 0.5}
+        metrics |= {f"{name}_t_start": 300, f"{name}_nfe": 6} if "ddpm" in name else {}
+    shown = {f"panels_{name}": np.zeros((6, 1, 28, 28), np.uint8) for name in ("clean", *psnr)} if seed == 0 else {}
+    return SimpleNamespace(metrics=metrics, evals=rows, arrays=shown, seed=seed)
+
+
+def test_the_rival_is_chosen_where_nothing_is_judged():
+    lab = Made()
+    for one in lab.records:
+        one.metrics |= {"unet_tuned": 40.0}  # luck there: it is the rival, whatever the images judged say
+    settings = restored.degraded(lab)
+    assert {restored.best(records, "equal seconds") for records in settings.values()} == {"unet"}
+    assert [restored.best(records, "with a DIP") for records in settings.values()] == ["dip_ddpm", "dip_told_ddpm"]
+    assert [restored.best(records, "cheap") for records in settings.values()] == ["smooth_ddpm", "told_ddpm"]
+
+
+def test_a_difference_is_paired_by_image_over_all_models():
+    gaps = restored.restored(Made())
+    assert len(gaps) == 2 * 3 * 2 and {gap.n for gap in gaps.values()} == {36} and {gap.of for gap in gaps.values()} == {12}
+    gap = gaps[("inpaint", 0.25), "psnr", "equal seconds"]
+    assert gap.value == pytest.approx(22 - 23, abs=0.1) and gap.decided and gap.high - gap.low < 0.2  # how hard drops out
+    assert gaps[("denoise", 0.2), "psnr", "cheap"].value == pytest.approx(21 - 16, abs=0.1)
+
+
+@pytest.mark.parametrize(("mean", "verdict", "answer"), [(30, "worse", "no."), (5, "better", "yes.")])
+def test_a_moved_record_moves_verdict_sentence_table_and_answer(mean, verdict, answer):
+    lab = Made(mean=mean)
+    pairs = restored.restored_pairs(lab)
+    own = pairs[pairs["seconds"] == "30 / 30"]
+    assert len(pairs) == 4 and len(pairs.columns) == 7 and len(own) == 2
+    assert all(own[name].str.endswith(f" {verdict}").all() for name in ("PSNR (dB)", "SSIM", "feature distance"))
+    assert f"PSNR {'better in 2 and worse in 0' if verdict == 'better' else 'better in 0 and worse in 2'} of 2" in (
+        restored.restored_short(lab)
+    )
+    assert all(f"**{verdict}**" in line for line in restored.restoration_answer(lab))
+    rows = front.rows(lab)
+    assert [row.better for row in rows] == [verdict == "better"] * 2 and all(row.cheap == (True, 60.0) for row in rows)
+    assert answer in front.restoration(rows) and "60 to 60 times" in front.restoration(rows)
+
+
+def test_the_table_has_every_method_and_fits_the_page():
+    table = restored.restoration_table(Made())
+    assert len(table) == 2 * len(PSNR) - len(TOLD) and len(table.columns) == 7
+    assert "90 iterations" in set(table["chosen"]) and "7 steps" in set(table["chosen"])
+
+
+def test_the_figures_have_a_panel_and_a_row_a_setting():
+    lab = Made()
+    panels = figures.restoration(lab).axes
+    assert len(panels) == 2 and {"DIP, then DDPM told y", "mean of DDPM samples"} <= {
+        text.get_text() for text in panels[1].texts
+    }
+    (sheet,) = figures.restored_images(lab).axes
+    assert len(sheet.get_yticks()) == 2 and len(sheet.get_xticks()) == 10
+
+
+def test_names_and_roles_are_those_of_the_runs():
+    restore = pytest.importorskip("dipddpm_utils.priors.restore")
+    roles = {role: tuple(name for name, (_, own) in restored.METHODS.items() if own == role) for role in figures.ROLES}
+    assert set(roles["with a DIP"]) == set(restore.WITH_DIP) and set(roles["cheap"]) == set(restore.CHEAP)
+    assert set(restored.TASKS) == set(restore.STRENGTHS)
