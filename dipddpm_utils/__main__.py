@@ -18,7 +18,7 @@ except ModuleNotFoundError:  # no environment yet: what is missing is the doctor
 
 from dipddpm_utils.driver import place
 from dipddpm_utils.machine import process
-from dipddpm_utils.machine.errors import DipddpmError, OutOfTime, StoreError, UsageError
+from dipddpm_utils.machine.errors import DipddpmError, OutOfTime, UsageError
 
 
 def _known(_context: Any, _option: Any, value: str | None) -> str | None:
@@ -48,29 +48,15 @@ def cli() -> None:
 @cli.command("runs")
 @profile_option
 @results_option
-def list_runs(profile: str | None, results: str) -> int:
-    """List every run a profile declares: name, hash, state, seconds it took, size on disk."""
+@device_option
+@click.option("--probe", is_flag=True, help="First time 20 training steps of each network that is left, and keep that.")
+def list_runs(profile: str | None, results: str, device: str, probe: bool) -> int:
+    """List every run a profile declares: state, seconds, size; FLOPs and hours of those that are left, and their sum."""
+    from dipddpm_utils.priors import listed
+
     store = _store(profile or "quick", results)
-    rows, wrong = [], []
-    for entry in store.profile.entries.values():
-        state, took = "damaged", ""
-        try:
-            state = store.state(entry.run)
-            if state in ("complete", "stale"):
-                record = store.load(entry.run)
-                record.check()
-                took = f"{record.timings.get('total', 0.0):.1f}"
-        except StoreError as error:
-            state = "damaged"
-            wrong.append(str(error))
-        size = sum(path.stat().st_size for path in store.folder(entry.run).rglob("*") if path.is_file())
-        rows.append((entry.name, entry.hash, state, took, f"{size / 1e3:.1f} kB"))
-    width = max(len(row[0]) for row in rows)
-    click.echo(f"{'name':{width}}  {'hash':10}  {'state':8}  {'seconds':>8}  {'size':>9}")
-    for name, digest, state, took, size in rows:
-        click.echo(f"{name:{width}}  {digest:10}  {state:8}  {took:>8}  {size:>9}")
-    done = sum(row[2] == "complete" for row in rows)
-    click.echo(f"profile {store.profile.name}: {done} of {len(rows)} runs complete")
+    lines, wrong = listed.listing(store, device, probe)
+    click.echo("\n".join(lines))
     if not wrong:
         store.refuse_losses()
     for problem in wrong:

@@ -107,6 +107,7 @@ class Unet(Frozen):
     groups: Positive = 8  # group normalisation
     dropout: Fraction = 0.0
     scale_shift: bool = False  # time scales and shifts each channel; False: it only shifts them
+    library: Literal["denoising-diffusion-pytorch"] | None = None  # its own Unet of this width and mults, in place of ours
 
 
 class Diffusion(Frozen):
@@ -175,6 +176,7 @@ class Evaluate(Frozen):
     final_sampler: Sampler = Sampler(name="ddim", steps=50)
     final_draws: Positive = 1  # sets of final_n images whose scores are averaged, as those of the floor are
     published_n: Annotated[int, Field(ge=2)] | None = None  # judge that many samples as the two reports did, too (FA3, FB5)
+    fid_n: Positive | None = None  # FID of that many as well, wherever Inception's weights can be had; a note where not
     keep_all: bool = True  # False: of all pictures only a small grid of the last samples is kept, for a small record
 
 

@@ -79,9 +79,11 @@ def test_runs_lists_what_the_profile_declares(capsys, tmp_path):
     code, out, _ = call("runs", "--profile", "smoke", "--results", str(tmp_path), capsys=capsys)
     lines = out.splitlines()
     store = runs.Store(tmp_path, "smoke")
-    assert code == 0 and lines[0].split() == ["name", "hash", "state", "seconds", "size"]
-    assert [line.split()[:3] for line in lines[1:-1]] == [[e.name, e.hash, "absent"] for e in store.profile.entries.values()]
-    assert f"0 of {len(store.profile.entries)} runs complete" in lines[-1]
+    n = len(store.profile.entries)
+    assert code == 0 and lines[0].split() == ["name", "hash", "state", "seconds", "size", "FLOPs", "hours"]
+    declared = store.profile.entries.values()
+    assert [line.split()[:3] for line in lines[1 : n + 1]] == [[e.name, e.hash, "absent"] for e in declared]
+    assert f"0 of {n} runs complete" in lines[n + 1] and f"left: {n} runs" in lines[n + 2]
     assert not list(tmp_path.iterdir())  # looking writes nothing
 
 

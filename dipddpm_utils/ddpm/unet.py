@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dipddpm_utils import config as cfg
+from dipddpm_utils.machine.errors import ConfigError
 
 HEAD_WIDTH = 64  # channels of one attention head
 
@@ -166,3 +167,16 @@ class UNet(nn.Module):
 def count_parameters(model: nn.Module) -> int:
     """Number of trainable numbers in `model`."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def library_unet(config: cfg.Unet, channels: int) -> nn.Module:
+    """denoising-diffusion-pytorch's own Unet with its defaults: what report A trained, at width 64 and mults 1, 2, 4, 8.
+
+    Called as `UNet` is. ConfigError where the package is not installed.
+    """
+    try:
+        from denoising_diffusion_pytorch import Unet
+    except ImportError as error:
+        advice = "install it: pip install denoising-diffusion-pytorch"
+        raise ConfigError(f"{config.library} is not installed, and this run's network is its Unet; {advice}") from error
+    return Unet(dim=config.width, dim_mults=config.mults, channels=channels)

@@ -19,12 +19,12 @@ from dipddpm_utils.config import Data
 from dipddpm_utils.data import sources
 from dipddpm_utils.data.sets import DataSet
 from dipddpm_utils.judging import classifier, fidelity, stats
-from dipddpm_utils.judging.frechet import frechet_interval, mean_cov, symmetric_root
-from dipddpm_utils.judging.spaces import Features, check_uint8, extractor, inception
+from dipddpm_utils.judging.frechet import frechet_distance, frechet_interval, mean_cov, symmetric_root
+from dipddpm_utils.judging.spaces import Features, check_uint8, extractor, fid_space, inception
 from dipddpm_utils.machine import files
 from dipddpm_utils.machine.errors import StoreError
 
-__all__ = ["Features", "evaluate", "extractor", "floor", "inception", "own_source_rate", "space"]
+__all__ = ["Features", "evaluate", "extractor", "fid", "fid_space", "floor", "inception", "own_source_rate", "space"]
 
 COMPARED = 2000  # images of either kind in precision, recall and copies, at most: their cost grows with the square
 BLOCKS = 10  # disjoint parts whose KIDs give its interval
@@ -89,6 +89,12 @@ def floor(dataset: DataSet, n: int, features: Features, rng: np.random.Generator
     small = reference.train_small
     rest = small[others] if len(others) else small
     return _judge(features(samples), fidelity.nearest(small[some], rest), reference, features, rng)
+
+
+def fid(samples: Tensor, dataset: DataSet, features: Features) -> float:
+    """FID of samples, uint8 [n,C,H,W], against all held-out images: pytorch-fid's net (`spaces.inception`), its distance."""
+    reference = _reference(dataset, features)
+    return frechet_distance(*mean_cov(features(samples)), reference.mean, reference.cov, root2=reference.root)
 
 
 def own_source_rate(samples: Tensor, dataset: DataSet, rows: Tensor) -> float:

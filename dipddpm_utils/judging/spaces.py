@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -76,6 +77,18 @@ class Features:
                 parts.append(self.network(part.to(self.device).contiguous(memory_format=torch.channels_last)).float().cpu())
         return torch.cat(parts)
 
+    def confidence(self, images: Tensor) -> float | None:
+        """Mean probability, over uint8 images [N,C,H,W], of the likeliest class: how legible digits are to a classifier.
+
+        None where the features are not a classifier's.
+        """
+        if not isinstance(self.module, Classifier):
+            return None
+        check_uint8(images, "images")
+        with torch.inference_mode():
+            likeliest = [self.module(part.to(self.device)).float().softmax(1).amax(1).cpu() for part in images.split(250)]
+        return torch.cat(likeliest).double().mean().item()
+
 
 def check_uint8(images: Tensor, name: str) -> None:
     """ValueError unless `images` is uint8 [N,C,H,W]: rounding to uint8 is part of what is judged, as for real images."""
@@ -118,13 +131,18 @@ def in_evaluation(name: str, net: Classifier, sha256: str, device: str) -> Featu
 def inception(device: str = "cpu") -> Features:
     """FID's feature space: pytorch-fid's Inception net, 2048 features, in evaluation mode; grey images are repeated to RGB.
 
-    The weights (95 MB) are downloaded by pytorch-fid's own address into torch's hub folder and verified before they are
-    unpickled. Raises DataError where they cannot be had; what to do then is to go on with `extractor`.
+    The weights (95 MB) are the file that DIPDDPM_INCEPTION names, else they are downloaded by pytorch-fid's own address into
+    torch's hub folder; they are verified before they are unpickled. DataError where they cannot be had: go on with `extractor`.
     """
     from pytorch_fid import inception as published
 
     path = Path(torch.hub.get_dir()) / "checkpoints" / published.FID_WEIGHTS_URL.rsplit("/", 1)[1]
-    otherwise = f"FID cannot be measured here; go on with FD-MNIST or FD-CIFAR, or put the file at {path}"
+    otherwise = f"FID cannot be measured here; go on with FD-MNIST or FD-CIFAR, or let DIPDDPM_INCEPTION name a {path.name}"
+    if given := os.environ.get("DIPDDPM_INCEPTION"):
+        if not Path(given).is_file() or files.sha256(Path(given)) != INCEPTION_SHA256:
+            raise DataError(f"DIPDDPM_INCEPTION names {given}, which is not the published file {path.name}: {otherwise}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(given, path)  # where pytorch-fid looks for it
     if not path.exists():
         if os.environ.get("DIPDDPM_OFFLINE", "") not in ("", "0"):
             raise DataError(f"FID's Inception weights are not here and DIPDDPM_OFFLINE is set: {otherwise}")
@@ -146,3 +164,12 @@ def inception(device: str = "cpu") -> Features:
         return net(unit.expand(-1, 3, -1, -1) if unit.shape[1] == 1 else unit)[0].flatten(1)
 
     return Features("FID", 2048, INCEPTION_SHA256, network, torch.device(device))
+
+
+@lru_cache(maxsize=2)
+def fid_space(device: str = "cpu") -> tuple[Features | None, str]:
+    """(`inception`, '') or (None, why it cannot be had); asked for once a process."""
+    try:
+        return inception(device), ""
+    except DataError as error:
+        return None, str(error)

@@ -15,8 +15,8 @@ from dipddpm_utils.config import Ddpm, Sampler
 from dipddpm_utils.data import sets
 from dipddpm_utils.ddpm import process, sampling, schedule
 from dipddpm_utils.ddpm.process import Model
-from dipddpm_utils.ddpm.unet import UNet
-from dipddpm_utils.judging import evaluate, frechet
+from dipddpm_utils.ddpm.unet import UNet, library_unet
+from dipddpm_utils.judging import evaluate, frechet, shapes
 from dipddpm_utils.machine import device, streams
 from dipddpm_utils.priors import declared
 from dipddpm_utils.reports import mistakes
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from dipddpm_utils.store.work import Work
 
 SAMPLED_TOGETHER = {"cpu": 250, "cuda": 1000, "mps": 500}  # images a batch of a reverse chain
+DRAWS = 20  # sets of `published_n` samples of one model that are judged as the reports judged one, at most
 STRIP = 12  # frames of the forward and reverse strips
 
 Chain = Callable[[Model, Tensor, slice, torch.Generator], tuple[Tensor, int]]  # network, x_t, which rows -> x_0, calls
@@ -36,19 +37,21 @@ Chain = Callable[[Model, Tensor, slice, torch.Generator], tuple[Tensor, int]]  #
 # --- denoisers --------------------------------------------------------------------------------------------------------
 
 
-def build(run: Ddpm) -> UNet:
+def build(run: Ddpm) -> nn.Module:
     """The denoiser with its initial weights."""
     return seeded(lambda: _unet(run), run)
 
 
-def trained(run: Ddpm, work: Work) -> UNet:
+def trained(run: Ddpm, work: Work) -> nn.Module:
     """A trained denoiser (its weight average where it has one), in evaluation mode on the device."""
     model = _unet(run)
     model.load_state_dict(work.weights(run))
     return model.to(work.device, memory_format=loop.layout(run.optim, work.device)).eval()
 
 
-def _unet(run: Ddpm) -> UNet:
+def _unet(run: Ddpm) -> nn.Module:
+    if run.unet.library is not None:
+        return library_unet(run.unet, run.data.channels)
     return UNet(run.unet, run.data.channels, run.data.size, given=run.data.channels * _told(run))
 
 
@@ -103,7 +106,7 @@ class Judge:
         chain: how a batch is drawn; None: by the sampler, and nothing else. x_t: where from; None: noise.
         """
         run, data = self.run, self.run.data
-        generator = streams.generator(run.seed, f"samples, {purpose}")
+        generator, alone = streams.generator(run.seed, f"samples, {purpose}"), x_t is None
         if x_t is None:
             x_t = torch.randn(n, data.channels, data.size, data.size, generator=generator)
         images, nfe, seconds = self.draw(model, chain or plain(run, sampler), x_t, generator)
@@ -116,8 +119,46 @@ class Judge:
             reals = self.source.train[torch.from_numpy(rng.permutation(len(self.source.train))[:few])]
             scores["fd_published"] = mistakes.distance_of_few(space.module, images[:few], reals)
             scores["psnr_unrelated"] = mistakes.psnr_unrelated(images[:few], reals)
+            scores["fd_published_draws"] = self._draws_of_few(images, few, rng)
+        scores |= self._fid(model, sampler, images, purpose, more=chain is None and alone)
         about = {"sampler": sampler.title, "nfe": nfe, "sampling_seconds": seconds}
         return {**about, **scores, "evaluation_seconds": seconds + now() - began}, images
+
+    def _draws_of_few(self, samples: Tensor, few: int, rng: np.random.Generator) -> str:
+        """The same of further sets of the samples, none in two of them: how far one set's distance is from another's (A7)."""
+        space, train, found = evaluate.space(self.run.data, self.work.device), self.source.train, []
+        for own in samples.split(few)[: min(DRAWS, len(samples) // few)]:
+            reals = train[torch.from_numpy(rng.choice(len(train), few, replace=False))]
+            found.append(mistakes.distance_of_few(space.module, own, reals))
+        return " ".join(f"{value:.5g}" for value in found)
+
+    def _fid(self, model: nn.Module, sampler: Sampler, samples: Tensor, purpose: str, *, more: bool) -> dict[str, Any]:
+        """FID of `fid_n` samples, of which those beyond `samples` are drawn here (more: may be), and of how many it is.
+
+        {} where none is asked for or Inception's weights cannot be had, which `notes` says.
+        """
+        n = self.run.evaluate.fid_n
+        if n is None or (space := evaluate.fid_space(self.work.device)[0]) is None:
+            return {}
+        if more and len(samples) < n:
+            generator = streams.generator(self.run.seed, f"samples, {purpose}, FID")
+            x_t = torch.randn(n - len(samples), *samples.shape[1:], generator=generator)
+            samples = torch.cat([samples, self.draw(model, plain(self.run, sampler), x_t, generator)[0]])
+        return {"fid": evaluate.fid(samples[:n], self.source, space), "fid_n": len(samples[:n])}
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader has to know of how this was judged."""
+        missing = evaluate.fid_space(self.work.device)[1] if self.run.evaluate.fid_n else ""
+        return [f"no FID: {missing}"] if missing else []
+
+    def looks(self, samples: Tensor) -> dict[str, float | None]:
+        """How grey images look, and (`_real`) as many held-out ones: contrast, raggedness, and a classifier's confidence."""
+        space, found = evaluate.space(self.run.data, self.work.device), {}
+        for ending, images in (("", samples), ("_real", self.source.held_out[: len(samples)])):
+            found |= {f"{of.__name__}{ending}": of(images.numpy()) for of in (shapes.contrast, shapes.raggedness)}
+            found[f"legibility{ending}"] = space.confidence(images)
+        return found
 
     def draw(self, model: nn.Module, chain: Chain, x_t: Tensor, generator: torch.Generator) -> tuple[Tensor, int, float]:
         """Whole reverse chains from x_t, in batches: (uint8 [n, C, H, W] on the CPU, network calls, seconds)."""

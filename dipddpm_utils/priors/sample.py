@@ -62,7 +62,8 @@ def sample(run: Sample, work: Work) -> Outcome:
     grid = shown(run.model, run.seed)
     begun = ranges.signed_to_uint8(x_start[: max(grid // 4, 1)].cpu().clamp(-1, 1))
     timings = {"sample": metrics["sampling_seconds"], "dip": metrics["prior_seconds"]}
-    return Outcome(metrics=metrics, timings=timings, arrays={"grid": images[:grid].numpy(), "starts": begun.numpy()})
+    arrays = {"grid": images[:grid].numpy(), "starts": begun.numpy()}
+    return Outcome(metrics=metrics, timings=timings, arrays=arrays, notes=judge.notes)
 
 
 def _advisor(run: Sample) -> Dip | None:

@@ -17,7 +17,6 @@ from dipddpm_utils.ddpm import schedule
 from dipddpm_utils.ddpm.process import Model
 from dipddpm_utils.dip.fit import noisy_input
 from dipddpm_utils.dip.run import fitted
-from dipddpm_utils.judging import shapes
 from dipddpm_utils.machine import streams
 from dipddpm_utils.priors import declared, process
 from dipddpm_utils.priors.declared import Joint
@@ -182,7 +181,7 @@ def ddpm(run: Ddpm, work: Work) -> Outcome:
         evals=evals,
         arrays=arrays,
         weights={key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()},
-        notes=log["notes"],
+        notes=log["notes"] + judge.notes,
     )
 
 
@@ -203,11 +202,11 @@ def _sampled_from(run: Ddpm, state: loop.State) -> nn.Module:
 
 def _beside(
     run: Ddpm, judge: Judge, model: nn.Module, made: Made, images: Tensor, log: dict[str, Any]
-) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+) -> tuple[dict[str, float | None], dict[str, np.ndarray]]:
     """(what is measured beside the scores, pictures) of a trained model and its samples."""
     metrics, arrays = {}, {"grid": images[: shown(run, run.seed)].numpy()}
     if run.data.channels == 1:
-        metrics = {"contrast": shapes.contrast(images.numpy()), "raggedness": shapes.raggedness(images.numpy())}
+        metrics = judge.looks(images)
     if made.strength is not None:
         metrics["control_strength"] = made.strength
     if run.dip is not None or run.per_image is not None or run.train_on is not None:

@@ -1,31 +1,35 @@
 """The seventeen claims of the two reports: what was said, what would show it, and a verdict computed from records.
 
 A test takes a lab and gives a Finding; whether the claim holds follows from its p-value, Holm-corrected for all claims that
-could be measured, so new records can change a verdict and no sentence has to be edited. Runs that a profile does not declare
-make the verdict 'not yet measured'. The table of the claims themselves is in claims_list.py.
+could be measured, so new records can change a verdict and no sentence has to be edited. Each claim is taken from the strongest
+profile whose models pass the gate. What is tested, and every change of it, is in claims_list.py.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
 from dipddpm_utils.judging.stats import ALPHA, holm
+from dipddpm_utils.page.lab import Lab
 from dipddpm_utils.page.prose import bullets
 from dipddpm_utils.page.words import Link, decimals, effect, shown_by
 from dipddpm_utils.reports import gate
-from dipddpm_utils.reports.claims_list import CLAIMS, Claim, Evidence
+from dipddpm_utils.reports.claims_list import CHANGES, CLAIMS, Claim, Evidence
 from dipddpm_utils.reports.tests_a import Finding, shows
+from dipddpm_utils.study import profile as profiles
 
+MANY = 4  # effects that a sentence names one by one
 VERDICTS = ("holds", "does not hold", "artefact", "not decidable", gate.NOT_TESTABLE, "not yet measured")
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A claim with what was found, its p-value corrected for `of` claims, and the data set it was tested on."""
+    """A claim with what was found, its p-value corrected for `of` claims, and the data set and profile it was tested on."""
 
     claim: Claim
     evidence: Evidence
@@ -35,6 +39,9 @@ class Judged:
     of: int = 1
     gate: gate.Gate = gate.Gate({})
     note: str = ""
+    profile: str = ""
+    page: str = ""  # which other profile's page shows it, '' if the same one does
+    since: str = ""  # when the first of the records it rests on was complete
 
     @property
     def verdict(self) -> str:
@@ -42,6 +49,32 @@ class Judged:
         if self.finding and self.gate.why:
             return gate.NOT_TESTABLE
         return verdict_of(self.finding, self.p) if self.finding else "not yet measured"
+
+    @property
+    def stands_in(self) -> bool:
+        """Whether it was not tested on the report's own models, which were not measured or did not pass the gate."""
+        return self.finding is not None and self.evidence is not self.claim.evidence[0]
+
+    @property
+    def link(self) -> Link:
+        return Link(self.evidence.figure, f"{self.page}#{self.evidence.anchor}")
+
+    @property
+    def changed(self) -> str:
+        """The days on which its own test was changed, each with whether that was done with these records in sight."""
+        days: dict[str, bool] = {}
+        for change in CHANGES[1:]:
+            if self.claim.id in change.claims and len(change.claims) < len(CLAIMS):
+                days[change.when[:10]] = days.get(change.when[:10], False) or bool(self.since) and change.when > self.since
+        return ", ".join(f"{day} ({'these' if late else 'earlier'} records seen)" for day, late in days.items())
+
+    @property
+    def why(self) -> str:
+        """What the effect is; of a claim that was not measured, what that would take."""
+        if self.finding:
+            return self.finding.why
+        lacks = f", whose records in {self.profile} lack what this reads" if self.profile else ""
+        return f"needs runs: {', '.join(self.evidence.needs)}{lacks}"
 
     def row(self) -> dict[str, Any]:
         """One line of claims.csv: an effect in logarithms is a factor there, as in every sentence."""
@@ -52,16 +85,20 @@ class Judged:
             "claim": self.claim.id,
             "said": self.claim.said,
             "tested": self.evidence.hypothesis,
+            "on the report's own runs": "no, on a stand-in" if self.stands_in else "yes" if found else "",
+            "profile": self.profile if found else "",
             "on": self.data,
             "n": f"{gap.n} {gap.over}" if gap else "",
             **dict(zip(("effect", "low", "high"), ends, strict=True)),
             "unit": (f"factor of {found.unit}" if gap.ratio else found.unit) if gap else "",
+            "each": "; ".join(f"{name}: {effect(own)}" for name, own in found.each.items()) if found else "",
             "p": f"{self.p:.2g}" if math.isfinite(self.p) else "",
             "as published": effect(before, found.unit) if before else "",
             "verdict": self.verdict,
             **self.gate.row(),
+            "test changed": self.changed,
             "seeds it would take": _needed(self) if self.verdict == "not decidable" else "",
-            "why": found.why if found else f"needs runs: {', '.join(self.evidence.needs)}",
+            "why": self.why,
             "figure": self.evidence.figure if found else "",
         }
 
@@ -75,26 +112,69 @@ class Judged:
         """The verdict in Markdown: claim, verdict, effect with its interval and n, what it would take, why, figure."""
         about = f"**{self.claim.id}** *{self.claim.said}* **{self.verdict[0].upper()}{self.verdict[1:]}**"
         if self.finding is None:
-            return f"{about}: it {self.row()['why']}."
-        gap, name = self.finding.effect, self.evidence.figure
+            return f"{about}: it {self.why}."
+        gap = self.finding.effect
         needed = f" It would take {_needed(self)}." if self.verdict == "not decidable" else ""
         closed = f" Its models do not pass the gate ({self.gate.why}); they show:" if self.gate.why else ""
         note = f" {self.note}" if self.note else ""
+        each = "; ".join(f"{one} {effect(own)}" for one, own in self.finding.each.items())
+        each = f" One by one: {each}." if 0 < len(self.finding.each) <= MANY else " All are in claims.csv." if each else ""
+        note += f" In place of the report's own runs: {self.evidence.hypothesis}." if self.stands_in else ""
         return (
-            f"{about} on {self.data}:{closed} {self.said()} ({gap.n} {gap.over}).{needed}{note} {self.finding.why} "
-            f"See [{name}](#{self.evidence.anchor})."
+            f"{about} on {self.data}, profile {self.profile}:{closed} {self.said()} ({gap.n} {gap.over}).{needed}{note} "
+            f"{self.finding.why}{each} See [{self.link.text}]({self.link.target})."
         )
 
 
-def judge(claim: Claim, lab: Any) -> Judged:
-    """Test a claim on the records of a profile, with the first evidence whose runs are there, not corrected for the others."""
-    for evidence in claim.evidence:
-        if lab.has(*evidence.needs) and (finding := evidence.test(lab)) is not None:
-            run = lab.seeds(evidence.needs[0])[0].run
-            data = getattr(run, "data", None) or run.model.data
-            about = {"gate": gate.passed(lab, evidence.models), "note": weights_note(lab) if claim.id in ("A5", "A6") else ""}
-            return Judged(claim, evidence, finding, data.name, finding.side()[0], **about)
-    return Judged(claim, claim.evidence[0])
+def labs(lab: Any) -> list[Any]:
+    """The profiles that verdicts come from, the strongest first, with the records that are there.
+
+    The smoke profile's, and those on images of one's own, are judged alone: the reports are not about them.
+    """
+    names = profiles.names()[1:]
+    if lab.profile.name not in names:
+        return [lab]
+    beside = [lab if name == lab.profile.name else Lab(name, str(lab.store.source.parent)) for name in reversed(names)]
+    for other in beside:
+        if other is not lab:
+            other.store.records_only, other.used = True, lab.used  # nothing is computed for them; what they show is listed
+    return beside
+
+
+def judge(claim: Claim, beside: Sequence[Any]) -> Judged:
+    """Test a claim on the first of these labs whose models pass the gate, there with the first evidence that does.
+
+    If none passes, on the first that was measured. Not corrected for the other claims.
+    """
+    closed, lacking = None, ""
+    for lab in beside:
+        for evidence in claim.evidence:
+            if not lab.has(*evidence.needs) or (closed and gate.passed(lab, evidence.models).why):
+                continue
+            if (finding := evidence.test(lab)) is None:
+                lacking = lacking or lab.profile.name
+                continue
+            one = _judged(claim, evidence, finding, lab)
+            if not one.gate.why:
+                return one
+            closed = closed or one
+    return closed or Judged(claim, claim.evidence[0], profile=lacking)
+
+
+def _judged(claim: Claim, evidence: Evidence, finding: Finding, lab: Any) -> Judged:
+    records = [record for group in evidence.needs for own in lab.labelled(group).values() for record in own]
+    run = records[0].run
+    return Judged(
+        claim,
+        evidence,
+        finding,
+        (getattr(run, "data", None) or run.model.data).name,
+        finding.side()[0],
+        gate=gate.passed(lab, evidence.models),
+        note=weights_note(lab) if claim.id in ("A5", "A6") else "",
+        profile=lab.profile.name,
+        since=min(record.completed for record in records),
+    )
 
 
 def weights_note(lab: Any) -> str:
@@ -104,12 +184,15 @@ def weights_note(lab: Any) -> str:
     return "ResNet-18 had random weights here, ImageNet's in report A." if had_none else ""
 
 
-def audit(lab: Any) -> list[Judged]:
-    """All seventeen claims, A1 to A9 and B1 to B8, each corrected for all (family 'claims')."""
-    judged = [judge(claim, lab) for claim in CLAIMS]
+def audit(lab: Any, beside: Sequence[Any] | None = None) -> list[Judged]:
+    """All seventeen claims, A1 to A9 and B1 to B8, each corrected for all (family 'claims'). beside: None is `labs`."""
+    beside = labs(lab) if beside is None else beside
+    judged = [judge(claim, beside) for claim in CLAIMS]
+    elsewhere = {one.profile: f"../{one.profile}/report.html" for one in judged if one.profile != lab.profile.name}
     corrected = holm([one.p for one in judged])
     of = max(1, sum(math.isfinite(p) for p in corrected))
-    return [replace(one, p=float(p), of=of) for one, p in zip(judged, corrected, strict=True)]
+    pages = [elsewhere.get(one.profile, "") for one in judged]
+    return [replace(one, p=float(p), of=of, page=page) for one, p, page in zip(judged, corrected, pages, strict=True)]
 
 
 def table(judged: list[Judged]) -> pd.DataFrame:
@@ -122,17 +205,19 @@ def page_table(judged: list[Judged]) -> pd.DataFrame:
     rows = []
     for one in judged:
         row, found = one.row(), one.finding
+        late = "test changed after these records" if "these" in one.changed else ""
         parts = [f"would take {_needed(one)}" if one.verdict == "not decidable" else "", one.note.rstrip(".")]
+        parts += [late, "on a stand-in" if one.stands_in else ""]
         more = "; ".join(part for part in parts if part)
         rows.append(
             {
                 "claim": f"{one.claim.id}. {one.claim.said}",
                 "effect, corrected": one.said() if found else "",
-                "n, data": f"{row['n']}, {one.data}" if found else "",
+                "n, data, profile": f"{row['n']}, {one.data}, {one.profile}" if found else "",
                 "models: recall, times the floor": one.gate.short() if found else "",
                 "gate": ("closed" if one.gate.why else row["gate"]) if found else "",
                 "verdict": one.verdict + (f" ({more})" if more else ""),
-                "shown in": Link(one.evidence.figure, f"#{one.evidence.anchor}") if found else "",
+                "shown in": one.link if found else "",
             }
         )
     return pd.DataFrame(rows)
@@ -169,13 +254,29 @@ def _short(value: float, ratio: bool) -> str:
 
 
 def hypotheses() -> pd.DataFrame:
-    """What is tested: a row a claim, with what was changed after records of it had been seen."""
+    """What is tested: a row a claim, with the days on which that was changed."""
     rows = []
     for claim in CLAIMS:
-        runs = "; without those ".join(", ".join(evidence.needs) for evidence in claim.evidence)
-        first = claim.evidence[0]
-        said = {"claim": f"{claim.id}. {claim.said}", "what would show it": first.hypothesis}
-        rows.append({**said, "runs": runs, "changed late": first.changed or "no"})
+        runs = "; failing those ".join(", ".join(evidence.needs) for evidence in claim.evidence)
+        days = dict.fromkeys(change.when[:10] for change in CHANGES[1:] if claim.id in change.claims)
+        said = {"claim": f"{claim.id}. {claim.said}", "what would show it": claim.evidence[0].hypothesis}
+        rows.append({**said, "runs": runs, "changed": ", ".join(days)})
+    return pd.DataFrame(rows)
+
+
+def changes() -> pd.DataFrame:
+    """Every change of a hypothesis, with what had been seen by then."""
+    rows = []
+    for one in CHANGES:
+        claims = "all" if len(one.claims) == len(CLAIMS) else ", ".join(one.claims)
+        rows.append(
+            {
+                "changed (UTC)": one.when.replace("T", " "),
+                "claims": claims,
+                "what was changed": one.what,
+                "what had been seen": one.seen,
+            }
+        )
     return pd.DataFrame(rows)
 
 

@@ -24,7 +24,8 @@ def table(lab: Any) -> pd.DataFrame:
     rows = []
     for fault, measured, unit, groups, measure in MEASURED:
         if lab.has(*groups) and (found := measure(lab)) is not None:
-            about = {"fault": fault, "measured": measured, "on": ", ".join(groups)}
+            timed = f", timed on {lab.seeds(groups[0])[0].provenance.get('device_name', 'an unknown machine')}"
+            about = {"fault": fault, "measured": measured, "on": ", ".join(groups) + timed * (fault == "FB1")}
             rows.append({**about, "effect": words.effect(found, unit), "n": f"{found.n} {found.over}"})
     return pd.DataFrame(rows, columns=["fault", "measured", "on", "effect", "n"])
 
@@ -82,7 +83,8 @@ def _by_definition(printed: float) -> Callable[[Any], Paired]:
 
 Measure = Callable[[Any], "Paired | None"]
 MEASURED: tuple[tuple[str, str, str, tuple[str, ...], Measure], ...] = (
-    ("FA3", "FD of 30 samples, features in training mode, over FD of all", "", ("a-ddpm",), thirty_samples),
+    ("FA3", "FD of 30 samples, features in training mode, over FD of all, in 64 dimensions, not in Inception's 2048", "",
+     ("a-ddpm",), thirty_samples),
     ("FA6", "printed over true loss of the DDPM, window of 2000 steps", "", ("a-ddpm",),
      _by_definition(reported_loss([1.0] * WINDOW, REPORTED_OVER))),
     ("FA6", "printed over true loss of the DIP", "", ("a-dip-2conv",), _by_definition(reported_loss([1.0], DIP_REPORTED_OVER))),

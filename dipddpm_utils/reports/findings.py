@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -170,4 +170,13 @@ def age(lab: Any) -> str:
             distance = over_seeds_distance(lab.seeds(name), lab.seeds(f"{name[0]}-floor")[0])
             steps = lab.seeds(name)[0].evals["step"].max()
             lines.append(f"Report {report}'s corrected DDPM alone, after {count(steps)} steps: {distance}.")
+            lines.append(_fid(lab.seeds(name)))
     return bullets([*lines, "A verdict holds for models of that age, and says nothing of older ones."]) if lines else ""
+
+
+def _fid(records: Sequence[Any]) -> str:
+    """FID where it was measured, else why not; '' where a profile does not ask for it."""
+    frame = frame_of(records)
+    if "fid" in frame:
+        return f"Its FID (pytorch-fid's Inception, n = {frame['fid_n'].iloc[0]:.0f}): {span(summary(frame, 'fid'))}."
+    return next((f"N{note[1:]}." for record in records for note in record.notes if note.startswith("no FID")), "")

@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from dipddpm_utils.page.compare import difference, family, summary
+from dipddpm_utils.page.compare import difference, family, judged_alike, summary
 from dipddpm_utils.page.tables import Say, settings, settings_of
-from dipddpm_utils.page.words import factor, span
+from dipddpm_utils.page.words import count, factor, number, span
 from dipddpm_utils.reports import printed
 from dipddpm_utils.reports.printed import row_seconds
 from dipddpm_utils.study import profile as profiles
@@ -64,12 +64,26 @@ def trained_on_table(frames: Mapping[str, pd.DataFrame], against: str) -> pd.Dat
     return pd.DataFrame(rows)
 
 
+def library(lab: Any) -> pd.DataFrame:
+    """The Unet of the library that report A used beside ours, after the same steps on the same batches: loss, FD, seconds."""
+    theirs, ours = lab.seeds("a-library-unet")[0], lab.seeds("a-ddpm")[0]
+    last, rows = theirs.run.optim.steps, []
+    logged = [step for step in ours.curve["step"] if last / 2 < step <= last and step in set(theirs.curve["step"])]
+    for name, record in (("ours", ours), ("denoising-diffusion-pytorch's own", theirs)):
+        at = judged_alike(record.evals).set_index("step").loc[last]
+        loss = float(record.curve.set_index("step").loc[logged, "loss"].mean())
+        row = {"network": name, "parameters": count(record.metrics["parameters"]), "steps": count(last)}
+        row |= {"loss, second half": number(loss), f"{at['features']}, n = {at['n']:.0f}": span(summary(at.to_frame().T, "fd"))}
+        rows.append(row | {"recall": number(float(at["recall"]), 2), "training (s)": number(float(at["seconds"]))})
+    return pd.DataFrame(rows)
+
+
 def rows_table(lab: Any) -> pd.DataFrame:
     """Report B's six ablation rows: its settings (profile full's) and ours, the time it printed, our seconds and distances."""
     rows, published = [], {member.value: member.entry.run for member in profiles.load("full").group("b-rows")}
-    for number, part in grid_frame(lab, "b-rows").groupby("value", sort=True):
-        first, printed = part.iloc[0], row_seconds(int(number))
-        its = published[number]
+    for place, part in grid_frame(lab, "b-rows").groupby("value", sort=True):
+        first, printed = part.iloc[0], row_seconds(int(place))
+        its = published[place]
         theirs = dict(zip(SETTINGS.values(), (its.dip.optim.lr, its.optim.lr, its.dip.std), strict=True))
         row = {"row": first["label"], **{f"report B's {label}": f"{value:g}" for label, value in theirs.items()}}
         row |= {label: f"{first[name]:g}" for name, label in SETTINGS.items()}

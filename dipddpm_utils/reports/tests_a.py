@@ -7,16 +7,15 @@ in both. Each test measures its effect in the corrected runs and again in those 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from dipddpm_utils.judging.stats import ALPHA
-from dipddpm_utils.page.compare import Paired, best_rival, best_start, copies, judged_alike, paired, scaled
-from dipddpm_utils.page.names import look, starts
-from dipddpm_utils.page.prose import copying, percent
+from dipddpm_utils.page.compare import Paired, judged_alike, paired
+from dipddpm_utils.page.names import look
 from dipddpm_utils.page.words import effect as told
 from dipddpm_utils.reports import one_fault
 from dipddpm_utils.reports.printed import VARIANTS, same_fid
@@ -34,7 +33,8 @@ class Finding:
 
     effect: in the corrected runs. published: the same in the runs as published (None: not compared). shift: published minus
     corrected, paired by seed. margin: what an effect has to exceed (equal: stay within). fault: what would explain an effect
-    that is there as published only. artefact_of: set if the corrected effect itself is there for another reason.
+    that is there as published only. artefact_of: set if the corrected effect itself is there for another reason. each: where a
+    claim is made of several nets, rivals or settings, the effect of every one, alone and not corrected.
     """
 
     effect: Paired
@@ -46,6 +46,7 @@ class Finding:
     shift: Paired | None = None
     fault: str = ""
     artefact_of: str = ""
+    each: Mapping[str, Paired] = field(default_factory=dict)
 
     def side(self) -> tuple[float, bool]:
         """(p-value, whether the effect speaks for the claim), of the corrected effect."""
@@ -77,22 +78,15 @@ def contrast(lab: Any, names: tuple[str, ...], ending: str, statistic: one_fault
     return combine(pd.DataFrame(values).dropna())
 
 
-def decisive(effects: pd.DataFrame, why: str) -> tuple[str, int, pd.Series, str]:
-    """(net, number it was chosen from, its effects by seed, why): the net on which a claim made of each of them rests.
+def decisive(found: Mapping[str, Paired]) -> tuple[str, int]:
+    """(net, number it was chosen from): the net, or whatever else there are several of, on which a claim made of each rests.
 
-    It holds if each net shows it, so the least sure one decides, and no correction is needed. If one speaks against it, the one
+    It holds if each shows it, so the least sure one decides, and no correction is needed. If one speaks against it, the one
     that does so most surely decides, chosen from all.
     """
-    found = {net: paired(list(values), ratio=True) for net, values in effects.items()}
     against = {net: gap for net, gap in found.items() if gap.value <= 0}
     pick = min(against or found, key=lambda net: (found[net].p if against else -found[net].p, found[net].value))
-    said = "; ".join(f"{look(net.removesuffix('-published')).label} {told(gap)}" for net, gap in found.items())
-    return (
-        pick,
-        len(found) if against else 1,
-        effects[pick],
-        f"{why} One by one: {said}. The verdict is that of {look(pick).label}.",
-    )
+    return pick, len(found) if against else 1
 
 
 def _chosen(effect: Paired, of: int) -> Paired:
@@ -101,20 +95,25 @@ def _chosen(effect: Paired, of: int) -> Paired:
 
 
 def compared(
-    corrected: pd.Series | pd.DataFrame, published: Any, way: str, fault: Callable[[], str], **about: Any
+    corrected: pd.Series | pd.DataFrame, published: Any, way: str, fault: Callable[[], str], over: str = "seeds", **about: Any
 ) -> Finding | None:
     """A Finding from the effects by seed (a column a net: claimed of each). way: how the published runs were judged.
 
-    fault: gives the name of the culprit.
+    fault: gives the name of the culprit. over: what the rows are, if not seeds.
     """
     if corrected.empty:
         return None
     if isinstance(corrected, pd.DataFrame):
-        net, of, corrected, about["why"] = decisive(corrected, about["why"])
-        effect = _chosen(paired(list(corrected), ratio=True), of)
+        found = {net: paired(list(values), ratio=True, over=over) for net, values in corrected.items()}
+        net, of = decisive(found)
+        about["each"] = {look(name).label: gap for name, gap in found.items()}
+        about["why"] += (
+            f" The verdict is that of {look(net).label}, {'which speaks against it' if of > 1 else 'the least sure'}."
+        )
+        effect, corrected = _chosen(found[net], of), corrected[net]
         published = published[net] if net in published else pd.Series(dtype=float)
     else:
-        effect = paired(list(corrected), ratio=True)
+        effect = paired(list(corrected), ratio=True, over=over)
     gaps = (published - corrected).dropna()
     if gaps.empty:
         return Finding(effect, **about)
@@ -127,6 +126,11 @@ def compared(
 def curve(record: Any, column: str = "fd") -> np.ndarray:
     """log of the distance at each evaluation during training."""
     return np.log(judged_alike(record.evals)[column].to_numpy(float))
+
+
+def late_change(logs: np.ndarray) -> float:
+    """From half of the training to its end."""
+    return logs[-1] - logs[(len(logs) - 1) // 2]
 
 
 def of_curve(statistic: OfCurve, column: str) -> one_fault.Statistic:
@@ -170,68 +174,41 @@ def _has_thirty(lab: Any) -> bool:
 
 
 def rise_is_noise(lab: Any) -> Finding | None:
-    """A7: do the same models rise when judged on 30 samples and not when judged on many?"""
-    if not _has_thirty(lab):
-        return None
-    thirty, many = (
-        contrast(lab, VARIANTS, "-published", of_curve(lambda c: c[-1] - c[:-1].min(), column), lambda t: t)
-        for column in ("fd_published", "fd")
+    """A7: is most of the rise that one set of 30 samples shows gone when many sets of the same models are averaged?
+
+    By seed or, of one seed, by set. None where a record does not hold the many sets.
+    """
+    effects: dict[str, list[float]] = {}
+    longer = []
+    for name in VARIANTS:
+        own = [_drawn_rises(record) for record in lab.seeds(f"{name}-published")]
+        if any(rises is None for rises in own):
+            return None
+        effects[name] = [float(rises.mean()) for rises in own] if len(own) > 1 else list(own[0])
+        late = [of_curve(late_change, "fd")(record) for record in lab.seeds(f"{name}-published")]
+        longer += [f"{look(name).label} {told(paired(late, ratio=True))}"] if np.isfinite(late).any() else []
+    why = (
+        "Rise over the lowest earlier value on one set of 30 samples, as a factor, over the square of that of the mean of many "
     )
-    if (gaps := (thirty - many).dropna()).empty:
+    why += (
+        f"sets: above 1, most of it is drawn. Longer training, FD of all samples from its half to its end: {'; '.join(longer)}."
+    )
+    least = min(map(len, effects.values()))
+    values = pd.DataFrame({name: own[:least] for name, own in effects.items()})
+    over = "seeds" if len(lab.seeds(f"{ALONE}-published")) > 1 else "sets of 30"
+    return compared(values, pd.DataFrame(), "", str, over, unit="FD", why=why)
+
+
+def _drawn_rises(record: Any) -> np.ndarray | None:
+    """Of each set of 30: log of its rise over its lowest earlier value, less twice that of the mean of all sets."""
+    rows = judged_alike(record.evals)
+    if "fd_published_draws" not in rows or rows["fd_published_draws"].isna().any() or len(rows) < 2:
         return None
-    why = "Rise over the lowest earlier value, as a factor: on 30 samples over on all, of each model as published."
-    rises = "; ".join(f"{look(name).label} {told(paired(list(own), ratio=True))}" for name, own in many.items())
-    return compared(gaps, pd.DataFrame(), "", str, unit="FD", why=f"{why} On all samples: {rises}.")
-
-
-# --- both reports: starts, cost -----------------------------------------------------------------------------------------
-
-
-def fewer_steps(group: str) -> Test:
-    """FD from a DIP start against FD from noise with as many calls, with its copies and its rivals that need no DIP."""
-
-    def test(lab: Any) -> Finding | None:
-        frame = lab.frame(group)
-        best = best_start(frame, *starts(dip=True))
-        if best is None:
-            return None
-        t_start, gap, rows = best
-        own = copies(rows)
-        why = f"FD of noise over FD of the DIP start, at equal network calls, at the best t_start ({t_start:.0f}) of {gap.of}."
-        why += f" Of its samples {copying(own)} (of held-out images {percent(own.usual)})."
-        artefact = "copying of training images" if own.many else ""
-        if (rival := best_rival(frame, rows)) is not None and not artefact:
-            label, against = look(rival[0]).label, rival[1]
-            why += f" FD over that from the {label}, same t_start: {told(against)}."
-            artefact = "" if against.decided and against.value < 0 else f"any start near the data (the {label} does as well)"
-        return Finding(scaled(gap, -1), "FD", why, artefact_of=artefact)
-
-    return test
-
-
-def costs_more(*pairs: tuple[str, str]) -> Test:
-    """Seconds of training on DIP outputs, the DIP's included, over seconds of training alone, for each (alone, with)."""
-
-    def test(lab: Any) -> Finding | None:
-        whole, rest = (
-            pd.DataFrame({on: _log_seconds(lab, on, dip) - _log_seconds(lab, alone, False) for alone, on in pairs}).dropna()
-            for dip in (True, False)
-        )
-        if whole.empty:
-            return None
-        why = "Seconds of training on DIP outputs, those of the DIP included, over seconds alone; equal steps. "
-        left = "; ".join(f"{look(name).label} {told(paired(list(own), ratio=True))}" for name, own in rest.items())
-        why += f"With the DIP's left out, as published (FA9, FB4): {left}."
-        whole = whole if len(pairs) > 1 else whole.iloc[:, 0]
-        return compared(whole, pd.DataFrame(), "", str, unit="seconds", why=why)
-
-    return test
-
-
-def _log_seconds(lab: Any, name: str, dip: bool) -> pd.Series:
-    """log of the training seconds of a run's seeds, with or without the DIP's."""
-    spent = {r.seed: r.metrics["train_seconds"] + dip * (r.metrics.get("dip_seconds") or 0.0) for r in lab.seeds(name)}
-    return np.log(pd.Series(spent, dtype=float))
+    drawn = [[float(value) for value in str(text).split()] for text in rows["fd_published_draws"]]
+    least = min(map(len, drawn))
+    logs = np.log(np.array([own[:least] for own in drawn]))
+    mean = logs.mean(axis=1)
+    return (logs[-1] - logs[:-1].min(axis=0)) - 2 * (mean[-1] - mean[:-1].min())
 
 
 # Faults that both sides of a contrast have (FA4, FA5) cannot make one differ from the other, so they are suspects only
@@ -251,22 +228,22 @@ falls_faster = of_distance(
     "Fall of FD from the first evaluation to the last, as a factor: with the net over alone.",
 )
 rises_later = of_distance(
-    lambda c: c[-1] - c[(len(c) - 1) // 2],
+    late_change,
     lambda t: t[ON_DIP],
     WITHIN,
     "With a DIP: FD at the last evaluation over FD at half of the training.",
 )
 starts_higher = of_distance(
     lambda c: c[0],
-    lambda t: t[ALONE] - t[ON_DIP].max(axis=1),
+    lambda t: t[ON_DIP].rsub(t[ALONE], axis=0),
     BETWEEN,
-    "First evaluation: FD alone over the higher of both nets'.",
+    "First evaluation: FD alone over FD with the net.",
 )
 lowest_of_all = of_distance(
     lambda c: c.min(),
-    lambda t: t[[ALONE, "a-2conv"]].min(axis=1) - t["a-resnet18"],
+    lambda t: t[[ALONE, "a-2conv"]].sub(t["a-resnet18"], axis=0),
     BETWEEN,
-    "Lowest FD over training: the lower of the two others over ResNet-18's.",
+    "Lowest FD over training: of each of the two others over ResNet-18's.",
 )
 same_nets = of_distance(
     lambda c: c[-1],

@@ -47,11 +47,43 @@ def of_looks(measure: Callable[[Any], float], why: str, names: tuple[str, str] =
     return test
 
 
-less_ragged = of_looks(
-    shapes.raggedness, "Outline over root of the area of the ink, DDPM alone over combined, mean over the last samples."
-)
+def off_real(record: Any) -> float:
+    """How far samples are from real digits' raggedness, as the size of the logarithm of the ratio."""
+    drawn, real = (record.metrics.get(name) for name in ("raggedness", "raggedness_real"))
+    return abs(math.log(drawn / real)) if drawn and real else math.nan
+
+
+def doubt(record: Any) -> float:
+    """log of what a classifier's confidence in its likeliest class lacks to 1, mean over samples."""
+    sure = record.metrics.get("legibility")
+    return math.log(1 - sure) if sure is not None and sure < 1 else math.nan
+
+
+def better_shaped(lab: Any) -> Finding | None:
+    """B2: combined samples are nearer to real digits' raggedness, and more legible. None where the records hold neither."""
+
+    def measured(ending: str) -> pd.DataFrame:
+        sides = {"distance to real raggedness": off_real, "doubt of a classifier": doubt}
+        own = {name: contrast(lab, PAIR, ending, of, lambda t: t[PAIR[0]] - t[PAIR[1]]) for name, of in sides.items()}
+        return pd.DataFrame(own).dropna()
+
+    published = measured("-published") if lab.has(*(f"{name}-published" for name in PAIR)) else pd.DataFrame()
+    why = "Of all last samples, the DDPM alone over combined: how far outline over root of the ink's area is from that of real "
+    why += "digits, and how unsure a classifier of digits is."
+
+    def fault() -> str:
+        return one_fault.largest(lab, SUSPECTS, off_real)
+
+    return compared(measured(""), published, "", fault, why=why, unit="distance or doubt, alone over combined")
+
+
 GREY = "Standard deviation of an image's pixels, DDPM alone over combined, mean over the last samples."
-greyer, greyer_digits = of_looks(shapes.contrast, GREY), of_looks(shapes.contrast, GREY, ("ddpm", "ddpm-on-dip"))
+greyer = of_looks(shapes.contrast, GREY)
+
+
+def greyer_of(pair: tuple[str, str]) -> Test:
+    """The same of our own models, alone and trained on outputs."""
+    return of_looks(shapes.contrast, GREY, pair)
 
 
 # --- time -----------------------------------------------------------------------------------------------------------------
@@ -87,13 +119,15 @@ def paths(records: Sequence[Any]) -> Paired:
 
 
 def path_share(lab: Any) -> str:
-    """How much of the published saving an epoch the data path saves on this machine, as a sentence."""
-    row = lab.seeds("b-timing")[0].metrics
+    """How much of the published saving an epoch the data path saves on the machine that timed it, as a sentence."""
+    record = lab.seeds("b-timing")[0]
+    row, machine = record.metrics, record.provenance.get("device_name", "not known")
     saved, published = own_interval(row | {"n": row["repeats"]}, "data_saved_seconds"), row["published_saved_seconds"]
     share, low, high = (percent(value / published) for value in (saved.value, saved.low, saved.high))
     return (
-        f"Decoding one by one costs {number(saved.value)} s an epoch more on this machine: {share} [{low}, {high}] of the "
-        f"published saving of {published:g} s an epoch, and {percent(saved.value / row['decode_seconds'])} of an epoch here."
+        f"Decoding one by one costs {number(saved.value)} s an epoch more on the machine that timed it ({machine}): {share} "
+        f"[{low}, {high}] of the published saving of {published:g} s an epoch, and "
+        f"{percent(saved.value / row['decode_seconds'])} of an epoch there."
     )
 
 

@@ -42,6 +42,7 @@ def both_reports(p: Profile, z: Sizes) -> None:
     reports.a_starts(p, z)
     reports.a_controls(p, z, ("blur",))
     reports.a_bank(p, z)
+    reports.a_library(p, z)
     reports.b_others(p, z, 1)
     reports.a_arms(p, z, (1, 2), published=False)
     p.run("gaussian", z.gaussian, "01")

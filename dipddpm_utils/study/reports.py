@@ -97,6 +97,12 @@ def a_bank(p: Profile, z: Sizes) -> None:
     p.member("a-bank", "per_image", changed(real, per_image=z.a_per_image), "04", z.fault_seeds)
 
 
+def a_library(p: Profile, z: Sizes) -> None:
+    """06: the network of the library that report A used, until ours (a-ddpm) is first judged: no confound?"""
+    unet, optim = changed(z.a_unet, library="denoising-diffusion-pytorch"), changed(z.a_optim, steps=z.a_evaluate.every)
+    p.run("a-library-unet", changed(a_ddpm(z), unet=unet, optim=optim), "06")
+
+
 def a_batch(p: Profile, z: Sizes) -> None:
     """02: report A's batch of 4 against the larger one used here, at equal images."""
     p.member("a-batch", "as published", changed(a_dip(z), optim=z.a_batch_4), "02", z.a_batch_seeds)

@@ -11,11 +11,11 @@ from dipddpm_utils.study.recipes import changed
 MNIST_10000, MNIST_5000 = Data(name="mnist", n_train=10_000), Data(name="mnist", n_train=5000)
 
 
-def _judged(every: int, n: int, calls: int, final_n: int, published_n: int | None = None) -> Evaluate:
+def _judged(every: int, n: int, calls: int, final_n: int, published_n: int | None = None, fid_n: int | None = None) -> Evaluate:
     """Judged with the same sampler all along, and few pictures kept. published_n: judged on so many as the reports did, too."""
     few = Sampler(name="dpmpp_2m", steps=calls)
     kept = Evaluate(every=every, n=n, sampler=few, final_n=final_n, final_sampler=few, keep_all=False)
-    return changed(kept, published_n=published_n)
+    return changed(kept, published_n=published_n, fid_n=fid_n)
 
 
 def _fast(steps: int, **fields: int) -> Optim:
@@ -189,7 +189,7 @@ QUICK = Sizes(
 
 STANDARD = Sizes()
 
-_MNIST, _PUBLISHED = Data(name="mnist"), {"n": 1000, "calls": 20, "final_n": 5000, "published_n": 30}
+_MNIST, _PUBLISHED = Data(name="mnist"), {"n": 1000, "calls": 20, "final_n": 5000, "published_n": 30, "fid_n": 10_000}
 FULL = Sizes(
     about="the two reports at their own size, on all of MNIST and CIFAR-10: nothing scaled down, and the checks of the theory",
     ns=(1000, 2000, 10_000), fault_seeds=1,

@@ -18,7 +18,7 @@ SNAPSHOT = {  # number of runs; the start of SHA-256 over all names and hashes i
     "smoke": (160, "fb5006120bf7d227", "891ed7a49e17e3e1"),
     "quick": (101, "df6ac2e8990d741a", "bd6d7bfae54fc4b0"),
     "standard": (533, "b41efa2166eaf4f2", "455978c119c8e95c"),
-    "full": (58, "4010e69f1db76f99", "6052882ac22317f2"),
+    "full": (59, "48c0f048bdece5ce", "49dd048712092a4f"),
 }
 HEADLINE_LEAVES_OUT = {  # quick has the two reports' own runs and the same corrected, no more of them
     "a-only", "a-without", "a-controls", "a-starts", "a-bank", "a-batch",

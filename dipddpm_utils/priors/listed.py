@@ -1,0 +1,74 @@
+"""What `runs` prints: every run of a profile, how far it is, and what it took or (counted, estimated) will take."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from dipddpm_utils.machine.errors import StoreError
+
+HEAD = ("name", "hash", "state", "seconds", "size", "FLOPs", "hours")
+
+
+def listing(store: Any, device: str = "auto", probe: bool = False) -> tuple[list[str], list[str]]:
+    """(lines, what is damaged). Hours with a tilde are estimated; those of complete runs were measured.
+
+    probe: time each network that is left and was not timed on this machine, which takes minutes for large ones.
+    """
+    rows, wrong, left, took = [], [], [], 0.0
+    for entry in store.profile.entries.values():
+        state, metrics, seconds = "damaged", {}, math.nan
+        try:
+            state = store.state(entry.run)
+            if state in ("complete", "stale"):
+                record = store.load(entry.run)
+                record.check()
+                metrics, seconds = record.metrics, record.timings.get("total", 0.0)
+        except StoreError as error:
+            state = "damaged"
+            wrong.append(str(error))
+        done = state in ("complete", "stale")
+        took += seconds if done else 0.0
+        left += [] if done else [entry.run]
+        size = sum(path.stat().st_size for path in store.folder(entry.run).rglob("*") if path.is_file())
+        counted = sum(metrics.get(name) or 0 for name in ("train_flops", "sample_flops"))
+        shown = (f"{seconds:.1f}", f"{size / 1e3:.1f} kB", f"{counted:.1e}" if counted else "", f"{seconds / 3600:.2f}")
+        rows.append([entry.name, entry.hash, state, *(shown if done else ("", shown[1], "", ""))])
+    complete = sum(row[2] == "complete" for row in rows)
+    about = [f"profile {store.profile.name}: {complete} of {len(rows)} runs complete, in {took / 3600:.1f} hours"]
+    if left:
+        about += _left(store, rows, left, device, probe)
+    widths = [max(len(row[i]) for row in [HEAD, *rows]) for i in range(len(HEAD))]
+    lines = ["  ".join(f"{cell:{'<' if i < 3 else '>'}{widths[i]}}" for i, cell in enumerate(row)) for row in [HEAD, *rows]]
+    return [line.rstrip() for line in lines] + about, wrong
+
+
+def _left(store: Any, rows: list[list[str]], left: list[Any], device: str, probe: bool) -> list[str]:
+    """Fill in what is left to do, and its sum: here, and on other machines."""
+    from dipddpm_utils.machine.device import pick_device
+    from dipddpm_utils.priors import cost  # imports torch
+
+    where = str(pick_device(device))
+    if probe:
+        cost.probe(left, where)
+    probes = cost.kept(where)
+    every = {entry.name: cost.of(entry.run) for entry in store.profile.entries.values()}
+    undone = {row[0]: every[row[0]] for row in rows if not row[-1]}
+    hours = {name: own.hours(probes) for name, own in undone.items()}
+    for row in rows:
+        if row[0] in undone:
+            row[5] = f"{undone[row[0]].flops:.1e}" if undone[row[0]].flops else "few"
+            row[6] = f"~{hours[row[0]]:.2f}" if math.isfinite(hours[row[0]]) else "?"
+    unknown = {own.network for name, own in undone.items() if not math.isfinite(hours[name])}
+    here = f"on this machine ({cost.machine_name(where)})"
+    known = sum(value for value in hours.values() if math.isfinite(value))
+    said = f"estimated from probes of {cost.PROBED} training steps, one process"
+    lines = [f"left: {len(undone)} runs, {sum(own.flops for own in undone.values()):.2e} FLOPs"]
+    lines.append(f"hours left {here}: {'over ' if unknown else ''}{known:.1f}, {said}")
+    if unknown:
+        command = f"python -m dipddpm_utils runs --profile {store.profile.name} --probe"
+        lines.append(f"not timed here yet: {len(unknown)} networks; time them, in minutes: {command}")
+    for name, (rate, least) in cost.ELSEWHERE.items():
+        total = sum(own.hours_on_paper(rate, least) for own in every.values())
+        lines.append(f"hours of all {len(every)} runs on {name}: about {total:.1f}, on paper, not measured")
+    return lines

@@ -1,0 +1,62 @@
+"""What runs will cost: FLOPs as a record's own bill has them, hours from a probe that is kept, and what `runs` says of both."""
+
+import math
+from types import SimpleNamespace
+
+import pytest
+
+from dipddpm_utils.config import Floor, Sample, Start
+from dipddpm_utils.priors import cost, judge, listed
+from dipddpm_utils.store.runs import Store
+from dipddpm_utils.study import profile
+from dipddpm_utils.study.recipes import changed
+
+SMOKE = profile.load("smoke")
+MODEL = SMOKE.entry("b-ddpm-s0").run
+
+
+def test_flops_are_those_of_the_records_own_bill():
+    own = cost.of(MODEL)
+    billed = judge.bill(MODEL, judge.build(MODEL), 0, own.calls, "cpu")
+    assert own.flops == billed["train_flops"] + billed["sample_flops"] == billed["total_flops"]
+    way = MODEL.evaluate
+    visits = MODEL.optim.steps // way.every
+    assert own.calls == visits * way.n * way.sampler.steps + way.final_n * way.final_sampler.steps
+
+
+def test_a_chain_that_begins_later_makes_fewer_calls_and_a_floor_makes_none():
+    whole = Sample(model=MODEL, n=100)
+    part = changed(whole, start=Start(t_start=300))
+    assert cost.of(part).calls == 100 * 15 and cost.of(whole).calls == 100 * 50
+    assert cost.of(Floor(data=MODEL.data)).flops == 0 == cost.of(Floor(data=MODEL.data)).hours({})
+
+
+def test_a_bank_of_dips_is_counted_beside_the_network():
+    bank = next(m.entry.run for m in SMOKE.group("a-bank") if m.label == "per_image")
+    alone = cost.of(changed(bank, per_image=None))
+    twice = changed(bank, per_image=changed(bank.per_image, iterations=2 * bank.per_image.iterations))
+    assert cost.of(bank).beside > 0 and cost.of(bank).flops == alone.flops + cost.of(bank).beside
+    assert cost.of(twice).beside == 2 * cost.of(bank).beside
+
+
+def test_hours_are_steps_and_calls_at_the_probes_speed():
+    own = cost.of(MODEL)
+    probes = {own.network: {"step": 3.6, "call": 0.36}}
+    assert own.hours(probes) == pytest.approx((own.steps * 3.6 + own.calls * 0.36) / 3600)
+    assert math.isnan(own.hours({})) and own.hours_on_paper(1e30, 36.0) == pytest.approx(own.steps / 100)
+
+
+def test_a_probe_is_made_once_and_turns_question_marks_into_hours(monkeypatch, tmp_path):
+    monkeypatch.setenv("DIPDDPM_CACHE", str(tmp_path / "cache"))
+    store = Store(tmp_path / "results", "smoke")
+    few = [SMOKE.entry(name) for name in ("floor-s0", "b-ddpm-s0", "b-dip-s0", "a-dip-resnet18-s0")]
+    store.profile = SimpleNamespace(name="smoke", entries={entry.name: entry for entry in few}, find=SMOKE.find)
+    lines, wrong = listed.listing(store)
+    assert not wrong and [line.split()[-1] for line in lines[1:5]] == ["~0.00", "?", "?", "?"]
+    assert "over 0.0" in "".join(lines) and "not timed here yet: 3 networks" in "".join(lines)
+    said = []
+    cost.probe([entry.run for entry in few], "cpu", said.append)
+    cost.probe([entry.run for entry in few], "cpu", said.append)
+    assert len(said) == 3 == len(cost.kept("cpu"))
+    lines, _ = listed.listing(store)
+    assert all(line.split()[-1].startswith("~") for line in lines[1:5]) and "not timed" not in "".join(lines)
