@@ -19,18 +19,18 @@ import sys
 import tarfile
 import warnings
 import zlib
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 
 from dipddpm_utils.data import fetch
 from dipddpm_utils.data.fetch import Contents, Unavailable, short
-from dipddpm_utils.machine import files
+from dipddpm_utils.machine import files, locks
+from dipddpm_utils.machine.budget import Budget
 from dipddpm_utils.machine.errors import DataError, StoreError
-from dipddpm_utils.machine.process import home
+from dipddpm_utils.machine.files import cache_folder
 
 PUBLISHED: dict[str, dict[str, dict]] = json.loads(Path(__file__).with_name("checksums.json").read_text())
 SHA256 = {name: {file: known["sha256"] for file, known in entries.items()} for name, entries in PUBLISHED.items()}
@@ -57,7 +57,7 @@ def raw_files(name: str) -> tuple[Contents, str]:
     if os.environ.get("DIPDDPM_OFFLINE", "") not in ("", "0"):
         tried.append("packages and downloads: skipped, since DIPDDPM_OFFLINE is set")
         raise _nothing(name, tried)
-    with _lock(name):
+    with _alone(name):
         try:
             return _cache(name, [])  # another process may have got it while this one waited
         except Unavailable:
@@ -74,12 +74,6 @@ def raw_files(name: str) -> tuple[Contents, str]:
                 continue
             return found, label + _keep(name, found)
     raise _nothing(name, tried)
-
-
-def cache_folder() -> Path:
-    """DIPDDPM_CACHE, else dipddpm in the user's cache folder (XDG_CACHE_HOME or ~/.cache)."""
-    own = os.environ.get("DIPDDPM_CACHE")
-    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or home() / ".cache") / "dipddpm"
 
 
 def own_folder() -> Path | None:
@@ -176,13 +170,15 @@ def _keep(name: str, found: Mapping[str, np.ndarray]) -> str:
     return ""
 
 
-def _lock(name: str) -> AbstractContextManager:
-    try:
-        cache_folder().mkdir(parents=True, exist_ok=True)
-        (cache_folder() / f"{name}.lock").touch()
-    except OSError:  # a cache that cannot be written: two processes may both download
-        return nullcontext()
-    return FileLock(cache_folder() / f"{name}.lock")
+@contextmanager
+def _alone(name: str) -> Iterator[None]:
+    """While entered, no other process gets this data set; where the cache cannot be written, two may both download it."""
+    with ExitStack() as held:
+        with suppress(OSError, StoreError):
+            cache_folder().mkdir(parents=True, exist_ok=True)
+            lock = locks.locked(cache_folder() / f"{name}.lock", f"that is getting {name}", Budget.from_env().check)
+            held.enter_context(lock)
+        yield
 
 
 def _nothing(name: str, tried: list[str]) -> DataError:

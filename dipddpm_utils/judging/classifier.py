@@ -8,7 +8,6 @@ samples of them.
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -137,8 +136,7 @@ def train_classifier(
     score = accuracy(net, data.held_out, data.held_out_labels)
     content = save({key: value.contiguous() for key, value in net.state_dict().items()})
     target = Path(folder or spaces.ASSETS) / f"{recipe['asset']}.safetensors"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(content)
+    files.write_bytes(target, content)
     about = {
         "data": name,
         "channels": data.train.shape[1],
@@ -155,6 +153,6 @@ def train_classifier(
         "data_sha256": data.sha256,
         "sha256": hashlib.sha256(content).hexdigest(),
     }
-    target.with_suffix(".json").write_text(json.dumps(about, indent=2) + "\n")
+    files.write_json(target.with_suffix(".json"), about)
     say(f"{name}: {100 * score:.2f}% of {len(data.held_out)} test images right; {target.name}, {len(content) / 1e6:.2f} MB")
     return target

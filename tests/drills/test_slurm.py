@@ -51,7 +51,10 @@ SwitchType=switch/none
 MpiDefault=none
 ReturnToService=2
 NodeName={host} NodeAddr=127.0.0.1 CPUs=2 State=UNKNOWN
-PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP PriorityTier=1
+PartitionName=urgent Nodes={host} MaxTime=INFINITE State=UP PriorityTier=9
 """
 LONG = """
 import sys
@@ -139,20 +142,8 @@ def until(true, seconds: float = 30):
 
 
 def smoke(results: Path, *names: str) -> list[str]:
-    return [
-        "-m",
-        "dipddpm_utils",
-        "run",
-        *names,
-        "--profile",
-        "smoke",
-        "--on",
-        "slurm",
-        "--jobs",
-        "2",
-        "--results",
-        str(results),
-    ]
+    options = "--profile smoke --on slurm --jobs 2 --results".split()
+    return ["-m", "dipddpm_utils", "run", *names, *options, str(results)]
 
 
 def ended(process: subprocess.Popen, code: int, seconds: float = 600) -> str:
@@ -306,6 +297,22 @@ def test_a_time_limit_ends_a_job_cleanly_and_it_is_queued_again_and_goes_on(slur
     until(lambda: "Restarts=1" in slurm.tell("scontrol", "show", "job", job), 180)
     reached = checkpoint.load(work)[1]["step"]
     assert reached > 0 and "Calling checkpoint method" in (tmp_path / "smoke" / "cluster" / f"{job}_0_log.out").read_text()
+    until(lambda: checkpoint.load(work)[1]["step"] > reached, 240)
+    assert set(slurm.queue()) == {job} and command.poll() is None
+    command.send_signal(signal.SIGINT)
+    ended(command, 130, 60)
+
+
+def test_a_job_makes_room_for_a_more_urgent_one_and_goes_on_after_it(slurm, tmp_path):
+    run = training(1_000_000)
+    work = Store(tmp_path, "smoke").folder(run) / "work"
+    command = slurm.long(tmp_path, [run])
+    job = slurm.training(tmp_path)
+    before = until(lambda: checkpoint.load(work), 240)[1]["step"]
+    slurm.tell("sbatch", "--partition=urgent", "--ntasks=2", "--output=/dev/null", "--wrap=sleep 5")
+    until(lambda: "Restarts=1" in slurm.tell("scontrol", "show", "job", job), 180)
+    reached = checkpoint.load(work)[1]["step"]
+    assert reached > before > 0
     until(lambda: checkpoint.load(work)[1]["step"] > reached, 240)
     assert set(slurm.queue()) == {job} and command.poll() is None
     command.send_signal(signal.SIGINT)

@@ -271,6 +271,21 @@ def test_the_limit_of_a_cluster_is_that_of_its_jobs(tmp_path):
         cluster.drive(Store(tmp_path, "smoke"), [], place.Place("slurm", 1, 60), deadline=1.0)
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_jobs_of_this_machine_and_is_the_exit_code(tmp_path, monkeypatch, capsys, number, code):
+    class Told(FakeEngine):
+        folder = tmp_path
+
+        def live(self):
+            os.kill(os.getpid(), number)
+            return {}
+
+    engine = Told(FakeStore())
+    monkeypatch.setattr(cluster, "Local", lambda *_: engine)
+    assert cluster.drive(Store(tmp_path, "smoke"), [SMOKE.entry("floor-s0").run], place.Place("local", 1, 60)) == code
+    assert not engine.log and "the same command goes on" in capsys.readouterr().err
+
+
 # --- submitit ---------------------------------------------------------------------------------------------------------
 
 SBATCH = """\

@@ -92,6 +92,30 @@ def test_a_read_only_folder_is_one_line(read_only_disk):
         files.write_text(read_only_disk / "a.txt", "x")
 
 
+@pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES, errno.EPERM])
+def test_what_is_advised_is_right_for_the_folder(tmp_path, monkeypatch, code):
+    """--results moves results alone: a command that fills the cache or changes the checkout has no such option."""
+    monkeypatch.setenv("DIPDDPM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(code, os.strerror(code))))
+    monkeypatch.setattr(files, "CHECKOUT", tmp_path / "checkout")
+    for place, advice in {
+        "cache/mnist/a": "set DIPDDPM_CACHE to a folder that can be written",
+        "checkout/README.md": "make this checkout writable, or take a copy of it that is",
+        "checkout/results/quick/a": "with --results DIR",
+        "elsewhere/quick/a": "with --results DIR",
+    }.items():
+        with pytest.raises(StoreError, match=f"{place}: .*{advice}$"):
+            files.write_text(tmp_path / place, "x")
+
+
+def test_a_file_that_cannot_be_read_is_no_reason_for_another_folder(tmp_path, monkeypatch):
+    path = files.write_json(tmp_path / "a.json", {})
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(type(path), "read_text", lambda *_, **__: (_ for _ in ()).throw(PermissionError(errno.EACCES, "")))
+    with pytest.raises(StoreError, match="a.json: permission denied: make it readable$"):
+        files.read_json(path)
+
+
 def test_json_holds_no_nan_and_bad_json_says_where(tmp_path):
     with pytest.raises(ValueError):
         files.write_json(tmp_path / "a.json", {"x": float("nan")})

@@ -1,6 +1,7 @@
 """A record that is damaged, copied, deleted or lost is never "not measured": it is said by name, and README stays."""
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -166,8 +167,17 @@ def test_the_strongest_profile_is_the_largest_with_all_headline_records(tmp_path
     assert answer.strongest(tmp_path) == "quick"
 
 
-def test_records_are_drawn_from_the_checkout_into_another_folder(checkout, tmp_path, capsys):
-    out = tmp_path / "elsewhere"
+@pytest.fixture
+def read_only(checkout):
+    """Nothing below it can be written, not even by root."""
+    if subprocess.run(["mount", "--bind", "-o", "ro", checkout, checkout], capture_output=True, check=False).returncode:
+        pytest.skip("a folder cannot be mounted read-only here")
+    yield checkout
+    subprocess.run(["umount", checkout], check=True)
+
+
+def test_records_are_drawn_from_a_read_only_checkout_into_another_folder(read_only, tmp_path_factory, capsys):
+    checkout, out = read_only, tmp_path_factory.mktemp("elsewhere")
     before = sorted(checkout.joinpath("results").rglob("*"))
     code, said = call(capsys, "report", "--profile", "quick", "--results", str(out))
     assert code == 0 and "101 of 101 runs have records" in said.out and (out / "quick" / "report.html").exists()
