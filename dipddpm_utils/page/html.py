@@ -48,7 +48,7 @@ def build(notebooks: list[tuple[str, Path]], profile: str, folder: Path, front: 
     opening, about = first.markdown(front), last.markdown(ABOUT.read_text(encoding="utf-8"))
     toc = f"<ul>{''.join([*contents, last.contents()])}</ul>"
     body = f'<section id="front">{opening}</section>' + "\n".join(sections) + f'\n<section id="about">{about}</section>'
-    body = _numbered(body, numbers, problems)
+    body = _numbered(body, numbers, problems).replace("<pre>", '<pre tabindex="0">')  # to be scrolled with the keyboard
     values = {"title": escape(TITLE), "profile": escape(profile), "style": _style(), "toc": toc, "body": body}
     text = _TEMPLATE.format(**values, script=SCRIPT, allowed=_sha256(SCRIPT))
     problems += [f"a reference to outside: {reference}" for reference in outside_references(text)]

@@ -233,7 +233,7 @@ def _fold(sources: list[str]) -> str:
 
 def _pre(text: str) -> str:
     text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text)
-    return f'<pre tabindex="0">{escape(text)}</pre>'
+    return f"<pre>{escape(text)}</pre>"
 
 
 def _data_uri(mime: str, content: str | list[str]) -> str:
