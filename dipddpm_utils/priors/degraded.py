@@ -41,8 +41,8 @@ class Observation:
         return coarse(images, self.side) if self.task == "super_resolve" else images
 
     def keep(self, guess: Tensor) -> Tensor:
-        """A guess with the known pixels put back."""
-        return self.known * self.target + (1 - self.known) * guess
+        """A guess with what y says without noise put back: the known pixels, or the means of the coarse ones."""
+        return self.agree(guess) if self.task == "super_resolve" else self.known * self.target + (1 - self.known) * guess
 
     def agree(self, images: Tensor) -> Tensor:
         """The nearest images x with A x = y: x + (y - A x), since A is a projection. ValueError if y has noise of its own."""

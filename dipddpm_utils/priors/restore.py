@@ -111,7 +111,7 @@ class Bench:
         return Fits(torch.stack(looks), seconds)
 
     def draw(self, chain: Chain, rows: slice, guess: Tensor) -> tuple[Tensor, int, float]:
-        """(the mean of a chain's samples with the known pixels put back, network calls an image, seconds)."""
+        """(the mean of a chain's samples with what y says put back, network calls an image, seconds)."""
         about, seen = self.run.model.diffusion, self.seen.rows(rows)
         coefs = schedule.coefficients(about, device=self.work.device)
         model = told(self.model, coefs, about, seen) if chain.held else self.model

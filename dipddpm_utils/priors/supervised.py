@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dipddpm_utils.store.work import Work
 
 BATCH = 32  # small, since there are seconds only
-TRIAL = 4  # steps from which the seconds of one are known
+TRIAL = 5  # steps from which the seconds of one are known
 
 
 def fill(seconds: float, one: float) -> int:
@@ -42,18 +42,17 @@ def supervised(run: Restore, train: Tensor, seconds: float, work: Work) -> tuple
         seen = degrade(run.task, ranges.uint8_to_unit(batch), generator, run.strength)
         return (answer(model, seen).float() - ranges.uint8_to_signed(batch)).square().mean()
 
-    def trained_for(steps: int) -> loop.State:
+    def trained_for(steps: int) -> tuple[loop.State, list[float]]:
         warmup = min(run.model.optim.warmup_steps, steps // 5)
         few = {"steps": steps, "warmup_steps": warmup, "batch_size": BATCH, "ema_decay": None}
         net = seeded(lambda: UNet(run.model.unet, run.model.data.channels, run.model.data.size, given=1), run, "supervised")
         optim, seed = run.model.optim.model_copy(update=few), streams.derived_seed(run.seed, "supervised")
         state = loop.new_state(net, optim, len(train), seed, work.device)
-        for _ in loop.train(state, loss, lambda idx: train[idx.cpu()].to(work.device), work.budget):
-            pass
-        state.synchronise()
-        return state
+        batches = loop.train(state, loss, lambda idx: train[idx.cpu()].to(work.device), work.budget)
+        return state, [step.seconds for step in batches]
 
-    state = trained_for(fill(seconds, trained_for(TRIAL).seconds / TRIAL))
+    _, trial = trained_for(TRIAL)
+    state, _ = trained_for(fill(seconds, (trial[-1] - trial[0]) / (TRIAL - 1)))  # the first step is slower than any other
     network = autocast(state.model.eval(), run.model)
 
     @torch.no_grad()
