@@ -53,6 +53,8 @@ ReturnToService=2
 NodeName={host} NodeAddr=127.0.0.1 CPUs=2 State=UNKNOWN
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
+KillWait=120
+JobFileAppend=1
 PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP PriorityTier=1
 PartitionName=urgent Nodes={host} MaxTime=INFINITE State=UP PriorityTier=9
 """
@@ -308,11 +310,12 @@ def test_a_job_makes_room_for_a_more_urgent_one_and_goes_on_after_it(slurm, tmp_
     work = Store(tmp_path, "smoke").folder(run) / "work"
     command = slurm.long(tmp_path, [run])
     job = slurm.training(tmp_path)
-    before = until(lambda: checkpoint.load(work), 240)[1]["step"]
+    until(lambda: checkpoint.load(work), 240)
     slurm.tell("sbatch", "--partition=urgent", "--ntasks=2", "--output=/dev/null", "--wrap=sleep 5")
     until(lambda: "Restarts=1" in slurm.tell("scontrol", "show", "job", job), 180)
     reached = checkpoint.load(work)[1]["step"]
-    assert reached > before > 0
+    logs = [path.read_text() for path in (tmp_path / "smoke" / "cluster").glob(f"{job}_0_log.*")]
+    assert reached > 0 and any("everything is saved" in text or "Calling checkpoint method" in text for text in logs)
     until(lambda: checkpoint.load(work)[1]["step"] > reached, 240)
     assert set(slurm.queue()) == {job} and command.poll() is None
     command.send_signal(signal.SIGINT)
