@@ -3,13 +3,27 @@
 import os
 import subprocess
 
+# One thread each, also of the processes that tests start: tests run side by side (run_all.sh), on tensors so tiny that more
+# threads only wait for one another, and one gives the same bits on every machine. It must be said before torch is imported.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import pytest
 import torch
+from hypothesis import settings
 
 from dipddpm_utils.store.runs import CHECKOUT, Store
 
+torch.set_num_threads(1)  # a plugin may have imported it before
+settings.register_profile("suite", max_examples=50, deadline=None)  # no test may fail because the machine is busy
+settings.load_profile("suite")
+
 # for the processes that tests start: they find the package however pytest itself was started
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(CHECKOUT), os.environ.get("PYTHONPATH"))))
+
+
+def pytest_collection_modifyitems(items):
+    """What takes longest begins first, so that no process is left waiting for another's last file."""
+    items.sort(key=lambda item: not {"smoke", "drill"} & set(item.keywords))
 
 
 @pytest.fixture(autouse=True)
@@ -52,15 +66,8 @@ def read_only_disk(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def one_thread():
-    """For tiny tensors: more threads only wait for one another, and one gives the same bits on every machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    """A store of the smoke profile in which the tests of one file compute their runs once."""
-    return Store(tmp_path_factory.mktemp("results"), "smoke", device="cpu")
+    """A store of the smoke profile in which the tests of one file compute their runs once, with short bootstraps."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dipddpm_utils.judging.evaluate.RESAMPLES", 20)
+        yield Store(tmp_path_factory.mktemp("results"), "smoke", device="cpu")

@@ -46,7 +46,6 @@ def test_each_kind_of_prior_has_a_worked_example(examples):
     ]  # fmt: skip
 
 
-@pytest.mark.usefixtures("one_thread")
 def test_the_worked_examples_have_runs_in_each_profile_and_give_records(examples, tmp_path):
     groups = {}
     for name in ("smoke", "quick", "standard"):
