@@ -67,7 +67,5 @@ def read_only_disk(tmp_path):
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    """A store of the smoke profile in which the tests of one file compute their runs once, with short bootstraps."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dipddpm_utils.judging.evaluate.RESAMPLES", 20)
-        yield Store(tmp_path_factory.mktemp("results"), "smoke", device="cpu")
+    """A store of the smoke profile in which the tests of one file compute their runs once."""
+    return Store(tmp_path_factory.mktemp("results"), "smoke", device="cpu")
