@@ -90,6 +90,7 @@ runpy.run_module(module, run_name="__main__", alter_sys=True)'
 "$py" "$here/dipddpm_utils/driver/install.py" $own
 case $mode in
   notebooks) exec "$py" -c "$start" "$here" dipddpm_utils notebooks ${args[@]+"${args[@]}"} ;;
-  test) cd -- "$here" && exec "$py" -c "$start" "$here" pytest -q ${args[@]+"${args[@]}"} ;;
+  test) cd -- "$here" && exec "$py" -c "$start" "$here" pytest -q \
+    -n 2 --dist loadfile --no-loadscope-reorder ${args[@]+"${args[@]}"} ;;
   bench) cd -- "$here" && exec "$py" -c "$start" "$here" benchmarks ${args[@]+"${args[@]}"} ;;
 esac

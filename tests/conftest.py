@@ -3,13 +3,27 @@
 import os
 import subprocess
 
+# One thread each, also of the processes that tests start: tests run side by side (run_all.sh), on tensors so tiny that more
+# threads only wait for one another, and one gives the same bits on every machine. It must be said before torch is imported.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import pytest
 import torch
+from hypothesis import settings
 
 from dipddpm_utils.store.runs import CHECKOUT, Store
 
+torch.set_num_threads(1)  # a plugin may have imported it before
+settings.register_profile("suite", max_examples=50, deadline=None)  # no test may fail because the machine is busy
+settings.load_profile("suite")
+
 # for the processes that tests start: they find the package however pytest itself was started
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(CHECKOUT), os.environ.get("PYTHONPATH"))))
+
+
+def pytest_collection_modifyitems(items):
+    """What takes longest begins first, so that no process is left waiting for another's last file."""
+    items.sort(key=lambda item: not {"smoke", "drill"} & set(item.keywords))
 
 
 @pytest.fixture(autouse=True)
@@ -49,15 +63,6 @@ def read_only_disk(tmp_path):
     path = _mounted(tmp_path / "read-only disk", "size=1m,ro")
     yield path
     subprocess.run(["umount", path], check=True)
-
-
-@pytest.fixture(scope="module")
-def one_thread():
-    """For tiny tensors: more threads only wait for one another, and one gives the same bits on every machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

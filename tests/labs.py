@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,26 @@ def _read(folder: Path) -> Record:
     return Record(folder)
 
 
+@cache
+def _there(runs: Path) -> frozenset[str]:
+    return frozenset(path.parent.name for path in runs.glob("*/record.json"))
+
+
+class Copy(Record):
+    """A record whose metrics, tables and arrays a test may change. Files are read once for all tests: most of a lab's time."""
+
+    LAZY = ("run", "curve", "evals", "arrays")
+
+    def __init__(self, kept: Record) -> None:
+        vars(self).update({name: value for name, value in vars(kept).items() if name not in self.LAZY})
+        self.kept, self.metrics = kept, dict(kept.metrics)
+
+    run = cached_property(lambda self: self.kept.run)
+    curve = cached_property(lambda self: self.kept.curve.copy())
+    evals = cached_property(lambda self: self.kept.evals.copy())
+    arrays = cached_property(lambda self: copy.deepcopy(self.kept.arrays))
+
+
 class Records(Lab):
     """A lab over the records of a committed profile; what a test changes in one stays in this lab.
 
@@ -30,8 +50,9 @@ class Records(Lab):
     def __init__(self, profile: str = "standard", *, seeds: int | None = None, without: tuple[str, ...] = ()) -> None:
         super().__init__(profile, str(RESULTS))
         self.store.records_only = True
+        there = _there(self.store.source / "runs")
         groups = {
-            name: [m for m in members if self._folder(m.entry.run).exists() and m.entry.run.seed < (seeds or 99)]
+            name: [m for m in members if m.entry.folder in there and m.entry.run.seed < (seeds or 99)]
             for name, members in self.profile.groups.items()
             if name not in without
         }
@@ -40,13 +61,10 @@ class Records(Lab):
     def has(self, *groups: str) -> bool:
         return all(self.profile.groups.get(name) for name in groups)
 
-    def _folder(self, run) -> Path:
-        return self.store.folder(run) / "record.json"
-
     def _used(self, run) -> Record:
-        folder = self._folder(run).parent
+        folder = self.store.folder(run)
         if folder.name not in self.used:
-            self.used[folder.name] = copy.deepcopy(_read(folder))
+            self.used[folder.name] = Copy(_read(folder))
         return self.used[folder.name]
 
     def members(self, group: str):

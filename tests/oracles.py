@@ -7,7 +7,6 @@ import warnings
 from contextlib import redirect_stderr
 
 import torch
-from denoising_diffusion_pytorch import denoising_diffusion_pytorch as lucidrains
 
 OBJECTIVES = {"eps": "pred_noise", "x0": "pred_x0", "v": "pred_v"}
 PREDICTION_TYPES = {"eps": "epsilon", "x0": "sample", "v": "v_prediction"}
@@ -39,6 +38,8 @@ class Torch64:
 
 def gaussian_diffusion(monkeypatch, diffusion, model=None, generator=None, start=None, **kwargs):
     """denoising_diffusion_pytorch's GaussianDiffusion in float64 for a config.Diffusion; model(x, t) or None."""
+    from denoising_diffusion_pytorch import denoising_diffusion_pytorch as lucidrains  # seconds, only where it is needed
+
     monkeypatch.setattr(lucidrains, "torch", Torch64(generator, start))
 
     class Model(torch.nn.Module):

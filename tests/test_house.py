@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dipddpm_utils.driver import install, nbfiles
+from dipddpm_utils.driver import install
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -40,11 +40,6 @@ def test_ruff(check):
 def test_a_floor_imports_only_from_those_below():
     said = tool("-c", "from importlinter.cli import lint_imports_command as run; run(['--no-cache'])")
     assert not said, said[-3000:]
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_keeps_the_rules(path):
-    assert nbfiles.lint(path) == []
 
 
 def test_notebooks_are_stripped():
@@ -97,8 +92,9 @@ def test_no_registry_address_and_no_path_of_this_machine():
         text = data.decode("utf-8", errors="replace")
         name = path.relative_to(ROOT)
         faults += [f"{name}: the address of a registry, {match[0]}" for match in registry.finditer(text)]
+        held = [root for root in roots if root in text]  # 30 MB are looked through: a plain search first
         faults += [
-            f"{name}: a path of a machine, {root}" for root in roots if re.search(rf"(?<![\w.~*-]){re.escape(root)}", text)
+            f"{name}: a path of a machine, {root}" for root in held if re.search(rf"(?<![\w.~*-]){re.escape(root)}", text)
         ]
     assert not faults, "\n".join(faults)
 

@@ -12,7 +12,6 @@ from dipddpm_utils.front import README_MARKS
 from dipddpm_utils.page import sweeps, tables
 from dipddpm_utils.page.lab import Lab
 from dipddpm_utils.priors import comparisons, declared, figures, findings, mechanisms
-from dipddpm_utils.store.runs import Store
 from dipddpm_utils.study import profile
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -46,8 +45,7 @@ def test_each_kind_of_prior_has_a_worked_example(examples):
     ]  # fmt: skip
 
 
-@pytest.mark.usefixtures("one_thread")
-def test_the_worked_examples_have_runs_in_each_profile_and_give_records(examples, tmp_path):
+def test_the_worked_examples_have_runs_in_each_profile_and_give_records(examples, store):
     groups = {}
     for name in ("smoke", "quick", "standard"):
         old, new = profile.load(name), profile.load.__wrapped__(name)
@@ -56,7 +54,6 @@ def test_the_worked_examples_have_runs_in_each_profile_and_give_records(examples
             group = new.group("starts" if kind.place == "start" else "mechanisms")
             groups[name, kind.name] = [member.entry.run for member in group if member.label == kind.name]
             assert groups[name, kind.name], (name, kind.name)
-    store = Store(tmp_path, "smoke", device="cpu")
     for kind in examples:
         metrics = store.ensure(groups["smoke", kind.name][0]).metrics
         assert metrics["fd"] > 0 and (metrics["dip_flops"] > 0) == kind.dip

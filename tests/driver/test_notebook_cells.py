@@ -59,7 +59,7 @@ def cells(path, kind):
     return [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == kind]
 
 
-@pytest.mark.parametrize("profile", ["standard", "quick"])
+@pytest.mark.parametrize("profile", ["standard", pytest.param("quick", marks=pytest.mark.smoke)])
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_cells_run_on_committed_records(path, profile, monkeypatch):
     fake = ModuleType("dipddpm_utils.page.lab")
@@ -103,6 +103,7 @@ def test_there_are_seven():
     assert matplotlib.__version__
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_cells_run_where_there_are_the_two_reports_runs_alone(path, monkeypatch):
     others = set(profiles.load("standard").groups) - set(profiles.load("full").groups)

@@ -3,9 +3,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pytorch_fid.fid_score import calculate_frechet_distance
 
 from dipddpm_utils.judging import frechet
+
+
+def calculate_frechet_distance(*moments):
+    """pytorch-fid's; imported here since it brings torchvision along: seconds, only where it is needed."""
+    from pytorch_fid import fid_score
+
+    return fid_score.calculate_frechet_distance(*moments)
 
 
 def _gaussian(rng, d, n=None):

@@ -112,20 +112,16 @@ def test_outside_a_notebook_nothing_is_checked(monkeypatch):
     notebook.check_parameters()
 
 
-def test_papermill_itself_stops_at_a_misspelt_name_and_at_nonsense(tmp_path, monkeypatch):
+def test_papermill_itself_stops_at_a_misspelt_name(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))  # the kernel's, which starts outside the checkout
     tagged = nbformat.v4.new_code_cell(CELL, metadata={"tags": ["parameters"]})
     lab = "from dipddpm_utils.page.lab import Lab\nlab = Lab(profile, results, device)"
     about = {"kernelspec": {"name": "python3", "display_name": "x", "language": "python"}}
     made = nbformat.v4.new_notebook(cells=[tagged, nbformat.v4.new_code_cell(lab)], metadata=about)
     nbformat.write(made, tmp_path / "01_a.ipynb")
-    for given, says in [({"imagez": 5}, "did you mean images"), ({"share": -1}, "a number from 0.05"), ({"images": 5}, "")]:
-        try:
-            papermill.execute_notebook(tmp_path / "01_a.ipynb", tmp_path / "out.ipynb", given, progress_bar=False)
-        except papermill.PapermillExecutionError as error:
-            assert error.ename == "UsageError" and says and says in error.evalue
-        else:
-            assert not says
+    with pytest.raises(papermill.PapermillExecutionError) as caught:
+        papermill.execute_notebook(tmp_path / "01_a.ipynb", tmp_path / "out.ipynb", {"imagez": 5}, progress_bar=False)
+    assert caught.value.ename == "UsageError" and "did you mean images" in caught.value.evalue
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

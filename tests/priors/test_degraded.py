@@ -10,8 +10,6 @@ from dipddpm_utils.dip import fit
 from dipddpm_utils.judging import fidelity
 from dipddpm_utils.priors.degraded import degrade, restart, told
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def rng(seed=0):
     return torch.Generator().manual_seed(seed)

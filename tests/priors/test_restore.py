@@ -19,7 +19,6 @@ from dipddpm_utils.store.runs import Store
 from dipddpm_utils.store.work import Work
 from dipddpm_utils.training import loop
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 WITHOUT = ["degraded", "smooth", "dip", "dip_oracle", "ddpm", "smooth_ddpm", "dip_ddpm", "mean", "calls", "eta", "unet"]
 RUN = Restore(model=DDPM, n=4, n_tune=2, iterations=12, width=4, t_starts=(20, 60), sampler=Sampler(steps=5), lr=0.02)
 

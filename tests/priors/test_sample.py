@@ -11,8 +11,6 @@ from dipddpm_utils.ddpm import schedule
 from dipddpm_utils.machine.errors import ConfigError
 from dipddpm_utils.theory import gaussian
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 ADVICE = {
     "guidance": Advice(name="dip", weight=0.3, dip=DIP),
     "re-injection": Advice(name="bank", weight=0.3, bank="dip", dip=DIP, when="early"),

@@ -12,8 +12,6 @@ from dipddpm_utils.machine.errors import OutOfTime
 from dipddpm_utils.reports import timing
 from dipddpm_utils.store.runs import Store
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 DATA = Data(name="digits5k", n_train=70, n_held_out=96)
 TWO = Sampler(name="dpmpp_2m", steps=2)
 DIP = Dip(data=DATA, net="5conv", width=4, std=2.0, one_batch=True, optim=Optim(steps=4, batch_size=70))

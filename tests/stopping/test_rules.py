@@ -19,8 +19,6 @@ from dipddpm_utils.machine.errors import OutOfTime
 from dipddpm_utils.stopping import figures, findings, rules
 from dipddpm_utils.store.runs import Store
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 DATA = Data(name="digits5k", n_train=96, n_held_out=96)
 RUN = Stopping(data=DATA, n_images=3, iterations=30, width=4, fixed=10, window=4, patience=5, stages=6)
 COEFS = schedule.coefficients(Diffusion())

@@ -1,12 +1,9 @@
 """Floor, Gaussian theory and spectrum, tiny, through the real store."""
 
 import numpy as np
-import pytest
 from priors.runs import DATA, JUDGED
 
 from dipddpm_utils.config import Floor, Gaussian, Spectrum
-
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_floor_is_about_real_images_only(store):
