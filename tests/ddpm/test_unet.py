@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dipddpm_utils.config import Unet
-from dipddpm_utils.ddpm.unet import Block, UNet, count_parameters, time_features
+from dipddpm_utils.ddpm.unet import Block, UNet, count_parameters, library_unet, time_features
+from dipddpm_utils.machine.errors import ConfigError
+from dipddpm_utils.study.recipes import UNET_REPORT_A
 
 
 def awake(net: UNet, seed: int = 0) -> UNet:
@@ -123,3 +125,15 @@ def test_wrong_inputs_are_named():
         net(torch.zeros(2, 3, 28, 28), torch.zeros(2, dtype=torch.int64))
     with pytest.raises(ValueError, match="t has shape"):
         net(torch.zeros(2, 1, 28, 28), torch.zeros(1, dtype=torch.int64))
+
+
+def test_the_librarys_own_unet_has_the_size_of_report_as_and_its_lack_is_said_in_a_line(monkeypatch):
+    theirs = UNET_REPORT_A.model_copy(update={"library": "denoising-diffusion-pytorch"})
+    with torch.device("meta"):
+        ours, own = UNet(UNET_REPORT_A, 3, 32), library_unet(theirs, 3)
+    assert count_parameters(own) == 35_711_491 and abs(count_parameters(ours) / count_parameters(own) - 1) < 1e-3
+    tiny = library_unet(theirs.model_copy(update={"width": 8, "mults": (1, 2)}), 1)
+    assert tiny(torch.zeros(2, 1, 28, 28), torch.tensor([0, 9])).shape == (2, 1, 28, 28)
+    monkeypatch.setitem(__import__("sys").modules, "denoising_diffusion_pytorch", None)
+    with pytest.raises(ConfigError, match="is not installed.*pip install"):
+        library_unet(theirs, 3)

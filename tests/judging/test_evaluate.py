@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import json
 import math
@@ -233,3 +234,28 @@ def test_pytorch_fids_net_is_used_in_evaluation_mode_with_unit_range_rgb(hub, mo
     images = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1).expand(2, 1, 28, 28)
     assert spaces.inception()(images).shape == (2, 2048) and spaces.inception().name == "FID"
     assert seen == [[3], (0.0, 1.0, (2, 3, 28, 28), False)]
+
+
+def test_fid_is_pytorch_fids_own_of_a_net_with_random_weights_read_from_a_file_by_path(hub, monkeypatch, tmp_path, digits):
+    from pytorch_fid import inception as published
+    from pytorch_fid.fid_score import calculate_frechet_distance
+
+    (given := tmp_path / "weights.pth").write_bytes(b"weights")
+    monkeypatch.setenv("DIPDDPM_INCEPTION", str(given))
+    spaces.fid_space.cache_clear()
+    space, why = spaces.fid_space()
+    assert space is None and "is not the published file" in why and not hub.exists()
+    monkeypatch.setattr(spaces, "INCEPTION_SHA256", hashlib.sha256(b"weights").hexdigest())
+    monkeypatch.setattr(published, "load_state_dict_from_url", lambda *a, **k: {})
+    load_state = torch.nn.Module.load_state_dict
+    monkeypatch.setattr(
+        torch.nn.Module, "load_state_dict", lambda self, state, *a, **k: state and load_state(self, state, *a, **k)
+    )
+    spaces.fid_space.cache_clear()
+    space, why = spaces.fid_space()
+    spaces.fid_space.cache_clear()
+    assert why == "" and hub.read_bytes() == b"weights"  # where pytorch-fid looks for it
+    few = dataclasses.replace(digits, train=digits.train[:20], held_out=digits.held_out[:5])
+    features = [space(images).double().numpy() for images in (digits.train[:4], few.held_out)]
+    moments = [part for own in features for part in (own.mean(0), np.cov(own, rowvar=False))]
+    assert evaluate.fid(digits.train[:4], few, space) == pytest.approx(calculate_frechet_distance(*moments), rel=1e-3, abs=1e-6)

@@ -3,8 +3,10 @@
 import io
 import math
 import re
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from labs import Records, holding
 
@@ -15,6 +17,7 @@ from dipddpm_utils.reports import effects, findings, one_fault, printed, tables
 from dipddpm_utils.reports import figures as figures_reports
 
 GROUPS = ("a-only", "a-controls", "a-bank", "a-batch", "b-only", "b-grid", "b-rows", "b-timing")
+NAMES = ("evals", "curve", "metrics")  # of a record
 
 
 @pytest.fixture
@@ -177,3 +180,28 @@ def test_the_age_of_the_judged_models_is_said(lab):
     assert f"after {record.evals['step'].max():.0f} steps" in said.replace("\u202f", "")
     assert "times the real-vs-real floor" in said
     assert findings.age(Records("quick", without=("a-ddpm", "b-ddpm"))) == ""
+
+
+def test_the_librarys_network_stands_beside_ours_at_the_same_step(lab):
+    """Ours is judged at 3, 6 and 9 steps, the library's trained for 3: row, loss and seconds are those of 3."""
+    ours, theirs = lab.seeds("a-ddpm")[0], lab.seeds("a-2conv")[0]
+    for record, step, losses in ((ours, (3, 6, 9), (9.0, 2.0, 4.0, 99.0)), (theirs, (3, 3), (9.0, 1.0, 3.0, 5.0))):
+        first = record.evals.iloc[0]
+        record.evals = pd.DataFrame([{**first, "step": at, "seconds": 10.0 * at, "fd": 7.0 * at} for at in step])
+        record.curve = pd.DataFrame({"step": [1, 2, 3, 9 if record is ours else 4], "loss": losses})
+    theirs.evals.loc[1, ["n", "fd"]] = (9999, 1.0)  # the last one of a run, which was judged otherwise
+    run = SimpleNamespace(optim=SimpleNamespace(steps=3))
+    groups = {"a-ddpm": ours, "a-library-unet": SimpleNamespace(run=run, **{n: getattr(theirs, n) for n in NAMES})}
+    table = tables.library(SimpleNamespace(seeds=lambda name: [groups[name]]))
+    assert list(table["loss, second half"]) == ["3.00", "2.00"] and list(table["training (s)"]) == ["30.0", "30.0"]
+    assert [cell.split(" ")[0] for cell in table.filter(like="n = ").iloc[:, 0]] == ["21.0", "21.0"] and len(table.columns) <= 7
+
+
+def test_fid_is_said_where_it_is_and_why_not_where_it_is_not(lab):
+    records = lab.seeds("b-ddpm")
+    assert findings._fid(records) == ""
+    records[1].notes.append("no FID: its weights are not here")
+    assert findings._fid(records) == "No FID: its weights are not here."
+    for record in records:
+        record.metrics |= {"fid": 12.0, "fid_n": 10_000}
+    assert findings._fid(records).startswith("Its FID (pytorch-fid's Inception, n = 10000): 12.0")

@@ -7,6 +7,7 @@ from made_images import made_colour_images
 
 from dipddpm_utils import ranges
 from dipddpm_utils.config import Data, Ddpm, Diffusion, Dip, EpochTiming, Evaluate, Optim, PerImage, Sampler, Unet
+from dipddpm_utils.judging import evaluate, spaces
 from dipddpm_utils.machine.budget import Budget
 from dipddpm_utils.machine.errors import OutOfTime
 from dipddpm_utils.reports import timing
@@ -30,9 +31,24 @@ def changed(run, **changes):
 
 def test_a_report_run_is_judged_as_published_beside_and_keeps_one_small_picture(store):
     record = store.ensure(DDPM)
-    assert {"fd_published", "psnr_unrelated"} <= set(record.metrics) & set(record.evals.columns)
+    assert {"fd_published", "psnr_unrelated", "fd_published_draws"} <= set(record.metrics) & set(record.evals.columns)
+    assert [len(str(sets).split()) for sets in record.evals["fd_published_draws"]] == [2, 2]  # of 30 in 70, none in both
+    looks = [record.metrics[f"{name}{of}"] for name in ("contrast", "raggedness", "legibility") for of in ("", "_real")]
+    assert all(value > 0 for value in looks) and 0.1 < record.metrics["legibility"] < record.metrics["legibility_real"] <= 1
     assert record.metrics["fd_published"] != record.metrics["fd"] and "fd_trained" not in record.metrics
     assert {name: array.shape for name, array in record.arrays.items()} == {"grid": (16, 1, 28, 28)}
+
+
+def test_fid_is_of_fid_n_samples_where_its_weights_are_and_a_note_where_they_are_not(store, monkeypatch):
+    few = spaces.Features("FID", 4, "few", lambda images: images.float().flatten(1)[:, 400:404], torch.device("cpu"))
+    asked = changed(DDPM, evaluate={**DDPM.evaluate.model_dump(), "fid_n": 100})
+    monkeypatch.setattr(evaluate, "fid_space", lambda device: (None, "no weights"))
+    without = store.ensure(asked)
+    assert without.notes == ["no FID: no weights"] and "fid" not in without.metrics
+    monkeypatch.setattr(evaluate, "fid_space", lambda device: (few, ""))
+    record, plain = (store.ensure(changed(run, seed=1)) for run in (asked, DDPM))
+    assert (record.metrics["fid_n"], record.notes) == (100, []) and record.metrics["fid"] > 0
+    assert record.evals["fid"].notna().all() and record.metrics["fd"] == plain.metrics["fd"]  # which does not depend on it
 
 
 def test_with_fa1_the_real_images_are_twice_as_far_apart_and_still_count_as_real(store):
