@@ -291,32 +291,35 @@ def _everyones_python(environment: dict[str, str]) -> str:
     pytest.skip("the drill with two users needs a Python and a checkout that others than root can read")
 
 
-def test_a_time_limit_ends_a_job_cleanly_and_it_is_queued_again_and_goes_on(slurm, tmp_path):
-    run = training(1_000_000)
-    work = Store(tmp_path, "smoke").folder(run) / "work"
-    command = slurm.long(tmp_path, [run])
-    job = slurm.training(tmp_path)
-    until(lambda: "Restarts=1" in slurm.tell("scontrol", "show", "job", job), 180)
-    reached = checkpoint.load(work)[1]["step"]
-    assert reached > 0 and "Calling checkpoint method" in (tmp_path / "smoke" / "cluster" / f"{job}_0_log.out").read_text()
-    until(lambda: checkpoint.load(work)[1]["step"] > reached, 240)
+def step(work: Path) -> int:
+    """That of the newest checkpoint, 0 without one."""
+    kept = checkpoint.load(work)
+    return kept[1]["step"] if kept else 0
+
+
+def goes_on(slurm: Cluster, run: config.Run, results: Path, disturbed) -> None:
+    """A job that is ended by `disturbed(its id)` saves, is queued again by itself, and goes on where it was."""
+    work = Store(results, "smoke").folder(run) / "work"
+    command = slurm.long(results, [run])
+    job = slurm.training(results)
+    disturbed(job, work)
+    until(lambda: "Restarts=1" in slurm.tell("scontrol", "show", "job", job), 240)
+    reached = step(work)
+    logs = "".join(path.read_text() for path in (results / "smoke" / "cluster").glob(f"{job}_0_log.*"))
+    assert reached > 0 and ("Calling checkpoint method" in logs or "everything is saved" in logs), logs
+    until(lambda: step(work) > reached, 300)
     assert set(slurm.queue()) == {job} and command.poll() is None
     command.send_signal(signal.SIGINT)
     ended(command, 130, 60)
+
+
+def test_a_time_limit_ends_a_job_cleanly_and_it_is_queued_again_and_goes_on(slurm, tmp_path):
+    goes_on(slurm, training(1_000_000), tmp_path, lambda job, work: None)  # its two minutes end by themselves
 
 
 def test_a_job_makes_room_for_a_more_urgent_one_and_goes_on_after_it(slurm, tmp_path):
-    run = training(1_000_000)
-    work = Store(tmp_path, "smoke").folder(run) / "work"
-    command = slurm.long(tmp_path, [run])
-    job = slurm.training(tmp_path)
-    until(lambda: checkpoint.load(work), 240)
-    slurm.tell("sbatch", "--partition=urgent", "--ntasks=2", "--output=/dev/null", "--wrap=sleep 5")
-    until(lambda: "Restarts=1" in slurm.tell("scontrol", "show", "job", job), 180)
-    reached = checkpoint.load(work)[1]["step"]
-    logs = [path.read_text() for path in (tmp_path / "smoke" / "cluster").glob(f"{job}_0_log.*")]
-    assert reached > 0 and any("everything is saved" in text or "Calling checkpoint method" in text for text in logs)
-    until(lambda: checkpoint.load(work)[1]["step"] > reached, 240)
-    assert set(slurm.queue()) == {job} and command.poll() is None
-    command.send_signal(signal.SIGINT)
-    ended(command, 130, 60)
+    def more_urgent(job, work):
+        until(lambda: step(work) > 0, 100)
+        slurm.tell("sbatch", "--partition=urgent", "--ntasks=2", "--output=/dev/null", "--wrap=sleep 5")
+
+    goes_on(slurm, training(1_000_000), tmp_path, more_urgent)
