@@ -67,7 +67,7 @@ from dipddpm_utils.driver.place import Place
 from dipddpm_utils.store.runs import Store
 import json
 runs = [parse(values) for values in json.loads(sys.argv[2])]
-sys.exit(cluster.drive(Store(Path(sys.argv[1]), "smoke"), runs, Place("slurm", 2, 2)))
+sys.exit(cluster.drive(Store(Path(sys.argv[1]), "smoke"), runs, Place("slurm", 2, int(sys.argv[3]))))
 """
 
 
@@ -129,9 +129,10 @@ class Cluster:
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         return subprocess.Popen([python, *command], env=environment, cwd=CHECKOUT, **pipes, **options)
 
-    def long(self, results: Path, runs: list[config.Run]) -> subprocess.Popen:
-        """A command for runs that no profile has, with jobs of two minutes."""
-        return self.begin(["-c", LONG, str(results), json.dumps([run.model_dump(mode="json") for run in runs])])
+    def long(self, results: Path, runs: list[config.Run], minutes: int = 2) -> subprocess.Popen:
+        """A command for runs that no profile has, with jobs of so many minutes."""
+        values = json.dumps([run.model_dump(mode="json") for run in runs])
+        return self.begin(["-c", LONG, str(results), values, str(minutes)])
 
 
 def until(true, seconds: float = 30):
@@ -297,12 +298,13 @@ def step(work: Path) -> int:
     return kept[1]["step"] if kept else 0
 
 
-def goes_on(slurm: Cluster, run: config.Run, results: Path, disturbed) -> None:
-    """A job that is ended by `disturbed(its id)` saves, is queued again by itself, and goes on where it was."""
+def goes_on(slurm: Cluster, results: Path, minutes: int, disturb) -> None:
+    """A job that its time limit or `disturb(its work folder)` ends saves, is queued again by itself, and goes on from there."""
+    run = training(1_000_000)
     work = Store(results, "smoke").folder(run) / "work"
-    command = slurm.long(results, [run])
+    command = slurm.long(results, [run], minutes)
     job = slurm.training(results)
-    disturbed(job, work)
+    disturb(work)
     until(lambda: "Restarts=1" in slurm.tell("scontrol", "show", "job", job), 240)
     reached = step(work)
     logs = "".join(path.read_text() for path in (results / "smoke" / "cluster").glob(f"{job}_0_log.*"))
@@ -314,12 +316,12 @@ def goes_on(slurm: Cluster, run: config.Run, results: Path, disturbed) -> None:
 
 
 def test_a_time_limit_ends_a_job_cleanly_and_it_is_queued_again_and_goes_on(slurm, tmp_path):
-    goes_on(slurm, training(1_000_000), tmp_path, lambda job, work: None)  # its two minutes end by themselves
+    goes_on(slurm, tmp_path, 2, lambda work: None)
 
 
 def test_a_job_makes_room_for_a_more_urgent_one_and_goes_on_after_it(slurm, tmp_path):
-    def more_urgent(job, work):
-        until(lambda: step(work) > 0, 100)
+    def more_urgent(work):
+        until(lambda: step(work) > 0, 300)
         slurm.tell("sbatch", "--partition=urgent", "--ntasks=2", "--output=/dev/null", "--wrap=sleep 5")
 
-    goes_on(slurm, training(1_000_000), tmp_path, more_urgent)
+    goes_on(slurm, tmp_path, 60, more_urgent)
