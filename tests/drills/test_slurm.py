@@ -67,7 +67,7 @@ from dipddpm_utils.driver.place import Place
 from dipddpm_utils.store.runs import Store
 import json
 runs = [parse(values) for values in json.loads(sys.argv[2])]
-sys.exit(cluster.drive(Store(Path(sys.argv[1]), "smoke"), runs, Place("slurm", 2, 2)))
+sys.exit(cluster.drive(Store(Path(sys.argv[1]), "smoke"), runs, Place("slurm", 2, int(sys.argv[3]))))
 """
 
 
@@ -129,9 +129,10 @@ class Cluster:
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         return subprocess.Popen([python, *command], env=environment, cwd=CHECKOUT, **pipes, **options)
 
-    def long(self, results: Path, runs: list[config.Run]) -> subprocess.Popen:
-        """A command for runs that no profile has, with jobs of two minutes."""
-        return self.begin(["-c", LONG, str(results), json.dumps([run.model_dump(mode="json") for run in runs])])
+    def long(self, results: Path, runs: list[config.Run], minutes: int = 2) -> subprocess.Popen:
+        """A command for runs that no profile has, with jobs of so many minutes."""
+        values = json.dumps([run.model_dump(mode="json") for run in runs])
+        return self.begin(["-c", LONG, str(results), values, str(minutes)])
 
 
 def until(true, seconds: float = 30):
@@ -291,32 +292,36 @@ def _everyones_python(environment: dict[str, str]) -> str:
     pytest.skip("the drill with two users needs a Python and a checkout that others than root can read")
 
 
-def test_a_time_limit_ends_a_job_cleanly_and_it_is_queued_again_and_goes_on(slurm, tmp_path):
+def step(work: Path) -> int:
+    """That of the newest checkpoint, 0 without one."""
+    kept = checkpoint.load(work)
+    return kept[1]["step"] if kept else 0
+
+
+def goes_on(slurm: Cluster, results: Path, minutes: int, disturb) -> None:
+    """A job that its time limit or `disturb(its work folder)` ends saves, is queued again by itself, and goes on from there."""
     run = training(1_000_000)
-    work = Store(tmp_path, "smoke").folder(run) / "work"
-    command = slurm.long(tmp_path, [run])
-    job = slurm.training(tmp_path)
-    until(lambda: "Restarts=1" in slurm.tell("scontrol", "show", "job", job), 180)
-    reached = checkpoint.load(work)[1]["step"]
-    assert reached > 0 and "Calling checkpoint method" in (tmp_path / "smoke" / "cluster" / f"{job}_0_log.out").read_text()
-    until(lambda: checkpoint.load(work)[1]["step"] > reached, 240)
+    work = Store(results, "smoke").folder(run) / "work"
+    command = slurm.long(results, [run], minutes)
+    job = slurm.training(results)
+    disturb(work)
+    until(lambda: "Restarts=1" in slurm.tell("scontrol", "show", "job", job), 240)
+    reached = step(work)
+    logs = "".join(path.read_text() for path in (results / "smoke" / "cluster").glob(f"{job}_0_log.*"))
+    assert reached > 0 and ("Calling checkpoint method" in logs or "everything is saved" in logs), logs
+    until(lambda: step(work) > reached, 300)
     assert set(slurm.queue()) == {job} and command.poll() is None
     command.send_signal(signal.SIGINT)
     ended(command, 130, 60)
+
+
+def test_a_time_limit_ends_a_job_cleanly_and_it_is_queued_again_and_goes_on(slurm, tmp_path):
+    goes_on(slurm, tmp_path, 2, lambda work: None)
 
 
 def test_a_job_makes_room_for_a_more_urgent_one_and_goes_on_after_it(slurm, tmp_path):
-    run = training(1_000_000)
-    work = Store(tmp_path, "smoke").folder(run) / "work"
-    command = slurm.long(tmp_path, [run])
-    job = slurm.training(tmp_path)
-    until(lambda: checkpoint.load(work), 240)
-    slurm.tell("sbatch", "--partition=urgent", "--ntasks=2", "--output=/dev/null", "--wrap=sleep 5")
-    until(lambda: "Restarts=1" in slurm.tell("scontrol", "show", "job", job), 180)
-    reached = checkpoint.load(work)[1]["step"]
-    logs = [path.read_text() for path in (tmp_path / "smoke" / "cluster").glob(f"{job}_0_log.*")]
-    assert reached > 0 and any("everything is saved" in text or "Calling checkpoint method" in text for text in logs)
-    until(lambda: checkpoint.load(work)[1]["step"] > reached, 240)
-    assert set(slurm.queue()) == {job} and command.poll() is None
-    command.send_signal(signal.SIGINT)
-    ended(command, 130, 60)
+    def more_urgent(work):
+        until(lambda: step(work) > 0, 300)
+        slurm.tell("sbatch", "--partition=urgent", "--ntasks=2", "--output=/dev/null", "--wrap=sleep 5")
+
+    goes_on(slurm, tmp_path, 60, more_urgent)
