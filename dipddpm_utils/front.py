@@ -43,7 +43,7 @@ class Row:
     better: bool | None
     value: float  # the effect alone
     given_back: bool = False  # what is lower here are training images given back, which is no gain
-    cheap: tuple[bool, float] | None = None  # of restoration: better than the cheapest way, too? at how many times its seconds
+    cheap: tuple[bool, float] | None = None  # of restoration: better than a single chain, too? at how many times its seconds
 
 
 def _row(job: str, question: str, gap: Paired, cost: str, figure: str, unit: str = "", more_is_better: bool = False) -> Row:
@@ -118,7 +118,7 @@ def _restored(lab: Any) -> Iterator[Row]:
         rival, cheap = (gaps[setting, "psnr", role] for role in ("equal seconds", "cheap"))
         own, other = (restored.over_records(records, f"{restored.best(records, of)}_seconds") for of in ("with a DIP", "cheap"))
         question = f"{restored.in_short(setting)}: PSNR with a DIP minus without, equal seconds"
-        cost = f"none; {effect(cheap, 'dB')} over the cheapest way, at {number(own / other, 2)} times its seconds"
+        cost = f"none; {effect(cheap, 'dB')} over a single chain, at {number(own / other, 2)} times its seconds"
         row = _row("restoration", question, rival, cost, "04_restore", "dB", True)
         yield replace(row, cheap=(cheap.decided and cheap.value > 0, own / other))
 
@@ -147,7 +147,7 @@ def restoration(found: list[Row]) -> str:
     ahead, times = zip(*(row.cheap for row in own), strict=True)
     return (
         f"**Mending a degraded image: {answer}.** At equal seconds a DIP came out ahead of the best way without one in {won} "
-        f"of {len(own)} settings, and behind in {lost}. Ahead of the cheapest way without one: {sum(ahead)}, at "
+        f"of {len(own)} settings, and behind in {lost}. Ahead of the best single chain without one: {sum(ahead)}, at "
         f"{number(min(times), 2)} to {number(max(times), 2)} times its seconds."
     )
 

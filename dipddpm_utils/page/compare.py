@@ -29,7 +29,7 @@ FAMILIES = {  # what is looked at together, fixed before the runs are made
     "without": "everything that needs no DIP against the DDPM alone",
     "controls": "every setting of every mechanism against each control in its place",
     "speed": "seconds of every trained setting to every distance, against the DDPM alone",
-    "restoration": "the best way with a DIP against the best and the cheapest without, every task, strength and score",
+    "restoration": "the best way with a DIP against the best and the best single chain without, every setting and score",
     "settings": "every pair of settings of one sweep, or of DIP networks",
     "rules": "every stopping rule that knows the noise level against every one that does not",
     "staged": "staged levels against discrepancy, for every network",
