@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from dipddpm_utils.store.work import Work
 
 SAMPLED_TOGETHER = {"cpu": 250, "cuda": 1000, "mps": 500}  # images a batch of a reverse chain
-DRAWS = 20  # sets of `published_n` samples of one model that are judged as the reports judged one, at most
+DRAWS = 30  # sets of `published_n` samples of one model that are judged as the reports judged one, at most
 STRIP = 12  # frames of the forward and reverse strips
 
 Chain = Callable[[Model, Tensor, slice, torch.Generator], tuple[Tensor, int]]  # network, x_t, which rows -> x_0, calls

@@ -92,7 +92,7 @@ CLAIMS: list[Claim] = [
     _claim("A6", "ResNet18+DDPM has the lowest FID of all.",
            ("lowest FD over training: below that of both others", ALL_A, A_FIGURE, a.lowest_of_all, VARIANTS)),
     _claim("A7", "The rise may come from 30 samples or too few steps.",
-           ("each variant: most of the rise that one set of 30 samples shows is gone in the mean of many sets of a model",
+           ("each variant: most of the rise that one set of 30 samples shows is not there in other sets of the same models",
             ALL_A, "06_published_curves", a.rise_is_noise, PUBLISHED_A)),
     _claim("A8", "DIP reduces the diffusion steps needed.",
            (STARTS_TESTED, ("a-starts",), "04_a_starts", both.fewer_steps("a-starts"), ("a-ddpm",)),

@@ -174,7 +174,7 @@ def _has_thirty(lab: Any) -> bool:
 
 
 def rise_is_noise(lab: Any) -> Finding | None:
-    """A7: is most of the rise that one set of 30 samples shows gone when many sets of the same models are averaged?
+    """A7: is most of the rise that one set of 30 samples shows not there in other sets of the same models?
 
     By seed or, of one seed, by set. None where a record does not hold the many sets.
     """
@@ -188,11 +188,12 @@ def rise_is_noise(lab: Any) -> Finding | None:
         late = [of_curve(late_change, "fd")(record) for record in lab.seeds(f"{name}-published")]
         longer += [f"{look(name).label} {told(paired(late, ratio=True))}"] if np.isfinite(late).any() else []
     why = (
-        "Rise over the lowest earlier value on one set of 30 samples, as a factor, over the square of that of the mean of many "
+        "Rise of one set of 30 samples over its lowest earlier value, as a factor, over the square of its rise over where the "
     )
     why += (
-        f"sets: above 1, most of it is drawn. Longer training, FD of all samples from its half to its end: {'; '.join(longer)}."
+        "other sets are lowest: above 1, most of it is drawn. Longer training: FD of all samples changes from its half to its "
     )
+    why += f"end by {'; '.join(longer)}."
     least = min(map(len, effects.values()))
     values = pd.DataFrame({name: own[:least] for name, own in effects.items()})
     over = "seeds" if len(lab.seeds(f"{ALONE}-published")) > 1 else "sets of 30"
@@ -200,15 +201,20 @@ def rise_is_noise(lab: Any) -> Finding | None:
 
 
 def _drawn_rises(record: Any) -> np.ndarray | None:
-    """Of each set of 30: log of its rise over its lowest earlier value, less twice that of the mean of all sets."""
+    """Of each set of 30: log of its rise over its lowest earlier value, less twice that over where the other sets are lowest.
+
+    The first is above zero by choice alone; the second is a change that other samples of the same models show too.
+    """
     rows = judged_alike(record.evals)
     if "fd_published_draws" not in rows or rows["fd_published_draws"].isna().any() or len(rows) < 2:
         return None
     drawn = [[float(value) for value in str(text).split()] for text in rows["fd_published_draws"]]
-    least = min(map(len, drawn))
-    logs = np.log(np.array([own[:least] for own in drawn]))
-    mean = logs.mean(axis=1)
-    return (logs[-1] - logs[:-1].min(axis=0)) - 2 * (mean[-1] - mean[:-1].min())
+    if (sets := min(map(len, drawn))) < 2:
+        return None
+    logs = np.log(np.array([own[:sets] for own in drawn]))
+    last, earlier = logs[-1], logs[:-1]
+    lowest = (earlier.sum(axis=1, keepdims=True) - earlier).argmin(axis=0)  # for all sets but each
+    return (last - earlier.min(axis=0)) - 2 * (last - earlier[lowest, np.arange(sets)])
 
 
 # Faults that both sides of a contrast have (FA4, FA5) cannot make one differ from the other, so they are suspects only

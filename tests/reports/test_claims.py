@@ -117,7 +117,7 @@ def test_what_only_thirty_samples_show_is_an_artefact_of_the_measure():
         assert one.verdict == "artefact of fault FA3" and "judged on 30 samples" in one.sentence()
 
 
-def drawn(lab, rise, spread, sets=12):
+def drawn(lab, rise, spread, sets=200):
     """Many sets of 30 of each model as published: the mean distance rises by this factor, one set's is off by this much."""
     rng = np.random.default_rng(0)
     for name in claims_list.PUBLISHED_A:
@@ -128,20 +128,20 @@ def drawn(lab, rise, spread, sets=12):
 
 
 @pytest.mark.parametrize(("rise", "spread", "verdict"), [(1.0, 0.1, "holds"), (1.5, 0.01, "does not hold")])
-@pytest.mark.parametrize(("seeds", "n"), [(3, "3 seeds"), (1, "12 sets of 30")])
-def test_a_rise_is_drawn_if_it_is_gone_in_the_mean_of_many_sets_of_one_model(rise, spread, verdict, seeds, n):
+@pytest.mark.parametrize(("seeds", "n"), [(3, "3 seeds"), (1, "200 sets of 30")])
+def test_a_rise_is_drawn_if_it_is_not_there_in_other_sets_of_one_model(rise, spread, verdict, seeds, n):
     lab = reports(seeds=seeds)
     drawn(lab, rise, spread)
     one = judged("A7", lab)
     assert one.verdict == verdict and one.row()["n"] == n and set(one.finding.each) == {"DDPM alone", "2conv", "ResNet-18"}
-    assert "Longer training, FD of all samples" in one.sentence()
+    assert "Longer training: FD of all samples" in one.sentence()
 
 
 def test_records_that_lack_what_a_test_reads_are_named_and_nothing_is_said_to_hold():
     lab = reports()
     for name in claims_list.PUBLISHED_A:
         for record in lab.seeds(name):
-            record.evals.drop(columns="fd_published_draws", errors="ignore", inplace=True)
+            record.evals = record.evals.drop(columns="fd_published_draws", errors="ignore")
     one = judged("A7", lab)
     assert one.verdict == "not yet measured" and f"records in {lab.profile.name} lack what this reads" in one.sentence()
 
