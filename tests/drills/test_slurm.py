@@ -305,7 +305,8 @@ def goes_on(slurm: Cluster, results: Path, minutes: int, disturb) -> None:
     command = slurm.long(results, [run], minutes)
     job = slurm.training(results)
     disturb(work)
-    until(lambda: "Restarts=1" in slurm.tell("scontrol", "show", "job", job), 240)
+    until(lambda: "Restarts=1" in slurm.tell("scontrol", "show", "job", job), 300)
+    until(lambda: slurm.queue()[job] != "COMPLETING", 150)
     reached = step(work)
     logs = "".join(path.read_text() for path in (results / "smoke" / "cluster").glob(f"{job}_0_log.*"))
     assert reached > 0 and ("Calling checkpoint method" in logs or "everything is saved" in logs), logs
@@ -316,7 +317,7 @@ def goes_on(slurm: Cluster, results: Path, minutes: int, disturb) -> None:
 
 
 def test_a_time_limit_ends_a_job_cleanly_and_it_is_queued_again_and_goes_on(slurm, tmp_path):
-    goes_on(slurm, tmp_path, 2, lambda work: None)
+    goes_on(slurm, tmp_path, 3, lambda work: None)
 
 
 def test_a_job_makes_room_for_a_more_urgent_one_and_goes_on_after_it(slurm, tmp_path):
