@@ -29,6 +29,7 @@ def chromium():
 def page(request, chromium):
     """The page, open; what it asks for is noted in `page.asked`."""
     page = chromium.new_page(viewport=WIDE)
+    page.set_default_timeout(300_000)  # a busy machine
     page.asked = []
     page.on("request", lambda sent: page.asked.append(sent.url[:80]))
     page.goto(request.param.as_uri())
