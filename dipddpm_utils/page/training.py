@@ -35,7 +35,7 @@ def drawn(sets: Mapping[str, Sequence[Any]], floor: Any) -> str:
     parts = []
     for metric, what in (("fd", f"{floor.metrics['features']} of these models' samples"), ("recall", "recall")):
         own = [f"{name} {number(summary(frame, metric).value)}" for name, frame in frames.items()]
-        parts.append(f"{what}: {', '.join(own)}; real images {number(floor_at(floor, metric).value)}")
+        parts.append(f"{what}: {'; '.join(own)}; real images {number(floor_at(floor, metric).value)}")
     return f"{'. '.join(parts).replace('. recall', '. Recall')}."
 
 
@@ -46,7 +46,7 @@ def ends(sets: Mapping[str, Sequence[Any]]) -> str:
         f"{name} {number(summary(frame, 'fd').value)} after {number(frame['total_seconds'].mean())} s"
         for name, frame in frames.items()
     ]
-    return f"At the end: {', '.join(own)}, the DIP's own seconds included."
+    return f"At the end: {'; '.join(own)}; the DIP's own seconds included."
 
 
 def loss_and_distance(record: Any) -> str:

@@ -37,8 +37,8 @@ def checks(record: Any) -> str:
             if worst is not None and worst < 1e-9:  # measured on pairs with the same noise, which cancels
                 lines.append(f"{label}: equal to the closed form up to rounding in all {cases} cases.")
                 continue
-            inside = f"the closed form lies in the measurement's 95% interval in {count(covered * cases)} of {cases} cases"
-            lines.append(f"{label}: {inside}, and is off by {percent(worst)} at most.")
+            inside = f"within the measurement's 95% interval in {count(covered * cases)} of {cases} cases"
+            lines.append(f"{label}: {inside}, off by {percent(worst)} at most.")
     return bullets(lines)
 
 
@@ -93,11 +93,10 @@ def spectrum(record: Any) -> str:
     lines = []
     for iteration in dict.fromkeys((early, last)):
         missing = []
-        for target, name in (("image", "a clean image"), ("noise", "pure noise")):
+        for target, name in (("image", "a clean image's"), ("noise", "pure noise's")):
             rows = evals[(evals["target"] == target) & (evals["iteration"] == iteration)].set_index("band")["relative_error"]
-            bands = f"{percent(rows[ends[0]])} of its lowest frequencies and {percent(rows[ends[1]])} of its highest"
-            missing.append(f"of {name}, {bands}")
-        lines.append(f"After {iteration} iterations, the {look(record.run.net).label} still lacks {'; '.join(missing)}.")
+            missing.append(f"{percent(rows[ends[0]])} of {name} lowest frequencies and {percent(rows[ends[1]])} of its highest")
+        lines.append(f"After {iteration} iterations, the {look(record.run.net).label} still lacks {', '.join(missing)}.")
     return " ".join(lines)
 
 
