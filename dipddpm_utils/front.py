@@ -192,7 +192,8 @@ def markdown(lab: Any) -> str:
     lab.store.records_only = True  # the page says what is there, and computes nothing
     found, png = rows(lab), picture(lab)
     said = "\n\n".join(f'<p class="answer">{_html(text)}</p>' for text in (generation(found), restoration(found)))
-    links = "[Read on](#01_theory) · [Run it, copy it](#about-run-it-copy-it) · [Words used](#about-words-used-here)"
+    links = "[How it was measured](#04_combined_model-the-rules-of-the-comparison) · [The code](#03_ddpm_baseline-training) · "
+    links += "[Read on](#01_theory) · [Run it, copy it](#about-run-it-copy-it) · [Words used](#about-words-used-here)"
     shown = f"![{ALT}](data:image/png;base64,{base64.b64encode(png).decode()})\n\n*{ALT}*" if png else ""
     about = f"Computed from the records of profile **{lab.profile.name}**.{_baseline(lab)} {links}"
     return "\n\n".join([said, about, table(found), shown])

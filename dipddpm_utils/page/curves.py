@@ -41,10 +41,7 @@ def loss_curves(runs: Mapping[str, Sequence[Any]], *, title: str = "Training los
     ax.set(xlabel="training step", ylabel=f"loss ({unit})")
     log_y(ax)
     ax.legend()
-    seeds = max(len(records) for records in runs.values())
-    return finish(
-        figure, title, f"One thick line a seed ({seeds} at most): running median of the logged loss; thin: the loss as logged."
-    )
+    return finish(figure, title, "Thick, a line a seed: running median of the logged loss; thin: the loss as logged.")
 
 
 @styled
@@ -67,7 +64,8 @@ def psnr_over_iterations(records: Mapping[str, Any]) -> Figure:
         ax.plot(means.idxmax(), means.max(), marker="*", markersize=11, color=style.colour, markeredgecolor="white")
         title = f"{style.label}\npeak {means.max():.1f} dB at {means.idxmax():.0f}"
         ax.set(xlabel="iteration", title=title, ylabel="PSNR (dB, higher is better)")
-        log_x(ax)
+        ends = record.evals["iteration"].min(), record.evals["iteration"].max()
+        log_x(ax, [t for t in (1, 3, 10, 30, 100, 300, 1000, 3000, 10000) if ends[0] <= t <= ends[1]])
         ax.margins(y=0.15)
         lowest.append(means.min())
         highest.append(means.max())

@@ -16,6 +16,7 @@ from dipddpm_utils.page.section import Section
 
 TITLE = "Does a Deep Image Prior make a diffusion model faster or better?"
 STYLE = Path(__file__).with_name("report.css")
+ASSIGNMENT = Path(__file__).with_name("assignment.md")  # what was asked, and of which two reports, before the notebooks
 ABOUT = Path(__file__).with_name("about.md")  # glossary and bibliography
 SCRIPT = Path(__file__).with_name("report.js").read_text(encoding="utf-8")
 
@@ -45,7 +46,8 @@ def build(notebooks: list[tuple[str, Path]], profile: str, folder: Path, front: 
         sections.append(f'<section id="{section.name}">\n{body}\n</section>')
         contents.append(section.contents())
     first, last = Section(Path("front.md"), folder, problems, numbers), Section(Path("about.md"), folder, problems, numbers)
-    opening, about = first.markdown(front), last.markdown(ABOUT.read_text(encoding="utf-8"))
+    opening = first.markdown(f"{front}\n\n{ASSIGNMENT.read_text(encoding='utf-8')}")
+    about = last.markdown(ABOUT.read_text(encoding="utf-8"))
     toc = f"<ul>{''.join([*contents, last.contents()])}</ul>"
     body = f'<section id="front">{opening}</section>' + "\n".join(sections) + f'\n<section id="about">{about}</section>'
     body = _numbered(body, numbers, problems).replace("<pre>", '<pre tabindex="0">')  # to be scrolled with the keyboard

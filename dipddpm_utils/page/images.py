@@ -71,7 +71,7 @@ def rows_with_labels(images: Images, labels: Sequence[str], title: str, note: st
     count, across, _, high, wide = images.shape
     figure, (ax,) = new(width=7.4, height=(6.4 if names else 7.3) / across * count * high / wide + 0.75)
     _show(ax, tile(images.reshape(-1, *images.shape[2:]), across))
-    ax.set_xticks([(wide + 1) * i + wide / 2 for i in range(across)], labels, fontsize=7)
+    ax.set_xticks([(wide + 1) * i + wide / 2 for i in range(across)], labels, fontsize=8)
     ax.tick_params(bottom=False, labeltop=True, labelbottom=False, top=False, left=False)
     if names:
         ax.set_yticks([(high + 1) * i + high / 2 for i in range(count)], names)

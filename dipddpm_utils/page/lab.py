@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import base64
 import io
+import re
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,8 +124,8 @@ class Lab:
         if caption:
             display(Markdown(caption), metadata={"caption": name})  # in a notebook below the figure, on the page within it
 
-    def gif(self, frames: Any, name: str, alt: str, milliseconds: int = 120, zoom: int = 3) -> None:
-        """Show frames (uint8 [F, H, W] or [F, H, W, 3]) as an endless GIF and keep it as `figures/<name>.gif`.
+    def gif(self, frames: Any, name: str, alt: str, caption: str, milliseconds: int = 120, zoom: int = 3) -> None:
+        """Show frames (uint8 [F, H, W] or [F, H, W, 3]) as an endless GIF and keep it as `figures/<name>.gif`; caption: text.
 
         Every second frame in 16 tones, enlarged `zoom` times by the page alone: noise does not compress, and the page has to
         stay small.
@@ -142,7 +143,8 @@ class Lab:
         self._keep(f"{name}.gif", data.getvalue())
         coded = base64.b64encode(data.getvalue()).decode()
         look = f"width:{frames[0].shape[1] * zoom}px;max-width:100%;image-rendering:pixelated"
-        display(HTML(f'<img alt="{escape(alt, quote=True)}" style="{look}" src="data:image/gif;base64,{coded}">'))
+        picture = f'<img alt="{escape(alt, quote=True)}" style="{look}" src="data:image/gif;base64,{coded}">'
+        display(HTML(f'<figure id="fig-{name}">{picture}<figcaption>{escape(caption)}</figcaption></figure>'))
 
     def table(self, frame: pd.DataFrame, name: str, caption: str, shown: pd.DataFrame | None = None) -> None:
         """Keep a table as `tables/<name>.csv`, and show it, or `shown` where it is too wide for a page (COLUMNS at most)."""
@@ -160,7 +162,8 @@ class Lab:
         def cell(value: Any) -> Any:
             if isinstance(value, Link):
                 return f'<a href="{escape(value.target, quote=True)}">{escape(value.text)}</a>'
-            return escape(value) if isinstance(value, str) else value
+            # an interval stays on one line
+            return re.sub(r"(\[\S+), (\S+\])", "\\1,\u00a0\\2", escape(value)) if isinstance(value, str) else value
 
         if len(frame.columns) > COLUMNS:
             raise ValueError(f"the table has {len(frame.columns)} columns, expected at most {COLUMNS}: pass fewer as `shown`")
@@ -169,11 +172,12 @@ class Lab:
         kinds = "wordy" if wordy else None
         frame = frame.map(cell).rename(columns=lambda name: escape(str(name)))
         body = frame.to_html(index=False, border=0, escape=False, na_rep="", float_format=lambda x: f"{x:.4g}", classes=kinds)
+        about = escape(caption.partition(". ")[0].removesuffix("."))
         caption = escape(caption) + (f' <a href="tables/{name}.csv">All columns</a>.' if name else "")
         body = body.replace(">\n", f">\n<caption>{caption}</caption>\n", 1)
         body = body.replace("<table ", f'<table id="tab-{name}" ', 1) if name else body
         if len(frame) > ROWS:  # a link to it unfolds it
-            body = f"<details><summary>A table of {len(frame)} rows</summary>{body}</details>"
+            body = f"<details><summary>Table: {about} ({len(frame)} rows)</summary>{body}</details>"
         display(HTML(body))
 
     def source(self, file: str, name: str, *, folded: bool = True) -> None:

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-READABLE = 0.75  # a figure is not shrunk below this share of its size: its smallest letters are 12 pixels
+READABLE = 0.85  # a figure is not shrunk below this share of its size: its smallest letters are 8 points, 10.7 pixels
 PICTURES = ("image/svg+xml", "image/png", "image/jpeg", "image/gif")
 
 # One pattern for what looks like mathematics, and for code, in which a dollar is a dollar.
@@ -55,7 +55,9 @@ class Section:
                 code = []
             elif cell["cell_type"] == "code":
                 shown = [self.output(output) for output in cell["outputs"]]
-                code += [source] if source.strip() else []
+                calls = re.sub(r"^(lab\.source|Markdown|display)\(.*\)$", "", source, flags=re.MULTILINE)
+                bare = not calls.strip() and (not source.strip() or "lab.source(" in source)  # it shows code itself
+                code += [] if bare else [source]
                 if any(shown):
                     parts += [_fold(code), *shown]
                     code = []
@@ -188,6 +190,7 @@ class Section:
         )
         html = re.sub(r"<img\b[^>]*>", lambda match: self.picture(match[0]), html)
         html = re.sub(r'<a\b([^>]*?)href="([^"]*)"([^>]*)>(.*?)</a>', self.link, html, flags=re.DOTALL)
+        html = re.sub(r"<caption>(.*?)</caption>", r"<caption><span>\1</span></caption>", html, flags=re.DOTALL)
         # to be scrolled with the keyboard, a wide table's frame has to take the focus
         return re.sub(r"(<table\b.*?</table>)", r'<div class="scroll" tabindex="0">\1</div>', html, flags=re.DOTALL)
 

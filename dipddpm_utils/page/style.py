@@ -59,7 +59,7 @@ def finish(figure: Figure, title: str, note: str) -> Figure:
     """The title above; below, what one must know to judge the figure: n, what the interval is, units that are not obvious."""
     inches = figure.get_size_inches()[0]
     figure.suptitle(textwrap.fill(title, int(12.5 * inches)), x=0.01, ha="left")
-    figure.supxlabel(textwrap.fill(note, int(18.5 * inches)), x=0.01, ha="left", fontsize=7.5, color="#555555")
+    figure.supxlabel(textwrap.fill(note, int(17.3 * inches)), x=0.01, ha="left", fontsize=8, color="#555555")
     return figure
 
 
@@ -189,7 +189,7 @@ def _leave_out_a_far_floor(panels: Sequence[Axes]) -> None:
             if line.get_gid() == FLOOR:
                 line.set_label("_")  # not to be seen, so no name in a legend
         text = f"{METHODS['floor'].label}: {own.max():.2g}, far below"
-        ax.annotate(text, (0.02, 0.02), xycoords="axes fraction", fontsize=7.5, color="#555555")
+        ax.annotate(text, (0.02, 0.02), xycoords="axes fraction", fontsize=8, color="#555555")
 
 
 def legend_beside(ax: Axes, *others: Axes) -> None:

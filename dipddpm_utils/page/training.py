@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from dipddpm_utils.page.compare import judged_alike, own_interval
+from dipddpm_utils.page.compare import floor_at, frame_of, judged_alike, own_interval, summary
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import bullets, percent
 from dipddpm_utils.page.words import count, number, span
@@ -27,6 +27,26 @@ def progress(record: Any) -> str:
     steps = f"From step {first['step']:.0f} to step {last['step']:.0f}"
     how = f"n = {last['n']:.0f}, {look(last['sampler']).label}, {last['nfe']:.0f} calls"
     return f"{steps}, {first['features']} goes from {_fd(first)} to {_fd(last)} ({how})."
+
+
+def drawn(sets: Mapping[str, Sequence[Any]], floor: Any) -> str:
+    """What the grids of these models are worth: distance and recall of each, means over seeds, beside those of real images."""
+    frames = {name: frame_of(records) for name, records in sets.items()}
+    parts = []
+    for metric, what in (("fd", f"{floor.metrics['features']} of these models' samples"), ("recall", "recall")):
+        own = [f"{name} {number(summary(frame, metric).value)}" for name, frame in frames.items()]
+        parts.append(f"{what}: {'; '.join(own)}; real images {number(floor_at(floor, metric).value)}")
+    return f"{'. '.join(parts).replace('. recall', '. Recall')}."
+
+
+def ends(sets: Mapping[str, Sequence[Any]]) -> str:
+    """Distance at the end of each training, and all its seconds, the DIP's included."""
+    frames = {name: frame_of(records) for name, records in sets.items()}
+    own = [
+        f"{name} {number(summary(frame, 'fd').value)} after {number(frame['total_seconds'].mean())} s"
+        for name, frame in frames.items()
+    ]
+    return f"At the end: {'; '.join(own)}; the DIP's own seconds included."
 
 
 def loss_and_distance(record: Any) -> str:

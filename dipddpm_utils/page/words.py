@@ -41,6 +41,8 @@ def span(interval: Interval | None, sign: str = "") -> str:
     if interval is None:
         return ""
     ends = [end for end in (interval.low, interval.high) if math.isfinite(end)]
+    if not any((interval.value, *ends)):
+        return "0"
     places = decimals(max(map(abs, (interval.value, *ends))) if sign else interval.value)
     value, *bounds = (f"{x:{sign}.{places}f}" for x in (interval.value, *ends))
     return f"{value} [{', '.join(bounds)}]" if len(bounds) == 2 else value

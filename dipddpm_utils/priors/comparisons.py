@@ -164,11 +164,11 @@ def sweep(group: str, frame: pd.DataFrame, metric: str, unit: str, *, higher_is_
     """The best and the worst setting of a sweep, and whether they differ, corrected for every pair of settings."""
     means = compare.over_seeds(frame, "value", metric).set_index("x")["mean"]
     if len(means) < 2:
-        return f"`{group}`: one setting only."
+        return f"{group}: one setting only."
     best, worst = (means.idxmax(), means.idxmin()) if higher_is_better else (means.idxmin(), means.idxmax())
     said = [f"{_setting(x)} ({span(compare.summary(frame[frame['value'] == x], metric))})" for x in (best, worst)]
     gap = compare.among(frame, "value", metric)[worst, best]
-    name = f"`{group}`: best {said[0]}, worst {said[1]}; worst {'over' if gap.ratio else 'minus'} best"
+    name = f"{group}: best {said[0]}, worst {said[1]}; worst {'over' if gap.ratio else 'minus'} best"
     return comparison(name, gap, unit, worse="a real difference", better="a real difference")
 
 

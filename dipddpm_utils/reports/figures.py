@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -134,8 +135,10 @@ def _without_outlier(ax: Axes, effects: Mapping[tuple[str, str, str], Paired], f
         if gap is not None and abs(gap.value) > limit:
             up = gap.value > 0
             told = f"{factor(gap)} \u2192" if up else f"\u2190 {factor(gap)}"
-            place = (0.98 if up else 0.02, faults.index(most) + 1.6 * shift)
-            ax.text(*place, told, transform=ax.get_yaxis_transform(), ha="right" if up else "left", va="center", fontsize=7)
+            place = (0.98 if up else 0.02, faults.index(most) + 2.2 * shift)
+            paper = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
+            side_of = {"ha": "right" if up else "left", "va": "center", "fontsize": 8}
+            ax.text(*place, told, transform=ax.get_yaxis_transform(), bbox=paper, **side_of)
 
 
 def _in_words(fault: str) -> str:
@@ -178,9 +181,11 @@ def grid_of_settings(frame: pd.DataFrame, metric: str = "fd") -> Figure:
     cells = frame.groupby(["ddpm_lr", "dip_lr", "std"])
     means = cells[metric].apply(lambda values: np.exp(np.log(values).mean()))
     said = cells.apply(lambda part: _cell(part, metric))
+    low, high = np.log10([means.min(), means.max()])
+    room = max(0.0, math.log10(2) - (high - low)) / 2  # the colours span a factor of two, so that no difference looks like none
     for ax, rate in zip(panels, rates, strict=True):
         sns.heatmap(np.log10(means[rate].unstack()), annot=said[rate].unstack(), fmt="", cmap="viridis_r", cbar=False, ax=ax,
-                    vmin=np.log10(means.min()), vmax=np.log10(means.max()), linewidths=1, annot_kws={"size": 8})  # fmt: skip
+                    vmin=low - room, vmax=high + room, linewidths=1, annot_kws={"size": 8})  # fmt: skip
         ax.set(xlabel="std of the DIP's input noise", ylabel="", title=f"DDPM lr {rate:g}")
         ax.invert_yaxis()
     panels[0].set_ylabel("DIP learning rate")

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from dipddpm_utils.page.compare import difference, family, judged_alike, summary
+from dipddpm_utils.page.names import look
 from dipddpm_utils.page.tables import Say, settings, settings_of
 from dipddpm_utils.page.words import count, factor, number, span
 from dipddpm_utils.reports import printed
@@ -112,5 +113,11 @@ def short_sweeps(every: pd.DataFrame) -> pd.DataFrame:
 
     rows = []
     for name, part in every.groupby("sweep", sort=False):
-        rows.append({"sweep": name, "settings": ", ".join(part["value"]), **{m: joined(part[m]) for m in measures}})
+        rows.append(
+            {
+                "sweep": name,
+                "settings": ", ".join(look(value).label for value in part["value"]),
+                **{m: joined(part[m]) for m in measures},
+            }
+        )
     return pd.DataFrame(rows)

@@ -143,9 +143,11 @@ def break_even(cost: Cost, *, unit: str = "seconds") -> Figure:
     ax.plot(images, [cost.from_prior(n) for n in images], color=look("dip").colour, label="prior once, then part of it")
     if pays:
         ax.axvline(limit, color=GREY, linestyle="--", linewidth=1, zorder=1)
-        ax.annotate(f"{number(limit)} images", (limit, 0), xytext=(4, 4), textcoords="offset points", fontsize=8)
+        ax.annotate(
+            f"{number(limit)} images", (limit, ax.get_ylim()[1]), xytext=(4, -12), textcoords="offset points", fontsize=8
+        )
     ax.set(xlabel="images drawn", ylabel=f"total cost ({unit})")
-    ax.legend()
+    ax.legend(loc="upper left" if not pays else "lower right")
     note = f"Chain from t_start = {cost.t_start}; prior: {number(cost.prior_seconds)} {unit} once"
     note += f"; whole chain: {cost.chain_seconds:.3g} {unit} an image. " if unit == "seconds" else ". "
     if not pays:

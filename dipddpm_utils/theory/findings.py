@@ -12,23 +12,33 @@ from dipddpm_utils.page.prose import bullets, percent
 from dipddpm_utils.page.words import count, number
 from dipddpm_utils.theory.gaussian import Cost, ancestral_chain
 
+CHECKED = {  # checks of the Gaussian run, in words
+    "q_variance": "Variance of x_t",
+    "posterior_variance": "Variance of the posterior",
+    "optimal_eps_error": "Least possible loss",
+    "ddim_variance": "Variance that whole DDIM chains give",
+    "ancestral_variance": "Variance that whole ancestral chains give",
+    "output_shift": "Shift of the output's mean by a wrong start",
+    "start_bound": "The bound on the harm of a wrong start",
+}
+
 
 def checks(record: Any) -> str:
     """How far each closed form of the Gaussian run is from its measurement."""
     m, lines = record.metrics, []
     for name in dict.fromkeys(record.evals["check"]):
         cases = int((record.evals["check"] == name).sum())
-        label = f"`{name}`"
+        label = CHECKED.get(name, name.replace("_", " "))
         if name.endswith("_bound"):
             broken = int(m.get(f"{name}_violations", 0))
-            lines.append(f"{label}: the bound holds in {cases - broken} of {cases} cases.")
+            lines.append(f"{label}: it holds in {cases - broken} of {cases} cases.")
         else:
             worst, covered = m.get(f"{name}_max_relative_error"), m.get(f"{name}_covered")
             if worst is not None and worst < 1e-9:  # measured on pairs with the same noise, which cancels
-                lines.append(f"{label}: {cases} cases, equal to the closed form up to rounding.")
+                lines.append(f"{label}: equal to the closed form up to rounding in all {cases} cases.")
                 continue
-            inside = f"closed form inside the 95% interval in {percent(covered)}"
-            lines.append(f"{label}: {cases} cases, largest deviation {percent(worst)}, {inside}.")
+            inside = f"within the measurement's 95% interval in {count(covered * cases)} of {cases} cases"
+            lines.append(f"{label}: {inside}, off by {percent(worst)} at most.")
     return bullets(lines)
 
 
@@ -80,14 +90,14 @@ def spectrum(record: Any) -> str:
     there = lowest[lowest["relative_error"] <= 0.1]["iteration"]
     last = int(evals["iteration"].max())
     early = int(there.iloc[0]) if len(there) else last
-    parts = []
+    lines = []
     for iteration in dict.fromkeys((early, last)):
         missing = []
-        for target, name in (("image", "a clean image"), ("noise", "pure noise")):
+        for target, name in (("image", "a clean image's"), ("noise", "pure noise's")):
             rows = evals[(evals["target"] == target) & (evals["iteration"] == iteration)].set_index("band")["relative_error"]
-            missing.append(f"of {name} {percent(rows[ends[0]])} of the lowest band and {percent(rows[ends[1]])} of the highest")
-        parts.append(f"after {iteration} iterations are missing {' and '.join(missing)}")
-    return f"Of the {look(record.run.net).label} net, {'; '.join(parts)}."
+            missing.append(f"{percent(rows[ends[0]])} of {name} lowest frequencies and {percent(rows[ends[1]])} of its highest")
+        lines.append(f"After {iteration} iterations, the {look(record.run.net).label} still lacks {', '.join(missing)}.")
+    return " ".join(lines)
 
 
 def break_even(cost: Cost) -> str:
