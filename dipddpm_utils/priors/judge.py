@@ -188,7 +188,7 @@ class Judge:
         forward = [process.q_sample(coefs, x0, torch.full((len(x0),), int(t)), eps) for t in forward_t]
         x = torch.randn(16, *x0.shape[1:], generator=generator).to(self.work.device)
         frames, times = [x], [T - 1]
-        for step in sampling.ddim(autocast(model, self.run), coefs, about, x, steps=min(48, T)):
+        for step in sampling.chain(autocast(model, self.run), coefs, about, Sampler(steps=min(48, T)), x):
             if step.index % 2:
                 frames.append(step.x)
                 times.append(step.t_next)

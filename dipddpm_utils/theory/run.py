@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dipddpm_utils import ranges
-from dipddpm_utils.config import Floor, Gaussian, Spectrum
+from dipddpm_utils.config import Floor, Gaussian, Sampler, Spectrum
 from dipddpm_utils.data import sets
 from dipddpm_utils.ddpm import process, sampling, schedule
 from dipddpm_utils.dip import fit as dip
@@ -77,14 +77,8 @@ class _Toy:
 
     def chain(self, sampler: str, x_t: Tensor, steps: int, t_start: int | None = None) -> Tensor:
         generator = streams.generator(self.run.seed, f"chain {sampler} {steps}")
-        common = {"steps": steps, "t_start": t_start, "clip": False}
-        if sampler == "ancestral":
-            walk = sampling.ancestral(self.model, self.coefs, self.run.diffusion, x_t, generator=generator, **common)
-        else:
-            walk = sampling.ddim(self.model, self.coefs, self.run.diffusion, x_t, **common)
-        for step in walk:
-            last = step
-        return last.x
+        how = Sampler(name=sampler, steps=steps)
+        return sampling.sample(self.model, self.coefs, self.run.diffusion, how, x_t, t_start, generator, clip=False)[0]
 
     def times(self, count: int = 8) -> list[int]:
         return [round(t) for t in np.linspace(1, self.T - 1, count)]
