@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,12 +20,10 @@ from dipddpm_utils.judging import evaluate, frechet, shapes
 from dipddpm_utils.machine import device, streams
 from dipddpm_utils.priors import declared
 from dipddpm_utils.reports import mistakes
+from dipddpm_utils.store.work import Work
 from dipddpm_utils.training import flops, loop
 from dipddpm_utils.training.launched import launched_together
 from dipddpm_utils.training.resumable import seeded
-
-if TYPE_CHECKING:
-    from dipddpm_utils.store.work import Work
 
 SAMPLED_TOGETHER = {"cpu": 250, "cuda": 1000, "mps": 500}  # images a batch of a reverse chain
 DRAWS = 20  # sets of `published_n` samples of one model that are judged as the reports judged one, at most

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -22,10 +21,8 @@ from dipddpm_utils.priors.declared import Kind, find
 from dipddpm_utils.priors.images import Given
 from dipddpm_utils.priors.judge import Chain, Judge, bill, plain, shown, trained
 from dipddpm_utils.store.records import Outcome
+from dipddpm_utils.store.work import Work
 from dipddpm_utils.theory import gaussian
-
-if TYPE_CHECKING:
-    from dipddpm_utils.store.work import Work
 
 
 def sample(run: Sample, work: Work) -> Outcome:
