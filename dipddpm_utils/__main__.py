@@ -129,7 +129,7 @@ def compute(
 @click.argument("name")
 def get_data(name: str) -> int:
     """Get and verify a data set, digits5k, mnist, fashion_mnist or cifar10, or describe your own images in a folder."""
-    from dipddpm_utils.config import CHANNELS_AND_SIZE, Data
+    from dipddpm_utils.parts import CHANNELS_AND_SIZE, Data
 
     if name not in CHANNELS_AND_SIZE:
         if not (os.path.lexists(name) or os.sep in name):
