@@ -125,36 +125,27 @@ def chain(
     if draws_noise and generator is None:
         raise ValueError(f"generator is None, expected a torch.Generator: {sampler.title} draws noise and uses no global state")
     times = timesteps(coefs.num_train_timesteps, sampler.steps, t_start)
-    return _steps(model, coefs, diffusion, sampler, x_t, times, generator, clip)
 
+    @torch.no_grad()
+    def walk(x: Tensor) -> Iterator[Step]:
+        earlier: tuple[float, Tensor] | None = None  # the step before: its alpha_bar and its x0_hat
+        for index, (t, s) in enumerate(zip(times, [*times[1:], -1], strict=True)):
+            out = model(x, torch.full(x.shape[:1], t, dtype=torch.int64, device=x.device))
+            check_like(out, x, "the model's output", "x_t")
+            bar_t, bar_s, std = coefs.alpha_bar(t), coefs.alpha_bar(s), 0.0
+            x0_hat, eps_hat = _predictions(out, x, bar_t, diffusion.objective, clip)
+            if sampler.name == "ancestral":
+                x, std = ancestral_step(x, x0_hat, bar_t, bar_s, diffusion.variance == "fixed_large")
+            elif sampler.name == "ddim":
+                x, std = ddim_step(x0_hat, eps_hat, bar_t, bar_s, sampler.eta)
+            else:
+                x = x0_hat if s < 0 else dpmpp_step(x, x0_hat, bar_t, bar_s, earlier)
+            if s >= 0 and std > 0:
+                x = x + std * _noise(x, generator)
+            earlier = bar_t, x0_hat
+            yield Step(index, t, s, x, x0_hat, index + 1)
 
-@torch.no_grad()
-def _steps(
-    model: Model,
-    coefs: Coefficients,
-    diffusion: config.Diffusion,
-    sampler: config.Sampler,
-    x: Tensor,
-    times: list[int],
-    generator: torch.Generator | None,
-    clip: bool,
-) -> Iterator[Step]:
-    earlier: tuple[float, Tensor] | None = None  # the step before: its alpha_bar and its x0_hat
-    for index, (t, s) in enumerate(zip(times, [*times[1:], -1], strict=True)):
-        out = model(x, torch.full(x.shape[:1], t, dtype=torch.int64, device=x.device))
-        check_like(out, x, "the model's output", "x_t")
-        bar_t, bar_s, std = coefs.alpha_bar(t), coefs.alpha_bar(s), 0.0
-        x0_hat, eps_hat = _predictions(out, x, bar_t, diffusion.objective, clip)
-        if sampler.name == "ancestral":
-            x, std = ancestral_step(x, x0_hat, bar_t, bar_s, diffusion.variance == "fixed_large")
-        elif sampler.name == "ddim":
-            x, std = ddim_step(x0_hat, eps_hat, bar_t, bar_s, sampler.eta)
-        else:
-            x = x0_hat if s < 0 else dpmpp_step(x, x0_hat, bar_t, bar_s, earlier)
-        if s >= 0 and std > 0:
-            x = x + std * _noise(x, generator)
-        earlier = bar_t, x0_hat
-        yield Step(index, t, s, x, x0_hat, index + 1)
+    return walk(x_t)
 
 
 def _predictions(out: Tensor, x: Tensor, alpha_bar: float, objective: str, clip: bool) -> tuple[Tensor, Tensor]:
