@@ -9,8 +9,6 @@ arguments; the others are plain arithmetic. Shapes and dtypes cost nothing to ch
 so `loss` reads values on the CPU only.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

@@ -5,8 +5,6 @@ Each takes any x_t [B, C, H, W] (float32 or float64; results keep its dtype) at 
 since t is the same for the whole batch. The network is used as it is: put it in evaluation mode first.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ q(x_t | x_0) = N(sqrt(alphas_cumprod[t]) x_0, (1 - alphas_cumprod[t]) I), with t
 betas[0], not 0) and t = T - 1 the noisiest. All coefficients are computed in float64 and cast once, at the end.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -9,8 +9,6 @@
   stopped before the network has had time to fit the noise of y. See `fit_images`.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

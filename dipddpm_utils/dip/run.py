@@ -1,7 +1,5 @@
 """DIP runs: a network fitted to many images at once (as both reports did), or one network per image (as published)."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What goes beside the Frechet distance: KID, precision and recall, the share of copies, PSNR and SSIM. Pure tensors."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

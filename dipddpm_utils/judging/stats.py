@@ -1,7 +1,5 @@
 """Intervals, the correction for many comparisons, and the seeds that a comparison takes. Needs no torch."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ One rule for all: a difference is shown if its p-value, Holm-corrected within it
 interval printed beside it is the plain 95% one. Distances and seconds are compared, and averaged, as logarithms.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """What happens while something is trained or fitted: loss, PSNR, distance of samples, over steps, iterations or seconds."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Methods beside one another: samplers, seconds spent, starts of the chain, and one setting changed at a time."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -3,8 +3,6 @@
 That is real images, a DIP's outputs for them, or a control that has one effect of a DIP without a DIP.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

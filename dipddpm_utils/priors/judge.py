@@ -1,7 +1,5 @@
 """Denoisers, and what their samples are worth and cost: every model, whatever it was trained on, is judged in this one way."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any

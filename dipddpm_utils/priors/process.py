@@ -16,8 +16,6 @@ At test time there is no image to make x_dip of: it is drawn from a bank, the DI
 samples of such a model may be copies, and copies are counted.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

@@ -1,7 +1,5 @@
 """Sample runs: images drawn from a trained model, with the chain begun where a start says, and a second opinion on the way."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import torch

@@ -1,7 +1,5 @@
 """DDPM runs: training on real images, DIP outputs or with a prior, and judging its samples at several steps."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 

@@ -4,8 +4,6 @@
 fit is saved, so a run that is cut off repeats at most one of them.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable
 from typing import Any

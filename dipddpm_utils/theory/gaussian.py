@@ -7,8 +7,6 @@ Throughout: D is the dimension, mean is [D], cov is [D, D] symmetric positive se
 `schedule.Coefficients.alpha_bars`), alpha_bar is one of them, times is a falling list as from `sampling.timesteps`.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Runs that check rather than train: theory on Gaussian data, real against real, and what an untrained net prefers."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import Any
 

@@ -5,8 +5,6 @@ header, and the SHA-256 of all that as its last 32 bytes. It is written atomical
 damaged, `load` takes the one before it and says so.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

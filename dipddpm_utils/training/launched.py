@@ -4,8 +4,6 @@ At batch 8 to 128 a GPU waits for Python most of the time: it computes a layer f
 torch.compile's "reduce-overhead" records the whole forward and backward pass as CUDA graphs and replays each with one launch.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Callable

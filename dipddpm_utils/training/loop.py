@@ -4,8 +4,6 @@ state = new_state(model, optim, n_items=len(images), seed=run.seed, device=devic
 for step in train(state, loss_fn, lambda idx: images[idx], budget): ...
 """
 
-from __future__ import annotations
-
 import contextlib
 import math
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """What all runs that train a network share: weights from a named stream, and training that goes on from its checkpoint."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from typing import Any

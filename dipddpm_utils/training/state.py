@@ -1,7 +1,5 @@
 """Everything that a training run changes, in one object that can be saved at any step and goes on to the same bits."""
 
-from __future__ import annotations
-
 import inspect
 import time
 from dataclasses import dataclass, field
