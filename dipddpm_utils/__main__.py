@@ -74,14 +74,7 @@ def list_runs(profile: str | None, results: str, device: str, probe: bool) -> in
 @fresh_option
 @place.options
 def compute(
-    names: tuple[str, ...],
-    everything: bool,
-    profile: str | None,
-    results: str,
-    max_minutes: float | None,
-    device: str,
-    fresh: bool,
-    **where: Any,
+    names: tuple[str, ...], everything: bool, profile: str | None, results: str, device: str, fresh: bool, **more: Any
 ) -> int:
     """Compute runs without Jupyter. NAME is a run (ddpm-s0) or a group (ddpm: all its seeds)."""
     from dipddpm_utils.driver.notebooks import default_profile
@@ -90,19 +83,17 @@ def compute(
 
     if bool(names) == everything:
         raise UsageError("name the runs to compute, or give --all (`runs --profile P` lists them)")
-    chosen = place.place(**where)
+    minutes, chosen = more.pop("max_minutes"), place.place(**more)
     _check_device(device, here=chosen is None or chosen.on == "local")
-    deadline = None if max_minutes is None else time.time() + 60 * max_minutes
+    deadline = None if minutes is None else time.time() + 60 * minutes
     if chosen is not None:
         from dipddpm_utils.driver import cluster
 
         store = _store(profile or default_profile(), results, device=device, fresh=fresh)
-        entries = list(store.profile.entries.values()) if everything else _chosen(store.profile, names)
-        return cluster.drive(store, [entry.run for entry in entries], chosen, deadline)
+        return cluster.drive(store, [entry.run for entry in _chosen(store.profile, names)], chosen, deadline)
     with CleanStop() as stop:
         store = _store(profile or default_profile(), results, device=device, budget=Budget(deadline, stop.stop), fresh=fresh)
-        entries = list(store.profile.entries.values()) if everything else _chosen(store.profile, names)
-        failed = []
+        entries, failed = _chosen(store.profile, names), []
         for entry in entries:
             began = time.perf_counter()
             try:
@@ -129,7 +120,7 @@ def compute(
 @click.argument("name")
 def get_data(name: str) -> int:
     """Get and verify a data set, digits5k, mnist, fashion_mnist or cifar10, or describe your own images in a folder."""
-    from dipddpm_utils.config import CHANNELS_AND_SIZE, Data
+    from dipddpm_utils.parts import CHANNELS_AND_SIZE, Data
 
     if name not in CHANNELS_AND_SIZE:
         if not (os.path.lexists(name) or os.sep in name):
@@ -263,9 +254,9 @@ def _store(profile: str, results: str, **options: Any) -> Any:
 
 
 def _chosen(profile: Any, names: tuple[str, ...]) -> list[Any]:
-    """Runs by name; a group's name stands for all its members."""
+    """Runs by name, all if none is named; a group's name stands for all its members."""
     chosen = {}
-    for name in names:
+    for name in names or profile.entries:
         grouped = name not in profile.entries and name in profile.groups
         entries = [member.entry for member in profile.group(name)] if grouped else [profile.entry(name)]
         chosen.update({entry.name: entry for entry in entries})

@@ -1,4 +1,4 @@
-"""What a run is: frozen, validated configurations, and the hash that names a run's folder.
+"""What a run is: frozen, validated configurations (of parts.py's values), and the hash that names a run's folder.
 
 A configuration says *what* is computed and nothing about where or how fast. Its hash is taken over the fields that
 differ from their defaults, so a new field with a default that means "as before" leaves old records valid; a change of
@@ -10,186 +10,32 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
-from collections.abc import Callable, Iterator
 from types import ModuleType
-from typing import Annotated, Any, ClassVar, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, TypeAdapter, model_validator
+from pydantic import Field, PositiveFloat, TypeAdapter, model_validator
 
-from dipddpm_utils import faults
-from dipddpm_utils.faults import FaultId
-
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = PositiveInt
-NonNegative = Annotated[int, Field(ge=0)]
-Net = Literal["2conv", "5conv", "resnet18", "skip"]  # of a DIP
-Control = Literal["blur", "clip", "rescaled", "untrained"]  # changes to real images in place of a DIP's (priors/images.py)
-DipFaults = Annotated[tuple[FaultId, ...], AfterValidator(lambda ids: faults.chosen(ids, "dip"))]
-DdpmFaults = Annotated[tuple[FaultId, ...], AfterValidator(lambda ids: faults.chosen(ids, "ddpm"))]
-
-
-class Frozen(BaseModel):
-    """A value object: no unknown fields, no changes after it is made."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    def parts(self) -> Iterator[Frozen]:
-        """This configuration and all those within it."""
-        for name in type(self).model_fields:
-            if isinstance(value := getattr(self, name), Frozen):
-                yield from value.parts()
-        yield self
-
-    def mapped(self, change: Callable[[Frozen], Frozen]) -> Self:
-        """A copy in which `change` was applied to every configuration within this one, then to this one."""
-        fields = {name: getattr(self, name) for name in type(self).model_fields}
-        inner = {name: value.mapped(change) for name, value in fields.items() if isinstance(value, Frozen)}
-        return change(self.model_copy(update=inner))
-
-
-# --- parts ------------------------------------------------------------------------------------------------------------
-
-DataName = Literal["digits5k", "mnist", "fashion_mnist", "cifar10", "own"]
-CHANNELS_AND_SIZE: dict[str, tuple[int, int]] = {
-    "digits5k": (1, 28),
-    "mnist": (1, 28),
-    "fashion_mnist": (1, 28),
-    "cifar10": (3, 32),
-}
-
-
-class Data(Frozen):
-    """A data set and how much of it: `n_train` training and `n_held_out` held-out images (None: all there are).
-
-    name "own": images of the user's own (data/own.py), known by the sha256 of their files; `path` is where they are here,
-    which neither the hash nor a record holds, so that a folder may be moved.
-    """
-
-    name: DataName
-    n_train: Positive | None = None
-    n_held_out: Positive | None = None
-    path: str | None = Field(default=None, exclude=True)
-    validation: bool = False  # held out: the last 5 000 of the training images, to choose by; what is tested stays unseen
-    sha256: str | None = None  # of an own set's files
-    colour: bool = False  # an own set's images are 3 x 32 x 32; False: 1 x 28 x 28
-    labelled: bool = False  # an own set has labels, so that a classifier of its own can judge
-
-    @model_validator(mode="after")
-    def _own_images_are_known_by_their_content(self) -> Data:
-        if (self.name == "own") != (self.sha256 is not None):
-            raise ValueError(f"sha256 is {self.sha256} with name {self.name!r}, expected it with name 'own', and only there")
-        return self
-
-    @property
-    def channels(self) -> int:
-        return self._shape[0]
-
-    @property
-    def size(self) -> int:
-        """Height and width in pixels."""
-        return self._shape[1]
-
-    @property
-    def _shape(self) -> tuple[int, int]:
-        return CHANNELS_AND_SIZE["cifar10" if self.colour else "mnist"] if self.name == "own" else CHANNELS_AND_SIZE[self.name]
-
-
-class Unet(Frozen):
-    """The denoiser. `width` channels times `mults` per level; `patch` p folds p x p pixels into channels at the stem."""
-
-    width: Positive = 64
-    mults: tuple[Positive, ...] = (1, 2)
-    blocks: Positive = 2  # residual blocks a level
-    attention: tuple[NonNegative, ...] = ()  # levels (0 = finest) with self-attention
-    middle_attention: bool = True
-    patch: Literal[1, 2, 4] = 1  # space-to-depth factor of the stem
-    time_width: Positive | None = None  # width of the time embedding; None: 4 * width
-    groups: Positive = 8  # group normalisation
-    dropout: Fraction = 0.0
-    scale_shift: bool = False  # time scales and shifts each channel; False: it only shifts them
-    library: Literal["denoising-diffusion-pytorch"] | None = None  # its own Unet of this width and mults, in place of ours
-
-
-class Diffusion(Frozen):
-    """The forward process and the training objective (Ho et al. 2020; Nichol & Dhariwal 2021; Hang et al. 2023)."""
-
-    num_train_timesteps: Positive = 1000
-    schedule: Literal["linear", "cosine", "sigmoid"] = "linear"
-    objective: Literal["eps", "x0", "v"] = "eps"
-    variance: Literal["fixed_small", "fixed_large"] = "fixed_small"
-    min_snr_gamma: PositiveFloat | None = None  # None: plain mean squared error
-    times: Literal["uniform", "logit_normal"] = "uniform"  # how training draws t: evenly, or more often at middle noise
-    times_mean: float = 0.0  # of the normal behind logit_normal: above 0, higher noise comes up more often
-
-    @model_validator(mode="after")
-    def _has_a_mean_to_move(self) -> Diffusion:
-        if self.times_mean and self.times != "logit_normal":
-            raise ValueError(f"times_mean is {self.times_mean} with times {self.times!r}, expected it with 'logit_normal' only")
-        return self
-
-
-class Optim(Frozen):
-    """How a network is trained. Learning rates are per step; times are counted in steps."""
-
-    name: Literal["adam", "adamw", "muon"] = "adam"  # muon: matrices by Muon, the rest by AdamW at half the rate
-    kernels_only: bool = False  # of muon: only convolutions count as matrices, linear layers are left to AdamW
-    lr: PositiveFloat = 1e-3
-    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    warmup_steps: NonNegative = 0
-    decay: Literal["constant", "cosine", "linear"] = "constant"  # after warm-up, down to zero at `steps`
-    grad_clip: PositiveFloat | None = None
-    batch_size: Positive = 128
-    steps: Positive = 1000
-    precision: Literal["float32", "bfloat16"] = "float32"
-    ema_decay: Fraction | None = None  # None: no average is kept
-    ema_every: Positive = 1  # steps from one update of the average to the next
-    ema_warmup: NonNegative = 100  # updates before the average may be sampled from
-
-    @model_validator(mode="after")
-    def _has_kernels_to_choose(self) -> Optim:
-        if self.kernels_only and self.name != "muon":
-            raise ValueError(f"kernels_only is set with name {self.name!r}, expected it with 'muon' only")
-        return self
-
-
-class Sampler(Frozen):
-    """How x_T, or x_t at `t_start`, is turned into x_0. `steps` network calls are spread over the whole 0..T-1."""
-
-    name: Literal["ancestral", "ddim", "dpmpp_2m"] = "ddim"
-    steps: Positive = 50
-    eta: Fraction = 0.0  # of DDIM: 0 adds no noise, 1 as much as the ancestral sampler
-
-    @property
-    def title(self) -> str:
-        """The name under which results are kept: 'ddim', or 'ddim eta 1' where noise is added."""
-        return f"{self.name} eta {self.eta:g}" if self.eta else self.name
-
-
-class Evaluate(Frozen):
-    """When and how samples are judged: `n` images each `every` steps, and `final_n` with `final_sampler` at the end."""
-
-    every: Positive = 1000
-    n: Positive = 1000
-    sampler: Sampler = Sampler(name="dpmpp_2m", steps=15)
-    final_n: Positive = 2000
-    final_sampler: Sampler = Sampler(name="ddim", steps=50)
-    final_draws: Positive = 1  # sets of final_n images whose scores are averaged, as those of the floor are
-    published_n: Annotated[int, Field(ge=2)] | None = None  # judge that many samples as the two reports did, too (FA3, FB5)
-    fid_n: Positive | None = None  # FID of that many as well, wherever Inception's weights can be had; a note where not
-    keep_all: bool = True  # False: of all pictures only a small grid of the last samples is kept, for a small record
-
-
-# --- runs -------------------------------------------------------------------------------------------------------------
-
-
-class Run(Frozen):
-    """Anything that takes more than a second. `computed_by` names the function (run, work) -> Outcome, as module:function."""
-
-    revision: ClassVar[int] = 1
-    computed_by: ClassVar[str]
-    kind: str
-    seed: NonNegative = 0
+from dipddpm_utils.parts import (
+    Advice,
+    Control,
+    Data,
+    DdpmFaults,
+    Diffusion,
+    Dip,
+    Evaluate,
+    Net,
+    NonNegative,
+    Optim,
+    PerImage,
+    Positive,
+    Prior,
+    Run,
+    Sampler,
+    Start,
+    Unet,
+)
+from dipddpm_utils.parts import Frozen as Frozen
+from dipddpm_utils.parts import Warm as Warm
 
 
 class Gaussian(Run):
@@ -213,21 +59,6 @@ class Floor(Run):
     data: Data
     ns: tuple[Positive, ...] = (1000, 2000)  # numbers of training images; the last one heads the record
     repeats: Positive = 5
-
-
-class Dip(Run):
-    """A network fitted to many images at once: a denoising autoencoder, which both reports called a DIP."""
-
-    computed_by: ClassVar[str] = "dipddpm_utils.dip.run:dip"
-    kind: Literal["dip"] = "dip"
-    data: Data
-    net: Net = "5conv"
-    width: Positive | None = None  # channels of the first layer; None: the network's own
-    std: Annotated[float, Field(ge=0)] = 1.2  # of the noise added to the input, images in [0, 1]
-    clip_input: bool = True  # clip(image + std * noise, 0, 1), as report B does; False: unclipped, as report A
-    one_batch: bool = False  # fit the first batch only, as report B does
-    optim: Optim = Optim()
-    faults: DipFaults = ()
 
 
 class DipImages(Run):
@@ -300,49 +131,6 @@ class Spectrum(Run):
     bands: Positive = 6
 
 
-class PerImage(Frozen):
-    """How one untrained network is fitted to each training image; what it shows after `iterations` stands for the image."""
-
-    net: Net = "skip"
-    iterations: Positive = 200
-    lr: PositiveFloat = 1e-2
-    z_std: Annotated[float, Field(ge=0)] = 0.03
-    width: Positive = 16
-
-
-class Warm(Frozen):
-    """Initial weights: the denoiser itself fitted as a DIP for some steps, to a data set's noisy images or to one image."""
-
-    fit: Literal["data_set", "image"] = "data_set"
-    steps: Positive = 100
-    std: Annotated[float, Field(ge=0)] = 1.2  # of the noise on a data set's images, in [0, 1] and clipped
-
-
-class Prior(Frozen):
-    """What x_dip, an image that a DIP makes of a training image, is used for (notebook 04); several may be combined."""
-
-    source: Dip | Literal["blur"] | None = None  # what makes x_dip; "blur": the control without a DIP
-    curriculum: Fraction = 0.0  # share of the steps, the first ones, that train on x_dip in place of x0
-    shift: bool = False  # the forward process ends at x_dip
-    condition: bool = False  # the network is told x_dip
-    warm: Warm | None = None
-    learned: str | None = None  # a further one of priors/declared.py, by its name there
-
-    @property
-    def ways(self) -> tuple[str, ...]:
-        """The learned priors, by their names in priors/declared.py."""
-        chosen = (("shift", self.shift), ("condition", self.condition), (self.learned, self.learned is not None))
-        return tuple(name for name, on in chosen if on)
-
-    @model_validator(mode="after")
-    def _has_its_images(self) -> Prior:
-        if bool(self.curriculum or self.ways) != (self.source is not None):
-            raise ValueError("source is needed by curriculum, shift, condition and learned, and by nothing else")
-        if (self.condition or self.learned) and self.warm is not None:
-            raise ValueError("warm is given with condition or learned, whose network has no place for the images of a fit")
-        return self
-
-
 class Ddpm(Run):
     """A denoising diffusion model, trained on real images or, with `dip`, on that network's outputs for them.
 
@@ -377,24 +165,6 @@ class Ddpm(Run):
             if fault in self.faults and not acts:
                 raise ValueError(f"fault {fault} does not act on what this run is trained on; leave it out")
         return self
-
-
-class Start(Frozen):
-    """Where the reverse chain begins: x_{t_start} = sqrt(alpha_bar) x_start + sqrt(1 - alpha_bar) eps."""
-
-    name: str = "noise"  # a start of priors/declared.py
-    t_start: NonNegative | None = None  # None: T - 1, the whole chain
-    dip: Dip | None = None  # the network whose outputs are the start, for the starts that need one
-
-
-class Advice(Frozen):
-    """A second opinion on x0_hat at every step: x0_hat <- (1 - w_t) x0_hat + w_t opinion (priors/process.py)."""
-
-    name: str  # an opinion of priors/declared.py
-    weight: Fraction
-    when: Literal["early", "late", "always"] = "always"
-    bank: str | None = None  # for opinions on an image of its own for each sample: the start that draws it
-    dip: Dip | None = None  # the network that has the opinion, or makes the bank
 
 
 class Sample(Run):
@@ -469,15 +239,9 @@ def priors() -> ModuleType:
     return importlib.import_module("dipddpm_utils.priors.declared")
 
 
-KINDS: dict[str, type[Run]] = {
-    k.model_fields["kind"].default: k
-    for k in (Gaussian, Floor, Dip, DipImages, Stopping, Spectrum, Ddpm, Sample, Restore, EpochTiming)
-}
-AnyRun = Annotated[
-    Gaussian | Floor | Dip | DipImages | Stopping | Spectrum | Ddpm | Sample | Restore | EpochTiming,
-    Field(discriminator="kind"),
-]
-_ANY = TypeAdapter(AnyRun)
+_ALL = Gaussian | Floor | Dip | DipImages | Stopping | Spectrum | Ddpm | Sample | Restore | EpochTiming
+KINDS: dict[str, type[Run]] = {kind.model_fields["kind"].default: kind for kind in get_args(_ALL)}
+_ANY = TypeAdapter(Annotated[_ALL, Field(discriminator="kind")])
 
 
 def parse(values: dict[str, Any]) -> Run:

@@ -5,8 +5,6 @@
 This module imports nothing, so that configurations and the report can read the table.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal

@@ -5,8 +5,6 @@ Three ranges are in use: `uint8` 0..255 (files, metrics), `unit` floats in [0, 1
 back gives the same bytes.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

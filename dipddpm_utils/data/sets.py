@@ -1,7 +1,5 @@
 """The data sets: uint8 tensors in memory, from verified files. `load` is all that the rest of the package needs."""
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import importlib.util

@@ -9,8 +9,6 @@ arguments; the others are plain arithmetic. Shapes and dtypes cost nothing to ch
 so `loss` reads values on the CPU only.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch
@@ -89,23 +87,6 @@ def q_posterior_mean_variance(coefs: Coefficients, x0: Tensor, x_t: Tensor, t: T
     return mean, at(coefs.posterior_variance, t, x_t)
 
 
-def p_mean_variance(
-    coefs: Coefficients, diffusion: config.Diffusion, model_out: Tensor, x_t: Tensor, t: Tensor, clip: bool = True
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean and variance of p(x_{t-1} | x_t), and x0_hat (clipped to [-1, 1] if `clip`), from a network's output.
-
-    The variance [B, 1, 1, 1] is beta_tilde ("fixed_small") or beta ("fixed_large"); section 3.2 of Ho et al. 2020. At
-    t = 0 no noise is to be added, whatever the variance says.
-    """
-    x0_hat, _ = to_x0_eps(coefs, diffusion.objective, model_out, x_t, t)
-    if clip:
-        x0_hat = x0_hat.clamp(-1, 1)
-    mean, variance = q_posterior_mean_variance(coefs, x0_hat, x_t, t)
-    if diffusion.variance == "fixed_large":
-        variance = at(coefs.betas, t, x_t)
-    return mean, variance, x0_hat
-
-
 # --- training ---------------------------------------------------------------------------------------------------------
 
 
@@ -135,27 +116,22 @@ def training_times(diffusion: config.Diffusion, n: int, generator: torch.Generat
     return (share * T).long().clamp(max=T - 1).to(device)
 
 
-def loss(coefs: Coefficients, diffusion: config.Diffusion, model: Model, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
+def loss(
+    coefs: Coefficients, diffusion: config.Diffusion, model: Model, x0: Tensor, t: Tensor, eps: Tensor, *, free: bool = False
+) -> Tensor:
     """The training loss, a scalar: mean squared error of the network's prediction at x_t = q_sample(x0, t, eps).
 
-    Equation (3) for "eps" without weights; `snr_weights` otherwise. ValueError naming the argument if a shape or dtype is
-    wrong and, for tensors on the CPU, if t is outside 0..T-1 or x0 outside [-1, 1].
+    Equation (3) for "eps" without weights; `snr_weights` otherwise. free: x0 may leave [-1, 1], as data that were scaled
+    wrongly on purpose do (reports/mistakes.py), and residuals. ValueError naming the argument if a shape or dtype is wrong
+    and, for tensors on the CPU, if t is outside 0..T-1 or x0 outside its range.
     """
-    if x0.device.type == "cpu" and not torch.compiler.is_compiling():
-        check_images(x0, "x0")
-        ranges.check_signed(x0, "x0")
-    return loss_in_any_range(coefs, diffusion, model, x0, t, eps)
-
-
-def loss_in_any_range(
-    coefs: Coefficients, diffusion: config.Diffusion, model: Model, x0: Tensor, t: Tensor, eps: Tensor
-) -> Tensor:
-    """`loss` for x0 that may leave [-1, 1]: data that was scaled wrongly, on purpose (published.py), or residuals."""
     check_images(x0, "x0")
     check_like(eps, x0, "eps", "x0")
     check_t(t, x0, coefs)
     if x0.device.type == "cpu" and not torch.compiler.is_compiling():
         check_t_values(t, coefs)
+        if not free:
+            ranges.check_signed(x0, "x0")
     return squared_error(coefs, diffusion, model, x0, t, eps)
 
 

@@ -5,10 +5,8 @@ Each takes any x_t [B, C, H, W] (float32 or float64; results keep its dtype) at 
 since t is the same for the whole batch. The network is used as it is: put it in evaluation mode first.
 """
 
-from __future__ import annotations
-
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -83,88 +81,6 @@ def half_log_snr(bar: float) -> float:
 # --- whole chains -----------------------------------------------------------------------------------------------------
 
 
-def ancestral(
-    model: Model,
-    coefs: Coefficients,
-    diffusion: config.Diffusion,
-    x_t: Tensor,
-    *,
-    steps: int | None = None,
-    t_start: int | None = None,
-    generator: torch.Generator,
-    clip: bool = True,
-) -> Iterator[Step]:
-    """DDPM's own sampler (Ho et al. 2020, algorithm 2); with steps < T, the posterior of the skipping process.
-
-    steps: network calls over the whole of 0..T-1 (None: T). clip: clamp x0_hat to [-1, 1]. The variance is
-    `diffusion.variance`. ValueError naming the argument if one is wrong.
-    """
-    _check_generator(generator, "the ancestral sampler")
-    bar, large = coefs.alpha_bar, diffusion.variance == "fixed_large"
-
-    def update(x: Tensor, x0_hat: Tensor, _: Tensor, t: int, s: int) -> Tensor:
-        mean, std = ancestral_step(x, x0_hat, bar(t), bar(s), large)
-        return mean if s < 0 else mean + std * _noise(x, generator)
-
-    return _chain(model, coefs, diffusion, x_t, steps, t_start, clip, update)
-
-
-def ddim(
-    model: Model,
-    coefs: Coefficients,
-    diffusion: config.Diffusion,
-    x_t: Tensor,
-    *,
-    steps: int | None = None,
-    t_start: int | None = None,
-    eta: float = 0.0,
-    generator: torch.Generator | None = None,
-    clip: bool = True,
-) -> Iterator[Step]:
-    """DDIM (Song et al. 2021, equations 12 and 16): eta 0 is deterministic, eta 1 has the ancestral sampler's noise.
-
-    generator: needed if eta > 0. Where x0_hat is clipped, eps_hat is derived from it anew, so that both belong to the same
-    x_t. Other arguments and errors as for `ancestral`.
-    """
-    if not 0 <= eta <= 1:
-        raise ValueError(f"eta is {eta}, expected a number in [0, 1]")
-    if eta > 0:
-        _check_generator(generator, "DDIM with eta > 0")
-    bar = coefs.alpha_bar
-
-    def update(x: Tensor, x0_hat: Tensor, eps_hat: Tensor, t: int, s: int) -> Tensor:
-        mean, sigma = ddim_step(x0_hat, eps_hat, bar(t), bar(s), eta)
-        return mean + sigma * _noise(x, generator) if sigma > 0 else mean  # sigma is 0 in the last step, s = -1
-
-    return _chain(model, coefs, diffusion, x_t, steps, t_start, clip, update)
-
-
-def dpmpp_2m(
-    model: Model,
-    coefs: Coefficients,
-    diffusion: config.Diffusion,
-    x_t: Tensor,
-    *,
-    steps: int | None = None,
-    t_start: int | None = None,
-    clip: bool = True,
-) -> Iterator[Step]:
-    """DPM-Solver++(2M) (Lu et al. 2022, arXiv 2211.01095, algorithm 2): second order, deterministic, one call a step.
-
-    The first step is of first order (there is no earlier x0_hat), and so is the last, to x_0 = x0_hat. Arguments and errors
-    as for `ancestral`.
-    """
-    bar = coefs.alpha_bar
-    before: tuple[float, Tensor] | None = None  # the step before: its alpha_bar and its x0_hat
-
-    def update(x: Tensor, x0_hat: Tensor, _: Tensor, t: int, s: int) -> Tensor:
-        nonlocal before
-        earlier, before = before, (bar(t), x0_hat)
-        return x0_hat if s < 0 else dpmpp_step(x, x0_hat, bar(t), bar(s), earlier)
-
-    return _chain(model, coefs, diffusion, x_t, steps, t_start, clip, update)
-
-
 def sample(
     model: Model,
     coefs: Coefficients,
@@ -175,49 +91,59 @@ def sample(
     generator: torch.Generator | None = None,
     clip: bool = True,
 ) -> tuple[Tensor, int]:
-    """Run a whole chain as `sampler` says: (x_0 [B, C, H, W], network calls). ValueError naming a wrong argument."""
-    kwargs = {"steps": sampler.steps, "t_start": t_start, "clip": clip}
-    if sampler.name == "ancestral":
-        chain = ancestral(model, coefs, diffusion, x_t, generator=generator, **kwargs)
-    elif sampler.name == "ddim":
-        chain = ddim(model, coefs, diffusion, x_t, eta=sampler.eta, generator=generator, **kwargs)
-    else:
-        chain = dpmpp_2m(model, coefs, diffusion, x_t, **kwargs)
-    for step in chain:
+    """Run a whole chain as `sampler` says: (x_0 [B, C, H, W], network calls). Arguments and errors as for `chain`."""
+    for step in chain(model, coefs, diffusion, sampler, x_t, t_start, generator, clip):
         last = step
     return last.x, last.nfe
 
 
-# (x at t, x0_hat, eps_hat, t, t_next) -> x at t_next
-_Update = Callable[[Tensor, Tensor, Tensor, int, int], Tensor]
-
-
-def _chain(
+def chain(
     model: Model,
     coefs: Coefficients,
     diffusion: config.Diffusion,
+    sampler: config.Sampler,
     x_t: Tensor,
-    steps: int | None,
-    t_start: int | None,
-    clip: bool,
-    update: _Update,
+    t_start: int | None = None,
+    generator: torch.Generator | None = None,
+    clip: bool = True,
 ) -> Iterator[Step]:
-    """What all samplers share. Not itself a generator: arguments are checked when it is called, not at the first step."""
+    """The steps of a chain from x_t at t_start (None: T - 1), with `sampler.steps` network calls over the whole of 0..T-1:
+
+    - "ancestral": DDPM's own (Ho et al. 2020, algorithm 2), with `diffusion.variance`; with steps < T, the posterior of the
+      skipping process.
+    - "ddim" (Song et al. 2021, equations 12 and 16): eta 0 is deterministic, eta 1 has the ancestral sampler's noise.
+    - "dpmpp_2m": DPM-Solver++(2M) (Lu et al. 2022, arXiv 2211.01095, algorithm 2), second order, deterministic. The first step
+      is of first order (there is no earlier x0_hat), and so is the last, to x_0 = x0_hat.
+
+    generator: for those that draw noise. clip: clamp x0_hat to [-1, 1]; eps_hat is then derived from it anew, so that both
+    belong to the same x_t. ValueError naming the argument if one is wrong, now and not at the first step.
+    """
     check_images(x_t, "x_t")
-    T = coefs.num_train_timesteps
-    times = timesteps(T, T if steps is None else steps, t_start)
+    draws_noise = sampler.name == "ancestral" or (sampler.name == "ddim" and sampler.eta > 0)
+    if draws_noise and generator is None:
+        raise ValueError(f"generator is None, expected a torch.Generator: {sampler.title} draws noise and uses no global state")
+    times = timesteps(coefs.num_train_timesteps, sampler.steps, t_start)
 
     @torch.no_grad()
-    def run(x: Tensor) -> Iterator[Step]:
+    def walk(x: Tensor) -> Iterator[Step]:
+        earlier: tuple[float, Tensor] | None = None  # the step before: its alpha_bar and its x0_hat
         for index, (t, s) in enumerate(zip(times, [*times[1:], -1], strict=True)):
-            t_batch = torch.full(x.shape[:1], t, dtype=torch.int64, device=x.device)
-            out = model(x, t_batch)
+            out = model(x, torch.full(x.shape[:1], t, dtype=torch.int64, device=x.device))
             check_like(out, x, "the model's output", "x_t")
-            x0_hat, eps_hat = _predictions(out, x, coefs.alpha_bar(t), diffusion.objective, clip)
-            x = update(x, x0_hat, eps_hat, t, s)
+            bar_t, bar_s, std = coefs.alpha_bar(t), coefs.alpha_bar(s), 0.0
+            x0_hat, eps_hat = _predictions(out, x, bar_t, diffusion.objective, clip)
+            if sampler.name == "ancestral":
+                x, std = ancestral_step(x, x0_hat, bar_t, bar_s, diffusion.variance == "fixed_large")
+            elif sampler.name == "ddim":
+                x, std = ddim_step(x0_hat, eps_hat, bar_t, bar_s, sampler.eta)
+            else:
+                x = x0_hat if s < 0 else dpmpp_step(x, x0_hat, bar_t, bar_s, earlier)
+            if s >= 0 and std > 0:
+                x = x + std * _noise(x, generator)
+            earlier = bar_t, x0_hat
             yield Step(index, t, s, x, x0_hat, index + 1)
 
-    return run(x_t)
+    return walk(x_t)
 
 
 def _predictions(out: Tensor, x: Tensor, alpha_bar: float, objective: str, clip: bool) -> tuple[Tensor, Tensor]:
@@ -238,8 +164,3 @@ def _predictions(out: Tensor, x: Tensor, alpha_bar: float, objective: str, clip:
 def _noise(like: Tensor, generator: torch.Generator) -> Tensor:
     """Standard normal noise, drawn where the generator lives: a CPU generator gives the same noise for every device."""
     return torch.randn(like.shape, generator=generator, device=generator.device, dtype=like.dtype).to(like.device)
-
-
-def _check_generator(generator: torch.Generator | None, who: str) -> None:
-    if generator is None:
-        raise ValueError(f"generator is None, expected a torch.Generator: {who} draws noise and uses no global state")

@@ -4,8 +4,6 @@ q(x_t | x_0) = N(sqrt(alphas_cumprod[t]) x_0, (1 - alphas_cumprod[t]) I), with t
 betas[0], not 0) and t = T - 1 the noisiest. All coefficients are computed in float64 and cast once, at the end.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
@@ -55,14 +53,12 @@ class Coefficients:
     betas: Tensor
     alphas: Tensor  # 1 - betas
     alphas_cumprod: Tensor  # alpha_bar
-    alphas_cumprod_prev: Tensor  # alpha_bar at t - 1; 1 at t = 0
     sqrt_alphas_cumprod: Tensor
     sqrt_one_minus_alphas_cumprod: Tensor
     posterior_variance: Tensor  # beta_tilde, equation (2); 0 at t = 0
     posterior_mean_coef1: Tensor  # weight of x0 in equation (2)
     posterior_mean_coef2: Tensor  # weight of x_t in equation (2)
     snr: Tensor  # alpha_bar / (1 - alpha_bar)
-    log_snr: Tensor  # natural logarithm
 
     @property
     def num_train_timesteps(self) -> int:
@@ -85,14 +81,12 @@ def coefficients(
         "betas": beta,
         "alphas": alpha,
         "alphas_cumprod": bar,
-        "alphas_cumprod_prev": prev,
         "sqrt_alphas_cumprod": bar.sqrt(),
         "sqrt_one_minus_alphas_cumprod": (1 - bar).sqrt(),
         "posterior_variance": beta * (1 - prev) / (1 - bar),
         "posterior_mean_coef1": beta * prev.sqrt() / (1 - bar),
         "posterior_mean_coef2": (1 - prev) * alpha.sqrt() / (1 - bar),
         "snr": bar / (1 - bar),
-        "log_snr": bar.log() - torch.log1p(-bar),
     }
     cast = {name: table.to(dtype).to(device) for name, table in tables.items()}  # cast first: MPS has no float64
     return Coefficients(alpha_bars=tuple(bar.tolist()), **cast)

@@ -5,8 +5,6 @@ joined by pooling and nearest-neighbour copying, which cost nothing; and each le
 than concatenated, so that no convolution is widened by it.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

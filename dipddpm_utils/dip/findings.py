@@ -1,7 +1,5 @@
 """What the fits of DIPs found, as sentences computed from records (notebook 02)."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -9,8 +9,6 @@
   stopped before the network has had time to fit the noise of y. See `fit_images`.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +19,6 @@ from torch import Tensor, nn
 
 from dipddpm_utils import ranges
 from dipddpm_utils.dip.nets import build
-from dipddpm_utils.ranges import check_unit
 
 Z_CHANNELS = 32  # of the fixed input z, which is uniform on [0, high]: Ulyanov et al. 2018, supplementary material
 Z_HIGH = {"2conv": 1.0, "5conv": 1.0, "resnet18": 0.1, "skip": 0.1}  # 0.1 as published; without normalisation it is lost
@@ -45,7 +42,7 @@ def dip_loss(
 
     target: what else the output is compared with (fault FA2). ValueError if images_unit is not in [0, 1].
     """
-    check_unit(images_unit, "images_unit")
+    ranges.check_unit(images_unit, "images_unit")
     output = net(noisy_input(images_unit, std, clip, generator))
     return (output.float() - (images_unit if target is None else target)).square().mean()
 
@@ -78,7 +75,7 @@ class Fit:
 
 def fit_images(
     net_name: str,
-    targets_unit: Tensor,
+    targets: Tensor | Callable[[int], Tensor],
     *,
     iterations: int,
     lr: float,
@@ -90,7 +87,8 @@ def fit_images(
 ) -> Iterator[Fit]:
     """Fit one new network to each target, all at once, and yield a `Fit` after every forward pass, 1..iterations.
 
-    net_name: one of NETS, built with group normalisation. targets_unit: the observed images [N, C, H, W] in [0, 1].
+    net_name: one of NETS, built with group normalisation. targets: the observed images [N, C, H, W] in [0, 1]; or a function
+    that gives those of iteration i, asked for in order 1, 1, 2, 3, ..., which may leave [0, 1] as unclipped noise does.
     lr: of Adam. z_std: standard deviation of the noise added to z, which lies in [0, Z_HIGH[net]], at each iteration (0.03
     as published, as large as the spread of the published z itself; 0: none).
     width: channels of the first layer. batched: False runs the same N fits one after the other, to compare with: the same
@@ -99,50 +97,21 @@ def fit_images(
     min over w of || A f_w(z) - y ||^2 for missing pixels or a coarse picture (None: all is seen).
     ValueError naming the argument that is wrong, at once and not at the first step.
     """
-    check_unit(targets_unit, "targets_unit")
-    return fit_targets(
-        net_name,
-        lambda _: targets_unit,
-        iterations=iterations,
-        lr=lr,
-        z_std=z_std,
-        width=width,
-        generator=generator,
-        batched=batched,
-        observe=observe,
-    )
-
-
-def fit_targets(
-    net_name: str,
-    target_at: Callable[[int], Tensor],
-    *,
-    iterations: int,
-    lr: float,
-    z_std: float,
-    width: int,
-    generator: torch.Generator,
-    batched: bool = True,
-    observe: Callable[[Tensor], Tensor] | None = None,
-) -> Iterator[Fit]:
-    """`fit_images` with targets that may change over the iterations, and may leave [0, 1] as unclipped noise does.
-
-    target_at(i): the targets [N, C, H, W] of iteration i, asked for in order 1, 1, 2, 3, ...
-    """
-    targets_unit = target_at(1)
-    if targets_unit.ndim != 4 or targets_unit.shape[0] == 0 or targets_unit.shape[2] != targets_unit.shape[3]:
-        raise ValueError(f"targets_unit has shape {list(targets_unit.shape)}, expected [N, C, H, H] with N at least 1")
+    if isinstance(targets, Tensor):
+        ranges.check_unit(targets, "targets")
+    target_at = (lambda _: targets) if isinstance(targets, Tensor) else targets
+    first = target_at(1)
+    if first.ndim != 4 or first.shape[0] == 0 or first.shape[2] != first.shape[3]:
+        raise ValueError(f"targets has shape {list(first.shape)}, expected [N, C, H, H] with N at least 1")
     if iterations < 1 or lr <= 0 or z_std < 0:
         raise ValueError(f"iterations, lr, z_std are {iterations}, {lr}, {z_std}, expected at least 1, above 0, at least 0")
-    n, channels, size, _ = targets_unit.shape
-    nets = [
-        build(net_name, channels, size, generator=generator, width=width, in_channels=Z_CHANNELS, per_image=True)
-        for _ in range(n)
-    ]
-    nets = [net.to(targets_unit) for net in nets]
+    n, channels, size, _ = first.shape
+    options = {"generator": generator, "width": width, "in_channels": Z_CHANNELS, "per_image": True}
+    nets = [build(net_name, channels, size, **options) for _ in range(n)]
+    nets = [net.to(first) for net in nets]
     z = Z_HIGH[net_name] * torch.rand((n, Z_CHANNELS, size, size), generator=generator, device=generator.device)
     stepper = _together(nets, lr) if batched else _one_by_one(nets, lr)
-    return _fit(stepper, z.to(targets_unit), target_at, z_std, iterations, generator, observe or (lambda images: images))
+    return _fit(stepper, z.to(first), target_at, z_std, iterations, generator, observe or (lambda images: images))
 
 
 Stepper = tuple[Callable[[Tensor], Tensor], list[torch.optim.Optimizer]]

@@ -9,8 +9,6 @@ whose statistics never cross images. With one channel a group, as in the skip ne
 normalisation computes on the published batch of one image; the ResNet, whose last maps are single pixels, needs several.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import math

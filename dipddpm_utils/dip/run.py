@@ -1,8 +1,6 @@
 """DIP runs: a network fitted to many images at once (as both reports did), or one network per image (as published)."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,11 +15,9 @@ from dipddpm_utils.judging import evaluate, fidelity, stats
 from dipddpm_utils.machine import device, progress, streams
 from dipddpm_utils.reports import mistakes
 from dipddpm_utils.store.records import Outcome
+from dipddpm_utils.store.work import Work
 from dipddpm_utils.training import flops, loop
 from dipddpm_utils.training.resumable import train_resumably
-
-if TYPE_CHECKING:
-    from dipddpm_utils.store.work import Work
 
 PANELS = {1: 8, 3: 3}  # images shown, by channels: a colour image has four times the bytes
 JUDGED = 500  # held-out images on which the restoration is judged
@@ -113,7 +109,8 @@ def _restoration(run: Dip, net: nn.Module, source: sets.DataSet, work: Work) -> 
         "psnr_input": fidelity.psnr(noisy.clamp(0, 1), clean, 1.0),
         "ssim": fidelity.ssim(restored, clean, 1.0),
     }
-    metrics = _intervals({name: values.cpu().double().numpy() for name, values in scores.items()}) | {"n_restored": len(clean)}
+    metrics = stats.mean_intervals({name: values.cpu().numpy() for name, values in scores.items()})
+    metrics["n_restored"] = len(clean)
     metrics["emphasis"] = fidelity.emphasis(clean, ranges.signed_to_unit(dips.dip_outputs(net, clean)))
     metrics["emphasis_blur"] = fidelity.emphasis(clean, fidelity.gaussian_blur(clean, fidelity.BLUR))
     panels = _panels(run, panels_clean=clean, panels_noisy=noisy, panels_restored=restored)
@@ -164,16 +161,7 @@ def _found(best: Tensor, rows: list[dict], given: Tensor) -> dict[str, float]:
     peaks = [max((r for r in rows if r["image"] == i), key=lambda r: r["psnr"])["iteration"] for i in range(len(last))]
     peak, given = best.double().numpy(), given.cpu().double().numpy()
     scores = {"psnr_peak": peak, "psnr_final": last, "psnr_input": given, "peak_iteration": np.array(peaks, dtype=float)}
-    return _intervals({**scores, "overfit_loss": peak - last})
-
-
-def _intervals(scores: dict[str, np.ndarray]) -> dict[str, float]:
-    """Means over images, each with its 95% t-interval beside it."""
-    found: dict[str, float] = {}
-    for name, values in scores.items():
-        interval = stats.mean_interval(values)
-        found |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
-    return found
+    return stats.mean_intervals({**scores, "overfit_loss": peak - last})
 
 
 def _panels(run: Dip | DipImages, **images: Tensor) -> dict[str, np.ndarray]:

@@ -1,7 +1,5 @@
 """The address of the repository: in every badge, in what a notebook's first cell clones, and in README."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

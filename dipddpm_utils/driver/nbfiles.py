@@ -1,7 +1,5 @@
 """The notebooks as files: which there are, what may be given to them, what is kept of them, and the house's rules."""
 
-from __future__ import annotations
-
 import json
 import re
 import sys

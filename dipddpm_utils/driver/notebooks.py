@@ -1,7 +1,5 @@
 """Runs the notebooks in order, counts what they computed and what they took from records, builds the page."""
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path

@@ -10,8 +10,6 @@ A notebook's kernel is told everything but its parameters through its environmen
     DIPDDPM_EVENTS        a file that gets one JSON line for each run that is used: run, action, seconds
 """
 
-from __future__ import annotations
-
 import errno
 import json
 import os

@@ -5,8 +5,6 @@ the first 5 848 training images, so neither they nor the 10 000 test digits were
 samples of them.
 """
 
-from __future__ import annotations
-
 import hashlib
 import sys
 import time

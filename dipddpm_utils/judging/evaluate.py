@@ -3,8 +3,6 @@
 Every number is against the same fixed held-out images, in a feature space of spaces.py (copies: in small pictures).
 """
 
-from __future__ import annotations
-
 import hashlib
 import zipfile
 from collections import OrderedDict

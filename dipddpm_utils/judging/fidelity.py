@@ -1,7 +1,5 @@
 """What goes beside the Frechet distance: KID, precision and recall, the share of copies, PSNR and SSIM. Pure tensors."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -30,22 +28,9 @@ def mmd2(a: Tensor, b: Tensor) -> Tensor:
     return off_diagonal_mean(kernel(a, a), n) + off_diagonal_mean(kernel(b, b), m) - 2 * kernel(a, b).mean((-2, -1))
 
 
-def kid(
-    a: Tensor, b: Tensor, *, subsets: int = 50, size: int = 500, rng: np.random.Generator | None = None
-) -> tuple[float, float]:
-    """KID of features [n, D] and [m, D]: (mean, standard deviation) of `mmd2` over random subsets of `size` images each.
-
-    The subsets overlap, so their deviation is not a standard error: for an interval use `kid_blocks`.
-    """
-    rng, size = rng or np.random.default_rng(0), min(size, len(a), len(b))
-    a, b = a.double(), b.double()
-    values = [mmd2(a[rng.permutation(len(a))[:size]], b[rng.permutation(len(b))[:size]]).item() for _ in range(subsets)]
-    return float(np.mean(values)), float(np.std(values))
-
-
-def kid_blocks(a: Tensor, b: Tensor, *, blocks: int = 10, rng: np.random.Generator | None = None) -> np.ndarray:
+def kid_blocks(a: Tensor, b: Tensor, *, blocks: int, rng: np.random.Generator) -> np.ndarray:
     """`mmd2` of `blocks` pairs of disjoint parts of features [n, D] and [m, D]: independent values, whose mean is the KID."""
-    rng, size = rng or np.random.default_rng(0), min(len(a), len(b)) // blocks
+    size = min(len(a), len(b)) // blocks
     if size < 2:
         raise ValueError(f"a and b have {len(a)} and {len(b)} images; expected at least 2 for each of {blocks} blocks")
     a, b = (x.double()[rng.permutation(len(x))[: blocks * size]].unflatten(0, (blocks, size)) for x in (a, b))
@@ -102,11 +87,6 @@ def copied_share(distances: Tensor, held_out_distances: Tensor, quantile: float 
 
     halves = held_out[::2], held_out[1::2]
     return share(distances, held_out), (share(halves[0], halves[1]) + share(halves[1], halves[0])) / 2
-
-
-def copy_rate(samples: Tensor, train: Tensor, held_out: Tensor, quantile: float = 0.01) -> tuple[float, float]:
-    """(rate, floor) of copies among samples [n, D], given training [N, D] and held-out rows [m, D] of the same space."""
-    return copied_share(nearest(samples, train), nearest(held_out, train), quantile)
 
 
 def psnr(a: Tensor, b: Tensor, data_range: float) -> Tensor:

@@ -1,7 +1,5 @@
 """How drawn digits look, in numbers: their contrast, and how ragged their outline is. numpy only, for the report."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Feature spaces: small in-domain classifiers (FD-MNIST, FD-FASHION, FD-CIFAR), and pytorch-fid's Inception net (FID)."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shutil

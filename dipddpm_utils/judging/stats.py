@@ -1,9 +1,7 @@
 """Intervals, the correction for many comparisons, and the seeds that a comparison takes. Needs no torch."""
 
-from __future__ import annotations
-
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +29,15 @@ def mean_interval(values: np.ndarray | Sequence[float]) -> Interval:
     half = t_quantile(1 - ALPHA / 2, len(values) - 1) * float(values.std(ddof=1)) / math.sqrt(len(values))
     mean = float(values.mean())
     return Interval(mean - half, mean, mean + half, len(values))
+
+
+def mean_intervals(scores: Mapping[str, np.ndarray | Sequence[float]]) -> dict[str, float]:
+    """The same of each score under its name, with the ends as <name>_low and <name>_high."""
+    found: dict[str, float] = {}
+    for name, values in scores.items():
+        interval = mean_interval(values)
+        found |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    return found
 
 
 def bootstrap(values: np.ndarray, *, rng: np.random.Generator, n_resamples: int = 2000) -> Interval:

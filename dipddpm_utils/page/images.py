@@ -1,7 +1,5 @@
 """Arrays of images in records -> grids, panels, strips and GIF frames. Images are uint8 [..., C, H, W], shown as they are."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -3,8 +3,6 @@
 Priors bring theirs along (priors/declared.py); here is what is not one.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 from dipddpm_utils import config

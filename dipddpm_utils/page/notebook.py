@@ -5,8 +5,6 @@ both are) or `one of A, B, C` (`empty` for ""; for what stands in PLACES, any su
 type will do.
 """
 
-from __future__ import annotations
-
 import ast
 import difflib
 import json

@@ -3,8 +3,6 @@
 All panels are in the page and nothing is fetched; without the page's script (in a notebook) they stand side by side.
 """
 
-from __future__ import annotations
-
 import base64
 import io
 from collections.abc import Sequence

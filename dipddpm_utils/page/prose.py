@@ -4,8 +4,6 @@ Functions return Markdown. A difference is called one only if its corrected p-va
 beside it is the plain one.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -5,8 +5,6 @@
 Rows are those of benchmarks/pairs.py: `spread` holds quartiles over pairs or, where the note says so, an interval.
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The curves of results/bench/<device>.json -> plots: distance over seconds, samplers, share of the machine, growth."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

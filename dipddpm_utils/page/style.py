@@ -3,8 +3,6 @@
 Figures are made without pyplot, so nothing is drawn twice and no global state is left behind. Labels and colours: names.py.
 """
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Callable, Sequence
 from functools import wraps

@@ -1,7 +1,5 @@
 """Methods beside one another: samplers, seconds spent, starts of the chain, and one setting changed at a time."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,90 +7,79 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dipddpm_utils.page import names
+from dipddpm_utils.page import names, style
 from dipddpm_utils.page.compare import over_seeds
 from dipddpm_utils.page.curves import training_lines
 from dipddpm_utils.page.names import METHODS, Look, look
-from dipddpm_utils.page.style import (
-    STAR,
-    distance_label,
-    dodged,
-    draw_floor,
-    finish,
-    floor_note,
-    legend_beside,
-    log_x,
-    log_y,
-    new,
-    points,
-    styled,
-    what_interval,
-)
 
 HIGHER_IS_BETTER = ("psnr", "ssim", "precision", "recall")
 
 
-@styled
+@style.styled
 def fd_vs_nfe(frame: pd.DataFrame, floor: Any) -> Figure:
     """Distance over network calls per image, one line a sampler (group 'samplers')."""
-    figure, (ax,) = new(width=7.6)
+    figure, (ax,) = style.new(width=7.6)
     for label, part in frame.groupby("label", sort=False):
-        points(ax, summed := over_seeds(part, "nfe", "fd"), look(str(label)))
-    draw_floor(ax, floor, "fd", n := frame["n"].iloc[0])
-    ax.set(xlabel="network calls an image (NFE)", ylabel=distance_label(frame["features"].iloc[0]))
-    log_y(ax)
-    log_x(ax, frame["nfe"].unique())
-    note = f"n = {n:.0f} images a point; {what_interval(summed, 'fd')}.{floor_note(floor, n)}"
-    legend_beside(ax)
-    return finish(figure, "What a sampler makes of the same network and the same number of calls", note)
+        style.points(ax, summed := over_seeds(part, "nfe", "fd"), look(str(label)))
+    style.draw_floor(ax, floor, "fd", n := frame["n"].iloc[0])
+    ax.set(xlabel="network calls an image (NFE)", ylabel=style.distance_label(frame["features"].iloc[0]))
+    style.log_y(ax)
+    style.log_x(ax, frame["nfe"].unique())
+    note = f"n = {n:.0f} images a point; {style.what_interval(summed, 'fd')}.{style.floor_note(floor, n)}"
+    style.legend_beside(ax)
+    return style.finish(figure, "What a sampler makes of the same network and the same number of calls", note)
 
 
-@styled
+@style.styled
 def fd_vs_total_seconds(baseline: Sequence[Any], on_dip: Sequence[Any], starts: pd.DataFrame, floor: Any) -> Figure:
     """Quality over every second spent. Left: training, DIP included. Right: drawing the images, with the DIP fit it needs."""
-    figure, (left, right) = new(2, width=9.2, height=3.6, sharey=True)
+    figure, (left, right) = style.new(2, width=9.2, height=3.6, sharey=True)
     note = training_lines(left, {"baseline": baseline, "on-dip": on_dip}, floor, "seconds", "fd")
-    left.set(xlabel="training seconds, DIP fit included", ylabel=distance_label(starts["features"].iloc[0]), title="training")
+    left.set(
+        xlabel="training seconds, DIP fit included", ylabel=style.distance_label(starts["features"].iloc[0]), title="training"
+    )
     total = starts["sampling_seconds"].fillna(0) + starts["prior_seconds"].fillna(0)
     for label, part in starts.assign(total=total).groupby("label", sort=False):
         if label in ("noise", *names.starts(dip=True)):
             summed = over_seeds(part, "value", "fd")
-            points(right, summed.assign(x=summed["x"].map(part.groupby("value")["total"].mean())), look(str(label)))
-    draw_floor(right, floor, "fd", n := starts["n"].iloc[0])
+            style.points(right, summed.assign(x=summed["x"].map(part.groupby("value")["total"].mean())), look(str(label)))
+    style.draw_floor(right, floor, "fd", n := starts["n"].iloc[0])
     right.set(xlabel=f"seconds to draw {n:.0f} images, DIP fit included", title="drawing: from noise or from DIP outputs")
-    log_x(right)
-    log_y(left, right)
-    legend_beside(right, left)
+    style.log_x(right)
+    style.log_y(left, right)
+    style.legend_beside(right, left)
     calls = f"{starts['nfe'].min():.0f} to {starts['nfe'].max():.0f} calls"
-    note = f"Left: {note} Right: n = {n:.0f} images, {calls}; {what_interval(summed, 'fd')}.{floor_note(floor, n)}"
-    return finish(figure, "Quality for every second spent", note)
+    note = f"Left: {note} Right: n = {n:.0f} images, {calls}; {style.what_interval(summed, 'fd')}.{style.floor_note(floor, n)}"
+    return style.finish(figure, "Quality for every second spent", note)
 
 
-@styled
+@style.styled
 def fd_vs_t_start(frame: pd.DataFrame, floor: Any, *, title: str | None = None) -> Figure:
     """Distance over the step at which the reverse chain starts, one line a start, side by side (group 'starts')."""
     known = frame.get("own_source_rate", pd.Series(dtype=float)).notna().any()
-    figure, axes = new(1 + known, width=8.2)
+    figure, axes = style.new(1 + known, width=8.2)
     starts, calls = list(frame.groupby("label", sort=False)), frame.groupby("value")["nfe"].mean()
     for ax, metric in zip(axes, ("fd", "own_source_rate"), strict=False):
         for place, (label, part) in enumerate(starts):
             summed, name = over_seeds(part, "value", metric), look(str(label)).label
             name = f"{name}: whole chain, as few calls" if label == "noise" else name
-            points(ax, dodged(summed, place, len(starts), list(calls.index)), look(str(label)), label=name)
+            style.points(ax, style.dodged(summed, place, len(starts), list(calls.index)), look(str(label)), label=name)
         ax.set_xticks(calls.index, [f"{t:.0f}\n({nfe:.0f})" for t, nfe in calls.items()])
         ax.set_xlabel("first step of the chain, t_start (calls)")
-    draw_floor(axes[0], floor, "fd", n := frame["n"].iloc[0])
-    log_y(axes[0])
-    axes[0].set_ylabel(distance_label(frame["features"].iloc[0]))
+    style.draw_floor(axes[0], floor, "fd", n := frame["n"].iloc[0])
+    style.log_y(axes[0])
+    axes[0].set_ylabel(style.distance_label(frame["features"].iloc[0]))
     if known:
         axes[1].set(ylabel="share nearest to the image begun from", ylim=(-0.03, 1.03))
-    legend_beside(axes[-1], *axes[:-1])
+    style.legend_beside(axes[-1], *axes[:-1])
     summed = over_seeds(frame[frame["label"] == "noise"], "value", "fd")
     title = title or "Where the chain starts, and what it starts from, at equal network calls"
-    return finish(figure, title, f"n = {n:.0f} images a point; {what_interval(summed, 'fd')}.{floor_note(floor, n)}")
+    return style.finish(
+        figure, title, f"n = {n:.0f} images a point; {style.what_interval(summed, 'fd')}.{style.floor_note(floor, n)}"
+    )
 
 
-@styled
+@style.styled
 def ablations(
     frames: Mapping[str, pd.DataFrame],
     metric: str,
@@ -103,22 +90,22 @@ def ablations(
     axes: Mapping[str, str] | None = None,
 ) -> Figure:
     """Small multiples, one panel a sweep, all on one scale. The star is the run that all sweeps have in common."""
-    figure, panels = new(len(frames), width=max(5.4, 1.4 + 2.0 * len(frames)), height=3.0, sharey=True)
+    figure, panels = style.new(len(frames), width=max(5.4, 1.4 + 2.0 * len(frames)), height=3.0, sharey=True)
     for ax, (group, frame) in zip(panels, frames.items(), strict=True):
         summed = _sweep(ax, frame, metric, label)
         if metric == "fd":
-            draw_floor(ax, floor, metric, frame["n"].iloc[0])
+            style.draw_floor(ax, floor, metric, frame["n"].iloc[0])
         ax.set_xlabel((axes or {}).get(group, group.replace("_", " ")))
     if metric == "fd":
-        log_y(*panels)
+        style.log_y(*panels)
     better = "higher" if metric in HIGHER_IS_BETTER else "lower"
     panels[0].set_ylabel(f"{label}\n({better} is better)")
     restored = metric in ("psnr", "ssim") and all("n_restored" in frame for frame in frames.values())  # counted apart
     n = next(iter(frames.values()))["n_restored" if restored else "n"].iloc[0]
-    note = f"n = {n:.0f} images a point; {what_interval(summed, metric)}; star: the run that all panels share."
+    note = f"n = {n:.0f} images a point; {style.what_interval(summed, metric)}; star: the run that all panels share."
     if metric == "fd" and floor is not None:
-        note += f" Grey, or written where it is far below: {METHODS['floor'].label}.{floor_note(floor, n)}"
-    return finish(figure, title, note)
+        note += f" Grey, or written where it is far below: {METHODS['floor'].label}.{style.floor_note(floor, n)}"
+    return style.finish(figure, title, note)
 
 
 def _sweep(ax: Axes, frame: pd.DataFrame, metric: str, label: str) -> pd.DataFrame:
@@ -127,13 +114,13 @@ def _sweep(ax: Axes, frame: pd.DataFrame, metric: str, label: str) -> pd.DataFra
     places = {value: i for i, value in enumerate(dict.fromkeys(frame["value"]))}
     placed = frame.assign(value=frame["value"].map(places)) if words else frame
     summed = over_seeds(placed, "value", metric)
-    points(ax, summed, Look(label, METHODS["baseline"].colour, "o"), linestyle="" if words else "-")
+    style.points(ax, summed, Look(label, METHODS["baseline"].colour, "o"), linestyle="" if words else "-")
     anchor = summed[summed["x"].isin(placed.loc[placed["anchor"].astype(bool), "value"])]
-    ax.plot(anchor["x"], anchor["mean"], **STAR)
+    ax.plot(anchor["x"], anchor["mean"], **style.STAR)
     if words:
         ax.set_xticks(list(places.values()), [look(str(v)).label for v in places], rotation=30, ha="right")
         ax.margins(x=0.15)
     elif frame["value"].min() > 0 and frame["value"].max() >= 4 * frame["value"].min():
-        log_x(ax, list(places))
+        style.log_x(ax, list(places))
         ax.tick_params(axis="x", rotation=30)
     return summed

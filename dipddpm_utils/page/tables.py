@@ -1,7 +1,5 @@
 """Records -> tables: a row a setting, every number with its interval and its n."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any

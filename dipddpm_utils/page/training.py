@@ -1,7 +1,5 @@
 """What a training and its samplers found (notebook 03), as sentences computed from records."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Numbers as text: three significant digits, intervals to the same place as the value, nothing typed by hand."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 from typing import NamedTuple

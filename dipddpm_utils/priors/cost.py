@@ -11,6 +11,7 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import torch
@@ -179,7 +180,7 @@ def _probed(run: Ddpm | Dip, device: str) -> dict[str, float]:
             return unit[rows]
 
     state = loop.new_state(model, run.optim, batch, run.seed, device)
-    ends = [0.0, *(step.seconds for step in loop.train(state, loss, get, until=PROBED))]
+    ends = [0.0, *(step.seconds for step in islice(loop.train(state, loss, get), PROBED))]
     steps = [after - before for before, after in zip(ends, ends[1:], strict=False)]
     return {"step": statistics.median(steps), "call": _call(run, state.model.eval(), device)}
 

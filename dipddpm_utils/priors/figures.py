@@ -1,7 +1,5 @@
 """Mechanisms in pictures: quality over all seconds with every method on it, and restoration by every method."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 

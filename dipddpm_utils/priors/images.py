@@ -3,12 +3,9 @@
 That is real images, a DIP's outputs for them, or a control that has one effect of a DIP without a DIP.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -23,9 +20,7 @@ from dipddpm_utils.dip.run import build, fitted, operations
 from dipddpm_utils.judging import fidelity
 from dipddpm_utils.machine import device, files, streams
 from dipddpm_utils.reports import mistakes
-
-if TYPE_CHECKING:
-    from dipddpm_utils.store.work import Work
+from dipddpm_utils.store.work import Work
 
 FITTED_TOGETHER = 64  # images whose networks are fitted side by side; what a cut-off costs at most
 WIDTHS = tuple(k / 20 for k in range(61))  # pixels, 0 to 3: the Gaussian widths that `blur` chooses from

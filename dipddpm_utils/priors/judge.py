@@ -1,10 +1,8 @@
 """Denoisers, and what their samples are worth and cost: every model, whatever it was trained on, is judged in this one way."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,12 +18,10 @@ from dipddpm_utils.judging import evaluate, frechet, shapes
 from dipddpm_utils.machine import device, streams
 from dipddpm_utils.priors import declared
 from dipddpm_utils.reports import mistakes
+from dipddpm_utils.store.work import Work
 from dipddpm_utils.training import flops, loop
 from dipddpm_utils.training.launched import launched_together
 from dipddpm_utils.training.resumable import seeded
-
-if TYPE_CHECKING:
-    from dipddpm_utils.store.work import Work
 
 SAMPLED_TOGETHER = {"cpu": 250, "cuda": 1000, "mps": 500}  # images a batch of a reverse chain
 DRAWS = 30  # sets of `published_n` samples of one model that are judged as the reports judged one, at most
@@ -188,7 +184,7 @@ class Judge:
         forward = [process.q_sample(coefs, x0, torch.full((len(x0),), int(t)), eps) for t in forward_t]
         x = torch.randn(16, *x0.shape[1:], generator=generator).to(self.work.device)
         frames, times = [x], [T - 1]
-        for step in sampling.ddim(autocast(model, self.run), coefs, about, x, steps=min(48, T)):
+        for step in sampling.chain(autocast(model, self.run), coefs, about, Sampler(steps=min(48, T)), x):
             if step.index % 2:
                 frames.append(step.x)
                 times.append(step.t_next)

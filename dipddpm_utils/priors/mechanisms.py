@@ -3,8 +3,6 @@
 Works on the group 'mechanisms': its label is the mechanism, or the control in its place ("shift blur"), its value the setting.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any

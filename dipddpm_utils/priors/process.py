@@ -16,8 +16,6 @@ At test time there is no image to make x_dip of: it is drawn from a bank, the DI
 samples of such a model may be copies, and copies are counted.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch
@@ -97,7 +95,7 @@ def loss(
     """The training loss of x0 or, around a centre, of the residual. free: of an x0 that may leave [-1, 1], too."""
     free = free or joint.centre is not None
     r_0 = x0 if joint.centre is None else x0 - joint.centre
-    return (process.loss_in_any_range if free else process.loss)(coefs, about, told(model, joint), r_0, t, eps)
+    return process.loss(coefs, about, told(model, joint), r_0, t, eps, free=free)
 
 
 def sample(

@@ -1,9 +1,6 @@
 """Sample runs: images drawn from a trained model, with the chain begun where a start says, and a second opinion on the way."""
 
-from __future__ import annotations
-
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -22,10 +19,8 @@ from dipddpm_utils.priors.declared import Kind, find
 from dipddpm_utils.priors.images import Given
 from dipddpm_utils.priors.judge import Chain, Judge, bill, plain, shown, trained
 from dipddpm_utils.store.records import Outcome
+from dipddpm_utils.store.work import Work
 from dipddpm_utils.theory import gaussian
-
-if TYPE_CHECKING:
-    from dipddpm_utils.store.work import Work
 
 
 def sample(run: Sample, work: Work) -> Outcome:

@@ -1,9 +1,7 @@
 """DDPM runs: training on real images, DIP outputs or with a prior, and judging its samples at several steps."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,11 +22,9 @@ from dipddpm_utils.priors.images import Given, Made, of_blur, of_dip, training_i
 from dipddpm_utils.priors.judge import Chain, Judge, averaged, bill, build, operations, shown
 from dipddpm_utils.reports import mistakes
 from dipddpm_utils.store.records import Outcome
+from dipddpm_utils.store.work import Work
 from dipddpm_utils.training import loop
 from dipddpm_utils.training.resumable import train_resumably
-
-if TYPE_CHECKING:
-    from dipddpm_utils.store.work import Work
 
 TRAINED_ON = 2000  # images a model was trained on, at most, to which its samples are compared
 

@@ -1,7 +1,5 @@
 """Where rules stop a fit to one noisy image, and what that costs (records of kind `stopping`)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """When a fit to one noisy image should be stopped (notebook 05): tables and sentences computed from records."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

@@ -16,8 +16,6 @@ choice among the scores; all are batched over N images, and no image sees anothe
 Only y is ever given noise; x is used by the oracle alone, and to judge.
 """
 
-from __future__ import annotations
-
 import math
 from collections import deque
 

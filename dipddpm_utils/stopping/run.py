@@ -4,11 +4,9 @@
 fit is saved, so a run that is cut off repeats at most one of them.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,9 +21,7 @@ from dipddpm_utils.judging import fidelity, stats
 from dipddpm_utils.machine import device, files, progress, streams
 from dipddpm_utils.stopping import rules
 from dipddpm_utils.store.records import Outcome
-
-if TYPE_CHECKING:
-    from dipddpm_utils.store.work import Work
+from dipddpm_utils.store.work import Work
 
 Arrays = dict[str, np.ndarray]
 WATCHED = {"wmv": "plain", "emv": "plain", "discrepancy": "plain", "halves": "halves", "staged": "staged"}  # the rule's own fit
@@ -93,15 +89,8 @@ def _fit(
     reference = reference.cpu()  # the rules run on the CPU in float64, which not every device has
     watchers = _watchers(run, name, reference)
     now, seconds, rule_seconds, psnr = device.clock(work.device), 0.0, dict.fromkeys(watchers, 0.0), []
-    fitting = dip.fit_targets(
-        run.net,
-        target_at,
-        iterations=run.iterations,
-        lr=run.lr,
-        z_std=run.z_std,
-        width=run.width,
-        generator=streams.generator(run.seed, "fit", work.device),
-    )
+    options = run.model_dump(include={"iterations", "lr", "z_std", "width"})
+    fitting = dip.fit_images(run.net, target_at, generator=streams.generator(run.seed, "fit", work.device), **options)
     began = now()
     with progress.progress(run.iterations, f"{work.label} {name}") as bar:
         for fit in fitting:
@@ -182,9 +171,7 @@ def _row(run: Stopping, rule: str, values: Arrays, fits: dict[str, Arrays]) -> d
     named = {name: values[name] for name in ("psnr", "lost", "log2_step")}
     named["abs_log2_step"] = np.abs(values["log2_step"])
     named["fit_gain"] = values["best"] - fits["plain"]["psnr"].max(0)  # best of the fit it stops over the plain one's
-    for name, numbers in named.items():
-        interval = stats.mean_interval(numbers.astype(np.float64))
-        row |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    row |= stats.mean_intervals(named)
     row["step_median"] = float(np.median(values["step"]))
     row["unfinished"] = float((values["known"] == 0).mean())  # share of images for which the rule never stopped
     row["seconds"] = float(values["seconds"].mean())

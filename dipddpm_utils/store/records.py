@@ -194,29 +194,16 @@ def finish_move(folder: Path) -> bool:
 
 
 def _neighbours(outcome: Outcome) -> dict[str, bytes]:
-    result = {}
-    for file_name, rows in (("curve.csv", outcome.curve), ("evals.csv", outcome.evals)):
-        if rows:
-            result[file_name] = _csv(rows)
-    if outcome.arrays:
-        result["arrays.npz"] = files.npz_bytes(outcome.arrays)
-    return result
+    tables = {"curve.csv": outcome.curve, "evals.csv": outcome.evals}
+    arrays = {"arrays.npz": files.npz_bytes(outcome.arrays)} if outcome.arrays else {}
+    return {name: _csv(rows) for name, rows in tables.items() if rows} | arrays
 
 
 def _csv(rows: list[dict[str, Any]]) -> bytes:
     """Rows as CSV, seven significant digits: enough to judge, short enough to read in a diff."""
-    import csv
+    import pandas as pd
 
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: _short(value) for key, value in row.items()} for row in rows)
-    return text.getvalue().encode()
-
-
-def _short(value: Any) -> Any:
-    return f"{value:.7g}" if isinstance(value, float) else value
+    return pd.DataFrame(rows).to_csv(index=False, float_format="%.7g", lineterminator="\n").encode()
 
 
 def _finite(values: dict[str, Any]) -> dict[str, Any]:

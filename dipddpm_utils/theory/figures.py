@@ -1,7 +1,5 @@
 """The pictures of the theory: the schedule, what a net fits first, closed forms beside measurements, bound and break-even."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """What the theory and its checks found, as sentences computed from records (notebook 01)."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

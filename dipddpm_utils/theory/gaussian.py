@@ -7,8 +7,6 @@ Throughout: D is the dimension, mean is [D], cov is [D, D] symmetric positive se
 `schedule.Coefficients.alpha_bars`), alpha_bar is one of them, times is a falling list as from `sampling.timesteps`.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -106,7 +104,8 @@ def ancestral_chain(
     The step is Bayes' rule: x_s given x_t and x_0 has precision 1 / (1 - alpha_bar_s) + alpha / beta, alpha = 1 - beta. "exact"
     adds what the others leave out, that x_0 is not known from x_t: x0_weight^2 Var[x_0 | x_t]. Such a chain loses nothing.
     """
-    _known(variance, "variance", ("fixed_small", "fixed_large", "exact"))
+    if variance not in ("fixed_small", "fixed_large", "exact"):
+        raise ValueError(f"variance is {variance!r}, expected 'fixed_small', 'fixed_large' or 'exact'")
     spread = np.clip(np.linalg.eigvalsh(_moments(mean, cov)[1]), 0, None)
 
     def step(x0: Array, bar_t: float, bar_s: float) -> tuple[Array, Array, Array]:
@@ -134,39 +133,6 @@ def ddim_chain(mean: ArrayLike, cov: ArrayLike, alpha_bars: Sequence[float], tim
         return x_weight + x0_weight * x0[0], x0_weight * x0[1], sigma2
 
     return _compose(mean, cov, alpha_bars, times, step)
-
-
-def dpmpp_2m_chain(mean: ArrayLike, cov: ArrayLike, alpha_bars: Sequence[float], times: Sequence[int]) -> Chain:
-    """DPM-Solver++(2M) with the optimal denoiser, from times[0] to x_0: x and the x0_hat before it, both affine in x_t."""
-    basis, lift = _in_basis(mean, cov)
-    _check_times(times)
-    dimension = len(basis)
-    x = np.stack([np.ones(dimension), np.zeros(dimension)])  # rows: gain and offset, as functions of the start
-    x0_before, lam_before = None, math.nan
-    for t, s in zip(times, [*times[1:], -1], strict=True):
-        gain, offset = lift(alpha_bars[t])
-        x0 = np.stack([gain * x[0], gain * x[1] + offset])
-        if s < 0:
-            break
-        lam, lam_next = _half_log_snr(alpha_bars[t]), _half_log_snr(alpha_bars[s])
-        slope = 0.0 if x0_before is None else (x0 - x0_before) / (lam - lam_before)
-        target = x0 + slope * (lam_next - lam) / 2  # x0_hat, extrapolated along lambda to the middle of the step
-        shrink = math.sqrt((1 - alpha_bars[s]) / (1 - alpha_bars[t]))
-        x0_before, lam_before = x0, lam
-        x = shrink * x + (math.sqrt(alpha_bars[s]) - shrink * math.sqrt(alpha_bars[t])) * target
-    return Chain(basis, x0[0], x0[1], np.zeros(dimension))  # the last step returns x0_hat
-
-
-def flow_chain(mean: ArrayLike, cov: ArrayLike, alpha_bar: float) -> Chain:
-    """The limit of DDIM and DPM-Solver++ for ever finer steps: the probability flow from x_t to x_0, solved exactly.
-
-    It maps N(marginal) to N(mean, cov) by scaling each direction by the ratio of its standard deviations.
-    """
-    mean, cov = _moments(mean, cov)
-    eigenvalues, basis = np.linalg.eigh(cov)
-    eigenvalues = np.clip(eigenvalues, 0, None)
-    gain = np.sqrt(eigenvalues / (alpha_bar * eigenvalues + 1 - alpha_bar))
-    return Chain(basis, gain, (1 - math.sqrt(alpha_bar) * gain) * (basis.T @ mean), np.zeros(len(basis)))
 
 
 # --- what a start nearer the data can gain ----------------------------------------------------------------------------
@@ -262,10 +228,6 @@ class Cost:
         saved = (1 - self.fraction) * self.chain_seconds - self.prior_seconds_per_image
         return self.prior_seconds / saved if saved > 0 else math.inf
 
-    def break_even_fraction(self, n: float) -> float:
-        """The share of the chain below which the prior saves time for n images; 0 or less: it never does."""
-        return 1 - (self.prior_seconds / n + self.prior_seconds_per_image) / self.chain_seconds
-
 
 # --- details ----------------------------------------------------------------------------------------------------------
 
@@ -275,7 +237,8 @@ _Step = Callable[[Array, float, float], tuple[Array, Array, Array | float]]
 
 def _compose(mean: ArrayLike, cov: ArrayLike, alpha_bars: Sequence[float], times: Sequence[int], step: _Step) -> Chain:
     basis, lift = _in_basis(mean, cov)
-    _check_times(times)
+    if not times:
+        raise ValueError("times is empty, expected at least one t, as from sampling.timesteps")
     gain, offset, noise = np.ones(len(basis)), np.zeros(len(basis)), np.zeros(len(basis))
     for t, s in zip(times, [*times[1:], -1], strict=True):
         x0 = lift(alpha_bars[t])
@@ -298,22 +261,8 @@ def _in_basis(mean: ArrayLike, cov: ArrayLike) -> tuple[Array, Callable[[float],
     return basis, lift
 
 
-def _half_log_snr(alpha_bar: float) -> float:
-    return 0.5 * math.log(alpha_bar / (1 - alpha_bar))
-
-
 def _moments(mean: ArrayLike, cov: ArrayLike) -> Moments:
     mean, cov = np.asarray(mean, dtype=np.float64), np.asarray(cov, dtype=np.float64)
     if mean.ndim != 1 or cov.shape != (len(mean), len(mean)):
         raise ValueError(f"cov has shape {list(cov.shape)} and mean {list(mean.shape)}, expected [D, D] and [D]")
     return mean, cov
-
-
-def _check_times(times: Sequence[int]) -> None:
-    if not times:
-        raise ValueError("times is empty, expected at least one t, as from sampling.timesteps")
-
-
-def _known(value: str, name: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name} is {value!r}, expected one of {', '.join(map(repr, allowed))}")

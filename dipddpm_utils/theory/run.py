@@ -1,16 +1,14 @@
 """Runs that check rather than train: theory on Gaussian data, real against real, and what an untrained net prefers."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from dipddpm_utils import ranges
-from dipddpm_utils.config import Floor, Gaussian, Spectrum
+from dipddpm_utils.config import Floor, Gaussian, Sampler, Spectrum
 from dipddpm_utils.data import sets
 from dipddpm_utils.ddpm import process, sampling, schedule
 from dipddpm_utils.dip import fit as dip
@@ -18,11 +16,9 @@ from dipddpm_utils.judging import evaluate, fidelity, stats
 from dipddpm_utils.judging.frechet import frechet_distance, mean_cov
 from dipddpm_utils.machine import streams
 from dipddpm_utils.store.records import Outcome
+from dipddpm_utils.store.work import Work
 from dipddpm_utils.theory import gaussian as closed
 from dipddpm_utils.theory import spectrum as bands
-
-if TYPE_CHECKING:
-    from dipddpm_utils.store.work import Work
 
 MOMENTS = 10_000  # training images, at most, from which the Gaussian takes its mean and covariance
 SPLITS = 10  # parts of the samples whose spread gives the Monte Carlo interval
@@ -77,14 +73,8 @@ class _Toy:
 
     def chain(self, sampler: str, x_t: Tensor, steps: int, t_start: int | None = None) -> Tensor:
         generator = streams.generator(self.run.seed, f"chain {sampler} {steps}")
-        common = {"steps": steps, "t_start": t_start, "clip": False}
-        if sampler == "ancestral":
-            walk = sampling.ancestral(self.model, self.coefs, self.run.diffusion, x_t, generator=generator, **common)
-        else:
-            walk = sampling.ddim(self.model, self.coefs, self.run.diffusion, x_t, **common)
-        for step in walk:
-            last = step
-        return last.x
+        how = Sampler(name=sampler, steps=steps)
+        return sampling.sample(self.model, self.coefs, self.run.diffusion, how, x_t, t_start, generator, clip=False)[0]
 
     def times(self, count: int = 8) -> list[int]:
         return [round(t) for t in np.linspace(1, self.T - 1, count)]
@@ -95,15 +85,8 @@ def _row(check: str, x: float, expected: float, samples: Tensor, statistic: Call
     flat = samples.flatten(1).numpy()
     parts = stats.mean_interval([statistic(part) for part in np.array_split(flat, SPLITS)])
     whole, half = statistic(flat), (parts.high - parts.low) / 2
-    return {
-        "check": check,
-        "x": x,
-        "mismatch": 0.0,
-        "expected": expected,
-        "measured": whole,
-        "low": whole - half,
-        "high": whole + half,
-    } | more
+    row = {"check": check, "x": x, "mismatch": 0.0, "expected": expected}
+    return row | {"measured": whole, "low": whole - half, "high": whole + half} | more
 
 
 def _mean_variance(values: np.ndarray) -> float:
@@ -195,9 +178,8 @@ def floor(run: Floor, work: Work) -> Outcome:
             rows.append({"repeat": repeat, **evaluate.floor(source, n, space, rng)})
     metrics: Row = {key: value for key, value in rows[-1].items() if isinstance(value, str)} | {"n": run.ns[-1]}
     last = [row for row in rows if row["n"] == run.ns[-1]]
-    for name in ("fd", "kid", "precision", "recall", "copy_rate"):
-        interval = stats.mean_interval([row[name] for row in last])
-        metrics |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    scores = ("fd", "kid", "precision", "recall", "copy_rate")
+    metrics |= stats.mean_intervals({name: [row[name] for row in last] for name in scores})
     return Outcome(metrics=metrics | _trivial(run, source, space), evals=rows)
 
 
@@ -233,16 +215,9 @@ def spectrum(run: Spectrum, work: Work) -> Outcome:
     noise = 0.2 * torch.randn(clean.shape, generator=generator, device=clean.device)
     rows, every = [], max(1, run.iterations // 40)
     for target_name, target in (("image", clean), ("noise", (0.5 + noise).clamp(0, 1)), ("noisy", (clean + noise).clamp(0, 1))):
-        fits = dip.fit_images(
-            run.net,
-            target,
-            iterations=run.iterations,
-            lr=run.lr,
-            z_std=0.0,
-            width=run.width,
-            generator=streams.generator(run.seed, f"fit {target_name}", work.device),
-        )
-        for fit in fits:
+        generator = streams.generator(run.seed, f"fit {target_name}", work.device)
+        options = run.model_dump(include={"iterations", "lr", "width"})
+        for fit in dip.fit_images(run.net, target, z_std=0.0, generator=generator, **options):
             work.budget.check()
             if fit.iteration % every == 0 or fit.iteration == 1:
                 errors = bands.band_errors(target, fit.outputs, run.bands).cpu()
@@ -252,9 +227,6 @@ def spectrum(run: Spectrum, work: Work) -> Outcome:
                 ]
     metrics: Row = {"n": run.n_images, "bands": run.bands, "iterations": run.iterations, "net": run.net}
     for target_name in ("image", "noise", "noisy"):
-        last = [row for row in rows if row["target"] == target_name][-run.bands :]
-        metrics |= {
-            f"{target_name}_low_band": last[0]["relative_error"],
-            f"{target_name}_high_band": last[-1]["relative_error"],
-        }
+        last = [row["relative_error"] for row in rows if row["target"] == target_name][-run.bands :]
+        metrics |= {f"{target_name}_low_band": last[0], f"{target_name}_high_band": last[-1]}
     return Outcome(metrics=metrics, evals=rows)

@@ -1,7 +1,5 @@
 """Errors by spatial frequency: what a network has fitted so far, from coarse shapes to single pixels."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,11 +1,9 @@
-"""Checkpoints that survive kill -9, a full disk and altered files: safetensors beside JSON, no pickle.
+"""Checkpoints that survive kill -9, a full disk and altered files: safetensors and a checksum, no pickle.
 
-A checkpoint is two files, `checkpoint-N.safetensors` and `checkpoint-N.json`, N counting up. The JSON is written last,
-atomically, and holds the SHA-256 of both, so a checkpoint without a valid JSON was never complete. The newest two are
-kept: if the newest is damaged, `load` takes the one before it and says so.
+A checkpoint is one file, `checkpoint-N.safetensors`, N counting up: the tensors, what else belongs to them as JSON in the
+header, and the SHA-256 of all that as its last 32 bytes. It is written atomically. The newest two are kept: if the newest is
+damaged, `load` takes the one before it and says so.
 """
-
-from __future__ import annotations
 
 import contextlib
 import hashlib
@@ -23,13 +21,13 @@ from safetensors.torch import save as tensors_to_bytes
 from dipddpm_utils.machine import files
 from dipddpm_utils.machine.errors import StoreError, TrainingError
 
-FORMAT = 1
 KEEP = 2
-_NAME = re.compile(r"checkpoint-(\d{8})\.json")
+DIGEST = 32  # bytes of a SHA-256
+DAMAGED = (OSError, ValueError, KeyError)  # what reading such a file may end with
 
 
 def save(folder: str | Path, tensors: dict[str, torch.Tensor], meta: dict[str, Any]) -> Path:
-    """Writes a new checkpoint and then drops all but the newest two; returns the path of its tensors.
+    """Writes a new checkpoint and then drops all but the newest two; returns its path.
 
     Raises TrainingError if a floating-point tensor is not finite (nothing is written), and StoreError if the disk is
     full or the folder cannot be written; the earlier checkpoints stay as they were in both cases.
@@ -39,37 +37,37 @@ def save(folder: str | Path, tensors: dict[str, torch.Tensor], meta: dict[str, A
     if bad:
         at = f" at step {meta['step']}" if "step" in meta else ""
         raise TrainingError(f"{bad[0]} is not finite{at}; not saved, {last_good(folder)}")
-    data = tensors_to_bytes(_independent(tensors))
-    number = max(_numbers(folder), default=0) + 1
-    body = {"format": FORMAT, "number": number, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "meta": meta}
-    path = _paths(folder, number)[0]
+    data = tensors_to_bytes(_independent(tensors), {"meta": json.dumps(meta)})
+    held = _held(folder)
+    path = folder / f"checkpoint-{max(held, default=0) + 1:08d}.safetensors"
     try:
-        files.write_bytes(path, data)
-        files.write_bytes(path.with_suffix(".json"), json.dumps({**body, "check": _check(body)}).encode())
-    except (OSError, StoreError) as error:
-        with contextlib.suppress(OSError):
-            for partial in _paths(folder, number):
-                partial.unlink(missing_ok=True)
+        files.write_bytes(path, data + hashlib.sha256(data).digest())
+    except StoreError as error:
         raise StoreError(f"{error}; this checkpoint needs {len(data) / 1e6:.1f} MB; {last_good(folder)}") from error
-    _prune(folder, number)
+    for old in sorted(held)[: 1 - KEEP]:
+        held[old].unlink(missing_ok=True)
+    for half in folder.glob(".checkpoint-*.tmp"):  # left by a kill while writing; a folder has one writer
+        half.unlink(missing_ok=True)
     return path
 
 
 def load(folder: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
     """(tensors on the CPU, meta) of the newest sound checkpoint in `folder`, or None if there is none.
 
-    If a newer one was damaged, a warning says so, meta['note'] repeats it, and its JSON is renamed to `.damaged`, so
-    that later saves do not count it among the two they keep.
+    If a newer one was damaged, a warning says so, meta['note'] repeats it, and it is renamed to `.damaged`, so that later
+    saves do not count it among the two they keep.
     """
     folder, damage = Path(folder), []
-    for number in sorted(_numbers(folder), reverse=True):
+    for path in _newest_first(folder):
         try:
-            tensors, meta = _read(folder, number)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            if _set_aside(folder, number):
-                damage.append(f"{_paths(folder, number)[0].name} is damaged ({error})")
+            tensors, meta = _read(path)
+        except DAMAGED as error:
+            if path.exists():  # else another process has dropped it meanwhile
+                damage.append(f"{path.name} is damaged ({error})")
+                with contextlib.suppress(OSError):  # a read-only folder: nothing will be saved there either
+                    path.replace(path.with_name(path.name + ".damaged"))
             continue
-        note = f"{'; '.join(damage)}; going on from the one before it, {_paths(folder, number)[0].name}" if damage else None
+        note = f"{'; '.join(damage)}; going on from the one before it, {path.name}" if damage else None
         if note:
             warnings.warn(f"{folder}: {note}", stacklevel=2)
         return tensors, {**meta, "note": note}
@@ -78,24 +76,12 @@ def load(folder: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]] |
     return None
 
 
-def clear(folder: str | Path) -> None:
-    """Removes every checkpoint in `folder`; other files stay."""
-    for number in _numbers(Path(folder)):
-        for path in reversed(_paths(Path(folder), number)):
-            path.unlink(missing_ok=True)
-    for path in Path(folder).glob("checkpoint-*.json.damaged"):
-        path.unlink(missing_ok=True)
-
-
 def last_good(folder: str | Path) -> str:
     """'the last good checkpoint is PATH (step N)' or 'there is no earlier checkpoint', for error messages."""
-    for number in sorted(_numbers(Path(folder)), reverse=True):
-        try:
-            meta = _read(Path(folder), number)[1]
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-        step = f" (step {meta['step']})" if "step" in meta else ""
-        return f"the last good checkpoint is {_paths(Path(folder), number)[0]}{step}"
+    for path in _newest_first(Path(folder)):
+        with contextlib.suppress(*DAMAGED):
+            meta = _read(path)[1]
+            return f"the last good checkpoint is {path}" + (f" (step {meta['step']})" if "step" in meta else "")
     return "there is no earlier checkpoint"
 
 
@@ -156,54 +142,20 @@ def _independent(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return result
 
 
-def _check(body: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    content = path.read_bytes()
+    data = content[:-DIGEST]
+    if hashlib.sha256(data).digest() != content[-DIGEST:]:
+        raise ValueError(f"its {len(content)} bytes do not have the SHA-256 that they end with")
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])  # after its own length in eight bytes
+    return tensors_from_bytes(data), json.loads(header["__metadata__"]["meta"])
 
 
-def _read(folder: Path, number: int) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    path = _paths(folder, number)[0]
-    body = json.loads(path.with_suffix(".json").read_text())
-    if not isinstance(body, dict) or body.pop("check", None) != _check(body):
-        raise ValueError("its JSON was altered")
-    if body["format"] != FORMAT:
-        raise ValueError(f"its format is {body['format']}, this version reads {FORMAT}")
-    data = path.read_bytes()
-    if len(data) != body["bytes"]:
-        raise ValueError(f"{len(data)} bytes instead of {body['bytes']}")
-    if hashlib.sha256(data).hexdigest() != body["sha256"]:
-        raise ValueError("its SHA-256 does not match")
-    return tensors_from_bytes(data), body["meta"]
+def _held(folder: Path) -> dict[int, Path]:
+    """The checkpoints in a folder by their numbers."""
+    found = {path: re.fullmatch(r"checkpoint-(\d{8})\.safetensors", path.name) for path in folder.glob("checkpoint-*")}
+    return {int(name[1]): path for path, name in found.items() if name}
 
 
-def _set_aside(folder: Path, number: int) -> bool:
-    """Takes a damaged checkpoint out of the count; False if it is gone (another process has dropped it meanwhile)."""
-    path = _paths(folder, number)[1]
-    if not path.exists():
-        return False
-    with contextlib.suppress(OSError):  # a read-only folder: nothing will be saved there either
-        path.replace(path.with_name(path.name + ".damaged"))
-    return True
-
-
-def _paths(folder: Path, number: int) -> tuple[Path, Path]:
-    stem = folder / f"checkpoint-{number:08d}"
-    return stem.with_suffix(".safetensors"), stem.with_suffix(".json")
-
-
-def _numbers(folder: Path) -> list[int]:
-    if not folder.is_dir():
-        return []
-    return [int(found.group(1)) for path in folder.iterdir() if (found := _NAME.fullmatch(path.name))]
-
-
-def _prune(folder: Path, newest: int) -> None:
-    """Drops all but the newest two, JSON first, and what a kill left half written."""
-    keep = set(sorted(_numbers(folder))[-KEEP:]) | {newest}
-    for number in set(_numbers(folder)) - keep:
-        for path in reversed(_paths(folder, number)):
-            path.unlink(missing_ok=True)
-    for path in folder.glob(".checkpoint-*.tmp"):  # left by a kill while writing; a folder has one writer
-        path.unlink(missing_ok=True)
-    for path in folder.glob("checkpoint-*.safetensors"):
-        if path.stem not in {f"checkpoint-{number:08d}" for number in keep}:
-            path.unlink(missing_ok=True)
+def _newest_first(folder: Path) -> list[Path]:
+    return [path for _, path in sorted(_held(folder).items(), reverse=True)]

@@ -1,7 +1,5 @@
 """An exponential moving average of a network's weights, with a guard against sampling from it too soon."""
 
-from __future__ import annotations
-
 import copy
 
 import torch

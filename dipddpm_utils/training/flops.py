@@ -1,7 +1,5 @@
 """Floating-point operations of networks, by torch's own counter: matrix products and convolutions, a multiply-add as two."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
 from typing import Any

@@ -4,8 +4,6 @@ At batch 8 to 128 a GPU waits for Python most of the time: it computes a layer f
 torch.compile's "reduce-overhead" records the whole forward and backward pass as CUDA graphs and replays each with one launch.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Callable
@@ -18,19 +16,14 @@ COMPILER: dict[str, Any] = {"mode": "reduce-overhead", "dynamic": False}  # a te
 SWITCH = "DIPDDPM_COMPILE"  # environment: 1 or 0; unset: on CUDA only, since compiling takes a minute of a CPU
 
 
-def launched_together(model: nn.Module, device: torch.device, wanted: bool | None = None) -> Callable[..., Tensor]:
-    """`model`, compiled if `wanted` (None: as the environment's DIPDDPM_COMPILE says, else on CUDA), equal up to rounding.
+def launched_together(model: nn.Module, device: torch.device) -> Callable[..., Tensor]:
+    """`model`, compiled where the environment's DIPDDPM_COMPILE says so or, unset, on CUDA; equal up to rounding.
 
     The first call tries it, forwards and backwards, and falls back to the plain network with one visible line if that fails.
     Outputs are copies, so that a caller may keep them while the graph is replayed.
     """
-    if not (_asked(device) if wanted is None else wanted):
-        return model
-    return _Compiled(model)
-
-
-def _asked(device: torch.device) -> bool:
-    return {"1": True, "0": False}.get(os.environ.get(SWITCH, ""), device.type == "cuda")
+    wanted = {"1": True, "0": False}.get(os.environ.get(SWITCH, ""), device.type == "cuda")
+    return _Compiled(model) if wanted else model
 
 
 class _Compiled:

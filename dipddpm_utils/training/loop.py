@@ -4,8 +4,6 @@ state = new_state(model, optim, n_items=len(images), seed=run.seed, device=devic
 for step in train(state, loss_fn, lambda idx: images[idx], budget): ...
 """
 
-from __future__ import annotations
-
 import contextlib
 import math
 from collections.abc import Callable, Iterator
@@ -72,25 +70,23 @@ def train(
     get_batch: GetBatch,
     budget: Budget | None = None,
     *,
-    until: int | None = None,
     folder: str | Path | None = None,
-    compile: bool | None = None,
 ) -> Iterator[Step]:
-    """Trains from `state.step` to `until` (default optim.steps), yielding after each step.
+    """Trains from `state.step` to `optim.steps`, yielding after each step.
 
     loss_fn(model, batch, generator) -> scalar; get_batch(indices int64 [B] on the device) -> batch on the device.
-    `folder`: where the caller saves checkpoints, to name the last good one in errors. `compile`: see `launched_together`.
+    `folder`: where the caller saves checkpoints, to name the last good one in errors.
     Between steps `state` is whole and may be saved.
     Raises OutOfTime from `budget` between steps, TrainingError if a loss or a gradient is not finite.
     """
     optim, device, optimiser = state.optim, state.device, state.optimiser
     on_cpu = device.type == "cpu"
-    model = launched_together(state.model, device, compile)
+    model = launched_together(state.model, device)
     weights = [p for group in optimiser.param_groups for p in group["params"]]
     in_short = autocast(device, optim.precision)
     has_dropout = any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 for m in state.model.modules())
     watch, now = None if on_cpu else _Watch(device), clock(device)
-    while state.step < (optim.steps if until is None else until):
+    while state.step < optim.steps:
         if budget is not None:
             budget.check()
         begin = now()

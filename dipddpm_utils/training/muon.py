@@ -5,8 +5,6 @@ the same pace. A convolution counts as a matrix [out, in * kh * kw]. The update 
 (Liu et al. 2025, arXiv 2502.16982, equation 4), so learning rates carry over; weights that are no matrix are left to AdamW.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from typing import Any
 

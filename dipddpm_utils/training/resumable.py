@@ -1,20 +1,16 @@
 """What all runs that train a network share: weights from a named stream, and training that goes on from its checkpoint."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from dipddpm_utils.config import Run
 from dipddpm_utils.machine import progress, streams
 from dipddpm_utils.machine.errors import OutOfTime
+from dipddpm_utils.store.work import Work
 from dipddpm_utils.training import loop
-
-if TYPE_CHECKING:
-    from dipddpm_utils.store.work import Work
 
 SAVE_EVERY = 20.0  # seconds between checkpoints: what a kill costs at most
 CURVE_ROWS = 200  # points of a logged loss curve

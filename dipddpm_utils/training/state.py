@@ -1,7 +1,5 @@
 """Everything that a training run changes, in one object that can be saved at any step and goes on to the same bits."""
 
-from __future__ import annotations
-
 import inspect
 import time
 from dataclasses import dataclass, field
@@ -28,11 +26,11 @@ class Order:
     drawn so far) is the whole state: the permutation of epoch e is made from (seed, e) alone.
     """
 
-    def __init__(self, n: int, seed: int, device: torch.device, position: int = 0, shuffled: bool = True) -> None:
+    def __init__(self, n: int, seed: int, device: torch.device) -> None:
         if n < 1:
             raise ValueError(f"n is {n}, expected at least 1 item")
-        self.n, self.seed, self.device, self.position = n, seed, device, position
-        self.shuffled = shuffled  # False: 0..n-1 in every epoch
+        self.n, self.seed, self.device, self.position = n, seed, device, 0
+        self.shuffled = True  # False: 0..n-1 in every epoch
         self._epoch, self._permutation = -1, torch.empty(0, dtype=torch.int64)
 
     def next(self, size: int) -> Tensor:
@@ -142,36 +140,13 @@ class State:
         return None if found is None else (self.from_checkpoint(*found), found[1]["note"])
 
 
-def new_state(
-    model: nn.Module,
-    optim: Optim,
-    n_items: int,
-    seed: int,
-    device: str | torch.device = "cpu",
-    *,
-    channels_last: bool | None = None,
-) -> State:
-    """A state at step 0, the model moved to `device`. `n_items`: how many training items `get_batch` can be asked for.
-
-    `channels_last`: None is what `layout` says.
-    """
+def new_state(model: nn.Module, optim: Optim, n_items: int, seed: int, device: str | torch.device = "cpu") -> State:
+    """A state at step 0, the model moved to `device`. `n_items`: how many training items `get_batch` can be asked for."""
     device = torch.device(device)
-    model = model.to(device)
-    format = (
-        layout(optim, device) if channels_last is None else torch.channels_last if channels_last else torch.contiguous_format
-    )
-    model = model.to(memory_format=format)
+    model = model.to(device).to(memory_format=layout(optim, device))
     ema = None if optim.ema_decay is None else Ema(model, decay=optim.ema_decay, warmup=optim.ema_warmup)
-    return State(
-        model,
-        ema,
-        _optimiser(model, optim),
-        optim,
-        generator(seed, "training", device),
-        Order(n_items, seed, device),
-        seed,
-        device,
-    )
+    draws, order = generator(seed, "training", device), Order(n_items, seed, device)
+    return State(model, ema, _optimiser(model, optim), optim, draws, order, seed, device)
 
 
 def layout(optim: Optim, device: str | torch.device) -> torch.memory_format:

@@ -55,20 +55,6 @@ def test_forward_posterior_and_predictions_equal_the_oracle(monkeypatch, schedul
         assert (ours - theirs).abs().max() < tolerance
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
-def test_p_mean_variance_equals_the_oracle(monkeypatch, objective):
-    diffusion = config.Diffusion(objective=objective)
-    coefs, x0, t, eps = _case(diffusion)
-    x_t = core.q_sample(coefs, x0, t, eps)
-    oracle = oracles.gaussian_diffusion(monkeypatch, diffusion, model=oracles.affine_model)
-    mean, variance, x0_hat = core.p_mean_variance(coefs, diffusion, oracles.affine_model(x_t, t), x_t, t)
-    their_mean, their_variance, _, their_x0 = oracle.p_mean_variance(x_t, t)
-    for ours, theirs in [(mean, their_mean), (variance, their_variance), (x0_hat, their_x0)]:
-        assert (ours - theirs).abs().max() < 1e-10
-    large = core.p_mean_variance(coefs, diffusion.model_copy(update={"variance": "fixed_large"}), x_t, x_t, t)[1]
-    assert torch.equal(large.flatten(), coefs.betas[t])
-
-
 @settings(max_examples=40, deadline=None)
 @given(st.sampled_from(OBJECTIVES), st.sampled_from(["linear", "cosine", "sigmoid"]), st.integers(0, T - 1))
 def test_whatever_is_predicted_x0_and_eps_come_back(objective, schedule, step):
@@ -150,7 +136,7 @@ def test_results_have_the_dtype_of_the_images_whatever_the_network_or_tables_use
             _, x0, t, eps = _case(diffusion, dtype=dtype)
             coefs = coefficients(diffusion, tables)
             assert core.loss(coefs, diffusion, lambda x, t: x.bfloat16(), x0, t, eps).dtype == dtype
-            assert {y.dtype for y in core.p_mean_variance(coefs, diffusion, x0.bfloat16(), x0, t)} == {dtype}
+            assert {y.dtype for y in core.to_x0_eps(coefs, objective, x0.bfloat16(), x0, t)} == {dtype}
 
 
 @pytest.mark.parametrize(

@@ -286,7 +286,7 @@ def test_bad_fits_are_refused_at_once(digits, changes, named):
 
 @pytest.mark.parametrize("targets", [torch.zeros(1, 28, 28), torch.zeros(0, 1, 28, 28), torch.full((1, 1, 28, 28), -1.0)])
 def test_bad_targets_are_refused(targets):
-    with pytest.raises(ValueError, match=r"^targets_unit has"):
+    with pytest.raises(ValueError, match=r"^targets has"):
         dip.fit_images("2conv", targets, iterations=1, lr=1e-2, z_std=0.0, width=8, generator=rng())
 
 

@@ -182,10 +182,10 @@ def test_targets_are_q_samples_of_the_observed_image_drawn_once_a_stage():
 def test_fits_follow_targets_that_change_and_may_leave_the_unit_range():
     a, b = torch.full((2, 1, 8, 8), 1.5), torch.full((2, 1, 8, 8), -0.5)
     arguments = {"iterations": 4, "lr": 1e-3, "z_std": 0.0, "width": 4}
-    fits = list(fit.fit_targets("5conv", lambda i: a if i < 3 else b, generator=rng(), **arguments))
+    fits = list(fit.fit_images("5conv", lambda i: a if i < 3 else b, generator=rng(), **arguments))
     assert float(fits[1].losses.mean()) > 1.0 and float(fits[2].losses.mean()) < 1.0
     same = list(fit.fit_images("5conv", a.clamp(0, 1), generator=rng(), **arguments))
-    other = list(fit.fit_targets("5conv", lambda _: a.clamp(0, 1), generator=rng(), **arguments))
+    other = list(fit.fit_images("5conv", lambda _: a.clamp(0, 1), generator=rng(), **arguments))
     assert torch.equal(same[-1].losses, other[-1].losses)
 
 

@@ -15,6 +15,7 @@ from dipddpm_utils.machine import budget as machine_budget
 from dipddpm_utils.machine import device as machine_device
 from dipddpm_utils.machine import errors, streams
 from dipddpm_utils.training import checkpoint, launched, loop
+from dipddpm_utils.training import state as states
 
 CPU = torch.device("cpu")
 IMAGES = torch.rand(22, 1, 6, 6, generator=streams.generator(0, "images"))
@@ -34,12 +35,13 @@ def batches(indices):
     return IMAGES[indices]
 
 
-def new(optim: Optim, dropout: float = 0.0, **options) -> loop.State:
-    return loop.new_state(net(dropout), optim, len(IMAGES), seed=3, **options)
+def new(optim: Optim, dropout: float = 0.0, device: str = "cpu") -> loop.State:
+    return loop.new_state(net(dropout), optim, len(IMAGES), seed=3, device=device)
 
 
-def run(state: loop.State, **options) -> list[float]:
-    return [step.loss for step in loop.train(state, options.pop("loss_fn", denoise), batches, **options)]
+def run(state: loop.State, steps: int | None = None, loss_fn=denoise) -> list[float]:
+    """The losses of that many steps, or of all."""
+    return [step.loss for step in itertools.islice(loop.train(state, loss_fn, batches), steps)]
 
 
 # --- the loop ---
@@ -97,16 +99,17 @@ def test_steps_report_what_was_done_and_seconds_leave_the_caller_out(monkeypatch
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
-def test_two_n_steps_are_n_steps_a_checkpoint_and_n_steps(tmp_path, precision, channels_last, dropout):
+def test_two_n_steps_are_n_steps_a_checkpoint_and_n_steps(tmp_path, monkeypatch, precision, channels_last, dropout):
+    format = torch.channels_last if channels_last else torch.contiguous_format
+    monkeypatch.setattr(states, "layout", lambda optim, device: format)
     optim = Optim(batch_size=5, steps=14, lr=0.01, precision=precision, ema_decay=0.9, ema_warmup=3, decay="linear")
-    options = {"dropout": dropout, "channels_last": channels_last}
-    straight = new(optim, **options)
+    straight = new(optim, dropout)
     losses = run(straight)
-    first = new(optim, **options)
-    assert run(first, until=7) == losses[:7]
+    first = new(optim, dropout)
+    assert run(first, 7) == losses[:7]
     first.save(tmp_path, extra={"seen": [1, 2]})
     torch.rand(3)  # what others draw from the global stream does not matter
-    second = new(optim, **options)
+    second = new(optim, dropout)
     assert second.resume(tmp_path) == ({"seen": [1, 2]}, None)
     assert second.seconds == first.seconds
     assert run(second) == losses[7:]
@@ -197,7 +200,7 @@ def test_evaluating_between_steps_does_not_leave_the_network_in_evaluation_mode(
 
 def test_the_sampled_network_is_the_average_once_it_is_old_enough():
     state = new(Optim(batch_size=4, steps=6, ema_decay=0.9, ema_warmup=5))
-    run(state, until=4)
+    run(state, 4)
     with pytest.raises(errors.TrainingError, match="4 updates old"):
         state.sampler_model()
     run(state)
@@ -212,9 +215,10 @@ def test_kernels_launched_together_give_the_losses_of_the_plain_network(monkeypa
     optim = Optim(batch_size=4, steps=5, ema_decay=0.9, ema_warmup=1)
     plain, together = new(optim), new(optim)
     expected = run(plain)
+    monkeypatch.setenv("DIPDDPM_COMPILE", "1")
     kept = []
     loss = lambda model, batch, generator: kept.append(model(batch).detach()) or denoise(model, batch, generator)  # noqa: E731
-    assert run(together, compile=True, loss_fn=loss) == pytest.approx(expected, rel=1e-6)
+    assert run(together, loss_fn=loss) == pytest.approx(expected, rel=1e-6)
     assert len({output.data_ptr() for output in kept}) == 5, "an output that was kept is overwritten by the next call"
 
 
@@ -225,7 +229,8 @@ def test_a_network_that_cannot_be_compiled_is_trained_as_it_is_and_says_so(monke
     optim = Optim(batch_size=4, steps=3)
     expected = run(new(optim))
     monkeypatch.setattr(torch, "compile", broken)
-    assert run(new(optim), compile=True) == expected
+    monkeypatch.setenv("DIPDDPM_COMPILE", "1")
+    assert run(new(optim)) == expected
     assert capsys.readouterr().err == "not compiled, going on without: RuntimeError: no compiler here\n"
 
 
@@ -251,7 +256,8 @@ def test_every_item_once_an_epoch_and_resumable_anywhere(n, size, cut, seed):
     flat = torch.cat(drawn)
     for epoch in flat[: len(flat) // n * n].reshape(-1, n):
         assert sorted(epoch.tolist()) == list(range(n))
-    again = loop.Order(n, seed, CPU, position=cut * size)
+    again = loop.Order(n, seed, CPU)
+    again.position = cut * size
     assert torch.equal(torch.cat([again.next(size) for _ in range(20 - cut)] or [flat[:0]]), flat[cut * size :])
 
 
@@ -357,7 +363,7 @@ def test_the_budget_stops_between_steps_with_a_state_that_can_be_saved(tmp_path)
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     optim = Optim(batch_size=4, steps=4)
     state = new(optim)
-    run(state, until=2)
+    run(state, 2)
     state.save(tmp_path)
     with pytest.raises(errors.StoreError, match="has seed 3 and 22 items, this run has 4 and 22"):
         loop.new_state(net(), optim, 22, seed=4).resume(tmp_path)

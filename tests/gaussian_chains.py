@@ -1,0 +1,38 @@
+"""Closed forms of further chains on Gaussian data, for the tests of the samplers and of the theory (see theory/gaussian.py)."""
+
+import math
+
+import numpy as np
+
+from dipddpm_utils.theory.gaussian import Chain, _in_basis
+
+
+def dpmpp_2m_chain(mean, cov, alpha_bars, times):
+    """DPM-Solver++(2M) with the optimal denoiser, from times[0] to x_0: x and the x0_hat before it, both affine in x_t."""
+    basis, lift = _in_basis(mean, cov)
+    dimension = len(basis)
+    x = np.stack([np.ones(dimension), np.zeros(dimension)])  # rows: gain and offset, as functions of the start
+    x0_before, lam_before = None, math.nan
+    for t, s in zip(times, [*times[1:], -1], strict=True):
+        gain, offset = lift(alpha_bars[t])
+        x0 = np.stack([gain * x[0], gain * x[1] + offset])
+        if s < 0:
+            break
+        lam, lam_next = (0.5 * math.log(alpha_bars[i] / (1 - alpha_bars[i])) for i in (t, s))
+        slope = 0.0 if x0_before is None else (x0 - x0_before) / (lam - lam_before)
+        target = x0 + slope * (lam_next - lam) / 2  # x0_hat, extrapolated along lambda to the middle of the step
+        shrink = math.sqrt((1 - alpha_bars[s]) / (1 - alpha_bars[t]))
+        x0_before, lam_before = x0, lam
+        x = shrink * x + (math.sqrt(alpha_bars[s]) - shrink * math.sqrt(alpha_bars[t])) * target
+    return Chain(basis, x0[0], x0[1], np.zeros(dimension))  # the last step returns x0_hat
+
+
+def flow_chain(mean, cov, alpha_bar):
+    """The limit of DDIM and DPM-Solver++ for ever finer steps: the probability flow from x_t to x_0, solved exactly.
+
+    It maps N(marginal) to N(mean, cov) by scaling each direction by the ratio of its standard deviations.
+    """
+    eigenvalues, basis = np.linalg.eigh(cov)
+    eigenvalues = np.clip(eigenvalues, 0, None)
+    gain = np.sqrt(eigenvalues / (alpha_bar * eigenvalues + 1 - alpha_bar))
+    return Chain(basis, gain, (1 - math.sqrt(alpha_bar) * gain) * (basis.T @ mean), np.zeros(len(basis)))
