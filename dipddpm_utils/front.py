@@ -210,10 +210,12 @@ def readme_block(lab: Any) -> str:
 
 def _baseline(lab: Any) -> str:
     """How good the models are that the answer rests on."""
-    alone = comparisons.compared(lab)[0]
-    if not lab.has(alone, "floor"):
+    used = dict.fromkeys((comparisons.compared(lab)[0], "main" if lab.has("main") else comparisons.compared(lab)[0]))
+    if not lab.has("floor", *used):
         return ""
-    return f" Its DDPM alone: {over_seeds_distance(lab.seeds(alone), lab.record('floor'))}."
+    alone, *larger = (over_seeds_distance(lab.seeds(group), lab.record("floor")) for group in used)
+    said = f" Its DDPM alone: {alone}."
+    return said + (f" The larger one of the starts and of restoration: {larger[0]}." if larger else "")
 
 
 def _html(text: str) -> str:
