@@ -42,7 +42,9 @@ class Observation:
 
     def keep(self, guess: Tensor) -> Tensor:
         """A guess with what y says without noise put back: the known pixels, or the means of the coarse ones."""
-        return self.agree(guess) if self.task == "super_resolve" else self.known * self.target + (1 - self.known) * guess
+        if self.task == "super_resolve":
+            return self.agree(guess).clamp(0, 1)
+        return self.known * self.target + (1 - self.known) * guess
 
     def agree(self, images: Tensor) -> Tensor:
         """The nearest images x with A x = y: x + (y - A x), since A is a projection. ValueError if y has noise of its own."""
