@@ -69,8 +69,10 @@ def better_shaped(lab: Any) -> Finding | None:
         return pd.DataFrame(own).dropna()
 
     published = measured("-published") if lab.has(*(f"{name}-published" for name in PAIR)) else pd.DataFrame()
-    why = "Of all last samples, the DDPM alone over combined: how far from real digits they are in raggedness (outline over root of "
-    why += "the ink's area) and in legibility (a classifier's confidence)."
+    why = (
+        "Of all last samples, the DDPM alone over combined: how far from real digits they are in raggedness (outline over root "
+    )
+    why += "of the ink's area) and in legibility (a classifier's confidence)."
 
     def fault() -> str:
         return one_fault.largest(lab, SUSPECTS, off_real("raggedness"))
