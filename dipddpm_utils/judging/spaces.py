@@ -76,7 +76,7 @@ class Features:
         return torch.cat(parts)
 
     def confidence(self, images: Tensor) -> float | None:
-        """Mean probability, over uint8 images [N,C,H,W], of the likeliest class: how legible digits are to a classifier.
+        """Mean probability, over uint8 images [N,C,H,W], of the likeliest class: how sure it is of them.
 
         None where the features are not a classifier's.
         """

@@ -189,11 +189,9 @@ def rise_is_noise(lab: Any) -> Finding | None:
         longer += [f"{look(name).label} {told(paired(late, ratio=True))}"] if np.isfinite(late).any() else []
     why = (
         "Rise of one set of 30 samples over its lowest earlier value, as a factor, over the square of its rise over where the "
-    )
-    why += (
         "other sets are lowest: above 1, most of it is drawn. Longer training: FD of all samples changes from its half to its "
+        f"end by {'; '.join(longer)}."
     )
-    why += f"end by {'; '.join(longer)}."
     least = min(map(len, effects.values()))
     values = pd.DataFrame({name: own[:least] for name, own in effects.items()})
     over = "seeds" if len(lab.seeds(f"{ALONE}-published")) > 1 else "sets of 30"

@@ -47,34 +47,37 @@ def of_looks(measure: Callable[[Any], float], why: str, names: tuple[str, str] =
     return test
 
 
-def off_real(record: Any) -> float:
-    """How far samples are from real digits' raggedness, as the size of the logarithm of the ratio."""
-    drawn, real = (record.metrics.get(name) for name in ("raggedness", "raggedness_real"))
-    return abs(math.log(drawn / real)) if drawn and real else math.nan
+def off_real(measure: str) -> one_fault.Statistic:
+    """How far samples are from real digits in a measure, as the size of the logarithm of the ratio; NaN if not recorded.
 
+    Of a classifier's confidence, too: it is surer of some blots than of digits, so more of it is not better.
+    """
 
-def doubt(record: Any) -> float:
-    """log of what a classifier's confidence in its likeliest class lacks to 1, mean over samples."""
-    sure = record.metrics.get("legibility")
-    return math.log(1 - sure) if sure is not None and sure < 1 else math.nan
+    def statistic(record: Any) -> float:
+        drawn, real = (record.metrics.get(name) for name in (measure, f"{measure}_real"))
+        return abs(math.log(drawn / real)) if drawn and real else math.nan
+
+    return statistic
 
 
 def better_shaped(lab: Any) -> Finding | None:
-    """B2: combined samples are nearer to real digits' raggedness, and more legible. None where the records hold neither."""
+    """B2: combined samples are nearer to real digits, in raggedness and in legibility. None where the records lack them."""
 
     def measured(ending: str) -> pd.DataFrame:
-        sides = {"distance to real raggedness": off_real, "doubt of a classifier": doubt}
+        sides = {name: off_real(name) for name in ("raggedness", "legibility")}
         own = {name: contrast(lab, PAIR, ending, of, lambda t: t[PAIR[0]] - t[PAIR[1]]) for name, of in sides.items()}
         return pd.DataFrame(own).dropna()
 
     published = measured("-published") if lab.has(*(f"{name}-published" for name in PAIR)) else pd.DataFrame()
-    why = "Of all last samples, the DDPM alone over combined: how far outline over root of the ink's area is from that of real "
-    why += "digits, and how unsure a classifier of digits is."
+    why = (
+        "Of all last samples, the DDPM alone over combined: how far from real digits they are in raggedness (outline over root "
+    )
+    why += "of the ink's area) and in legibility (a classifier's confidence)."
 
     def fault() -> str:
-        return one_fault.largest(lab, SUSPECTS, off_real)
+        return one_fault.largest(lab, SUSPECTS, off_real("raggedness"))
 
-    return compared(measured(""), published, "", fault, why=why, unit="distance or doubt, alone over combined")
+    return compared(measured(""), published, "", fault, why=why, unit="distance from real digits, alone over combined")
 
 
 GREY = "Standard deviation of an image's pixels, DDPM alone over combined, mean over the last samples."
