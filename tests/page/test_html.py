@@ -177,5 +177,17 @@ def test_figures_and_tables_are_numbered_and_links_to_them_say_the_number(tmp_pa
     assert made.text.count("<strong>falls") == 1, "the caption stands within its figure and not below it again"
 
 
+def test_a_cell_that_only_shows_code_has_no_code_above_it(tmp_path):
+    shown = [new_output("display_data", {"text/markdown": "```python\n1\n```"}, metadata={"folded": "f, a.py"})]
+    only = 'lab.source("a.py", "f")\nMarkdown(findings.said(lab))'
+    assert "<summary>Code</summary>" not in page(tmp_path, new_code_cell(only, outputs=shown)).text
+    assert "<summary>Code</summary>" in page(tmp_path, new_code_cell("x = 1\n" + only, outputs=shown)).text
+
+
+def test_the_assignment_stands_before_the_notebooks(tmp_path):
+    text = page(tmp_path, new_markdown_cell("# First")).text
+    assert text.count("The assignment asks") == 1 and text.index("The assignment asks") < text.index('<section id="01_a"')
+
+
 def test_the_number_of_an_equation_stands_beside_it():
     assert section().equation(r"a = b \tag{7}", display=True).endswith('<span class="number">(7)</span></span>')

@@ -83,6 +83,7 @@ def test_every_finding_is_a_sentence_without_gaps():
         comparisons.combined(LAB), comparisons.starts(LAB.frame("starts")), comparisons.equal_seconds(LAB),
         comparisons.instead(LAB), answer.answer(LAB), prose.caution(LAB),
         comparisons.sweep("std", LAB.frame("std"), "fd", "FD"), *findings_priors.weights(LAB),
+        training.drawn({"alone": LAB.seeds("ddpm")}, LAB.record("floor")), training.ends({"alone": LAB.seeds("ddpm")}),
         prose.seconds(LAB, LAB.seeds("ddpm")), prose.over_seeds_distance(LAB.seeds("ddpm"), LAB.record("floor")),
     ]  # fmt: skip
     for sentence in said:
