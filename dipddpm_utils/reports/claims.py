@@ -53,7 +53,7 @@ class Judged:
     @property
     def stands_in(self) -> bool:
         """Whether it was not tested on the report's own models, which were not measured or did not pass the gate."""
-        return self.finding is not None and self.evidence is not self.claim.evidence[0]
+        return self.finding is not None and not self.evidence.needs[0].startswith(("a-", "b-"))
 
     @property
     def link(self) -> Link:
