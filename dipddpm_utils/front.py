@@ -85,13 +85,13 @@ def _starts(lab: Any) -> Iterator[Row]:
         cost = "never saves time" if math.isinf(pays) else f"saves time beyond {number(pays)} images"
     own = copies(chosen)
     question = f"Started from DIP outputs at t = {t_start:.0f}: FD over noise, equal calls (of these samples {copying(own)})"
-    row = _row("generation", question, gap, cost, "04_fd_vs_t_start")
-    back = own.many and row.better is True
-    yield replace(row, verdict="**no gain**: training images given back", better=None, given_back=True) if back else row
+    found = [(question, gap)]
     if (rival := best_rival(frame, chosen)) is not None:
-        yield _row(
-            "generation", f"The same over starts without a DIP ({look(rival[0]).label})", rival[1], cost, "04_fd_vs_t_start"
-        )
+        found.append((f"The same over starts without a DIP ({look(rival[0]).label})", rival[1]))
+    for question, gap in found:
+        row = _row("generation", question, gap, cost, "04_fd_vs_t_start")
+        back = own.many and row.better is True
+        yield replace(row, verdict="**no gain**: training images given back", better=None, given_back=True) if back else row
 
 
 def _ways(lab: Any) -> Iterator[Row]:
@@ -130,11 +130,13 @@ def generation(found: list[Row]) -> str:
         return "**Drawing new images:** not measured in this profile."
     won, lost = (sum(row.better is side for row in own) for side in (True, False))
     back = sum(row.given_back for row in own)
-    said = f"of {len(own)} comparisons {won} went to the DIP, {lost} against it, "
-    said += f"{back} only gave training images back, " if back else ""
+    said = (
+        f"Of {len(own)} comparisons, paired by seed and corrected for their number, {won} went to the DIP, {lost} against it, "
+    )
+    said += f"{back} went to training images given back, " if back else ""
     said += f"and {len(own) - won - lost - back} were not decidable"
     answer = "yes" if won == len(own) else "in part" if won else "no" if lost else "not shown"
-    return f"**Drawing new images: {answer}.** Does a DIP make the diffusion model better or faster? By the rule, {said}."
+    return f"**Drawing new images: {answer}.** Does a DIP make the diffusion model better or faster? {said}."
 
 
 def restoration(found: list[Row]) -> str:

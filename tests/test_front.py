@@ -39,3 +39,17 @@ def test_the_screen_holds_both_answers_one_table_and_one_picture():
     text = front.markdown(LAB)
     assert text.count('<p class="answer">') == 2 and text.count("data:image/png") == 1
     assert text.count("| question |") == 1 and "#fig-04_" in text and "**standard**" in text
+
+
+@pytest.mark.parametrize(("near", "better"), [(0.9, None), (0.001, True)])
+def test_a_start_that_gives_images_back_wins_nothing(near, better):
+    lab = Records()
+    fds = {"dip": 1.0, "real": 0.1}
+    for group in ("main-starts", "main-noise-3"):
+        if group in lab.profile.groups:
+            lab.set(group, fd=lambda record, label, value: fds.get(label, 10.0), own_source_rate=lambda *_: near)
+            lab.set(group, copy_rate=lambda *_: 0.01, copy_rate_floor=lambda *_: 0.01)
+    found = [row for row in front.rows(lab) if row.question.startswith(("Started", "The same over starts"))]
+    assert [row.better for row in found] == [better] * 2 and [row.given_back for row in found] == [better is None] * 2
+    assert ("no gain" in found[0].verdict) == (better is None)
+    assert (", 2 went to training images given back" in front.generation(front.rows(lab))) == (better is None)

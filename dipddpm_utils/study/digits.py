@@ -64,7 +64,7 @@ def main_dip(z: Sizes) -> Dip:
 def picks(p: Profile, z: Sizes) -> None:
     """05: the fits that the headline's DIP is picked from, judged on training images that nothing is trained on."""
     unseen = changed(z.data, validation=True)
-    for net in NETS:
+    for net in ("skip", "2conv"):  # the two nearest ones on the test images, at the common anchor
         p.member("dip_pick", net, changed(dip(z, net), data=unseen), "05", value=DIP_STD, name=f"dip_pick-{net}-{DIP_STD:g}")
     for net, std, steps in (("skip", 0.4, 300), ("2conv", 0.4, 300), ("2conv", 0.8, 300), ("2conv", 0.4, 100)):
         fit = changed(dip(z, net, std=std, steps=steps), data=unseen)
@@ -75,7 +75,7 @@ def headline(p: Profile, z: Sizes) -> None:
     """04: models that draw digits, alone and trained on the picked DIP's outputs, and chains of them that begin elsewhere."""
     picks(p, z)
     p.run("main", main(z), "04", z.main_seeds)
-    p.run("main-on-dip", main(z, on=main_dip(z)), "04", z.main_seeds)
+    p.run("main-on-dip", main(z, on=main_dip(z)), "04", z.main_on_dip_seeds)
     drawn = Sample(model=main(z), n=z.sampled, sampler=Sampler(steps=z.start_steps))
     started(p, "main-starts", drawn, main_dip(z), z.starts, z.main_start_ts, z.main_seeds, "main-noise")
 

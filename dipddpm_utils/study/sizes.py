@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from dipddpm_utils.config import Data, Diffusion, EpochTiming, Evaluate, Gaussian, Net, Optim, PerImage, Sampler, Stopping, Unet
 from dipddpm_utils.study import recipes as r
+from dipddpm_utils.study.entries import Seeds
 from dipddpm_utils.study.recipes import changed
 
 MNIST_10000, MNIST_5000 = Data(name="mnist", n_train=10_000), Data(name="mnist", n_train=5000)
@@ -67,6 +68,7 @@ class Sizes:
     long: tuple[int, int] = (4000, 1000)
     main: tuple[int, int] | None = (2000, 500)  # of models that draw digits, for the headline; None: there are none
     main_seeds: int = 3
+    main_on_dip_seeds: int = 0  # the same trained on DIP outputs: not computed yet, half an hour of one thread each
     main_dip: tuple[Net, float] = ("2conv", 0.4)  # net and std of their DIP, picked in 05 from the fits `dip_pick`
     unet: Unet = r.UNET_SMALL  # of all other comparisons, which need many models
     short: tuple[int, int] = (800, 200)
@@ -99,9 +101,9 @@ class Sizes:
     mech_n: int = 2000
     # a degraded image is given
     restore_tasks: tuple[tuple[str, float | None], ...] = (  # with their strengths; None: that of before
-        ("denoise", 0.2), ("denoise", 0.4), ("inpaint", 0.5), ("inpaint", 0.25), ("super_resolve", 2), ("super_resolve", 4),
+        ("denoise", 0.4), ("inpaint", 0.5), ("super_resolve", 2),
     )  # fmt: skip
-    restore_seeds: int = 3  # models, each with images of its own
+    restore_seeds: Seeds = (0, 1, 2)  # models, each with images of its own
     restored: int = 34
     tuned: int = 10
     restore_width: int = 8  # of the DIP's skip net; at rate 2e-2 as good after 180 iterations as 16 at 1e-2 after 210, in half
