@@ -1,6 +1,7 @@
 """Shared by all tests: small disks that fill up or cannot be written, and no network or user folders by accident."""
 
 import os
+import signal
 import subprocess
 
 # One thread each, also of the processes that tests start: tests run side by side (run_all.sh), on tensors so tiny that more
@@ -24,6 +25,10 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(CHECKOUT), os.envir
 def pytest_collection_modifyitems(items):
     """What takes longest begins first, so that no process is left waiting for another's last file."""
     items.sort(key=lambda item: not {"smoke", "drill"} & set(item.keywords))
+
+
+# a shell lets what it begins in the background ignore Ctrl-C; tests send it, to themselves and to processes that they start
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

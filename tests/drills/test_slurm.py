@@ -75,7 +75,8 @@ class Cluster:
     """SLURM on this machine, and commands that use it."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.host, self.started = folder, socket.gethostname().split(".")[0], []
+        self.folder, self.host = folder, socket.gethostname().split(".")[0]
+        self.started, self.begun = [], []  # daemons, commands
         self.environment = {**os.environ, "PATH": PATH, "SLURM_CONF": str(folder / "slurm.conf"), "HOME": str(folder)}
         self.environment |= {"PYTHONPATH": str(CHECKOUT), "PYTHONDONTWRITEBYTECODE": "1"}
 
@@ -127,7 +128,8 @@ class Cluster:
         environment = {**self.environment, **options.pop("environment", {})}
         python = options.pop("python", sys.executable)
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        return subprocess.Popen([python, *command], env=environment, cwd=CHECKOUT, **pipes, **options)
+        self.begun.append(subprocess.Popen([python, *command], env=environment, cwd=CHECKOUT, **pipes, **options))
+        return self.begun[-1]
 
     def long(self, results: Path, runs: list[config.Run], minutes: int = 2) -> subprocess.Popen:
         """A command for runs that no profile has, with jobs of so many minutes."""
@@ -191,6 +193,8 @@ def slurm():
 @pytest.fixture(autouse=True)
 def empty_queue(slurm):
     yield
+    while slurm.begun:  # of a test that failed: it would go on submitting
+        slurm.begun.pop().kill()
     slurm.tell("scontrol", "update", f"NodeName={slurm.host}", "State=RESUME")
     slurm.tell("scancel", *slurm.queue())
     until(lambda: not slurm.queue(), 60)
@@ -240,15 +244,15 @@ def _job_of(pid: str) -> str | None:
 
 def test_ctrl_c_leaves_jobs_and_the_same_command_finds_them_while_a_node_is_drained(slurm, tmp_path):
     runs = [training(200, seed) for seed in range(3)]  # two run, the third waits
-    first = slurm.long(tmp_path, runs)
+    first = slurm.long(tmp_path, runs, 60)
     slurm.training(tmp_path)
     jobs = until(lambda: len(slurm.queue()) == 2 and set(slurm.queue()))
     slurm.tell("scontrol", "update", f"NodeName={slurm.host}", "State=DRAIN", "Reason=drill")
     first.send_signal(signal.SIGINT)
     assert "2 jobs go on without this command" in ended(first, 130, 60)
-    again = slurm.long(tmp_path, runs)
-    until(lambda: len(jobs | set(slurm.queue())) == 3, 240)  # the two are not submitted again, the third is
-    until(lambda: set(slurm.queue().values()) == {"PENDING"}, 240)
+    again = slurm.long(tmp_path, runs, 60)
+    until(lambda: len(jobs | set(slurm.queue())) == 3, 600)  # the two are not submitted again, the third is
+    until(lambda: set(slurm.queue().values()) == {"PENDING"}, 600)
     assert sum(Store(tmp_path, "smoke").state(run) == "complete" for run in runs) == 2
     slurm.tell("scontrol", "update", f"NodeName={slurm.host}", "State=RESUME")
     ended(again, 0)
