@@ -133,7 +133,7 @@ def generation(found: list[Row]) -> str:
     said = (
         f"Of {len(own)} comparisons, paired by seed and corrected for their number, {won} went to the DIP, {lost} against it, "
     )
-    said += f"{back} went to training images given back, " if back else ""
+    said += f"{back} were lower only since training images were given back, " if back else ""
     said += f"and {len(own) - won - lost - back} were not decidable"
     answer = "yes" if won == len(own) else "in part" if won else "no" if lost else "not shown"
     return f"**Drawing new images: {answer}.** Does a DIP make the diffusion model better or faster? {said}."
@@ -217,7 +217,7 @@ def _baseline(lab: Any) -> str:
         return ""
     alone, *larger = (over_seeds_distance(lab.seeds(group), lab.record("floor")) for group in used)
     said = f" Its DDPM alone: {alone}."
-    return said + (f" The larger one of the starts and of restoration: {larger[0]}." if larger else "")
+    return said + (f" The larger one, behind starts and restoration: {larger[0]}." if larger else "")
 
 
 def _html(text: str) -> str:

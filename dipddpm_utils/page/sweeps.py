@@ -70,7 +70,7 @@ def fd_vs_t_start(frame: pd.DataFrame, floor: Any, *, title: str | None = None) 
     style.log_y(axes[0])
     axes[0].set_ylabel(style.distance_label(frame["features"].iloc[0]))
     if known:
-        axes[1].set(ylabel="share nearest to the image begun from", ylim=(-0.03, 1.03))
+        axes[1].set(ylabel="share of samples nearest\nto the image begun from", ylim=(-0.03, 1.03))
     style.legend_beside(axes[-1], *axes[:-1])
     summed = over_seeds(frame[frame["label"] == "noise"], "value", "fd")
     title = title or "Where the chain starts, and what it starts from, at equal network calls"
