@@ -33,8 +33,8 @@ class ShowingLab(Records):
         figure.draw_without_rendering()
         self.shown.append(name)
 
-    def gif(self, frames, name, alt, milliseconds=120, zoom=3):
-        assert frames.dtype == "uint8" and frames.ndim in (3, 4) and milliseconds > 0
+    def gif(self, frames, name, alt, caption, milliseconds=120, zoom=3):
+        assert frames.dtype == "uint8" and frames.ndim in (3, 4) and caption and milliseconds > 0
         self.shown.append(name)
 
     def table(self, frame, name, caption, shown=None):
