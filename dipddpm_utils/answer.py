@@ -75,6 +75,7 @@ def _started_from_outputs(lab: Any) -> list[str]:
     lines = [
         f"**Fewer steps by starting from {outputs}?** {comparison(name, gap)} Of those samples {copying(own)}; "
         f"of held-out images {percent(own.usual)} look copied."
+        f"{' So these are training images given back, and no gain.' if own.many else ''}"
     ]
     if (rival := best_rival(frame, rows)) is not None:
         name = f"FD over that from the {look(rival[0]).label}, same t_start"

@@ -71,12 +71,15 @@ def shown(examples):
     lab = Shown("standard")
     lab.profile = lab.store.profile = profile.load.__wrapped__("standard")
     for kind in examples:
-        group, like = ("starts", "dip" if kind.dip else "blur") if kind.place == "start" else ("mechanisms", "condition")
-        records = {(value, record.seed): record for label, value, record in members(lab, group) if label == like}
-        for member in (member for member in lab.profile.group(group) if member.label == kind.name):
-            value = member.value if kind.place == "start" else 1
-            record = lab.used[member.entry.folder] = copy.deepcopy(records[value, member.entry.run.seed])
-            record.metrics["fd"] *= (0.7 if kind.dip else 0.8) if kind.place == "start" else 0.1
+        start = kind.place == "start"
+        for group in ("starts", "main-starts") if start else ("mechanisms",):
+            like = "condition" if not start else "gaussian" if group == "main-starts" else "dip" if kind.dip else "blur"
+            records = {(value, record.seed): record for label, value, record in members(lab, group) if label == like}
+            for member in (member for member in lab.profile.group(group) if member.label == kind.name):
+                record = copy.deepcopy(records[member.value if start else 1, member.entry.run.seed])
+                lab.used[member.entry.folder] = record
+                uneven = 0.012 * (0.6, 1.0, 1.6)[record.seed]  # so that half and median are not told apart
+                record.metrics["fd"] *= (0.01 if kind.dip else uneven) if group == "main-starts" else 0.75 if start else 0.1
     return lab
 
 

@@ -83,6 +83,12 @@ def starts(frame: pd.DataFrame) -> str:
     return f"{head}(of held-out images {percent(usual)} look copied):\n\n{bullets(lines)}"
 
 
+def given_back(rows: pd.DataFrame) -> str:
+    """What is said of a start whose samples are no new images; '' of others."""
+    own = compare.copies(rows)
+    return f" Of these samples {copying(own)}: training images given back, and no gain." if own.many else ""
+
+
 def without_a_chain(lab: Any) -> str:
     """What the DIP outputs that chains start from are worth themselves, at no network call."""
     records = lab.seeds(started(lab))
@@ -222,7 +228,7 @@ def found(lab: Any) -> str:
         lines += [comparison(name, gap)]
     if lab.has(started(lab)) and (best := compare.best_start(lab.frame(started(lab)), *names.starts(dip=True))):
         name = f"**Started from DIP outputs** ([figure](#fig-04_fd_vs_t_start)): FD over that of noise, t_start = {best[0]:.0f}"
-        lines += [comparison(name, best[1])]
+        lines += [f"{comparison(name, best[1])}{given_back(best[2])}"]
     if lab.has("mechanisms"):
         lines += [f"**Any other way in** ([figure](#fig-04_pareto)): {findings.headcount(lab)}"]
     if lab.has("restore"):

@@ -77,7 +77,7 @@ def headline(p: Profile, z: Sizes) -> None:
     p.run("main", main(z), "04", z.main_seeds)
     p.run("main-on-dip", main(z, on=main_dip(z)), "04", z.main_on_dip_seeds)
     drawn = Sample(model=main(z), n=z.sampled, sampler=Sampler(steps=z.start_steps))
-    started(p, "main-starts", drawn, main_dip(z), z.starts, z.main_start_ts, z.main_seeds, "main-noise")
+    started(p, "main-starts", drawn, main_dip(z), start_names(z), z.main_start_ts, z.main_seeds, "main-noise")
 
 
 def single(p: Profile, z: Sizes) -> None:
@@ -108,8 +108,11 @@ def samplers(p: Profile, z: Sizes) -> None:
 def starts(p: Profile, z: Sizes) -> None:
     """04: the baseline started from what a DIP, and its rivals, give."""
     drawn = Sample(model=ddpm(z), n=z.sampled, sampler=Sampler(steps=z.start_steps))
-    names = (*z.starts, *(kind.key for kind in priors().newcomers() if kind.place == "start"))
-    started(p, "starts", drawn, dip(z, z.dip), names, z.start_ts, z.seeds, "whole_chain")
+    started(p, "starts", drawn, dip(z, z.dip), start_names(z), z.start_ts, z.seeds, "whole_chain")
+
+
+def start_names(z: Sizes) -> tuple[str, ...]:
+    return (*z.starts, *(kind.key for kind in priors().newcomers() if kind.place == "start"))
 
 
 def started(

@@ -112,10 +112,10 @@ def test_outside_a_notebook_nothing_is_checked(monkeypatch):
     notebook.check_parameters()
 
 
-def test_papermill_itself_stops_at_a_misspelt_name(tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))  # the kernel's, which starts outside the checkout
+def test_papermill_itself_stops_at_a_misspelt_name(tmp_path):
     tagged = nbformat.v4.new_code_cell(CELL, metadata={"tags": ["parameters"]})
-    lab = "from dipddpm_utils.page.lab import Lab\nlab = Lab(profile, results, device)"
+    here = f"import sys\nsys.path.append({str(Path(__file__).parents[2])!r})  # the kernel starts outside the checkout\n"
+    lab = f"{here}from dipddpm_utils.page.lab import Lab\nlab = Lab(profile, results, device)"
     about = {"kernelspec": {"name": "python3", "display_name": "x", "language": "python"}}
     made = nbformat.v4.new_notebook(cells=[tagged, nbformat.v4.new_code_cell(lab)], metadata=about)
     nbformat.write(made, tmp_path / "01_a.ipynb")

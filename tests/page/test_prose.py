@@ -125,12 +125,15 @@ def test_equal_seconds_reads_the_longer_run_at_the_others_total_seconds():
 def test_the_answer_and_the_readme_follow_the_records():
     def said(factor):
         lab = Records()
-        fds = {value: [100.0, 101.0, 103.0] for _, value, _ in lab.members("starts")}
-        lab.set("starts", fd=lambda record, label, value: fds[value][record.seed] * (factor if label == "dip" else 1.0))
+        group = comparisons.started(lab)
+        fds = {value: [100.0, 101.0, 103.0] for _, value, _ in lab.members(group)}
+        lab.set(group, fd=lambda record, label, value: fds[value][record.seed] * (factor if label == "dip" else 1.0))
         return next(x for x in answer.answer(lab).splitlines() if "Fewer steps by starting from DIP outputs" in x)
 
     assert "**worse**" in said(3.0) and "**better**" in said(0.3)
-    bare = Records(without=("ddpm", "ddpm-on-dip", "ddpm-long", "starts", "mechanisms", "restore", "b-ddpm"))
+    bare = Records(
+        without=("main", "main-starts", "ddpm", "ddpm-on-dip", "ddpm-long", "starts", "mechanisms", "restore", "b-ddpm")
+    )
     assert answer.answer(bare) == prose.NOT_MEASURED
     assert "mean nothing else" in prose.caution(SimpleNamespace(profile=SimpleNamespace(name="smoke")))
     assert "**quick** profile." in prose.caution(SimpleNamespace(profile=SimpleNamespace(name="quick:/somewhere/cats")))
