@@ -178,6 +178,13 @@ def sweep(group: str, frame: pd.DataFrame, metric: str, unit: str, *, higher_is_
     return comparison(name, gap, unit, worse="a real difference", better="a real difference")
 
 
+def told_apart(lines: Sequence[str]) -> str:
+    """Those of these comparisons that are decided, after how many there are."""
+    decided = [line for line in lines if "not decidable" not in line]
+    head = f"Of {len(lines)} comparisons {len(decided)} are decided at this number of seeds"
+    return f"{head}:\n\n{bullets(decided)}" if decided else f"{head}."
+
+
 def _setting(value: Any) -> str:
     return look(value).label if isinstance(value, str) else f"{value:g}"
 
