@@ -14,6 +14,7 @@ from dipddpm_utils.config import (
     Floor,
     Net,
     Optim,
+    Prior,
     Restore,
     Sample,
     Sampler,
@@ -76,6 +77,9 @@ def headline(p: Profile, z: Sizes) -> None:
     picks(p, z)
     p.run("main", main(z), "04", z.main_seeds)
     p.run("main-on-dip", main(z, on=main_dip(z)), "04", z.main_on_dip_seeds)
+    for name, source, seeds in zip(("shift", "shift blur"), (main_dip(z), "blur"), z.main_shift_seeds, strict=True):
+        run = changed(main(z), prior=Prior(shift=True, source=source))  # the best one of those of the small models
+        p.member("main-mechanisms", name, run, "04", seeds, value=1, name=f"main-{name}")
     drawn = Sample(model=main(z), n=z.sampled, sampler=Sampler(steps=z.start_steps))
     started(p, "main-starts", drawn, main_dip(z), start_names(z), z.main_start_ts, z.main_seeds, "main-noise")
 
