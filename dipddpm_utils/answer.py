@@ -79,8 +79,9 @@ def _started_from_outputs(lab: Any) -> list[str]:
     ]
     if (rival := best_rival(frame, rows)) is not None:
         name = f"FD over that from the {look(rival[0]).label}, same t_start"
-        lines.append(f"**Better than a start without a DIP?** {comparison(name, rival[1])}")
-    if lab.has("ddpm"):
+        same = " No gain, for the same reason." if own.many else ""
+        lines.append(f"**Better than a start without a DIP?** {comparison(name, rival[1])}{same}")
+    if lab.has("ddpm") and not own.many:
         cost = comparisons.measured_cost(frame, lab.seeds("ddpm")[0])
         lines.append(f"**Does that start save seconds?** {theory_findings.break_even(cost)}")
     return lines
@@ -96,7 +97,9 @@ def _report_b(lab: Any) -> list[str]:
 
 
 def _mechanisms(lab: Any) -> list[str]:
-    return [f"**Any other way in?** {findings_priors.headcount(lab)}"] if lab.has("mechanisms") else []
+    if not lab.has("mechanisms"):
+        return []
+    return [f"**Any other way in?** {findings_priors.headcount(lab)}{findings_priors.on_larger(lab)}"]
 
 
 def _restored(lab: Any) -> list[str]:

@@ -27,11 +27,17 @@ def test_a_moved_record_moves_verdict_sentence_and_table(factor, verdict, better
 
 def test_the_answers_count_the_rows():
     won, lost, unclear = (front.Row("generation", "q", "e", "v", "c", "f", better, 0.0) for better in (True, False, None))
-    assert "images: yes." in front.generation([won]) and "images: no." in front.generation([lost, unclear])
-    assert "images: in part." in front.generation([won, lost]) and "images: not shown." in front.generation([unclear])
-    mended = [front.Row("restoration", "q", "e", "v", "c", "f", k > 5, 0.0, cheap=(k > 9, k)) for k in (11, 4, 70, 6)]
+    assert "images: yes." in front.generation([won]) and "images: no." in front.generation([lost, lost, unclear])
+    assert "images: in part." in front.generation([won, lost]) and "images: no gain shown." in front.generation([unclear])
+    mended = [
+        front.Row("restoration", f"Task {k}: q", "e", "v", "c", "f", k > 5, 0.0, cheap=(k > 9, k)) for k in (11, 4, 70, 6)
+    ]
     said = front.restoration(mended)
-    assert "in part." in said and "in 3 of 4 settings, and behind in 1" in said and ": 2, at 4.0 to 70 times" in said
+    assert (
+        "in part." in said
+        and "in 3 of 4 settings, behind in 1" in said
+        and "one: Task 11, at 11 times its seconds; Task 70, at 70" in said
+    )
     assert "not measured" in front.generation([]) and "not measured" in front.restoration([])
 
 

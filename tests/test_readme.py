@@ -108,7 +108,7 @@ def test_the_worked_examples_of_starts_are_named_in_every_figure_table_and_compa
 
 def test_the_worked_examples_of_mechanisms_are_named_in_every_figure_table_and_comparison(shown):
     frame, before = mechanisms.table_of(shown), findings.headcount(Records("standard"))
-    rows = figures.pareto(frame, shown.record("floor")).axes[1]
+    rows = figures.pareto(frame, shown.record("floor")).axes[0]
     assert {"told the DIP's edges", "pulled to the median (weight 0.1)"} <= {text.get_text() for text in rows.get_yticklabels()}
     for table in (mechanisms.quality_table(frame), mechanisms.speed_table(frame)):
         assert {"told the DIP's edges", "pulled to the median (weight 0.1)"} <= set(table["method"])

@@ -56,7 +56,7 @@ def picked(records: Sequence[Any]) -> str:
     best = min(records, key=lambda record: record.metrics["fd"])
     about, made = best.run, best.metrics
     return (
-        f"Picked by the lowest distance on {count(made['n_held_out'])} validation images: **{look(about.net).label}**, "
+        f"Picked by the lowest distance on {count(made['n_held_out'])} validation images: {look(about.net).label}, "
         f"std {about.std:g}, {count(about.optim.steps)} steps. To fit it and apply it to {count(about.data.n_train)} images "
         f"takes {number(made['train_seconds'] + made['apply_seconds'])} s."
     )

@@ -146,15 +146,17 @@ class Lab:
         picture = f'<img alt="{escape(alt, quote=True)}" style="{look}" src="data:image/gif;base64,{coded}">'
         display(HTML(f'<figure id="fig-{name}">{picture}<figcaption>{escape(caption)}</figcaption></figure>'))
 
-    def table(self, frame: pd.DataFrame, name: str, caption: str, shown: pd.DataFrame | None = None) -> None:
+    def table(
+        self, frame: pd.DataFrame, name: str, caption: str, shown: pd.DataFrame | None = None, folded: bool | None = None
+    ) -> None:
         """Keep a table as `tables/<name>.csv`, and show it, or `shown` where it is too wide for a page (COLUMNS at most)."""
         files.write_text(self.store.root / "tables" / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"))
-        self.show(frame if shown is None else shown, caption, name)
+        self.show(frame if shown is None else shown, caption, name, folded)
 
-    def show(self, frame: pd.DataFrame, caption: str, name: str = "") -> None:
+    def show(self, frame: pd.DataFrame, caption: str, name: str = "", folded: bool | None = None) -> None:
         """Show a table, without keeping it; with a name the page numbers it and links to its CSV.
 
-        Cells may be a `Link`; one whose cells hold sentences has its lines wrapped."""
+        Cells may be a `Link`; one whose cells hold sentences has its lines wrapped. folded: None: if it has over ROWS rows."""
         from html import escape
 
         from IPython.display import HTML, display
@@ -176,7 +178,7 @@ class Lab:
         caption = escape(caption) + (f' <a href="tables/{name}.csv">All columns</a>.' if name else "")
         body = body.replace(">\n", f">\n<caption>{caption}</caption>\n", 1)
         body = body.replace("<table ", f'<table id="tab-{name}" ', 1) if name else body
-        if len(frame) > ROWS:  # a link to it unfolds it
+        if len(frame) > ROWS if folded is None else folded:  # a link to it unfolds it
             body = f"<details><summary>Table: {about} ({len(frame)} rows)</summary>{body}</details>"
         display(HTML(body))
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dipddpm_utils.page.compare import copies
+from dipddpm_utils.page.compare import copies, summary
 from dipddpm_utils.page.images import tile
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import copying
@@ -43,7 +43,7 @@ def starts(frame: pd.DataFrame, records: Sequence[Any], name: str, caption: str)
 
 
 def _panel(label: str, t_start: int, rows: pd.DataFrame, images: np.ndarray) -> str:
-    said = f"{_named(label)}, t_start = {t_start}: {rows['features'].iloc[0]} {number(float(rows['fd'].mean()))} "
+    said = f"{_named(label)}, t_start = {t_start}: {rows['features'].iloc[0]} {number(summary(rows, 'fd').value)} "
     said += f"(mean of {len(rows)} seeds), {rows['nfe'].iloc[0]:.0f} network calls"
     if "copy_rate" in rows:
         said += f", {copying(copies(rows))}"

@@ -23,3 +23,9 @@ for (const play of document.querySelectorAll(".play")) {
   slider.addEventListener("input", show);
   show();
 }
+// What goes on beyond its right edge fades there.
+for (const box of document.querySelectorAll(".scroll, pre, .eq > :first-child")) {
+  const mark = () => box.classList.toggle("more", box.scrollLeft + box.clientWidth < box.scrollWidth - 2);
+  box.addEventListener("scroll", mark, { passive: true });
+  new ResizeObserver(mark).observe(box);
+}

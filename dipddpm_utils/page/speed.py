@@ -54,9 +54,28 @@ def summary(results: Path) -> str:
         missed = [row["name"] for row in judged if not row["met"]]
         lines = ["| beside the peers | measured | target | at |", "|---|---|---|---|"]
         lines += [f"| {row['name']} | {_cell(row)} | {_short(row['target'])} | {row['note'].split(';')[0]} |" for row in ratios]
-        count = f"{len(judged) - len(missed)} of {len(judged)} targets met ({machine(content)})"
+        count = f"Of all {len(judged)} targets, ratios or not, {len(judged) - len(missed)} met ({machine(content)})"
         parts.append("\n".join(lines) + f"\n\n{count}" + (f"; not met: {', '.join(missed)}." if missed else "."))
     return "\n\n".join(parts) if parts else NOT_MEASURED
+
+
+def hours(results: Path) -> str:
+    """Markdown for the README: how long each profile takes, of results/bench/hours.csv, which `runs --probe` writes."""
+    path = results / "bench" / "hours.csv"
+    if not path.exists():
+        return "`python -m dipddpm_utils runs --probe` estimates how long a profile takes here."
+    table = pd.read_csv(path)
+    paper = list(table.columns[5:])
+    lines = [f"| all runs of | runs | hours of one process | {' | '.join(paper)} |", "|---" * (3 + len(paper)) + "|"]
+    for row in table.to_dict("records"):
+        here = f"{row['hours']:g}, {row['how']} ({row['machine']})"
+        lines.append(
+            f"| {row['profile']} | {row['runs']} | {here} | {' | '.join(f'{row[name]:g}, on paper' for name in paper)} |"
+        )
+    return (
+        "\n".join(lines)
+        + "\n\nOn paper: counted FLOPs at an assumed speed, not measured. Two processes on two cores take half."
+    )
 
 
 def _at_quality(row: dict[str, Any]) -> bool:

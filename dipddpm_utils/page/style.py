@@ -151,8 +151,9 @@ def log_y(*panels: Axes) -> None:
 
 
 def round_ticks(axis: Any, low: float, high: float) -> None:
-    """Ticks of a logarithmic axis from `low` to `high`: 1, 2, 5 times powers of ten, and more within one decade."""
-    axis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7) if high < 10 * low else (1, 2, 5)))
+    """Ticks of a logarithmic axis from `low` to `high`: 1, 2, 5 times powers of ten; more within a decade, fewer over three."""
+    wide, narrow = (1,) if high > 1000 * low else (1, 2, 5), (1, 1.5, 2, 3, 5, 7)
+    axis.set_major_locator(LogLocator(subs=narrow if high < 10 * low else wide))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 

@@ -86,7 +86,8 @@ def fewest_calls(frame: pd.DataFrame, slack: float = 1.1) -> str:
         enough = rows[rows["fd"] <= limit]["nfe"]
         needs = f"needs {enough.min():.0f}" if len(enough) else f"does not in {rows['nfe'].max():.0f}"
         parts.append(f"{look(str(label)).label} {needs}")
-    return f"Network calls to come within {percent(slack - 1)} of the lowest distance of all: {', '.join(parts)}."
+    tried = ", ".join(f"{nfe:.0f}" for nfe in sorted(frame["nfe"].unique()))
+    return f"Of {tried} calls, those that come within {percent(slack - 1)} of the lowest distance of all: {', '.join(parts)}."
 
 
 def best_sampler(frame: pd.DataFrame) -> str:

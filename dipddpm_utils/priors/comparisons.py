@@ -51,10 +51,12 @@ def combined(lab: Any) -> str:
     if not lab.has(*compared(lab)):
         return NOT_MEASURED
     (base, on_dip), gaps = (frame_of(lab.seeds(group)) for group in compared(lab)), outputs(lab)
+    about = lab.seeds(compared(lab)[1])[0].run.dip
     lines = [
         comparison(f"FD trained on DIP outputs over FD of the {alone(lab)}, equal steps", gaps["fd"]),
         comparison("The difference in recall (diversity)", gaps["recall"], worse="more diverse", better="less diverse"),
-        f"The DIP adds {number(on_dip['dip_seconds'].mean())} s to {number(base['train_seconds'].mean())} s of training.",
+        f"The DIP ({findings.dip_in_words(about)}) adds {number(on_dip['dip_seconds'].mean())} s to "
+        f"{number(base['train_seconds'].mean())} s of training.",
     ]
     return " ".join(lines)
 
@@ -78,9 +80,18 @@ def starts(frame: pd.DataFrame) -> str:
         said = f"{comparison(f'{look(label).label}, {calls}', gap)} Of its samples {copying(own)}."
         if gap.decided and gap.value < 0 and own.many:
             said += " What looks better here is training images given back."
-        lines.append(said)
+        lines.append(said + _left_out(frame, label, own.many))
     head = "FD over that of noise with as many calls, each start at its best t_start "
     return f"{head}(of held-out images {percent(usual)} look copied):\n\n{bullets(lines)}"
+
+
+def _left_out(frame: pd.DataFrame, label: str, many: bool) -> str:
+    """The other t_starts of a start that were passed over since they give training images back; many: none was."""
+    parts = {t: rows for t, rows in frame[frame["label"] == label].groupby("value") if compare.copies(rows).many}
+    if many or not parts:
+        return ""
+    said = [f"t_start = {t:.0f}, {copying(compare.copies(rows))}" for t, rows in parts.items()]
+    return f" Left out for copying: {'; '.join(said)}."
 
 
 def given_back(rows: pd.DataFrame) -> str:
@@ -108,7 +119,7 @@ def over_t_start(frame: pd.DataFrame) -> str:
         own = [frame[(frame["label"] == label) & (frame["value"] == t)] for t in ends]
         if label not in ("noise", "real", *names.starts(dip=True)) or not all(map(len, own)):
             continue
-        fds, copied = ([float(rows[column].mean()) for rows in own] for column in ("fd", "copy_rate"))
+        fds, copied = ([compare.summary(rows, column).value for rows in own] for column in ("fd", "copy_rate"))
         name = "the whole chain from noise, as few calls" if label == "noise" else look(label).label
         parts.append(f"{name}: FD {' and '.join(map(number, fds))}, copied {' and '.join(map(percent, copied))}")
     seeds = frame["seed"].nunique()
@@ -198,16 +209,21 @@ def _at_equal_seconds(longer: Sequence[Any], on_dip: Sequence[Any]) -> Paired:
     ratios = []
     for alone, other in zip(longer, on_dip, strict=True):
         curve, judged = compare.judged_alike(alone.evals), compare.judged_alike(other.evals)
-        there = np.interp(other.metrics["total_seconds"], curve["seconds"], np.log(curve["fd"].astype(float)))
+        there = np.interp(_seconds(alone, other), curve["seconds"], np.log(curve["fd"].astype(float)))
         ratios.append(math.log(judged["fd"].iloc[-1]) - float(there))
     return compare.paired(ratios, ratio=True)
+
+
+def _seconds(alone: Any, other: Any) -> float:
+    """All that `other` takes, at the pace of the DDPM alone: both take the same steps, and clocks differ from day to day."""
+    return other.metrics["steps"] * alone.metrics["train_seconds"] / alone.metrics["steps"] + other.metrics["dip_seconds"]
 
 
 def equal_seconds(lab: Any) -> str:
     """The model trained on DIP outputs against the DDPM alone that was trained on for the DIP's seconds, too."""
     more, on_dip = longer(lab), compared(lab)[1]
     pairs = zip(lab.seeds(more), lab.seeds(on_dip), strict=True)
-    share = np.mean([other.metrics["total_seconds"] / alone.metrics["total_seconds"] for alone, other in pairs])
+    share = np.mean([_seconds(alone, other) / alone.metrics["total_seconds"] for alone, other in pairs])
     when = "At equal total seconds" if share <= 1.02 else f"With {percent(1 - 1 / share)} fewer seconds for the DDPM alone"
     name = f"FD of the model trained on DIP outputs over FD of the {alone(lab, more)}"
     return comparison(f"**{when}**, {name}", outputs(lab)["seconds"])
@@ -237,9 +253,9 @@ def found(lab: Any) -> str:
         name = f"**Started from DIP outputs** ([figure](#fig-04_fd_vs_t_start)): FD over that of noise, t_start = {best[0]:.0f}"
         lines += [f"{comparison(name, best[1])}{given_back(best[2])}"]
     if lab.has("mechanisms"):
-        lines += [f"**Any other way in** ([figure](#fig-04_pareto)): {findings.headcount(lab)}"]
+        lines += [f"**Any other way in** ([figure](#fig-04_pareto)): {findings.headcount(lab)}{findings.on_larger(lab)}"]
     if lab.has("restore"):
-        lines += [f"**Restoration.** {restored.restored_short(lab)}"]
+        lines += [f"**Restoration** ([figure](#fig-04_restore)). {restored.restored_short(lab)}"]
     return bullets(lines) or NOT_MEASURED
 
 
@@ -270,7 +286,9 @@ def instead(lab: Any) -> str:
     """What costs nothing and does the same job: a better sampler, a longer training."""
     lines = []
     if lab.has("samplers"):
-        lines = [f"**A better sampler.** {fewest_calls(lab.frame('samplers'))} {best_sampler(lab.frame('samplers'))}"]
+        lines = [
+            f"**A better sampler**, of one model. {fewest_calls(lab.frame('samplers'))} {best_sampler(lab.frame('samplers'))}"
+        ]
     if lab.has("ddpm", "ddpm-more"):
         base, more = frame_of(lab.seeds("ddpm")), frame_of(lab.seeds("ddpm-more"))
         cost = number(more["train_seconds"].mean() / base["train_seconds"].mean(), 2)

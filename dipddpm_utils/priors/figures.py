@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from dipddpm_utils.page import images
 from dipddpm_utils.page.compare import floor_at, floor_n, over_seeds, summary
 from dipddpm_utils.page.names import METHODS, Look, look, mechanisms
-from dipddpm_utils.page.style import bars, distance_label, draw_floor, finish, log_x, log_y, new, styled, what_interval
+from dipddpm_utils.page.style import bars, distance_label, finish, log_x, new, styled, what_interval
 from dipddpm_utils.priors import findings, restored
 from dipddpm_utils.priors.mechanisms import in_words, settings
 
@@ -40,21 +40,18 @@ class Way(NamedTuple):
 
 @styled
 def pareto(frame: pd.DataFrame, floor: Any, *, metric: str = "fd") -> Figure:
-    """Above: distance over all seconds, with the front of what can be had. Below: a row a setting, with the same markers.
-
-    Each mechanism is followed by its own controls. Hollow: no DIP in it.
-    """
+    """A row a setting: distance, all seconds, copies. Each mechanism is followed by its own controls. Hollow: no DIP in it."""
     found = ways(frame, metric)
-    tall = 3.2
-    figure = Figure(figsize=(9.0, 1.5 + tall + 0.22 * len(found)), layout="constrained")
-    upper, lower = figure.subfigures(2, 1, height_ratios=(tall, 0.7 + 0.22 * len(found)))
+    figure = Figure(figsize=(9.0, 1.5 + 0.22 * len(found)), layout="constrained")
     n, unit = frame["n"].iloc[0], distance_label(frame["features"].iloc[0], metric)
-    _plane(upper.subplots(), found, floor, metric, n, unit)
-    _rows(lower.subplots(1, 3, sharey=True, width_ratios=(6, 2, 1)), found, unit)
+    panels = figure.subplots(1, 3, sharey=True, width_ratios=(6, 2, 1))
+    _rows(panels, found, unit)
     interval = what_interval(over_seeds(frame[frame["label"] == "baseline"], "label", metric), metric)
     note = f"n = {n:.0f} images a point; {interval}. Filled: a DIP in it; hollow: none. Each mechanism is followed by its "
-    note += "controls. Above, seconds that seeds of one computation differ by are one place. Bold: what no other setting beats "
-    note += "in both; oracles and what copies are left out. Dashed line below: the DDPM alone."
+    note += (
+        "controls. Bold: what no other setting beats in distance and seconds (seconds that differ no more than seeds do are "
+    )
+    note += "one); oracles and what copies are left out. Dashed line: the DDPM alone."
     if (least := floor_at(floor, metric, n)) is not None:
         note += f" {METHODS['floor'].label.capitalize()}: {least.value:.2g} at n = {floor_n(floor, n):.0f}."
     return finish(figure, "Quality for all that it costs: every mechanism and every control", note)
@@ -72,23 +69,6 @@ def ways(frame: pd.DataFrame, metric: str) -> list[Way]:
         found.append(Way(label, name, look(label), costs[at], seconds, *distance, float(rows["copy_rate"].mean()), at in best))
     place = {name: i for i, name in enumerate(("baseline", *mechanisms()))}
     return sorted(found, key=lambda way: place.get(way.label, place.get(way.label.split()[0], len(place))))  # keeps the order
-
-
-def _plane(ax: Axes, found: Sequence[Way], floor: Any, metric: str, n: float, unit: str) -> None:
-    """Distance over seconds, both logarithmic, with the front of what can be had."""
-    for way in found:
-        way.draw(ax, way.cost, markersize=6)
-    best = sorted((way for way in found if way.best), key=lambda way: way.cost)
-    ax.step([way.cost for way in best], [way.mean for way in best], where="post", color="#444444", linewidth=1.0, zorder=1,
-            label="best to be had")  # fmt: skip
-    for way in best:
-        ax.annotate(way.name, (way.cost, way.mean), xytext=(8, 4), textcoords="offset points", fontsize=8)
-    draw_floor(ax, floor, metric, n)
-    ax.set(xlabel="seconds in all: training, DIP, and drawing the images judged", ylabel=unit)
-    ax.margins(x=0.2)
-    log_x(ax)
-    log_y(ax)
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2)
 
 
 def _rows(panels: Sequence[Axes], found: Sequence[Way], unit: str) -> None:
@@ -140,7 +120,7 @@ def restoration(lab: Any) -> Figure:
             if name == restored.best(records, role):
                 if role != "cheap":  # whose point is far from the others, which may be near: then the better name is above
                     place = (place[0], 6 if score.value == max(tops) else -11)
-                ax.annotate(label, (seconds, score.value), place, textcoords="offset points", fontsize=7, ha=side)
+                ax.annotate(label, (seconds, score.value), place, textcoords="offset points", fontsize=8, ha=side)
         ax.set_title(restored.in_short(setting), loc="left", fontsize=8)
         ax.margins(x=0.25, y=0.15)
         log_x(ax)
@@ -149,10 +129,10 @@ def restoration(lab: Any) -> Figure:
     for ax in panels[-columns:]:
         ax.set_xlabel("seconds for the images of one model")
     held = {label: handle for handle, label in zip(*panels[0].get_legend_handles_labels(), strict=True)}
-    panels[0].legend(held.values(), held.keys(), loc="best", fontsize=7)
+    panels[0].legend(held.values(), held.keys(), loc="best", fontsize=8)
     n = len(restored.judged(records, "dip"))
     note = f"n = {n} images, {len(records)} models with images of their own; mean and 95% t-interval over images in [0, 1]. "
-    note += "Cheap: a single chain. Named: the best of each colour where all is chosen, which is on other images."
+    note += "Cheap: a single chain. Named: the best of each colour, chosen on other images."
     return finish(figure, "Restoration: what each way makes of its seconds", note)
 
 

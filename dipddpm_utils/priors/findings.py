@@ -13,7 +13,7 @@ from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, copying, percent, verdict
 from dipddpm_utils.page.words import count, factor, number, shown_by, span
 from dipddpm_utils.priors import mechanisms
-from dipddpm_utils.priors.mechanisms import GROUP, THRESHOLDS, in_words, text
+from dipddpm_utils.priors.mechanisms import GROUP, THRESHOLDS, in_words
 
 Found = list[tuple[str, Paired | None]]
 SAME = 0.05  # seconds that differ by less are the same: machines are no more even than that
@@ -26,14 +26,25 @@ def mechanism(lab: Any, label: str) -> str:
         return f"{look(label).label}: this profile has no run of it; `standard` has."
     value, rows = mechanisms.best_setting(frame, label)
     tried = len(mechanisms.settings(frame, label))
-    said = (
-        f"**{in_words(frame, label, value)}**{f', best of {tried} settings' if tried > 1 else ''} ([figure](#fig-04_pareto)): "
-        f"{rows['features'].iloc[0]} {span(summary(rows, 'fd'))}, {percent(float(rows['copy_rate'].mean()))} copied, "
-        f"{number(rows['cost'].mean())} s in all."
+    several = f", best of {tried} settings" if tried > 1 else ""
+    own = f"{rows['features'].iloc[0]} {span(summary(rows, 'fd'))}, {percent(float(rows['copy_rate'].mean()))} copied"
+    lines = [f"{in_words(frame, rival)}: {in_brief(gap)}" for rival, gap in mechanisms.against(frame, label, value)]
+    lines += [f"{rival}, of models that draw digits: {in_brief(gap)}" for rival, gap in mechanisms.larger(lab, label).items()]
+    return (
+        f"**{in_words(frame, label, value)}**{several} ([figure](#fig-04_pareto)): {own}, {number(rows['cost'].mean())} s in "
+        f"all. Its FD over that of\n\n{bullets(lines)}"
     )
-    rivals = mechanisms.against(frame, label, value)
-    parts = [f"of {in_words(frame, rival)}: {factor(gap)}, {verdict(gap)}" for rival, gap in rivals]
-    return f"{said} Its FD over that {'; '.join(parts)}."
+
+
+def dip_in_words(dip: Any) -> str:
+    """'2conv, std 0.4, 300 steps'."""
+    return f"{look(dip.net).label}, std {dip.std:g}, {count(dip.optim.steps)} steps"
+
+
+def in_brief(gap: Paired) -> str:
+    """'1.31 [1.12, 1.53], **worse** (p = 0.012, Holm over 8)'."""
+    why = f" ({shown_by(gap)})" if shown_by(gap) else ""
+    return f"{factor(gap)}, {verdict(gap).partition(' (')[0]}{why}"
 
 
 def headcount(lab: Any) -> str:
@@ -56,6 +67,13 @@ def headcount(lab: Any) -> str:
     return (
         f"Of {len(tried)} mechanisms measured, {_named(better)} shown to be better than the {base}{controls}.{''.join(copied)}"
     )
+
+
+def on_larger(lab: Any) -> str:
+    """The mechanisms that models which draw digits were trained with, each against the DDPM alone and its control."""
+    gaps = {label: mechanisms.larger(lab, label) for label in names.mechanisms()}
+    said = [comparison(f"{look(own).label}: FD over {rival}", gap) for own, all_ in gaps.items() for rival, gap in all_.items()]
+    return f" On models that draw digits: {' '.join(said)}" if said else ""
 
 
 def useful(lab: Any) -> str:
@@ -130,7 +148,9 @@ def on_the_front(lab: Any) -> str:
             said += f" {comparison(f'FD of {in_words(frame, own)} over that of {in_words(frame, label)}', gap)}"
     out = [(in_words(frame, *at), copying(copies(rows))) for *at, rows in mechanisms.settings(frame) if copies(rows).many]
     copied = "; ".join(f"{name} ({share})" for name, share in out)
-    return said + (f" Left out, since they give training images back: {copied}." if out else "")
+    said += f" Left out, since they give training images back: {copied}." if out else ""
+    dips = [record.run.prior.source for record in frame.loc[frame["label"] == "curriculum", "record"] if record.run.prior]
+    return said + (f" Their DIP: {dip_in_words(dips[0])}." if dips else "")
 
 
 def no_gain(lab: Any) -> Found:
@@ -142,13 +162,14 @@ def no_gain(lab: Any) -> Found:
     for label, value, rows in mechanisms.settings(frame):
         if label not in names.mechanisms():
             continue
-        name, alone = f"{look(label).label}, {text(value)}", in_words(frame, "baseline")
+        name, alone = in_words(frame, label, value), in_words(frame, "baseline")
         own = mechanisms.against(frame, label, value, over)
         found += [(f"FD, {name} / {in_words(frame, rival)}", gap) for rival, gap in own]
         for times in THRESHOLDS if mechanisms.has_curve(rows) else ():
-            goal = f"seconds to {times:g} times the baseline's FD, {name} / {alone}"
+            goal = f"seconds to {times:g} times the FD of the {alone}: {name} / {alone}"
             found.append((goal, times_to.get((label, value, times))))
-    return found
+    larger = {label: mechanisms.larger(lab, label) for label in names.mechanisms()}
+    return found + [(f"FD, {look(own).label} / {rival}", gap) for own, gaps in larger.items() for rival, gap in gaps.items()]
 
 
 def rows_of(found: Found) -> list[dict[str, Any]]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from typing import Any
 
+from dipddpm_utils.machine import files
 from dipddpm_utils.machine.errors import StoreError
 
 HEAD = ("name", "hash", "state", "seconds", "size", "FLOPs", "hours")
@@ -13,9 +16,10 @@ HEAD = ("name", "hash", "state", "seconds", "size", "FLOPs", "hours")
 def listing(store: Any, device: str = "auto", probe: bool = False) -> tuple[list[str], list[str]]:
     """(lines, what is damaged). Hours with a tilde are estimated; those of complete runs were measured.
 
-    probe: time each network that is left and was not timed on this machine, which takes minutes for large ones.
+    probe: time each network that is left and was not timed on this machine, which takes minutes for large ones; and keep the
+    profile's hours in bench/hours.csv, which the README shows.
     """
-    rows, wrong, left, took = [], [], [], 0.0
+    rows, wrong, left, took, made = [], [], [], 0.0, {}
     for entry in store.profile.entries.values():
         state, metrics, seconds = "damaged", {}, math.nan
         try:
@@ -23,7 +27,7 @@ def listing(store: Any, device: str = "auto", probe: bool = False) -> tuple[list
             if state in ("complete", "stale"):
                 record = store.load(entry.run)
                 record.check()
-                metrics, seconds = record.metrics, record.timings.get("total", 0.0)
+                metrics, seconds, made = record.metrics, record.timings.get("total", 0.0), record.provenance
         except StoreError as error:
             state = "damaged"
             wrong.append(str(error))
@@ -38,6 +42,8 @@ def listing(store: Any, device: str = "auto", probe: bool = False) -> tuple[list
     about = [f"profile {store.profile.name}: {complete} of {len(rows)} runs complete, in {took / 3600:.1f} hours"]
     if left:
         about += _left(store, rows, left, device, probe)
+    if probe and not wrong:
+        _keep(store, took / 3600, left, device, made)
     widths = [max(len(row[i]) for row in [HEAD, *rows]) for i in range(len(HEAD))]
     lines = ["  ".join(f"{cell:{'<' if i < 3 else '>'}{widths[i]}}" for i, cell in enumerate(row)) for row in [HEAD, *rows]]
     return [line.rstrip() for line in lines] + about, wrong
@@ -72,3 +78,29 @@ def _left(store: Any, rows: list[list[str]], left: list[Any], device: str, probe
         total = sum(own.hours_on_paper(rate, least) for own in every.values())
         lines.append(f"hours of all {len(every)} runs on {name}: about {total:.1f}, on paper, not measured")
     return lines
+
+
+def _keep(store: Any, measured: float, left: list[Any], device: str, made: dict[str, Any]) -> None:
+    """The profile's row of bench/hours.csv: hours of one process here, as measured, probed or both, and on paper elsewhere.
+
+    made: provenance of a record, for the machine that it was measured on where nothing is left.
+    """
+    from dipddpm_utils.machine.device import pick_device
+    from dipddpm_utils.priors import cost  # imports torch
+
+    where, every = str(pick_device(device)), [cost.of(entry.run) for entry in store.profile.entries.values()]
+    probes = cost.kept(where)
+    machine = cost.machine_name(where) if left else f"{made['device_name']}, {made['threads']} threads"
+    hours = measured + sum(cost.of(run).hours(probes) for run in left)
+    how = "measured" if not left else "estimated" if measured == 0 else "measured and estimated"
+    row = {"profile": store.profile.name, "runs": len(every), "hours": f"{hours:.2g}", "how": how, "machine": machine}
+    for name, (rate, least) in cost.ELSEWHERE.items():
+        row[name] = f"{sum(own.hours_on_paper(rate, least) for own in every):.2g}"
+    path = store.root.parent / "bench" / "hours.csv"
+    before = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))) if path.exists() else []
+    rows = {one["profile"]: one for one in before} | {row["profile"]: row}
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(row), lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(rows.values())
+    files.write_text(path, text.getvalue())

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from dipddpm_utils.page import names
-from dipddpm_utils.page.compare import Paired, difference, family, judged_alike, paired, summary
+from dipddpm_utils.page.compare import Paired, difference, family, frame_of, judged_alike, paired, summary
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.words import count, factor, number, span
 
-GROUP = "mechanisms"
+GROUP, LARGER = "mechanisms", "main-mechanisms"
 THRESHOLDS = (3.0, 1.5, 1.1)  # times the baseline's mean FD at the end of its training: set before any run was made
 CONTROLS = ("more training", "min-snr", "ddim sampler")  # what one would try without any of it
 SCORES = {"kid": "KID", "precision": "precision", "recall": "recall", "copy_rate": "copied"}
@@ -72,6 +72,19 @@ def against(frame: pd.DataFrame, label: str, value: Any, found: dict | None = No
     """
     found = gaps(frame) if found is None else found
     return [(rival, gap) for (own, at, rival), gap in found.items() if (own, at) == (label, value)]
+
+
+def larger(lab: Any, label: str) -> dict[str, Paired]:
+    """rival in words -> log FD ratio of a mechanism to it on models that draw digits; empty where that was not measured."""
+    if not lab.has("main", LARGER):
+        return {}
+    groups, base = lab.labelled(LARGER), lab.seeds("main")
+    frames = {name: frame_of(records) for name, records in groups.items()} | {"baseline": frame_of(base)}
+    pairs = [(own, rival) for own in groups if own in names.mechanisms() for rival in names.mechanisms()[own].controls]
+    pairs = [pair for pair in pairs if pair[1] in groups] + [(own, "baseline") for own in groups if own in names.mechanisms()]
+    found = family("larger", {pair: difference(frames[pair[0]], frames[pair[1]], "fd") for pair in pairs})
+    steps = f", {count(base[0].metrics['steps'])} steps"
+    return {look(rival).label + steps: gap for (own, rival), gap in found.items() if own == label}
 
 
 def controls() -> tuple[str, ...]:

@@ -286,6 +286,9 @@ def summary(judged: list[Judged]) -> str:
     for verdict in VERDICTS:
         own = [one for one in judged if one.verdict.startswith(verdict)]
         causes = [one.verdict.removeprefix(verdict).removeprefix(" of ") for one in own]
-        ids = [f"{one.claim.id}: {cause}" if cause else one.claim.id for one, cause in zip(own, causes, strict=True)]
+        ids = [
+            one.claim.id + (" on a stand-in" if one.stands_in else "") + (f": {cause}" if cause else "")
+            for one, cause in zip(own, causes, strict=True)
+        ]
         lines.append(f"**{verdict.capitalize()}**: {len(ids)} of {len(judged)}" + (f" ({', '.join(ids)})." if ids else "."))
     return bullets(lines)

@@ -88,7 +88,7 @@ def timing(lab: Any) -> str:
     record = lab.seeds("b-timing")[0]
     decode, memory = (number(record.metrics[f"{path}_seconds"]) for path in ("decode", "memory"))
     how = f"extrapolated from {record.run.steps} steps, {record.run.repeats} times each"
-    return f"An epoch takes {decode} s decoded image by image and {memory} s from memory ({how}). {path_share(lab)}"
+    return f"A whole epoch takes {decode} s decoded image by image and {memory} s from memory ({how}). {path_share(lab)}"
 
 
 def restored(lab: Any, name: str) -> str:
@@ -125,7 +125,7 @@ def grid_slopes(lab: Any, *metrics: str) -> str:
         gap = slope(grid.assign(value=grid[setting].astype(float)), metric, log=log)
         unit = f"{'ten times' if log else 'one unit of'} {tables.SETTINGS[setting]}"
         said += [f"{'Seconds' if metric != 'fd' else 'FD'} for {unit}: {effect(gap)}."] if gap is not None else []
-    return bullets([*said, "Claims B4, B5 and B6 are judged by these ([table](#tab-claims))."])
+    return " ".join([*said, "Claims that rest on such slopes, or on what stands in for them: [table](#tab-claims)."])
 
 
 def faults(lab: Any, *reports: str) -> str:
@@ -142,7 +142,7 @@ def faults(lab: Any, *reports: str) -> str:
         lines.append(f"Report {report}: {top} ({FAULTS[top].what}) changes FD most, by a factor of {', '.join(sides)}.")
         if weak := [id for id in dict.fromkeys(id for id, _ in found) if id not in shown]:
             lines.append(f"Report {report}: no effect on FD is shown for {', '.join(weak)} (Holm over {len(found)}).")
-    return bullets(lines)
+    return " ".join(lines)
 
 
 def published_shape(lab: Any) -> str:

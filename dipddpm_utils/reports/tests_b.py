@@ -128,7 +128,7 @@ def path_share(lab: Any) -> str:
     saved, published = own_interval(row | {"n": row["repeats"]}, "data_saved_seconds"), row["published_saved_seconds"]
     share, low, high = (percent(value / published) for value in (saved.value, saved.low, saved.high))
     return (
-        f"Decoding one by one costs {number(saved.value)} s an epoch more on the machine that timed it ({machine}): {share} "
+        f"Decoding one by one, timed by itself, costs {number(saved.value)} s an epoch more ({machine}): {share} "
         f"[{low}, {high}] of the published saving of {published:g} s an epoch, and "
         f"{percent(saved.value / row['decode_seconds'])} of an epoch there."
     )

@@ -142,11 +142,16 @@ def stages(records: Sequence[Any]) -> str:
     )
     means = lost.groupby("setting")["staged"].mean()
     if len(means) < 2:
-        return bullets(["One setting only."])
+        return "One setting only."
     best, worst = means.idxmin(), means.idxmax()
     said = [f"{setting} ({number(means[setting])} dB)" for setting in (best, worst)]
     name = f"PSNR lost (negative: gained on the plain fit's oracle): least with {said[0]}, most with {said[1]}; the difference"
-    return bullets([comparison(name, among(lost, "setting", "staged", by="image")[worst, best], "dB", **DIFFERS)])
+    return comparison(name, among(lost, "setting", "staged", by="image")[worst, best], "dB", **DIFFERS)
+
+
+def found(records: Sequence[Any]) -> str:
+    """The answer, then what it rests on."""
+    return f"{answer(records)}\n\n" + "\n".join(part(records) for part in (best_rules, staged, steps))
 
 
 def answer(records: Sequence[Any]) -> str:
@@ -156,4 +161,7 @@ def answer(records: Sequence[Any]) -> str:
     gap = _over_images(lost[rule])
     beats = int(np.sum(lost[rule] < 0))
     more = f", and beats the plain fit's oracle on {percent(beats / gap.n)} of them" if beats else ""
-    return f"{RULES[rule]} loses {span(gap)} dB against the oracle over {gap.n} images, each in {len(records)} settings{more}."
+    return (
+        f"The best stopping rule is {RULES[rule]}: it loses {span(gap)} dB against the oracle over {gap.n} images, each in "
+        f"{len(records)} settings{more}."
+    )

@@ -42,7 +42,7 @@ class Sizes:
 
     about: str = (
         "the evidence without a GPU: 10 000 digits, and 5 000 images for each of the two reports; comparisons of trained "
-        "models have 3 seeds, samplers and fits to single images one; in resumable slices"
+        "models have 3 seeds, samplers and fits to single images one"
     )
     # fits
     data: Data = MNIST_10000
@@ -69,7 +69,7 @@ class Sizes:
     main: tuple[int, int] | None = (2000, 500)  # of models that draw digits, for the headline; None: there are none
     main_seeds: int = 3
     main_on_dip_seeds: int = 3  # the same trained on DIP outputs
-    main_shift_seeds: tuple[int, int] = (3, 0)  # with a process shifted by the DIP, and by a blur; half an hour of one thread each
+    main_shift_seeds: tuple[int, int] = (3, 0)  # with a process shifted by the DIP, and by a blur; half an hour each
     main_dip: tuple[Net, float] = ("2conv", 0.4)  # net and std of their DIP, picked in 05 from the fits `dip_pick`
     unet: Unet = r.UNET_SMALL  # of all other comparisons, which need many models
     short: tuple[int, int] = (800, 200)

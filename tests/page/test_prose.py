@@ -113,7 +113,8 @@ def test_equal_seconds_reads_the_longer_run_at_the_others_total_seconds():
         alone.evals["seconds"] = 100.0 * (1 + np.arange(len(alone.evals)))
         alone.evals["fd"] = 10.0 / 2.0 ** np.arange(len(alone.evals))  # 10 at 100 s, 5 at 200 s
         other.evals["fd"] = 20.0 + other.seed
-        alone.metrics["total_seconds"] = other.metrics["total_seconds"] = 150.0
+        alone.metrics.update(total_seconds=150.0, train_seconds=150.0, steps=300)
+        other.metrics.update(total_seconds=1e9, steps=200, dip_seconds=50.0)  # its own clock is not read: another day's
     expected = np.mean([np.log(20.0 + seed) for seed in range(len(more))]) - np.log(10 / 2**0.5)
     text = comparisons.equal_seconds(lab)
     assert f"a factor of {np.exp(expected):.2f}" in text and "At equal total seconds" in text

@@ -3,9 +3,11 @@
 import math
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 
 from dipddpm_utils.config import Floor, Sample, Start
+from dipddpm_utils.page import speed
 from dipddpm_utils.priors import cost, judge, listed
 from dipddpm_utils.store.runs import Store
 from dipddpm_utils.study import profile
@@ -58,5 +60,9 @@ def test_a_probe_is_made_once_and_turns_question_marks_into_hours(monkeypatch, t
     cost.probe([entry.run for entry in few], "cpu", said.append)
     cost.probe([entry.run for entry in few], "cpu", said.append)
     assert len(said) == 3 == len(cost.kept("cpu"))
-    lines, _ = listed.listing(store)
+    lines, _ = listed.listing(store, probe=True)
+    kept = pd.read_csv(tmp_path / "results/bench/hours.csv").iloc[0]
+    assert (kept["profile"], kept["runs"], kept["how"]) == ("smoke", 4, "estimated") and kept["hours"] > 0
+    shown = speed.hours(tmp_path / "results")
+    assert f"| smoke | 4 | {kept['hours']:g}, estimated (" in shown and shown.count("on paper") == len(cost.ELSEWHERE)
     assert all(line.split()[-1].startswith("~") for line in lines[1:5]) and "not timed" not in "".join(lines)

@@ -52,7 +52,7 @@ def test_what_was_found_names_the_figure_of_every_line():
 def test_a_mechanism_meets_each_rival_and_is_counted_only_if_shown_better():
     said, gaps = findings.mechanism(LAB, "condition"), mechanisms.gaps(FRAME)
     rivals = dict(mechanisms.against(FRAME, "condition", 1.0))
-    assert all(f"of {mechanisms.in_words(FRAME, rival)}: " in said for rival in rivals) and len(rivals) == 3
+    assert all(f"- {mechanisms.in_words(FRAME, rival)}: " in said for rival in rivals) and len(rivals) == 3
     better = {own for (own, _, rival), gap in gaps.items() if rival == "baseline" and gap.decided and gap.value < 0}
     count = findings.headcount(LAB)
     assert "Of 7 mechanisms measured" in count and ("none was" in count) == (not better & set(looks_of.mechanisms()))
