@@ -183,8 +183,9 @@ class Sample(Run):
         t, last = self.start.t_start, self.model.diffusion.num_train_timesteps - 1
         if t is not None and t > last:
             raise ValueError(f"start.t_start is {t}, but the model's last step is {last}")
-        if self.model.prior is not None and self.model.prior.ways:
-            raise ValueError("model has a prior that its chains need, which start and advice do not know; see its own record")
+        own = self.model.prior is not None and self.model.prior.ways
+        if own and (self.start != Start() or self.advice is not None):
+            raise ValueError("model has a prior that its chains need, and start and advice know nothing of it; leave both out")
         return self
 
 

@@ -46,6 +46,11 @@ class Row:
     cheap: tuple[bool, float] | None = None  # of restoration: better than a single chain, too? at how many times its seconds
 
 
+NO_GAIN: dict[str, Any] = {
+    "verdict": "**no gain**: training images given back", "cost": "", "better": None, "given_back": True,
+}  # fmt: skip
+
+
 def _row(job: str, question: str, gap: Paired, cost: str, figure: str, unit: str = "", more_is_better: bool = False) -> Row:
     words = ("better", "worse") if more_is_better else ("worse", "better")
     better = None if not gap.decided else (gap.value > 0) == more_is_better
@@ -91,8 +96,7 @@ def _starts(lab: Any) -> Iterator[Row]:
     for question, gap in found:
         row = _row("generation", question, gap, cost, "04_fd_vs_t_start")
         back = own.many and row.better is True
-        no_gain = {"verdict": "**no gain**: training images given back", "cost": "", "better": None, "given_back": True}
-        yield replace(row, **no_gain) if back else row
+        yield replace(row, **NO_GAIN) if back else row
 
 
 def _ways(lab: Any) -> Iterator[Row]:
@@ -106,10 +110,13 @@ def _ways(lab: Any) -> Iterator[Row]:
         if label == "start" or best is None or not (gaps := mechanisms.against(frame, label, best[0])):
             continue
         over = {"the DDPM alone" if rival == "baseline" else look(rival).label: gap for rival, gap in gaps}
-        over |= mechanisms.larger(lab, label)
-        rival, gap = max(over.items(), key=lambda one: one[1].value)
+        larger, given = mechanisms.larger(lab, label), mechanisms.larger_copies(lab, label)
+        copied = given is not None and given.many and all(gap.decided and gap.value < 0 for gap in larger.values())
+        rival, gap = max((larger if copied else over | larger).items(), key=lambda one: one[1].value)
         cost = f"{number(float(best[1]['cost'].mean()) / base, 2)} times the seconds"
-        yield _row(MECHANISM, f"{look(label).label}: FD over {rival}", gap, cost, "04_pareto")
+        question = f"{look(label).label}: FD over {rival}" + (f" (of these samples {copying(given)})" if copied else "")
+        row = _row(MECHANISM, question, gap, cost, "04_pareto")
+        yield replace(row, **NO_GAIN) if copied else row
 
 
 def _restored(lab: Any) -> Iterator[Row]:

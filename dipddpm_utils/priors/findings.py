@@ -29,7 +29,11 @@ def mechanism(lab: Any, label: str) -> str:
     several = f", best of {tried} settings" if tried > 1 else ""
     own = f"{rows['features'].iloc[0]} {span(summary(rows, 'fd'))}, {percent(float(rows['copy_rate'].mean()))} copied"
     lines = [f"{in_words(frame, rival)}: {in_brief(gap)}" for rival, gap in mechanisms.against(frame, label, value)]
-    lines += [f"{rival}, of models that draw digits: {in_brief(gap)}" for rival, gap in mechanisms.larger(lab, label).items()]
+    given = mechanisms.larger_copies(lab, label)
+    back = f" ({copying(given)})" if given is not None else ""
+    lines += [
+        f"{rival}, of models that draw digits: {in_brief(gap)}{back}" for rival, gap in mechanisms.larger(lab, label).items()
+    ]
     return (
         f"**{in_words(frame, label, value)}**{several} ([figure](#fig-04_pareto)): {own}, {number(rows['cost'].mean())} s in "
         f"all. Its FD over that of\n\n{bullets(lines)}"
@@ -72,7 +76,11 @@ def headcount(lab: Any) -> str:
 def on_larger(lab: Any) -> str:
     """The mechanisms that models which draw digits were trained with, each against the DDPM alone and its control."""
     gaps = {label: mechanisms.larger(lab, label) for label in names.mechanisms()}
-    said = [comparison(f"{look(own).label}: FD over {rival}", gap) for own, all_ in gaps.items() for rival, gap in all_.items()]
+    said = []
+    for own in (label for label in gaps if gaps[label]):
+        said += [comparison(f"{look(own).label}: FD over {rival}", gap) for rival, gap in gaps[own].items()]
+        if (found := mechanisms.larger_copies(lab, own)) is not None:
+            said.append(f"Of its samples {copying(found)}{': training images given back, and no gain' if found.many else ''}.")
     return f" On models that draw digits: {' '.join(said)}" if said else ""
 
 

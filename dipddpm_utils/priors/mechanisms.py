@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from dipddpm_utils.page import names
-from dipddpm_utils.page.compare import Paired, difference, family, frame_of, judged_alike, paired, summary
+from dipddpm_utils.page.compare import Copies, Paired, copies, difference, family, frame_of, judged_alike, paired, summary
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.words import count, factor, number, span
 
-GROUP, LARGER = "mechanisms", "main-mechanisms"
+GROUP, LARGER, DRAWN = "mechanisms", "main-mechanisms", "main-drawn"  # the last: samples of the second, by their sources
 THRESHOLDS = (3.0, 1.5, 1.1)  # times the baseline's mean FD at the end of its training: set before any run was made
 CONTROLS = ("more training", "min-snr", "ddim sampler")  # what one would try without any of it
 SCORES = {"kid": "KID", "precision": "precision", "recall": "recall", "copy_rate": "copied"}
@@ -85,6 +85,12 @@ def larger(lab: Any, label: str) -> dict[str, Paired]:
     found = family("larger", {pair: difference(frames[pair[0]], frames[pair[1]], "fd") for pair in pairs})
     steps = f", {count(base[0].metrics['steps'])} steps"
     return {look(rival).label + steps: gap for (own, rival), gap in found.items() if own == label}
+
+
+def larger_copies(lab: Any, label: str) -> Copies | None:
+    """How many samples of `larger` models give training images back; None where that was not measured."""
+    rows = lab.frame(DRAWN, label) if lab.has(DRAWN) else ()
+    return copies(rows) if len(rows) else None
 
 
 def controls() -> tuple[str, ...]:

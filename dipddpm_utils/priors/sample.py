@@ -18,6 +18,7 @@ from dipddpm_utils.priors import process
 from dipddpm_utils.priors.declared import Kind, find
 from dipddpm_utils.priors.images import Given
 from dipddpm_utils.priors.judge import Chain, Judge, bill, plain, shown, trained
+from dipddpm_utils.priors.train import at_work
 from dipddpm_utils.store.records import Outcome
 from dipddpm_utils.store.work import Work
 from dipddpm_utils.theory import gaussian
@@ -25,6 +26,8 @@ from dipddpm_utils.theory import gaussian
 
 def sample(run: Sample, work: Work) -> Outcome:
     """Draw images from a trained model, with the chain begun where `run.start` says, and judge them."""
+    if run.model.prior is not None and run.model.prior.ways:
+        return _with_its_prior(run, work)
     source, model = sets.load(run.model.data), trained(run.model, work)
     start, users = find("start", run.start.name), _users(run)
     nets = {dip: fitted(dip, work) for dip in users}
@@ -59,6 +62,22 @@ def sample(run: Sample, work: Work) -> Outcome:
     timings = {"sample": metrics["sampling_seconds"], "dip": metrics["prior_seconds"]}
     arrays = {"grid": images[:grid].numpy(), "starts": begun.numpy()}
     return Outcome(metrics=metrics, timings=timings, arrays=arrays, notes=judge.notes)
+
+
+def _with_its_prior(run: Sample, work: Work) -> Outcome:
+    """Whole chains of a model that is given x_dip at each step, and how many of them end at the image that x_dip is of."""
+    source, model, purpose = sets.load(run.model.data), trained(run.model, work), f"sample {run.seed}"
+    prior, judge = at_work(run.model, source, work), Judge(run.model, work, source)
+    row, images = judge.score(model, run.sampler, run.n, purpose, prior.chain(run.sampler, run.n, purpose))
+    metrics = {
+        **row,
+        "own_source_rate": evaluate.own_source_rate(images, source, prior.drawn_rows(run.n, purpose)),
+        "prior_seconds": prior.seconds,
+        "model_seconds": work.record(run.model).metrics["total_seconds"],
+        **bill(run.model, model, prior.flops, row["nfe"] * run.n, work.device),
+    }
+    timings = {"sample": row["sampling_seconds"], "dip": prior.seconds}
+    return Outcome(metrics, timings, arrays={"grid": images[: shown(run.model, run.seed)].numpy()}, notes=judge.notes)
 
 
 def _advisor(run: Sample) -> Dip | None:

@@ -73,12 +73,16 @@ class AtWork:
         free = bool({"FA1", "FB2"} & set(self.run.faults))
         return process.loss(self.given.coefs, about, model, x0, self.joint(batch.x_dip), t, eps, free=free)
 
+    def drawn_rows(self, n: int, purpose: str) -> Tensor:
+        """Whose x_dip the chains are given: int64 [n], training images drawn at random."""
+        order = torch.randperm(len(self.x_dip), generator=streams.generator(self.run.seed, f"bank, {purpose}"))
+        return order.repeat(-(-n // len(order)))[:n]
+
     def chain(self, sampler: Sampler, n: int, purpose: str) -> Chain | None:
         """Whole chains with x_dip from the bank, that is from training images drawn at random; None if none is needed."""
         if not self.ways:
             return None
-        order = torch.randperm(len(self.x_dip), generator=streams.generator(self.run.seed, f"bank, {purpose}"))
-        bank = self.x_dip[order.repeat(-(-n // len(order)))[:n].to(self.x_dip.device)]
+        bank = self.x_dip[self.drawn_rows(n, purpose).to(self.x_dip.device)]
 
         def drawn(network: Model, eps: Tensor, rows: slice, generator: torch.Generator) -> tuple[Tensor, int]:
             joint = self.joint(bank[rows])

@@ -70,6 +70,7 @@ class Sizes:
     main_seeds: int = 3
     main_on_dip_seeds: int = 3  # the same trained on DIP outputs
     main_shift_seeds: tuple[int, int] = (3, 0)  # with a process shifted by the DIP, and by a blur; half an hour each
+    main_drawn_steps: int = 12
     main_dip: tuple[Net, float] = ("2conv", 0.4)  # net and std of their DIP, picked in 05 from the fits `dip_pick`
     unet: Unet = r.UNET_SMALL  # of all other comparisons, which need many models
     short: tuple[int, int] = (800, 200)

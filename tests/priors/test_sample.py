@@ -9,6 +9,7 @@ from dipddpm_utils.config import Advice, Prior, Sample, Sampler, Start
 from dipddpm_utils.data import sets
 from dipddpm_utils.ddpm import schedule
 from dipddpm_utils.machine.errors import ConfigError
+from dipddpm_utils.priors import train
 from dipddpm_utils.theory import gaussian
 
 ADVICE = {
@@ -49,9 +50,25 @@ def test_a_start_and_advice_go_together(store):
     assert store.ensure(run).metrics["nfe"] == 2
 
 
-def test_a_model_whose_chains_need_x_dip_takes_no_start():
+SHIFTED = SMALL.model_copy(update={"prior": Prior(source=DIP, shift=True)})
+
+
+@pytest.mark.parametrize("beside", [{"start": Start(name="mean", t_start=49)}, {"advice": ADVICE["blur"]}])
+def test_a_model_whose_chains_need_x_dip_takes_no_start_and_no_advice(beside):
     with pytest.raises(ValidationError, match="model has a prior"):
-        Sample(model=SMALL.model_copy(update={"prior": Prior(source=DIP, shift=True)}))
+        Sample(model=SHIFTED, **beside)
+
+
+def test_samples_of_a_model_with_a_prior_are_held_against_the_images_that_x_dip_is_of(store, monkeypatch):
+    drawn = store.ensure(Sample(model=SHIFTED, sampler=Sampler(steps=4), n=80))
+    assert drawn.metrics["nfe"] == 4 and drawn.metrics["prior_seconds"] > 0 and drawn.metrics["own_source_rate"] < 0.5
+    assert drawn.metrics["dip_flops"] > 0 and drawn.metrics["model_seconds"] == store.ensure(SHIFTED).metrics["total_seconds"]
+    copier = SHIFTED.model_copy(update={"prior": Prior(source="blur", shift=True)})
+    monkeypatch.setattr(
+        train.process, "sample", lambda *args: (args[5].centre, 4)
+    )  # a chain that ends at the image it is given
+    copied = store.ensure(Sample(model=copier, sampler=Sampler(steps=4), n=80))
+    assert copied.metrics["own_source_rate"] > 0.9
 
 
 def test_a_start_and_an_opinion_use_each_its_own_dip_and_both_are_on_the_bill(store):
