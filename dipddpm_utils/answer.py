@@ -10,7 +10,7 @@ from dipddpm_utils.page import names
 from dipddpm_utils.page.compare import best_rival, best_start, copies, frame_of
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, copying, distance, over_seeds_distance, percent
-from dipddpm_utils.page.words import count, number
+from dipddpm_utils.page.words import count
 from dipddpm_utils.priors import comparisons, restored
 from dipddpm_utils.priors import findings as findings_priors
 from dipddpm_utils.reports import findings as findings_reports
@@ -55,11 +55,11 @@ def _trained_on_outputs(lab: Any, floor: Any) -> list[str]:
 def _smaller(lab: Any) -> str:
     """How it differs from the model that was trained longest."""
     own = lab.seeds(comparisons.compared(lab)[0])[0].metrics
-    size = f"{count(own['parameters'])} parameters, {number(own['train_seconds'], 2)} s of training"
+    size = f"{count(own['parameters'])} parameters, {count(own['steps'])} steps"
     if not lab.has("ddpm-long"):
         return size
     longest = lab.record("ddpm-long").metrics
-    return f"{size} (the longest: {count(longest['parameters'])} and {number(longest['train_seconds'], 2)} s)"
+    return f"{size} (the longest: {count(longest['parameters'])}, {count(longest['steps'])})"
 
 
 def _started_from_outputs(lab: Any) -> list[str]:

@@ -127,7 +127,7 @@ def _restored(lab: Any) -> Iterator[Row]:
         rival, cheap = (gaps[setting, "psnr", role] for role in ("equal seconds", "cheap"))
         own, other = (restored.over_records(records, f"{restored.best(records, of)}_seconds") for of in ("with a DIP", "cheap"))
         question = f"{restored.in_short(setting)}: PSNR with a DIP minus without, equal seconds"
-        cost = f"none; {effect(cheap, 'dB')} over a single chain, at {number(own / other, 2)} times its seconds"
+        cost = f"none beside its rival; {number(own / other, 2)} times a single chain's seconds"
         row = _row("restoration", question, rival, cost, "04_restore", "dB", True)
         yield replace(row, cheap=(cheap.decided and cheap.value > 0, own / other))
 

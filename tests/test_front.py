@@ -1,9 +1,10 @@
 """The first screen: every word follows from the records; moving them moves the verdict, the sentence and the table."""
 
 import pytest
-from labs import Records
+from labs import Records, holding
 
 from dipddpm_utils import front
+from dipddpm_utils.priors import findings
 
 LAB = Records()
 
@@ -11,7 +12,8 @@ LAB = Records()
 def moved(factor):
     """The committed records, with the FD of everything that is trained on DIP outputs set anew."""
     lab = Records()
-    for name, times in (("ddpm", 1.0), ("ddpm-more", 1.0), ("ddpm-on-dip", factor)):
+    on_dip = dict.fromkeys(("ddpm-on-dip", "main-on-dip"), factor)
+    for name, times in {"ddpm": 1.0, "main": 1.0, "ddpm-more": 1.0, **on_dip}.items():
         lab.set(name, fd=lambda record, label, value, times=times: 50.0 * times)
     return lab
 
@@ -59,3 +61,15 @@ def test_a_start_that_gives_images_back_wins_nothing(near, better):
     assert [row.better for row in found] == [better] * 2 and [row.given_back for row in found] == [better is None] * 2
     assert ("no gain" in found[0].verdict) == (better is None)
     assert (", 2 were lower only since" in front.generation(front.rows(lab))) == (better is None)
+
+
+@pytest.mark.parametrize(("near", "back"), [(0.9, True), (0.01, False)])
+def test_a_mechanism_whose_samples_are_training_images_gains_nothing(near, back):
+    lab = holding("main", "main-mechanisms", "main-drawn")
+    lab.set("main-mechanisms", fd=lambda *_: 0.1)
+    lab.set("main-drawn", own_source_rate=lambda *_: near, copy_rate=lambda *_: 0.01, copy_rate_floor=lambda *_: 0.01)
+    (row,) = (row for row in front.rows(lab) if row.question.startswith("DIP-shifted process"))
+    assert row.given_back is back and ("no gain" in row.verdict) is back
+    assert ("FD over DDPM alone, 2" in row.question) is back  # else its rival is the one that it does worst against
+    said = findings.on_larger(lab)
+    assert "**better**" in said and ("training images given back, and no gain" in said) is back

@@ -28,8 +28,8 @@ def compared(lab: Any) -> tuple[str, str]:
 
 
 def longer(lab: Any) -> str | None:
-    """The DDPM alone with as many seconds more as the DIP takes; where those are next to none, as it is. None: not measured."""
-    return compared(lab)[0] if compared(lab)[0] == "main" else "ddpm-more" if lab.has("ddpm-more") else None
+    """The DDPM alone with as many seconds more as the DIP takes; None where those are next to none, or it was not measured."""
+    return "ddpm-more" if compared(lab)[0] == "ddpm" and lab.has("ddpm-more") else None
 
 
 def started(lab: Any) -> str:
@@ -98,6 +98,12 @@ def given_back(rows: pd.DataFrame) -> str:
     """What is said of a start whose samples are no new images; '' of others."""
     own = compare.copies(rows)
     return f" Of these samples {copying(own)}: training images given back, and no gain." if own.many else ""
+
+
+def best_given_back(frame: pd.DataFrame) -> str:
+    """The same of the DIP start with the lowest distance."""
+    best = compare.best_start(frame, *names.starts(dip=True))
+    return given_back(best[2]) if best else ""
 
 
 def without_a_chain(lab: Any) -> str:
@@ -174,32 +180,6 @@ def start_bound(bounds: pd.DataFrame) -> str:
     return bullets(lines)
 
 
-# --- 05 ablations -----------------------------------------------------------------------------------------------------
-
-
-def sweep(group: str, frame: pd.DataFrame, metric: str, unit: str, *, higher_is_better: bool = False) -> str:
-    """The best and the worst setting of a sweep, and whether they differ, corrected for every pair of settings."""
-    means = compare.over_seeds(frame, "value", metric).set_index("x")["mean"]
-    if len(means) < 2:
-        return f"{group}: one setting only."
-    best, worst = (means.idxmax(), means.idxmin()) if higher_is_better else (means.idxmin(), means.idxmax())
-    said = [f"{_setting(x)} ({span(compare.summary(frame[frame['value'] == x], metric))})" for x in (best, worst)]
-    gap = compare.among(frame, "value", metric)[worst, best]
-    name = f"{group}: best {said[0]}, worst {said[1]}; worst {'over' if gap.ratio else 'minus'} best"
-    return comparison(name, gap, unit, worse="a real difference", better="a real difference")
-
-
-def told_apart(lines: Sequence[str]) -> str:
-    """Those of these comparisons that are decided, after how many there are."""
-    decided = [line for line in lines if "not decidable" not in line]
-    head = f"Of {len(lines)} comparisons {len(decided)} are decided at this number of seeds"
-    return f"{head}:\n\n{bullets(decided)}" if decided else f"{head}."
-
-
-def _setting(value: Any) -> str:
-    return look(value).label if isinstance(value, str) else f"{value:g}"
-
-
 def _at_equal_seconds(longer: Sequence[Any], on_dip: Sequence[Any]) -> Paired:
     """log(FD trained on DIP outputs / FD of the DDPM alone that was trained on for the DIP's seconds, too).
 
@@ -222,6 +202,11 @@ def _seconds(alone: Any, other: Any) -> float:
 def equal_seconds(lab: Any) -> str:
     """The model trained on DIP outputs against the DDPM alone that was trained on for the DIP's seconds, too."""
     more, on_dip = longer(lab), compared(lab)[1]
+    if more is None:
+        base, frame = (frame_of(lab.seeds(group)) for group in compared(lab))
+        share = percent(float(frame["dip_seconds"].mean() / base["train_seconds"].mean()))
+        said = comparison("Equal steps: FD over its FD", outputs(lab)["fd"])
+        return f"The DIP takes {share} more seconds than the DDPM alone. {said}"
     pairs = zip(lab.seeds(more), lab.seeds(on_dip), strict=True)
     share = np.mean([_seconds(alone, other) / alone.metrics["total_seconds"] for alone, other in pairs])
     when = "At equal total seconds" if share <= 1.02 else f"With {percent(1 - 1 / share)} fewer seconds for the DDPM alone"

@@ -129,7 +129,7 @@ def restoration(lab: Any) -> Figure:
     for ax in panels[-columns:]:
         ax.set_xlabel("seconds for the images of one model")
     held = {label: handle for handle, label in zip(*panels[0].get_legend_handles_labels(), strict=True)}
-    panels[0].legend(held.values(), held.keys(), loc="best", fontsize=8)
+    figure.legend(held.values(), held.keys(), loc="outside upper right", ncols=3, fontsize=8)
     n = len(restored.judged(records, "dip"))
     note = f"n = {n} images, {len(records)} models with images of their own; mean and 95% t-interval over images in [0, 1]. "
     note += "Cheap: a single chain. Named: the best of each colour, chosen on other images."

@@ -113,7 +113,7 @@ def staged(records: Sequence[Any]) -> str:
             gaps[f"{label}: size of the step's error, staged levels minus discrepancy", "octaves"] = _over_images(
                 step["staged"] - step["discrepancy"]
             )
-    lines = [comparison(name, gap, unit) for (name, unit), gap in family("staged", gaps).items()]
+    lines = [comparison(name, gap, unit) for (name, unit), gap in family("staged", gaps).items() if unit == "dB"]
     gain = rows(records).query("rule == 'staged'")["fit_gain"]
     if len(gain):
         size = " to ".join(f"{end:+.2f}" for end in dict.fromkeys((gain.min(), gain.max())))

@@ -13,7 +13,7 @@ from dipddpm_utils import answer
 from dipddpm_utils.dip import findings as dip_findings
 from dipddpm_utils.page import prose, training
 from dipddpm_utils.page.compare import family, frame_of, paired
-from dipddpm_utils.priors import comparisons
+from dipddpm_utils.priors import comparisons, settings
 from dipddpm_utils.priors import findings as findings_priors
 from dipddpm_utils.theory import findings as theory_findings
 from dipddpm_utils.theory.gaussian import Cost
@@ -82,7 +82,7 @@ def test_every_finding_is_a_sentence_without_gaps():
         dip_findings.fit_seconds(nets, images), training.coverage(long.metrics, LAB.record("floor")),
         comparisons.combined(LAB), comparisons.starts(LAB.frame("starts")), comparisons.equal_seconds(LAB),
         comparisons.instead(LAB), answer.answer(LAB), prose.caution(LAB),
-        comparisons.sweep("std", LAB.frame("std"), "fd", "FD"), *findings_priors.weights(LAB),
+        settings.sweep("std", LAB.frame("std"), "fd", "FD"), *findings_priors.weights(LAB),
         training.drawn({"alone": LAB.seeds("ddpm")}, LAB.record("floor")), training.ends({"alone": LAB.seeds("ddpm")}),
         prose.seconds(LAB, LAB.seeds("ddpm")), prose.over_seeds_distance(LAB.seeds("ddpm"), LAB.record("floor")),
     ]  # fmt: skip
@@ -107,7 +107,7 @@ def test_measured_cost_scales_to_the_whole_chain():
 
 
 def test_equal_seconds_reads_the_longer_run_at_the_others_total_seconds():
-    lab = Records()
+    lab = Records(without=("main",))
     more, on_dip = lab.seeds("ddpm-more"), lab.seeds("ddpm-on-dip")
     for alone, other in zip(more, on_dip, strict=True):
         alone.evals["seconds"] = 100.0 * (1 + np.arange(len(alone.evals)))
@@ -141,7 +141,8 @@ def test_the_answer_and_the_readme_follow_the_records():
 
 
 def test_a_profile_of_the_two_reports_alone_is_tolerated():
-    lab = Records(without=("ddpm", "ddpm-on-dip", "ddpm-long", "ddpm-more", "samplers", "starts", "mechanisms", "restore"))
+    ours = ("main", "ddpm", "ddpm-on-dip", "ddpm-long", "ddpm-more", "samplers", "starts", "mechanisms", "restore")
+    lab = Records(without=ours)
     assert comparisons.combined(lab) == comparisons.instead(lab) == prose.NOT_MEASURED
     assert list(comparisons.negative_results(lab)["verdict"]) == []
     assert list(comparisons.negative_results(LAB)["verdict"])

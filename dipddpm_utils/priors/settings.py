@@ -1,0 +1,36 @@
+"""What one setting does (notebook 05), as sentences computed from records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from dipddpm_utils.page import compare
+from dipddpm_utils.page.names import look
+from dipddpm_utils.page.prose import bullets, comparison
+from dipddpm_utils.page.words import span
+
+
+def sweep(group: str, frame: pd.DataFrame, metric: str, unit: str, *, higher_is_better: bool = False) -> str:
+    """The best and the worst setting of a sweep, and whether they differ, corrected for every pair of settings."""
+    means = compare.over_seeds(frame, "value", metric).set_index("x")["mean"]
+    if len(means) < 2:
+        return f"{group}: one setting only."
+    best, worst = (means.idxmax(), means.idxmin()) if higher_is_better else (means.idxmin(), means.idxmax())
+    said = [f"{_setting(x)} ({span(compare.summary(frame[frame['value'] == x], metric))})" for x in (best, worst)]
+    gap = compare.among(frame, "value", metric)[worst, best]
+    name = f"{group}: best {said[0]}, worst {said[1]}; worst {'over' if gap.ratio else 'minus'} best"
+    return comparison(name, gap, unit, worse="a real difference", better="a real difference")
+
+
+def told_apart(lines: Sequence[str]) -> str:
+    """Those of these comparisons that are decided, after how many there are."""
+    decided = [line for line in lines if "not decidable" not in line]
+    head = f"Of {len(lines)} comparisons {len(decided)} are decided at this number of seeds"
+    return f"{head}:\n\n{bullets(decided)}" if decided else f"{head}."
+
+
+def _setting(value: Any) -> str:
+    return look(value).label if isinstance(value, str) else f"{value:g}"
