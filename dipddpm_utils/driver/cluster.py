@@ -7,7 +7,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +17,7 @@ from dipddpm_utils.driver.jobs import Local, Slurm, Task
 from dipddpm_utils.driver.place import Place
 from dipddpm_utils.machine.budget import Budget
 from dipddpm_utils.machine.errors import OutOfTime, StoreError, UsageError
-from dipddpm_utils.machine.interrupt import EXIT_CODE, CleanStop
+from dipddpm_utils.machine.interrupt import EXIT_CODE, CleanStop, as_ctrl_c
 from dipddpm_utils.store.runs import Store
 
 ROWS = 16  # of the table of states
@@ -181,7 +180,7 @@ def drive(store: Store, runs: list[Run], place: Place, deadline: float | None = 
         raise UsageError("--max-minutes is for this machine: with --on slurm give --time, the limit of each job")
     device = "cuda" if place.gpus and store.device == "auto" else store.device  # rather an error than days on a CPU
     where = (str(store.root.parent.absolute()), store.profile.name, device, store.round is not None, deadline)
-    with CleanStop() if place.on == "local" else nullcontext() as stop:
+    with CleanStop() if place.on == "local" else as_ctrl_c() as stop:
         ends = (None if stop is None else str(stop.stop), os.environ.get("CUDA_VISIBLE_DEVICES"))
         engine = (Slurm if place.on == "slurm" else Local)(store, place)
         campaign = Campaign(store, runs, engine, place.jobs, lambda run: Task(run.model_dump(mode="json"), *where, *ends))
@@ -189,9 +188,9 @@ def drive(store: Store, runs: list[Run], place: Place, deadline: float | None = 
         click.echo(f"{len(campaign.items)} runs to compute, at most {place.jobs} at once (their logs: {engine.folder})")
         try:
             wait(campaign, table, budget)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             click.echo(f"{len(campaign.live())} jobs go on without this command; the same command finds them again", err=True)
-            return EXIT_CODE
+            return error.args[0] if error.args else EXIT_CODE
         if campaign.open():
             click.echo(f"{budget.reason}; everything is saved, and the same command goes on from there", err=True)
             return stop.exit_code if stop.asked else OutOfTime.exit_code

@@ -133,7 +133,7 @@ def test_a_notebook_computes(computed, name):
     outputs, events = computed[name]
     assert events and {event["action"] for event in events} <= {"computed", "record"}
     for line in said(outputs):  # progress as plain lines, which are still there when the page is loaded again
-        assert re.fullmatch(r"computing \S+|waiting for .*|\S+: \d+/\d+  \d+ s, about \d+ s left.*", line), line
+        assert re.fullmatch(r"computing \S+|waiting for .*|\S+( \w+)?: \d+/\d+  \d+ s, about \d+ s left.*", line), line
 
 
 def test_records_kept_in_drive_outlive_the_machine(colab, python, served, tmp_path):

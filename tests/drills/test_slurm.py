@@ -254,8 +254,11 @@ def test_ctrl_c_leaves_jobs_and_the_same_command_finds_them_while_a_node_is_drai
     until(lambda: len(jobs | set(slurm.queue())) == 3, 600)  # the two are not submitted again, the third is
     until(lambda: set(slurm.queue().values()) == {"PENDING"}, 600)
     assert sum(Store(tmp_path, "smoke").state(run) == "complete" for run in runs) == 2
+    again.send_signal(signal.SIGTERM)
+    assert "1 jobs go on without this command" in ended(again, 143, 60)
+    last = slurm.long(tmp_path, runs, 60)
     slurm.tell("scontrol", "update", f"NodeName={slurm.host}", "State=RESUME")
-    ended(again, 0)
+    ended(last, 0)
     assert all(Store(tmp_path, "smoke").state(run) == "complete" for run in runs)
 
 
