@@ -236,8 +236,9 @@ def _called(arguments: list[str] | None) -> int:
         return _say(error.format_message(), UsageError.exit_code)
     except DipddpmError as error:
         return _say(str(error), error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        return _say("stopped by Ctrl-C; what was complete is kept", 130)
+    except (KeyboardInterrupt, click.Abort) as error:
+        code = error.args[0] if error.args else 130
+        return _say(f"stopped by {'Ctrl-C' if code == 130 else 'a signal'}; what was complete is kept", code)
     except OSError as error:
         return _say(f"{error.filename or 'the system'}: {error.strerror or error}", 1)
 

@@ -59,7 +59,7 @@ def _smaller(lab: Any) -> str:
     if not lab.has("ddpm-long"):
         return size
     longest = lab.record("ddpm-long").metrics
-    return f"{size} (the longest: {count(longest['parameters'])}, {count(longest['steps'])})"
+    return f"{size} (the longest training: {count(longest['steps'])} steps, {count(longest['parameters'])} parameters)"
 
 
 def _started_from_outputs(lab: Any) -> list[str]:
@@ -79,7 +79,7 @@ def _started_from_outputs(lab: Any) -> list[str]:
     ]
     if (rival := best_rival(frame, rows)) is not None:
         name = f"FD over that from the {look(rival[0]).label}, same t_start"
-        same = " No gain, for the same reason." if own.many else ""
+        same = " No gain, for the same reason." if own.many and rival[1].decided and rival[1].value < 0 else ""
         lines.append(f"**Better than a start without a DIP?** {comparison(name, rival[1])}{same}")
     if lab.has("ddpm") and not own.many:
         cost = comparisons.measured_cost(frame, lab.seeds("ddpm")[0])
@@ -99,7 +99,7 @@ def _report_b(lab: Any) -> list[str]:
 def _mechanisms(lab: Any) -> list[str]:
     if not lab.has("mechanisms"):
         return []
-    return [f"**Any other way in?** {findings_priors.headcount(lab)}{findings_priors.on_larger(lab)}"]
+    return [f"**Any other way in?** {findings_priors.headcount(lab)} {findings_priors.on_larger(lab)}"]
 
 
 def _restored(lab: Any) -> list[str]:

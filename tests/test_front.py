@@ -65,9 +65,14 @@ def test_a_start_that_gives_images_back_wins_nothing(near, better):
 
 @pytest.mark.parametrize(("near", "back"), [(0.9, True), (0.01, False)])
 def test_a_mechanism_whose_samples_are_training_images_gains_nothing(near, back):
-    lab = holding("main", "main-mechanisms", "main-drawn")
-    lab.set("main-mechanisms", fd=lambda *_: 0.1)
-    lab.set("main-drawn", own_source_rate=lambda *_: near, copy_rate=lambda *_: 0.01, copy_rate_floor=lambda *_: 0.01)
+    lab = holding("main", "main-drawn")
+    lab.set(
+        "main-drawn",
+        fd=lambda *_: 0.1,
+        own_source_rate=lambda *_: near,
+        copy_rate=lambda *_: 0.01,
+        copy_rate_floor=lambda *_: 0.01,
+    )
     (row,) = (row for row in front.rows(lab) if row.question.startswith("DIP-shifted process"))
     assert row.given_back is back and ("no gain" in row.verdict) is back
     assert ("FD over DDPM alone, 2" in row.question) is back  # else its rival is the one that it does worst against

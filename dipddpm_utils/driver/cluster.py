@@ -175,7 +175,7 @@ class Table:
 
 
 def drive(store: Store, runs: list[Run], place: Place, deadline: float | None = None) -> int:
-    """Compute runs as jobs and return the exit code. Ctrl-C ends jobs of this machine cleanly, and leaves a cluster's alone."""
+    """Compute runs as jobs and return the exit code. Ctrl-C or SIGTERM ends jobs of this machine, leaves a cluster's."""
     if deadline is not None and place.on == "slurm":
         raise UsageError("--max-minutes is for this machine: with --on slurm give --time, the limit of each job")
     device = "cuda" if place.gpus and store.device == "auto" else store.device  # rather an error than days on a CPU

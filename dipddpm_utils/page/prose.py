@@ -91,10 +91,10 @@ def seconds(lab: Any, records: Sequence[Any]) -> str:
 
 
 def copying(found: Copies) -> str:
-    """'3% look copied, 80% lie nearest to the image they were begun from'."""
+    """'3% look copied, 80% lie nearest to the image they were made from'."""
     looks = f"{percent(found.looks)} look copied"
     return (
-        looks if math.isnan(found.source) else f"{looks}, {percent(found.source)} lie nearest to the image they were begun from"
+        looks if math.isnan(found.source) else f"{looks}, {percent(found.source)} lie nearest to the image they were made from"
     )
 
 

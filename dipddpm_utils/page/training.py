@@ -84,10 +84,10 @@ def fewest_calls(frame: pd.DataFrame, slack: float = 1.1) -> str:
     parts = []
     for label, rows in frame.groupby("label", sort=False):
         enough = rows[rows["fd"] <= limit]["nfe"]
-        needs = f"needs {enough.min():.0f}" if len(enough) else f"does not in {rows['nfe'].max():.0f}"
+        needs = f"needs {enough.min():.0f}" if len(enough) else f"has not come there with {rows['nfe'].max():.0f}"
         parts.append(f"{look(str(label)).label} {needs}")
     tried = ", ".join(f"{nfe:.0f}" for nfe in sorted(frame["nfe"].unique()))
-    return f"Of {tried} calls, those that come within {percent(slack - 1)} of the lowest distance of all: {', '.join(parts)}."
+    return f"Tried: {tried} calls. To come within {percent(slack - 1)} of the lowest distance of all, {', '.join(parts)}."
 
 
 def best_sampler(frame: pd.DataFrame) -> str:

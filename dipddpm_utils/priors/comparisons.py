@@ -1,4 +1,4 @@
-"""What the comparisons found (notebooks 04, 05 and 07), as sentences and tables computed from records."""
+"""What the comparisons found (notebooks 04 and 07), as sentences and tables computed from records."""
 
 from __future__ import annotations
 
@@ -183,8 +183,8 @@ def start_bound(bounds: pd.DataFrame) -> str:
 def _at_equal_seconds(longer: Sequence[Any], on_dip: Sequence[Any]) -> Paired:
     """log(FD trained on DIP outputs / FD of the DDPM alone that was trained on for the DIP's seconds, too).
 
-    longer: the DDPM alone with more steps; its curve is read, in log FD, at the other's total seconds, or at its own end if
-    that comes first (which helps the DIP).
+    longer: the DDPM alone with more steps; its curve is read, in log FD, at the other's seconds (`_seconds`), or at its own
+    end if that comes first (which helps the DIP).
     """
     ratios = []
     for alone, other in zip(longer, on_dip, strict=True):
@@ -195,7 +195,7 @@ def _at_equal_seconds(longer: Sequence[Any], on_dip: Sequence[Any]) -> Paired:
 
 
 def _seconds(alone: Any, other: Any) -> float:
-    """All that `other` takes, at the pace of the DDPM alone: both take the same steps, and clocks differ from day to day."""
+    """All that `other` takes: its steps at the pace of the DDPM alone, since clocks differ from day to day, and its DIP."""
     return other.metrics["steps"] * alone.metrics["train_seconds"] / alone.metrics["steps"] + other.metrics["dip_seconds"]
 
 
@@ -205,8 +205,8 @@ def equal_seconds(lab: Any) -> str:
     if more is None:
         base, frame = (frame_of(lab.seeds(group)) for group in compared(lab))
         share = percent(float(frame["dip_seconds"].mean() / base["train_seconds"].mean()))
-        said = comparison("Equal steps: FD over its FD", outputs(lab)["fd"])
-        return f"The DIP takes {share} more seconds than the DDPM alone. {said}"
+        said = comparison("At equal steps: FD trained on DIP outputs over FD alone", outputs(lab)["fd"])
+        return f"Fitting and applying the DIP adds {share} to the seconds of training. {said}"
     pairs = zip(lab.seeds(more), lab.seeds(on_dip), strict=True)
     share = np.mean([_seconds(alone, other) / alone.metrics["total_seconds"] for alone, other in pairs])
     when = "At equal total seconds" if share <= 1.02 else f"With {percent(1 - 1 / share)} fewer seconds for the DDPM alone"
@@ -238,7 +238,7 @@ def found(lab: Any) -> str:
         name = f"**Started from DIP outputs** ([figure](#fig-04_fd_vs_t_start)): FD over that of noise, t_start = {best[0]:.0f}"
         lines += [f"{comparison(name, best[1])}{given_back(best[2])}"]
     if lab.has("mechanisms"):
-        lines += [f"**Any other way in** ([figure](#fig-04_pareto)): {findings.headcount(lab)}{findings.on_larger(lab)}"]
+        lines += [f"**Any other way in** ([figure](#fig-04_pareto)): {findings.headcount(lab)} {findings.on_larger(lab)}"]
     if lab.has("restore"):
         lines += [f"**Restoration** ([figure](#fig-04_restore)). {restored.restored_short(lab)}"]
     return bullets(lines) or NOT_MEASURED

@@ -51,7 +51,7 @@ def pareto(frame: pd.DataFrame, floor: Any, *, metric: str = "fd") -> Figure:
     note += (
         "controls. Bold: what no other setting beats in distance and seconds (seconds that differ no more than seeds do are "
     )
-    note += "one); oracles and what copies are left out. Dashed line: the DDPM alone."
+    note += "one); oracles and what looks copied are left out. Dashed line: the DDPM alone."
     if (least := floor_at(floor, metric, n)) is not None:
         note += f" {METHODS['floor'].label.capitalize()}: {least.value:.2g} at n = {floor_n(floor, n):.0f}."
     return finish(figure, "Quality for all that it costs: every mechanism and every control", note)

@@ -29,14 +29,9 @@ def mechanism(lab: Any, label: str) -> str:
     several = f", best of {tried} settings" if tried > 1 else ""
     own = f"{rows['features'].iloc[0]} {span(summary(rows, 'fd'))}, {percent(float(rows['copy_rate'].mean()))} copied"
     lines = [f"{in_words(frame, rival)}: {in_brief(gap)}" for rival, gap in mechanisms.against(frame, label, value)]
-    given = mechanisms.larger_copies(lab, label)
-    back = f" ({copying(given)})" if given is not None else ""
-    lines += [
-        f"{rival}, of models that draw digits: {in_brief(gap)}{back}" for rival, gap in mechanisms.larger(lab, label).items()
-    ]
     return (
         f"**{in_words(frame, label, value)}**{several} ([figure](#fig-04_pareto)): {own}, {number(rows['cost'].mean())} s in "
-        f"all. Its FD over that of\n\n{bullets(lines)}"
+        f"all. Its FD over that of\n\n{bullets(lines)}" + (f"\n\n{larger}" if (larger := on_larger(lab, label)) else "")
     )
 
 
@@ -73,15 +68,16 @@ def headcount(lab: Any) -> str:
     )
 
 
-def on_larger(lab: Any) -> str:
-    """The mechanisms that models which draw digits were trained with, each against the DDPM alone and its control."""
-    gaps = {label: mechanisms.larger(lab, label) for label in names.mechanisms()}
+def on_larger(lab: Any, *labels: str) -> str:
+    """Mechanisms (all, if none is named) that models which draw digits were trained with: against their rivals, and copies."""
     said = []
-    for own in (label for label in gaps if gaps[label]):
-        said += [comparison(f"{look(own).label}: FD over {rival}", gap) for rival, gap in gaps[own].items()]
-        if (found := mechanisms.larger_copies(lab, own)) is not None:
+    for own in labels or names.mechanisms():
+        if gaps := mechanisms.larger(lab, own):
+            found = copies(rows := mechanisms.larger_rows(lab, own))
+            calls = f"{rows['nfe'].iloc[0]:.0f} calls each"
+            said += [comparison(f"{look(own).label}: FD over {rival}, {calls}", gap) for rival, gap in gaps.items()]
             said.append(f"Of its samples {copying(found)}{': training images given back, and no gain' if found.many else ''}.")
-    return f" On models that draw digits: {' '.join(said)}" if said else ""
+    return f"On models that draw digits: {' '.join(said)}" if said else ""
 
 
 def useful(lab: Any) -> str:
@@ -157,8 +153,10 @@ def on_the_front(lab: Any) -> str:
     out = [(in_words(frame, *at), copying(copies(rows))) for *at, rows in mechanisms.settings(frame) if copies(rows).many]
     copied = "; ".join(f"{name} ({share})" for name, share in out)
     said += f" Left out, since they give training images back: {copied}." if out else ""
-    dips = [record.run.prior.source for record in frame.loc[frame["label"] == "curriculum", "record"] if record.run.prior]
-    return said + (f" Their DIP: {dip_in_words(dips[0])}." if dips else "")
+    runs = [record.run for record in frame.loc[frame["label"] == "curriculum", "record"]]
+    dips = [run.prior.source if run.prior else run.dip for run in runs]
+    said += f" The mechanisms' DIP: {dip_in_words(dips[0])}." if dips else ""
+    return f"{said} {on_larger(lab, *(label for label, _, _ in best))}".strip()
 
 
 def no_gain(lab: Any) -> Found:

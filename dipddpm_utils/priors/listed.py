@@ -42,7 +42,7 @@ def listing(store: Any, device: str = "auto", probe: bool = False) -> tuple[list
     about = [f"profile {store.profile.name}: {complete} of {len(rows)} runs complete, in {took / 3600:.1f} hours"]
     if left:
         about += _left(store, rows, left, device, probe)
-    if probe and not wrong:
+    if probe and not wrong and ":" not in store.profile.name:  # a user's own images are nobody else's
         _keep(store, took / 3600, left, device, made)
     widths = [max(len(row[i]) for row in [HEAD, *rows]) for i in range(len(HEAD))]
     lines = ["  ".join(f"{cell:{'<' if i < 3 else '>'}{widths[i]}}" for i, cell in enumerate(row)) for row in [HEAD, *rows]]

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from dipddpm_utils.page import names
-from dipddpm_utils.page.compare import Copies, Paired, copies, difference, family, frame_of, judged_alike, paired, summary
+from dipddpm_utils.page.compare import Paired, difference, family, judged_alike, paired, summary
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.words import count, factor, number, span
 
-GROUP, LARGER, DRAWN = "mechanisms", "main-mechanisms", "main-drawn"  # the last: samples of the second, by their sources
+GROUP, LARGER = "mechanisms", "main-drawn"
 THRESHOLDS = (3.0, 1.5, 1.1)  # times the baseline's mean FD at the end of its training: set before any run was made
 CONTROLS = ("more training", "min-snr", "ddim sampler")  # what one would try without any of it
 SCORES = {"kid": "KID", "precision": "precision", "recall": "recall", "copy_rate": "copied"}
@@ -75,22 +75,22 @@ def against(frame: pd.DataFrame, label: str, value: Any, found: dict | None = No
 
 
 def larger(lab: Any, label: str) -> dict[str, Paired]:
-    """rival in words -> log FD ratio of a mechanism to it on models that draw digits; empty where that was not measured."""
-    if not lab.has("main", LARGER):
+    """rival in words -> log FD ratio of a mechanism to it on models that draw digits, at as many calls; {} if not measured."""
+    if not lab.has("main", "main-starts", LARGER):
         return {}
-    groups, base = lab.labelled(LARGER), lab.seeds("main")
-    frames = {name: frame_of(records) for name, records in groups.items()} | {"baseline": frame_of(base)}
-    pairs = [(own, rival) for own in groups if own in names.mechanisms() for rival in names.mechanisms()[own].controls]
-    pairs = [pair for pair in pairs if pair[1] in groups] + [(own, "baseline") for own in groups if own in names.mechanisms()]
-    found = family("larger", {pair: difference(frames[pair[0]], frames[pair[1]], "fd") for pair in pairs})
-    steps = f", {count(base[0].metrics['steps'])} steps"
-    return {look(rival).label + steps: gap for (own, rival), gap in found.items() if own == label}
+    drawn, starts = lab.frame(LARGER), lab.frame("main-starts")
+    alone = starts[(starts["label"] == "noise") & (starts["nfe"] == drawn["nfe"].iloc[0])]
+    frames = dict(list(drawn.groupby("label", sort=False))) | {"baseline": alone}
+    own = [name for name in frames if name in names.mechanisms()]
+    pairs = [(name, rival) for name in own for rival in ("baseline", *names.mechanisms()[name].controls) if rival in frames]
+    found = family("larger", {(a, b): difference(frames[a], frames[b], "fd") for a, b in pairs})
+    steps = f", {count(lab.seeds('main')[0].metrics['steps'])} steps"
+    return {look(rival).label + steps: gap for (name, rival), gap in found.items() if name == label}
 
 
-def larger_copies(lab: Any, label: str) -> Copies | None:
-    """How many samples of `larger` models give training images back; None where that was not measured."""
-    rows = lab.frame(DRAWN, label) if lab.has(DRAWN) else ()
-    return copies(rows) if len(rows) else None
+def larger_rows(lab: Any, label: str) -> pd.DataFrame:
+    """The records that `larger` compares; empty if there are none."""
+    return lab.frame(LARGER, label) if lab.has(LARGER) else pd.DataFrame()
 
 
 def controls() -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from dipddpm_utils.page.compare import Paired, difference, family, summary
-from dipddpm_utils.page.prose import comparison
+from dipddpm_utils.page.prose import bullets, comparison
 from dipddpm_utils.page.words import number, span
 
 TASKS = {  # what is asked, and how strongly the images are degraded
@@ -138,12 +138,14 @@ def restored_short(lab: Any) -> str:
 
 def restored_drawn(lab: Any) -> str:
     """What the ways that are drawn reach, a setting each: the best single chain, the best at equal seconds, with a DIP."""
-    parts = []
+    lines, roles = [], {"cheap": "single chain", "equal seconds": "equal seconds", "with a DIP": "with a DIP"}
     for setting, records in degraded(lab).items():
-        ways = [best(records, role) for role in ("cheap", "equal seconds", "with a DIP")]
-        reached = [f"{METHODS[way][0]} {number(over_records(records, f'{way}_psnr'))} dB" for way in ways]
-        parts.append(f"{in_short(setting)}: {', '.join(reached)}")
-    return f"{'; '.join(parts)} (mean PSNR of all images judged)."
+        ways = {said: best(records, role) for role, said in roles.items()}
+        reached = [
+            f"{said} ({METHODS[way][0]}) {number(over_records(records, f'{way}_psnr'))} dB" for said, way in ways.items()
+        ]
+        lines.append(f"{in_short(setting)}: {'; '.join(reached)}.")
+    return f"Mean PSNR of all images judged:\n\n{bullets(lines)}"
 
 
 def restoration_answer(lab: Any) -> list[str]:

@@ -27,9 +27,13 @@ def sweep(group: str, frame: pd.DataFrame, metric: str, unit: str, *, higher_is_
 
 def told_apart(lines: Sequence[str]) -> str:
     """Those of these comparisons that are decided, after how many there are."""
-    decided = [line for line in lines if "not decidable" not in line]
-    head = f"Of {len(lines)} comparisons {len(decided)} are decided at this number of seeds"
-    return f"{head}:\n\n{bullets(decided)}" if decided else f"{head}."
+    head, own = f"Of {len(lines)} comparisons {len(decided(lines))} are decided at this number of seeds", decided(lines)
+    return f"{head}:\n\n{bullets(own)}" if own else f"{head}."
+
+
+def decided(lines: Sequence[str]) -> list[str]:
+    """Those that have a verdict, and not that nothing can be decided."""
+    return [line for line in lines if "**" in line and "not decidable" not in line]
 
 
 def _setting(value: Any) -> str:

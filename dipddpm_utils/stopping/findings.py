@@ -162,6 +162,6 @@ def answer(records: Sequence[Any]) -> str:
     beats = int(np.sum(lost[rule] < 0))
     more = f", and beats the plain fit's oracle on {percent(beats / gap.n)} of them" if beats else ""
     return (
-        f"The best stopping rule is {RULES[rule]}: it loses {span(gap)} dB against the oracle over {gap.n} images, each in "
+        f"Lowest loss on average: {RULES[rule]}, with {span(gap)} dB against the oracle over {gap.n} images, each in "
         f"{len(records)} settings{more}."
     )

@@ -79,8 +79,8 @@ def headline(p: Profile, z: Sizes) -> None:
     p.run("main-on-dip", main(z, on=main_dip(z)), "04", z.main_on_dip_seeds)
     for name, source, seeds in zip(("shift", "shift blur"), (main_dip(z), "blur"), z.main_shift_seeds, strict=True):
         run = changed(main(z), prior=Prior(shift=True, source=source))  # the best one of those of the small models
-        p.member("main-mechanisms", name, run, "04", seeds, value=1, name=f"main-{name}")
-        drawn = Sample(model=run, n=z.sampled, sampler=Sampler(steps=z.main_drawn_steps))  # whose images they give back
+        p.run(f"main-{name}".replace(" ", "-"), run, "04", seeds)
+        drawn = Sample(model=run, n=z.sampled, sampler=Sampler(steps=z.main_drawn_steps))  # calls: those of a start
         p.member("main-drawn", name, drawn, "04", seeds, value=z.main_drawn_steps, name=f"main-{name}-drawn")
     drawn = Sample(model=main(z), n=z.sampled, sampler=Sampler(steps=z.start_steps))
     started(p, "main-starts", drawn, main_dip(z), start_names(z), z.main_start_ts, z.main_seeds, "main-noise")

@@ -78,8 +78,8 @@ def test_a_moved_record_moves_verdict_sentence_table_and_answer(mean, verdict, a
     assert f"PSNR {'better in 2 and worse in 0' if verdict == 'better' else 'better in 0 and worse in 2'} of 2" in (
         restored.restored_short(lab)
     )
-    rival = "mean of DDPM samples 30.0 dB" if mean == 30 else "supervised U-Net 19.0 dB"
-    assert f"{rival}, DIP, then DDPM 21.0 dB; " in restored.restored_drawn(lab)
+    rival = "(mean of DDPM samples) 30.0 dB" if mean == 30 else "(supervised U-Net) 19.0 dB"
+    assert f"equal seconds {rival}; with a DIP (DIP, then DDPM) 21.0 dB." in restored.restored_drawn(lab)
     assert all(f"**{verdict}**" in line for line in restored.restoration_answer(lab))
     rows = front.rows(lab)
     assert [row.better for row in rows] == [verdict == "better"] * 2 and all(row.cheap == (True, 60.0) for row in rows)
