@@ -32,7 +32,6 @@ FAMILIES = {  # what is looked at together, fixed before the runs are made
     "settings": "every pair of settings of one sweep, or of DIP networks",
     "rules": "every stopping rule that knows the noise level against every one that does not",
     "staged": "staged levels against discrepancy, for every network",
-    "sides": "every stopping rule's step against the best one",
     "report A": "both networks against the DDPM alone, as published and corrected",
     "report A's controls": "training on other images against training on the DIP's outputs",
     "report B": "the combined model against the DDPM alone, as published and corrected",

@@ -62,10 +62,10 @@ def verdict(gap: Paired, worse: str = "worse", better: str = "better") -> str:
 
 
 def comparison(name: str, gap: Paired | None, unit: str = "", *, worse: str = "worse", better: str = "better") -> str:
-    """'PSNR of A minus B: +6.3 [+2.1, +10.4] dB, paired over 3 seeds: **worse** (p = 0.012).'; a ratio as a factor."""
+    """'PSNR of A minus B: +6.3 [+2.1, +10.4] dB, 3 seeds: **worse** (p = 0.012).'; a ratio as a factor."""
     if gap is None:
         return f"{name}: no seed in common."
-    pairs = f", paired over {gap.n} {gap.over}" if gap.n > 1 else ""
+    pairs = f", {gap.n} {gap.over}" if gap.n > 1 else ""
     return f"{name}: {effect(gap, unit)}{pairs}: {verdict(gap, worse, better)}."
 
 

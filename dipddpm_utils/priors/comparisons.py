@@ -238,7 +238,7 @@ def found(lab: Any) -> str:
         name = f"**Started from DIP outputs** ([figure](#fig-04_fd_vs_t_start)): FD over that of noise, t_start = {best[0]:.0f}"
         lines += [f"{comparison(name, best[1])}{given_back(best[2])}"]
     if lab.has("mechanisms"):
-        lines += [f"**Any other way in** ([figure](#fig-04_pareto)): {findings.headcount(lab)} {findings.on_larger(lab)}"]
+        lines += [f"**Any other way in** ([figure](#fig-04_pareto)): {findings.headcount(lab)}"]
     if lab.has("restore"):
         lines += [f"**Restoration** ([figure](#fig-04_restore)). {restored.restored_short(lab)}"]
     return bullets(lines) or NOT_MEASURED

@@ -156,7 +156,9 @@ def on_the_front(lab: Any) -> str:
     runs = [record.run for record in frame.loc[frame["label"] == "curriculum", "record"]]
     dips = [run.prior.source if run.prior else run.dip for run in runs]
     said += f" The mechanisms' DIP: {dip_in_words(dips[0])}." if dips else ""
-    return f"{said} {on_larger(lab, *(label for label, _, _ in best))}".strip()
+    larger = {label: rows for label, *_ in best if len(rows := mechanisms.larger_rows(lab, label))}
+    given = [f"{look(label).label}: {copying(copies(rows))}" for label, rows in larger.items() if copies(rows).many]
+    return said + (f" Trained longer, with another DIP, it copies, too ({'; '.join(given)})." if given else "")
 
 
 def no_gain(lab: Any) -> Found:

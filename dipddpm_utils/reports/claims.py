@@ -212,7 +212,7 @@ def page_table(judged: list[Judged]) -> pd.DataFrame:
         rows.append(
             {
                 "claim": f"{one.claim.id}. {one.claim.said}",
-                "effect, corrected": one.said() if found else "",
+                "effect, corrected": one.said().partition("; p ")[0] if found else "",
                 "n, data, profile": f"{row['n']}, {one.data}, {one.profile}" if found else "",
                 "models: recall, times the floor": one.gate.short() if found else "",
                 "gate": ("closed" if one.gate.why else row["gate"]) if found else "",

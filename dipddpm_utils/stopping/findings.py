@@ -104,33 +104,15 @@ def staged(records: Sequence[Any]) -> str:
     gaps = {}
     for net in dict.fromkeys(r.run.net for r in records):
         own = [r for r in records if r.run.net == net]
-        lost, step = per_image(own, "lost"), per_image(own, "log2_step", np.abs)
+        lost = per_image(own, "lost")
         if {"staged", "discrepancy"} <= set(lost):
-            label = look(net).label
-            gaps[f"{label}: PSNR lost by staged levels minus discrepancy, which knows as much and adds no noise", "dB"] = (
-                _over_images(lost["staged"] - lost["discrepancy"])
-            )
-            gaps[f"{label}: size of the step's error, staged levels minus discrepancy", "octaves"] = _over_images(
-                step["staged"] - step["discrepancy"]
-            )
-    lines = [comparison(name, gap, unit) for (name, unit), gap in family("staged", gaps).items() if unit == "dB"]
+            name = f"{look(net).label}: PSNR lost by staged levels minus discrepancy, which knows as much and adds no noise"
+            gaps[name] = _over_images(lost["staged"] - lost["discrepancy"])
+    lines = [comparison(name, gap, "dB") for name, gap in family("staged", gaps).items()]
     gain = rows(records).query("rule == 'staged'")["fit_gain"]
     if len(gain):
         size = " to ".join(f"{end:+.2f}" for end in dict.fromkeys((gain.min(), gain.max())))
         lines.append(f"Best PSNR of the staged fit minus best of the plain one, over {len(gain)} settings: {size} dB.")
-    return bullets(lines)
-
-
-def steps(records: Sequence[Any]) -> str:
-    """Which rule finds the best iteration most closely, and which rules stop early or late."""
-    step, size = (per_image(records, "log2_step", change).drop(columns=["oracle", "end"]) for change in (np.asarray, np.abs))
-    near = size.mean().idxmin()
-    lines = [f"Nearest to the best step: {RULES[near]}, off by a factor of {number(2 ** size[near].mean(), 3)} on average."]
-    found = family("sides", {rule: _over_images(step[rule]) for rule in step})
-    for side, sign in (("early", -1), ("late", 1)):
-        own = [f"{RULES[rule]} (a factor of {number(2**gap.value, 2)})" for rule, gap in found.items()
-               if gap.decided and sign * gap.value > 0]  # fmt: skip
-        lines += [f"Too {side} on average: {', '.join(own)}."] if own else []
     return bullets(lines)
 
 
@@ -151,7 +133,7 @@ def stages(records: Sequence[Any]) -> str:
 
 def found(records: Sequence[Any]) -> str:
     """The answer, then what it rests on."""
-    return f"{answer(records)}\n\n" + "\n".join(part(records) for part in (best_rules, staged, steps))
+    return f"{answer(records)}\n\n" + "\n".join(part(records) for part in (best_rules, staged))
 
 
 def answer(records: Sequence[Any]) -> str:

@@ -287,7 +287,7 @@ def test_findings_and_figures_hold_what_the_records_hold():
         and short.loc[short["rule"] != "oracle", "lost against the oracle (dB)"].str.contains(r"\[").all()
     )
     said = [
-        *(f(records) for f in (findings.best_rules, findings.staged, findings.steps)),
+        *(f(records) for f in (findings.best_rules, findings.staged, findings.found)),
         findings.stages(stages), findings.answer(records),
     ]  # fmt: skip
     assert all(text.strip() and "nan" not in text and "seeds" not in text for text in said), said
