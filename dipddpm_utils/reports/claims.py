@@ -19,7 +19,7 @@ from dipddpm_utils.page.lab import Lab
 from dipddpm_utils.page.prose import bullets
 from dipddpm_utils.page.words import Link, decimals, effect, shown_by
 from dipddpm_utils.reports import gate
-from dipddpm_utils.reports.claims_list import CHANGES, CLAIMS, Claim, Evidence
+from dipddpm_utils.reports.claims_list import AS_WRITTEN, CHANGES, CLAIMS, Claim, Evidence
 from dipddpm_utils.reports.tests_a import Finding, shows
 from dipddpm_utils.study import profile as profiles
 
@@ -259,7 +259,8 @@ def hypotheses() -> pd.DataFrame:
     for claim in CLAIMS:
         runs = "; failing those ".join(", ".join(evidence.needs) for evidence in claim.evidence)
         days = dict.fromkeys(change.when[:10] for change in CHANGES[1:] if claim.id in change.claims)
-        said = {"claim": f"{claim.id}. {claim.said}", "what would show it": claim.evidence[0].hypothesis}
+        said = {"claim": f"{claim.id}. {claim.said}", "as written": AS_WRITTEN.get(claim.id, "")}
+        said["what would show it"] = claim.evidence[0].hypothesis
         rows.append({**said, "runs": runs, "changed": ", ".join(days)})
     return pd.DataFrame(rows)
 

@@ -58,6 +58,17 @@ def _claim(id: str, said: str, *evidence: tuple[Any, ...]) -> Claim:
     return Claim(id, said, tuple(Evidence(*one) for one in evidence))
 
 
+AS_WRITTEN = {  # quoted from report A's text (hackmd, in an early README of its repository); report B's repository holds none
+    "A1": "在第一次算fid score的時候都是最低的",
+    "A2": "預期使用DIP model所訓練出來的ddpm model，fid score會比沒有結合dip model下降的更快",
+    "A3": "在後面的step中fid score 都有往上的趨勢",
+    "A4": "原始的DDPM第一次記錄到的FID score都比前面兩個加入DIP model都來的高",
+    "A5": "用2層conv layer和restnet18的表現差不到5的fid score",
+    "A6": "在RestNet架構的DIP+DDPM FID 最初的 FID 可以到 140 以下，使這次實驗方法最低的",
+    "A7": "有可能是因為FID Score所採的sample數量不夠或是training step不夠導致沒辦法往下收斂",
+    "A8": "從DIP初始化可以減少DDPM生成高質量樣本所需的擴散步驟數",
+    "A9": "初始的DIP訓練階段增加了整體計算成本",
+}
 A_FIGURE, B_FIGURE = "04_a_fd_over_steps", "04_b_grids"
 OURS, LARGE = ("ddpm", "ddpm-on-dip"), ("main", "main-on-dip")  # the second draw digits
 BOTH_B = (*PAIR, *(f"{name}-published" for name in PAIR))

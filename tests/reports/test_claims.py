@@ -427,6 +427,8 @@ def test_all_seventeen_claims_are_judged_in_order():
     assert (table["why"] != "").all() and ((table["figure"] == "") == (table["verdict"] == "not yet measured")).all()
     assert all(shown.startswith(verdict) for shown, verdict in zip(page["verdict"], table["verdict"], strict=True))
     assert all(link.target in (f"#fig-{link.text}", f"#tab-{link.text}") for link in page["shown in"] if link)
+    written = claims.hypotheses().set_index(claims.hypotheses()["claim"].str.partition(".")[0])["as written"]
+    assert all(any("\u4e00" <= c <= "\u9fff" for c in words) == id.startswith("A") for id, words in written.items())
     assert max(map(len, (page.columns, claims.hypotheses().columns, claims.changes().columns))) <= 7
     counted = claims.summary(found)
     for verdict, ids in table.groupby("verdict")["claim"]:
