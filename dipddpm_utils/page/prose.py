@@ -57,7 +57,7 @@ def verdict(gap: Paired, worse: str = "worse", better: str = "better") -> str:
     if gap.decided:
         return f"**{worse if gap.value > 0 else better}** ({shown_by(gap)})"
     needed = gap.needed()
-    more = f"; about {needed} {gap.over} for 80% power" if needed and needed > gap.n else ""
+    more = f"; 80% power: {needed} {gap.over}" if needed and needed > gap.n else ""
     return f"**not decidable** ({shown_by(gap)}{more})"
 
 

@@ -205,7 +205,7 @@ def page_table(judged: list[Judged]) -> pd.DataFrame:
     rows = []
     for one in judged:
         row, found = one.row(), one.finding
-        late = "test changed after these records" if "these" in one.changed else ""
+        late = "test changed later" if "these" in one.changed else ""
         parts = [f"would take {_needed(one)}" if one.verdict == "not decidable" else "", one.note.rstrip(".")]
         parts += [late, "on a stand-in" if one.stands_in else ""]
         more = "; ".join(part for part in parts if part)

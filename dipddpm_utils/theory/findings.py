@@ -35,7 +35,7 @@ def checks(record: Any) -> str:
             if worst is not None and worst < 1e-9:  # measured on pairs with the same noise, which cancels
                 lines.append(f"{label}: equal to the closed form up to rounding in all {cases} cases.")
                 continue
-            inside = f"within the measurement's 95% interval in {count(covered * cases)} of {cases} cases"
+            inside = f"{count(covered * cases)} of {cases} within the 95% interval"
             lines.append(f"{label}: {inside}, off by {percent(worst)} at most.")
     return bullets(lines)
 

@@ -60,7 +60,7 @@ def test_a_verdict_is_corrected_and_the_interval_is_not():
 def test_an_undecided_difference_says_what_it_would_take_and_what_is_paired():
     gap = paired([1.0, 2.0, -0.5], over="images")
     sentence = prose.comparison("A minus B", gap, "dB")
-    assert f"about {gap.needed()} images for 80% power" in sentence and ", 3 images: " in sentence
+    assert f"80% power: {gap.needed()} images" in sentence and ", 3 images: " in sentence
     assert prose.comparison("A over B", paired([math.log(2)] * 2, ratio=True)).startswith("A over B: a factor of 2.00 [2.00")
     assert prose.comparison("A minus B", None) == "A minus B: no seed in common."
 

@@ -503,7 +503,7 @@ def test_a_test_that_was_changed_with_its_records_in_sight_says_so():
     one = judged("A4", reports())
     seen = dataclasses.replace(one, since="2026-11-26T00:00")
     assert seen.changed == "2026-11-25 (earlier records seen), 2026-11-27 (these records seen)"
-    assert "test changed after these records" in claims.page_table([seen])["verdict"].iloc[0]
+    assert "test changed later" in claims.page_table([seen])["verdict"].iloc[0]
     new = dataclasses.replace(one, since="2099-01-01T00:00")
     assert "these" not in new.row()["test changed"] and "changed" not in claims.page_table([new])["verdict"].iloc[0]
     first, *later = claims_list.CHANGES
