@@ -69,13 +69,9 @@ def hours(results: Path) -> str:
     lines = [f"| all runs of | runs | hours of one process | {' | '.join(paper)} |", "|---" * (3 + len(paper)) + "|"]
     for row in table.to_dict("records"):
         here = f"{row['hours']:g}, {row['how']} ({row['machine']})"
-        lines.append(
-            f"| {row['profile']} | {row['runs']} | {here} | {' | '.join(f'{row[name]:g}, on paper' for name in paper)} |"
-        )
-    return (
-        "\n".join(lines)
-        + "\n\nOn paper: counted FLOPs at an assumed speed, not measured. Two processes on two cores take half."
-    )
+        there = [f"{row[name]:g}, on paper" if pd.notna(row[name]) else "" for name in paper]
+        lines.append(f"| {' | '.join([row['profile'], str(row['runs']), here, *there])} |")
+    return "\n".join(lines) + "\n\nOn paper: counted FLOPs at an assumed speed, not measured."
 
 
 def _at_quality(row: dict[str, Any]) -> bool:

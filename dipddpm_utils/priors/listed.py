@@ -90,7 +90,8 @@ def _keep(store: Any, measured: float, left: list[Any], device: str, made: dict[
 
     where, every = str(pick_device(device)), [cost.of(entry.run) for entry in store.profile.entries.values()]
     probes = cost.kept(where)
-    machine = cost.machine_name(where) if left else f"{made['device_name']}, {made['threads']} threads"
+    threads = f"{made['threads']} thread{'s' if made['threads'] != 1 else ''}" if made else ""
+    machine = cost.machine_name(where) if left else f"{made['device_name']}, {threads}"
     hours = measured + sum(cost.of(run).hours(probes) for run in left)
     how = "measured" if not left else "estimated" if measured == 0 else "measured and estimated"
     row = {"profile": store.profile.name, "runs": len(every), "hours": f"{hours:.2g}", "how": how, "machine": machine}
