@@ -93,7 +93,7 @@ def _starts(lab: Any) -> Iterator[Row]:
     question = f"Started from DIP outputs at t = {t_start:.0f}: FD over noise, equal calls (of these samples {copying(own)})"
     found = [(question, gap)]
     if (rival := best_rival(frame, chosen)) is not None:
-        found.append((f"The same over starts without a DIP ({look(rival[0]).label})", rival[1]))
+        found.append((f"The same over the best start without a DIP at that t ({look(rival[0]).label})", rival[1]))
     for question, gap in found:
         row = _row("generation", question, gap, cost, "04_fd_vs_t_start")
         back = own.many and row.better is True
@@ -110,7 +110,7 @@ def _ways(lab: Any) -> Iterator[Row]:
         best = mechanisms.best_setting(frame, label)
         if label == "start" or best is None or not (gaps := mechanisms.against(frame, label, best[0])):
             continue
-        over = {"the DDPM alone" if rival == "baseline" else look(rival).label: gap for rival, gap in gaps}
+        over = {mechanisms.in_words(frame, rival): gap for rival, gap in gaps}
         larger, drawn = mechanisms.larger(lab, label), mechanisms.larger_rows(lab, label)
         copied = bool(larger) and copies(drawn).many and all(gap.decided and gap.value < 0 for gap in larger.values())
         rival, gap = max((larger if copied else over | larger).items(), key=lambda one: one[1].value)
@@ -146,7 +146,7 @@ def generation(found: list[Row]) -> str:
         return "**Drawing new images:** not measured in this profile."
     won, lost = (sum(row.better is side for row in own) for side in (True, False))
     back = sum(row.given_back for row in own)
-    said = f"Of {len(own)} comparisons, paired by seed and corrected within their family, {won} went to the DIP, "
+    said = f"Of {len(own)} comparisons of our own, paired by seed and corrected within their family, {won} went to the DIP, "
     said += f"{lost} against it, "
     said += f"{back} {_were(back)} lower only since training images were given back, " if back else ""
     unclear = len(own) - won - lost - back
@@ -182,7 +182,7 @@ def table(found: list[Row], target: str = "#fig-{}") -> str:
     for row in found:
         if row.job == MECHANISM and row is not nearest and not row.given_back:
             continue
-        name = row.question if row is not nearest else f"Best of {len(ways)} other mechanisms, {row.question}"
+        name = row.question if row is not nearest else f"Of {len(ways)} other mechanisms the nearest to a gain, {row.question}"
         lines.append(f"| {name} ([figure]({target.format(row.figure)})) | {row.effect} | {row.verdict} | {row.cost} |")
     return "\n".join(lines)
 

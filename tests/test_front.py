@@ -57,7 +57,7 @@ def test_a_start_that_gives_images_back_wins_nothing(near, better):
         if group in lab.profile.groups:
             lab.set(group, fd=lambda record, label, value: fds.get(label, 10.0), own_source_rate=lambda *_: near)
             lab.set(group, copy_rate=lambda *_: 0.01, copy_rate_floor=lambda *_: 0.01)
-    found = [row for row in front.rows(lab) if row.question.startswith(("Started", "The same over starts"))]
+    found = [row for row in front.rows(lab) if row.question.startswith(("Started", "The same over the best start"))]
     assert [row.better for row in found] == [better] * 2 and [row.given_back for row in found] == [better is None] * 2
     assert ("no gain" in found[0].verdict) == (better is None)
     assert (", 2 were lower only since" in front.generation(front.rows(lab))) == (better is None)

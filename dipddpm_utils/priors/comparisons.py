@@ -278,5 +278,7 @@ def instead(lab: Any) -> str:
         base, more = frame_of(lab.seeds("ddpm")), frame_of(lab.seeds("ddpm-more"))
         cost = number(more["train_seconds"].mean() / base["train_seconds"].mean(), 2)
         gap = difference(more, base, "fd")
-        lines.append(comparison(f"**More training.** {cost} times the seconds: FD over the baseline's", gap))
+        lines.append(
+            comparison(f"**More training**, of the small models. {cost} times the seconds: FD over the baseline's", gap)
+        )
     return bullets(lines) or NOT_MEASURED
