@@ -1,6 +1,5 @@
 """Signals as Ctrl-C."""
 
-import os
 import signal
 
 import pytest
@@ -12,6 +11,5 @@ from dipddpm_utils.machine.interrupt import as_ctrl_c
 def test_a_signal_is_an_interrupt_with_its_exit_code_and_only_within(number):
     before = signal.getsignal(number)
     with pytest.raises(KeyboardInterrupt) as caught, as_ctrl_c():
-        os.kill(os.getpid(), number)
-        signal.pause()
+        signal.raise_signal(number)  # to this very thread, so that it is heard at once
     assert caught.value.args == (128 + number,) and signal.getsignal(number) == before
