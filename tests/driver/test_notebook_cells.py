@@ -37,7 +37,7 @@ class ShowingLab(Records):
         assert frames.dtype == "uint8" and frames.ndim in (3, 4) and caption and milliseconds > 0
         self.shown.append(name)
 
-    def table(self, frame, name, caption, shown=None):
+    def table(self, frame, name, caption, shown=None, folded=None):
         assert len(frame.columns) and caption
         self.show(frame if shown is None else shown, caption)
         self.shown.append(name)
