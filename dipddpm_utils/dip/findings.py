@@ -51,13 +51,18 @@ def pick_table(records: Sequence[Any]) -> pd.DataFrame:
     )
 
 
+def in_words(dip: Any) -> str:
+    """'2conv, std 0.4, 300 steps'."""
+    return f"{look(dip.net).label}, std {dip.std:g}, {count(dip.optim.steps)} steps"
+
+
 def picked(records: Sequence[Any]) -> str:
     """Which fit is compared in notebook 04, by which rule."""
     best = min(records, key=lambda record: record.metrics["fd"])
     about, made = best.run, best.metrics
     return (
-        f"Picked by the lowest distance on {count(made['n_held_out'])} validation images: {look(about.net).label}, "
-        f"std {about.std:g}, {count(about.optim.steps)} steps. To fit it and apply it to {count(about.data.n_train)} images "
+        f"Picked by the lowest distance on {count(made['n_held_out'])} validation images: {in_words(about)}. "
+        f"To fit it and apply it to {count(about.data.n_train)} images "
         f"takes {number(made['train_seconds'] + made['apply_seconds'])} s."
     )
 

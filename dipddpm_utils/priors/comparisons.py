@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dipddpm_utils.dip import findings as dip_findings
 from dipddpm_utils.judging.stats import ALPHA, holm
 from dipddpm_utils.page import compare, names
 from dipddpm_utils.page.compare import Paired, difference, family, frame_of
@@ -55,7 +56,7 @@ def combined(lab: Any) -> str:
     lines = [
         comparison(f"FD trained on DIP outputs over FD of the {alone(lab)}, equal steps", gaps["fd"]),
         comparison("The difference in recall (diversity)", gaps["recall"], worse="more diverse", better="less diverse"),
-        f"The DIP ({findings.dip_in_words(about)}) adds {number(on_dip['dip_seconds'].mean())} s to "
+        f"The DIP ({dip_findings.in_words(about)}) adds {number(on_dip['dip_seconds'].mean())} s to "
         f"{number(base['train_seconds'].mean())} s of training.",
     ]
     return " ".join(lines)

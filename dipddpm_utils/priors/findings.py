@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from dipddpm_utils.dip import findings as dip_findings
 from dipddpm_utils.page import names
 from dipddpm_utils.page.compare import Paired, copies, summary
 from dipddpm_utils.page.names import look
@@ -33,11 +34,6 @@ def mechanism(lab: Any, label: str) -> str:
         f"**{in_words(frame, label, value)}**{several} ([figure](#fig-04_pareto)): {own}, {number(rows['cost'].mean())} s in "
         f"all. Its FD over that of\n\n{bullets(lines)}" + (f"\n\n{larger}" if (larger := on_larger(lab, label)) else "")
     )
-
-
-def dip_in_words(dip: Any) -> str:
-    """'2conv, std 0.4, 300 steps'."""
-    return f"{look(dip.net).label}, std {dip.std:g}, {count(dip.optim.steps)} steps"
 
 
 def in_brief(gap: Paired) -> str:
@@ -155,7 +151,7 @@ def on_the_front(lab: Any) -> str:
     said += f" Left out, since they give training images back: {copied}." if out else ""
     runs = [record.run for record in frame.loc[frame["label"] == "curriculum", "record"]]
     dips = [run.prior.source if run.prior else run.dip for run in runs]
-    said += f" The mechanisms' DIP: {dip_in_words(dips[0])}." if dips else ""
+    said += f" The mechanisms' DIP: {dip_findings.in_words(dips[0])}." if dips else ""
     larger = {label: rows for label, *_ in best if len(rows := mechanisms.larger_rows(lab, label))}
     given = [f"{look(label).label}: {copying(copies(rows))}" for label, rows in larger.items() if copies(rows).many]
     return said + (f" Trained longer, with another DIP, it copies, too ({'; '.join(given)})." if given else "")

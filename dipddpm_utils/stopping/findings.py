@@ -104,11 +104,12 @@ def staged(records: Sequence[Any]) -> str:
     gaps = {}
     for net in dict.fromkeys(r.run.net for r in records):
         own = [r for r in records if r.run.net == net]
-        lost = per_image(own, "lost")
+        lost, step = per_image(own, "lost"), per_image(own, "log2_step", np.abs)
         if {"staged", "discrepancy"} <= set(lost):
             name = f"{look(net).label}: PSNR lost by staged levels minus discrepancy, which knows as much and adds no noise"
             gaps[name] = _over_images(lost["staged"] - lost["discrepancy"])
-    lines = [comparison(name, gap, "dB") for name, gap in family("staged", gaps).items()]
+            gaps["step", net] = _over_images(step["staged"] - step["discrepancy"])  # in the figure alone, and in the family
+    lines = [comparison(name, gap, "dB") for name, gap in family("staged", gaps).items() if isinstance(name, str)]
     gain = rows(records).query("rule == 'staged'")["fit_gain"]
     if len(gain):
         size = " to ".join(f"{end:+.2f}" for end in dict.fromkeys((gain.min(), gain.max())))
