@@ -56,10 +56,11 @@ def distance_of_few(features: nn.Module, samples: Tensor, reals: Tensor) -> floa
     is in training mode, so that batch statistics stand for those it was trained with. `features` has a method of that name
     (spaces.Classifier); it is copied, not changed. With n images in D > n dimensions both covariances are singular.
     """
-    network = copy.deepcopy(features).train()
+    network, where = copy.deepcopy(features).train(), next(features.parameters()).device
+    samples, reals = samples.to(where), reals.to(where)
     with torch.no_grad():
         levels = (double_scaled(ranges.uint8_to_signed(reals)) + 1) * 127.5  # what the network takes for 0..255
-        real, fake = network.features(levels), network.features(samples)
+        real, fake = network.features(levels).cpu(), network.features(samples).cpu()
     return frechet.frechet_distance(*frechet.mean_cov(fake), *frechet.mean_cov(real))
 
 
