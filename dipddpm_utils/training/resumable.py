@@ -30,14 +30,11 @@ def train_resumably(
     work: Work,
     visits: tuple[int, ...] = (),
     visit: Callable[[loop.State, dict[str, Any]], None] | None = None,
-    *,
-    steady: bool = False,
 ) -> dict[str, Any]:
     """Train to the end, going on from the newest checkpoint in `work.folder`, and return the log.
 
     log['curve'] has at most about CURVE_ROWS rows. `visit(state, log)` is called once at each step in `visits`, outside the
     training time, and may add to the log, which is saved with each checkpoint; a visit that is cut off is made again.
-    steady: as for `loop.train`.
     """
     log: dict[str, Any] = {"curve": [], "visited": [], "notes": []}
     restored = state.resume(work.folder)
@@ -56,7 +53,7 @@ def train_resumably(
     with progress.progress(state.optim.steps, work.label, initial=state.step) as bar:
         try:
             pay_visit()
-            for step in loop.train(state, loss_fn, get_batch, work.budget, folder=work.folder, steady=steady):
+            for step in loop.train(state, loss_fn, get_batch, work.budget, folder=work.folder):
                 if step.step % every == 0 or step.step in (1, state.optim.steps):
                     row = {"step": step.step, "loss": step.loss, "lr": step.lr, "images": step.images, "seconds": step.seconds}
                     log["curve"].append(row)
