@@ -198,6 +198,20 @@ def test_few_identical_images_are_not_at_distance_zero_when_reals_are_scaled_twi
     assert mistakes.distance_of_few(net, images, images) > 1e-6
 
 
+def test_few_images_are_judged_where_the_network_is():
+    """Samples come from the CPU, and the network may be on a GPU: here torch's device without values stands for it."""
+    seen = []
+
+    class Elsewhere(nn.Linear):
+        def features(self, images):
+            seen.append(images.device.type)
+            return torch.empty(len(images), 5, device="cpu").normal_(generator=torch.Generator().manual_seed(len(seen)))
+
+    images = torch.randint(0, 256, (30, 1, 28, 28), dtype=torch.uint8)
+    assert mistakes.distance_of_few(Elsewhere(2, 2, device="meta"), images, images) > 0
+    assert seen == ["meta", "meta"]
+
+
 @pytest.mark.parametrize("window", [2000, 2500, 3000])
 def test_the_reported_loss_is_too_small_by_the_share_of_steps_that_are_missing(window):
     assert faults.reported_loss([0.15] * window) == pytest.approx(0.15 * window / 3000)
