@@ -58,7 +58,7 @@ def our_steps(
     net = UNet(run.unet, images.shape[1], size or images.shape[-1])
     state, items = loop.new_state(net, run.optim, len(images), run.seed, device), images.to(device)
     signed = ranges.uint8_to_signed if images.dtype == torch.uint8 else lambda batch: batch
-    return state, loop.train(state, our_loss(run, device), lambda idx: signed(items[idx]))
+    return state, loop.train(state, our_loss(run, device), lambda idx: signed(items[idx]), steady=True)
 
 
 def ours(images: Tensor, device: torch.device, budget: float) -> Trainer:

@@ -64,7 +64,7 @@ def dip(run: Dip, work: Work) -> Outcome:
         log["kept"] = {name: value.detach().cpu().clone() for name, value in state.model.state_dict().items()}
 
     early = (mistakes.early_checkpoint(run.optim.steps),) if "FA7" in run.faults else ()
-    log = train_resumably(state, loss, lambda idx: images[idx], work, early, keep)
+    log = train_resumably(state, loss, lambda idx: images[idx], work, early, keep, steady=True)
     net, now = state.model.eval(), device.clock(work.device)
     if early:
         net.load_state_dict(log["kept"])

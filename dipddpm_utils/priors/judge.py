@@ -20,7 +20,7 @@ from dipddpm_utils.priors import declared
 from dipddpm_utils.reports import mistakes
 from dipddpm_utils.store.work import Work
 from dipddpm_utils.training import flops, loop
-from dipddpm_utils.training.launched import launched_together
+from dipddpm_utils.training.launched import Together
 from dipddpm_utils.training.resumable import seeded
 
 SAMPLED_TOGETHER = {"cpu": 250, "cuda": 1000, "mps": 500}  # images a batch of a reverse chain
@@ -58,13 +58,13 @@ def _told(run: Ddpm) -> int:
 
 def autocast(model: nn.Module, run: Ddpm) -> Model:
     """The network in the run's precision; on CUDA its kernels are launched together (launched.py)."""
-    together = launched_together(model, next(model.parameters()).device)
 
     def network(x: Tensor, t: Tensor) -> Tensor:
         with device.autocast(x.device, run.optim.precision):
-            return together(x, t).to(x.dtype)
+            return model(x, t)
 
-    return network
+    together = Together(network, next(model.parameters()).device)
+    return lambda x, t: (network if torch.is_grad_enabled() else together)(x, t).to(x.dtype, copy=True)
 
 
 def operations(model: nn.Module, run: Ddpm, device: str) -> tuple[int, int]:

@@ -1,53 +1,75 @@
-"""A network whose kernels are launched together.
+"""Kernels that are launched together: what a function does on a GPU, recorded once as a CUDA graph and replayed.
 
-At batch 8 to 128 a GPU waits for Python most of the time: it computes a layer faster than the next one can be asked for.
-torch.compile's "reduce-overhead" records the whole forward and backward pass as CUDA graphs and replays each with one launch.
+At batch 4 to 128 a GPU waits for Python most of the time: it computes a layer faster than the next one can be asked for.
+A graph has all kernels of a training step, forwards, backwards and random draws, and takes one launch.
 """
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-COMPILER: dict[str, Any] = {"mode": "reduce-overhead", "dynamic": False}  # a test puts another backend here
-SWITCH = "DIPDDPM_COMPILE"  # environment: 1 or 0; unset: on CUDA only, since compiling takes a minute of a CPU
+SWITCH = "DIPDDPM_GRAPHS"  # environment: 1 or 0; unset: on CUDA
+FUSE = "DIPDDPM_COMPILE"  # environment: 1 for fewer and larger kernels, for a minute of compiling in each process that trains
+WARM = 3  # calls before the one that is recorded: in the first ones libraries choose kernels and set up
 
 
-def launched_together(model: nn.Module, device: torch.device) -> Callable[..., Tensor]:
-    """`model`, compiled where the environment's DIPDDPM_COMPILE says so or, unset, on CUDA; equal up to rounding.
+def fused(model: nn.Module) -> nn.Module:
+    """`model`, through torch.compile if the environment asks for it: equal up to rounding, with the same weights."""
+    return torch.compile(model, dynamic=False) if os.environ.get(FUSE) == "1" else model
 
-    The first call tries it, forwards and backwards, and falls back to the plain network with one visible line if that fails.
-    Outputs are copies, so that a caller may keep them while the graph is replayed.
+
+class Together:
+    """`function` (tensors -> tensor or None), whose kernels are recorded after WARM calls and launched together from then on.
+
+    It has to do the same at every call: nothing is read off the device, it changes tensors in place only, and what it draws
+    comes from `generators`. Inputs of another shape are recorded anew. The tensor it returns is overwritten by the next call.
+    If recording fails, one visible line says so and the kernels are launched one by one as before.
     """
-    wanted = {"1": True, "0": False}.get(os.environ.get(SWITCH, ""), device.type == "cuda")
-    return _Compiled(model) if wanted else model
 
+    def __init__(self, function: Callable[..., Any], device: torch.device, generators: Sequence[torch.Generator] = ()) -> None:
+        self.function, self.device, self.generators = function, device, generators
+        wanted = {"1": True, "0": False}.get(os.environ.get(SWITCH, ""), device.type == "cuda")
+        self.recorder = RECORDERS.get(device.type) if wanted else None
+        self.warm: dict[Any, int] = {}
+        self.recorded: dict[Any, tuple[tuple[Tensor, ...], Any, Callable[[], None]]] = {}
 
-class _Compiled:
-    def __init__(self, model: nn.Module) -> None:
-        self.model, self.call = model, None
+    def __call__(self, *inputs: Tensor) -> Any:
+        if self.recorder is None:
+            return self.function(*inputs)
+        key = tuple((each.shape, each.dtype) for each in inputs)
+        if key not in self.recorded:
+            self.warm[key] = self.warm.get(key, -1) + 1
+            if self.warm[key] < WARM or not self._record(key, inputs):
+                return self.function(*inputs)
+        own, out, replay = self.recorded[key]
+        for mine, given in zip(own, inputs, strict=True):
+            mine.copy_(given)
+        replay()
+        return out
 
-    def __call__(self, *inputs: Tensor) -> Tensor:
-        if self.call is None:
-            self.call = self._tried(*inputs)
-        if self.call is self.model:
-            return self.model(*inputs)
-        torch.compiler.cudagraph_mark_step_begin()
-        return self.call(*inputs).clone()
-
-    def _tried(self, *inputs: Tensor) -> Callable[..., Tensor]:
-        """The compiled network once it has gone forwards and backwards, else the network itself."""
+    def _record(self, key: Any, inputs: tuple[Tensor, ...]) -> bool:
+        own = tuple(each.clone() for each in inputs)
         try:
-            compiled = torch.compile(self.model, **COMPILER)
-            out = compiled(*inputs)
-            if out.requires_grad:
-                out.float().sum().backward()
-        except Exception as error:  # whatever the compiler, the driver or a missing tool says: the plain network always works
+            self.recorded[key] = (own, *self.recorder(lambda: self.function(*own), self.generators))
+        except Exception as error:  # whatever the driver says: launched one by one, the same kernels always work
             reason = (str(error).strip().splitlines() or [""])[0]
-            print(f"not compiled, going on without: {type(error).__name__}: {reason[:160]}", file=sys.stderr, flush=True)
-            compiled = self.model
-        self.model.zero_grad(set_to_none=True)
-        return compiled
+            print(f"no CUDA graph, going on without: {type(error).__name__}: {reason[:160]}", file=sys.stderr, flush=True)
+            self.recorder = None
+        return self.recorder is not None
+
+
+def _cuda_graph(function: Callable[[], Any], generators: Sequence[torch.Generator]) -> tuple[Any, Callable[[], None]]:
+    """(what the function returns, its replay). It is recorded without being carried out."""
+    graph = torch.cuda.CUDAGraph()
+    for each in generators:
+        graph.register_generator_state(each)
+    with torch.cuda.graph(graph):
+        out = function()
+    return out, graph.replay
+
+
+RECORDERS: dict[str, Callable[..., tuple[Any, Callable[[], None]]]] = {"cuda": _cuda_graph}

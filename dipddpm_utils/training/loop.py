@@ -19,7 +19,7 @@ from dipddpm_utils.machine.device import autocast, clock
 from dipddpm_utils.machine.errors import TrainingError
 from dipddpm_utils.machine.streams import derived_seed
 from dipddpm_utils.training import checkpoint
-from dipddpm_utils.training.launched import launched_together
+from dipddpm_utils.training.launched import Together, fused
 from dipddpm_utils.training.state import Order, State, layout, new_state
 
 __all__ = ["Order", "State", "Step", "layout", "lr_at", "new_state", "train"]
@@ -30,7 +30,8 @@ CHECK_EVERY = 64  # steps between looks at the losses on a GPU, where each look 
 
 
 class Step:
-    """What one step reports. On a GPU `loss` and `seconds` wait for it, so read them every so many steps, not at each."""
+    """What one step reports. On a GPU `loss` and `seconds` wait for it, so read them every so many steps, not at each, and
+    before the next step, which may write over the loss."""
 
     __slots__ = ("_loss", "_state", "images", "lr", "step")
 
@@ -71,21 +72,42 @@ def train(
     budget: Budget | None = None,
     *,
     folder: str | Path | None = None,
+    steady: bool = False,
 ) -> Iterator[Step]:
     """Trains from `state.step` to `optim.steps`, yielding after each step.
 
     loss_fn(model, batch, generator) -> scalar; get_batch(indices int64 [B] on the device) -> batch on the device.
-    `folder`: where the caller saves checkpoints, to name the last good one in errors.
+    `folder`: where the caller saves checkpoints, to name the last good one in errors. steady: loss_fn and get_batch do the
+    same at every step and read nothing off the device, so that a GPU can be given all kernels of a step at once (launched.py).
     Between steps `state` is whole and may be saved.
     Raises OutOfTime from `budget` between steps, TrainingError if a loss or a gradient is not finite.
     """
     optim, device, optimiser = state.optim, state.device, state.optimiser
     on_cpu = device.type == "cpu"
-    model = launched_together(state.model, device)
     weights = [p for group in optimiser.param_groups for p in group["params"]]
     in_short = autocast(device, optim.precision)
     has_dropout = any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 for m in state.model.modules())
-    watch, now = None if on_cpu else _Watch(device), clock(device)
+    watch, now, model = None if on_cpu else _Watch(device), clock(device), fused(state.model)
+
+    def learn(indices: Tensor) -> Tensor:
+        """Forwards and backwards: the loss, and gradients in place of the last ones."""
+        batch = get_batch(indices)
+        with in_short:
+            loss = loss_fn(model, batch, state.generator)
+        optimiser.zero_grad(set_to_none=True)
+        if on_cpu and not math.isfinite(loss.item()):
+            raise _not_finite("loss", state.step + 1, folder)
+        state.scaler.scale(loss).backward()
+        return loss.detach()
+
+    def update() -> None:
+        state.scaler.step(optimiser)  # optimiser.step(), unless in float16 the gradients overflowed
+        state.scaler.update()
+
+    if steady and not has_dropout:
+        learn = Together(learn, device, [state.generator])
+        if optim.name != "muon" and _constant(optim) and not state.scaler.is_enabled():
+            update = Together(update, device)
     while state.step < optim.steps:
         if budget is not None:
             budget.check()
@@ -96,13 +118,7 @@ def train(
         for group in optimiser.param_groups:
             group["lr"] = rate
         with _seeded_dropout(state) if has_dropout else contextlib.nullcontext():
-            batch = get_batch(state.order.next(optim.batch_size))
-            with in_short:
-                loss = loss_fn(model, batch, state.generator)
-            optimiser.zero_grad(set_to_none=True)
-            if on_cpu and not math.isfinite(loss.item()):
-                raise _not_finite("loss", state.step + 1, folder)
-            state.scaler.scale(loss).backward()
+            loss = learn(state.order.next(optim.batch_size))
         updates = (state.step + 1) % state.update_every == 0
         if updates and optim.grad_clip is not None:
             state.scaler.unscale_(optimiser)
@@ -110,19 +126,22 @@ def train(
             if on_cpu and not state.scaler.is_enabled() and not math.isfinite(norm.item()):
                 raise _not_finite("gradient", state.step + 1, folder)
         if updates:
-            state.scaler.step(optimiser)  # optimiser.step(), unless in float16 the gradients overflowed
-            state.scaler.update()
+            update()
         state.step += 1
         if updates and state.ema is not None and state.step % optim.ema_every == 0:
             state.ema.update(state.model)
         state.images += optim.batch_size
-        loss = loss.detach()
         if watch is not None and (bad := watch.add(state.step, loss)) is not None:
             raise _not_finite("loss", bad, folder)
         state.seconds += now() - begin
         yield Step(state, loss, rate)
     if watch is not None and (bad := watch.finish(state.step)) is not None:
         raise _not_finite("loss", bad, folder)
+
+
+def _constant(optim: Optim) -> bool:
+    """Whether every step has the same rate: a recorded one keeps it."""
+    return optim.decay == "constant" and optim.warmup_steps == 0
 
 
 def _not_finite(what: str, step: int, folder: str | Path | None) -> TrainingError:

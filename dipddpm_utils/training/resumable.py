@@ -13,6 +13,7 @@ from dipddpm_utils.store.work import Work
 from dipddpm_utils.training import loop
 
 SAVE_EVERY = 20.0  # seconds between checkpoints: what a kill costs at most
+SAVING = 0.02  # share of the time that saving may take: a large network on a fast machine is saved less often
 CURVE_ROWS = 200  # points of a logged loss curve
 
 
@@ -30,11 +31,14 @@ def train_resumably(
     work: Work,
     visits: tuple[int, ...] = (),
     visit: Callable[[loop.State, dict[str, Any]], None] | None = None,
+    *,
+    steady: bool = False,
 ) -> dict[str, Any]:
     """Train to the end, going on from the newest checkpoint in `work.folder`, and return the log.
 
     log['curve'] has at most about CURVE_ROWS rows. `visit(state, log)` is called once at each step in `visits`, outside the
     training time, and may add to the log, which is saved with each checkpoint; a visit that is cut off is made again.
+    steady: as for `loop.train`.
     """
     log: dict[str, Any] = {"curve": [], "visited": [], "notes": []}
     restored = state.resume(work.folder)
@@ -49,20 +53,21 @@ def train_resumably(
             visit(state, log)
             log["visited"].append(state.step)
 
-    saved, shown, began_at = time.monotonic(), state.step, state.step
+    saved, pause, shown, began_at = time.monotonic(), SAVE_EVERY, state.step, state.step
     with progress.progress(state.optim.steps, work.label, initial=state.step) as bar:
         try:
             pay_visit()
-            for step in loop.train(state, loss_fn, get_batch, work.budget, folder=work.folder):
+            for step in loop.train(state, loss_fn, get_batch, work.budget, folder=work.folder, steady=steady):
                 if step.step % every == 0 or step.step in (1, state.optim.steps):
                     row = {"step": step.step, "loss": step.loss, "lr": step.lr, "images": step.images, "seconds": step.seconds}
                     log["curve"].append(row)
                     bar.update(step.step - shown, loss=row["loss"])
                     shown = step.step
                 pay_visit()
-                if time.monotonic() - saved > SAVE_EVERY:
+                if (begin := time.monotonic()) - saved > pause:
                     state.save(work.folder, extra=log)
                     saved = time.monotonic()
+                    pause = max(SAVE_EVERY, (saved - begin) / SAVING)
         except OutOfTime:
             state.save(work.folder, extra=log)
             raise

@@ -164,7 +164,9 @@ def _optimiser(model: nn.Module, optim: Optim) -> torch.optim.Optimizer | MuonAd
         kinds = _without_compiler(Muon), _without_compiler(torch.optim.AdamW)
         return MuonAdamW(weights, optim.lr, optim.betas, optim.weight_decay, optim.kernels_only, kinds)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[optim.name]
-    return _without_compiler(kind)(weights, lr=optim.lr, betas=optim.betas, weight_decay=optim.weight_decay, fused=True)
+    on_gpu = weights[0].device.type == "cuda"  # there a step may be recorded as a graph
+    about = {"lr": optim.lr, "betas": optim.betas, "weight_decay": optim.weight_decay}
+    return _without_compiler(kind)(weights, **about, fused=True, capturable=on_gpu)
 
 
 @lru_cache

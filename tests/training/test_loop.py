@@ -209,39 +209,94 @@ def test_the_sampled_network_is_the_average_once_it_is_old_enough():
     assert plain.sampler_model() is plain.model
 
 
-def test_kernels_launched_together_give_the_losses_of_the_plain_network(monkeypatch):
-    """The same path as on a GPU, with a backend that needs no compiler."""
-    monkeypatch.setattr(launched, "COMPILER", {"backend": "aot_eager", "dynamic": False})
-    optim = Optim(batch_size=4, steps=5, ema_decay=0.9, ema_warmup=1)
+def stand_in(function, generators):
+    """A recorder for the CPU: recording computes nothing that stays, each replay writes into the one output."""
+    kept = [generator.get_state() for generator in generators]
+    out = function()
+    for generator, state in zip(generators, kept, strict=True):
+        generator.set_state(state)
+
+    def replay():
+        out.copy_(function())
+
+    return out, replay
+
+
+@pytest.mark.parametrize("update_every", [1, 2])
+@pytest.mark.parametrize("decay", ["constant", "cosine"])
+def test_kernels_launched_together_give_the_same_bits(decay, update_every, monkeypatch):
+    """The path of a GPU, with a stand-in for its graphs. An update is recorded only where its rate stays the same."""
+    optim = Optim(batch_size=4, steps=9, decay=decay, ema_decay=0.9, ema_warmup=1, ema_every=2)
     plain, together = new(optim), new(optim)
+    plain.update_every = together.update_every = update_every
+    expected, asked = run(plain), []
+    monkeypatch.setenv("DIPDDPM_GRAPHS", "1")
+
+    def recorder(function, generators):
+        asked.append(list(generators))
+        return (None, function) if not generators else stand_in(function, generators)
+
+    monkeypatch.setitem(launched.RECORDERS, "cpu", recorder)
+    losses = [step.loss for step in loop.train(together, denoise, batches, steady=True)]
+    assert losses == expected
+    assert all(torch.equal(a, b) for a, b in zip(plain.model.parameters(), together.model.parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(plain.ema.model.parameters(), together.ema.model.parameters(), strict=True))
+    assert asked == ([[together.generator], []] if decay == "constant" else [[together.generator]])
+
+
+def test_a_network_is_compiled_if_asked_for_and_learns_the_same(monkeypatch):
+    optim, asked, compiler = Optim(batch_size=4, steps=5), [], torch.compile
+    plain, compiled = new(optim), new(optim)
     expected = run(plain)
+
+    def without_a_c_compiler(model, **how):
+        asked.append(how)
+        return compiler(model, backend="aot_eager", **how)
+
+    monkeypatch.setattr(torch, "compile", without_a_c_compiler)
+    assert run(new(optim)) == expected and asked == []
     monkeypatch.setenv("DIPDDPM_COMPILE", "1")
-    kept = []
-    loss = lambda model, batch, generator: kept.append(model(batch).detach()) or denoise(model, batch, generator)  # noqa: E731
-    assert run(together, loss_fn=loss) == pytest.approx(expected, rel=1e-6)
-    assert len({output.data_ptr() for output in kept}) == 5, "an output that was kept is overwritten by the next call"
+    assert run(compiled) == pytest.approx(expected, rel=1e-6) and asked == [{"dynamic": False}]
 
 
-def test_a_network_that_cannot_be_compiled_is_trained_as_it_is_and_says_so(monkeypatch, capsys):
-    def broken(*_, **__):
-        raise RuntimeError("no compiler here\nand more")
+def test_only_steps_that_are_all_alike_are_recorded(monkeypatch):
+    monkeypatch.setenv("DIPDDPM_GRAPHS", "1")
+    monkeypatch.setitem(launched.RECORDERS, "cpu", lambda *_: pytest.fail("recorded"))
+    assert len(run(new(Optim(batch_size=4, steps=6)))) == 6
+    assert len(list(loop.train(new(Optim(batch_size=4, steps=6), dropout=0.5), denoise, batches, steady=True))) == 6
 
-    optim = Optim(batch_size=4, steps=3)
+
+def test_where_nothing_can_be_recorded_it_goes_on_as_before_and_says_so(monkeypatch, capsys):
+    def broken(*_):
+        raise RuntimeError("no graphs here\nand more")
+
+    optim = Optim(batch_size=4, steps=6, decay="cosine")
     expected = run(new(optim))
-    monkeypatch.setattr(torch, "compile", broken)
-    monkeypatch.setenv("DIPDDPM_COMPILE", "1")
-    assert run(new(optim)) == expected
-    assert capsys.readouterr().err == "not compiled, going on without: RuntimeError: no compiler here\n"
+    monkeypatch.setitem(launched.RECORDERS, "cpu", broken)
+    monkeypatch.setenv("DIPDDPM_GRAPHS", "1")
+    assert [step.loss for step in loop.train(new(optim), denoise, batches, steady=True)] == expected
+    assert capsys.readouterr().err == "no CUDA graph, going on without: RuntimeError: no graphs here\n"
+
+
+def test_a_recorded_function_is_recorded_once_for_each_shape(monkeypatch):
+    calls = []
+    monkeypatch.setitem(launched.RECORDERS, "cpu", lambda *given: calls.append(1) or stand_in(*given))
+    monkeypatch.setenv("DIPDDPM_GRAPHS", "1")
+    double = launched.Together(lambda x: 2 * x, CPU)
+    for _ in range(6):
+        for n in (2, 3):
+            x = torch.rand(n)
+            assert torch.equal(double(x), 2 * x)
+    assert len(calls) == 2
 
 
 @pytest.mark.parametrize(
     ("device", "said", "together"),
-    [("cuda", "", True), ("cuda", "0", False), ("cpu", "", False), ("cpu", "1", True), ("mps", "", False)],
+    [("cuda", "", True), ("cuda", "0", False), ("cpu", "1", False), ("mps", "", False)],
 )
 def test_kernels_are_launched_together_on_cuda_unless_the_environment_says_otherwise(device, said, together, monkeypatch):
-    monkeypatch.setenv("DIPDDPM_COMPILE", said)
-    model = net()
-    assert (launched.launched_together(model, torch.device(device)) is model) != together
+    monkeypatch.setenv("DIPDDPM_GRAPHS", said)
+    assert (launched.Together(net(), torch.device(device)).recorder is not None) == together
 
 
 # --- the order of the data ---
