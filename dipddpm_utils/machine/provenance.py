@@ -47,6 +47,7 @@ def provenance(config: Run | None, device: str | torch.device) -> dict[str, Any]
         "device": str(device),
         "device_name": torch.cuda.get_device_name(device) if on_gpu else cpu_model(),
         "cuda": torch.version.cuda if on_gpu else None,
+        **({"compiled": os.environ.get("DIPDDPM_COMPILE") == "1"} if on_gpu else {}),
         "start": now(),
         "end": None,
     }
