@@ -2,7 +2,7 @@
 
 A test takes a lab and gives a Finding; whether the claim holds follows from its p-value, Holm-corrected for all claims that
 could be measured, so new records can change a verdict and no sentence has to be edited. Each claim is taken from the strongest
-profile whose models pass the gate. What is tested, and every change of it, is in claims_list.py.
+profile whose models pass the gate and have more than one seed. What is tested, and every change of it, is in claims_list.py.
 """
 
 from __future__ import annotations
@@ -144,9 +144,10 @@ def labs(lab: Any) -> list[Any]:
 def judge(claim: Claim, beside: Sequence[Any]) -> Judged:
     """Test a claim on the first of these labs whose models pass the gate, there with the first evidence that does.
 
-    If none passes, on the first that was measured. Not corrected for the other claims.
+    One seed decides nothing: the first lab with more is preferred. If none passes, it is tested on the first that was measured.
+    Not corrected for the other claims.
     """
-    closed, lacking = None, ""
+    closed, alone, lacking = None, None, ""
     for lab in beside:
         for evidence in claim.evidence:
             if not lab.has(*evidence.needs) or (closed and gate.passed(lab, evidence.models).why):
@@ -155,10 +156,10 @@ def judge(claim: Claim, beside: Sequence[Any]) -> Judged:
                 lacking = lacking or lab.profile.name
                 continue
             one = _judged(claim, evidence, finding, lab)
-            if not one.gate.why:
+            if not one.gate.why and finding.effect.n != 1:
                 return one
-            closed = closed or one
-    return closed or Judged(claim, claim.evidence[0], profile=lacking)
+            alone, closed = (alone or one, closed) if not one.gate.why else (alone, closed or one)
+    return alone or closed or Judged(claim, claim.evidence[0], profile=lacking)
 
 
 def _judged(claim: Claim, evidence: Evidence, finding: Finding, lab: Any) -> Judged:

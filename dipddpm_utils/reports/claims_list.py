@@ -177,4 +177,6 @@ CHANGES = (  # the first is version 1; whatever follows was made with records in
            "verdicts of quick and standard"),
     Change("2026-11-27T06:31", ("B3",), "models that draw digits stand in before the small ones",
            "the small ones' contrast, undecided; of the others nobody had looked at it, though four were trained"),
+    Change("2026-11-27T14:10", _ALL, "a profile with one seed decides nothing, the next with more is asked",
+           "full's one seed of A8, where FD falls and 98% of the samples look copied; standard's verdicts"),
 )  # fmt: skip

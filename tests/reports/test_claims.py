@@ -16,7 +16,7 @@ from dipddpm_utils.judging import shapes
 from dipddpm_utils.judging.stats import pairs_needed
 from dipddpm_utils.page.compare import judged_alike, paired
 from dipddpm_utils.page.lab import Lab
-from dipddpm_utils.reports import claims, claims_list, gate, one_fault, tests_a, tests_b
+from dipddpm_utils.reports import claims, claims_list, gate, one_fault, tables, tests_a, tests_b
 from dipddpm_utils.reports.printed import same_fid
 from dipddpm_utils.store import records
 from dipddpm_utils.store.records import Outcome
@@ -481,6 +481,29 @@ def test_each_claim_is_taken_from_the_strongest_profile_that_passes():
     weak.seeds("a-ddpm")[0].metrics["recall"] = 0.0
     one = claims.judge(CLAIM["A4"], both)
     assert (one.profile, one.verdict) == (strong.profile.name, gate.NOT_TESTABLE)
+
+
+def test_one_seed_of_a_stronger_profile_does_not_take_a_verdict_from_a_weaker_one_with_more():
+    strong, weak = reports(seeds=1), reports()
+    weak.profile = dataclasses.replace(weak.profile, name="quick")
+    for lab, values in ((strong, HIGH), (weak, LOW)):
+        distances(lab, values)
+        quiet(lab, values)
+        distances(lab, values, "-published")
+    one = claims.judge(CLAIM["A4"], [strong, weak])
+    assert (one.profile, one.verdict) == ("quick", "does not hold")
+    assert claims.judge(CLAIM["A4"], [strong]).verdict == "not decidable"  # where nothing has more, it is told
+
+
+def test_what_was_computed_at_the_reports_own_size_is_listed_with_intervals_and_copies():
+    lab = Records("full")
+    rows = tables.own_size(lab).set_index("run")
+    assert set(rows.index) == {one.name for one in lab.all() if one.run.kind in ("ddpm", "sample", "floor")}
+    start = lab.record("a-starts-dip-300-s0").metrics
+    low, high = start["fd_low"], start["fd_high"]
+    assert rows.iloc[:, 2]["a-starts-dip-300-s0"] == f"FD-CIFAR {start['fd']:.2f} [{low:.2f}, {high:.2f}]"
+    assert rows.iloc[:, 4]["a-starts-dip-300-s0"].endswith(f"{100 * start['own_source_rate']:.0f}%")
+    assert ";" not in rows.iloc[:, 4]["a-ddpm-s0"]
 
 
 def test_what_stands_in_for_models_that_fail_is_said_to():
