@@ -85,29 +85,9 @@ def train(
     optim, device, optimiser = state.optim, state.device, state.optimiser
     on_cpu = device.type == "cpu"
     weights = [p for group in optimiser.param_groups for p in group["params"]]
-    in_short = autocast(device, optim.precision)
     has_dropout = any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 for m in state.model.modules())
-    watch, now, model = None if on_cpu else _Watch(device), clock(device), fused(state.model)
-
-    def learn(indices: Tensor) -> Tensor:
-        """Forwards and backwards: the loss, and gradients in place of the last ones."""
-        batch = get_batch(indices)
-        with in_short:
-            loss = loss_fn(model, batch, state.generator)
-        optimiser.zero_grad(set_to_none=True)
-        if on_cpu and not math.isfinite(loss.item()):
-            raise _not_finite("loss", state.step + 1, folder)
-        state.scaler.scale(loss).backward()
-        return loss.detach()
-
-    def update() -> None:
-        state.scaler.step(optimiser)  # optimiser.step(), unless in float16 the gradients overflowed
-        state.scaler.update()
-
-    if steady and not has_dropout:
-        learn = Together(learn, device, [state.generator])
-        if optim.name != "muon" and _constant(optim) and not state.scaler.is_enabled():
-            update = Together(update, device)
+    learn, update = _halves_of_a_step(state, loss_fn, get_batch, folder, steady=steady and not has_dropout)
+    watch, now = None if on_cpu else _Watch(device), clock(device)
     while state.step < optim.steps:
         if budget is not None:
             budget.check()
@@ -137,6 +117,34 @@ def train(
         yield Step(state, loss, rate)
     if watch is not None and (bad := watch.finish(state.step)) is not None:
         raise _not_finite("loss", bad, folder)
+
+
+def _halves_of_a_step(
+    state: State, loss_fn: LossFn, get_batch: GetBatch, folder: str | Path | None, *, steady: bool
+) -> tuple[Callable[[Tensor], Tensor], Callable[[], None]]:
+    """(learn: indices -> loss, with gradients in place of the last ones; update: the optimiser's step), see `train`."""
+    optim, device, model = state.optim, state.device, fused(state.model)
+    in_short = autocast(device, optim.precision)
+
+    def learn(indices: Tensor) -> Tensor:
+        batch = get_batch(indices)
+        with in_short:
+            loss = loss_fn(model, batch, state.generator)
+        state.optimiser.zero_grad(set_to_none=True)
+        if device.type == "cpu" and not math.isfinite(loss.item()):
+            raise _not_finite("loss", state.step + 1, folder)
+        state.scaler.scale(loss).backward()
+        return loss.detach()
+
+    def update() -> None:
+        state.scaler.step(state.optimiser)  # optimiser.step(), unless in float16 the gradients overflowed
+        state.scaler.update()
+
+    if steady:
+        learn = Together(learn, device, [state.generator])
+        if optim.name != "muon" and _constant(optim) and not state.scaler.is_enabled():
+            update = Together(update, device)
+    return learn, update
 
 
 def _constant(optim: Optim) -> bool:
