@@ -144,7 +144,7 @@ def on_the_front(lab: Any) -> str:
     with_dip = sum(label in names.mechanisms() for label, _, _ in best)
     said = f"Best for their seconds: {'; '.join(parts)}. A DIP is in {count(with_dip)} of these {len(parts)}."
     for (label, *_), (own, value, _) in pairwise(best):
-        if gap := over.get((own, value, label)):
+        if (gap := over.get((own, value, label))) and {own, label} & set(names.mechanisms()):  # the others are in the CSV
             said += f" {comparison(f'FD of {in_words(frame, own)} over that of {in_words(frame, label)}', gap)}"
     out = [(in_words(frame, *at), copying(copies(rows))) for *at, rows in mechanisms.settings(frame) if copies(rows).many]
     copied = "; ".join(f"{name} ({share})" for name, share in out)
