@@ -130,6 +130,11 @@ def _short_format(kind: str) -> str:
     return "float16" if torch.cuda.get_device_capability() >= (7, 0) else "float32"
 
 
+def kernels_fused() -> bool:
+    """Whether DIPDDPM_COMPILE=1 asks for torch.compile: fewer and larger kernels, for a minute in each process that trains."""
+    return os.environ.get("DIPDDPM_COMPILE") == "1"
+
+
 def clock(device: str | torch.device = "cpu") -> Callable[[], float]:
     """The clock, in seconds, by which runs on `device` are timed: `clock(device)()` before and after, the difference counts.
 

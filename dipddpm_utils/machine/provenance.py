@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dipddpm_utils.machine.device import clock_name, first_match, number_format, output_of
+from dipddpm_utils.machine.device import clock_name, first_match, kernels_fused, number_format, output_of
 
 if TYPE_CHECKING:
     import torch
@@ -47,7 +47,7 @@ def provenance(config: Run | None, device: str | torch.device) -> dict[str, Any]
         "device": str(device),
         "device_name": torch.cuda.get_device_name(device) if on_gpu else cpu_model(),
         "cuda": torch.version.cuda if on_gpu else None,
-        **({"compiled": os.environ.get("DIPDDPM_COMPILE") == "1"} if on_gpu else {}),
+        **({"compiled": kernels_fused()} if on_gpu else {}),
         "start": now(),
         "end": None,
     }

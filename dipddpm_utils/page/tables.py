@@ -138,7 +138,7 @@ def start_table(frame: pd.DataFrame) -> pd.DataFrame:
                 "start": look(label).label,
                 "t_start (calls)": f"{value:.0f} ({part['nfe'].iloc[0]:.0f})",
                 part["features"].iloc[0]: span(summary(part, "fd")),
-                "over noise": f"{factor(gap)} ({shown_by(gap)})" if gap else "",
+                "over noise": factor(gap) + (f" ({said})" if (said := shown_by(gap)) else "") if gap else "",
                 "recall": span(summary(part, "recall")),
                 "copied": span(summary(part, "copy_rate")),
                 **({"own image": span(summary(part, "own_source_rate"))} if "own_source_rate" in part else {}),

@@ -156,9 +156,12 @@ def judge(claim: Claim, beside: Sequence[Any]) -> Judged:
                 lacking = lacking or lab.profile.name
                 continue
             one = _judged(claim, evidence, finding, lab)
-            if not one.gate.why and finding.effect.n != 1:
+            if one.gate.why:
+                closed = closed or one
+            elif finding.effect.n == 1:
+                alone = alone or one
+            else:
                 return one
-            alone, closed = (alone or one, closed) if not one.gate.why else (alone, closed or one)
     return alone or closed or Judged(claim, claim.evidence[0], profile=lacking)
 
 

@@ -7,10 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from dipddpm_utils.page.compare import difference, family, judged_alike, own_interval, summary
+from dipddpm_utils.page.compare import difference, family, frame_of, judged_alike, summary
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import percent
-from dipddpm_utils.page.tables import Say, settings, settings_of
+from dipddpm_utils.page.tables import Say, quality_table, settings, settings_of
 from dipddpm_utils.page.words import count, factor, number, span
 from dipddpm_utils.reports import printed
 from dipddpm_utils.reports.printed import row_seconds
@@ -125,19 +124,19 @@ def short_sweeps(every: pd.DataFrame) -> pd.DataFrame:
 
 
 def own_size(full: Any) -> pd.DataFrame:
-    """One row a model or start that was computed at the reports' own size, and real images: no column compares two rows.
+    """`page.tables.quality_table` of what has been trained of each report at its own size, a row a model, and its floor.
 
-    full: the lab of that profile, with the records that are there; empty if there are none.
+    No ratio to the floor, whose n is another. full: the lab of that profile, with the records that are there.
     """
-    rows = []
-    for record in full.all():
-        found, kind = record.metrics, record.run.kind
-        if kind not in ("ddpm", "sample", "floor"):
-            continue
-        row = {"run": record.name, "calls": f"{found['nfe']:.0f}" if "nfe" in found else "", "n": count(found["n"])}
-        row |= {"distance, 95% interval over samples": f"{found['features']} {span(own_interval(found, 'fd'))}"}
-        own = found.get("own_source_rate")  # of chains begun from a training image
-        copies = percent(found["copy_rate"]) + ("" if own is None else f"; {percent(own)}")
-        row |= {"recall": number(found["recall"]), "look copied; nearest to the image begun from": copies}
-        rows.append(row | {"seconds": number(found["total_seconds"]) if "total_seconds" in found else ""})
-    return pd.DataFrame(rows)
+    parts = []
+    for report, floor in (("a-", "a-floor"), ("b-", "floor")):
+        records: dict[str, list[Any]] = {}
+        for record in full.all():
+            if record.run.kind == "ddpm" and record.name.startswith(report):
+                records.setdefault(record.name.rpartition("-s")[0], []).append(record)
+        if records:
+            frames = {name: frame_of(own) for name, own in records.items()}
+            quality = quality_table(frames, full.record(floor) if full.has(floor) else None)
+            distance = next(iter(frames.values()))["features"].iloc[0]
+            parts.append(quality.drop(columns="times the floor").rename(columns={distance: "FD-CIFAR (a-), FD-MNIST (b-)"}))
+    return pd.concat(parts) if parts else pd.DataFrame()

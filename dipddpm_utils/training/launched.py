@@ -12,14 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dipddpm_utils.machine.device import kernels_fused
+
 SWITCH = "DIPDDPM_GRAPHS"  # environment: 1 or 0; unset: on CUDA
-FUSE = "DIPDDPM_COMPILE"  # environment: 1 for fewer and larger kernels, for a minute of compiling in each process that trains
 WARM = 3  # calls before the one that is recorded: in the first ones libraries choose kernels and set up
 
 
 def fused(model: nn.Module) -> nn.Module:
     """`model`, through torch.compile if the environment asks for it: equal up to rounding, with the same weights."""
-    return torch.compile(model, dynamic=False) if os.environ.get(FUSE) == "1" else model
+    return torch.compile(model, dynamic=False) if kernels_fused() else model
 
 
 class Together:

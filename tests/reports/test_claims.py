@@ -495,15 +495,18 @@ def test_one_seed_of_a_stronger_profile_does_not_take_a_verdict_from_a_weaker_on
     assert claims.judge(CLAIM["A4"], [strong]).verdict == "not decidable"  # where nothing has more, it is told
 
 
-def test_what_was_computed_at_the_reports_own_size_is_listed_with_intervals_and_copies():
+def test_what_was_trained_at_the_reports_own_size_is_listed_beside_its_floor():
     lab = Records("full")
-    rows = tables.own_size(lab).set_index("run")
-    assert set(rows.index) == {one.name for one in lab.all() if one.run.kind in ("ddpm", "sample", "floor")}
-    start = lab.record("a-starts-dip-300-s0").metrics
-    low, high = start["fd_low"], start["fd_high"]
-    assert rows.iloc[:, 2]["a-starts-dip-300-s0"] == f"FD-CIFAR {start['fd']:.2f} [{low:.2f}, {high:.2f}]"
-    assert rows.iloc[:, 4]["a-starts-dip-300-s0"].endswith(f"{100 * start['own_source_rate']:.0f}%")
-    assert ";" not in rows.iloc[:, 4]["a-ddpm-s0"]
+    rows = tables.own_size(lab).set_index("")
+    trained = {one.name.rpartition("-s")[0] for one in lab.all() if one.run.kind == "ddpm"}
+    assert trained <= set(rows.index) and "a-ddpm" in trained and "b-ddpm" in trained
+    alone = lab.record("a-ddpm-s0").metrics
+    distance = rows["FD-CIFAR (a-), FD-MNIST (b-)"]
+    assert distance["a-ddpm"] == f"{alone['fd']:.1f} [{alone['fd_low']:.1f}, {alone['fd_high']:.1f}]"
+    assert distance["b-ddpm"] and int(rows.loc["b-ddpm", "seeds"]) == len(lab.seeds("b-ddpm"))
+    assert len(rows) == len(trained) + sum(lab.has(floor) for floor in ("a-floor", "floor"))
+    empty = SimpleNamespace(all=lambda: [])
+    assert tables.own_size(empty).empty
 
 
 def test_what_stands_in_for_models_that_fail_is_said_to():
