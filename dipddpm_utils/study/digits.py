@@ -76,14 +76,14 @@ def headline(p: Profile, z: Sizes) -> None:
     """04: models that draw digits, alone and trained on the picked DIP's outputs, and chains of them that begin elsewhere."""
     picks(p, z)
     p.run("main", main(z), "04", z.main_seeds)
-    p.run("main-on-dip", main(z, on=main_dip(z)), "04", z.main_on_dip_seeds)
+    p.run("main-on-dip", main(z, on=main_dip(z)), "04", z.main_seeds)
     for name, source, seeds in zip(("shift", "shift blur"), (main_dip(z), "blur"), z.main_shift_seeds, strict=True):
         run = changed(main(z), prior=Prior(shift=True, source=source))  # the best one of those of the small models
         p.run(f"main-{name}".replace(" ", "-"), run, "04", seeds)
         drawn = Sample(model=run, n=z.sampled, sampler=Sampler(steps=z.main_drawn_steps))  # calls: those of a start
         p.member("main-drawn", name, drawn, "04", seeds, value=z.main_drawn_steps, name=f"main-{name}-drawn")
     drawn = Sample(model=main(z), n=z.sampled, sampler=Sampler(steps=z.start_steps))
-    started(p, "main-starts", drawn, main_dip(z), start_names(z), z.main_start_ts, z.main_seeds, "main-noise")
+    started(p, "main-starts", drawn, main_dip(z), start_names(z), z.main_start_ts, z.main_start_seeds, "main-noise")
 
 
 def single(p: Profile, z: Sizes) -> None:
