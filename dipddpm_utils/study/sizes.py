@@ -103,7 +103,7 @@ class Sizes:
     mech_n: int = 2000
     # a degraded image is given
     restore_tasks: tuple[tuple[str, float | None], ...] = (  # with their strengths; None: that of before
-        ("denoise", 0.4), ("inpaint", 0.5), ("super_resolve", 2),
+        ("denoise", 0.4), ("denoise", 0.2), ("inpaint", 0.5), ("inpaint", 0.2), ("super_resolve", 2), ("super_resolve", 4),
     )  # fmt: skip
     restore_seeds: Seeds = (0, 1, 2)  # models, each with images of its own
     restored: int = 34
