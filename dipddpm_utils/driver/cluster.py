@@ -189,6 +189,7 @@ def drive(store: Store, runs: list[Run], place: Place, deadline: float | None = 
         try:
             wait(campaign, table, budget)
         except KeyboardInterrupt as error:
+            campaign.look()  # what was seen last may be half a minute old
             click.echo(f"{len(campaign.live())} jobs go on without this command; the same command finds them again", err=True)
             return error.args[0] if error.args else EXIT_CODE
         if campaign.open():
