@@ -183,7 +183,7 @@ class Lab:
         display(HTML(body))
 
     def source(self, file: str, name: str, *, folded: bool = True) -> None:
-        """Show the code of a function, class or method ("UNet.forward"), read as text, beside the equation it implements.
+        """Show the code of a function, class, method ("UNet.forward") or table ("FAMILIES"), read as text, beside its equation.
 
         folded: on the page a click opens it.
         """
@@ -193,15 +193,22 @@ class Lab:
         node: ast.AST | None = ast.parse(text)
         for part in name.split("."):
             inner = ast.walk(node) if node is not None else ()
-            node = next((n for n in inner if isinstance(n, ast.FunctionDef | ast.ClassDef) and n.name == part), None)
+            node = next((n for n in inner if part in _names(n)), None)
         if node is None:
-            raise StoreError(f"{file} has no function or class {name!r}")
+            raise StoreError(f"{file} has no function, class or table {name!r}")
         code = textwrap.dedent(ast.get_source_segment(text, node, padded=True) or "")
         where = f"`dipddpm_utils/{file}`" + (f", `{name}`" if "." in name else "")
         display(Markdown(f"{where}\n```python\n{code}\n```"), metadata={"folded": f"{name}, {file}"} if folded else {})
 
     def _keep(self, file: str, data: bytes) -> None:
         files.write_bytes(self.store.root / "figures" / file, data)
+
+
+def _names(node: ast.AST) -> list[str]:
+    """What a piece of code defines."""
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        return [node.name]
+    return [target.id for target in node.targets if isinstance(target, ast.Name)] if isinstance(node, ast.Assign) else []
 
 
 def _made(record: Record) -> str:
