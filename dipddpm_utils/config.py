@@ -153,6 +153,9 @@ class Ddpm(Run):
 
     @model_validator(mode="after")
     def _what_it_is_trained_on_is_clear(self) -> Ddpm:
+        last = self.diffusion.num_train_timesteps - 1
+        if self.prior is not None and (self.prior.truncate or 0) > last:
+            raise ValueError(f"prior.truncate is {self.prior.truncate}, but the model's last step is {last}")
         if self.per_image is not None and (self.dip is not None or self.train_on is not None):
             raise ValueError("per_image is given with dip or train_on, expected one of them")
         if self.prior is not None and not (self.dip is None and self.per_image is None and self.train_on is None):
@@ -183,7 +186,7 @@ class Sample(Run):
         t, last = self.start.t_start, self.model.diffusion.num_train_timesteps - 1
         if t is not None and t > last:
             raise ValueError(f"start.t_start is {t}, but the model's last step is {last}")
-        own = self.model.prior is not None and self.model.prior.ways
+        own = self.model.prior is not None and self.model.prior.in_chains
         if own and (self.start != Start() or self.advice is not None):
             raise ValueError("model has a prior that its chains need, and start and advice know nothing of it; leave both out")
         return self

@@ -223,6 +223,7 @@ class Prior(Frozen):
     condition: bool = False  # the network is told x_dip
     warm: Warm | None = None
     learned: str | None = None  # a further one of priors/declared.py, by its name there
+    truncate: NonNegative | None = None  # the last step that is learned: chains begin there, from x_dip
 
     @property
     def ways(self) -> tuple[str, ...]:
@@ -230,10 +231,17 @@ class Prior(Frozen):
         chosen = (("shift", self.shift), ("condition", self.condition), (self.learned, self.learned is not None))
         return tuple(name for name, on in chosen if on)
 
+    @property
+    def in_chains(self) -> bool:
+        """Whether a chain of this model needs x_dip, at each step or to begin with."""
+        return bool(self.ways) or self.truncate is not None
+
     @model_validator(mode="after")
     def _has_its_images(self) -> Prior:
-        if bool(self.curriculum or self.ways) != (self.source is not None):
-            raise ValueError("source is needed by curriculum, shift, condition and learned, and by nothing else")
+        if bool(self.curriculum or self.in_chains) != (self.source is not None):
+            raise ValueError("source is needed by curriculum, shift, condition, learned and truncate, and by nothing else")
+        if self.truncate is not None and self.ways:
+            raise ValueError("truncate is given with shift, condition or learned, whose chains begin at noise; leave one out")
         if (self.condition or self.learned) and self.warm is not None:
             raise ValueError("warm is given with condition or learned, whose network has no place for the images of a fit")
         return self

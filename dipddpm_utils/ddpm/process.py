@@ -102,14 +102,16 @@ def snr_weights(coefs: Coefficients, diffusion: config.Diffusion, t: Tensor) -> 
     return {"x0": clipped, "eps": clipped / snr, "v": clipped / (snr + 1)}[diffusion.objective]
 
 
-def training_times(diffusion: config.Diffusion, n: int, generator: torch.Generator, device: torch.device | str) -> Tensor:
-    """t for `n` training images, int64 [n] in 0..T-1 on `device`, drawn from `generator` where that lives.
+def training_times(
+    diffusion: config.Diffusion, n: int, generator: torch.Generator, device: torch.device | str, last: int | None = None
+) -> Tensor:
+    """t for `n` training images, int64 [n] in 0..last (None: T - 1) on `device`, drawn from `generator` where that lives.
 
     "uniform": each t alike (Ho et al. 2020, algorithm 1). "logit_normal": t = floor(T sigmoid(n)), n ~ N(times_mean, 1), so
     that middle noise levels, where the image takes shape, come up most (Esser et al. 2024, section 3.1). The best network is
     the same; what changes is at which noise levels a small or young one spends itself.
     """
-    T = diffusion.num_train_timesteps
+    T = diffusion.num_train_timesteps if last is None else last + 1
     if diffusion.times == "uniform":
         return torch.randint(0, T, (n,), generator=generator, device=generator.device).to(device)
     share = torch.sigmoid(diffusion.times_mean + torch.randn(n, generator=generator, device=generator.device))

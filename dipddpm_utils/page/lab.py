@@ -189,19 +189,24 @@ class Lab:
         """
         from IPython.display import Markdown, display
 
-        text = (PACKAGE / file).read_text(encoding="utf-8")
-        node: ast.AST | None = ast.parse(text)
-        for part in name.split("."):
-            inner = ast.walk(node) if node is not None else ()
-            node = next((n for n in inner if part in _names(n)), None)
-        if node is None:
-            raise StoreError(f"{file} has no function, class or table {name!r}")
-        code = textwrap.dedent(ast.get_source_segment(text, node, padded=True) or "")
+        code = code_of(file, name)
         where = f"`dipddpm_utils/{file}`" + (f", `{name}`" if "." in name else "")
         display(Markdown(f"{where}\n```python\n{code}\n```"), metadata={"folded": f"{name}, {file}"} if folded else {})
 
     def _keep(self, file: str, data: bytes) -> None:
         files.write_bytes(self.store.root / "figures" / file, data)
+
+
+def code_of(file: str, name: str) -> str:
+    """The code of a function, class, method or table of the package, as text. StoreError if there is none."""
+    text = (PACKAGE / file).read_text(encoding="utf-8")
+    node: ast.AST | None = ast.parse(text)
+    for part in name.split("."):
+        inner = ast.walk(node) if node is not None else ()
+        node = next((n for n in inner if part in _names(n)), None)
+    if node is None:
+        raise StoreError(f"{file} has no function, class or table {name!r}")
+    return textwrap.dedent(ast.get_source_segment(text, node, padded=True) or "")
 
 
 def _names(node: ast.AST) -> list[str]:

@@ -190,6 +190,19 @@ KINDS["start"] = replace(
 )
 
 
+@trained(
+    "truncated", "DIP start, no level above it learned", "#009E73h", dip=True, setting="t_start",
+    controls=("truncated blur", "more training"),
+)  # fmt: skip
+def truncated(given: Given, x_dip: Tensor, t_start: int, eps: Tensor) -> Tensor:
+    """x_t at t_start, where chains begin and learning ends: a network that knows fewer levels may learn them sooner.
+
+    x_t = sqrt(alpha_bar) x_dip + sqrt(1 - alpha_bar) eps, eps ~ N(0, I) (truncated diffusion: Zheng et al. 2023).
+    """
+    bar = given.coefs.alpha_bar(t_start)
+    return bar**0.5 * x_dip + (1 - bar) ** 0.5 * eps
+
+
 @opinion(
     "bank", "DIP images re-injected", "#56B4E9^", name="reinject", controls=("reinject blur",),
     setting="weight", varied="weight of re-injected DIP images",

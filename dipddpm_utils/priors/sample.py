@@ -26,7 +26,7 @@ from dipddpm_utils.theory import gaussian
 
 def sample(run: Sample, work: Work) -> Outcome:
     """Draw images from a trained model, with the chain begun where `run.start` says, and judge them."""
-    if run.model.prior is not None and run.model.prior.ways:
+    if run.model.prior is not None and run.model.prior.in_chains:
         return _with_its_prior(run, work)
     source, model = sets.load(run.model.data), trained(run.model, work)
     start, users = find("start", run.start.name), _users(run)
@@ -71,7 +71,7 @@ def _with_its_prior(run: Sample, work: Work) -> Outcome:
     row, images = judge.score(model, run.sampler, run.n, purpose, prior.chain(run.sampler, run.n, purpose))
     metrics = {
         **row,
-        "own_source_rate": evaluate.own_source_rate(images, source, prior.drawn_rows(run.n, purpose)),
+        **prior.given_back(images, source, purpose),
         "prior_seconds": prior.seconds,
         "model_seconds": work.record(run.model).metrics["total_seconds"],
         **bill(run.model, model, prior.flops, row["nfe"] * run.n, work.device),

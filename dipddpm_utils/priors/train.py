@@ -11,10 +11,11 @@ from dipddpm_utils import ranges
 from dipddpm_utils.config import Ddpm, Sampler
 from dipddpm_utils.data import sets
 from dipddpm_utils.ddpm import process as diffusion
-from dipddpm_utils.ddpm import schedule
+from dipddpm_utils.ddpm import sampling, schedule
 from dipddpm_utils.ddpm.process import Model
 from dipddpm_utils.dip.fit import noisy_input
 from dipddpm_utils.dip.run import fitted
+from dipddpm_utils.judging import evaluate
 from dipddpm_utils.machine import streams
 from dipddpm_utils.priors import declared, process
 from dipddpm_utils.priors.declared import Joint
@@ -47,6 +48,11 @@ class AtWork:
     flops: int = 0
 
     @property
+    def last(self) -> int | None:
+        """The last step that is learned, where chains begin from x_dip; None: T - 1, at noise."""
+        return self.run.prior.truncate if self.run.prior is not None else None
+
+    @property
     def ways(self) -> tuple[str, ...]:
         """The learned priors: the network needs x_dip at each step, in training and in sampling."""
         return self.run.prior.ways if self.run.prior is not None else ()
@@ -68,7 +74,7 @@ class AtWork:
     def loss(self, model: Model, batch: Batch, generator: torch.Generator) -> Tensor:
         """The training loss at drawn times and noise."""
         x0, about = batch.x0, self.run.diffusion
-        t = diffusion.training_times(about, len(x0), generator, x0.device)
+        t = diffusion.training_times(about, len(x0), generator, x0.device, self.last)
         eps = torch.randn(x0.shape, generator=generator, device=x0.device)
         free = bool({"FA1", "FB2"} & set(self.run.faults))
         return process.loss(self.given.coefs, about, model, x0, self.joint(batch.x_dip), t, eps, free=free)
@@ -78,13 +84,22 @@ class AtWork:
         order = torch.randperm(len(self.x_dip), generator=streams.generator(self.run.seed, f"bank, {purpose}"))
         return order.repeat(-(-n // len(order)))[:n]
 
+    def given_back(self, images: Tensor, source: sets.DataSet, purpose: str) -> dict[str, float]:
+        """The share of a chain's samples that lie nearest to the training image whose x_dip it was given; {} without one."""
+        if self.run.prior is None or not self.run.prior.in_chains:
+            return {}
+        return {"own_source_rate": evaluate.own_source_rate(images, source, self.drawn_rows(len(images), purpose))}
+
     def chain(self, sampler: Sampler, n: int, purpose: str) -> Chain | None:
         """Whole chains with x_dip from the bank, that is from training images drawn at random; None if none is needed."""
-        if not self.ways:
+        if not self.ways and self.last is None:
             return None
         bank = self.x_dip[self.drawn_rows(n, purpose).to(self.x_dip.device)]
 
         def drawn(network: Model, eps: Tensor, rows: slice, generator: torch.Generator) -> tuple[Tensor, int]:
+            if self.last is not None:
+                x_t = declared.truncated(self.given, bank[rows], self.last, eps)
+                return sampling.sample(network, self.given.coefs, self.run.diffusion, sampler, x_t, self.last, generator)
             joint = self.joint(bank[rows])
             return process.sample(self.given.coefs, self.run.diffusion, network, sampler, eps, joint, generator)
 
@@ -163,6 +178,7 @@ def ddpm(run: Ddpm, work: Work) -> Outcome:
     dip_flops = made.flops + prior.flops + fit_flops
     metrics = {
         **final,
+        **prior.given_back(images, source, "final"),
         "draws": len(draws),
         "steps": state.step,
         "images_seen": state.images,

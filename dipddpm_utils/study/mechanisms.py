@@ -81,6 +81,10 @@ def mechanisms(p: Profile, z: Sizes) -> None:
         case("guidance", weight, sampled(z, Advice(name="dip", dip=dip, weight=weight, when="early")), f"guidance {weight}")
     case("guidance", "0.5 late", sampled(z, Advice(name="dip", dip=dip, weight=0.5, when="late")), "guidance 0.5 late")
     case("guidance blur", 0.5, sampled(z, Advice(name="blur", weight=0.5, when="early")))
+    begun = changed(z.mech_evaluate.sampler, steps=z.mech_start_steps)
+    for name, source in (("truncated", dip), ("truncated blur", "blur")):
+        judged = changed(z.mech_evaluate, sampler=begun, final_sampler=begun)
+        case(name, START_T, changed(trained(z, Prior(truncate=START_T, source=source)), evaluate=judged))
     case("more training", 1, more)
     case("min-snr", 5, changed(base, diffusion=changed(base.diffusion, min_snr_gamma=5.0)))
     case("ddim sampler", 0, changed(sampled(z), sampler=changed(z.mech_evaluate.sampler, name="ddim")))

@@ -11,7 +11,7 @@ import pytest
 from labs import Records
 
 from dipddpm_utils.driver import nbfiles
-from dipddpm_utils.page.lab import COLUMNS
+from dipddpm_utils.page.lab import COLUMNS, code_of
 from dipddpm_utils.study import profile as profiles
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
@@ -46,10 +46,7 @@ class ShowingLab(Records):
         assert len(frame) and caption and len(frame.columns) <= COLUMNS
 
     def source(self, file, name, folded=True):
-        text = (Path(nbfiles.__file__).parents[1] / file).read_text(encoding="utf-8")
-        for part in name.split("."):
-            found = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef | ast.ClassDef) and n.name == part]
-            assert found, f"{file} has no {part}"
+        assert code_of(file, name)
 
     def provenance(self):
         assert self.used

@@ -5,13 +5,14 @@ import torch
 from priors.runs import DATA, DDPM, DIP, JUDGED, SMALL, StopAfter
 from pydantic import ValidationError
 
-from dipddpm_utils.config import Data, Ddpm, Optim, Prior, Warm, canonical, run_hash
+from dipddpm_utils.config import Data, Ddpm, Optim, Prior, Sampler, Warm, canonical, run_hash
 from dipddpm_utils.data import sets
+from dipddpm_utils.ddpm import process as diffusion
 from dipddpm_utils.dip import fit
 from dipddpm_utils.dip.run import fitted
 from dipddpm_utils.machine.errors import OutOfTime, TrainingError
 from dipddpm_utils.priors.judge import averaged
-from dipddpm_utils.priors.train import at_work
+from dipddpm_utils.priors.train import Batch, at_work
 from dipddpm_utils.store.runs import Store
 
 PRIORS = {
@@ -22,6 +23,7 @@ PRIORS = {
     "shift": Prior(source=DIP, shift=True),
     "condition": Prior(source="blur", condition=True),
     "shift and condition": Prior(source=DIP, shift=True, condition=True),
+    "truncated": Prior(source=DIP, truncate=30),
 }
 
 
@@ -110,6 +112,27 @@ def test_a_curriculum_trains_on_dip_outputs_first_and_then_as_the_plain_model_do
     torch.testing.assert_close(prior.x_dip[idx], net_output, rtol=0, atol=1e-5)
 
 
+def test_a_truncated_model_learns_no_level_above_and_its_chains_begin_there_from_dip_outputs(store):
+    class Work:
+        device = "cpu"
+        record, weights = store.ensure, store.weights
+
+    prior, asked = at_work(joined(PRIORS["truncated"]), sets.load(DATA), Work()), []
+
+    def model(x_t, t):
+        asked.append((x_t, t))
+        return torch.zeros_like(x_t)
+
+    eps = torch.randn(200, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    prior.loss(model, Batch(torch.zeros_like(eps), None), torch.Generator().manual_seed(0))
+    assert asked[0][1].max() <= 30 and asked[0][1].float().mean() == pytest.approx(15, abs=2)
+    bank = prior.x_dip[prior.drawn_rows(200, "here")]
+    _, calls = prior.chain(Sampler(steps=10), 200, "here")(model, eps, slice(0, 200), torch.Generator())
+    x_t, t = asked[1]
+    assert set(t.tolist()) == {30} and calls == 3 and len(asked) == 4
+    torch.testing.assert_close(x_t, diffusion.q_sample(prior.given.coefs, bank, t, eps))
+
+
 def test_a_share_of_nothing_is_the_plain_model(store):
     warm_free = store.ensure(joined(Prior()))
     assert warm_free.metrics["fd"] == store.ensure(SMALL).metrics["fd"]
@@ -141,11 +164,18 @@ def test_a_run_with_a_prior_that_is_cut_off_ends_with_the_same_record(store, tmp
         ({"curriculum": 0.5}, "source is needed by"),
         ({"source": "blur"}, "source is needed by"),
         ({"source": "blur", "condition": True, "warm": Warm()}, "warm is given with condition"),
+        ({"truncate": 300}, "source is needed by"),
+        ({"source": "blur", "truncate": 300, "shift": True}, "truncate is given with shift"),
     ],
 )
 def test_a_prior_that_cannot_be_is_refused(values, said):
     with pytest.raises(ValidationError, match=said):
         Prior(**values)
+
+
+def test_nothing_is_truncated_above_the_last_step():
+    with pytest.raises(ValidationError, match="prior.truncate is 1000, but the model's last step is 999"):
+        Ddpm(data=DATA, prior=Prior(source="blur", truncate=1000))
 
 
 def test_old_configurations_keep_their_hash():
