@@ -21,7 +21,7 @@ from dipddpm_utils.page.compare import Paired, best_rival, best_start, copies, f
 from dipddpm_utils.page.lab import Lab
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import copying, over_seeds_distance, percent, verdict
-from dipddpm_utils.page.words import effect, number
+from dipddpm_utils.page.words import effect, factor, number
 from dipddpm_utils.priors import comparisons, mechanisms, restored
 from dipddpm_utils.store import runs
 
@@ -54,7 +54,8 @@ NO_GAIN: dict[str, Any] = {
 def _row(job: str, question: str, gap: Paired, cost: str, figure: str, unit: str = "", more_is_better: bool = False) -> Row:
     words = ("better", "worse") if more_is_better else ("worse", "better")
     better = None if not gap.decided else (gap.value > 0) == more_is_better
-    return Row(job, question, effect(gap, unit), verdict(gap, *words), cost, figure, better, gap.value)
+    said = f"{factor(gap)} times" if gap.ratio else effect(gap, unit)
+    return Row(job, question, said, verdict(gap, *words), cost, figure, better, gap.value)
 
 
 def rows(lab: Any) -> list[Row]:
@@ -111,8 +112,9 @@ def _ways(lab: Any) -> Iterator[Row]:
         if label == "start" or best is None or not (gaps := mechanisms.against(frame, label, best[0])):
             continue
         over = {mechanisms.in_words(frame, rival): gap for rival, gap in gaps}
-        larger, drawn = mechanisms.larger(lab, label), mechanisms.larger_rows(lab, label)
-        copied = bool(larger) and copies(drawn).many and all(gap.decided and gap.value < 0 for gap in larger.values())
+        larger = mechanisms.larger(lab, label)
+        drawn = mechanisms.larger_rows(lab, label) if larger else best[1]
+        copied = copies(drawn).many and all(gap.decided and gap.value < 0 for gap in (larger or over).values())
         rival, gap = max((larger if copied else over | larger).items(), key=lambda one: one[1].value)
         mine = drawn["model_seconds"].mean() / _seconds(lab, "main") if rival in larger else best[1]["cost"].mean() / base
         cost = f"{number(float(mine), 2)} times the seconds"
@@ -134,7 +136,7 @@ def _restored(lab: Any) -> Iterator[Row]:
         rival, cheap = (gaps[setting, "psnr", role] for role in ("equal seconds", "cheap"))
         own, other = (restored.over_records(records, f"{restored.best(records, of)}_seconds") for of in ("with a DIP", "cheap"))
         question = f"{restored.in_short(setting)}: PSNR with a DIP minus without, equal seconds"
-        cost = f"none beside its rival; {number(own / other, 2)} times a single chain's seconds"
+        cost = f"{number(own / other, 2)} times a single chain's seconds"
         row = _row("restoration", question, rival, cost, "04_restore", "dB", True)
         yield replace(row, cheap=(cheap.decided and cheap.value > 0, own / other))
 
@@ -166,10 +168,11 @@ def restoration(found: list[Row]) -> str:
         return "**Mending a degraded image:** not measured in this profile."
     won, lost = (sum(row.better is side for row in own) for side in (True, False))
     answer = "yes" if won == len(own) else "in part" if won else "no" if lost else "not shown"
-    ahead = [f"{row.question.split(':')[0]}, at {number(row.cheap[1], 2)} times its seconds" for row in own if row.cheap[0]]
+    ahead = [row.cheap[1] for row in own if row.cheap[0]]
+    price = f", for {number(min(ahead), 2)} to {number(max(ahead), 2)} times its seconds" if ahead else ""
     return (
         f"**Mending a degraded image: {answer}.** By PSNR at equal seconds a DIP came out ahead of the best way without one in "
-        f"{won} of {len(own)} settings, behind in {lost}. Ahead of a single chain without one: {'; '.join(ahead) or 'none'}."
+        f"{won} of {len(own)} settings, behind in {lost}; ahead of a single chain without one in {len(ahead)}{price}."
     )
 
 

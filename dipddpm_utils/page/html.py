@@ -46,13 +46,14 @@ def build(notebooks: list[tuple[str, Path]], profile: str, folder: Path, front: 
         sections.append(f'<section id="{section.name}">\n{body}\n</section>')
         contents.append(section.contents())
     first, last = Section(Path("front.md"), folder, problems, numbers), Section(Path("about.md"), folder, problems, numbers)
-    opening = first.markdown(f"{front}\n\n{ASSIGNMENT.read_text(encoding='utf-8')}")
+    opening, asked = first.markdown(front), first.markdown(ASSIGNMENT.read_text(encoding="utf-8"))
     about = last.markdown(ABOUT.read_text(encoding="utf-8"))
     toc = f"<ul>{''.join([*contents, last.contents()])}</ul>"
-    body = f'<section id="front">{opening}</section>' + "\n".join(sections) + f'\n<section id="about">{about}</section>'
+    body = "\n".join([f"<section>{asked}</section>", *sections, f'<section id="about">{about}</section>'])
     body = _numbered(body, numbers, problems).replace("<pre>", '<pre tabindex="0">')  # to be scrolled with the keyboard
     values = {"title": escape(TITLE), "profile": escape(profile), "style": _style(), "toc": toc, "body": body}
-    text = _TEMPLATE.format(**values, script=SCRIPT, allowed=_sha256(SCRIPT))
+    opening = _numbered(opening, numbers, problems)
+    text = _TEMPLATE.format(**values, front=opening, script=SCRIPT, allowed=_sha256(SCRIPT))
     problems += [f"a reference to outside: {reference}" for reference in outside_references(text)]
     return Page(text, problems)
 
@@ -121,10 +122,15 @@ _TEMPLATE = """<!doctype html>
 </head>
 <body>
 <header><h1>{title}</h1></header>
-<nav class="wide" aria-label="Contents">{toc}</nav>
-<nav class="narrow" aria-label="Contents"><details><summary>Contents</summary>{toc}</details></nav>
 <main>
+<section id="front">{front}</section>
+<nav class="narrow" aria-label="Contents"><details><summary>Contents</summary>{toc}</details></nav>
+<div id="rest">
+<nav class="wide" aria-label="Contents">{toc}</nav>
+<div>
 {body}
+</div>
+</div>
 </main>
 <script>{script}</script>
 </body>
