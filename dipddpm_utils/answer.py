@@ -126,10 +126,7 @@ def strongest(results: Path, asked: str = "quick", *, records_only: bool = False
 def times(lab: Any) -> str:
     """What it took to compute the records of this profile, by kind of run, on the machines that they name."""
     records = lab.all()
-    kinds = {
-        kind: [r.timings.get("total", 0.0) for r in records if r.kind == kind]
-        for kind in dict.fromkeys(r.kind for r in records)
-    }
+    kinds = {kind: [r.seconds for r in records if r.kind == kind] for kind in dict.fromkeys(r.kind for r in records)}
     lines = ["| kind of run | runs | minutes |", "|---|---|---|"]
     lines += [f"| {kind} | {len(spent)} | {sum(spent) / 60:.1f} |" for kind, spent in kinds.items()]
     total = sum(sum(spent) for spent in kinds.values())

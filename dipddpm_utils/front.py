@@ -134,9 +134,10 @@ def _restored(lab: Any) -> Iterator[Row]:
     gaps = restored.restored(lab)
     for setting, records in restored.degraded(lab).items():
         rival, cheap = (gaps[setting, "psnr", role] for role in ("equal seconds", "cheap"))
-        own, other = (restored.over_records(records, f"{restored.best(records, of)}_seconds") for of in ("with a DIP", "cheap"))
+        roles = ("with a DIP", "equal seconds", "cheap")
+        own, even, other = (restored.over_records(records, f"{restored.best(records, of)}_seconds") for of in roles)
         question = f"{restored.in_short(setting)}: PSNR with a DIP minus without, equal seconds"
-        cost = f"{number(own / other, 2)} times a single chain's seconds"
+        cost = f"{number(own / even, 2)} times its rival's seconds, {number(own / other, 2)} times a single chain's"
         row = _row("restoration", question, rival, cost, "04_restore", "dB", True)
         yield replace(row, cheap=(cheap.decided and cheap.value > 0, own / other))
 

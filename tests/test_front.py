@@ -38,7 +38,7 @@ def test_the_answers_count_the_rows():
     assert (
         "in part." in said
         and "in 3 of 4 settings, behind in 1" in said
-        and "one: Task 11, at 11 times its seconds; Task 70, at 70" in said
+        and "ahead of a single chain without one in 2, for 11 to 70 times its seconds" in said
     )
     assert "not measured" in front.generation([]) and "not measured" in front.restoration([])
 

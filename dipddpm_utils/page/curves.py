@@ -80,9 +80,14 @@ def fd_over_training(
 
 
 def training_lines(ax: Axes, runs: Mapping[str, Sequence[Any]], floor: Any, x: str, metric: str) -> str:
-    """Distances over training for each method, with the floor at the same n; returns the note that goes below."""
+    """Distances over training for each method, with the floor at the same n; returns the note that goes below.
+
+    Seconds are those of the first method's steps, and of each one's DIP.
+    """
+    alone = [record.metrics for record in next(iter(runs.values()))]
+    pace = sum(own["train_seconds"] / own["steps"] for own in alone) / len(alone)
     for method, records in runs.items():
-        rows = pd.concat([_with_dip(record) for record in records], ignore_index=True)
+        rows = pd.concat([_with_dip(record, pace) for record in records], ignore_index=True)
         main, own = judged_alike(rows), look(method)
         crosses = {"marker": "X", "label": "_", "linestyle": "", "markersize": 7, "markeredgecolor": "white", "zorder": 4}
         for part, options in ((main, {}), (rows.drop(main.index), crosses)):
@@ -98,6 +103,7 @@ def training_lines(ax: Axes, runs: Mapping[str, Sequence[Any]], floor: Any, x: s
     return note + style.floor_note(floor, first["n"])
 
 
-def _with_dip(record: Any) -> pd.DataFrame:
-    """A record's evaluations with its seed; seconds from the start of the DIP's fit."""
-    return record.evals.assign(seed=record.seed, seconds=record.evals["seconds"] + (record.metrics.get("dip_seconds") or 0))
+def _with_dip(record: Any, pace: float) -> pd.DataFrame:
+    """A record's evaluations with its seed; seconds from the start of the DIP's fit, at one pace: clocks differ by the day."""
+    rows = record.evals
+    return rows.assign(seed=record.seed, seconds=rows["step"] * pace + (record.metrics.get("dip_seconds") or 0))

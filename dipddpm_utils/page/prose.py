@@ -42,7 +42,7 @@ def _distance(frame: pd.DataFrame, floor: Any, metric: str) -> str:
         least = summary(frame, "fd_floor")
     if least is None:
         return text
-    if least.value <= 0:  # KID is unbiased, so its floor may be on either side of zero
+    if min(least.value, least.low) <= 0:  # KID is unbiased, so its floor may be on either side of zero
         return f"{text}; the real-vs-real floor is {span(least)}"
     other_n = f" at n = {floor_n(floor, n):.0f}" if floor is not None and floor_n(floor, n) != n else ""
     return f"{text}, {number(value.value / least.value, 2)} times the real-vs-real floor of {number(least.value)}{other_n}"
@@ -84,7 +84,7 @@ def caution(lab: Any) -> str:
 
 def seconds(lab: Any, records: Sequence[Any]) -> str:
     """What it took to compute these records: 'Computing the 12 runs of this notebook took 3.4 minutes (cpu).'"""
-    total = sum(float(record.timings.get("total", sum(record.timings.values()))) for record in records)
+    total = sum(record.seconds for record in records)
     device = ", ".join(sorted({str(record.provenance.get("device", "")) for record in records} - {""}))
     took = f"{number(total / 60, 2)} minutes" if total >= 60 else f"{number(total, 2)} seconds"
     return f"Computing the {len(records)} runs drawn here took {took}" + (f" ({device})." if device else ".")

@@ -36,7 +36,9 @@ def fd_vs_total_seconds(baseline: Sequence[Any], on_dip: Sequence[Any], starts: 
     figure, (left, right) = style.new(2, width=9.2, height=3.6, sharey=True)
     note = training_lines(left, {"baseline": baseline, "on-dip": on_dip}, floor, "seconds", "fd")
     left.set(
-        xlabel="training seconds, DIP fit included", ylabel=style.distance_label(starts["features"].iloc[0]), title="training"
+        xlabel="training seconds at one pace, DIP fit included",
+        ylabel=style.distance_label(starts["features"].iloc[0]),
+        title="training",
     )
     total = starts["sampling_seconds"].fillna(0) + starts["prior_seconds"].fillna(0)
     for label, part in starts.assign(total=total).groupby("label", sort=False):

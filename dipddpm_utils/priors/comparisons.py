@@ -78,7 +78,10 @@ def starts(frame: pd.DataFrame) -> str:
         own = compare.copies(rows)
         usual = own.usual
         calls = f"t_start = {t_start:.0f} ({rows['nfe'].iloc[0]:.0f} calls)"
-        said = f"{comparison(f'{look(label).label}, {calls}', gap)} Of its samples {copying(own)}."
+        unknown = math.isnan(own.source)  # then lower is not yet better
+        words = {"better": "lower", "worse": "higher"} if unknown else {}
+        said = f"{comparison(f'{look(label).label}, {calls}', gap, **words)} Of its samples {copying(own)}"
+        said += ", not recorded how many lie nearest to their own image." if unknown else "."
         if gap.decided and gap.value < 0 and own.many:
             said += " What looks better here is training images given back."
         lines.append(said + _left_out(frame, label, own.many))
@@ -206,8 +209,7 @@ def equal_seconds(lab: Any) -> str:
     if more is None:
         base, frame = (frame_of(lab.seeds(group)) for group in compared(lab))
         share = percent(float(frame["dip_seconds"].mean() / base["train_seconds"].mean()))
-        said = comparison("At equal steps: FD trained on DIP outputs over FD alone", outputs(lab)["fd"])
-        return f"Fitting and applying the DIP adds {share} to the seconds of training. {said}"
+        return f"Fitting and applying the DIP adds {share} to the seconds of training."
     pairs = zip(lab.seeds(more), lab.seeds(on_dip), strict=True)
     share = np.mean([_seconds(alone, other) / alone.metrics["total_seconds"] for alone, other in pairs])
     when = "At equal total seconds" if share <= 1.02 else f"With {percent(1 - 1 / share)} fewer seconds for the DDPM alone"

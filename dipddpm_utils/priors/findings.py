@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Any
 
@@ -29,7 +30,10 @@ def mechanism(lab: Any, label: str) -> str:
     tried = len(mechanisms.settings(frame, label))
     several = f", best of {tried} settings" if tried > 1 else ""
     own = f"{rows['features'].iloc[0]} {span(summary(rows, 'fd'))}, {percent(float(rows['copy_rate'].mean()))} copied"
-    lines = [f"{in_words(frame, rival)}: {in_brief(gap)}" for rival, gap in mechanisms.against(frame, label, value)]
+    lines = [
+        f"{in_words(frame, rival, mechanisms.best_setting(frame, rival)[0])}: {in_brief(gap)}"
+        for rival, gap in mechanisms.against(frame, label, value)
+    ]
     return (
         f"**{in_words(frame, label, value)}**{several} ([figure](#fig-04_pareto)): {own}, {number(rows['cost'].mean())} s in "
         f"all. Its FD over that of\n\n{bullets(lines)}" + (f"\n\n{larger}" if (larger := on_larger(lab, label)) else "")
@@ -126,10 +130,20 @@ def at_equal_cost(frame: pd.DataFrame) -> dict[tuple[str, Any], float]:
 
 
 def front(frame: pd.DataFrame) -> list[tuple[str, Any, pd.DataFrame]]:
-    """The settings that no other beats at the same or fewer seconds, cheapest first; oracles and copiers are left out."""
+    """The settings that no other beats at the same or fewer seconds, cheapest first.
+
+    Oracles and copiers are left out, and who may be one: whose own images were not recorded.
+    """
     cost = at_equal_cost(frame)
     own = [one for one in mechanisms.settings(frame) if one[0] not in mechanisms.oracles() and not copies(one[2]).many]
+    own = [one for one in own if not unjudged(*one)]
     return [own[i] for i in mechanisms.front([(cost[one[:2]], summary(one[2], "fd").value) for one in own])]
+
+
+def unjudged(label: str, value: Any, rows: pd.DataFrame) -> bool:
+    """Whether it is not known how many samples of a model that is given images when it draws lie nearest to their own."""
+    kind = names.kinds().get(label.removesuffix(" blur"))
+    return kind is not None and kind.place == "learned" and math.isnan(copies(rows).source)
 
 
 def on_the_front(lab: Any) -> str:
@@ -137,9 +151,10 @@ def on_the_front(lab: Any) -> str:
     if not lab.has(GROUP):
         return NOT_MEASURED
     frame = mechanisms.table_of(lab)
-    best, cost, over = front(frame), at_equal_cost(frame), mechanisms.gaps(frame)
+    best, over = front(frame), mechanisms.gaps(frame)
     parts = [
-        f"{in_words(frame, *one[:2])} ({number(cost[one[:2]], 2)} s, FD {number(summary(one[2], 'fd').value)})" for one in best
+        f"{in_words(frame, *one[:2])} ({number(one[2]['cost'].mean(), 2)} s, FD {number(summary(one[2], 'fd').value)})"
+        for one in best
     ]
     with_dip = sum(label in names.mechanisms() for label, _, _ in best)
     said = f"Best for their seconds: {'; '.join(parts)}. A DIP is in {count(with_dip)} of these {len(parts)}."
@@ -149,12 +164,14 @@ def on_the_front(lab: Any) -> str:
     out = [(in_words(frame, *at), copying(copies(rows))) for *at, rows in mechanisms.settings(frame) if copies(rows).many]
     copied = "; ".join(f"{name} ({share})" for name, share in out)
     said += f" Left out, since they give training images back: {copied}." if out else ""
+    open_ = [in_words(frame, *at) for *at, rows in mechanisms.settings(frame) if unjudged(*at, rows)]
+    said += f" Not judged, since their samples' own images were not recorded: {', '.join(open_)}." if open_ else ""
     runs = [record.run for record in frame.loc[frame["label"] == "curriculum", "record"]]
     dips = [run.prior.source if run.prior else run.dip for run in runs]
     said += f" The mechanisms' DIP: {dip_findings.in_words(dips[0])}." if dips else ""
-    larger = {label: rows for label, *_ in best if len(rows := mechanisms.larger_rows(lab, label))}
+    larger = {label: rows for label in names.mechanisms() if len(rows := mechanisms.larger_rows(lab, label))}
     given = [f"{look(label).label}: {copying(copies(rows))}" for label, rows in larger.items() if copies(rows).many]
-    return said + (f" Trained longer, with another DIP, it copies, too ({'; '.join(given)})." if given else "")
+    return said + (f" Trained longer, with another DIP: {'; '.join(given)}." if given else "")
 
 
 def no_gain(lab: Any) -> Found:

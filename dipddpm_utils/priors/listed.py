@@ -27,7 +27,7 @@ def listing(store: Any, device: str = "auto", probe: bool = False) -> tuple[list
             if state in ("complete", "stale"):
                 record = store.load(entry.run)
                 record.check()
-                metrics, seconds, made = record.metrics, record.timings.get("total", 0.0), record.provenance
+                metrics, seconds, made = record.metrics, record.seconds, record.provenance
         except StoreError as error:
             state = "damaged"
             wrong.append(str(error))

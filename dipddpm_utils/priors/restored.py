@@ -62,18 +62,21 @@ def best(records: list[Any], role: str) -> str:
 
 def judged(records: list[Any], method: str) -> pd.DataFrame:
     """The scores of a method, a row an image; models have images of their own."""
-    rows = pd.concat([record.evals for record in records])
+    rows = pd.concat([record.evals.assign(model=record.seed) for record in records])
     return rows[rows["method"] == method]
 
 
 def restored(lab: Any) -> dict[tuple[Setting, str, str], Paired]:
-    """(setting, score, "equal seconds" or "cheap") -> the best way with a DIP minus the best such rival, by image: a family."""
+    """(setting, score, "equal seconds" or "cheap") -> the best way with a DIP minus the best such rival: a family.
+
+    Paired by model: its images share it, and what it is good at, so they are not drawn independently of one another.
+    """
     gaps = {}
     for setting, records in degraded(lab).items():
         own = judged(records, best(records, "with a DIP"))
         for role in ("equal seconds", "cheap"):
             rival = judged(records, best(records, role))
-            gaps |= {(setting, score, role): difference(own, rival, score, by="image") for score in SCORES}
+            gaps |= {(setting, score, role): difference(own, rival, score, by="model") for score in SCORES}
     return family("restoration", gaps)
 
 
@@ -95,7 +98,7 @@ def restoration_table(lab: Any) -> pd.DataFrame:
 
 
 def restored_pairs(lab: Any) -> pd.DataFrame:
-    """One row a setting and rival: how much better or worse the best way with a DIP is, paired by image."""
+    """One row a setting and rival: how much better or worse the best way with a DIP is, paired by model."""
     rows, gaps = [], restored(lab)
     for setting, records in degraded(lab).items():
         own = best(records, "with a DIP")
@@ -130,7 +133,7 @@ def restored_short(lab: Any) -> str:
         for records in degraded(lab).values()
     ]
     return (
-        "A DIP in it, against the best way without one at equal seconds: "
+        "A DIP in it, against the way without one that has the best PSNR in about its seconds: "
         f"{restored_count(lab, 'equal seconds')}. Against the best single chain, at {number(min(times), 2)} to "
         f"{number(max(times), 2)} times its seconds: {restored_count(lab, 'cheap')} ([table](#tab-04_restore_pairs))."
     )

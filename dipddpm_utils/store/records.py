@@ -65,6 +65,12 @@ class Record:
     def run(self) -> Run:
         return parse(self._content["config"])
 
+    @property
+    def seconds(self) -> float:
+        """All that computing it took; `total` is the last sitting's alone where it was cut off."""
+        own = self.timings
+        return max(own.get("total", 0.0), own.get("train", 0.0) + own.get("evaluate", 0.0))
+
     @cached_property
     def curve(self) -> pd.DataFrame:
         return self._table("curve.csv")
