@@ -178,7 +178,7 @@ def restoration(found: list[Row]) -> str:
 
 
 def table(found: list[Row], target: str = "#fig-{}") -> str:
-    """The table as Markdown; each question links to its figure. Of the mechanisms only the one nearest to a gain is shown, and
+    """The table as Markdown; each question links to its figure. Of the mechanisms only the best one is shown, and
     those that seem to gain and give training images back."""
     ways = [row for row in found if row.job == MECHANISM and not row.given_back]
     nearest = min(ways, key=lambda row: row.value, default=None)
@@ -186,7 +186,11 @@ def table(found: list[Row], target: str = "#fig-{}") -> str:
     for row in found:
         if row.job == MECHANISM and row is not nearest and not row.given_back:
             continue
-        name = row.question if row is not nearest else f"Of {len(ways)} other mechanisms the nearest to a gain, {row.question}"
+        name = (
+            row.question
+            if row is not nearest
+            else f"Of {len(ways)} other mechanisms, each against its hardest rival, the best: {row.question}"
+        )
         lines.append(f"| {name} ([figure]({target.format(row.figure)})) | {row.effect} | {row.verdict} | {row.cost} |")
     return "\n".join(lines)
 

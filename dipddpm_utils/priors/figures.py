@@ -10,20 +10,21 @@ from matplotlib.figure import Figure
 
 from dipddpm_utils.page import images
 from dipddpm_utils.page.compare import floor_at, floor_n, over_seeds, summary
-from dipddpm_utils.page.names import METHODS, Look, look, mechanisms
+from dipddpm_utils.page.names import METHODS, Look, mechanisms
 from dipddpm_utils.page.style import bars, distance_label, finish, log_x, new, styled, what_interval
 from dipddpm_utils.priors import findings, restored
 from dipddpm_utils.priors.mechanisms import in_words, settings
 
+POINT = Look("", "#0072B2", "o")
+
 
 class Way(NamedTuple):
-    """One setting of a mechanism or control: in words, its look, seconds (`cost`: one number for all that are alike, and its
+    """One setting of a mechanism or control: in words, seconds (`cost`: one number for all that are alike, and its
     own with ends), distance with its ends, share of copies, and whether no other is better for its seconds.
     """
 
     label: str
     name: str
-    look: Look
     cost: float
     seconds: tuple[float, float, float]
     mean: float
@@ -33,9 +34,9 @@ class Way(NamedTuple):
     best: bool
 
     def draw(self, ax: Axes, at: float, **options: Any) -> None:
-        """A point with its interval, hollow where there is no DIP in it."""
-        filled = self.look.colour if self.label in mechanisms() else "white"
-        bars(ax, at, self.mean, self.low, self.high, self.look, markerfacecolor=filled, label=None, **options)
+        """A point with its interval, hollow where there is no DIP in it. They are too many for colours."""
+        filled = POINT.colour if self.label in mechanisms() else "white"
+        bars(ax, at, self.mean, self.low, self.high, POINT, markerfacecolor=filled, label=None, **options)
 
 
 @styled
@@ -66,7 +67,7 @@ def ways(frame: pd.DataFrame, metric: str) -> list[Way]:
             for column in ("cost", metric)
         )
         name, at = in_words(frame, label, value), (label, value)
-        found.append(Way(label, name, look(label), costs[at], seconds, *distance, float(rows["copy_rate"].mean()), at in best))
+        found.append(Way(label, name, costs[at], seconds, *distance, float(rows["copy_rate"].mean()), at in best))
     place = {name: i for i, name in enumerate(("baseline", *mechanisms()))}
     return sorted(found, key=lambda way: place.get(way.label, place.get(way.label.split()[0], len(place))))  # keeps the order
 
@@ -78,7 +79,7 @@ def _rows(panels: Sequence[Axes], found: Sequence[Way], unit: str) -> None:
         way.draw(quality, place, sideways=True)
         bars(seconds, place, *way.seconds, Look("", "#444444", ""), sideways=True)
         if way.label == "baseline":
-            quality.axvline(way.mean, color=way.look.colour, linestyle="--", linewidth=1, zorder=1)
+            quality.axvline(way.mean, color=POINT.colour, linestyle="--", linewidth=1, zorder=1)
     if min(way.low if way.low > 0 else way.mean for way in found) > 0:  # a kernel distance may be below zero
         log_x(quality)
     seconds.barh(range(len(found)), [way.seconds[0] for way in found], color="#BBBBBB", height=0.6)

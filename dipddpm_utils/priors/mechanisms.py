@@ -163,11 +163,18 @@ def reached(record: Any, fd: float) -> tuple[float, float] | None:
 
 
 def speed(frame: pd.DataFrame, rows: pd.DataFrame, fd: float, what: int) -> tuple[Paired | None, int, int]:
-    """(log ratio to the baseline of steps (what = 0) or seconds (1) to `fd`, seeds that reached it, seeds) of a setting."""
+    """(log ratio to the baseline of steps (what = 0) or seconds (1) to `fd`, seeds that reached it, seeds) of a setting.
+
+    None unless all seeds of both reached it: the slow ones would be left out.
+    """
     base = {record.seed: reached(record, fd) for record in frame.loc[frame["label"] == "baseline", "record"]}
     own = {record.seed: reached(record, fd) for record in rows["record"]}
     ratios = [math.log(own[seed][what] / base[seed][what]) for seed in own if own[seed] and base.get(seed)]
-    return (paired(ratios, ratio=True) if ratios else None), sum(point is not None for point in own.values()), len(own)
+    return (
+        (paired(ratios, ratio=True) if len(ratios) == len(own) else None),
+        sum(point is not None for point in own.values()),
+        len(own),
+    )
 
 
 def speeds(frame: pd.DataFrame, what: int) -> dict[tuple[str, Any, float], Paired]:

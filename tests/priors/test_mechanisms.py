@@ -111,7 +111,11 @@ def test_speed_is_paired_by_seed(frame):
 def test_tables_have_a_row_a_setting(frame):
     assert len(mechanisms.quality_table(frame)) == len(mechanisms.settings(frame))
     curves = [label for label, _, rows in mechanisms.settings(frame) if mechanisms.has_curve(rows)]
-    assert len(mechanisms.speed_table(frame)) == 3 * len(curves) and "baseline" in curves and "start" not in curves
+    assert (
+        len(mechanisms.speed_table(frame)) == len(mechanisms.THRESHOLDS) * len(curves)
+        and "baseline" in curves
+        and "start" not in curves
+    )
 
 
 def test_every_method_is_on_the_pareto_figure_and_no_two_look_alike(lab, frame):
