@@ -21,7 +21,7 @@ Model = Callable[[Tensor, Tensor], Tensor]  # (x_t [B, C, H, W], t [B]) -> [B, C
 
 
 def q_sample(coefs: Coefficients, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-    """Draw x_t from q(x_t | x0), equation (1): sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar) eps.
+    """Draw x_t from q(x_t | x0), (1) of notebook 01: sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar) eps.
 
     ValueError naming the argument if a shape is wrong, t is outside 0..T-1, or x0 is outside [-1, 1].
     """
@@ -34,7 +34,7 @@ def q_sample(coefs: Coefficients, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
 
 
 def diffuse(coefs: Coefficients, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-    """Equation (1) alone, `q_sample` without its checks: for training, and for data without bounds (Gaussian data)."""
+    """(1) of notebook 01 alone, `q_sample` without its checks: for training, and for data without bounds (Gaussian data)."""
     return at(coefs.sqrt_alphas_cumprod, t, x0) * x0 + at(coefs.sqrt_one_minus_alphas_cumprod, t, x0) * eps
 
 
@@ -42,12 +42,12 @@ def diffuse(coefs: Coefficients, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
 
 
 def predict_x0_from_eps(coefs: Coefficients, x_t: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-    """x0 = (x_t - sqrt(1 - alpha_bar) eps) / sqrt(alpha_bar), equation (1) solved for x0."""
+    """x0 = (x_t - sqrt(1 - alpha_bar) eps) / sqrt(alpha_bar), (1) of notebook 01 solved for x0."""
     return (x_t - at(coefs.sqrt_one_minus_alphas_cumprod, t, x_t) * eps) / at(coefs.sqrt_alphas_cumprod, t, x_t)
 
 
 def predict_eps_from_x0(coefs: Coefficients, x_t: Tensor, t: Tensor, x0: Tensor) -> Tensor:
-    """eps = (x_t - sqrt(alpha_bar) x0) / sqrt(1 - alpha_bar), equation (1) solved for eps."""
+    """eps = (x_t - sqrt(alpha_bar) x0) / sqrt(1 - alpha_bar), (1) of notebook 01 solved for eps."""
     return (x_t - at(coefs.sqrt_alphas_cumprod, t, x_t) * x0) / at(coefs.sqrt_one_minus_alphas_cumprod, t, x_t)
 
 
@@ -82,7 +82,7 @@ def to_x0_eps(coefs: Coefficients, objective: str, model_out: Tensor, x_t: Tenso
 
 
 def q_posterior_mean_variance(coefs: Coefficients, x0: Tensor, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean [B, C, H, W] and variance [B, 1, 1, 1] of q(x_{t-1} | x_t, x0), equation (2); the variance is 0 at t = 0."""
+    """Mean [B, C, H, W] and variance [B, 1, 1, 1] of q(x_{t-1} | x_t, x0), (2) of notebook 01; no variance at t = 0."""
     mean = at(coefs.posterior_mean_coef1, t, x_t) * x0 + at(coefs.posterior_mean_coef2, t, x_t) * x_t
     return mean, at(coefs.posterior_variance, t, x_t)
 
@@ -123,7 +123,7 @@ def loss(
 ) -> Tensor:
     """The training loss, a scalar: mean squared error of the network's prediction at x_t = q_sample(x0, t, eps).
 
-    Equation (3) for "eps" without weights; `snr_weights` otherwise. free: x0 may leave [-1, 1], as data that were scaled
+    (3) of notebook 01 for "eps" without weights; `snr_weights` otherwise. free: x0 may leave [-1, 1], as data that were scaled
     wrongly on purpose do (reports/mistakes.py), and residuals. ValueError naming the argument if a shape or dtype is wrong
     and, for tensors on the CPU, if t is outside 0..T-1 or x0 outside its range.
     """
@@ -138,7 +138,7 @@ def loss(
 
 
 def squared_error(coefs: Coefficients, diffusion: config.Diffusion, model: Model, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-    """Equation (3), for whichever of eps, x0 and v the network predicts: drown x0 in noise, ask, compare."""
+    """(3) of notebook 01, for whichever of eps, x0 and v the network predicts: drown x0 in noise, ask, compare."""
     out = model(diffuse(coefs, x0, t, eps), t)
     check_like(out, x0, "the model's output", "x0")
     if diffusion.objective == "v":

@@ -50,7 +50,7 @@ def timesteps(T: int, steps: int, t_start: int | None = None) -> list[int]:
 
 
 def ancestral_step(x: Tensor, x0_hat: Tensor, bar_t: float, bar_s: float, large: bool = False) -> tuple[Tensor, float]:
-    """Mean and standard deviation of x_s given x_t and x0_hat, equation (2); `large`: with the variance of q(x_t | x_s)."""
+    """Mean and standard deviation of x_s given x_t and x0_hat, (2) of notebook 03; `large`: with the variance of q(x_t | x_s)."""
     beta = 1 - bar_t / bar_s  # of q(x_t | x_s); beta_t where s = t - 1
     x0_weight = beta * math.sqrt(bar_s) / (1 - bar_t)
     x_weight = (1 - bar_s) * math.sqrt(1 - beta) / (1 - bar_t)
@@ -59,13 +59,13 @@ def ancestral_step(x: Tensor, x0_hat: Tensor, bar_t: float, bar_s: float, large:
 
 
 def ddim_step(x0_hat: Tensor, eps_hat: Tensor, bar_t: float, bar_s: float, eta: float = 0.0) -> tuple[Tensor, float]:
-    """x_s before noise of standard deviation sigma is added, and sigma, equation (3); with eta = 0 there is none."""
+    """x_s before noise of standard deviation sigma is added, and sigma, (3) of notebook 03; with eta = 0 there is none."""
     sigma = eta * math.sqrt((1 - bar_s) / (1 - bar_t) * (1 - bar_t / bar_s))
     return math.sqrt(bar_s) * x0_hat + math.sqrt(max(1 - bar_s - sigma**2, 0.0)) * eps_hat, sigma
 
 
 def dpmpp_step(x: Tensor, x0_hat: Tensor, bar_t: float, bar_s: float, earlier: tuple[float, Tensor] | None = None) -> Tensor:
-    """x_s, equation (4). earlier: alpha_bar and x0_hat of the step before, by which x0_hat is extrapolated."""
+    """x_s, (4) of notebook 03. earlier: alpha_bar and x0_hat of the step before, by which x0_hat is extrapolated."""
     h, target = half_log_snr(bar_s) - half_log_snr(bar_t), x0_hat
     if earlier is not None:
         r = (half_log_snr(bar_t) - half_log_snr(earlier[0])) / h

@@ -8,7 +8,7 @@ import pandas as pd
 
 from dipddpm_utils.page.compare import Paired, among, frame_of, over_seeds, own_interval, paired, summary
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import bullets, comparison
+from dipddpm_utils.page.prose import bullets, comparison, percent
 from dipddpm_utils.page.words import count, effect, number, span
 
 
@@ -44,7 +44,7 @@ def pick_table(records: Sequence[Any]) -> pd.DataFrame:
             "std": record.run.std,
             "steps": record.run.optim.steps,
             record.metrics["features"]: span(own_interval(record.metrics, "fd")),
-            "recall": number(record.metrics["recall"]),
+            "look copied": percent(record.metrics["copy_rate"]),
             "seconds, fit + use": f"{number(record.metrics['train_seconds'])} + {number(record.metrics['apply_seconds'])}",
         }
         for record in best
@@ -65,6 +65,15 @@ def picked(records: Sequence[Any]) -> str:
         f"To fit it and apply it to {count(about.data.n_train)} images "
         f"takes {number(made['train_seconds'] + made['apply_seconds'])} s."
     )
+
+
+def headline(lab: Any) -> str:
+    """The DIP of the headline comparisons beside the four nets of notebook 02, whose noise may be another."""
+    if not lab.has("main-on-dip") or (entry := lab.profile.find(lab.profile.group("main-on-dip")[0].entry.run.dip)) is None:
+        return ""
+    made = lab.record(entry.name)
+    distance = f"{made.metrics['features']} {span(own_interval(made.metrics, 'fd'))}"
+    return f"The headline comparisons have another DIP, picked in notebook 05: {in_words(made.run)}, {distance}."
 
 
 def peaks(records: Mapping[str, Any]) -> str:

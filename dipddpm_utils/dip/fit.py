@@ -139,7 +139,7 @@ def _fit(
     generator: torch.Generator,
     observe: Callable[[Tensor], Tensor],
 ) -> Iterator[Fit]:
-    """The loop of equation (1): look at the networks' outputs for z, compare them with the targets, update, again."""
+    """The loop of (1) in notebook 02: look at the networks' outputs for z, compare them with the targets, update, again."""
     forward, optimisers = stepper
     for iteration in range(1, iterations + 1):
         with torch.enable_grad():  # the caller may hold no_grad around the loop

@@ -69,7 +69,7 @@ def frechet_distance(
     *,
     root2: Tensor | None = None,
 ) -> float:
-    """|mu1 - mu2|^2 + tr(cov1 + cov2 - 2 (cov1 cov2)^(1/2)) (Heusel et al. 2017, eq. 6): the squared Wasserstein-2 distance.
+    """|mu1 - mu2|^2 + tr(cov1 + cov2 - 2 (cov1 cov2)^(1/2)) (Heusel et al. 2017): (1) of notebook 03.
 
     Means [D], covariances [D, D]. `root2` = factor(cov2) or symmetric_root(cov2) saves the first of two decompositions where a
     reference is used again. Raises ValueError naming the argument for wrong shapes or values that are not finite.

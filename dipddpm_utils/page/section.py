@@ -137,8 +137,8 @@ class Section:
         if kind == "error":
             return _pre(f"{output['ename']}: {output['evalue']}")
         data, about = output["data"], output.get("metadata", {})
-        if "caption" in about and "text/markdown" in data:
-            return ""  # it stands within its figure
+        if {"caption", "alone"} & set(about) and "text/markdown" in data:
+            return ""  # it stands within its figure; or it is for a notebook read alone, and the page has said it
         if "text/html" in data:
             return f'<div class="out">{self.inside("".join(data["text/html"]))}</div>'
         for mime in PICTURES:

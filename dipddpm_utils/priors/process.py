@@ -29,7 +29,7 @@ from dipddpm_utils.priors.declared import Joint
 
 
 def start_chain(coefs: Coefficients, x_start: Tensor, t_start: int, generator: torch.Generator) -> Tensor:
-    """x_t = sqrt(alpha_bar) x_start + sqrt(1 - alpha_bar) eps at t_start: a draw from q(x_t | x_start) (Ho et al. 2020, eq. 4).
+    """x_t = sqrt(alpha_bar) x_start + sqrt(1 - alpha_bar) eps at t_start: a draw from q(x_t | x_start), (1) of notebook 04.
 
     x_start: [n, C, H, W]. An x_start that is N(0, I) itself stays so, as alpha_bar + (1 - alpha_bar) = 1.
     ValueError if t_start is not in 0..T-1.

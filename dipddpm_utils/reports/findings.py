@@ -18,6 +18,12 @@ from dipddpm_utils.reports.printed import VARIANTS
 from dipddpm_utils.reports.tests_a import shows, side
 from dipddpm_utils.reports.tests_b import path_share
 
+LIBRARY = """## Is our network a confound?
+
+Report A trained denoising-diffusion-pytorch's Unet; `full` trains ours, as large. Theirs begins with a 7 x 7 convolution, hands
+two skips a level to the way up and concatenates them, and has linear attention on the three finer levels and full attention on the
+coarsest and in the middle. Ours begins with 3 x 3, hands on one skip a level and adds it, and has one full attention, in the
+middle. Both are trained on the same batches, times and noise."""
 BATCH_MARGIN = 0.5  # dB, either way
 
 

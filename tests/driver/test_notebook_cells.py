@@ -63,7 +63,7 @@ def test_cells_run_on_committed_records(path, profile, monkeypatch):
     fake.Lab = ShowingLab
     monkeypatch.setattr(ShowingLab, "profile_shown", profile)
     monkeypatch.setitem(sys.modules, "dipddpm_utils.page.lab", fake)
-    monkeypatch.setattr("IPython.display.display", lambda *_: None)
+    monkeypatch.setattr("IPython.display.display", lambda *_, **__: None)
     monkeypatch.chdir(FOLDER)
     names: dict = {}
     for cell in cells(path, "code"):
