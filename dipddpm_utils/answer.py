@@ -10,7 +10,7 @@ from dipddpm_utils.page import names
 from dipddpm_utils.page.compare import best_rival, best_start, copies, frame_of
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, copying, distance, over_seeds_distance, percent
-from dipddpm_utils.page.words import count
+from dipddpm_utils.page.words import count, number
 from dipddpm_utils.priors import comparisons, restored
 from dipddpm_utils.priors import findings as findings_priors
 from dipddpm_utils.reports import findings as findings_reports
@@ -26,14 +26,21 @@ def answer(lab: Any) -> str:
     floor = lab.record("floor") if lab.has("floor") else None
     alone = []
     if lab.has("ddpm-long"):
-        alone.append(f"**A DDPM alone, trained longest**: {distance(lab.record('ddpm-long').metrics, floor)}.")
+        alone.append(
+            f"**A DDPM alone, trained longest** {_at('03_samples')}: {distance(lab.record('ddpm-long').metrics, floor)}."
+        )
     generated = _trained_on_outputs(lab, floor) if lab.has(*comparisons.compared(lab)) else []
     if lab.has(comparisons.started(lab)):
         generated += _started_from_outputs(lab)
     generated += _report_b(lab) + _mechanisms(lab)
-    parts = {"Generation": alone + generated, "Restoration": _restored(lab)}
-    said = [f"*{job}*\n\n{bullets(lines)}" for job, lines in parts.items() if lines]
+    parts = {"*Generation*": alone + generated, f"*Restoration* {_at('04_restore')}": _restored(lab)}
+    said = [f"{job}\n\n{bullets(lines)}" for job, lines in parts.items() if lines]
     return "\n\n".join(said) if said else NOT_MEASURED
+
+
+def _at(name: str) -> str:
+    """A link to a figure of the page."""
+    return f"([figure](#fig-{name}))"
 
 
 def _trained_on_outputs(lab: Any, floor: Any) -> list[str]:
@@ -43,12 +50,14 @@ def _trained_on_outputs(lab: Any, floor: Any) -> list[str]:
     gap = comparison("FD trained on DIP outputs over FD alone, equal steps", gaps["fd"])
     added = percent(float(on_dip["dip_seconds"].mean() / base["train_seconds"].mean()))
     lines = [
-        f"**The comparisons' baseline**, {_smaller(lab)}: {over_seeds_distance(alone, floor)}.",
-        f"**Better by training on DIP outputs?** {gap}",
+        f"**The comparisons' baseline** ([table](#tab-04_quality)), {_smaller(lab)}: {over_seeds_distance(alone, floor)}.",
+        f"**Better by training on DIP outputs?** {gap} {_at('04_fd_over_steps')}",
         f"**Faster by training on DIP outputs?** Fitting and applying the DIP adds {added} to the training time.",
     ]
     if "seconds" in gaps:
         lines[-1] += f" {comparisons.equal_seconds(lab)}"
+    if lab.has(comparisons.started(lab)):
+        lines[-1] += f" {_at('04_fd_vs_total_seconds')}"
     return lines
 
 
@@ -75,7 +84,7 @@ def _started_from_outputs(lab: Any) -> list[str]:
     lines = [
         f"**Fewer steps by starting from {outputs}?** {comparison(name, gap)} Of those samples {copying(own)}; "
         f"of held-out images {percent(own.usual)} look copied."
-        f"{' So these are training images given back, and no gain.' if own.many else ''}"
+        f"{' So these are training images given back, and no gain.' if own.many else ''} {_at('04_fd_vs_t_start')}"
     ]
     if (rival := best_rival(frame, rows)) is not None:
         name = f"FD over that from the {look(rival[0]).label}, same t_start"
@@ -83,7 +92,8 @@ def _started_from_outputs(lab: Any) -> list[str]:
         lines.append(f"**Better than a start without a DIP?** {comparison(name, rival[1])}{same}")
     if lab.has("ddpm") and not own.many:
         cost = comparisons.measured_cost(frame, lab.seeds("ddpm")[0])
-        lines.append(f"**Does that start save seconds?** {theory_findings.break_even(cost)}")
+        pays = f" {_at('04_break_even')}" if lab.has(*comparisons.compared(lab)) else ""
+        lines.append(f"**Does that start save seconds?** {theory_findings.break_even(cost)}{pays}")
     return lines
 
 
@@ -93,17 +103,29 @@ def _report_b(lab: Any) -> list[str]:
         return []
     said = findings_reports.corrected_b(lab)
     where = over_seeds_distance(lab.seeds("b-ddpm"), lab.seeds("b-floor")[0])
-    return [f"**Report B's comparison, corrected.** {said} Its DDPM alone: {where}."]
+    shown = f" {_at('04_b_fd_over_steps')}" if lab.has("b-ddpm-published", "b-combined-published") else ""
+    return [f"**Report B's comparison, corrected**{shown}. {said} Its DDPM alone: {where}."]
 
 
 def _mechanisms(lab: Any) -> list[str]:
     if not lab.has("mechanisms"):
         return []
-    return [f"**Any other way in?** {findings_priors.headcount(lab)} {findings_priors.on_larger(lab)}"]
+    return [f"**Any other way in?** {_at('04_pareto')} {findings_priors.headcount(lab)} {findings_priors.on_larger(lab)}"]
 
 
 def _restored(lab: Any) -> list[str]:
     return restored.restoration_answer(lab) if lab.has("restore") else []
+
+
+def clocks(lab: Any) -> str:
+    """How far seconds may be compared: what a step of one network took on different days, where it was trained twice."""
+    runs = [record for group in ("ddpm-long", "main") if lab.has(group) for record in lab.seeds(group)]
+    paces = [record.metrics["train_seconds"] / record.metrics["steps"] for record in runs]
+    alike = {(record.run.unet, record.run.optim.batch_size) for record in runs}
+    more = max(paces) / min(paces) if len(alike) == 1 else 1.0
+    apart = f"; a step of one network took up to {number(more, 2)} times as many on another day" if more > 1.5 else ""
+    clock = "processor seconds" if all(record.provenance.get("clock") == "processor" for record in runs) else "seconds"
+    return f"- Times are {clock} of this code{apart}: compare them within a table or figure only."
 
 
 def strongest(results: Path, asked: str = "quick", *, records_only: bool = False) -> str:

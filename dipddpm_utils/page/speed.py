@@ -54,7 +54,7 @@ def summary(results: Path) -> str:
         missed = [row["name"] for row in judged if not row["met"]]
         lines = ["| beside the peers | measured | target | at |", "|---|---|---|---|"]
         lines += [f"| {row['name']} | {_cell(row)} | {_short(row['target'])} | {row['note'].split(';')[0]} |" for row in ratios]
-        count = f"Of all {len(judged)} targets, ratios or not, {len(judged) - len(missed)} met ({machine(content)})"
+        count = f"Shown: {len(ratios)} of {len(content['rows'])} rows. Of all {len(judged)} targets, ratios or not, {len(judged) - len(missed)} met ({machine(content)})"
         parts.append("\n".join(lines) + f"\n\n{count}" + (f"; not met: {', '.join(missed)}." if missed else "."))
     return "\n\n".join(parts) if parts else NOT_MEASURED
 
@@ -87,7 +87,8 @@ def to_quality(content: dict[str, Any]) -> str:
     own = [curve for curve in content.get("curves", []) if curve["figure"] == "quality" and len(curve["y"])]
     ends = [f"{curve['label']} at {number(curve['y'][-1])} after {number(curve['x'][-1])} s" for curve in own]
     easy = any(NO_QUALITY in row["note"] for row in content["rows"])
-    said = f"The curves end with {'; '.join(ends)}." if ends else NOT_MEASURED
+    judged = next((found[1] for row in content["rows"] if (found := re.search(r"; FD by ([^;]*);", row["note"]))), "")
+    said = f"The curves end with {'; '.join(ends)}{f' (FD by {judged})' if judged else ''}." if ends else NOT_MEASURED
     return said + (" The distances that all reach are so large that no time to a quality is compared." if easy else "")
 
 

@@ -38,13 +38,28 @@ def drawn(sets: Mapping[str, Sequence[Any]], floor: Any) -> str:
 
 
 def ends(sets: Mapping[str, Sequence[Any]]) -> str:
-    """Distance at the end of each training, and all its seconds, the DIP's included."""
+    """Distance at the end of each training, and how long it took beside the first: at the first one's pace, plus the DIP."""
     frames = {name: frame_of(records) for name, records in sets.items()}
-    own = [
-        f"{name} {number(summary(frame, 'fd').value)} after {number(frame['total_seconds'].mean())} s"
-        for name, frame in frames.items()
-    ]
-    return f"At the end: {'; '.join(own)}; the DIP's own seconds included."
+    base = next(iter(frames.values()))
+    pace, whole = (base["train_seconds"] / base["steps"]).mean(), base["train_seconds"].mean()
+    said = []
+    for name, frame in frames.items():
+        dip = frame["dip_seconds"].mean() if "dip_seconds" in frame and frame is not base else 0.0
+        times = f", {number((frame['steps'].mean() * pace + dip) / whole, 2)} times"
+        said.append(f"{name} {number(summary(frame, 'fd').value)}{times if frame is not base else ''}")
+    return f"FD at the end, and seconds, DIP included, beside the first one's: {'; '.join(said)}."
+
+
+def loss(records: Sequence[Any]) -> str:
+    """How far the loss has come down: its means over the first and over the last twentieth of what was logged, and seeds."""
+    curves = [record.curve["loss"] for record in records]
+    first, last = (sum(part.mean() for part in parts) / len(parts) for parts in zip(*map(_ends, curves), strict=True))
+    return f"From its first twentieth to its last the mean loss goes from {number(first)} to {number(last)}."
+
+
+def _ends(curve: pd.Series) -> tuple[pd.Series, pd.Series]:
+    width = max(1, len(curve) // 20)
+    return curve.head(width), curve.tail(width)
 
 
 def loss_and_distance(record: Any) -> str:

@@ -13,7 +13,7 @@ from dipddpm_utils.page.compare import difference, family, frame_of, judged_alik
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, over_seeds_distance
 from dipddpm_utils.page.words import count, effect, factor, number, span
-from dipddpm_utils.reports import one_fault, printed, tables
+from dipddpm_utils.reports import gate, one_fault, printed, tables
 from dipddpm_utils.reports.printed import VARIANTS
 from dipddpm_utils.reports.tests_a import shows, side
 from dipddpm_utils.reports.tests_b import path_share
@@ -166,6 +166,12 @@ def published_shape(lab: Any) -> str:
                 told += [f"{way} {number(float(np.exp(np.mean(own))))}"] if own else []
         lines.append(f"{look(name).label}: {', '.join(told)}.")
     return "The last distance over the first, by model and way of judging:\n\n" + bullets(lines)
+
+
+def no_images(sets: Mapping[str, Sequence[Any]]) -> str:
+    """Said of models none of which has the recall that the gate asks for; '' if one has."""
+    most = max(float(record.metrics["recall"]) for records in sets.values() for record in records)
+    return f" None of these models draws images: recall is at most {number(most, 2)}." if most < gate.LEAST_RECALL else ""
 
 
 def age(lab: Any) -> str:
