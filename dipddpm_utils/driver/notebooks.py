@@ -69,7 +69,7 @@ def build_page(job: Job) -> Path:
     sources = nbfiles.find(job.folder)
     drawn = [(s.title, job.root / "notebooks" / s.path.name) for s in sources]
     front = job.front(job.results, job.profile) if job.front else ""
-    page = html.build(drawn, job.profile, job.folder, front)
+    page = html.build(drawn, front)
     for problem in page.problems:
         print(f"report.html: {problem}", file=sys.stderr)
     return files.write_text(job.root / "report.html", page.text)

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import re
 from dataclasses import dataclass, field
-from functools import cache
 from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -29,31 +28,34 @@ class Page:
     problems: list[str] = field(default_factory=list)
 
 
-def build(notebooks: list[tuple[str, Path]], profile: str, folder: Path, front: str = "") -> Page:
+def build(notebooks: list[tuple[str, Path]], front: str = "") -> Page:
     """One page from (title, executed notebook) pairs, in order; a notebook that has not been run yet is said so.
 
-    folder: where the sources are, for pictures that a notebook's text names by a relative path. front: Markdown of what the
-    page opens with, before the contents.
+    front: Markdown of what the page opens with, before the contents.
     """
+    from pygments.formatters import HtmlFormatter
+
     problems: list[str] = []
     sections, contents, numbers = [], [], {}
     for title, path in notebooks:
-        section = Section(path, folder, problems, numbers)
+        section = Section(path.stem, problems, numbers)
         if path.exists():
             body = section.render(notebook.read(path, "run that notebook again (--only), or remove the file"))
         else:
             body = section.heading(1, escape(title)) + "<p><em>This notebook has not been run for this profile yet.</em></p>"
         sections.append(f'<section id="{section.name}">\n{body}\n</section>')
         contents.append(section.contents())
-    first, last = Section(Path("front.md"), folder, problems, numbers), Section(Path("about.md"), folder, problems, numbers)
+    first, last = Section("front", problems, numbers), Section("about", problems, numbers)
     opening, asked = first.markdown(front), first.markdown(ASSIGNMENT.read_text(encoding="utf-8"))
     about = last.markdown(ABOUT.read_text(encoding="utf-8"))
     toc = f"<ul>{''.join([*contents, last.contents()])}</ul>"
     body = "\n".join([f"<section>{asked}</section>", *sections, f'<section id="about">{about}</section>'])
     body = _numbered(body, numbers, problems).replace("<pre>", '<pre tabindex="0">')  # to be scrolled with the keyboard
-    values = {"title": escape(TITLE), "profile": escape(profile), "style": _style(), "toc": toc, "body": body}
     opening = _numbered(opening, numbers, problems)
-    text = _TEMPLATE.format(**values, front=opening, script=SCRIPT, allowed=_sha256(SCRIPT))
+    style = STYLE.read_text(encoding="utf-8") + HtmlFormatter(cssclass="highlight").get_style_defs(".highlight")
+    allowed = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
+    values = {"title": escape(TITLE), "style": style, "front": opening, "toc": toc, "body": body}
+    text = _TEMPLATE.format(**values, script=SCRIPT, allowed=allowed)
     problems += [f"a reference to outside: {reference}" for reference in outside_references(text)]
     return Page(text, problems)
 
@@ -62,8 +64,6 @@ def outside_references(page: str) -> list[str]:
     """What a browser would fetch to show the page; must be empty. Links that a reader may follow do not count."""
 
     class Look(HTMLParser):
-        found: list[str] = []
-
         def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
             if tag == "script":
                 self.found.append("<script>")
@@ -93,18 +93,6 @@ def _numbered(body: str, numbers: dict[str, str], problems: list[str]) -> str:
         return f'<a href="#{match[1]}">{numbers[match[1]]}</a>'
 
     return re.sub(r'<a href="#((?:fig|tab)-[^"]+)">[^<]*</a>', said, body)
-
-
-def _sha256(text: str) -> str:
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-@cache
-def _style() -> str:
-    from pygments.formatters import HtmlFormatter
-
-    rules = HtmlFormatter(style="default", cssclass="highlight").get_style_defs(".highlight")
-    return STYLE.read_text(encoding="utf-8") + rules
 
 
 _TEMPLATE = """<!doctype html>

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import base64
-import mimetypes
 import re
 from html import escape
-from pathlib import Path
 from typing import Any
 
 READABLE = 0.85  # a figure is not shrunk below this share of its size: its smallest letters are 8 points, 10.7 pixels
-PICTURES = ("image/svg+xml", "image/png", "image/jpeg", "image/gif")
 
 # One pattern for what looks like mathematics, and for code, in which a dollar is a dollar.
 _MATH = re.compile(
@@ -21,7 +18,7 @@ _MATH = re.compile(
     flags=re.DOTALL | re.MULTILINE,
 )
 
-
+_TAG = re.compile(r"\\tag\{([^{}]*)\}")
 _NAMED = re.compile(r'<(table|figure) id="(?:tab|fig)-([^"]+)"(.*?)<(caption|figcaption)>', flags=re.DOTALL)
 
 # What the converter does not know, or sets badly, in terms of what it knows.
@@ -39,10 +36,9 @@ class Section:
     numbers: "fig-NAME" or "tab-NAME" -> "Figure 4.2", filled here for all notebooks of the page.
     """
 
-    def __init__(self, path: Path, folder: Path, problems: list[str], numbers: dict[str, str] | None = None) -> None:
-        self.name, self.bases, self.problems = path.stem, (path.parent, folder), problems
-        self.numbers = {} if numbers is None else numbers
-        self.chapter = str(int(found[0])) if (found := re.match(r"\d+", path.stem)) else path.stem
+    def __init__(self, name: str, problems: list[str], numbers: dict[str, str]) -> None:
+        self.name, self.problems, self.numbers = name, problems, numbers
+        self.chapter = str(int(found[0])) if (found := re.match(r"\d+", name)) else name
         self.headings: list[tuple[int, str, str]] = []  # level, id, html
 
     def render(self, notebook: dict[str, Any]) -> str:
@@ -51,7 +47,7 @@ class Section:
         for cell in notebook["cells"]:
             source = "".join(cell["source"])
             if cell["cell_type"] == "markdown":
-                parts += [_fold(code), self.markdown(source, cell.get("attachments", {}))]
+                parts += [_fold(code), self.markdown(source)]
                 code = []
             elif cell["cell_type"] == "code":
                 shown = [self.output(output) for output in cell["outputs"]]
@@ -80,8 +76,10 @@ class Section:
         self.headings.append((level, ident, re.sub(r"</?a\b[^>]*>", "", text)))
         return f'<h{level} id="{ident}">{text}</h{level}>'
 
-    def markdown(self, source: str, attachments: dict[str, Any] | None = None) -> str:
+    def markdown(self, source: str) -> str:
         """Markdown with equations as HTML with MathML."""
+        from nbconvert.filters import markdown2html_mistune
+
         equations: list[str] = []
 
         def keep(match: re.Match[str]) -> str:
@@ -94,10 +92,7 @@ class Section:
         def put_back(html: str) -> str:
             return re.sub(r"zmathz(\d+)z", lambda match: equations[int(match[1])], html)
 
-        for name, pictures in (attachments or {}).items():
-            for mime, content in pictures.items():
-                source = source.replace(f"attachment:{name}", _data_uri(mime, content))
-        html = _markdown(_MATH.sub(keep, source))
+        html = re.sub(r'<a class="anchor-link".*?</a>', "", markdown2html_mistune(_MATH.sub(keep, source)), flags=re.DOTALL)
         html = re.sub(r"<h([1-6])[^>]*>(.*?)</h\1>", lambda m: self.heading(int(m[1]), put_back(m[2])), html, flags=re.DOTALL)
         return self.inside(put_back(html))
 
@@ -105,7 +100,7 @@ class Section:
         """One equation as MathML; as TeX, with a problem noted, if it cannot be turned into it."""
         from latex2mathml.converter import convert
 
-        known = re.sub(r"\\tag\{[^{}]*\}", "", tex)
+        known = _TAG.sub("", tex)
         for pattern, instead in _REWRITTEN:
             known = re.sub(pattern, instead, known)
         try:
@@ -117,14 +112,9 @@ class Section:
             self.problems.append(f"{self.name}: this equation could not be turned into MathML: {' '.join(tex.split())}")
             return f"<code>{escape(tex)}</code>"
         mathml = mathml.replace("<math ", f'<math alttext="{escape(" ".join(tex.split()), quote=True)}" ', 1)
-        number = f'<span class="number">({tag})</span>' if (tag := self._tag(tex)) else ""
+        # its number in the notebook stands beside the equation, where it cannot be cut off
+        number = f'<span class="number">({escape(tag[1])})</span>' if (tag := _TAG.search(tex)) else ""
         return f'<span class="eq"><span>{mathml}</span>{number}</span>' if display else mathml
-
-    @staticmethod
-    def _tag(tex: str) -> str:
-        """The number that an equation has in its notebook; it stands beside the equation, where it cannot be cut off."""
-        found = re.search(r"\\tag\{([^{}]*)\}", tex)
-        return escape(found[1]) if found else ""
 
     def output(self, output: dict[str, Any]) -> str:
         """One output of a code cell: the richest form that can stand in a page."""
@@ -141,26 +131,25 @@ class Section:
             return ""  # it stands within its figure; or it is for a notebook read alone, and the page has said it
         if "text/html" in data:
             return f'<div class="out">{self.inside("".join(data["text/html"]))}</div>'
-        for mime in PICTURES:
-            if mime in data:
-                alt = about.get(mime, {}).get("alt") or about.get("alt") or ""
-                if not alt:
-                    self.problems.append(f"{self.name}: a picture has no alternative text")
-                return self.figure(data[mime], mime, alt, about.get(mime, about))
+        if "image/png" in data:
+            return self.figure(data["image/png"], about.get("image/png", {}))
         if "text/markdown" in data:
             said = f'<div class="out">{self.markdown("".join(data["text/markdown"]))}</div>'
             folded = escape(about.get("folded", ""))
             return f'<details class="source"><summary>Code: {folded}</summary>{said}</details>' if folded else said
-        if "text/latex" in data:
-            return self.markdown("".join(data["text/latex"]))
         text = "".join(data.get("text/plain", "")).strip("\n")
         return _pre(text) if text and not re.match(r"<[\w.]+( object)?( at |: |\b.*>$)", text) else ""
 
-    def figure(self, content: str | list[str], mime: str, alt: str, about: dict[str, Any]) -> str:
-        """A picture with its number and caption; a narrow screen scrolls it, since shrunk nobody could read it."""
-        uri = _data_uri(mime, content)
-        width = f' style="min-width:{round(READABLE * found)}px"' if (found := _png_width(uri)) else ""
-        picture = f'<div class="scroll" tabindex="0"><img alt="{escape(alt, quote=True)}"{width} src="{uri}"></div>'
+    def figure(self, content: str | list[str], about: dict[str, Any]) -> str:
+        """A PNG with its number and caption; a narrow screen scrolls it, since shrunk nobody could read it."""
+        if not (alt := about.get("alt", "")):
+            self.problems.append(f"{self.name}: a picture has no alternative text")
+        coded = "".join("".join(content).split())
+        pixels = int.from_bytes(base64.b64decode(coded[:32])[16:20], "big")  # the width, from its header
+        picture = (
+            f'<div class="scroll" tabindex="0"><img alt="{escape(alt, quote=True)}" '
+            f'style="min-width:{round(READABLE * pixels)}px" src="data:image/png;base64,{coded}"></div>'
+        )
         if not (name := about.get("name", "")):
             return f"<figure>{picture}</figure>"
         said = re.sub(r"^<p>(.*?)</p>", r"\1", self.markdown(about.get("caption", "")).strip(), flags=re.DOTALL)
@@ -183,30 +172,17 @@ class Section:
         return f'<{kind} id="{short}-{name}"{between}<{caption}><b>{number}.</b> '
 
     def inside(self, html: str) -> str:
-        """The same HTML with its pictures put in, links between notebooks made internal, scripts dropped, tables scrollable."""
+        """The same HTML with links between notebooks made internal, scripts dropped, tables scrollable.
+
+        Of a picture on the network (a badge) only its alternative text is left.
+        """
         html = re.sub(r"<script\b.*?</script>", "", html, flags=re.DOTALL | re.IGNORECASE)
-        html = re.sub(
-            r'<(table|figure) id="(?:tab|fig)-([^"]+)"(.*?)<(caption|figcaption)>', self.captioned, html, flags=re.DOTALL
-        )
-        html = re.sub(r"<img\b[^>]*>", lambda match: self.picture(match[0]), html)
+        html = _NAMED.sub(self.captioned, html)
+        html = re.sub(r'<img src="(?:https?:)?//[^"]*" alt="([^"]*)"[^>]*>', r"\1", html)
         html = re.sub(r'<a\b([^>]*?)href="([^"]*)"([^>]*)>(.*?)</a>', self.link, html, flags=re.DOTALL)
         html = re.sub(r"<caption>(.*?)</caption>", r"<caption><span>\1</span></caption>", html, flags=re.DOTALL)
         # to be scrolled with the keyboard, a wide table's frame has to take the focus
         return re.sub(r"(<table\b.*?</table>)", r'<div class="scroll" tabindex="0">\1</div>', html, flags=re.DOTALL)
-
-    def picture(self, tag: str) -> str:
-        """An <img> with its data inside; its alternative text alone if the picture is on the network."""
-        source, alt = _attribute(tag, "src"), _attribute(tag, "alt")
-        if source.startswith("data:"):
-            return tag
-        if re.match(r"(https?:)?//", source):
-            return alt or "picture"
-        for base in self.bases:
-            if (base / source).is_file():
-                mime = mimetypes.guess_type(source)[0] or "image/png"
-                return tag.replace(source, f"data:{mime};base64,{base64.b64encode((base / source).read_bytes()).decode()}")
-        self.problems.append(f"{self.name}: there is no picture {source}")
-        return alt
 
     def link(self, match: re.Match[str]) -> str:
         """A link to another notebook leads within the page; one to a file becomes text, as the page may travel alone."""
@@ -222,12 +198,6 @@ class Section:
         return f"<span>{text}</span>"
 
 
-def _png_width(uri: str) -> int:
-    """Width of a PNG in pixels, from its header; 0 for other formats."""
-    head, _, content = uri.partition("base64,")
-    return int.from_bytes(base64.b64decode(content[:32])[16:20], "big") if head.startswith("data:image/png") else 0
-
-
 def _fold(sources: list[str]) -> str:
     if not sources:
         return ""
@@ -237,24 +207,6 @@ def _fold(sources: list[str]) -> str:
 def _pre(text: str) -> str:
     text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text)
     return f"<pre>{escape(text)}</pre>"
-
-
-def _data_uri(mime: str, content: str | list[str]) -> str:
-    text = "".join(content)
-    if mime == "image/svg+xml" and text.lstrip().startswith("<"):
-        text = base64.b64encode(text.encode()).decode()
-    return f"data:{mime};base64,{''.join(text.split())}"
-
-
-def _attribute(tag: str, name: str) -> str:
-    found = re.search(rf'\b{name}="([^"]*)"', tag)
-    return found[1] if found else ""
-
-
-def _markdown(source: str) -> str:
-    from nbconvert.filters import markdown2html_mistune
-
-    return re.sub(r'<a class="anchor-link".*?</a>', "", markdown2html_mistune(source), flags=re.DOTALL)
 
 
 def _highlight(source: str) -> str:

@@ -4,7 +4,6 @@ import base64
 import json
 import re
 from html.parser import HTMLParser
-from pathlib import Path
 
 import nbformat
 import pytest
@@ -17,14 +16,14 @@ from dipddpm_utils.page import html
 DOT = base64.b64encode(b"not really a picture").decode()
 
 
-def section(tmp_path=Path("/nowhere")) -> html.Section:
-    return html.Section(tmp_path / "01_a.ipynb", tmp_path, [])
+def section() -> html.Section:
+    return html.Section("01_a", [], {})
 
 
 def page(tmp_path, *cells, name="01_a", title="Title") -> html.Page:
     path = tmp_path / f"{name}.ipynb"
     nbformat.write(new_notebook(cells=list(cells)), path)
-    return html.build([(title, path)], "smoke", tmp_path)
+    return html.build([(title, path)])
 
 
 @pytest.mark.parametrize(
@@ -89,10 +88,9 @@ def test_any_markdown_leaves_no_placeholder_and_balanced_equations(source):
 
 
 def test_the_page_holds_everything_in_order_and_nothing_from_outside(tmp_path):
-    (tmp_path / "figure.png").write_bytes(b"a file beside the notebook")
     words = (
-        "# Title\n\n[![Open in Colab](https://example.org/badge.svg)](https://example.org/x) ![kept](figure.png)\n\n"
-        "![attached](attachment:b.png) ![gone](gone.png) [other](02_b.ipynb) [file](../x.py) ![far](//example.org/y.png)\n\n"
+        "# Title\n\n[![Open in Colab](https://example.org/badge.svg)](https://example.org/x)\n\n"
+        "![gone](gone.png) [other](02_b.ipynb) [file](../x.py) ![far](//example.org/y.png)\n\n"
         "## Part $x_1$"
     )
     picture = new_output(
@@ -102,7 +100,7 @@ def test_the_page_holds_everything_in_order_and_nothing_from_outside(tmp_path):
     stream = new_output("stream", name="stdout", text="1 < 2\n")
     made = page(
         tmp_path,
-        new_markdown_cell(words, attachments={"b.png": {"image/png": DOT}}),
+        new_markdown_cell(words),
         new_code_cell("import os"),
         new_code_cell("draw('<b>')", outputs=[picture]),
         new_markdown_cell("## Part $x_1$\n\nbetween"),
@@ -110,11 +108,10 @@ def test_the_page_holds_everything_in_order_and_nothing_from_outside(tmp_path):
         new_code_cell("f", outputs=[new_output("display_data", {"text/plain": "<Axes: title>"})]),
     )
     text = made.text
-    assert html.outside_references(text) == [] and "alert" not in text and text.count("<script") == 1
-    assert made.problems == ["01_a: there is no picture gone.png"]
+    assert "alert" not in text and text.count("<script") == 1 and "example.org/badge" not in text
+    assert made.problems == ["a reference to outside: <img src=gone.png>"]
     assert '<a href="https://example.org/x">Open in Colab</a>' in text and "far" in text
-    assert f'src="data:image/png;base64,{base64.b64encode(b"a file beside the notebook").decode()}" alt="kept"' in text
-    assert text.count(f"data:image/png;base64,{DOT}") == 2 and 'alt="a &quot;line&quot;"' in text
+    assert text.count(f"data:image/png;base64,{DOT}") == 1 and 'alt="a &quot;line&quot;"' in text
     assert '<a href="#02_b">other</a>' in text and "<span>file</span>" in text
     assert text.count('<details class="code">') == 3  # code that shows nothing shares the next fold
     assert (
@@ -130,7 +127,7 @@ def test_the_page_holds_everything_in_order_and_nothing_from_outside(tmp_path):
 
 
 def test_a_notebook_that_was_not_run_is_said(tmp_path):
-    made = html.build([("Some <title>", tmp_path / "05_x.ipynb")], "quick", tmp_path)
+    made = html.build([("Some <title>", tmp_path / "05_x.ipynb")])
     assert "Some &lt;title&gt;" in made.text and "not been run" in made.text and not made.problems
     assert 'name="viewport"' in made.text and "Content-Security-Policy" in made.text
 

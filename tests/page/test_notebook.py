@@ -142,6 +142,6 @@ def test_a_kept_notebook_that_cannot_be_read_is_one_line_with_its_name(content, 
     path = tmp_path / "02_b.ipynb"
     path.write_bytes(content)
     with pytest.raises(StoreError, match="02_b.ipynb is not a notebook that can be read") as caught:
-        html.build([("A title", path)], "smoke", tmp_path)
+        html.build([("A title", path)])
     assert "\n" not in str(caught.value) and "run that notebook again" in str(caught.value)
     assert "02_b.ipynb is not a notebook" in nbfiles.lint(path)[0]
