@@ -6,7 +6,6 @@ Every word follows from records by rule: a row has its effect, interval and corr
 from __future__ import annotations
 
 import base64
-import io
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -116,16 +115,14 @@ def _ways(lab: Any) -> Iterator[Row]:
         drawn = mechanisms.larger_rows(lab, label) if larger else best[1]
         copied = copies(drawn).many and all(gap.decided and gap.value < 0 for gap in (larger or over).values())
         rival, gap = max((larger if copied else over | larger).items(), key=lambda one: one[1].value)
-        mine = drawn["model_seconds"].mean() / _seconds(lab, "main") if rival in larger else best[1]["cost"].mean() / base
-        cost = f"{number(float(mine), 2)} times the seconds"
+        if rival in larger:
+            spent = drawn["model_seconds"].mean() / frame_of(lab.seeds("main"))["train_seconds"].mean()
+        else:
+            spent = best[1]["cost"].mean() / base
+        cost = f"{number(float(spent), 2)} times the seconds"
         question = f"{look(label).label}: FD over {rival}" + (f" (of these samples {copying(copies(drawn))})" if copied else "")
         row = _row(MECHANISM, question, gap, cost, "04_pareto")
         yield replace(row, **NO_GAIN) if copied else row
-
-
-def _seconds(lab: Any, group: str) -> float:
-    """Of a training of the DDPM alone, mean over seeds."""
-    return float(frame_of(lab.seeds(group))["train_seconds"].mean())
 
 
 def _restored(lab: Any) -> Iterator[Row]:
@@ -198,9 +195,8 @@ def table(found: list[Row], target: str = "#fig-{}") -> str:
 def picture(lab: Any) -> bytes | None:
     """A strip of samples as PNG: real digits, the DDPM alone, trained on DIP outputs, started from them; not selected."""
     import numpy as np
-    from PIL import Image
 
-    from dipddpm_utils.page.images import tile
+    from dipddpm_utils.page.images import png, tile
 
     groups, starts = comparisons.compared(lab), comparisons.started(lab)
     if not lab.has(*groups):
@@ -208,10 +204,7 @@ def picture(lab: Any) -> bytes | None:
     sets = [lab.seeds(name)[0].arrays["grid"][:12] for name in groups]
     if lab.has(starts) and (best := best_start(lab.frame(starts), *names.starts(dip=True))) is not None:
         sets.append(lab.record(best[2]["name"].iloc[0]).arrays["grid"][:12])
-    strip = np.concatenate([tile(images, columns=12) for images in sets])
-    data = io.BytesIO()
-    Image.fromarray(strip).quantize(32).save(data, "PNG", optimize=True)
-    return data.getvalue()
+    return png(np.concatenate([tile(images, columns=12) for images in sets]))
 
 
 ALT = "Rows of samples, not selected: the DDPM alone; trained on DIP outputs; started from DIP outputs."

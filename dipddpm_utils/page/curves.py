@@ -14,7 +14,7 @@ from dipddpm_utils.page.names import GREY, look
 
 
 @style.styled
-def loss_curves(runs: Mapping[str, Sequence[Any]], *, title: str = "Training loss", unit: str = "mean squared error") -> Figure:
+def loss_curves(runs: Mapping[str, Sequence[Any]], *, title: str) -> Figure:
     """Loss over steps. runs: method -> records of its seeds; thin lines: each logged loss; thick: its running median."""
     figure, (ax,) = style.new()
     for method, records in runs.items():
@@ -24,7 +24,7 @@ def loss_curves(runs: Mapping[str, Sequence[Any]], *, title: str = "Training los
             smooth = curve["loss"].rolling(max(1, len(curve) // 30), center=True, min_periods=1).median()
             ax.plot(curve["step"], curve["loss"], color=own.colour, alpha=0.18, linewidth=0.6)
             ax.plot(curve["step"], smooth, color=own.colour, label=own.label if i == 0 else None)
-    ax.set(xlabel="training step", ylabel=f"loss ({unit})")
+    ax.set(xlabel="training step", ylabel="loss (mean squared error)")
     style.log_y(ax)
     ax.legend()
     return style.finish(figure, title, "Thick, a line a seed: running median of the logged loss; thin: the loss as logged.")
@@ -67,10 +67,10 @@ def psnr_over_iterations(records: Mapping[str, Any]) -> Figure:
 def fd_over_training(
     runs: Mapping[str, Sequence[Any]], floor: Any, *, x: str = "step", metric: str = "fd", title: str = ""
 ) -> Figure:
-    """Distance to held-out images over training. x: 'step', 'images' or 'seconds' (DIP seconds included)."""
+    """Distance to held-out images over training. x: 'step' or 'seconds' (DIP seconds included)."""
     figure, (ax,) = style.new(width=7.6)
     note = training_lines(ax, runs, floor, x, metric)
-    axis = {"step": "training steps", "images": "training images seen", "seconds": "training seconds"}[x]
+    axis = {"step": "training steps", "seconds": "training seconds"}[x]
     if x == "seconds" and any(record.metrics.get("dip_seconds") for records in runs.values() for record in records):
         axis += ", DIP fit included"
     ax.set(xlabel=axis, ylabel=style.distance_label(next(iter(runs.values()))[0].metrics["features"], metric))

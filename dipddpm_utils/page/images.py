@@ -1,5 +1,6 @@
 """Arrays of images in records -> grids, panels, strips and GIF frames. Images are uint8 [..., C, H, W], shown as they are."""
 
+import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,6 +29,15 @@ def tile(images: Images, columns: int = 8, gap: int = 1) -> Images:
         y, x = i // columns * (height + gap), i % columns * (width + gap)
         sheet[y : y + height, x : x + width] = image.transpose(1, 2, 0)
     return sheet[..., 0] if channels == 1 else sheet
+
+
+def png(picture: Images) -> bytes:
+    """A picture of `tile` as a small PNG, in 32 tones."""
+    from PIL import Image
+
+    data = io.BytesIO()
+    Image.fromarray(picture).quantize(32).save(data, "PNG", optimize=True)
+    return data.getvalue()
 
 
 @styled

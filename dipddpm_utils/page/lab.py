@@ -7,6 +7,7 @@ import base64
 import io
 import re
 import textwrap
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ COLUMNS = 7  # of a table on the page
 ROWS = 10  # of a table that is not folded
 LINE = 60  # letters of a table's cell that stay on one line
 WIDE = 105  # letters of all its columns that stay on one line
+ZOOM = 3  # of a GIF
 
 
 class Lab:
@@ -90,8 +92,6 @@ class Lab:
 
     def provenance(self) -> None:
         """Every record this notebook used, a line each, folded away: when, where and with what it was computed."""
-        from html import escape
-
         from IPython.display import HTML, display
 
         lines = "".join(f"<li>{escape(_made(record))}</li>" for record in self.used.values())
@@ -124,14 +124,11 @@ class Lab:
         if caption:
             display(Markdown(caption), metadata={"caption": name})  # in a notebook below the figure, on the page within it
 
-    def gif(self, frames: Any, name: str, alt: str, caption: str, milliseconds: int = 120, zoom: int = 3) -> None:
+    def gif(self, frames: Any, name: str, alt: str, caption: str, milliseconds: int) -> None:
         """Show frames (uint8 [F, H, W] or [F, H, W, 3]) as an endless GIF and keep it as `figures/<name>.gif`; caption: text.
 
-        Every second frame in 16 tones, enlarged `zoom` times by the page alone: noise does not compress, and the page has to
-        stay small.
+        Every second frame in 16 tones, enlarged by the page alone: noise does not compress, and the page has to stay small.
         """
-        from html import escape
-
         from IPython.display import HTML, display
         from PIL import Image
 
@@ -142,7 +139,7 @@ class Lab:
         pictures[0].save(data, "GIF", save_all=True, append_images=pictures[1:], duration=waits, loop=0, optimize=True)
         self._keep(f"{name}.gif", data.getvalue())
         coded = base64.b64encode(data.getvalue()).decode()
-        look = f"width:{frames[0].shape[1] * zoom}px;max-width:100%;image-rendering:pixelated"
+        look = f"width:{frames[0].shape[1] * ZOOM}px;max-width:100%;image-rendering:pixelated"
         picture = f'<img alt="{escape(alt, quote=True)}" style="{look}" src="data:image/gif;base64,{coded}">'
         display(HTML(f'<figure id="fig-{name}">{picture}<figcaption>{escape(caption)}</figcaption></figure>'))
 
@@ -157,8 +154,6 @@ class Lab:
         """Show a table, without keeping it; with a name the page numbers it and links to its CSV.
 
         Cells may be a `Link`; one whose cells hold sentences has its lines wrapped. folded: None: if it has over ROWS rows."""
-        from html import escape
-
         from IPython.display import HTML, display
 
         def cell(value: Any) -> Any:

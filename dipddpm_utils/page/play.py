@@ -4,7 +4,6 @@ All panels are in the page and nothing is fetched; without the page's script (in
 """
 
 import base64
-import io
 from collections.abc import Sequence
 from html import escape
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from dipddpm_utils.page.compare import copies, summary
-from dipddpm_utils.page.images import tile
+from dipddpm_utils.page.images import png, tile
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import copying
 from dipddpm_utils.page.words import number
@@ -48,7 +47,8 @@ def _panel(label: str, t_start: int, rows: pd.DataFrame, images: np.ndarray) -> 
     if "copy_rate" in rows:
         said += f", {copying(copies(rows))}"
     alt = escape(f"{len(images)} samples, not selected. {said}", quote=True)
-    picture = f'<img alt="{alt}" width="130" src="data:image/png;base64,{_png(tile(images, columns=4))}">'
+    coded = base64.b64encode(png(tile(images, columns=4))).decode()
+    picture = f'<img alt="{alt}" width="130" src="data:image/png;base64,{coded}">'
     return (
         f'<div data-prior="{escape(label, quote=True)}" data-t="{t_start}" style="display:inline-block;vertical-align:top;'
         f'max-width:16rem;margin:.3rem">{picture}<p aria-live="polite">{escape(said)}.</p></div>'
@@ -57,11 +57,3 @@ def _panel(label: str, t_start: int, rows: pd.DataFrame, images: np.ndarray) -> 
 
 def _named(label: str) -> str:
     return "noise: whole chain, as few calls" if label == "noise" else look(label).label
-
-
-def _png(image: np.ndarray) -> str:
-    from PIL import Image
-
-    data = io.BytesIO()
-    Image.fromarray(image).quantize(32).save(data, "PNG", optimize=True)
-    return base64.b64encode(data.getvalue()).decode()

@@ -83,21 +83,18 @@ def fd_vs_t_start(frame: pd.DataFrame, floor: Any, *, title: str | None = None) 
 
 @style.styled
 def ablations(
-    frames: Mapping[str, pd.DataFrame],
-    metric: str,
-    label: str,
-    *,
-    title: str,
-    floor: Any = None,
-    axes: Mapping[str, str] | None = None,
+    frames: Mapping[str, pd.DataFrame], metric: str, label: str, *, title: str, axes: Mapping[str, str], floor: Any = None
 ) -> Figure:
-    """Small multiples, one panel a sweep, all on one scale. The star is the run that all sweeps have in common."""
+    """Small multiples, one panel a sweep, all on one scale. The star is the run that all sweeps have in common.
+
+    axes: sweep -> what its axis is called.
+    """
     figure, panels = style.new(len(frames), width=max(5.4, 1.4 + 2.0 * len(frames)), height=3.0, sharey=True)
     for ax, (group, frame) in zip(panels, frames.items(), strict=True):
         summed = _sweep(ax, frame, metric, label)
         if metric == "fd":
             style.draw_floor(ax, floor, metric, frame["n"].iloc[0])
-        ax.set_xlabel((axes or {}).get(group, group.replace("_", " ")))
+        ax.set_xlabel(axes[group])
     if metric == "fd":
         style.log_y(*panels)
     better = "higher" if metric in HIGHER_IS_BETTER else "lower"

@@ -208,7 +208,6 @@ def page_table(judged: list[Judged]) -> pd.DataFrame:
     """The same for a page, as few columns as can be read at once; the sentences below it say why."""
     rows = []
     for one in judged:
-        row, found = one.row(), one.finding
         late = "test changed later" if "these" in one.changed else ""
         parts = [f"would take {_needed(one)}" if one.verdict == "not decidable" else "", one.note.rstrip(".")]
         parts += [late, "on a stand-in" if one.stands_in else ""]
@@ -216,12 +215,9 @@ def page_table(judged: list[Judged]) -> pd.DataFrame:
         rows.append(
             {
                 "claim": f"{one.claim.id}. {one.claim.said}",
-                "effect, corrected": one.said().partition("; p ")[0] if found else "",
-                "n, data, profile": f"{row['n']}, {one.data}, {one.profile}" if found else "",
-                "models: recall, times the floor": one.gate.short() if found else "",
-                "gate": ("closed" if one.gate.why else row["gate"]) if found else "",
+                "effect, corrected": one.said().partition("; p ")[0] if one.finding else "",
                 "verdict": one.verdict + (f" ({more})" if more else ""),
-                "shown in": one.link if found else "",
+                "shown in": one.link if one.finding else "",
             }
         )
     return pd.DataFrame(rows)

@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 
 from dipddpm_utils.faults import FAULTS
-from dipddpm_utils.page.compare import difference, family, frame_of, judged_alike, slope, summary
+from dipddpm_utils.page.compare import Paired, difference, family, frame_of, judged_alike, slope, summary
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, over_seeds_distance
 from dipddpm_utils.page.words import count, effect, factor, number, span
 from dipddpm_utils.reports import gate, one_fault, printed, tables
 from dipddpm_utils.reports.printed import VARIANTS
 from dipddpm_utils.reports.tests_a import shows, side
-from dipddpm_utils.reports.tests_b import path_share
+from dipddpm_utils.reports.tests_b import PAIR, path_share
 
 LIBRARY = """## Is our network a confound?
 
@@ -34,13 +34,23 @@ def not_held(*groups: str) -> str:
 
 def variants(lab: Any) -> str:
     """Report A's two DIP variants against the DDPM alone at the end of training, corrected and as published."""
+    ways = {"-published": "As published", "": "Corrected"}
+    return bullets(
+        [
+            comparison(f"{ways[ending]}: FD trained on {look(name).label} outputs over FD alone, equal steps", gap)
+            for (ending, name), gap in _over_alone(lab, "report A", *VARIANTS).items()
+        ]
+    )
+
+
+def _over_alone(lab: Any, report: str, alone: str, *others: str) -> dict[tuple[str, str], Paired]:
+    """(ending of the runs' names, run) -> its FD over that of the DDPM alone, as published and corrected: a family."""
     gaps = {}
-    for ending, way in (("-published", "As published"), ("", "Corrected")):
-        alone = frame_of(lab.seeds(VARIANTS[0] + ending))
-        for name in VARIANTS[1:]:
-            said = f"{way}: FD trained on {look(name).label} outputs over FD alone, equal steps"
-            gaps[said] = difference(frame_of(lab.seeds(name + ending)), alone, "fd")
-    return bullets([comparison(said, gap) for said, gap in family("report A", gaps).items()])
+    for ending in ("-published", ""):
+        if lab.has(*(name + ending for name in (alone, *others))):
+            base = frame_of(lab.seeds(alone + ending))
+            gaps |= {(ending, name): difference(frame_of(lab.seeds(name + ending)), base, "fd") for name in others}
+    return family(report, gaps)
 
 
 def controls(frames: Mapping[str, pd.DataFrame], dip: str) -> str:
@@ -51,21 +61,21 @@ def controls(frames: Mapping[str, pd.DataFrame], dip: str) -> str:
 
 def last_losses(lab: Any, names: Mapping[str, str]) -> str:
     """FA6: the last loss of report A's DIP networks, ours and theirs once it is a mean squared error. names: net -> run."""
-    own = {
-        net: sum(r.curve["loss"].tail(10).mean() for r in lab.seeds(name)) / len(lab.seeds(name)) for net, name in names.items()
-    }
-    said = [f"{look(net).label} {number(own[net])} (report A: {number(printed.dip_loss(f'a-dip-{net}'))})" for net in names]
+    said = []
+    for net, name in names.items():
+        own = float(np.mean([record.curve["loss"].tail(10).mean() for record in lab.seeds(name)]))
+        said.append(f"{look(net).label} {number(own)} (report A: {number(printed.dip_loss(f'a-dip-{net}'))})")
     return f"Mean squared error at the end: {', '.join(said)}; report A printed a 25th of its own (fault FA6)."
 
 
 def pair_b(lab: Any) -> str:
     """Report B's combined model against its DDPM alone, as published and corrected; seconds with and without the DIP's."""
-    frames = {name: frame_of(lab.seeds(name)) for name in ("b-ddpm", "b-combined")}
-    gap = difference(frames["b-combined"], frames["b-ddpm"], "train_seconds")
-    dip, spent = (number(float(frames["b-combined"][name].mean())) for name in ("dip_seconds", "train_seconds"))
+    alone, combined = (frame_of(lab.seeds(name)) for name in PAIR)
+    gap = difference(combined, alone, "train_seconds")
+    dip, spent = (number(float(combined[name].mean())) for name in ("dip_seconds", "train_seconds"))
     return bullets(
         [
-            comparison("As published: FD combined over FD alone", _pairs_b(lab)["-published"]),
+            comparison("As published: FD combined over FD alone", _over_alone(lab, "report B", *PAIR)["-published", PAIR[1]]),
             f"Corrected: {corrected_b(lab)}",
             comparison("Corrected: training seconds combined over alone, DIP left out", gap, worse="slower", better="faster"),
             f"The DIP takes another {dip} s, beside {spent} s of training.",
@@ -73,19 +83,12 @@ def pair_b(lab: Any) -> str:
     )
 
 
-def _pairs_b(lab: Any) -> dict[str, Any]:
-    """FD combined over FD alone, as published and corrected: a family."""
-    endings = [e for e in ("", "-published") if lab.has(f"b-ddpm{e}", f"b-combined{e}")]
-    frames = {e: [frame_of(lab.seeds(f"{name}{e}")) for name in ("b-combined", "b-ddpm")] for e in endings}
-    return family("report B", {e: difference(*pair, "fd") for e, pair in frames.items()})
-
-
 def corrected_b(lab: Any) -> str:
     """Report B's combined model over its DDPM alone, both corrected: quality at equal steps, and what both cost and reach."""
-    alone, combined = (frame_of(lab.seeds(name)) for name in ("b-ddpm", "b-combined"))
+    alone, combined = (frame_of(lab.seeds(name)) for name in PAIR)
     spent = [number(float((frame["train_seconds"] + frame["dip_seconds"]).mean())) for frame in (combined, alone)]
     cover = [number(float(frame["recall"].mean()), 2) for frame in (combined, alone)]
-    said = comparison("FD combined over FD alone at equal steps", _pairs_b(lab)[""])
+    said = comparison("FD combined over FD alone at equal steps", _over_alone(lab, "report B", *PAIR)["", PAIR[1]])
     return f"{said} With the DIP it took {spent[0]} s, alone {spent[1]} s; recall {cover[0]} against {cover[1]}."
 
 
@@ -121,34 +124,27 @@ def batch(lab: Any) -> str:
     return f"{of_outputs} Restoration: {effect(gap, 'dB')} over {gap.n} seeds, {allowed}: **{verdict}**."
 
 
-def grid_slopes(lab: Any, *metrics: str) -> str:
+def grid_slopes(lab: Any, metric: str) -> str:
     """What FD or seconds do over report B's full grid, all other settings balanced; the verdicts are those of the claims."""
     grid, said = tables.grid_frame(lab, "b-grid"), []
-    for setting, metric in (("std", "fd"), ("dip_lr", "fd"), ("ddpm_lr", "fd"), ("std", "train_seconds")):
-        if metric not in (metrics or ("fd", "train_seconds")):
-            continue
+    for setting in ("std", "dip_lr", "ddpm_lr") if metric == "fd" else ("std",):
         log = setting != "std"
         gap = slope(grid.assign(value=grid[setting].astype(float)), metric, log=log)
         unit = f"{'ten times' if log else 'one unit of'} {tables.SETTINGS[setting]}"
-        said += [f"{'Seconds' if metric != 'fd' else 'FD'} for {unit}: {effect(gap)}."] if gap is not None else []
+        said += [f"{'FD' if metric == 'fd' else 'Seconds'} for {unit}: {effect(gap)}."] if gap is not None else []
     return " ".join([*said, "Claims that rest on such slopes, or on what stands in for them: [table](#tab-claims)."])
 
 
-def faults(lab: Any, *reports: str) -> str:
-    """For each report, the fault with the largest effect on the distance, and those whose effect is not told from none."""
-    lines = []
-    for report in reports or ("A", "B"):
-        found = {(id, side): gap for (name, id, side), gap in one_fault.effects(lab, report).items() if name == "fd"}
-        if not found:
-            lines.append(f"Report {report}: {not_held(f'{report.lower()}-only', f'{report.lower()}-without')}")
-            continue
-        shown = {id for (id, _), gap in found.items() if gap.decided}
-        top = max(found, key=lambda key: (found[key].decided, abs(found[key].value)))[0]
-        sides = [f"{factor(gap)} when {side}" for (id, side), gap in found.items() if id == top]
-        lines.append(f"Report {report}: {top} ({FAULTS[top].what}) changes FD most, by a factor of {', '.join(sides)}.")
-        if weak := [id for id in dict.fromkeys(id for id, _ in found) if id not in shown]:
-            lines.append(f"Report {report}: no effect on FD is shown for {', '.join(weak)} (Holm over {len(found)}).")
-    return " ".join(lines)
+def faults(lab: Any, report: str) -> str:
+    """The fault of a report with the largest effect on the distance, and those whose effect is not told from none."""
+    found = {(id, side): gap for (name, id, side), gap in one_fault.effects(lab, report).items() if name == "fd"}
+    shown = {id for (id, _), gap in found.items() if gap.decided}
+    top = max(found, key=lambda key: (found[key].decided, abs(found[key].value)))[0]
+    sides = [f"{factor(gap)} when {side}" for (id, side), gap in found.items() if id == top]
+    said = f"Report {report}: {top} ({FAULTS[top].what}) changes FD most, by a factor of {', '.join(sides)}."
+    if weak := [id for id in dict.fromkeys(id for id, _ in found) if id not in shown]:
+        said += f" Report {report}: no effect on FD is shown for {', '.join(weak)} (Holm over {len(found)})."
+    return said
 
 
 def published_shape(lab: Any) -> str:

@@ -29,10 +29,6 @@ class Gate:
     models: dict[str, dict[str, float]]
     why: str = ""
 
-    def short(self) -> str:
-        """The models in as few words as a table has room for: 'a-2conv 0.0017, 423'."""
-        return "; ".join(f"{name} {number(own['recall'], 2)}, {number(own['times'])}" for name, own in self.models.items())
-
     def row(self) -> dict[str, str]:
         """The columns of claims.csv."""
         if not self.models:
@@ -63,16 +59,11 @@ def _fails(record: Any, floor: Any) -> str:
     fd, recall = (_metric(record, name) for name in ("fd", "recall"))
     if not recall >= LEAST_RECALL:  # NaN fails too
         return f"recall {number(recall, 2)}, below {LEAST_RECALL:g}"
-    least, what = min(
-        ((floor.metrics[name], words) for name, words in TRIVIAL.items() if _comparable(record, floor, name)),
-        default=(math.inf, ""),
-    )
+    if floor is None or floor.metrics["n"] != record.metrics.get("n"):  # distances depend on the number of images
+        return ""
+    trivial = [(floor.metrics[name], words) for name, words in TRIVIAL.items() if name in floor.metrics]
+    least, what = min(trivial, default=(math.inf, ""))
     return f"FD {number(fd)}, not below {number(least)} of {what}" if not fd < least and what else ""
-
-
-def _comparable(record: Any, floor: Any, name: str) -> bool:
-    """Distances depend on the number of images, so they are compared at the same one only."""
-    return floor is not None and name in floor.metrics and floor.metrics["n"] == record.metrics.get("n")
 
 
 def _means(records: list[Any], floor: Any) -> dict[str, float]:

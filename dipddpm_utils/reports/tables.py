@@ -41,10 +41,11 @@ def theirs_and_ours(lab: Any, names: Mapping[str, str], rows: Mapping[str, Say])
 
 def grid_frame(lab: Any, group: str) -> pd.DataFrame:
     """`lab.frame` of a group of combined runs, with columns dip_lr, ddpm_lr and std read off each record's configuration."""
-    frame = lab.frame(group)
-    runs = {record.name: record.run for own in lab.labelled(group).values() for record in own}
-    settings = [(run.dip.optim.lr, run.optim.lr, run.dip.std) for run in (runs[name] for name in frame["name"])]
-    return frame.assign(**dict(zip(SETTINGS, zip(*settings, strict=True), strict=True)))
+    return lab.frame(group).join(pd.DataFrame([_settings(member.entry.run) for member in lab.profile.group(group)]))
+
+
+def _settings(run: Any) -> dict[str, float]:
+    return {"dip_lr": run.dip.optim.lr, "ddpm_lr": run.optim.lr, "std": run.dip.std}
 
 
 def controls(frames: Mapping[str, pd.DataFrame], against: str) -> dict[str, Any]:
@@ -84,14 +85,11 @@ def rows_table(lab: Any) -> pd.DataFrame:
     rows, published = [], {member.value: member.entry.run for member in profiles.load("full").group("b-rows")}
     for place, part in grid_frame(lab, "b-rows").groupby("value", sort=True):
         first, printed = part.iloc[0], row_seconds(int(place))
-        its = published[place]
-        theirs = dict(zip(SETTINGS.values(), (its.dip.optim.lr, its.optim.lr, its.dip.std), strict=True))
-        row = {"row": first["label"], **{f"report B's {label}": f"{value:g}" for label, value in theirs.items()}}
-        row |= {label: f"{first[name]:g}" for name, label in SETTINGS.items()}
-        row |= {
-            "printed time": f"{printed // 60:.0f}:{printed % 60:02.0f}",
-            "training (s)": span(summary(part, "train_seconds")),
-        }
+        row = {"row": first["label"]}
+        for whose, own in (("report B's ", _settings(published[place])), ("", first)):
+            row |= {f"{whose}{label}": f"{own[name]:g}" for name, label in SETTINGS.items()}
+        row |= {"printed time": f"{printed // 60:.0f}:{printed % 60:02.0f}"}
+        row |= {"training (s)": span(summary(part, "train_seconds"))}
         rows.append(row | {first["features"]: span(summary(part, "fd")), "seeds": part["seed"].nunique(), "n": int(first["n"])})
     return pd.DataFrame(rows)
 
@@ -107,19 +105,10 @@ def short_rows(rows: pd.DataFrame) -> pd.DataFrame:
 def short_sweeps(every: pd.DataFrame) -> pd.DataFrame:
     """`page.tables.sweep_table` for a page: a row a sweep, with its settings and their means, in order."""
     measures = [name for name in every.columns[3:] if not name.endswith("against the anchor")]
-
-    def joined(values: pd.Series) -> str:
-        return ", ".join(value.split(" ")[0] for value in values if value)
-
     rows = []
     for name, part in every.groupby("sweep", sort=False):
-        rows.append(
-            {
-                "sweep": name,
-                "settings": ", ".join(look(value).label for value in part["value"]),
-                **{m: joined(part[m]) for m in measures},
-            }
-        )
+        means = {m: ", ".join(value.split(" ")[0] for value in part[m] if value) for m in measures}
+        rows.append({"sweep": name, "settings": ", ".join(look(value).label for value in part["value"]), **means})
     return pd.DataFrame(rows)
 
 

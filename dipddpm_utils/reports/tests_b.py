@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,13 +26,14 @@ SUSPECTS = {"FB1": -1, "FB2": -1, "FB3": -1}  # of the combined run: a larger st
 # --- how drawn digits look ------------------------------------------------------------------------------------------------
 
 
-def of_looks(measure: Callable[[Any], float], why: str, names: tuple[str, str] = PAIR) -> Test:
-    """A measure of shapes.py: of the first run's samples over the second's, in the corrected runs and as published."""
+def greyer(names: tuple[str, str] = PAIR) -> Test:
+    """B3: contrast of the first run's samples over the second's, in the corrected runs and as published."""
+    why = "Standard deviation of an image's pixels, DDPM alone over combined, mean over the last samples."
 
     def statistic(record: Any) -> float:
         """Its log over all of a record's last samples; over its grid if the record does not hold that."""
-        value = record.metrics.get(measure.__name__)
-        value = measure(record.arrays["grid"]) if value is None else value
+        value = record.metrics.get("contrast")
+        value = shapes.contrast(record.arrays["grid"]) if value is None else value
         return math.log(value) if value > 0 else math.nan
 
     def test(lab: Any) -> Finding | None:
@@ -41,7 +42,7 @@ def of_looks(measure: Callable[[Any], float], why: str, names: tuple[str, str] =
 
         known = lab.has(*(f"{name}-published" for name in names))
         published = measured("-published") if known else pd.Series(dtype=float)
-        unit = f"{measure.__name__}, alone over combined"
+        unit = "contrast, alone over combined"
         return compared(measured(""), published, "", lambda: one_fault.largest(lab, SUSPECTS, statistic), why=why, unit=unit)
 
     return test
@@ -78,15 +79,6 @@ def better_shaped(lab: Any) -> Finding | None:
         return one_fault.largest(lab, SUSPECTS, off_real("raggedness"))
 
     return compared(measured(""), published, "", fault, why=why, unit="distance from real digits, alone over combined")
-
-
-GREY = "Standard deviation of an image's pixels, DDPM alone over combined, mean over the last samples."
-greyer = of_looks(shapes.contrast, GREY)
-
-
-def greyer_of(pair: tuple[str, str]) -> Test:
-    """The same of our own models, alone and trained on outputs."""
-    return of_looks(shapes.contrast, GREY, pair)
 
 
 # --- time -----------------------------------------------------------------------------------------------------------------

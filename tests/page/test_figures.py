@@ -22,17 +22,18 @@ FLOOR = LAB.record("floor")
 BOTH = {"baseline": LAB.seeds("ddpm"), "on-dip": LAB.seeds("ddpm-on-dip")}
 LONG = LAB.record("ddpm-long")
 SWEEPS = {group: LAB.frame(group) for group in ("dip_net", "dip_lr", "std", "dip_iterations")}
+AXES = {group: group.replace("_", " ") for group in SWEEPS}
 ALL = {
-    "loss": lambda: curves.loss_curves(BOTH),
+    "loss": lambda: curves.loss_curves(BOTH, title="Loss"),
     "psnr": lambda: curves.psnr_over_iterations({net: LAB.record(f"dip-images-{net}") for net in NETS}),
     "fd over steps": lambda: curves.fd_over_training(BOTH, FLOOR),
     "kid over seconds, one seed": lambda: curves.fd_over_training({"baseline": [LONG]}, FLOOR, x="seconds", metric="kid"),
-    "fd over images, no floor": lambda: curves.fd_over_training(BOTH, None, x="images"),
+    "fd over steps, no floor": lambda: curves.fd_over_training(BOTH, None),
     "samplers": lambda: sweeps.fd_vs_nfe(LAB.frame("samplers"), FLOOR),
     "total seconds": lambda: sweeps.fd_vs_total_seconds(*BOTH.values(), LAB.frame("starts"), FLOOR),
     "starts": lambda: sweeps.fd_vs_t_start(LAB.frame("starts"), FLOOR),
-    "ablations": lambda: sweeps.ablations(SWEEPS, "fd", "FD", title="Sweeps", floor=FLOOR),
-    "ablations, PSNR": lambda: sweeps.ablations(SWEEPS, "psnr", "PSNR", title="Sweeps"),
+    "ablations": lambda: sweeps.ablations(SWEEPS, "fd", "FD", title="Sweeps", axes=AXES, floor=FLOOR),
+    "ablations, PSNR": lambda: sweeps.ablations(SWEEPS, "psnr", "PSNR", title="Sweeps", axes=AXES),
     "forward": lambda: figures_theory.forward_process({"linear": np.linspace(0.999, 0.01, 50)}),
     "spectrum": lambda: figures_theory.spectral_bias(LAB.record("spectrum")),
     "checks": lambda: figures_theory.gaussian_checks(LAB.record("gaussian")),
