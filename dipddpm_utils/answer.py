@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from dipddpm_utils.page import names
 from dipddpm_utils.page.compare import best_rival, best_start, copies, frame_of
 from dipddpm_utils.page.names import look
@@ -32,8 +34,12 @@ def answer(lab: Any) -> str:
     generated = _trained_on_outputs(lab, floor) if lab.has(*comparisons.compared(lab)) else []
     if lab.has(comparisons.started(lab)):
         generated += _started_from_outputs(lab)
-    generated += _report_b(lab) + _mechanisms(lab)
-    parts = {"*Generation*": alone + generated, f"*Restoration* {_at('04_restore')}": _restored(lab)}
+    generated += _report_b(lab)
+    if lab.has("mechanisms"):
+        found = f"{findings_priors.headcount(lab)} {findings_priors.on_larger(lab)}"
+        generated.append(f"**Any other way in?** {_at('04_pareto')} {found}")
+    mended = restored.restoration_answer(lab) if lab.has("restore") else []
+    parts = {"*Generation*": alone + generated, f"*Restoration* {_at('04_restore')}": mended}
     said = [f"{job}\n\n{bullets(lines)}" for job, lines in parts.items() if lines]
     return "\n\n".join(said) if said else NOT_MEASURED
 
@@ -107,16 +113,6 @@ def _report_b(lab: Any) -> list[str]:
     return [f"**Report B's comparison, corrected**{shown}. {said} Its DDPM alone: {where}."]
 
 
-def _mechanisms(lab: Any) -> list[str]:
-    if not lab.has("mechanisms"):
-        return []
-    return [f"**Any other way in?** {_at('04_pareto')} {findings_priors.headcount(lab)} {findings_priors.on_larger(lab)}"]
-
-
-def _restored(lab: Any) -> list[str]:
-    return restored.restoration_answer(lab) if lab.has("restore") else []
-
-
 def clocks(lab: Any) -> str:
     """How far seconds may be compared: what a step of one network took on different days, where it was trained twice."""
     runs = [record for group in ("ddpm-long", "main") if lab.has(group) for record in lab.seeds(group)]
@@ -128,34 +124,31 @@ def clocks(lab: Any) -> str:
     return f"- Times are {clock} of this code{apart}: compare them within a table or figure only."
 
 
-def strongest(results: Path, asked: str = "quick", *, records_only: bool = False) -> str:
-    """The one rule for which profile speaks: the largest above `asked` with a record of every run that an answer takes.
+def strongest(results: Path) -> str:
+    """The one rule for which profile speaks: the largest with a record of every run that an answer takes, else quick.
 
-    `asked` if there is none, or if it is the smoke profile, so that tests do not depend on other records, or on images of
-    the user's own. StoreError: a larger profile has a damaged record, or lost some; a smaller one does not take its place
-    unnoticed.
+    StoreError: a larger profile has a damaged record, or lost some; a smaller one does not take its place unnoticed.
     """
-    names = profiles.names()
-    for name in reversed(names[names.index(asked) + 1 :] if asked in names[1:] else []):
-        store = Store(results, name, records_only=records_only)
+    larger = profiles.names()
+    for name in reversed(larger[larger.index("quick") + 1 :]):
+        store = Store(results, name)
         store.refuse_losses()
         groups = [store.profile.groups.get(group, []) for group in HEADLINE]  # `full` has the two reports alone
         if all(groups) and all(store.state(member.entry.run) == "complete" for group in groups for member in group):
             return name
-    return asked
+    return "quick"
 
 
 def times(lab: Any) -> str:
     """What it took to compute the records of this profile, by kind of run, on the machines that they name."""
-    records = lab.all()
-    kinds = {kind: [r.seconds for r in records if r.kind == kind] for kind in dict.fromkeys(r.kind for r in records)}
+    records, declared = lab.all(), len(lab.profile.entries)
+    spent = [(r.kind, r.seconds / 60) for r in records]
+    minutes = pd.DataFrame(spent, columns=["kind", "minutes"])
     lines = ["| kind of run | runs | minutes |", "|---|---|---|"]
-    lines += [f"| {kind} | {len(spent)} | {sum(spent) / 60:.1f} |" for kind, spent in kinds.items()]
-    total = sum(sum(spent) for spent in kinds.values())
+    lines += [f"| {kind} | {len(own)} | {own.sum():.1f} |" for kind, own in minutes.groupby("kind", sort=False)["minutes"]]
     machines = sorted({_machine(r.provenance) for r in records if r.provenance})
-    declared = len(getattr(lab.profile, "entries", records))
     of = f" of the {declared} declared" if declared > len(records) else ""
-    lines.append(f"| **all, computed anew** | {len(records)}{of} | {total / 60:.1f} |")
+    lines.append(f"| **all, computed anew** | {len(records)}{of} | {minutes['minutes'].sum():.1f} |")
     return "\n".join(lines) + f"\n\nMeasured on: {'; '.join(machines)}."
 
 

@@ -32,8 +32,7 @@ def table(content: dict[str, Any]) -> pd.DataFrame:
     """One row a measurement: what, value with unit, spread, target, whether it is met, and the note."""
     rows = []
     for row in content["rows"]:
-        spread = "" if row["spread"][0] == row["spread"][1] else f"{_short(row['spread'][0])} to {_short(row['spread'][1])}"
-        shown = {"measured": row["name"], "value": f"{_short(row['value'])} {row['unit']}", "spread": spread}
+        shown = {"measured": row["name"], "value": f"{_short(row['value'])} {row['unit']}", "spread": _spread(row, " to ")}
         target = "" if row["target"] is None else _short(row["target"])
         rows.append({**shown, "target": target, "met": {True: "yes", False: "no", None: ""}[row["met"]], "note": row["note"]})
     return pd.DataFrame(rows)
@@ -93,9 +92,13 @@ def to_quality(content: dict[str, Any]) -> str:
 
 
 def _cell(row: dict[str, Any]) -> str:
-    low, high = row["spread"]
-    spread = "" if low == high else f" [{_short(low)}, {_short(high)}]"
+    spread = f" [{ends}]" if (ends := _spread(row, ", ")) else ""
     return f"{_short(row['value'])}{spread} {row['unit']}" + ("" if row["met"] else ", **not met**")
+
+
+def _spread(row: dict[str, Any], between: str) -> str:
+    low, high = row["spread"]
+    return "" if low == high else f"{_short(low)}{between}{_short(high)}"
 
 
 def _short(value: float) -> str:

@@ -71,16 +71,9 @@ def bars(ax: Axes, x: Any, mean: Any, low: Any, high: Any, style: Look, *, sidew
     """
     mean, low, high = (np.atleast_1d(np.asarray(values, float)) for values in (mean, low, high))
     ends = np.nan_to_num(np.clip([mean - low, high - mean], 0, None))
-    about = {
-        "color": style.colour,
-        "marker": style.marker,
-        "label": style.label,
-        "linestyle": "",
-        "elinewidth": 1,
-        "capsize": 2,
-    }
-    at = (mean, np.atleast_1d(x)) if sideways else (np.atleast_1d(x), mean)
-    ax.errorbar(*at, **{"xerr" if sideways else "yerr": ends}, **{**about, **options})
+    at = {"x": mean, "y": x, "xerr": ends} if sideways else {"x": x, "y": mean, "yerr": ends}
+    about = {"color": style.colour, "marker": style.marker, "label": style.label, "linestyle": "", "elinewidth": 1}
+    ax.errorbar(**at, **{**about, "capsize": 2, **options})
 
 
 def points(ax: Axes, frame: pd.DataFrame, style: Look, *, linestyle: str = "-", **options: Any) -> None:

@@ -110,11 +110,8 @@ def sweep_table(frames: Mapping[str, pd.DataFrame], metrics: Mapping[str, str]) 
     for group, frame in frames.items():
         anchor = frame[frame["anchor"].astype(bool)]
         for value, part in frame.groupby("value", sort=False):
-            row: dict[str, Any] = {
-                "sweep": group,
-                "value": value if isinstance(value, str) else f"{value:g}",
-                "seeds": part["seed"].nunique(),
-            }
+            shown = value if isinstance(value, str) else f"{value:g}"
+            row: dict[str, Any] = {"sweep": group, "value": shown, "seeds": part["seed"].nunique()}
             same = bool(part["anchor"].astype(bool).any())
             for metric, label in metrics.items():
                 if metric in frame:
@@ -127,22 +124,16 @@ def sweep_table(frames: Mapping[str, pd.DataFrame], metrics: Mapping[str, str]) 
 
 def start_table(frame: pd.DataFrame) -> pd.DataFrame:
     """One row a start and t_start: distance, paired ratio to the whole chain with as many calls, recall, copies, seconds."""
-    rows = []
-    gaps = {}
+    rows, gaps = [], {}
     for label in frame["label"].unique():
         gaps |= start_gaps(frame, [label], ["noise"])
+    scores = {"recall": "recall", "copied": "copy_rate", "own image": "own_source_rate"}
     for (label, value), part in frame.groupby(["label", "value"], sort=False):
         gap = gaps.get((label, "noise", value)) if label != "noise" else None
-        rows.append(
-            {
-                "start": look(label).label,
-                "t_start (calls)": f"{value:.0f} ({part['nfe'].iloc[0]:.0f})",
-                part["features"].iloc[0]: span(summary(part, "fd")),
-                "over noise": factor(gap) + (f" ({said})" if (said := shown_by(gap)) else "") if gap else "",
-                "recall": span(summary(part, "recall")),
-                "copied": span(summary(part, "copy_rate")),
-                **({"own image": span(summary(part, "own_source_rate"))} if "own_source_rate" in part else {}),
-                "seconds, prior + drawing": f"{part['prior_seconds'].mean():.3g} + {part['sampling_seconds'].mean():.3g}",
-            }
-        )
+        over = factor(gap) + (f" ({said})" if (said := shown_by(gap)) else "") if gap else ""
+        row = {"start": look(label).label, "t_start (calls)": f"{value:.0f} ({part['nfe'].iloc[0]:.0f})"}
+        row |= {part["features"].iloc[0]: span(summary(part, "fd")), "over noise": over}
+        row |= {name: span(summary(part, score)) for name, score in scores.items() if score in part}
+        spent = f"{part['prior_seconds'].mean():.3g} + {part['sampling_seconds'].mean():.3g}"
+        rows.append(row | {"seconds, prior + drawing": spent})
     return pd.DataFrame(rows)

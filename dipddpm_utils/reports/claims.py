@@ -270,15 +270,8 @@ def changes() -> pd.DataFrame:
     rows = []
     for one in CHANGES:
         claims = "all" if len(one.claims) == len(CLAIMS) else ", ".join(one.claims)
-        rows.append(
-            {
-                "changed (UTC)": one.when.replace("T", " "),
-                "claims": claims,
-                "what was changed": one.what,
-                "what had been seen": one.seen,
-            }
-        )
-    return pd.DataFrame(rows)
+        rows.append((one.when.replace("T", " "), claims, one.what, one.seen))
+    return pd.DataFrame(rows, columns=["changed (UTC)", "claims", "what was changed", "what had been seen"])
 
 
 def summary(judged: list[Judged]) -> str:

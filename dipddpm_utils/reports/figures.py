@@ -14,108 +14,95 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dipddpm_utils.faults import FAULTS
+from dipddpm_utils.page import style
 from dipddpm_utils.page.compare import Paired, floor_at, floor_n, judged_alike, over_seeds, summary
 from dipddpm_utils.page.curves import training_lines
 from dipddpm_utils.page.names import GREY, METHODS, Look, look
-from dipddpm_utils.page.style import (
-    DARK,
-    LIGHT,
-    bars,
-    distance_label,
-    finish,
-    legend_beside,
-    log_x,
-    log_y,
-    new,
-    points,
-    styled,
-    what_interval,
-)
 from dipddpm_utils.page.words import factor, number
 from dipddpm_utils.reports import one_fault, printed
 from dipddpm_utils.reports.printed import VARIANTS
 
-SIDES = {"only on": Look("the only fault on", DARK, "o"), "only off": Look("the only fault off", LIGHT, "s")}
+SIDES = {"only on": Look("the only fault on", style.DARK, "o"), "only off": Look("the only fault off", style.LIGHT, "s")}
 PARTS = {  # of an epoch's seconds
-    "data": Look("reading and scaling images", LIGHT, ""),
+    "data": Look("reading and scaling images", style.LIGHT, ""),
     "forward_backward": Look("forward and backward pass", "#CCCCCC", ""),
-    "optimiser": Look("optimiser", DARK, ""),
+    "optimiser": Look("optimiser", style.DARK, ""),
 }
 PATHS = {"memory": "tensors in memory\n(the combined run's)", "decode": "decoded one by one\n(the baseline's path)"}
-FLOOR = METHODS["floor"].label
 
 
-@styled
+@style.styled
 def corrected_and_published(lab: Any, names: Sequence[str], floor: Any, title: str) -> Figure:
     """Distance over steps of these runs: left as published, right corrected, on one axis, each with intervals and the floor."""
-    figure, (left, right) = new(2, width=8.6, height=3.6, sharey=True)
+    figure, (left, right) = style.new(2, width=8.6, height=3.6, sharey=True)
     for ax, ending, head in ((left, "-published", "as published"), (right, "", "corrected")):
         note = training_lines(ax, {name: lab.seeds(name + ending) for name in names}, floor, "step", "fd")
         ax.set(xlabel="training steps", title=head)
-    log_y(left, right)
-    left.set_ylabel(distance_label(lab.seeds(names[0])[0].metrics["features"]))
-    legend_beside(right)
-    return finish(figure, title, f"{note} Both judged in the same way, against real held-out images.")
+    style.log_y(left, right)
+    left.set_ylabel(style.distance_label(lab.seeds(names[0])[0].metrics["features"]))
+    style.legend_beside(right)
+    return style.finish(figure, title, f"{note} Both judged in the same way, against real held-out images.")
 
 
-@styled
+@style.styled
 def published_beside_ours(lab: Any) -> Figure:
     """Three panels: report A's FID as printed, our runs as published judged as there, our corrected runs judged on all."""
     columns = 3 if lab.has(*(f"{name}-published" for name in VARIANTS)) else 1
-    figure, panels = new(columns, width=3.2 + 2.3 * columns, height=3.5)
+    figure, panels = style.new(columns, width=3.2 + 2.3 * columns, height=3.5)
     for name in VARIANTS:
-        curve, style = printed.fid(name), look(name)
-        panels[0].plot(curve["step"], curve["fid"], color=style.colour, marker=style.marker, label=style.label)
+        curve, own = printed.fid(name), look(name)
+        panels[0].plot(curve["step"], curve["fid"], color=own.colour, marker=own.marker, label=own.label)
     panels[0].set(xlabel="training steps", ylabel="FID (Inception, 30 images)", title="report A, as printed")
     note = "Left: read off report A's figure; Inception features of 30 images, one run. "
     if columns == 3:
         note += _ours(panels[1], lab, "-published", "fd_published", "our runs as published,\njudged on 30 samples as there")
         note += _ours(panels[2], lab, "", "fd", "our corrected runs,\njudged on all samples")
-    if columns == 3 and lab.has("a-floor"):
-        floor = lab.seeds("a-floor")[0]
-        note += f"{FLOOR.capitalize()}: {floor_at(floor).value:.2g} at n = {floor_n(floor):.0f}, not measured on 30 samples. "
-    legend_beside(panels[-1])
+        if lab.has("a-floor"):
+            floor = lab.seeds("a-floor")[0]
+            least = f"{floor_at(floor).value:.2g} at n = {floor_n(floor):.0f}"
+            note += f"{METHODS['floor'].label.capitalize()}: {least}, not measured on 30 samples. "
+    style.legend_beside(panels[-1])
     text = "Each panel has its own axis: three measures in two feature spaces, of which only the shape can be compared."
-    return finish(figure, "Published curves beside ours", note + text)
+    return style.finish(figure, "Published curves beside ours", note + text)
 
 
 def _ours(ax: Axes, lab: Any, ending: str, column: str, title: str) -> str:
     for name in VARIANTS:
         rows = pd.concat([judged_alike(r.evals.assign(seed=r.seed)) for r in lab.seeds(name + ending)], ignore_index=True)
         shown = column if column in rows else "fd"
-        points(ax, summed := over_seeds(rows, "step", shown), look(name))
+        style.points(ax, summed := over_seeds(rows, "step", shown), look(name))
     features = lab.seeds(VARIANTS[0])[0].metrics["features"]
     how = "30 samples" if shown == "fd_published" else f"n = {rows['n'].iloc[0]:.0f}"
     ax.set(xlabel="training steps", ylabel=f"{features}, {how}", title=title)
-    return f"{'Middle' if ending else 'Right'}: {features}, {how}; {what_interval(summed, shown)}. "
+    return f"{'Middle' if ending else 'Right'}: {features}, {how}; {style.what_interval(summed, shown)}. "
 
 
-@styled
+@style.styled
 def fault_effects(effects: Mapping[tuple[str, str, str], Paired], title: str, images: float) -> Figure:
     """What each fault does (`one_fault.effects`): one panel a measure, a row a fault, only on and only off, as factors.
 
     images: how many were judged in each run.
     """
     faults = list(dict.fromkeys(fault for _, fault, _ in effects))[::-1]
-    figure, panels = new(len(one_fault.MEASURES), width=9.6, height=1.6 + 0.55 * len(faults), sharey=True)
+    figure, panels = style.new(len(one_fault.MEASURES), width=9.6, height=1.6 + 0.55 * len(faults), sharey=True)
     for ax, (measure, label) in zip(panels, one_fault.MEASURES.items(), strict=True):
         ax.axvline(1, color=GREY, linewidth=1)
-        for shift, (side, style) in zip((0.13, -0.13), SIDES.items(), strict=True):
+        for shift, (side, shown) in zip((0.13, -0.13), SIDES.items(), strict=True):
             own = {fault: gap for (name, fault, at), gap in effects.items() if (name, at) == (measure, side)}
             ends = (np.exp([getattr(gap, end) for gap in own.values()]) for end in ("value", "low", "high"))
-            bars(ax, [faults.index(fault) + shift for fault in own], *ends, style, sideways=True)
+            style.bars(ax, [faults.index(fault) + shift for fault in own], *ends, shown, sideways=True)
         ax.set_xlabel(f"{label}, times")
         _without_outlier(ax, {key: gap for key, gap in effects.items() if key[0] == measure}, faults)
-        log_x(ax)
+        style.log_x(ax)
     panels[0].set_yticks(range(len(faults)), [_in_words(fault) for fault in faults], fontsize=8)
     panels[0].set_ylim(-0.6, len(faults) - 0.4)
-    legend_beside(panels[-1])
+    style.legend_beside(panels[-1])
     n = max(gap.n for gap in effects.values())
     how = f"95% t-interval of ratios paired over {n} seeds" if n > 1 else "one seed, no interval"
     note = f"{how.capitalize()}. Only on: that fault alone over corrected. Only off: as published over the same without it."
     note += f" In brackets: the DDPM it was measured on, alone or trained on outputs. FD: n = {images:.0f} images a run."
     note += " An arrow: beyond the axis, its value written there."
-    return finish(figure, title, note)
+    return style.finish(figure, title, note)
 
 
 def _without_outlier(ax: Axes, effects: Mapping[tuple[str, str, str], Paired], faults: Sequence[str]) -> None:
@@ -147,37 +134,35 @@ def _in_words(fault: str) -> str:
     return textwrap.fill(f"{fault}: {what} ({look(FAULTS[fault].variant).label})", 42)
 
 
-@styled
+@style.styled
 def epoch_seconds(records: Sequence[Any]) -> Figure:
     """Seconds of an epoch by part, on both data paths, the same model (kind epoch_timing); right: without the model's own."""
     rows = pd.concat([record.evals.assign(seed=record.seed) for record in records], ignore_index=True)
     images, batch = (records[0].metrics[key] for key in ("images", "batch"))
-    figure, panels = new(2, width=9.2, height=2.9, sharey=True)
+    figure, panels = style.new(2, width=9.2, height=2.9, sharey=True)
     heads = (f"seconds an epoch of {images:.0f} images", "seconds, without forward and backward pass")
     for ax, head, parts in zip(panels, heads, (list(PARTS), ["data", "optimiser"]), strict=True):
         own = rows[rows["part"].isin(parts)]
         means = own.pivot_table("seconds", "path", "part").loc[list(PATHS), parts]
         means.plot.barh(stacked=True, ax=ax, width=0.6, color=[PARTS[part].colour for part in parts], legend=False)
         totals = own.groupby(["path", "seed", "repeat"])["seconds"].sum().reset_index()
-        summed = over_seeds(totals, "path", "seconds").set_index("x").loc[list(PATHS)]
-        bars(ax, range(len(PATHS)), *(summed[end] for end in ("mean", "low", "high")), Look("", "black", ""), sideways=True)
+        summed = over_seeds(totals, "path", "seconds").set_index("x").loc[list(PATHS)].assign(x=range(len(PATHS)))
+        style.points(ax, summed, Look("", "black", ""), linestyle="", sideways=True)
         ax.set(xlabel=head, ylabel="")
     panels[0].set_yticks(range(len(PATHS)), PATHS.values())
-    handles = panels[0].containers[: len(PARTS)]
-    panels[1].legend(
-        handles[: len(PARTS)], [part.label for part in PARTS.values()], loc="center left", bbox_to_anchor=(1.01, 0.5)
-    )
+    names = [part.label for part in PARTS.values()]
+    panels[1].legend(panels[0].containers[: len(PARTS)], names, loc="center left", bbox_to_anchor=(1.01, 0.5))
     note = f"Means; bar: 95% t-interval of the sum over {summed['n'].max()} repeats. Extrapolated from the steps measured"
-    return finish(figure, "Where an epoch's time goes, same model", f"{note}, batches of {batch:.0f}.")
+    return style.finish(figure, "Where an epoch's time goes, same model", f"{note}, batches of {batch:.0f}.")
 
 
-@styled
+@style.styled
 def grid_of_settings(frame: pd.DataFrame, metric: str = "fd") -> Figure:
     """The full grid (`tables.grid_frame`): a panel a DDPM learning rate, a column a std, a row a DIP learning rate."""
     import seaborn as sns
 
     rates = sorted(frame["ddpm_lr"].unique())
-    figure, panels = new(len(rates), width=2.4 + 2.6 * len(rates), height=3.0, sharey=True)
+    figure, panels = style.new(len(rates), width=2.4 + 2.6 * len(rates), height=3.0, sharey=True)
     cells = frame.groupby(["ddpm_lr", "dip_lr", "std"])
     means = cells[metric].apply(lambda values: np.exp(np.log(values).mean()))
     said = cells.apply(lambda part: _cell(part, metric))
@@ -193,7 +178,7 @@ def grid_of_settings(frame: pd.DataFrame, metric: str = "fd") -> Figure:
     what = "seconds of training" if metric == "train_seconds" else f"{first['features']}, n = {first['n']:.0f} images"
     note = f"{what}: geometric mean{f' and 95% t-interval over {seeds} seeds' if seeds > 1 else ', one seed'}; "
     note += "dark: large. Star: the run that all settings share; white: not run."
-    return finish(figure, "Report B's three settings, every combination", note[0].upper() + note[1:])
+    return style.finish(figure, "Report B's three settings, every combination", note[0].upper() + note[1:])
 
 
 def _cell(part: pd.DataFrame, metric: str) -> str:

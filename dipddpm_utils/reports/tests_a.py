@@ -151,7 +151,10 @@ def of_distance(statistic: OfCurve, combine: Combine, suspects: Mapping[str, int
 
         corrected, published = measured("", "fd"), measured("-published", "fd")
         limits = about.get("margin", 0.0), about.get("equal", False)
-        by_measure = _has_thirty(lab) and not (len(published) and _all_show(published, *limits))
+        thirty = all("fd_published" in judged_alike(r.evals) for name in VARIANTS for r in lab.seeds(f"{name}-published"))
+        by_net = pd.DataFrame(published)  # a column a net, or one of both
+        seen = len(by_net) and all(shows(paired(list(own)), *limits) for _, own in by_net.items())
+        by_measure = thirty and not seen
         if by_measure:
             published = measured("-published", "fd_published")
         way = " (judged on 30 samples, as there)" if by_measure else ""
@@ -162,15 +165,6 @@ def of_distance(statistic: OfCurve, combine: Combine, suspects: Mapping[str, int
         return compared(corrected, published, way, fault, unit="FD", why=why, **about)
 
     return test
-
-
-def _all_show(values: Any, margin: float, equal: bool) -> bool:
-    """Whether the effects by seed show the claim, of each net if there is a column a net."""
-    return all(shows(paired(list(own)), margin, equal) for _, own in pd.DataFrame(values).items())
-
-
-def _has_thirty(lab: Any) -> bool:
-    return all("fd_published" in judged_alike(record.evals) for name in VARIANTS for record in lab.seeds(f"{name}-published"))
 
 
 def rise_is_noise(lab: Any) -> Finding | None:

@@ -72,8 +72,8 @@ def better_shaped(lab: Any) -> Finding | None:
     published = measured("-published") if lab.has(*(f"{name}-published" for name in PAIR)) else pd.DataFrame()
     why = (
         "Of all last samples, the DDPM alone over combined: how far from real digits they are in raggedness (outline over root "
+        "of the ink's area) and in legibility (a classifier's confidence)."
     )
-    why += "of the ink's area) and in legibility (a classifier's confidence)."
 
     def fault() -> str:
         return one_fault.largest(lab, SUSPECTS, off_real("raggedness"))
@@ -148,14 +148,12 @@ def slope_test(setting: str, group: str, unit: str, why: str, *, metric: str = "
         return scaled(found, float(values.max() - values.min())) if found is not None and same else found
 
     def test(lab: Any) -> Finding | None:
-        grid = group == "b-grid"
-        own = _varied(grid_frame(lab, group), setting) if group == "b-rows" else None
-        effect = sloped(grid_frame(lab, group) if grid else lab.frame(group) if own is None else own)
-        if effect is None:
+        frame = grid_frame(lab, group) if group in ("b-grid", "b-rows") else lab.frame(group)
+        if (effect := sloped(_varied(frame, setting) if group == "b-rows" else frame)) is None:
             return None
         about: dict[str, Any] = {"equal": same, "margin": math.log(1 + SAME) if same else 0.0, "why": why}
-        before = sloped(_varied(grid_frame(lab, "b-rows"), setting)) if grid and lab.has("b-rows") else None
-        if before is not None:
+        beside = group == "b-grid" and lab.has("b-rows")
+        if beside and (before := sloped(_varied(grid_frame(lab, "b-rows"), setting))) is not None:
             about["why"] += f" In the published rows alone: {told(before)}."
             about |= {"published": before, "shift": _apart(before, effect)}
         return Finding(effect, unit, **about)

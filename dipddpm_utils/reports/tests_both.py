@@ -36,15 +36,13 @@ def fewer_steps(group: str) -> Test:
         why += f"Of its samples {copying(copies(own))} (of held-out images {percent(copies(own).usual)} look copied). "
         here = [f"{look(rival).label} {told(one)}" for (start, rival, t), one in rivals.items() if (start, t) == best[::2]]
         why += f"FD over that of each start without a DIP, same t_start: {'; '.join(here)}. " if here else ""
-        each = {f"{_named(start, 'noise')}, t {t:g}": scaled(one, -1) for (start, _, t), one in found.items()}
-        each |= {f"{_named(start, rival)}, t {t:g}": scaled(one, -1) for (start, rival, t), one in rivals.items()}
+        each = {
+            f"{look(rival).label} over {look(start).label}, t {t:g}": scaled(one, -1)
+            for (start, rival, t), one in (found | rivals).items()
+        }
         return Finding(scaled(gap, -1), "FD", why + _at_no_calls(lab, group), artefact_of=cause[best], each=each)
 
     return test
-
-
-def _named(start: str, rival: str) -> str:
-    return f"{look(rival).label} over {look(start).label}"
 
 
 def _rows(frame: pd.DataFrame, start: str, t_start: Any) -> pd.DataFrame:

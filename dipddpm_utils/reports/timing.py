@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -53,20 +54,12 @@ def epoch_timing(run: EpochTiming, work: Work) -> Outcome:
 
 
 def _metrics(run: EpochTiming, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    metrics: dict[str, Any] = {"batch": run.optim.batch_size, "images": run.images, "repeats": run.repeats}
-
-    def seconds(way: str, parts: tuple[str, ...]) -> np.ndarray:
-        """Of each repeat."""
-        kept = [row for row in rows if row["path"] == way and row["part"] in parts]
-        return np.array([sum(row["seconds"] for row in kept if row["repeat"] == r) for r in range(run.repeats)])
-
-    quantities = {f"{way}_seconds": seconds(way, PARTS) for way in WAYS}
-    quantities |= {f"{way}_{part}_seconds": seconds(way, (part,)) for way in WAYS for part in PARTS}
-    quantities["data_saved_seconds"] = seconds("decode", ("data",)) - seconds("memory", ("data",))
-    for name, values in quantities.items():
-        interval = stats.mean_interval(values)
-        metrics |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
-    return metrics | {"published_saved_seconds": faults.PUBLISHED_SAVED_SECONDS}
+    seconds = pd.DataFrame(rows).pivot(index="repeat", columns=["path", "part"], values="seconds")
+    quantities = {f"{way}_seconds": seconds[way].sum(axis=1) for way in WAYS}
+    quantities |= {f"{way}_{part}_seconds": seconds[way, part] for way in WAYS for part in PARTS}
+    quantities["data_saved_seconds"] = seconds["decode", "data"] - seconds["memory", "data"]
+    about = {"batch": run.optim.batch_size, "images": run.images, "repeats": run.repeats}
+    return about | stats.mean_intervals(quantities) | {"published_saved_seconds": faults.PUBLISHED_SAVED_SECONDS}
 
 
 def _state(run: EpochTiming, n: int, device: str) -> loop.State:
