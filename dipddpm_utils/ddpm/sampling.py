@@ -50,7 +50,7 @@ def timesteps(T: int, steps: int, t_start: int | None = None) -> list[int]:
 
 
 def ancestral_step(x: Tensor, x0_hat: Tensor, bar_t: float, bar_s: float, large: bool = False) -> tuple[Tensor, float]:
-    """Mean and standard deviation of x_s given x_t and x0_hat, (2) of notebook 03; `large`: with the variance of q(x_t | x_s)."""
+    """Mean and standard deviation of x_s given x_t and x0_hat, (2) of notebook 03; `large`: with q(x_t | x_s)'s variance."""
     beta = 1 - bar_t / bar_s  # of q(x_t | x_s); beta_t where s = t - 1
     x0_weight = beta * math.sqrt(bar_s) / (1 - bar_t)
     x_weight = (1 - bar_s) * math.sqrt(1 - beta) / (1 - bar_t)

@@ -78,7 +78,7 @@ def summary(frame: pd.DataFrame, metric: str, *, geometric: bool = True) -> Inte
     """Mean of all rows with a 95% t-interval, (geometric:) of logarithms where `as_ratio`; None if nothing was measured.
 
     A single row keeps the interval that it came with (columns `<metric>_low`, `<metric>_high`), or none (NaN). An interval
-    that holds all that the measure can reach says nothing, and is NaN too.
+    that holds all that the measure can reach says nothing, nor does one from two rows; both are NaN too.
     """
     if metric not in frame:
         return None
@@ -92,10 +92,12 @@ def summary(frame: pd.DataFrame, metric: str, *, geometric: bool = True) -> Inte
         return Interval(low, float(numbers[0]), high, 1)
     if geometric and as_ratio(metric) and (numbers > 0).all():
         mean = stats.mean_interval(np.log(numbers))
-        return Interval(math.exp(mean.low), math.exp(mean.value), math.exp(mean.high), mean.n)
+        low, high = (math.exp(end) if mean.n > 2 else math.nan for end in (mean.low, mean.high))
+        return Interval(low, math.exp(mean.value), high, mean.n)
     mean, (least, most) = stats.mean_interval(numbers), LIMITS.get(metric, (-math.inf, math.inf))
     low, high = max(least, mean.low), min(most, mean.high)
-    return replace(mean, low=math.nan, high=math.nan) if (low, high) == (least, most) else replace(mean, low=low, high=high)
+    empty = mean.n == 2 or (low, high) == (least, most)
+    return replace(mean, low=math.nan, high=math.nan) if empty else replace(mean, low=low, high=high)
 
 
 def floor_n(floor: Any, n: float | None = None) -> float:

@@ -53,7 +53,8 @@ def summary(results: Path) -> str:
         missed = [row["name"] for row in judged if not row["met"]]
         lines = ["| beside the peers | measured | target | at |", "|---|---|---|---|"]
         lines += [f"| {row['name']} | {_cell(row)} | {_short(row['target'])} | {row['note'].split(';')[0]} |" for row in ratios]
-        count = f"Shown: {len(ratios)} of {len(content['rows'])} rows. Of all {len(judged)} targets, ratios or not, {len(judged) - len(missed)} met ({machine(content)})"
+        count = f"Shown: {len(ratios)} of {len(content['rows'])} rows. Of all {len(judged)} targets, ratios or not, "
+        count += f"{len(judged) - len(missed)} met ({machine(content)})"
         parts.append("\n".join(lines) + f"\n\n{count}" + (f"; not met: {', '.join(missed)}." if missed else "."))
     return "\n\n".join(parts) if parts else NOT_MEASURED
 

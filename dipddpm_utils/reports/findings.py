@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dipddpm_utils.faults import FAULTS
-from dipddpm_utils.page.compare import Paired, difference, family, frame_of, judged_alike, slope, summary
+from dipddpm_utils.page.compare import Paired, difference, family, frame_of, judged_alike, scaled, slope, summary
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, over_seeds_distance
 from dipddpm_utils.page.words import count, effect, factor, number, span
@@ -21,9 +22,9 @@ from dipddpm_utils.reports.tests_b import PAIR, path_share
 LIBRARY = """## Is our network a confound?
 
 Report A trained denoising-diffusion-pytorch's Unet; `full` trains ours, as large. Theirs begins with a 7 x 7 convolution, hands
-two skips a level to the way up and concatenates them, and has linear attention on the three finer levels and full attention on the
-coarsest and in the middle. Ours begins with 3 x 3, hands on one skip a level and adds it, and has one full attention, in the
-middle. Both are trained on the same batches, times and noise."""
+two skips a level to the way up and concatenates them, and has linear attention on the three finer levels and full attention
+on the coarsest and in the middle. Ours begins with 3 x 3, hands on one skip a level and adds it, and has one full attention, in
+the middle. Both are trained on the same batches, times and noise."""
 BATCH_MARGIN = 0.5  # dB, either way
 
 
@@ -35,12 +36,11 @@ def not_held(*groups: str) -> str:
 def variants(lab: Any) -> str:
     """Report A's two DIP variants against the DDPM alone at the end of training, corrected and as published."""
     ways = {"-published": "As published", "": "Corrected"}
-    return bullets(
-        [
-            comparison(f"{ways[ending]}: FD trained on {look(name).label} outputs over FD alone, equal steps", gap)
-            for (ending, name), gap in _over_alone(lab, "report A", *VARIANTS).items()
-        ]
-    )
+    lines = [
+        comparison(f"{ways[ending]}: FD trained on {look(name).label} outputs over FD alone, equal steps", gap)
+        for (ending, name), gap in _over_alone(lab, "report A", *VARIANTS).items()
+    ]
+    return f"{bullets(lines)}\n\n{no_images({name: lab.seeds(name) for name in VARIANTS})}"
 
 
 def _over_alone(lab: Any, report: str, alone: str, *others: str) -> dict[tuple[str, str], Paired]:
@@ -89,7 +89,8 @@ def corrected_b(lab: Any) -> str:
     spent = [number(float((frame["train_seconds"] + frame["dip_seconds"]).mean())) for frame in (combined, alone)]
     cover = [number(float(frame["recall"].mean()), 2) for frame in (combined, alone)]
     said = comparison("FD combined over FD alone at equal steps", _over_alone(lab, "report B", *PAIR)["", PAIR[1]])
-    return f"{said} With the DIP it took {spent[0]} s, alone {spent[1]} s; recall {cover[0]} against {cover[1]}."
+    said += f" With the DIP it took {spent[0]} s, alone {spent[1]} s; recall {cover[0]} against {cover[1]}."
+    return said + no_images({name: lab.seeds(name) for name in PAIR})
 
 
 def timing(lab: Any) -> str:
@@ -128,10 +129,12 @@ def grid_slopes(lab: Any, metric: str) -> str:
     """What FD or seconds do over report B's full grid, all other settings balanced; the verdicts are those of the claims."""
     grid, said = tables.grid_frame(lab, "b-grid"), []
     for setting in ("std", "dip_lr", "ddpm_lr") if metric == "fd" else ("std",):
-        log = setting != "std"
-        gap = slope(grid.assign(value=grid[setting].astype(float)), metric, log=log)
-        unit = f"{'ten times' if log else 'one unit of'} {tables.SETTINGS[setting]}"
-        said += [f"{'FD' if metric == 'fd' else 'Seconds'} for {unit}: {effect(gap)}."] if gap is not None else []
+        log, values = setting != "std", grid[setting].astype(float)
+        if (gap := slope(grid.assign(value=values), metric, log=log)) is not None:
+            low, high = values.min(), values.max()
+            over = scaled(gap, math.log10(high / low) if log else high - low)
+            what = "FD" if metric == "fd" else "Seconds"
+            said.append(f"{what} at {tables.SETTINGS[setting]} {high:g} over {low:g}: {effect(over)}.")
     return " ".join([*said, "Claims that rest on such slopes, or on what stands in for them: [table](#tab-claims)."])
 
 

@@ -13,7 +13,7 @@ from dipddpm_utils.judging import shapes
 from dipddpm_utils.page.compare import Paired, difference, frame_of, own_interval, paired, scaled, slope, summary
 from dipddpm_utils.page.prose import percent
 from dipddpm_utils.page.words import effect as told
-from dipddpm_utils.page.words import number, span
+from dipddpm_utils.page.words import span
 from dipddpm_utils.reports import one_fault
 from dipddpm_utils.reports.tables import grid_frame
 from dipddpm_utils.reports.tests_a import Finding, Test, compared, contrast
@@ -114,15 +114,14 @@ def paths(records: Sequence[Any]) -> Paired:
 
 
 def path_share(lab: Any) -> str:
-    """How much of the published saving an epoch the data path saves on the machine that timed it, as a sentence."""
+    """What the data path saves in an epoch on the machine that timed it, beside the published saving, as a sentence."""
     record = lab.seeds("b-timing")[0]
     row, machine = record.metrics, record.provenance.get("device_name", "not known")
     saved, published = own_interval(row | {"n": row["repeats"]}, "data_saved_seconds"), row["published_saved_seconds"]
-    share, low, high = (percent(value / published) for value in (saved.value, saved.low, saved.high))
     return (
-        f"Decoding one by one, timed by itself, costs {number(saved.value)} s an epoch more ({machine}): {share} "
-        f"[{low}, {high}] of the published saving of {published:g} s an epoch, and "
-        f"{percent(saved.value / row['decode_seconds'])} of an epoch there."
+        f"Decoding one by one, timed by itself, costs {span(saved)} s an epoch more ({machine}), "
+        f"{percent(saved.value / row['decode_seconds'])} of an epoch there; the published saving, on another machine: "
+        f"{published:g} s."
     )
 
 

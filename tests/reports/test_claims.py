@@ -223,7 +223,7 @@ def test_shorter_training_at_equal_data_path(combined, verdict):
     evals = lab.seeds("b-timing")[0].evals
     evals.loc[evals["part"] == "data", "seconds"] = evals["path"].map({"decode": 300.0, "memory": 1.0})
     one = judged("B1", lab)
-    assert one.verdict == verdict and "of the published saving of 7.5 s an epoch" in one.sentence()
+    assert one.verdict == verdict and "the published saving, on another machine: 7.5 s" in one.sentence()
     evals.loc[evals["part"] == "data", "seconds"] = 1.0  # now the path saves nothing, so it explains nothing
     assert judged("B1", lab).verdict == ("holds" if combined == 70.0 else "does not hold")
 
