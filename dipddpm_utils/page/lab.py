@@ -112,7 +112,9 @@ class Lab:
         """
         import matplotlib.pyplot as plt
         from IPython.display import Markdown, display
+        from matplotlib.text import Text
 
+        caption += self._weights(" ".join([caption, *(text.get_text() for text in figure.findobj(Text))]))
         data = io.BytesIO()
         figure.savefig(data, format="png", dpi=96, facecolor="white", bbox_inches="tight", metadata={"Software": None})
         plt.close(figure)
@@ -170,6 +172,9 @@ class Lab:
         frame = frame.map(cell).rename(columns=lambda name: escape(str(name)))
         body = frame.to_html(index=False, border=0, escape=False, na_rep="", float_format=lambda x: f"{x:.4g}", classes=kinds)
         about = escape(caption.partition(". ")[0].removesuffix("."))
+        caption += self._weights(
+            f"{caption} {' '.join(map(str, frame.to_numpy().ravel()))} {' '.join(map(str, frame.columns))}"
+        )
         caption = escape(caption) + (f' <a href="tables/{name}.csv">All columns</a>.' if name else "")
         body = body.replace(">\n", f">\n<caption>{caption}</caption>\n", 1)
         body = body.replace("<table ", f'<table id="tab-{name}" ', 1) if name else body
@@ -187,6 +192,15 @@ class Lab:
         code = code_of(file, name)
         where = f"`dipddpm_utils/{file}`" + (f", `{name}`" if "." in name else "")
         display(Markdown(f"{where}\n```python\n{code}\n```"), metadata={"folded": f"{name}, {file}"} if folded else {})
+
+    def _weights(self, shown: str) -> str:
+        """Said wherever ResNet-18 is shown and had random weights; '' elsewhere. shown: all that is read there."""
+        if "ResNet-18" not in shown or "random weights" in shown:
+            return ""
+        fits = {record.run if record.kind == "dip" else getattr(record.run, "dip", None) for record in self.used.values()}
+        own = [fit for fit in fits if fit is not None and fit.net == "resnet18" and self.store.state(fit) == "complete"]
+        random = any(note.startswith("random weights") for fit in own for note in self.store.load(fit).notes)
+        return " ResNet-18 has random weights." if random else ""
 
     def _keep(self, file: str, data: bytes) -> None:
         files.write_bytes(self.store.root / "figures" / file, data)

@@ -170,7 +170,7 @@ def published_shape(lab: Any) -> str:
 def no_images(sets: Mapping[str, Sequence[Any]]) -> str:
     """Said of models none of which has the recall that the gate asks for; '' if one has."""
     most = max(float(record.metrics["recall"]) for records in sets.values() for record in records)
-    return f" None of these models draws images: recall is at most {number(most, 2)}." if most < gate.LEAST_RECALL else ""
+    return f" No model here draws images: recall is at most {number(most, 2)}." if most < gate.LEAST_RECALL else ""
 
 
 def age(lab: Any) -> str:

@@ -63,15 +63,13 @@ def test_what_a_verdict_rests_on():
 def test_a_shown_table_has_links_wraps_sentences_and_lets_no_markup_in(monkeypatch):
     import IPython.display
 
-    from dipddpm_utils.page.lab import Lab
-
     seen = []
     monkeypatch.setattr(IPython.display, "display", lambda shown: seen.append(shown.data))
     frame = pd.DataFrame([{"a <b>": "x & y", "number": 1.23456, "figure": words.Link("04_x", '04 "x".ipynb')}])
-    Lab.show(None, frame, "Of <i>")
+    Records().show(frame, "Of <i>")
     assert "<th>a &lt;b&gt;</th>" in seen[0] and "x &amp; y" in seen[0] and "<caption>Of &lt;i&gt;</caption>" in seen[0]
     assert '<a href="04 &quot;x&quot;.ipynb">04_x</a>' in seen[0] and ">1.235<" in seen[0] and "wordy" not in seen[0]
-    Lab.show(None, frame.assign(figure="a sentence of many words that no line of a table can hold, and more"), "Long")
+    Records().show(frame.assign(figure="a sentence of many words that no line of a table can hold, and more"), "Long")
     assert 'class="dataframe wordy"' in seen[1]
 
 
@@ -93,3 +91,11 @@ def test_settings_are_those_of_the_records_and_differences_from_the_reports_are_
 def test_what_resnet18_began_with_is_said_where_it_is_seen():
     said = first_weights([LAB.record("dip-resnet18"), LAB.record("dip-2conv")])
     assert said.startswith("ResNet-18 began with ") and "weights" in said and first_weights([LAB.record("dip-2conv")]) == ""
+
+
+def test_resnet_is_said_to_have_random_weights_wherever_it_is_read_and_had_them():
+    lab = Records()
+    assert lab._weights("ResNet-18 and 2conv") == ""  # none is drawn yet
+    lab.seeds("a-resnet18")
+    assert lab._weights("ResNet-18 and 2conv") == " ResNet-18 has random weights." and lab._weights("2conv") == ""
+    assert lab._weights("ResNet-18 (random weights)") == ""
