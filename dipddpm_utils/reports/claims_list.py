@@ -115,7 +115,7 @@ CLAIMS: list[Claim] = [
            ("the same, on digits", ("ddpm-on-dip", "ddpm"), "04_fd_vs_total_seconds",
             both.costs_more(("ddpm", "ddpm-on-dip")))),
     _claim("B1", "Combining shortens training from 7:40 to 5:10.",
-           (f"equal steps and equal data path: training takes over {SAME:.0%} less time", (*PAIR, "b-timing"), "03_b_timing",
+           (f"equal steps and equal data path: training takes over {SAME:.0%} less time", (*PAIR, "b-timing"), "04_b_fd_over_steps",
             b.shorter(*PAIR)),
            ("the same, without the split by data path", ("ddpm", "ddpm-on-dip"), "04_fd_vs_total_seconds",
             b.shorter("ddpm", "ddpm-on-dip"))),
