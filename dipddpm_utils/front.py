@@ -50,6 +50,9 @@ NO_GAIN: dict[str, Any] = {
 }  # fmt: skip
 
 
+UNJUDGED: dict[str, Any] = {"verdict": "**lower**, not judged: own images not recorded", "better": None}
+
+
 def _row(job: str, question: str, gap: Paired, cost: str, figure: str, unit: str = "", more_is_better: bool = False) -> Row:
     words = ("better", "worse") if more_is_better else ("worse", "better")
     better = None if not gap.decided else (gap.value > 0) == more_is_better
@@ -96,8 +99,9 @@ def _starts(lab: Any) -> Iterator[Row]:
         found.append((f"The same over the best start without a DIP at that t ({look(rival[0]).label})", rival[1]))
     for question, gap in found:
         row = _row("generation", question, gap, cost, "04_fd_vs_t_start")
-        back = own.many and row.better is True
-        yield replace(row, **NO_GAIN) if back else row
+        if row.better is True and (own.many or math.isnan(own.source)):
+            row = replace(row, **(NO_GAIN if own.many else UNJUDGED))
+        yield row
 
 
 def _ways(lab: Any) -> Iterator[Row]:
