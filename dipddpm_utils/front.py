@@ -155,8 +155,15 @@ def generation(found: list[Row]) -> str:
     said += f"{back} {_were(back)} lower only since training images were given back, " if back else ""
     unclear = len(own) - won - lost - back
     said += f"and {unclear} {_were(unclear)} not decidable"
-    answer = "yes" if won == len(own) else "in part" if won else "no" if lost > unclear else "no gain shown"
+    answer = _in_a_word(won, lost, unclear, back)
     return f"**Drawing new images: {answer}.** Does a DIP make the diffusion model better or faster? {said}."
+
+
+def _in_a_word(won: int, lost: int, unclear: int, back: int = 0) -> str:
+    """The answer that so many comparisons give."""
+    if won:
+        return "in part" if lost or unclear or back else "yes"
+    return "no" if lost > unclear else "no gain shown"
 
 
 def _were(number: int) -> str:
@@ -169,12 +176,13 @@ def restoration(found: list[Row]) -> str:
     if not own:
         return "**Mending a degraded image:** not measured in this profile."
     won, lost = (sum(row.better is side for row in own) for side in (True, False))
-    answer = "yes" if won == len(own) else "in part" if won else "no" if lost else "not shown"
+    unclear = len(own) - won - lost
     ahead = [row.cheap[1] for row in own if row.cheap[0]]
     price = f", for {number(min(ahead), 2)} to {number(max(ahead), 2)} times its seconds" if ahead else ""
     return (
-        f"**Mending a degraded image: {answer}.** By PSNR at equal seconds a DIP came out ahead of the best way without one in "
-        f"{won} of {len(own)} settings, behind in {lost}; ahead of a single chain without one in {len(ahead)}{price}."
+        f"**Mending a degraded image: {_in_a_word(won, lost, unclear)}.** By PSNR at equal seconds a DIP came out ahead of the "
+        f"best way without one in {won} of {len(own)} settings, behind in {lost}, {unclear} {_were(unclear)} not decidable; "
+        f"ahead of a single chain without one in {len(ahead)}{price}."
     )
 
 
