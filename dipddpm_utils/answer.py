@@ -120,7 +120,7 @@ def clocks(lab: Any) -> str:
     alike = {(record.run.unet, record.run.optim.batch_size) for record in runs}
     more = max(paces) / min(paces) if len(alike) == 1 else 1.0
     apart = f"; a step of one network took up to {number(more, 2)} times as many on another day" if more > 1.5 else ""
-    clock = "processor seconds" if all(record.provenance.get("clock") == "processor" for record in runs) else "seconds"
+    clock = "processor seconds" if runs and {record.provenance.get("clock") for record in runs} == {"processor"} else "seconds"
     return f"- Times are {clock} of this code{apart}: compare them within a table or figure only."
 
 

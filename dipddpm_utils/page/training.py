@@ -45,9 +45,9 @@ def ends(sets: Mapping[str, Sequence[Any]]) -> str:
     said = []
     for name, frame in frames.items():
         dip = frame["dip_seconds"].mean() if "dip_seconds" in frame and frame is not base else 0.0
-        times = f", {number((frame['steps'].mean() * pace + dip) / whole, 2)} times"
+        times = f" in {number((frame['steps'].mean() * pace + dip) / whole, 2)} times its seconds"
         said.append(f"{name} {number(summary(frame, 'fd').value)}{times if frame is not base else ''}")
-    return f"FD at the end, and seconds, DIP included, beside the first one's: {'; '.join(said)}."
+    return f"FD at the end: {'; '.join(said)}{', DIP included' if len(said) > 1 else ''}."
 
 
 def loss(records: Sequence[Any]) -> str:

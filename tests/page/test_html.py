@@ -181,6 +181,15 @@ def test_a_cell_that_only_shows_code_has_no_code_above_it(tmp_path):
     assert "<summary>Code</summary>" in page(tmp_path, new_code_cell("x = 1\n" + only, outputs=shown)).text
 
 
+def test_what_is_for_a_notebook_read_alone_is_left_out(tmp_path):
+    kept, alone = (
+        new_output("display_data", {"text/markdown": text}, metadata=m)
+        for text, m in (("kept", {}), ("twice", {"alone": True}))
+    )
+    text = page(tmp_path, new_code_cell("x = 1", outputs=[kept, alone])).text
+    assert "kept" in text and "twice" not in text
+
+
 def test_the_assignment_stands_before_the_notebooks(tmp_path):
     text = page(tmp_path, new_markdown_cell("# First")).text
     assert text.count("The assignment asks") == 1 and text.index("The assignment asks") < text.index('<section id="01_a"')

@@ -76,6 +76,7 @@ def test_every_finding_is_a_sentence_without_gaps():
     said = [
         *(f(gaussian) for f in (theory_findings.checks, theory_findings.mismatch, theory_findings.few_steps)),
         *(f(long) for f in (training.training, training.progress, training.loss_and_distance)),
+        training.loss([long]), answer.clocks(LAB), dip_findings.headline(LAB), dip_findings.picked(LAB.seeds("dip_pick")),
         *(f(samplers) for f in (training.samplers, training.fewest_calls, training.best_sampler)),
         theory_findings.spectrum(LAB.record("spectrum")),
         dip_findings.dip_nets(nets), dip_findings.best_net(nets), dip_findings.peaks(images), dip_findings.best_peak(images),

@@ -173,6 +173,15 @@ def test_a_larger_batch_matters_beyond_a_margin_only(lab):
     assert "**not decidable**" in findings.batch(holding(*GROUPS, seeds=1))
 
 
+def test_models_that_draw_no_images_are_named_as_such(lab):
+    records = lab.seeds("b-ddpm")
+    for record, recall in zip(records, (0.01, 0.02, 0.049), strict=True):
+        record.metrics["recall"] = recall
+    assert "draws images: recall is at most 0.049." in findings.no_images({"b": records})
+    records[0].metrics["recall"] = 0.05
+    assert findings.no_images({"b": records}) == ""
+
+
 def test_the_age_of_the_judged_models_is_said(lab):
     said = findings.age(lab)
     record = lab.seeds("a-ddpm")[0]
