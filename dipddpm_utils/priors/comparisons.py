@@ -17,7 +17,7 @@ from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, copying, percent
 from dipddpm_utils.page.training import best_sampler, fewest_calls
 from dipddpm_utils.page.words import count, number, span
-from dipddpm_utils.priors import findings, restored
+from dipddpm_utils.priors import findings
 from dipddpm_utils.theory.gaussian import Cost
 
 SAYS_LITTLE = 0.9  # a bound on a total variation, which is at most 1 anyway
@@ -243,7 +243,7 @@ def found(lab: Any) -> str:
     if lab.has("mechanisms"):
         lines += [f"**Any other way in** ([figure](#fig-04_pareto)): {findings.headcount(lab)}"]
     if lab.has("restore"):
-        lines += [f"**Restoration** ([figure](#fig-04_restore)). {restored.restored_short(lab)}"]
+        lines += ["**Restoration**: see its [figure](#fig-04_restore)."]
     return bullets(lines) or NOT_MEASURED
 
 
@@ -282,6 +282,6 @@ def instead(lab: Any) -> str:
         cost = number(more["train_seconds"].mean() / base["train_seconds"].mean(), 2)
         gap = difference(more, base, "fd")
         lines.append(
-            comparison(f"**More training**, of the small models. {cost} times the seconds: FD over the baseline's", gap)
+            comparison(f"**More training**, {cost} times the seconds of the {alone(lab, 'ddpm')}: FD over its own", gap)
         )
     return bullets(lines) or NOT_MEASURED
