@@ -17,12 +17,8 @@ def dip_nets(nets: Mapping[str, Sequence[Any]]) -> str:
     frames = sorted(((net, frame_of(own)) for net, own in nets.items()), key=lambda pair: -pair[1]["psnr"].mean())
     lines = []
     for net, frame in frames:
-        gain = (
-            f", {number((frame['psnr'] - frame['psnr_input']).mean())} dB above its noisy input"
-            if "psnr_input" in frame
-            else ""
-        )
-        lines.append(f"{look(net).label}: {span(summary(frame, 'psnr'))} dB over {len(frame)} seeds{gain}.")
+        gain = f"{number((frame['psnr'] - frame['psnr_input']).mean())} dB above its noisy input"
+        lines.append(f"{look(net).label}: {span(summary(frame, 'psnr'))} dB over {len(frame)} seeds, {gain}.")
     (first, _), (second, _) = frames[:2]
     gap = _pairs(dict(frames), "psnr")[first, second]
     differs = {"worse": "a real difference", "better": "a real difference"}
@@ -120,10 +116,8 @@ def losses(nets: Mapping[str, Sequence[Any]]) -> str:
 
 def first_weights(records: Sequence[Any]) -> str:
     """What the ResNet-18s among these records began with, a sentence; '' without one."""
-    notes = dict.fromkeys(
-        note for r in records if r.run.net == "resnet18" for note in getattr(r, "notes", ()) if "weights" in note
-    )
-    said = re.sub(r" \(\w*Error\)", "", "; ".join(notes))  # what the download failed with tells a reader nothing
+    notes = [note for record in records if record.run.net == "resnet18" for note in record.notes if "weights" in note]
+    said = re.sub(r" \(\w*Error\)", "", "; ".join(dict.fromkeys(notes)))  # what the download failed with tells a reader nothing
     return f"ResNet-18 began with {said}." if notes else ""
 
 
