@@ -109,13 +109,13 @@ def _ways(lab: Any) -> Iterator[Row]:
     if not lab.has(mechanisms.GROUP):
         return
     frame = mechanisms.table_of(lab)
-    base = float(frame.loc[frame["label"] == "baseline", "cost"].mean())
+    base, on_larger = float(frame.loc[frame["label"] == "baseline", "cost"].mean()), mechanisms.larger(lab)
     for label in names.mechanisms():
         best = mechanisms.best_setting(frame, label)
         if label == "start" or best is None or not (gaps := mechanisms.against(frame, label, best[0])):
             continue
         over = {mechanisms.in_words(frame, rival): gap for rival, gap in gaps}
-        larger = mechanisms.larger(lab, label)
+        larger = on_larger.get(label, {})
         drawn = mechanisms.larger_rows(lab, label) if larger else best[1]
         copied = copies(drawn).many and all(gap.decided and gap.value < 0 for gap in (larger or over).values())
         rival, gap = max((larger if copied else over | larger).items(), key=lambda one: one[1].value)

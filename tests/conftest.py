@@ -38,36 +38,41 @@ def _own_environment(monkeypatch):
         monkeypatch.delenv(name)
 
 
-def _mounted(path, options):
-    path.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", path], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        pytest.skip(f"a tmpfs cannot be mounted here: {done.stderr.strip()}")
-    return path
+@pytest.fixture
+def mounted(tmp_path):
+    """Mounts a file system that lives in memory, until the test ends: (name, options of tmpfs) -> its folder."""
+    paths = []
+
+    def mount(name, options):
+        path = tmp_path / name
+        path.mkdir()
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", path], capture_output=True, text=True)
+        if done.returncode != 0:
+            pytest.skip(f"a tmpfs cannot be mounted here: {done.stderr.strip()}")
+        paths.append(path)
+        return path
+
+    yield mount
+    for path in paths:
+        subprocess.run(["umount", path], check=True)
 
 
 @pytest.fixture
-def small_disk(tmp_path):
+def small_disk(mounted):
     """A file system of 1 MiB."""
-    path = _mounted(tmp_path / "small disk", "size=1m")
-    yield path
-    subprocess.run(["umount", path], check=True)
+    return mounted("small disk", "size=1m")
 
 
 @pytest.fixture
-def tiny_disk(tmp_path):
+def tiny_disk(mounted):
     """A file system of 64 KiB."""
-    path = _mounted(tmp_path / "tiny disk", "size=64k")
-    yield path
-    subprocess.run(["umount", path], check=True)
+    return mounted("tiny disk", "size=64k")
 
 
 @pytest.fixture
-def read_only_disk(tmp_path):
+def read_only_disk(mounted):
     """A file system that is mounted read-only (root may write to folders whose mode says no)."""
-    path = _mounted(tmp_path / "read-only disk", "size=1m,ro")
-    yield path
-    subprocess.run(["umount", path], check=True)
+    return mounted("read-only disk", "size=1m,ro")
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Closed forms of further chains on Gaussian data, for the tests of the samplers and of the theory (see theory/gaussian.py)."""
+"""The closed form of one more chain on Gaussian data, for the tests of samplers and theory (see theory/gaussian.py)."""
 
 import math
 
@@ -25,14 +25,3 @@ def dpmpp_2m_chain(mean, cov, alpha_bars, times):
         x0_before, lam_before = x0, lam
         x = shrink * x + (math.sqrt(alpha_bars[s]) - shrink * math.sqrt(alpha_bars[t])) * target
     return Chain(basis, x0[0], x0[1], np.zeros(dimension))  # the last step returns x0_hat
-
-
-def flow_chain(mean, cov, alpha_bar):
-    """The limit of DDIM and DPM-Solver++ for ever finer steps: the probability flow from x_t to x_0, solved exactly.
-
-    It maps N(marginal) to N(mean, cov) by scaling each direction by the ratio of its standard deviations.
-    """
-    eigenvalues, basis = np.linalg.eigh(cov)
-    eigenvalues = np.clip(eigenvalues, 0, None)
-    gain = np.sqrt(eigenvalues / (alpha_bar * eigenvalues + 1 - alpha_bar))
-    return Chain(basis, gain, (1 - math.sqrt(alpha_bar) * gain) * (basis.T @ mean), np.zeros(len(basis)))

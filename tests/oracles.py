@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import warnings
-from contextlib import redirect_stderr
 
 import torch
 
@@ -13,15 +11,9 @@ PREDICTION_TYPES = {"eps": "epsilon", "x0": "sample", "v": "v_prediction"}
 
 
 class Torch64:
-    """torch as the oracle sees it: what it casts to float32 stays float64, and its random numbers come from a generator.
-
-    `start` is what the oracle draws as x_T.
-    """
+    """torch as the oracle sees it: what it casts to float32 stays float64."""
 
     float32 = torch.float64
-
-    def __init__(self, generator=None, start=None):
-        self.generator, self.start = generator, start
 
     def __getattr__(self, name):
         return getattr(torch, name)
@@ -29,18 +21,12 @@ class Torch64:
     def tensor(self, value):  # the sigmoid schedule's end points, in float32 otherwise: 1e-7 off
         return torch.tensor(value, dtype=torch.float64)
 
-    def randn(self, shape, device):
-        return self.start.clone()
 
-    def randn_like(self, x):
-        return torch.randn(x.shape, generator=self.generator, dtype=x.dtype)
-
-
-def gaussian_diffusion(monkeypatch, diffusion, model=None, generator=None, start=None, **kwargs):
+def gaussian_diffusion(monkeypatch, diffusion, model=None):
     """denoising_diffusion_pytorch's GaussianDiffusion in float64 for a config.Diffusion; model(x, t) or None."""
     from denoising_diffusion_pytorch import denoising_diffusion_pytorch as lucidrains  # seconds, only where it is needed
 
-    monkeypatch.setattr(lucidrains, "torch", Torch64(generator, start))
+    monkeypatch.setattr(lucidrains, "torch", Torch64())
 
     class Model(torch.nn.Module):
         channels = out_dim = 3
@@ -58,14 +44,7 @@ def gaussian_diffusion(monkeypatch, diffusion, model=None, generator=None, start
         min_snr_loss_weight=diffusion.min_snr_gamma is not None,
         min_snr_gamma=diffusion.min_snr_gamma or 5,
         auto_normalize=False,
-        **kwargs,
     )
-
-
-def quietly(call, *args, **kwargs):
-    """Run an oracle that draws progress bars."""
-    with redirect_stderr(io.StringIO()):
-        return call(*args, **kwargs)
 
 
 def scheduler(name, coefs, **kwargs):

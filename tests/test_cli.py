@@ -1,12 +1,10 @@
 """The command line: one clear line and the right exit code for every mistake; listing and computing runs."""
 
-import os
 import subprocess
 import sys
-from pathlib import Path
 
-import nbformat
 import pytest
+from made_notebooks import made
 
 from dipddpm_utils import __main__ as command_line
 from dipddpm_utils import front
@@ -42,8 +40,7 @@ def call(*arguments: str, capsys) -> tuple[int, str, str]:
     ],
 )
 def test_bad_usage_is_one_line_and_2(arguments, says, capsys, monkeypatch, tmp_path):
-    cell = nbformat.v4.new_code_cell('profile = "quick"\nsteps = 3  # 1 to 9; how many', metadata={"tags": ["parameters"]})
-    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "01_a.ipynb")
+    made(tmp_path / "01_a.ipynb", parameters='profile = "quick"\nsteps = 3  # 1 to 9; how many')
     monkeypatch.setattr(nbfiles.find, "__defaults__", (tmp_path, ""))
     monkeypatch.setattr(notebooks, "drive", lambda job: pytest.fail("the notebooks were started"))
     code, out, err = call(*arguments, capsys=capsys)
@@ -108,22 +105,24 @@ def test_run_goes_on_after_a_failed_run_and_stops_when_the_time_is_over(capsys, 
     assert code == 75 and "the same command goes on" in err
 
 
-def test_commands_and_the_report_floor_do_not_load_torch():
-    names = [
-        "__main__",
-        "driver.notebooks",
-        "driver.nbfiles",
-        "page.html",
-        "page.lab",
-        "store.runs",
-        "page.style",
-        "page.tables",
-    ]
-    names += ["page.prose", "page.training", "reports.claims", "answer"]
-    code = f"import sys, importlib\nfor n in {names}: importlib.import_module('dipddpm_utils.' + n)\n"
-    code += "sys.exit(', '.join({'torch', 'torchvision', 'papermill', 'nbconvert'} & set(sys.modules)) or 0)"
-    environment = {**os.environ, "PYTHONPATH": str(Path(command_line.__file__).parent.parent)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+DRAWING = "page.style page.curves page.sweeps page.images page.tables page.compare page.prose theory.figures priors.comparisons"
+
+
+@pytest.mark.parametrize(
+    ("modules", "not_loaded"),
+    [
+        ("machine.budget machine.device machine.progress machine.provenance machine.streams", {"torch", "numpy", "tqdm"}),
+        (DRAWING, {"torch", "torchvision", "matplotlib.pyplot", "seaborn"}),
+        (
+            "__main__ driver.notebooks driver.nbfiles page.html page.lab store.runs page.training reports.claims answer",
+            {"torch", "torchvision", "papermill", "nbconvert"},
+        ),
+    ],
+)
+def test_commands_and_the_page_do_not_load_what_takes_seconds(modules, not_loaded):
+    code = f"import sys, importlib\nfor m in {modules.split()}: importlib.import_module('dipddpm_utils.' + m)\n"
+    code += f"sys.exit(', '.join({not_loaded} & set(sys.modules)) or 0)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0 and not done.stderr, done.stderr
 
 

@@ -1,6 +1,5 @@
 """The house's habits, held by the suite: ruff, floors, stripped notebooks, equal version files, no paths or hosts."""
 
-import os
 import re
 import subprocess
 import sys
@@ -110,10 +109,3 @@ def test_only_local_hooks():
     text = (ROOT / ".pre-commit-config.yaml").read_text()
     assert re.findall(r"- repo: (\S+)", text) == ["local"]
     assert {"ruff check", "ruff format", "nbstripout", "nbfiles"} <= set(re.findall(r"ruff \w+|nbstripout|nbfiles", text))
-
-
-@pytest.mark.skipif(os.name != "posix", reason="modes are a matter of posix")
-def test_scripts_begin_as_they_should():
-    for name in ("run_all.sh", ".ci/run"):
-        assert (ROOT / name).read_text().startswith("#!/usr/bin/env bash\n")
-    assert not subprocess.run(["bash", "-n", ROOT / "run_all.sh"]).returncode

@@ -15,9 +15,8 @@ from dipddpm_utils.page.words import count, effect, number, span
 def dip_nets(nets: Mapping[str, Sequence[Any]]) -> str:
     """What restoration by each net gains, the best first, and whether the best is better than the second."""
     frames = sorted(((net, frame_of(own)) for net, own in nets.items()), key=lambda pair: -pair[1]["psnr"].mean())
-    gains = {net: (own["psnr"] - own["psnr_input"]).mean() for net, own in frames if "psnr_input" in own}
-    said = ", ".join(f"{look(net).label} {number(gain)}" for net, gain in gains.items())
-    lines = [f"Mean PSNR above the noisy input, in dB: {said}."] if gains else []
+    said = ", ".join(f"{look(net).label} {number((own['psnr'] - own['psnr_input']).mean())}" for net, own in frames)
+    lines = [f"Mean PSNR above the noisy input, in dB: {said}."]
     (first, _), (second, _) = frames[:2]
     gap = _pairs(dict(frames), "psnr")[first, second]
     differs = {"worse": "a real difference", "better": "a real difference"}
@@ -116,10 +115,8 @@ def losses(nets: Mapping[str, Sequence[Any]]) -> str:
 
 def first_weights(records: Sequence[Any]) -> str:
     """What the ResNet-18s among these records began with, a sentence; '' without one."""
-    notes = dict.fromkeys(
-        note for r in records if r.run.net == "resnet18" for note in getattr(r, "notes", ()) if "weights" in note
-    )
-    said = re.sub(r" \(\w*Error\)", "", "; ".join(notes))  # what the download failed with tells a reader nothing
+    notes = [note for record in records if record.run.net == "resnet18" for note in record.notes if "weights" in note]
+    said = re.sub(r" \(\w*Error\)", "", "; ".join(dict.fromkeys(notes)))  # what the download failed with tells a reader nothing
     return f"ResNet-18 began with {said}." if notes else ""
 
 

@@ -274,14 +274,11 @@ def instead(lab: Any) -> str:
     """What costs nothing and does the same job: a better sampler, a longer training."""
     lines = []
     if lab.has("samplers"):
-        lines = [
-            f"**A better sampler**, of one model. {fewest_calls(lab.frame('samplers'))} {best_sampler(lab.frame('samplers'))}"
-        ]
+        frame = lab.frame("samplers")
+        lines.append(f"**A better sampler**, of one model. {fewest_calls(frame)} {best_sampler(frame)}")
     if lab.has("ddpm", "ddpm-more"):
         base, more = frame_of(lab.seeds("ddpm")), frame_of(lab.seeds("ddpm-more"))
         cost = number(more["train_seconds"].mean() / base["train_seconds"].mean(), 2)
-        gap = difference(more, base, "fd")
-        lines.append(
-            comparison(f"**More training**, {cost} times the seconds of the {alone(lab, 'ddpm')}: FD over its own", gap)
-        )
+        name = f"**More training**, {cost} times the seconds of the {alone(lab, 'ddpm')}: FD over its own"
+        lines.append(comparison(name, difference(more, base, "fd")))
     return bullets(lines) or NOT_MEASURED

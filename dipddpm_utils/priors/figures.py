@@ -40,31 +40,29 @@ class Way(NamedTuple):
 
 
 @styled
-def pareto(frame: pd.DataFrame, floor: Any, *, metric: str = "fd") -> Figure:
+def pareto(frame: pd.DataFrame, floor: Any) -> Figure:
     """A row a setting: distance, all seconds, copies. Each mechanism is followed by its own controls. Hollow: no DIP in it."""
-    found = ways(frame, metric)
+    found = ways(frame)
     figure = Figure(figsize=(9.0, 1.5 + 0.22 * len(found)), layout="constrained")
-    n, unit = frame["n"].iloc[0], distance_label(frame["features"].iloc[0], metric)
+    n, unit = frame["n"].iloc[0], distance_label(frame["features"].iloc[0], "fd")
     panels = figure.subplots(1, 3, sharey=True, width_ratios=(6, 2, 1))
     _rows(panels, found, unit)
-    interval = what_interval(over_seeds(frame[frame["label"] == "baseline"], "label", metric), metric)
+    interval = what_interval(over_seeds(frame[frame["label"] == "baseline"], "label", "fd"), "fd")
     note = f"n = {n:.0f} images a point; {interval}. Filled: a DIP in it; hollow: none. Each mechanism is followed by its "
-    note += (
-        "controls. Bold: what no other setting beats in distance and seconds (seconds that differ no more than seeds do are "
-    )
-    note += "one); oracles and what looks copied are left out. Dashed line: the DDPM alone."
-    if (least := floor_at(floor, metric, n)) is not None:
+    note += "controls. Bold: what no other setting beats in distance and seconds (seconds that differ no more than seeds do "
+    note += "are one); oracles and what looks copied are left out. Dashed line: the DDPM alone."
+    if (least := floor_at(floor, "fd", n)) is not None:
         note += f" {METHODS['floor'].label.capitalize()}: {least.value:.2g} at n = {floor_n(floor, n):.0f}."
     return finish(figure, "Quality for all that it costs: every mechanism and every control", note)
 
 
-def ways(frame: pd.DataFrame, metric: str) -> list[Way]:
+def ways(frame: pd.DataFrame) -> list[Way]:
     """Every setting: the DDPM alone first, then each mechanism with its controls, then what one would try without any."""
     found, costs, best = [], findings.at_equal_cost(frame), {one[:2] for one in findings.front(frame)}
     for label, value, rows in settings(frame):
         seconds, distance = (
             tuple(float(over_seeds(rows.assign(all="all"), "all", column).iloc[0][end]) for end in ("mean", "low", "high"))
-            for column in ("cost", metric)
+            for column in ("cost", "fd")
         )
         name, at = in_words(frame, label, value), (label, value)
         found.append(Way(label, name, costs[at], seconds, *distance, float(rows["copy_rate"].mean()), at in best))
@@ -80,8 +78,7 @@ def _rows(panels: Sequence[Axes], found: Sequence[Way], unit: str) -> None:
         bars(seconds, place, *way.seconds, Look("", "#444444", ""), sideways=True)
         if way.label == "baseline":
             quality.axvline(way.mean, color=POINT.colour, linestyle="--", linewidth=1, zorder=1)
-    if min(way.low if way.low > 0 else way.mean for way in found) > 0:  # a kernel distance may be below zero
-        log_x(quality)
+    log_x(quality)
     seconds.barh(range(len(found)), [way.seconds[0] for way in found], color="#BBBBBB", height=0.6)
     seconds.set_xlim(left=0)
     quality.set_yticks(range(len(found)), [way.name for way in found], fontsize=8)

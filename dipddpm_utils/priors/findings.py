@@ -63,16 +63,15 @@ def headcount(lab: Any) -> str:
             best.append(name)
     controls = f", and {_named(best)} shown to be better than every control in its place as well" if better else ""
     base = in_words(frame, "baseline")
-    return (
-        f"Of {len(tried)} mechanisms measured, {_named(better)} shown to be better than the {base}{controls}.{''.join(copied)}"
-    )
+    found = f"{_named(better)} shown to be better than the {base}{controls}"
+    return f"Of {len(tried)} mechanisms measured, {found}.{''.join(copied)}"
 
 
 def on_larger(lab: Any, *labels: str) -> str:
     """Mechanisms (all, if none is named) that models which draw digits were trained with: against their rivals, and copies."""
     said = []
-    for own in labels or names.mechanisms():
-        if gaps := mechanisms.larger(lab, own):
+    for own, gaps in mechanisms.larger(lab).items():
+        if own in (labels or names.mechanisms()):
             found = copies(rows := mechanisms.larger_rows(lab, own))
             calls = f"{rows['nfe'].iloc[0]:.0f} calls each"
             said += [comparison(f"{look(own).label}: FD over {rival}, {calls}", gap) for rival, gap in gaps.items()]
@@ -189,8 +188,8 @@ def no_gain(lab: Any) -> Found:
         for times in THRESHOLDS if mechanisms.has_curve(rows) else ():
             goal = f"seconds to {times:g} times the FD of the {alone}: {name} / {alone}"
             found.append((goal, times_to.get((label, value, times))))
-    larger = {label: mechanisms.larger(lab, label) for label in names.mechanisms()}
-    return found + [(f"FD, {look(own).label} / {rival}", gap) for own, gaps in larger.items() for rival, gap in gaps.items()]
+    larger = mechanisms.larger(lab).items()
+    return found + [(f"FD, {look(own).label} / {rival}", gap) for own, gaps in larger for rival, gap in gaps.items()]
 
 
 def rows_of(found: Found) -> list[dict[str, Any]]:

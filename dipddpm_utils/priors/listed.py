@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from typing import Any
+
+import pandas as pd
 
 from dipddpm_utils.machine import files
 from dipddpm_utils.machine.errors import StoreError
@@ -98,10 +98,6 @@ def _keep(store: Any, measured: float, left: list[Any], device: str, made: dict[
     for name, (rate, least) in cost.ELSEWHERE.items():
         row[name] = f"{sum(own.hours_on_paper(rate, least) for own in every):.2g}"
     path = store.root.parent / "bench" / "hours.csv"
-    before = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))) if path.exists() else []
+    before = pd.read_csv(path, dtype=str).to_dict("records") if path.exists() else []
     rows = {one["profile"]: one for one in before} | {row["profile"]: row}
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(row), lineterminator="\n", extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows(rows.values())
-    files.write_text(path, text.getvalue())
+    files.write_text(path, pd.DataFrame(rows.values(), columns=list(row)).to_csv(index=False, lineterminator="\n"))

@@ -74,18 +74,19 @@ def against(frame: pd.DataFrame, label: str, value: Any, found: dict | None = No
     return [(rival, gap) for (own, at, rival), gap in found.items() if (own, at) == (label, value)]
 
 
-def larger(lab: Any, label: str) -> dict[str, Paired]:
-    """rival in words -> log FD ratio of a mechanism to it on models that draw digits, at as many calls; {} if not measured."""
+def larger(lab: Any) -> dict[str, dict[str, Paired]]:
+    """mechanism -> rival in words -> log FD ratio to it on models that draw digits, at as many calls; {} if not measured."""
     if not lab.has("main", "main-starts", LARGER):
         return {}
     drawn, starts = lab.frame(LARGER), lab.frame("main-starts")
     alone = starts[(starts["label"] == "noise") & (starts["nfe"] == drawn["nfe"].iloc[0])]
     frames = dict(list(drawn.groupby("label", sort=False))) | {"baseline": alone}
-    own = [name for name in frames if name in names.mechanisms()]
-    pairs = [(name, rival) for name in own for rival in ("baseline", *names.mechanisms()[name].controls) if rival in frames]
-    found = family("larger", {(a, b): difference(frames[a], frames[b], "fd") for a, b in pairs})
-    steps = f", {count(lab.seeds('main')[0].metrics['steps'])} steps"
-    return {look(rival).label + steps: gap for (name, rival), gap in found.items() if name == label}
+    own = {name: ("baseline", *kind.controls) for name, kind in names.mechanisms().items() if name in frames}
+    pairs = [(name, rival) for name, rivals in own.items() for rival in rivals if rival in frames]
+    steps, found = f", {count(lab.seeds('main')[0].metrics['steps'])} steps", {name: {} for name in own}
+    for (name, rival), gap in family("larger", {(a, b): difference(frames[a], frames[b], "fd") for a, b in pairs}).items():
+        found[name][look(rival).label + steps] = gap
+    return found
 
 
 def larger_rows(lab: Any, label: str) -> pd.DataFrame:

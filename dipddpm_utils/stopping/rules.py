@@ -34,12 +34,12 @@ class Lowest:
     """The iteration with the lowest score so far, for each of N fits; final once `patience` more brought none lower.
 
     `step` int64 [N]: that iteration. `known` int64 [N]: the iteration at which it was final, 0 as long as it is not.
-    patience None: never final, as for the oracle, which has to see the whole fit. ValueError if patience < 1.
+    ValueError if patience < 1.
     """
 
-    def __init__(self, n: int, patience: int | None = None) -> None:
-        if patience is not None and patience < 1:
-            raise ValueError(f"patience is {patience}, expected at least 1 iteration, or None")
+    def __init__(self, n: int, patience: int) -> None:
+        if patience < 1:
+            raise ValueError(f"patience is {patience}, expected at least 1 iteration")
         self.patience = patience
         self.lowest = torch.full((n,), math.inf, dtype=torch.float64)
         self.step, self.known = torch.ones(n, dtype=torch.int64), torch.zeros(n, dtype=torch.int64)
@@ -50,9 +50,8 @@ class Lowest:
         better = (scores < self.lowest) & (self.known == 0)
         self.lowest = torch.where(better, scores, self.lowest)
         self.step = torch.where(better, iteration, self.step)
-        if self.patience is not None:
-            waited = self.lowest.isfinite() & (self.known == 0) & (iteration - self.step >= self.patience)
-            self.known = torch.where(waited, iteration, self.known)
+        waited = self.lowest.isfinite() & (self.known == 0) & (iteration - self.step >= self.patience)
+        self.known = torch.where(waited, iteration, self.known)
 
 
 class Below:

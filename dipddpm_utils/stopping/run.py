@@ -35,13 +35,13 @@ def stopping(run: Stopping, work: Work) -> Outcome:
     clean = ranges.uint8_to_unit(source.held_out[: run.n_images].to(work.device))
     noise = torch.randn(clean.shape, generator=streams.generator(run.seed, "observed noise", work.device), device=clean.device)
     observed = clean + run.std * noise  # not clipped: clipping would leave noise that is neither Gaussian nor centred
-    fits = {"plain": _fit(run, work, "plain", clean, observed, lambda _: observed, observed)}
+    fits = {"plain": _fit(run, work, "plain", clean, lambda _: observed, observed)}
     if "halves" in run.rules:
         first, second = rules.halves(observed, run.std, run.tau, streams.generator(run.seed, "halves", work.device))
-        fits["halves"] = _fit(run, work, "halves", clean, observed, lambda _: first, second)
+        fits["halves"] = _fit(run, work, "halves", clean, lambda _: first, second)
     if "staged" in run.rules:
         stages = _stages(run, work, observed)
-        fits["staged"] = _fit(run, work, "staged", clean, observed, stages.target, observed)
+        fits["staged"] = _fit(run, work, "staged", clean, stages.target, observed)
     return _outcome(run, fits, observed.clamp(0, 1), clean)
 
 
@@ -72,15 +72,7 @@ def _watchers(run: Stopping, fit: str, reference: Tensor) -> dict[str, tuple[Any
     return {rule: make() for rule, make in everything.items() if rule in run.rules and WATCHED[rule] == fit}
 
 
-def _fit(
-    run: Stopping,
-    work: Work,
-    name: str,
-    clean: Tensor,
-    observed: Tensor,
-    target_at: Callable[[int], Tensor],
-    reference: Tensor,
-) -> Arrays:
+def _fit(run: Stopping, work: Work, name: str, clean: Tensor, target_at: Callable[[int], Tensor], reference: Tensor) -> Arrays:
     """One fit: psnr float32 [iterations, N], seconds, and for each rule that watches it step [N], known [N], seconds."""
     saved = work.folder / f"{name}.npz"
     if saved.exists():

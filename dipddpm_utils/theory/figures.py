@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -15,26 +15,15 @@ from dipddpm_utils.theory.gaussian import Cost
 EXPECTED, MEASURED = METHODS["baseline"].colour, METHODS["on-dip"].colour
 
 
-class Check(NamedTuple):
-    title: str
-    x: str
-    y: str
-
-
-CHECKS: dict[str, Check] = {
-    "q_variance": Check("forward process $q(x_t)$", "step $t$", "variance of $x_t$"),
-    "posterior_variance": Check("posterior given $x_0$ and $x_t$", "step $t$", "variance"),
-    "optimal_eps_error": Check("least possible loss", "step $t$", r"error of $\epsilon$ (MSE)"),
-    "ddim_variance": Check("whole DDIM chain", "network calls", "variance of $x_0$"),
-    "ancestral_variance": Check("whole ancestral chain", "network calls", "variance of $x_0$"),
-    "output_shift": Check("shift that reaches the output", "t_start", "shift of the mean"),
-    "start_bound": Check("distance from the right start's output", "t_start", "total variation"),
+CHECKS = {  # of the Gaussian run: title, x axis, y axis
+    "q_variance": ("forward process $q(x_t)$", "step $t$", "variance of $x_t$"),
+    "posterior_variance": ("posterior given $x_0$ and $x_t$", "step $t$", "variance"),
+    "optimal_eps_error": ("least possible loss", "step $t$", r"error of $\epsilon$ (MSE)"),
+    "ddim_variance": ("whole DDIM chain", "network calls", "variance of $x_0$"),
+    "ancestral_variance": ("whole ancestral chain", "network calls", "variance of $x_0$"),
+    "output_shift": ("shift that reaches the output", "t_start", "shift of the mean"),
+    "start_bound": ("distance from the right start's output", "t_start", "total variation"),
 }
-
-
-def check(name: str) -> Check:
-    """How a check of the Gaussian run is called on an axis; one that is not known here shows under its own name."""
-    return CHECKS.get(name, Check(name.replace("_", " "), "x", "value"))
 
 
 @styled
@@ -92,12 +81,12 @@ def gaussian_checks(record: Any, names: Sequence[str] | None = None) -> Figure:
     figure, panels = new(columns, rows, width=1.0 + 2.4 * columns, height=0.7 + 2.0 * rows)
     data = evals[evals["check"] == "q_variance"].sort_values("x")["expected"].iloc[0]
     for ax, name in zip(panels, names, strict=False):
-        part, what = evals[evals["check"] == name].sort_values("x"), check(name)
+        part, (title, x, y) = evals[evals["check"] == name].sort_values("x"), CHECKS[name]
         ax.plot(part["x"], part["expected"], "s", color=EXPECTED, markersize=8, markerfacecolor="none", label="closed form")
         bars(ax, *(part[key] for key in ("x", "measured", "low", "high")), Look("measured", MEASURED, "o"), markersize=3.5)
-        if name.endswith("_variance") and what.x == "network calls":
+        if x == "network calls":
             ax.axhline(data, color=GREY, linestyle="--", linewidth=1, label="variance of the data")
-        ax.set(title=what.title, xlabel=what.x, ylabel=what.y)
+        ax.set(title=title, xlabel=x, ylabel=y)
     for ax in panels[len(names) :]:
         ax.remove()
     legend_beside(panels[columns - 1], *panels[: len(names)])
@@ -115,18 +104,16 @@ def mismatch(record: Any) -> Figure:
     figure, panels = new(2, width=7.6, height=3.2)
     sizes = sorted(size for size in evals.loc[evals["check"] == "start_bound", "mismatch"].unique() if size > 0)
     for ax, name in zip(panels, ("output_shift", "start_bound"), strict=True):
-        what = check(name)
+        title, x, y = CHECKS[name]
         for size, colour in zip(sizes, VIRIDIS, strict=False):
             part = evals[(evals["check"] == name) & (evals["mismatch"] == size)].sort_values("x")
             ax.plot(part["x"], part["expected"], color=colour, label=f"{size:g} data std")
             ends = (part[key] for key in ("x", "measured", "low", "high"))
             bars(ax, *ends, Look("", colour, "o"), label=None, markersize=3.5)
-        ax.set(title=what.title, xlabel=what.x, ylabel=what.y)
+        ax.set(title=title, xlabel=x, ylabel=y)
     panels[0].legend(title="start's mean is off by")
-    note = (
-        f"Gaussian data in {record.run.dim} dimensions, n = {record.run.n} draws a point. Dots: measured, bars: 95% interval. "
-    )
-    note += "Lines: left, the closed form; right, the upper bound from $q(x_t)$ alone."
+    note = f"Gaussian data in {record.run.dim} dimensions, n = {record.run.n} draws a point. Dots: measured, bars: 95% "
+    note += "interval. Lines: left, the closed form; right, the upper bound from $q(x_t)$ alone."
     return finish(figure, "What a wrong start leaves in the output, over where the chain starts", note)
 
 
@@ -141,9 +128,8 @@ def break_even(cost: Cost, *, unit: str = "seconds") -> Figure:
     ax.plot(images, [cost.from_prior(n) for n in images], color=look("dip").colour, label="prior once, then part of it")
     if pays:
         ax.axvline(limit, color=GREY, linestyle="--", linewidth=1, zorder=1)
-        ax.annotate(
-            f"{number(limit)} images", (limit, ax.get_ylim()[1]), xytext=(4, -12), textcoords="offset points", fontsize=8
-        )
+        top = (limit, ax.get_ylim()[1])
+        ax.annotate(f"{number(limit)} images", top, xytext=(4, -12), textcoords="offset points", fontsize=8)
     ax.set(xlabel="images drawn", ylabel=f"total cost ({unit})")
     ax.legend(loc="upper left" if not pays else "lower right")
     note = f"Chain from t_start = {cost.t_start}; prior: {number(cost.prior_seconds)} {unit} once"

@@ -26,17 +26,14 @@ def checks(record: Any) -> str:
     m, lines = record.metrics, []
     for name in dict.fromkeys(record.evals["check"]):
         cases = int((record.evals["check"] == name).sum())
-        label = CHECKED.get(name, name.replace("_", " "))
         if name.endswith("_bound"):
-            broken = int(m.get(f"{name}_violations", 0))
-            lines.append(f"{label}: it holds in {cases - broken} of {cases} cases.")
+            said = f"it holds in {cases - int(m[f'{name}_violations'])} of {cases} cases"
+        elif (worst := m[f"{name}_max_relative_error"]) < 1e-9:  # measured on pairs with the same noise, which cancels
+            said = f"equal to the closed form up to rounding in all {cases} cases"
         else:
-            worst, covered = m.get(f"{name}_max_relative_error"), m.get(f"{name}_covered")
-            if worst is not None and worst < 1e-9:  # measured on pairs with the same noise, which cancels
-                lines.append(f"{label}: equal to the closed form up to rounding in all {cases} cases.")
-                continue
-            inside = f"{count(covered * cases)} of {cases} within the 95% interval"
-            lines.append(f"{label}: {inside}, off by {percent(worst)} at most.")
+            inside = f"{count(m[f'{name}_covered'] * cases)} of {cases} within the 95% interval"
+            said = f"{inside}, off by {percent(worst)} at most"
+        lines.append(f"{CHECKED[name]}: {said}.")
     return bullets(lines)
 
 
@@ -101,9 +98,7 @@ def spectrum(record: Any) -> str:
 def break_even(cost: Cost) -> str:
     """Images beyond which the prior pays, from measured seconds."""
     chain = f"{number(1000 * cost.chain_seconds)} ms an image for the whole chain"
-    start = f"With {number(cost.prior_seconds)} s for the prior and {chain}, "
+    pays = f"saves time once more than **{count(cost.break_even_images)} images** are drawn."
     if math.isinf(cost.break_even_images):
-        return start + f"a start at t = {cost.t_start} never pays: the prior costs more per image than it saves."
-    return (
-        start + f"a start at t = {cost.t_start} saves time once more than **{count(cost.break_even_images)} images** are drawn."
-    )
+        pays = "never pays: the prior costs more per image than it saves."
+    return f"With {number(cost.prior_seconds)} s for the prior and {chain}, a start at t = {cost.t_start} {pays}"

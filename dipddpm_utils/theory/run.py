@@ -220,10 +220,9 @@ def spectrum(run: Spectrum, work: Work) -> Outcome:
         for fit in dip.fit_images(run.net, target, z_std=0.0, generator=generator, **options):
             work.budget.check()
             if fit.iteration % every == 0 or fit.iteration == 1:
-                errors = bands.band_errors(target, fit.outputs, run.bands).cpu()
                 rows += [
                     {"iteration": fit.iteration, "target": target_name, "band": band, "relative_error": float(error)}
-                    for band, error in enumerate(errors.reshape(-1, run.bands).mean(0) if errors.ndim > 1 else errors)
+                    for band, error in enumerate(bands.band_errors(target, fit.outputs, run.bands).cpu())
                 ]
     metrics: Row = {"n": run.n_images, "bands": run.bands, "iterations": run.iterations, "net": run.net}
     for target_name in ("image", "noise", "noisy"):

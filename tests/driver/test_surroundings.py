@@ -11,8 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
-import nbformat
 import pytest
+from made_notebooks import made
 
 from dipddpm_utils import __main__ as command_line
 from dipddpm_utils.driver import notebooks, runner
@@ -21,14 +21,6 @@ from dipddpm_utils.page import html
 from dipddpm_utils.store.runs import Store
 
 ROOT = Path(__file__).resolve().parents[2]
-PARAMETERS = 'profile = "quick"  # one of smoke, quick\nresults = ""'
-
-
-def made(path: Path, *code: str) -> None:
-    tagged = nbformat.v4.new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]})
-    cells = [nbformat.v4.new_markdown_cell("# A title"), tagged, *map(nbformat.v4.new_code_cell, code)]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
 
 
 @pytest.fixture

@@ -40,8 +40,6 @@ def rng():
 
 def test_committed_weights_are_what_their_json_says_and_know_digits(digits, space):
     about = json.loads((spaces.ASSETS / "fd_mnist.json").read_text())
-    content = (spaces.ASSETS / "fd_mnist.safetensors").read_bytes()
-    assert about["sha256"] == hashlib.sha256(content).hexdigest() == space.sha256 and len(content) < 2e6
     assert about["trained_on"] == "training images 6000..59999" and about["test_accuracy"] > 0.99
     net = space.network.__self__
     assert classifier.accuracy(net, digits.held_out, digits.held_out_labels) > 0.97

@@ -7,14 +7,6 @@ from hypothesis import strategies as st
 from dipddpm_utils.judging import stats
 
 
-def test_mean_interval_is_scipys_t_interval():
-    values = np.random.default_rng(0).normal(size=7)
-    ours = stats.mean_interval(values)
-    low, high = scipy.stats.t.interval(0.95, 6, loc=values.mean(), scale=scipy.stats.sem(values))
-    assert (ours.low, ours.value, ours.high, ours.n) == pytest.approx((low, values.mean(), high, 7))
-    assert type(ours.low) is float
-
-
 def test_bootstrap_agrees_with_scipys():
     values = np.random.default_rng(1).exponential(size=80)
     ours = stats.bootstrap(values, rng=np.random.default_rng(2), n_resamples=6000)
@@ -24,10 +16,7 @@ def test_bootstrap_agrees_with_scipys():
     assert ours.high == pytest.approx(theirs.confidence_interval.high, abs=0.06 * width)
 
 
-def test_t_test_is_scipys():
-    values = np.random.default_rng(4).normal(0.4, 1, 8)
-    p = stats.t_test(values.mean() - 0.1, scipy.stats.sem(values), 7)
-    assert p == pytest.approx(scipy.stats.ttest_1samp(values, 0.1).pvalue)
+def test_without_an_error_a_mean_is_the_hypothesis_or_is_not():  # with one: page/test_compare.py, against SciPy
     assert (stats.t_test(0.0, 0.0, 3), stats.t_test(1.0, 0.0, 3)) == (1.0, 0.0)
 
 
@@ -44,13 +33,6 @@ HOLM = [  # p-values, adjusted as R's p.adjust(p, "holm") does
 @pytest.mark.parametrize(("p", "adjusted"), HOLM)
 def test_holm(p, adjusted):
     assert stats.holm(p) == pytest.approx(adjusted, nan_ok=True)
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=9))
-def test_holm_is_between_the_plain_p_and_bonferronis_and_keeps_the_order(p):
-    adjusted = stats.holm(p)
-    assert (adjusted >= np.array(p) - 1e-12).all() and (adjusted <= np.minimum(1, len(p) * np.array(p)) + 1e-12).all()
-    assert (np.diff(adjusted[np.argsort(p, kind="stable")]) >= 0).all()
 
 
 @given(st.floats(0.3, 5), st.sampled_from([0.05, 0.05 / 17]))

@@ -14,15 +14,6 @@ from dipddpm_utils import config
 from dipddpm_utils.machine import budget as machine_budget
 from dipddpm_utils.machine import device, errors, progress, provenance, streams
 
-
-def test_importing_it_does_not_import_torch_or_numpy():
-    code = "import sys\nfrom dipddpm_utils.machine import budget, device, progress, provenance, streams\n"
-    code += "print([m for m in ('torch', 'numpy', 'tqdm') if m in sys.modules])"
-    root = provenance.PACKAGE.parent
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
-
-
 # --- clock ---
 
 

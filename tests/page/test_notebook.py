@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-import nbformat
 import papermill
 import pytest
+from made_notebooks import made
 
 from dipddpm_utils.driver import nbfiles
 from dipddpm_utils.machine.errors import StoreError, UsageError
@@ -113,14 +113,11 @@ def test_outside_a_notebook_nothing_is_checked(monkeypatch):
 
 
 def test_papermill_itself_stops_at_a_misspelt_name(tmp_path):
-    tagged = nbformat.v4.new_code_cell(CELL, metadata={"tags": ["parameters"]})
     here = f"import sys\nsys.path.append({str(Path(__file__).parents[2])!r})  # the kernel starts outside the checkout\n"
     lab = f"{here}from dipddpm_utils.page.lab import Lab\nlab = Lab(profile, results, device)"
-    about = {"kernelspec": {"name": "python3", "display_name": "x", "language": "python"}}
-    made = nbformat.v4.new_notebook(cells=[tagged, nbformat.v4.new_code_cell(lab)], metadata=about)
-    nbformat.write(made, tmp_path / "01_a.ipynb")
+    path, how = made(tmp_path / "01_a.ipynb", lab, parameters=CELL), {"kernel_name": "python3", "progress_bar": False}
     with pytest.raises(papermill.PapermillExecutionError) as caught:
-        papermill.execute_notebook(tmp_path / "01_a.ipynb", tmp_path / "out.ipynb", {"imagez": 5}, progress_bar=False)
+        papermill.execute_notebook(path, tmp_path / "out.ipynb", {"imagez": 5}, **how)
     assert caught.value.ename == "UsageError" and "did you mean images" in caught.value.evalue
 
 

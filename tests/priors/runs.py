@@ -2,6 +2,8 @@
 
 from dipddpm_utils.config import Data, Ddpm, Diffusion, Dip, Evaluate, Optim, Sampler, Unet
 from dipddpm_utils.machine.budget import Budget
+from dipddpm_utils.machine.errors import OutOfTime
+from dipddpm_utils.store.runs import Store
 
 DATA = Data(name="digits5k", n_train=96, n_held_out=96)
 TINY = Unet(width=8, mults=(1, 2), blocks=1, patch=4, middle_attention=False)
@@ -29,6 +31,16 @@ class StopAfter(Budget):
         self.left -= 1
         self.reason = "the test said so" if self.left < 0 else None
         return self.left < 0
+
+
+def in_slices(folder, run, checks):
+    """(the record of a run whose time is over at every so many checks, how often it was cut off)."""
+    for slices in range(40):
+        try:
+            return Store(folder, "smoke", device="cpu", budget=StopAfter(checks)).ensure(run), slices
+        except OutOfTime:
+            continue
+    raise AssertionError("it does not come to an end")
 
 
 SMALL = DDPM.model_copy(update={"evaluate": DDPM.evaluate.model_copy(update={"every": 100, "keep_all": False})})

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from draws import rng
 
 from dipddpm_utils import config, ranges
 from dipddpm_utils.config import Sampler
@@ -9,10 +10,6 @@ from dipddpm_utils.ddpm import schedule
 from dipddpm_utils.dip import fit
 from dipddpm_utils.judging import fidelity
 from dipddpm_utils.priors.degraded import degrade, restart, told
-
-
-def rng(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 @pytest.fixture

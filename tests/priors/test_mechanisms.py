@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from labs import Records, holding
 
-from dipddpm_utils.page import names
+from dipddpm_utils.page import names, play
+from dipddpm_utils.page.compare import copies
 from dipddpm_utils.priors import comparisons, figures, findings, mechanisms
 
 FDS = {  # made up: shift and condition are better than the DDPM alone and than every control, and nothing else is
@@ -129,7 +130,7 @@ def test_every_method_is_on_the_pareto_figure_and_no_two_look_alike(lab, frame):
 
 
 def test_a_mechanism_is_followed_by_its_controls_in_words(frame):
-    told = [way.name for way in figures.ways(frame, "fd")]
+    told = [way.name for way in figures.ways(frame)]
     assert told[0] == "DDPM alone, 600 steps" and not any("_" in name.replace("t_start", "") for name in told)
     assert told[told.index("DIP images re-injected (weight 0.5)") + 1] == "blur images re-injected (weight 0.5)"
 
@@ -137,7 +138,7 @@ def test_a_mechanism_is_followed_by_its_controls_in_words(frame):
 def test_every_bar_is_in_view(frame):
     figure = figures.pareto(frame, made_up().record("floor"))
     low, high = figure.axes[0].get_xlim()
-    ways = figures.ways(frame, "fd")
+    ways = figures.ways(frame)
     assert low < min(way.low for way in ways) and max(way.high for way in ways) < high
 
 
@@ -149,6 +150,9 @@ def test_sentences_follow_the_numbers(lab):
     assert "Of 7 mechanisms measured, 3 (DIP start, DIP-shifted process, DIP as a condition) were" in useful
     assert "and 2 (DIP-shifted process, DIP as a condition) were shown to be better than every control" in useful
     assert "A DIP is in" in findings.on_the_front(lab)
+    none_better = made_up()
+    none_better.set("mechanisms", fd=lambda *_: 20.0)
+    assert "mechanisms measured, none was shown to be better than the" in findings.headcount(none_better)
     one_seed = made_up(seeds=1)
     assert "not decidable" in findings.mechanism(one_seed, "shift") and findings.useful(one_seed)
 
@@ -158,3 +162,46 @@ def test_negative_results_hold_the_mechanisms_that_did_not_help(lab):
     assert table["comparison"].str.contains("DIP images re-injected").any()
     assert not table["comparison"].str.startswith("FD, DIP as a condition, 1 / DDPM alone").any()
     assert len(comparisons.negative_results(holding("starts", "samplers", without=("mechanisms",)))) < len(table)
+
+
+# --- the committed records ---
+
+LAB = Records()
+FRAME = mechanisms.table_of(LAB)
+
+
+def test_neither_copiers_nor_oracles_are_on_the_front():
+    frame = FRAME.assign(fd=FRAME["fd"].where(~FRAME["label"].isin(["condition blur", "start real"]), 0.01))
+    shown = {label for label, _, _ in findings.front(frame)}
+    copiers = {label for label, _, rows in mechanisms.settings(frame) if copies(rows).many}
+    assert shown and copiers and not shown & (copiers | {"start real"})
+    assert "blur as a condition (100% look copied)" in findings.on_the_front(LAB)
+
+
+def test_seconds_that_only_noise_tells_apart_are_one_point():
+    cost = findings.at_equal_cost(FRAME)
+    assert cost["baseline", 0] == cost["ddim sampler", 0] < cost["guidance", 0.1]  # the first two draw from one model
+    slower = FRAME.assign(cost=FRAME["cost"].where(FRAME["label"] != "ddim sampler", 2 * FRAME["cost"]))
+    apart = findings.at_equal_cost(slower)
+    assert apart["ddim sampler", 0] > 1.5 * apart["baseline", 0]
+
+
+def test_a_ddpm_alone_is_called_by_its_steps():
+    called = {mechanisms.in_words(FRAME, "baseline"), comparisons.alone(LAB, "ddpm"), comparisons.alone(LAB, "ddpm-more")}
+    assert len(called) == 3 and all(name.startswith("DDPM alone, ") and name.endswith(" steps") for name in called)
+
+
+def test_every_start_and_step_is_in_the_figure_to_play_with_and_it_is_small():
+    starts = LAB.frame("starts")
+    first = [record for record in LAB.seeds("starts") if record.seed == 0]
+    html = play.starts(starts, first, "04_play", comparisons.over_t_start(starts))
+    panels = pd.unique(starts["label"] + starts["value"].astype(str))
+    assert html.count("data-prior=") == len(panels) and len(html) < 400_000 and 'id="fig-04_play"' in html
+
+
+def test_what_was_found_names_the_figure_of_every_line():
+    said = comparisons.found(LAB)
+    assert said and all("](#fig-04_" in line for line in said.splitlines())
+    assert comparisons.found(Records(without=("main", "ddpm", "starts", "mechanisms", "restore"))).startswith(
+        "Not yet measured"
+    )

@@ -1,8 +1,10 @@
 """Training runs, plain and with every prior: what is recorded and what it costs; a cut-off run ends the same."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
-from priors.runs import DATA, DDPM, DIP, JUDGED, SMALL, StopAfter
+from priors.runs import DATA, DDPM, DIP, JUDGED, SMALL, in_slices
 from pydantic import ValidationError
 
 from dipddpm_utils.config import Data, Ddpm, Optim, Prior, Sampler, Warm, canonical, run_hash
@@ -10,7 +12,7 @@ from dipddpm_utils.data import sets
 from dipddpm_utils.ddpm import process as diffusion
 from dipddpm_utils.dip import fit
 from dipddpm_utils.dip.run import fitted
-from dipddpm_utils.machine.errors import OutOfTime, TrainingError
+from dipddpm_utils.machine.errors import TrainingError
 from dipddpm_utils.priors.judge import averaged
 from dipddpm_utils.priors.train import Batch, at_work
 from dipddpm_utils.store.runs import Store
@@ -29,6 +31,12 @@ PRIORS = {
 
 def joined(prior):
     return SMALL.model_copy(update={"prior": prior})
+
+
+def working(name, store):
+    """A prior, ready for training."""
+    work = SimpleNamespace(device="cpu", record=store.ensure, weights=store.weights)
+    return at_work(joined(PRIORS[name]), sets.load(DATA), work), work
 
 
 def test_scores_of_several_sets_are_averaged_and_their_interval_is_that_of_one(store):
@@ -59,14 +67,7 @@ def test_a_ddpm_is_trained_and_judged_at_several_steps(store, dip):
 @pytest.mark.parametrize("checks", [2, 7])  # after every second look at the budget, and after longer stretches
 def test_a_run_that_is_cut_off_anywhere_ends_with_the_same_record(store, tmp_path, checks):
     """Cut off in training and in the evaluations between: the same curve, metrics and pictures in the end."""
-    whole, slices = store.ensure(DDPM), 0
-    while True:
-        try:
-            record = Store(tmp_path, "smoke", device="cpu", budget=StopAfter(checks)).ensure(DDPM)
-            break
-        except OutOfTime:
-            slices += 1
-            assert slices < 40
+    whole, (record, slices) = store.ensure(DDPM), in_slices(tmp_path, DDPM, checks)
     assert slices >= 1
     timed = [name for name in whole.metrics if name.endswith("seconds")]
     same = {name: value for name, value in whole.metrics.items() if name not in timed}
@@ -99,25 +100,16 @@ def test_a_model_with_a_prior_is_trained_and_judged_at_its_full_cost(store, name
 
 
 def test_a_curriculum_trains_on_dip_outputs_first_and_then_as_the_plain_model_does(store):
-    class Work:
-        device = "cpu"
-        record, weights = store.ensure, store.weights
-
-    source = sets.load(DATA)
-    prior = at_work(joined(PRIORS["curriculum"]), source, Work())
+    prior, work = working("curriculum", store)
     x0, idx = torch.zeros(2, 1, 28, 28), torch.tensor([5, 3])
     assert torch.equal(prior.batch(x0, idx, 5).x0, prior.x_dip[idx])
     assert torch.equal(prior.batch(x0, idx, 6).x0, x0)
-    net_output = fit.dip_outputs(fitted(DIP, Work()), source.train[idx] / 255)
+    net_output = fit.dip_outputs(fitted(DIP, work), sets.load(DATA).train[idx] / 255)
     torch.testing.assert_close(prior.x_dip[idx], net_output, rtol=0, atol=1e-5)
 
 
 def test_a_truncated_model_learns_no_level_above_and_its_chains_begin_there_from_dip_outputs(store):
-    class Work:
-        device = "cpu"
-        record, weights = store.ensure, store.weights
-
-    prior, asked = at_work(joined(PRIORS["truncated"]), sets.load(DATA), Work()), []
+    (prior, _), asked = working("truncated", store), []
 
     def model(x_t, t):
         asked.append((x_t, t))
@@ -146,14 +138,8 @@ def test_a_fit_as_a_dip_leaves_training_draws_alone_and_changes_the_first_loss(s
 
 @pytest.mark.parametrize("name", ["shift", "weights of an image"])
 def test_a_run_with_a_prior_that_is_cut_off_ends_with_the_same_record(store, tmp_path, name):
-    run, slices = joined(PRIORS[name]), 0
-    while True:
-        try:
-            record = Store(tmp_path, "smoke", device="cpu", budget=StopAfter(10)).ensure(run)
-            break
-        except OutOfTime:
-            slices += 1
-            assert slices < 40
+    run = joined(PRIORS[name])
+    record, slices = in_slices(tmp_path, run, 10)
     assert slices and record.weights_sha256 == store.ensure(run).weights_sha256
     assert record.metrics["fd"] == store.ensure(run).metrics["fd"]
 

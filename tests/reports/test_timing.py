@@ -4,29 +4,26 @@ import numpy as np
 import pytest
 import torch
 from made_images import made_colour_images
+from priors.runs import TINY, StopAfter
 
 from dipddpm_utils import ranges
-from dipddpm_utils.config import Data, Ddpm, Diffusion, Dip, EpochTiming, Evaluate, Optim, PerImage, Sampler, Unet
+from dipddpm_utils.config import Data, Ddpm, Diffusion, Dip, EpochTiming, Evaluate, Optim, PerImage, Sampler
 from dipddpm_utils.judging import evaluate, spaces
-from dipddpm_utils.machine.budget import Budget
 from dipddpm_utils.machine.errors import OutOfTime
 from dipddpm_utils.reports import timing
 from dipddpm_utils.store.runs import Store
+from dipddpm_utils.study.recipes import changed
 
 DATA = Data(name="digits5k", n_train=70, n_held_out=96)
 TWO = Sampler(name="dpmpp_2m", steps=2)
 DIP = Dip(data=DATA, net="5conv", width=4, std=2.0, one_batch=True, optim=Optim(steps=4, batch_size=70))
 DDPM = Ddpm(
     data=DATA,
-    unet=Unet(width=8, mults=(1, 2), blocks=1, patch=4, middle_attention=False),
+    unet=TINY,
     diffusion=Diffusion(num_train_timesteps=100),
     optim=Optim(steps=6, batch_size=16, ema_decay=0.9, ema_warmup=1),
     evaluate=Evaluate(every=4, n=70, sampler=TWO, final_n=70, final_sampler=TWO, published_n=30, keep_all=False),
 )
-
-
-def changed(run, **changes):
-    return type(run).model_validate({**run.model_dump(), **changes})
 
 
 def test_a_report_run_is_judged_as_published_beside_and_keeps_one_small_picture(store):
@@ -117,19 +114,6 @@ def test_a_control_is_trained_on_and_costs_no_dip(store, control):
     assert record.metrics["dip_seconds"] == 0 and record.metrics["fd_trained"] > 0
     assert ("control_strength" in record.metrics) == (control != "untrained")
     assert record.arrays["trained_on"].shape == (3, 1, 28, 28)
-
-
-class StopAfter(Budget):
-    """A budget that ends at its k-th check."""
-
-    def __init__(self, checks):
-        super().__init__()
-        self.left = checks
-
-    def expired(self):
-        self.left -= 1
-        self.reason = "the test said so" if self.left < 0 else None
-        return self.left < 0
 
 
 def test_a_dip_for_each_image_goes_on_after_a_cut_and_ends_the_same(store, tmp_path):

@@ -158,28 +158,18 @@ def test_a_state_that_is_not_finite_is_never_written(tmp_path):
 # --- disks ---
 
 
-def test_a_full_disk_leaves_the_old_checkpoint_good(tmp_path):
-    disk = tmp_path / "small"
-    disk.mkdir()
-    if sys.platform != "linux" or os.geteuid() != 0:
-        pytest.skip("mounting a small tmpfs needs root on Linux")
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk], check=False, capture_output=True)
-    if mounted.returncode != 0:
-        pytest.skip(f"cannot mount a small tmpfs here: {mounted.stderr.decode().strip()}")
-    try:
-        old = {"w": torch.full((20_000,), 1.0)}
-        checkpoint.save(disk, old, {"step": 1})
-        checkpoint.save(disk, old, {"step": 2})
-        with pytest.raises(errors.StoreError, match=r"full.*checkpoint-00000002.* \(step 2\)") as caught:
-            checkpoint.save(disk, {"w": torch.full((40_000,), 3.0)}, {"step": 3})
-        assert "\n" not in str(caught.value)
-        loaded, meta = checkpoint.load(disk)
-        assert meta["step"] == 2 and meta["note"] is None and torch.equal(loaded["w"], old["w"])
-        assert not list(disk.glob(".*")), "no temporary file is left behind"
-        checkpoint.save(disk, {"w": torch.zeros(9)}, {"step": 4})  # and there is room for a smaller one
-        assert checkpoint.load(disk)[1]["step"] == 4
-    finally:
-        subprocess.run(["umount", disk], check=True)
+def test_a_full_disk_leaves_the_old_checkpoint_good(mounted):
+    disk, old = mounted("a disk", "size=256k"), {"w": torch.full((20_000,), 1.0)}
+    checkpoint.save(disk, old, {"step": 1})
+    checkpoint.save(disk, old, {"step": 2})
+    with pytest.raises(errors.StoreError, match=r"full.*checkpoint-00000002.* \(step 2\)") as caught:
+        checkpoint.save(disk, {"w": torch.full((40_000,), 3.0)}, {"step": 3})
+    assert "\n" not in str(caught.value)
+    loaded, meta = checkpoint.load(disk)
+    assert meta["step"] == 2 and meta["note"] is None and torch.equal(loaded["w"], old["w"])
+    assert not list(disk.glob(".*")), "no temporary file is left behind"
+    checkpoint.save(disk, {"w": torch.zeros(9)}, {"step": 4})  # and there is room for a smaller one
+    assert checkpoint.load(disk)[1]["step"] == 4
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):

@@ -32,18 +32,6 @@ def test_average_follows_its_recurrence(decay, values):
         torch.testing.assert_close(parameter, torch.full_like(parameter, expected), rtol=1e-12, atol=1e-12)
 
 
-def test_constant_weights_are_reached_as_the_closed_form_says():
-    """With targets fixed at 0 the average is the product of the kept shares: 9! n! / (n + 9)! while they are warming up."""
-    model = nn.Linear(1, 1, bias=False).double()
-    _set(model, 1.0)
-    ema = Ema(model, decay=0.999)
-    _set(model, 0.0)
-    for _ in range(20):
-        ema.update(model)
-    product = torch.tensor([(1 + n) / (10 + n) for n in range(20)], dtype=torch.float64).prod()
-    assert ema.model.weight.item() == pytest.approx(product.item(), rel=1e-12)
-
-
 def test_the_copy_is_separate_frozen_and_in_evaluation_mode():
     model = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5)).train()
     ema = Ema(model)

@@ -98,11 +98,12 @@ def test_steps_report_what_was_done_and_seconds_leave_the_caller_out(monkeypatch
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("channels_last", [False, True])
-@pytest.mark.parametrize("dropout", [0.0, 0.3])
-def test_two_n_steps_are_n_steps_a_checkpoint_and_n_steps(tmp_path, monkeypatch, precision, channels_last, dropout):
+@pytest.mark.parametrize(("dropout", "name"), [(0.0, "adam"), (0.3, "adam"), (0.3, "muon")])
+def test_two_n_steps_are_n_steps_a_checkpoint_and_n_steps(tmp_path, monkeypatch, precision, channels_last, dropout, name):
     format = torch.channels_last if channels_last else torch.contiguous_format
     monkeypatch.setattr(states, "layout", lambda optim, device: format)
-    optim = Optim(batch_size=5, steps=14, lr=0.01, precision=precision, ema_decay=0.9, ema_warmup=3, decay="linear")
+    average = {"ema_decay": 0.9, "ema_warmup": 3}
+    optim = Optim(name=name, batch_size=5, steps=14, lr=0.01, precision=precision, decay="linear", **average)
     straight = new(optim, dropout)
     losses = run(straight)
     first = new(optim, dropout)
