@@ -17,7 +17,7 @@ RESULTS = Path(__file__).resolve().parents[2] / "results"
 SNAPSHOT = {  # number of runs; the start of SHA-256 over all names and hashes in order, and over all groups
     "smoke": (162, "0a925a4ef1002570", "9f80e04b079276cc"),
     "quick": (101, "df6ac2e8990d741a", "bd6d7bfae54fc4b0"),
-    "standard": (553, "05ed2c0ac78a91e2", "1ad796b946790243"),
+    "standard": (545, "5a9ed31174519d49", "17e5d54bfa70ee7a"),
     "full": (59, "48c0f048bdece5ce", "49dd048712092a4f"),
 }
 HEADLINE_LEAVES_OUT = {  # quick has the two reports' own runs and the same corrected, no more of them
