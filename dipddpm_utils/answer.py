@@ -11,7 +11,7 @@ import pandas as pd
 from dipddpm_utils.page import names
 from dipddpm_utils.page.compare import best_rival, best_start, copies, frame_of
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, copying, distance, over_seeds_distance, percent
+from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, copying, distance, percent
 from dipddpm_utils.page.words import count, number
 from dipddpm_utils.priors import comparisons, restored
 from dipddpm_utils.priors import findings as findings_priors
@@ -28,9 +28,7 @@ def answer(lab: Any) -> str:
     floor = lab.record("floor") if lab.has("floor") else None
     alone = []
     if lab.has("ddpm-long"):
-        alone.append(
-            f"**A DDPM alone, trained longest** {_at('03_samples')}: {distance(lab.record('ddpm-long').metrics, floor)}."
-        )
+        alone.append(f"**A DDPM alone, trained longest** {_at('03_samples')}: {distance([lab.record('ddpm-long')], floor)}.")
     generated = _trained_on_outputs(lab, floor) if lab.has(*comparisons.compared(lab)) else []
     if lab.has(comparisons.started(lab)):
         generated += _started_from_outputs(lab)
@@ -56,7 +54,7 @@ def _trained_on_outputs(lab: Any, floor: Any) -> list[str]:
     gap = comparison("FD trained on DIP outputs over FD alone, equal steps", gaps["fd"])
     added = percent(float(on_dip["dip_seconds"].mean() / base["train_seconds"].mean()))
     lines = [
-        f"**The comparisons' baseline** ([table](#tab-04_quality)), {_smaller(lab)}: {over_seeds_distance(alone, floor)}.",
+        f"**The comparisons' baseline** ([table](#tab-04_quality)), {_smaller(lab)}: {distance(alone, floor)}.",
         f"**Better by training on DIP outputs?** {gap} {_at('04_fd_over_steps')}",
         f"**Faster by training on DIP outputs?** Fitting and applying the DIP adds {added} to the training time.",
     ]
@@ -108,7 +106,7 @@ def _report_b(lab: Any) -> list[str]:
     if not lab.has("b-ddpm", "b-combined", "b-floor"):
         return []
     said = findings_reports.corrected_b(lab)
-    where = over_seeds_distance(lab.seeds("b-ddpm"), lab.seeds("b-floor")[0])
+    where = distance(lab.seeds("b-ddpm"), lab.seeds("b-floor")[0])
     shown = f" {_at('04_b_fd_over_steps')}" if lab.has("b-ddpm-published", "b-combined-published") else ""
     return [f"**Report B's comparison, corrected**{shown}. {said} Its DDPM alone: {where}."]
 

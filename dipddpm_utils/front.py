@@ -19,7 +19,7 @@ from dipddpm_utils.page import names, speed
 from dipddpm_utils.page.compare import Paired, best_rival, best_start, copies, frame_of
 from dipddpm_utils.page.lab import Lab
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import copying, over_seeds_distance, percent, verdict
+from dipddpm_utils.page.prose import copying, distance, percent, verdict
 from dipddpm_utils.page.words import effect, factor, number
 from dipddpm_utils.priors import comparisons, mechanisms, restored
 from dipddpm_utils.store import runs
@@ -256,7 +256,7 @@ def _baseline(lab: Any) -> str:
     if not lab.has("floor", *used):
         return ""
     floor = lab.record("floor")
-    alone, *larger = (f"{comparisons.alone(lab, group)}: {over_seeds_distance(lab.seeds(group), floor)}" for group in used)
+    alone, *larger = (f"{comparisons.alone(lab, group)}: {distance(lab.seeds(group), floor)}" for group in used)
     said = f" {alone}." + (f" Behind starts and restoration, {larger[0]}." if larger else "")
     return said + " FD is the Fréchet distance between samples and real images: smaller is better."
 

@@ -43,9 +43,7 @@ def starts(frame: pd.DataFrame, records: Sequence[Any], name: str, caption: str)
 
 def _panel(label: str, t_start: int, rows: pd.DataFrame, images: np.ndarray) -> str:
     said = f"{_named(label)}, t_start = {t_start}: {rows['features'].iloc[0]} {number(summary(rows, 'fd').value)} "
-    said += f"(mean of {len(rows)} seeds), {rows['nfe'].iloc[0]:.0f} network calls"
-    if "copy_rate" in rows:
-        said += f", {copying(copies(rows))}"
+    said += f"(mean of {len(rows)} seeds), {rows['nfe'].iloc[0]:.0f} network calls, {copying(copies(rows))}"
     alt = escape(f"{len(images)} samples, not selected. {said}", quote=True)
     coded = base64.b64encode(png(tile(images, columns=4))).decode()
     picture = f'<img alt="{alt}" width="130" src="data:image/png;base64,{coded}">'

@@ -5,10 +5,8 @@ beside it is the plain one.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
-
-import pandas as pd
 
 from dipddpm_utils.page.compare import Copies, Paired, floor_at, floor_n, frame_of, summary
 from dipddpm_utils.page.names import look
@@ -17,18 +15,12 @@ from dipddpm_utils.page.words import effect, number, shown_by, span
 NOT_MEASURED = "Not yet measured: this profile has no records of it."
 
 
-def distance(metrics: Mapping[str, Any], floor: Any = None, metric: str = "fd") -> str:
-    """'FD-MNIST 14.2 [13.1, 15.0] (n = 2000, DDIM, 50 calls), 6.3 times the real-vs-real floor of 2.26'."""
-    row = pd.DataFrame([dict(metrics)])
-    return _distance(row, floor, metric)
+def distance(records: Sequence[Any], floor: Any = None, metric: str = "fd") -> str:
+    """'FD-MNIST 14.2 [13.1, 15.0] (n = 2000, DDIM, 50 calls), 6.3 times the real-vs-real floor of 2.26'.
 
-
-def over_seeds_distance(records: Sequence[Any], floor: Any = None, metric: str = "fd") -> str:
-    """The same for the mean over the seeds of a run, with their t-interval."""
-    return _distance(frame_of(records), floor, metric)
-
-
-def _distance(frame: pd.DataFrame, floor: Any, metric: str) -> str:
+    Of several records, the seeds of a run, their mean with its t-interval.
+    """
+    frame = frame_of(records)
     features, n = frame["features"].iloc[0], float(frame["n"].iloc[0])
     name = features if metric == "fd" else f"KID on {features}'s features"
     value = summary(frame, metric)
@@ -37,14 +29,11 @@ def _distance(frame: pd.DataFrame, floor: Any, metric: str) -> str:
         seeds += f", mean of {draws} sets of samples"
     how = f", {look(frame['sampler'].iloc[0]).label}, {frame['nfe'].iloc[0]:.0f} calls" if "sampler" in frame else ""
     text = f"{name} {span(value)} (n = {n:.0f}{how}{seeds})"
-    least = floor_at(floor, metric, n)
-    if least is None and metric == "fd" and "fd_floor" in frame:
-        least = summary(frame, "fd_floor")
-    if least is None:
+    if (least := floor_at(floor, metric, n)) is None:
         return text
     if min(least.value, least.low) <= 0:  # KID is unbiased, so its floor may be on either side of zero
         return f"{text}; the real-vs-real floor is {span(least)}"
-    other_n = f" at n = {floor_n(floor, n):.0f}" if floor is not None and floor_n(floor, n) != n else ""
+    other_n = f" at n = {floor_n(floor, n):.0f}" if floor_n(floor, n) != n else ""
     return f"{text}, {number(value.value / least.value, 2)} times the real-vs-real floor of {number(least.value)}{other_n}"
 
 
@@ -76,7 +65,7 @@ def bullets(lines: Sequence[str]) -> str:
 
 def caution(lab: Any) -> str:
     """What the numbers of this profile are worth; the smoke profile's are worth nothing."""
-    name, about = lab.profile.name.partition(":")[0], getattr(lab.profile, "about", "")
+    name, about = lab.profile.name.partition(":")[0], lab.profile.about
     if name == "smoke":
         return "> **These are the numbers of the smoke profile: they show that everything runs, and mean nothing else.**"
     return f"> Numbers of the **{name}** profile" + (f" ({about})." if about else ".")
@@ -98,8 +87,6 @@ def copying(found: Copies) -> str:
     )
 
 
-def percent(share: float | None, digits: int = 2) -> str:
+def percent(share: float, digits: int = 2) -> str:
     """A share as a percentage."""
-    if share is None:
-        return "not known"
     return "less than 0.01%" if 0 < share < 1e-4 else f"{number(100 * share, digits) if share else 0}%"

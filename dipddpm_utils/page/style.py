@@ -104,9 +104,8 @@ def draw_floor(ax: Axes, floor: Any, metric: str = "fd", n: float | None = None)
 
     Dashed; dotted where the figure has one at another n already; nothing where this panel has the same one.
     """
-    held = None if floor is None else floor_n(floor, n)
-    if (interval := floor_at(floor, metric, held)) is None:
-        return
+    held = floor_n(floor, n)
+    interval = floor_at(floor, metric, held)
     label = f"{METHODS['floor'].label}, n = {held:.0f}"
     drawn = [line for panel in ax.figure.axes for line in panel.lines if line.get_gid() == FLOOR]
     if any(line.axes is ax and line.get_label() == label for line in drawn):
@@ -118,7 +117,7 @@ def draw_floor(ax: Axes, floor: Any, metric: str = "fd", n: float | None = None)
 
 def floor_note(floor: Any, n: float) -> str:
     """A sentence where the floor could only be given at another n than that of the points, else nothing."""
-    if floor is None or floor_n(floor, n) == n:
+    if floor_n(floor, n) == n:
         return ""
     return f" {METHODS['floor'].label.capitalize()}: n = {floor_n(floor, n):.0f}, not measured at {n:.0f}."
 

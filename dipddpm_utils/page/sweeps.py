@@ -95,14 +95,13 @@ def ablations(
         if metric == "fd":
             style.draw_floor(ax, floor, metric, frame["n"].iloc[0])
         ax.set_xlabel(axes[group])
-    if metric == "fd":
-        style.log_y(*panels)
     better = "higher" if metric in HIGHER_IS_BETTER else "lower"
     panels[0].set_ylabel(f"{label}\n({better} is better)")
     restored = metric in ("psnr", "ssim") and all("n_restored" in frame for frame in frames.values())  # counted apart
     n = next(iter(frames.values()))["n_restored" if restored else "n"].iloc[0]
     note = f"n = {n:.0f} images a point; {style.what_interval(summed, metric)}; star: the run that all panels share."
-    if metric == "fd" and floor is not None:
+    if metric == "fd":
+        style.log_y(*panels)
         note += f" Grey, or written where it is far below: {METHODS['floor'].label}.{style.floor_note(floor, n)}"
     return style.finish(figure, title, note)
 

@@ -86,10 +86,8 @@ def samplers(frame: pd.DataFrame) -> str:
 
 def coverage(metrics: Mapping[str, Any], floor: Any) -> str:
     """Precision, recall and copies beside those of real images."""
-    parts = []
-    for key, name in (("precision", "precision"), ("recall", "recall"), ("copy_rate", "copy rate")):
-        real = floor.metrics.get(key)
-        parts.append(f"{name} {number(metrics[key])}" + (f" (real images: {number(real)})" if real is not None else ""))
+    names = {"precision": "precision", "recall": "recall", "copy_rate": "copy rate"}
+    parts = [f"{name} {number(metrics[key])} (real images: {number(floor.metrics[key])})" for key, name in names.items()]
     return f"{', '.join(parts)}.".capitalize()
 
 

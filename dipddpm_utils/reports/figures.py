@@ -146,13 +146,8 @@ def epoch_seconds(records: Sequence[Any]) -> Figure:
         means = own.pivot_table("seconds", "path", "part").loc[list(PATHS), parts]
         means.plot.barh(stacked=True, ax=ax, width=0.6, color=[PARTS[part].colour for part in parts], legend=False)
         totals = own.groupby(["path", "seed", "repeat"])["seconds"].sum().reset_index()
-        summed = (
-            over_seeds(totals, "path", "seconds")
-            .set_index("x")
-            .loc[list(PATHS)]
-            .reset_index(drop=True)
-            .assign(x=range(len(PATHS)))
-        )
+        summed = over_seeds(totals, "path", "seconds")
+        summed["x"] = summed["x"].map(list(PATHS).index)
         style.points(ax, summed, Look("", "black", ""), linestyle="", sideways=True)
         ax.set(xlabel=head, ylabel="")
     panels[0].set_yticks(range(len(PATHS)), PATHS.values())

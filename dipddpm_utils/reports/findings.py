@@ -12,7 +12,7 @@ import pandas as pd
 from dipddpm_utils.faults import FAULTS
 from dipddpm_utils.page.compare import Paired, difference, family, frame_of, judged_alike, scaled, slope, summary
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, over_seeds_distance
+from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, distance
 from dipddpm_utils.page.words import count, effect, factor, number, span
 from dipddpm_utils.reports import gate, one_fault, printed, tables
 from dipddpm_utils.reports.printed import VARIANTS
@@ -104,12 +104,10 @@ def timing(lab: Any) -> str:
 def restored(lab: Any, name: str) -> str:
     """Restoration by a DIP run: PSNR, its gain over the noisy input, and the distance of its outputs."""
     frame = frame_of(lab.seeds(name))
-    gain = ""
-    if "psnr_input" in frame:
-        more = float((frame["psnr"] - frame["psnr_input"]).mean())
-        gain = f", {number(abs(more))} dB {'above' if more > 0 else 'below'} its input"
-    features = frame["features"].iloc[0]
-    return f"{span(summary(frame, 'psnr'))} dB{gain}; {features} of its outputs for clean images {span(summary(frame, 'fd'))}."
+    more = float((frame["psnr"] - frame["psnr_input"]).mean())
+    gain = f"{number(abs(more))} dB {'above' if more > 0 else 'below'} its input"
+    outputs = f"{frame['features'].iloc[0]} of its outputs for clean images {span(summary(frame, 'fd'))}"
+    return f"{span(summary(frame, 'psnr'))} dB, {gain}; {outputs}."
 
 
 def batch(lab: Any) -> str:
@@ -178,10 +176,10 @@ def age(lab: Any) -> str:
     lines = []
     for report, name in (("A", "a-ddpm"), ("B", "b-ddpm")):
         if lab.has(name, f"{name[0]}-floor"):
-            distance = over_seeds_distance(lab.seeds(name), lab.seeds(f"{name[0]}-floor")[0])
-            steps = lab.seeds(name)[0].evals["step"].max()
-            lines.append(f"Report {report}'s corrected DDPM alone, after {count(steps)} steps: {distance}.")
-            lines.append(_fid(lab.seeds(name)))
+            records = lab.seeds(name)
+            where = distance(records, lab.seeds(f"{name[0]}-floor")[0])
+            steps = count(records[0].evals["step"].max())
+            lines += [f"Report {report}'s corrected DDPM alone, after {steps} steps: {where}.", _fid(records)]
     return bullets([*lines, "A verdict holds for models of that age, and says nothing of older ones."]) if lines else ""
 
 

@@ -123,11 +123,6 @@ def compared(
     return Finding(effect, published=before, shift=paired(list(gaps), ratio=True), fault=guilty, **about)
 
 
-def curve(record: Any, column: str = "fd") -> np.ndarray:
-    """log of the distance at each evaluation during training."""
-    return np.log(judged_alike(record.evals)[column].to_numpy(float))
-
-
 def late_change(logs: np.ndarray) -> float:
     """From half of the training to its end."""
     return logs[-1] - logs[(len(logs) - 1) // 2]
@@ -135,7 +130,12 @@ def late_change(logs: np.ndarray) -> float:
 
 def of_curve(statistic: OfCurve, column: str) -> one_fault.Statistic:
     """The statistic of a record's curve; NaN with one evaluation, from which nothing is seen to change."""
-    return lambda record: float(statistic(values)) if len(values := curve(record, column)) > 1 else np.nan
+
+    def of(record: Any) -> float:
+        logs = np.log(judged_alike(record.evals)[column].to_numpy(float))
+        return float(statistic(logs)) if len(logs) > 1 else np.nan
+
+    return of
 
 
 def of_distance(statistic: OfCurve, combine: Combine, suspects: Mapping[str, int], why: str, **about: Any) -> Test:

@@ -63,11 +63,11 @@ def _at_no_calls(lab: Any, group: str) -> str:
     """How good the starts themselves are, without a single call: what the DIP makes of images."""
     used = {run.start.dip for m in lab.profile.group(group) if isinstance(run := m.entry.run, Sample) and m.label == "dip"}
     records = [lab.store.load(dip) for dip in used if dip is not None and lab.store.state(dip) == "complete"]
-    if not records or not all("fd" in record.metrics for record in records):
+    if not records:
         return ""
     frame = frame_of(records)
-    recall = f", recall {number(float(frame['recall'].mean()), 2)}" if "recall" in frame else ""
-    return f"The DIP's outputs themselves, at no calls: FD {span(summary(frame, 'fd'))}{recall}."
+    fd, recall = span(summary(frame, "fd")), number(float(frame["recall"].mean()), 2)
+    return f"The DIP's outputs themselves, at no calls: FD {fd}, recall {recall}."
 
 
 def costs_more(*pairs: tuple[str, str]) -> Test:

@@ -25,7 +25,6 @@ ALL = {
     "psnr": lambda: curves.psnr_over_iterations({net: LAB.record(f"dip-images-{net}") for net in NETS}),
     "fd over steps": lambda: curves.fd_over_training(BOTH, FLOOR),
     "kid over seconds, one seed": lambda: curves.fd_over_training({"baseline": [LONG]}, FLOOR, x="seconds", metric="kid"),
-    "fd over steps, no floor": lambda: curves.fd_over_training(BOTH, None),
     "samplers": lambda: sweeps.fd_vs_nfe(LAB.frame("samplers"), FLOOR),
     "total seconds": lambda: sweeps.fd_vs_total_seconds(*BOTH.values(), LAB.frame("starts"), FLOOR),
     "starts": lambda: sweeps.fd_vs_t_start(LAB.frame("starts"), FLOOR),
@@ -81,7 +80,7 @@ def drawn(ax, label):
 
 
 def test_training_seconds_include_those_of_the_dip():
-    plain, whole = (curves.fd_over_training(BOTH, None, x=x).axes[0] for x in ("seconds", "step"))
+    plain, whole = (curves.fd_over_training(BOTH, FLOOR, x=x).axes[0] for x in ("seconds", "step"))
     on_dip = drawn(plain, names.look("on-dip").label).get_xdata()
     pace = np.mean([r.metrics["train_seconds"] / r.metrics["steps"] for r in next(iter(BOTH.values()))])
     spent = np.mean([r.evals["step"].iloc[0] * pace + r.metrics["dip_seconds"] for r in BOTH["on-dip"]])
@@ -159,11 +158,11 @@ def test_one_floor_is_drawn_once_and_another_n_is_told():
     lines = [line.get_label() for line in ax.lines if line.get_gid() == style.FLOOR]
     assert len(lines) == len(set(lines)) > 0
     assert "n = 2000, not measured at 77" in style.floor_note(FLOOR, 77)
-    assert style.floor_note(FLOOR, 2000) == style.floor_note(None, 5) == ""
+    assert style.floor_note(FLOOR, 2000) == ""
 
 
 def test_starts_that_coincide_stand_side_by_side():
-    ax, frame = sweeps.fd_vs_t_start(LAB.frame("starts"), None).axes[0], LAB.frame("starts")
+    ax, frame = sweeps.fd_vs_t_start(LAB.frame("starts"), FLOOR).axes[0], LAB.frame("starts")
     places = [box.lines[0].get_xdata()[0] for box in ax.containers]
     assert len(set(places)) == len(places) == frame["label"].nunique()
 

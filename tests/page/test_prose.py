@@ -20,18 +20,23 @@ from dipddpm_utils.theory.gaussian import Cost
 
 LAB = Records()
 FLOOR = SimpleNamespace(metrics={"fd": 2.26, "n": 2000}, evals=pd.DataFrame({"n": [2000], "fd": [2.26]}))
+
+
 METRICS = {"features": "FD-MNIST", "n": 2000, "fd": 14.2, "fd_low": 13.1, "fd_high": 15.0}
 
 
+def record(**more):
+    return SimpleNamespace(name="x-s0", seed=0, metrics=METRICS | more)
+
+
 def test_a_distance_names_its_features_n_interval_and_floor():
-    said = prose.distance(METRICS, FLOOR)
+    said = prose.distance([record()], FLOOR)
     assert said == "FD-MNIST 14.2 [13.1, 15.0] (n = 2000), 6.3 times the real-vs-real floor of 2.26"
-    assert prose.distance({**METRICS, "fd_floor": 2.26}) == said
-    assert prose.distance({**METRICS, "n": 500}, FLOOR).endswith("floor of 2.26 at n = 2000")
-    assert prose.distance(METRICS) == "FD-MNIST 14.2 [13.1, 15.0] (n = 2000)"
-    drawn = {**METRICS, "sampler": "ddim eta 1", "nfe": 50}
-    assert prose.distance(drawn) == "FD-MNIST 14.2 [13.1, 15.0] (n = 2000, DDIM with eta 1, 50 calls)"
-    assert prose.distance({**METRICS, "features": "FID", "fd_low": None, "fd_high": None}) == "FID 14.2 (n = 2000)"
+    assert prose.distance([record(n=500)], FLOOR).endswith("floor of 2.26 at n = 2000")
+    assert prose.distance([record()]) == "FD-MNIST 14.2 [13.1, 15.0] (n = 2000)"
+    drawn = record(sampler="ddim eta 1", nfe=50)
+    assert prose.distance([drawn]) == "FD-MNIST 14.2 [13.1, 15.0] (n = 2000, DDIM with eta 1, 50 calls)"
+    assert prose.distance([record(features="FID", fd_low=None, fd_high=None)]) == "FID 14.2 (n = 2000)"
 
 
 @pytest.mark.parametrize(
@@ -66,7 +71,7 @@ def test_an_undecided_difference_says_what_it_would_take_and_what_is_paired():
 
 
 def test_shares_too_small_to_print_are_not_printed_as_zero():
-    assert [prose.percent(x) for x in (0.123, 0.0, 1e-9, None)] == ["12%", "0%", "less than 0.01%", "not known"]
+    assert [prose.percent(x) for x in (0.123, 0.0, 1e-9)] == ["12%", "0%", "less than 0.01%"]
 
 
 def test_every_finding_is_a_sentence_without_gaps():
@@ -85,7 +90,7 @@ def test_every_finding_is_a_sentence_without_gaps():
         comparisons.instead(LAB), answer.answer(LAB), prose.caution(LAB),
         settings.sweep("std", LAB.frame("std"), "fd", "FD"), *findings_priors.weights(LAB),
         training.drawn({"alone": LAB.seeds("ddpm")}, LAB.record("floor")), training.ends({"alone": LAB.seeds("ddpm")}),
-        prose.seconds(LAB, LAB.seeds("ddpm")), prose.over_seeds_distance(LAB.seeds("ddpm"), LAB.record("floor")),
+        prose.seconds(LAB, LAB.seeds("ddpm")), prose.distance(LAB.seeds("ddpm"), LAB.record("floor")),
     ]  # fmt: skip
     for sentence in said:
         assert sentence.strip() and not re.search(r"\bnan\b|None|\{|\binf\b", sentence), sentence
@@ -137,8 +142,10 @@ def test_the_answer_and_the_readme_follow_the_records():
         without=("main", "main-starts", "ddpm", "ddpm-on-dip", "ddpm-long", "starts", "mechanisms", "restore", "b-ddpm")
     )
     assert answer.answer(bare) == prose.NOT_MEASURED
-    assert "mean nothing else" in prose.caution(SimpleNamespace(profile=SimpleNamespace(name="smoke")))
-    assert "**quick** profile." in prose.caution(SimpleNamespace(profile=SimpleNamespace(name="quick:/somewhere/cats")))
+    assert "mean nothing else" in prose.caution(SimpleNamespace(profile=SimpleNamespace(name="smoke", about="")))
+    assert "**quick** profile." in prose.caution(
+        SimpleNamespace(profile=SimpleNamespace(name="quick:/somewhere/cats", about=""))
+    )
 
 
 def test_a_profile_of_the_two_reports_alone_is_tolerated():
