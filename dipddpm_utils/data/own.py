@@ -12,7 +12,6 @@ import json
 import os
 import shlex
 import sys
-import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -25,7 +24,7 @@ import numpy as np
 from dipddpm_utils.config import Data
 from dipddpm_utils.data import sources
 from dipddpm_utils.machine import files
-from dipddpm_utils.machine.errors import DataError, StoreError
+from dipddpm_utils.machine.errors import DataError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -64,22 +63,19 @@ def read(path: str | Path) -> tuple[Own, np.ndarray, np.ndarray]:
 
 @lru_cache(maxsize=2)
 def _read(folder: Path, stamp: str) -> tuple[Own, np.ndarray, np.ndarray]:
-    kept = sources.cache_folder() / f"own-{files.sha256_bytes(stamp.encode())[:16]}.npz"
+    kept = f"own-{files.sha256_bytes(stamp.encode())[:16]}.npz"
     try:
-        with np.load(kept) as stored:
+        with np.load(files.cache_folder() / kept) as stored:
             about = json.loads(str(stored["about"]))
             return Own(Data(**about.pop("data"), path=str(folder)), **about), stored["images"], stored["labels"]
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zlib.error, zipfile.BadZipFile):
-        pass  # not there, or torn: they are made again
+    except files.NOT_KEPT:
+        pass  # they are made again
     print(f"reading the images in {folder}", file=sys.stderr, flush=True)
     own, images, labels = _made(folder, _found(folder))
     print(own.said, file=sys.stderr, flush=True)
     buffer = io.BytesIO()
     np.savez(buffer, about=json.dumps({**asdict(own), "data": own.data.model_dump()}), images=images, labels=labels)
-    try:
-        files.write_bytes(kept, buffer.getvalue())
-    except StoreError:
-        pass  # a cache that cannot be written costs time, nothing else
+    files.keep(kept, buffer.getvalue())
     return own, images, labels
 
 

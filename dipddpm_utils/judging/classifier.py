@@ -19,23 +19,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from dipddpm_utils.config import Data
-from dipddpm_utils.data import sets, sources
+from dipddpm_utils.data import sets
 from dipddpm_utils.judging import spaces
 from dipddpm_utils.machine import device, files
-from dipddpm_utils.machine.errors import StoreError, UsageError
+from dipddpm_utils.machine.errors import UsageError
 
 Recipe = dict[str, Any]
 RECIPES: dict[str, Recipe] = {
-    "mnist": {"asset": "fd_mnist", "widths": (24, 48, 96), "first": 6000, "epochs": 4, "flip": False, "precision": "float32"},
-    "fashion_mnist": {
-        "asset": "fd_fashion",
-        "widths": (24, 48, 96),
-        "first": 0,
-        "epochs": 5,
-        "flip": True,
-        "precision": "bfloat16",
-    },
-    "cifar10": {"asset": "fd_cifar", "widths": (32, 64, 128), "first": 0, "epochs": 8, "flip": True, "precision": "bfloat16"},
+    "mnist": {"widths": (24, 48, 96), "first": 6000, "epochs": 4, "flip": False, "precision": "float32"},
+    "fashion_mnist": {"widths": (24, 48, 96), "first": 0, "epochs": 5, "flip": True, "precision": "bfloat16"},
+    "cifar10": {"widths": (32, 64, 128), "first": 0, "epochs": 8, "flip": True, "precision": "bfloat16"},
 }
 OWN: Recipe = {"widths": (24, 48, 96), "first": 0, "flip": False, "precision": "float32"}
 LR, BATCH = 4e-3, 256
@@ -56,16 +49,16 @@ def shifted(images: torch.Tensor, generator: torch.Generator, *, flip: bool, pad
 
 
 def fit(
-    recipe: Recipe, images: torch.Tensor, labels: torch.Tensor, *, epochs: int, seed: int = 0, say: Callable = print
+    recipe: Recipe, images: torch.Tensor, labels: torch.Tensor, *, epochs: int, say: Callable
 ) -> tuple[spaces.Classifier, float]:
     """Fit a classifier to uint8 images [N,C,H,W] with labels [N]; returns it (evaluation mode) and the seconds used."""
     images, labels = images[recipe["first"] :], labels[recipe["first"] :].long()
     size = min(BATCH, len(images))
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         net = spaces.Classifier(images.shape[1], recipe["widths"], classes=int(labels.max()) + 1)
         net = net.to(memory_format=torch.channels_last)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     optimiser = torch.optim.AdamW(net.parameters(), lr=LR, weight_decay=0.02)
     per_epoch = len(images) // size
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LR, total_steps=epochs * per_epoch, pct_start=0.2)
@@ -98,9 +91,9 @@ def accuracy(net: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor) -
 def own_features(data: Data, device: str) -> spaces.Features:
     """FD-OWN: the features of a classifier of the user's own labels, fitted to the training images and kept in the cache."""
     whole = sets.load(data.model_copy(update={"n_train": None, "n_held_out": None}))
-    path = sources.cache_folder() / f"features-{whole.sha256[:16]}.safetensors"
+    kept = f"features-{whole.sha256[:16]}.safetensors"
     try:
-        content = path.read_bytes()
+        content = (files.cache_folder() / kept).read_bytes()
         weights = load(content)
     except (OSError, SafetensorError):
         print("FD-OWN: fitting a classifier to the labels of the training images", file=sys.stderr, flush=True)
@@ -110,18 +103,13 @@ def own_features(data: Data, device: str) -> spaces.Features:
         print(f"FD-OWN: it has {score:.1%} of the held-out images right, {seconds:.0f} s", file=sys.stderr, flush=True)
         content = save({key: value.contiguous() for key, value in net.state_dict().items()})
         weights = load(content)
-        try:
-            files.write_bytes(path, content)
-        except StoreError:
-            pass  # a cache that cannot be written: the next process fits it again, to the same bits
+        files.keep(kept, content)
     net = spaces.Classifier(data.channels, OWN["widths"], classes=len(weights["head.bias"]))
     net.load_state_dict(weights)
     return spaces.in_evaluation("FD-OWN", net, files.sha256_bytes(content), device)
 
 
-def train_classifier(
-    name: str, *, folder: Path | None = None, seed: int = 0, epochs: int | None = None, say: Callable = print
-) -> Path:
+def train_classifier(name: str, *, folder: Path | None = None, epochs: int | None = None, say: Callable = print) -> Path:
     """Train on data set `name`; write its .safetensors and .json to `folder` (the package's assets); return the former.
 
     Raises UsageError for a data set without a recipe and DataError where the data cannot be had.
@@ -130,10 +118,10 @@ def train_classifier(
         raise UsageError(f"no feature classifier is defined for {name!r}: choose one of {', '.join(RECIPES)}")
     recipe, data = RECIPES[name], sets.load(Data(name=name))
     epochs = epochs or recipe["epochs"]
-    net, seconds = fit(recipe, data.train, data.train_labels, epochs=epochs, seed=seed, say=say)
+    net, seconds = fit(recipe, data.train, data.train_labels, epochs=epochs, say=say)
     score = accuracy(net, data.held_out, data.held_out_labels)
     content = save({key: value.contiguous() for key, value in net.state_dict().items()})
-    target = Path(folder or spaces.ASSETS) / f"{recipe['asset']}.safetensors"
+    target = Path(folder or spaces.ASSETS) / f"{spaces.SPACES[name][1]}.safetensors"
     files.write_bytes(target, content)
     about = {
         "data": name,
@@ -144,7 +132,7 @@ def train_classifier(
         "test_images": len(data.held_out),
         "trained_on": f"training images {recipe['first']}..{len(data.train) - 1}",
         "how": f"AdamW, one-cycle to {LR}, {epochs} epochs of {BATCH}, {recipe['precision']}, shifts of "
-        f"2 px{', mirroring' if recipe['flip'] else ''}, label smoothing 0.05, seed {seed}; "
+        f"2 px{', mirroring' if recipe['flip'] else ''}, label smoothing 0.05, seed 0; "
         f"python -m dipddpm_utils features {name}",
         "seconds": round(seconds),
         "torch": torch.__version__.split("+")[0],

@@ -4,7 +4,6 @@ Every number is against the same fixed held-out images, in a feature space of sp
 """
 
 import hashlib
-import zipfile
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -14,13 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dipddpm_utils.config import Data
-from dipddpm_utils.data import sources
 from dipddpm_utils.data.sets import DataSet
 from dipddpm_utils.judging import classifier, fidelity, stats
 from dipddpm_utils.judging.frechet import frechet_distance, frechet_interval, mean_cov, symmetric_root
 from dipddpm_utils.judging.spaces import Features, check_uint8, extractor, fid_space, inception
 from dipddpm_utils.machine import files
-from dipddpm_utils.machine.errors import StoreError
 
 __all__ = ["Features", "evaluate", "extractor", "fid", "fid_space", "floor", "inception", "own_source_rate", "space"]
 
@@ -163,28 +160,15 @@ def _reference(dataset: DataSet, features: Features) -> Reference:
     key = hashlib.sha256(f"1 {dataset.sha256} {features.sha256}".encode()).hexdigest()[:16]
     if key not in _KEPT:
         small = _small(dataset.train)
-        arrays = _stored(key)
-        if arrays is None:
-            arrays = (features(dataset.held_out), fidelity.nearest(_small(dataset.held_out[:COMPARED]), small))
-            _store(key, *arrays)
-        mean, cov = mean_cov(arrays[0])
-        _KEPT[key] = Reference(arrays[0], mean, cov, symmetric_root(cov), small, arrays[1])
+        kept = f"reference-{key}.npz"
+        try:
+            with np.load(files.cache_folder() / kept) as stored:
+                held_out, nearest = torch.from_numpy(stored["held_out"]), torch.from_numpy(stored["nearest"])
+        except files.NOT_KEPT:
+            held_out, nearest = features(dataset.held_out), fidelity.nearest(_small(dataset.held_out[:COMPARED]), small)
+            files.keep(kept, files.npz_bytes({"held_out": held_out.numpy(), "nearest": nearest.numpy()}))
+        mean, cov = mean_cov(held_out)
+        _KEPT[key] = Reference(held_out, mean, cov, symmetric_root(cov), small, nearest)
         while len(_KEPT) > 2:
             _KEPT.popitem(last=False)
     return _KEPT[key]
-
-
-def _stored(key: str) -> tuple[Tensor, Tensor] | None:
-    try:
-        with np.load(sources.cache_folder() / f"reference-{key}.npz") as stored:
-            return torch.from_numpy(stored["held_out"]), torch.from_numpy(stored["nearest"])
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
-        return None  # not there, or torn: it is computed again
-
-
-def _store(key: str, held_out: Tensor, nearest: Tensor) -> None:
-    try:
-        content = files.npz_bytes({"held_out": held_out.numpy(), "nearest": nearest.numpy()})
-        files.write_bytes(sources.cache_folder() / f"reference-{key}.npz", content)
-    except StoreError:
-        pass  # a cache that cannot be written costs seconds, not results

@@ -25,7 +25,11 @@ class Interval:
 
 def mean_interval(values: np.ndarray | Sequence[float]) -> Interval:
     """Mean of independent values [n >= 2], with Student's t interval."""
-    values = _finite(values, at_least=2)
+    values = np.asarray(values, dtype=np.float64)
+    if len(values) < 2:
+        raise ValueError(f"values has {len(values)} value(s); an interval needs at least 2")
+    if not np.isfinite(values).all():
+        raise ValueError("values holds some that are not finite; leave them out and say how many there were")
     half = t_quantile(1 - ALPHA / 2, len(values) - 1) * float(values.std(ddof=1)) / math.sqrt(len(values))
     mean = float(values.mean())
     return Interval(mean - half, mean, mean + half, len(values))
@@ -38,17 +42,6 @@ def mean_intervals(scores: Mapping[str, np.ndarray | Sequence[float]]) -> dict[s
         interval = mean_interval(values)
         found |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
     return found
-
-
-def bootstrap(values: np.ndarray, *, rng: np.random.Generator, n_resamples: int = 2000) -> Interval:
-    """Mean of values [n >= 2] with its basic bootstrap interval: the resamples' quantiles mirrored about the mean
-    (Davison & Hinkley 1997, sec. 5.2).
-    """
-    values = _finite(values, at_least=2)
-    value = float(np.mean(values))
-    draws = [np.mean(values[rng.integers(len(values), size=len(values))]) for _ in range(n_resamples)]
-    low, high = np.quantile(draws, [ALPHA / 2, 1 - ALPHA / 2])
-    return Interval(2 * value - float(high), value, 2 * value - float(low), len(values))
 
 
 def t_quantile(p: float, df: int) -> float:
@@ -86,12 +79,3 @@ def pairs_needed(distance: float, spread: float, level: float = ALPHA) -> int | 
     edge, shift = special.stdtrit(n - 1, 1 - level / 2), abs(distance) / spread * np.sqrt(n)
     enough = np.flatnonzero(1 - special.nctdtr(n - 1, shift, edge) >= POWER)  # the other side's share is below 1e-3
     return int(n[enough[0]]) if len(enough) else None
-
-
-def _finite(values: np.ndarray | Sequence[float], at_least: int) -> np.ndarray:
-    values = np.asarray(values, dtype=np.float64)
-    if len(values) < at_least:
-        raise ValueError(f"values has {len(values)} value(s); an interval needs at least {at_least}")
-    if not np.isfinite(values).all():
-        raise ValueError("values holds some that are not finite; leave them out and say how many there were")
-    return values

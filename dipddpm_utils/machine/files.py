@@ -8,6 +8,8 @@ import io
 import json
 import os
 import uuid
+import zipfile
+import zlib
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,9 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 _CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM}  # to this user
 # What file systems answer that have no such call (Google Drive and other FUSE, SMB, WSL): no reason to fail.
 REFUSED = {errno.EPERM, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK}
+
+# what reading a file of the cache folder ends with where it is not there, or torn: its content is made again
+NOT_KEPT = (OSError, EOFError, ValueError, KeyError, TypeError, zlib.error, zipfile.BadZipFile)
 
 
 def write_bytes(path: Path | str, data: bytes) -> Path:
@@ -114,6 +119,12 @@ def cache_folder() -> Path:
     """DIPDDPM_CACHE, else dipddpm in the user's cache folder (XDG_CACHE_HOME or ~/.cache)."""
     own = os.environ.get("DIPDDPM_CACHE")
     return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or home() / ".cache") / "dipddpm"
+
+
+def keep(name: str, data: bytes) -> None:
+    """Write what can be made again to the cache folder; where that cannot be written it costs time, nothing else."""
+    with suppress(StoreError):
+        write_bytes(cache_folder() / name, data)
 
 
 _REASONS = {

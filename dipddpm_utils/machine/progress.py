@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any, Self
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 
 class Lines:
@@ -32,19 +34,12 @@ class Lines:
                 flush=True,
             )
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
-
 
 class Bar:
     """Progress as a tqdm bar on a terminal."""
 
-    def __init__(self, total: int, label: str, initial: int = 0) -> None:
-        from tqdm import tqdm
-
-        self._bar = tqdm(total=total, desc=label, initial=initial, leave=False, mininterval=0.2)
+    def __init__(self, bar: Any) -> None:
+        self._bar = bar
 
     def update(self, n: int = 1, **values: Any) -> None:
         """Counts `n` more and shows `values` beside the bar."""
@@ -52,16 +47,17 @@ class Bar:
             self._bar.set_postfix_str("  ".join(f"{name} {_short(value)}" for name, value in values.items()), refresh=False)
         self._bar.update(n)
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
-
-
-def progress(total: int, label: str, initial: int = 0) -> Bar | Lines:
+@contextmanager
+def progress(total: int, label: str, initial: int = 0) -> Iterator[Bar | Lines]:
     """`with progress(steps, 'ddpm-s0', initial=state.step) as bar: bar.update(loss=0.1)`: a bar on a terminal, else lines."""
-    return (Bar if sys.stderr.isatty() else Lines)(total, label, initial)
+    if not sys.stderr.isatty():
+        yield Lines(total, label, initial)
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=total, desc=label, initial=initial, leave=False, mininterval=0.2) as bar:
+        yield Bar(bar)
 
 
 def _short(value: Any) -> str:

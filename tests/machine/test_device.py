@@ -231,7 +231,7 @@ def test_progress_is_at_most_twenty_lines_and_tells_the_end(total, initial, by):
     import io
 
     initial = min(initial, total)
-    with contextlib.redirect_stderr(io.StringIO()) as out, progress.Lines(total, "ddpm-s0", initial) as lines:
+    with contextlib.redirect_stderr(io.StringIO()) as out, progress.progress(total, "ddpm-s0", initial) as lines:
         done = initial
         while done < total:
             lines.update(n := min(by, total - done), loss=0.123456)
@@ -243,7 +243,8 @@ def test_progress_is_at_most_twenty_lines_and_tells_the_end(total, initial, by):
 
 
 def test_a_bar_on_a_terminal_and_lines_elsewhere(monkeypatch, capsys):
-    assert isinstance(progress.progress(3, "x"), progress.Lines)
+    with progress.progress(3, "x") as lines:
+        assert isinstance(lines, progress.Lines)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     with progress.progress(3, "x") as bar:
         assert isinstance(bar, progress.Bar)
