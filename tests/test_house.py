@@ -108,4 +108,6 @@ def test_results_stay_small_on_the_disk():
 def test_only_local_hooks():
     text = (ROOT / ".pre-commit-config.yaml").read_text()
     assert re.findall(r"- repo: (\S+)", text) == ["local"]
-    assert {"ruff check", "ruff format", "nbstripout", "nbfiles"} <= set(re.findall(r"ruff \w+|nbstripout|nbfiles", text))
+    assert {"ruff check", "ruff format", "nbstripout", "notebook_rules"} <= set(
+        re.findall(r"ruff \w+|nbstripout|notebook_rules", text)
+    )

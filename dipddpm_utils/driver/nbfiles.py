@@ -1,4 +1,4 @@
-"""The notebooks as files: which there are, what may be given to them, what is kept of them, and the house's rules."""
+"""The notebooks as files: which there are, what may be given to them, and what is kept of them."""
 
 import json
 import re
@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dipddpm_utils.machine.errors import StoreError, UsageError
+from dipddpm_utils.machine.errors import UsageError
 from dipddpm_utils.machine.process import home
 from dipddpm_utils.page import notebook
 from dipddpm_utils.page.notebook import Parameter
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 FOLDER = CHECKOUT / "notebooks"
-MOST_LINES = 30  # of a code cell
 RESERVED = {"profile": "--profile", "results": "--results", "device": "--device"}  # parameters that are options of their own
 
 
@@ -53,9 +52,9 @@ def find(folder: Path = FOLDER, only: str = "") -> list[Source]:
 def read(path: Path) -> Source:
     """A notebook's title and parameters. StoreError if the file is not a notebook."""
     cells = notebook.read(path, "restore it (git checkout) and run again")["cells"]
-    text = "\n".join(_text(cell) for cell in cells if cell["cell_type"] == "markdown")
+    text = "\n".join(text_of(cell) for cell in cells if cell["cell_type"] == "markdown")
     title = re.search(r"^# +(.+)$", text, flags=re.MULTILINE)
-    found = [_text(cell) for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
+    found = [text_of(cell) for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
     return Source(path, title[1].strip() if title else path.stem, notebook.declared(found[0]) if found else {})
 
 
@@ -74,50 +73,6 @@ def checked(sources: list[Source], given: dict[str, str]) -> dict[str, Any]:
             raise notebook.unknown(name, known.keys() - RESERVED.keys())
         values[name] = known[name].parsed(text)
     return values
-
-
-def lint(path: Path) -> list[str]:
-    """What a notebook does against the house's rules, one line each; empty if nothing."""
-    try:
-        content = notebook.read(path, "restore it (git checkout)")
-    except StoreError as error:
-        return [str(error)]
-    code = [(number, cell) for number, cell in enumerate(content["cells"], 1) if cell["cell_type"] == "code"]
-    faults = []
-    if "widgets" in content["metadata"]:
-        faults.append("widget metadata: GitHub refuses to show the notebook")
-    tagged = [(number, cell) for number, cell in code if "parameters" in cell["metadata"].get("tags", [])]
-    if len(tagged) != 1:
-        faults.append(f"{len(tagged)} cells tagged `parameters`, expected one")
-    for number, cell in tagged:
-        faults += [f"cell {number}: {fault}" for line in _text(cell).splitlines() for fault in _of_parameter(line)]
-    for number, cell in code:
-        lines = _text(cell).splitlines()
-        if len(lines) > MOST_LINES:
-            faults.append(f"cell {number}: {len(lines)} lines, at most {MOST_LINES} are allowed")
-        if cell["outputs"] or cell["execution_count"] is not None:
-            faults.append(f"cell {number}: outputs are in the source (python -m nbstripout {path.name})")
-        if re.search(r"^\s*class ", _text(cell), flags=re.MULTILINE):
-            faults.append(f"cell {number}: defines a class; it belongs in dipddpm_utils")
-        if re.search(r"^\s*from \S+ import \*", _text(cell), flags=re.MULTILINE):
-            faults.append(f"cell {number}: a star import")
-    return [f"{path.name}: {fault}" for fault in faults]
-
-
-def _of_parameter(line: str) -> list[str]:
-    """What is wrong with a line of the parameters cell. papermill cannot read a second '=', even in a comment."""
-    if not line.strip() or line.strip().startswith("#"):
-        return []
-    found = notebook.parameter(line)
-    if found is None or found.value is None or line.count("=") != 1:
-        return [f"not one scalar assignment with at most one '=': {line.strip()[:80]}"]
-    if found.type in (int, float) and not found.limits:
-        return [f"a number without its limits (# 1 to 9; what it is): {line.strip()[:80]}"]
-    try:
-        found.check(found.value)
-    except UsageError as error:
-        return [str(error)]
-    return []
 
 
 def cleaned(executed: Path) -> str:
@@ -155,11 +110,6 @@ def _without_paths(value: Any) -> Any:
     return value
 
 
-def _text(cell: dict[str, Any]) -> str:
+def text_of(cell: dict[str, Any]) -> str:
+    """The source of a cell."""
     return "".join(cell["source"])
-
-
-if __name__ == "__main__":  # the pre-commit hook: python -m dipddpm_utils.driver.nbfiles FILES
-    problems = [fault for file in sys.argv[1:] for fault in lint(Path(file))]
-    print("\n".join(problems), end="\n" if problems else "")
-    sys.exit(bool(problems))

@@ -142,14 +142,10 @@ def _halves_of_a_step(
 
     if steady:
         learn = Together(learn, device, [state.generator])
-        if optim.name != "muon" and _constant(optim) and not state.scaler.is_enabled():
+        same_rate = optim.decay == "constant" and optim.warmup_steps == 0  # a recorded step keeps the rate that it had
+        if optim.name != "muon" and same_rate and not state.scaler.is_enabled():
             update = Together(update, device)
     return learn, update
-
-
-def _constant(optim: Optim) -> bool:
-    """Whether every step has the same rate: a recorded one keeps it."""
-    return optim.decay == "constant" and optim.warmup_steps == 0
 
 
 def _not_finite(what: str, step: int, folder: str | Path | None) -> TrainingError:

@@ -7,10 +7,10 @@ from pathlib import Path
 from types import ModuleType
 
 import matplotlib
+import notebook_rules
 import pytest
 from labs import Records
 
-from dipddpm_utils.driver import nbfiles
 from dipddpm_utils.page.lab import COLUMNS, code_of
 from dipddpm_utils.study import profile as profiles
 
@@ -77,7 +77,7 @@ def test_cells_run_on_committed_records(path, profile, monkeypatch):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_sources_keep_the_houses_shape(path):
     notebook = json.loads(path.read_text(encoding="utf-8"))
-    assert nbfiles.lint(path) == []
+    assert notebook_rules.lint(path) == []
     assert notebook["nbformat"] == 4 and notebook["metadata"]["accelerator"] == "GPU"
     ids = [cell["id"] for cell in notebook["cells"]]
     assert len(set(ids)) == len(ids) and {"bootstrap", "parameters", "imports", "provenance"} <= set(ids)

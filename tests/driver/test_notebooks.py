@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import nbformat
+import notebook_rules
 import pytest
 from made_notebooks import made, outputs
 
@@ -174,14 +175,14 @@ def test_notebooks_are_found_in_order_by_number_or_name(tmp_path):
 
 def test_the_lint_sees_each_fault_and_passes_a_good_notebook(tmp_path):
     good = made(tmp_path / "01_good.ipynb", "1", parameters="n = 1  # 1 to 9; how many\n# a remark\n\nx = -0.5  # -1.0 to 1.0")
-    assert nbfiles.lint(good) == []
+    assert notebook_rules.lint(good) == []
     bad = made(tmp_path / "02_bad.ipynb", "\n".join("x" * 31), "class A: pass", "from os import *",
                parameters="n = 1  # default=1\nm = [1]\nk = l = 2\nprint()\ni = 0  # 1 to 9\nj = 3  # no limits")  # fmt: skip
     notebook = nbformat.read(bad, 4)
     notebook.cells[2].execution_count = 1
     notebook.metadata.widgets = {}
     nbformat.write(notebook, bad)
-    faults = "\n".join(nbfiles.lint(bad))
+    faults = "\n".join(notebook_rules.lint(bad))
     for expected in (
         "widget",
         "n = 1",

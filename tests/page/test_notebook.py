@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import notebook_rules
 import papermill
 import pytest
 from made_notebooks import made
@@ -141,4 +142,4 @@ def test_a_kept_notebook_that_cannot_be_read_is_one_line_with_its_name(content, 
     with pytest.raises(StoreError, match="02_b.ipynb is not a notebook that can be read") as caught:
         html.build([("A title", path)])
     assert "\n" not in str(caught.value) and "run that notebook again" in str(caught.value)
-    assert "02_b.ipynb is not a notebook" in nbfiles.lint(path)[0]
+    assert "02_b.ipynb is not a notebook" in notebook_rules.lint(path)[0]
