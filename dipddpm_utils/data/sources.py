@@ -10,8 +10,6 @@ there). FashionMNIST is published as .gz only: its sha256 were taken from files 
 (gz_time, and the name) instead of Debian's, had the official md5 (gz_md5).
 """
 
-from __future__ import annotations
-
 import gzip
 import json
 import os

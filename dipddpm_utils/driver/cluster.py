@@ -1,7 +1,5 @@
 """Many runs as jobs, each after those that it is built on: `run --on slurm`, `run --on local`, `run --workers 2`."""
 
-from __future__ import annotations
-
 import os
 import sys
 import time

@@ -4,8 +4,6 @@ A job calls the store as a command does: the same records, checkpoints and locks
 results folder; by that name any command finds it in the queue, whoever submitted it, and no list of jobs has to be kept.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

@@ -1,7 +1,5 @@
 """What each profile declares, chapter by chapter, in the order in which it should be computed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from dipddpm_utils.config import Floor, Spectrum

@@ -1,7 +1,5 @@
 """Our own question, on digits: what is computed for notebooks 01 to 05, but for the mechanisms."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """A profile: runs by name, group and configuration, in the order in which they should be computed."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Notebook 04: every way in which a DIP can be a prior, beside the same with a blur in the DIP's place."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from dipddpm_utils.config import Advice, Ddpm, Dip, Prior, Sample, Start, Warm, priors

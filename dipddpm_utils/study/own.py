@@ -1,7 +1,5 @@
 """A profile asked of images of the user's own: `quick:FOLDER` is quick with the images in that folder."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

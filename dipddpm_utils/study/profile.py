@@ -1,7 +1,5 @@
 """The profiles, by name."""
 
-from __future__ import annotations
-
 from functools import cache
 
 from pydantic import ValidationError

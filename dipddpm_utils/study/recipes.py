@@ -1,7 +1,5 @@
 """The networks and training recipes that runs are declared with."""
 
-from __future__ import annotations
-
 from typing import Any, TypeVar
 
 from dipddpm_utils.config import Diffusion, Frozen, Optim, Sampler, Unet

@@ -1,7 +1,5 @@
 """The two reports: as published, corrected, fault by fault (faults.py says what each is), and their controls."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from dipddpm_utils.config import Control, Data, Ddpm, Dip, Floor, Sample, Sampler

@@ -1,7 +1,5 @@
 """How large everything is in each profile: data, networks, steps, seeds, and the values that are swept."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from dipddpm_utils.config import Data, Diffusion, EpochTiming, Evaluate, Gaussian, Net, Optim, PerImage, Sampler, Stopping, Unet
