@@ -16,11 +16,11 @@ from dipddpm_utils.answer import strongest, times
 from dipddpm_utils.machine import files
 from dipddpm_utils.machine.errors import StoreError
 from dipddpm_utils.page import names, speed
-from dipddpm_utils.page.compare import Paired, best_rival, best_start, copies, frame_of
+from dipddpm_utils.page.compare import Copies, Paired, best_rival, best_start, copies, frame_of
 from dipddpm_utils.page.lab import Lab
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import copying, distance, percent, verdict
-from dipddpm_utils.page.words import effect, factor, number
+from dipddpm_utils.page.prose import distance, percent, verdict
+from dipddpm_utils.page.words import effect, factor, number, shown_by
 from dipddpm_utils.priors import comparisons, mechanisms, restored
 from dipddpm_utils.store import runs
 
@@ -57,7 +57,8 @@ def _row(job: str, question: str, gap: Paired, cost: str, figure: str, unit: str
     words = ("better", "worse") if more_is_better else ("worse", "better")
     better = None if not gap.decided else (gap.value > 0) == more_is_better
     said = f"{factor(gap)} times" if gap.ratio else effect(gap, unit)
-    return Row(job, question, said, verdict(gap, *words), cost, figure, better, gap.value)
+    word, p = verdict(gap, *words).partition(" (")[0], shown_by(replace(gap, of=1))  # what it takes is said at the figure
+    return Row(job, question, said, f"{word} ({p})" if p else word, cost, figure, better, gap.value)
 
 
 def rows(lab: Any) -> list[Row]:
@@ -93,7 +94,7 @@ def _starts(lab: Any) -> Iterator[Row]:
         cost = "never saves time" if math.isinf(pays) else f"saves time beyond {number(pays)} images"
     own = copies(chosen)
     cost = "" if own.many else cost
-    question = f"Started from DIP outputs at t = {t_start:.0f}: FD over noise, equal calls (of these samples {copying(own)})"
+    question = f"Started from DIP outputs at t = {t_start:.0f}: FD over noise, equal calls ({_copied(own)})"
     found = [(question, gap)]
     if (rival := best_rival(frame, chosen)) is not None:
         found.append((f"The same over the best start without a DIP at that t ({look(rival[0]).label})", rival[1]))
@@ -117,16 +118,23 @@ def _ways(lab: Any) -> Iterator[Row]:
         over = {mechanisms.in_words(frame, rival): gap for rival, gap in gaps}
         larger = on_larger.get(label, {})
         drawn = mechanisms.larger_rows(lab, label) if larger else best[1]
-        copied = copies(drawn).many and all(gap.decided and gap.value < 0 for gap in (larger or over).values())
+        own = copies(drawn)
+        copied = own.many and all(gap.decided and gap.value < 0 for gap in (larger or over).values())
         rival, gap = max((larger if copied else over | larger).items(), key=lambda one: one[1].value)
         if rival in larger:
             spent = drawn["model_seconds"].mean() / frame_of(lab.seeds("main"))["train_seconds"].mean()
         else:
             spent = best[1]["cost"].mean() / base
         cost = f"{number(float(spent), 2)} times the seconds"
-        question = f"{look(label).label}: FD over {rival}" + (f" (of these samples {copying(copies(drawn))})" if copied else "")
+        question = f"{look(label).label}: FD over {rival}" + (f" ({_copied(own)})" if own.many else "")
         row = _row(MECHANISM, question, gap, cost, "04_pareto")
         yield replace(row, **NO_GAIN) if copied else row
+
+
+def _copied(own: Copies) -> str:
+    """As `copying`, for a line of a table."""
+    near = "" if math.isnan(own.source) else f", {percent(own.source)} lie nearest to their source"
+    return f"{percent(own.looks)} look copied{near}"
 
 
 def _restored(lab: Any) -> Iterator[Row]:
@@ -137,8 +145,8 @@ def _restored(lab: Any) -> Iterator[Row]:
         rival, cheap = (gaps[setting, "psnr", role] for role in ("equal seconds", "cheap"))
         roles = ("with a DIP", "equal seconds", "cheap")
         own, even, other = (restored.over_records(records, f"{restored.best(records, of)}_seconds") for of in roles)
-        question = f"{restored.in_short(setting)}: PSNR with a DIP minus without, equal seconds"
-        cost = f"{number(own / even, 2)} times its rival's seconds, {number(own / other, 2)} times a single chain's"
+        question = f"{restored.in_short(setting)}: PSNR gained by a DIP"
+        cost = f"{number(own / even, 2)} times its rival's seconds, {number(own / other, 2)} one chain's"
         row = _row("restoration", question, rival, cost, "04_restore", "dB", True)
         yield replace(row, cheap=(cheap.decided and cheap.value > 0, own / other))
 
@@ -191,7 +199,7 @@ def table(found: list[Row], target: str = "#fig-{}") -> str:
     those that seem to gain and give training images back."""
     ways = [row for row in found if row.job == MECHANISM and not row.given_back]
     nearest = min(ways, key=lambda row: row.value, default=None)
-    lines = ["| question | effect [95%] | for the DIP | cost |", "|---|---|---|---|"]
+    lines = ["| question | effect [95%] | for the DIP (p after Holm) | cost |", "|---|---|---|---|"]
     for row in found:
         if row.job == MECHANISM and row is not nearest and not row.given_back:
             continue
@@ -235,7 +243,9 @@ def markdown(lab: Any) -> str:
         "[start](#04_combined_model-started-from-dip-outputs) · [Read on](#01_theory) · "
         "[Run it, copy it](#about-run-it-copy-it) · [Words used](#about-words-used-here)"
     )
-    shown = f"![{ALT}](data:image/png;base64,{base64.b64encode(png).decode()})\n\n*{ALT}*" if png else ""
+    back = any(row.given_back and row.figure == "04_fd_vs_t_start" for row in found)
+    said_of = f"*{ALT}{' The last are training images given back.' if back else ''}*"
+    shown = f"![{ALT}](data:image/png;base64,{base64.b64encode(png).decode()})\n\n{said_of}" if png else ""
     about = f"Computed from the records of profile **{lab.profile.name}**.{_baseline(lab)}\n\n{links}"
     return "\n\n".join([said, about, table(found), shown])
 
