@@ -98,8 +98,10 @@ def ablations(
     better = "higher" if metric in HIGHER_IS_BETTER else "lower"
     panels[0].set_ylabel(f"{label}\n({better} is better)")
     restored = metric in ("psnr", "ssim") and all("n_restored" in frame for frame in frames.values())  # counted apart
-    n = next(iter(frames.values()))["n_restored" if restored else "n"].iloc[0]
-    note = f"n = {n:.0f} images a point; {style.what_interval(summed, metric)}; star: the run that all panels share."
+    first = next(iter(frames.values()))
+    n, shared = first["n_restored" if restored else "n"].iloc[0], first[first["anchor"].astype(bool)]
+    long = f", {shared['steps'].iloc[0]:.0f} steps" if "steps" in shared and shared["steps"].notna().any() else ""
+    note = f"n = {n:.0f} images a point; {style.what_interval(summed, metric)}; star: the run that all panels share{long}."
     if metric == "fd":
         style.log_y(*panels)
         note += f" Grey, or written where it is far below: {METHODS['floor'].label}.{style.floor_note(floor, n)}"

@@ -96,7 +96,7 @@ def _rows(panels: Sequence[Axes], found: Sequence[Way], unit: str) -> None:
 ROLES = {  # of a way to restore: its colour, and where the name of the best one stands, in points from it
     "with a DIP": ("#0072B2", (-6, 6), "right"),
     "equal seconds": ("#D55E00", (-6, 6), "right"),
-    "cheap": ("#999999", (-4, 7), "left"),
+    "cheap": ("#999999", (-4, -19), "left"),
 }
 
 
