@@ -32,7 +32,7 @@ def everything(p: Profile, z: Sizes) -> None:
 
 
 def both_reports(p: Profile, z: Sizes) -> None:
-    """The two reports alone, what decides most first; at the end the theory's checks, which cost seconds, as `standard`'s."""
+    """The two reports, what decides most first; restoration with A's models; the theory's checks, which cost seconds."""
     p.run("floor", Floor(data=z.b_data, ns=z.ns), "03")  # of all digits, and so report B's
     reports.a_arms(p, z, 1)
     reports.b_arms(p, z)
@@ -43,6 +43,7 @@ def both_reports(p: Profile, z: Sizes) -> None:
     reports.a_library(p, z)
     reports.b_others(p, z, 1)
     reports.a_arms(p, z, (1, 2), published=False)
+    reports.a_restored(p, z)
     p.run("gaussian", z.gaussian, "01")
     p.run("spectrum", Spectrum(data=sizes.MNIST_10000, iterations=z.spectrum_iterations), "01")
 

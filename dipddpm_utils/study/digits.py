@@ -28,6 +28,7 @@ from dipddpm_utils.study.sizes import Sizes
 NETS: tuple[Net, ...] = ("2conv", "5conv", "resnet18", "skip")
 IMAGE_FITS = ((32, 5e-3), (16, 1e-3), (8, 3e-3), (16, 1e-2))  # width and rate of each net's fit to one image
 DIP_STD, DIP_LR = 1.2, 1e-3  # the common anchors of the settings
+START_T = 600  # where the chain of a mechanism begins that does not begin at noise
 
 
 def dip(z: Sizes, net: Net, *, std: float = DIP_STD, lr: float = DIP_LR, steps: int | None = None) -> Dip:
@@ -60,6 +61,13 @@ def main_dip(z: Sizes) -> Dip:
     return dip(z, net, std=std)
 
 
+def main_way(z: Sizes, name: str) -> Prior:
+    """A mechanism of the models that draw digits, as it did best on the small ones; "... blur": a blur in the DIP's place."""
+    way, source = name.split()[0], "blur" if name.endswith("blur") else main_dip(z)
+    about = {"shift": {"shift": True}, "curriculum": {"curriculum": 0.5}, "truncated": {"truncate": START_T}}
+    return Prior(source=source, **about[way])
+
+
 def picks(p: Profile, z: Sizes) -> None:
     """05: the fits that the headline's DIP is picked from, judged on training images that nothing is trained on."""
     unseen = changed(z.data, validation=True)
@@ -75,10 +83,15 @@ def headline(p: Profile, z: Sizes) -> None:
     picks(p, z)
     p.run("main", main(z), "04", z.main_seeds)
     p.run("main-on-dip", main(z, on=main_dip(z)), "04", z.main_seeds)
-    for name, source, seeds in zip(("shift", "shift blur"), (main_dip(z), "blur"), z.main_shift_seeds, strict=True):
-        run = changed(main(z), prior=Prior(shift=True, source=source))  # the best one of those of the small models
+    for name, seeds in z.main_ways:
+        prior = main_way(z, name)
+        run, begun = changed(main(z), prior=prior), prior.truncate is not None
+        if begun:  # judged by chains that begin there, too
+            few = changed(run.evaluate.sampler, steps=z.start_steps)
+            run = changed(run, evaluate=changed(run.evaluate, sampler=few, final_sampler=few))
         p.run(f"main-{name}".replace(" ", "-"), run, "04", seeds)
-        drawn = Sample(model=run, n=z.sampled, sampler=Sampler(steps=z.main_drawn_steps))  # calls: those of a start
+        sampler = Sampler(steps=z.start_steps if begun else z.main_drawn_steps)  # calls: those of a start
+        drawn = Sample(model=run, n=z.sampled, sampler=sampler)
         p.member("main-drawn", name, drawn, "04", seeds, value=z.main_drawn_steps, name=f"main-{name}-drawn")
     drawn = Sample(model=main(z), n=z.sampled, sampler=Sampler(steps=z.start_steps))
     started(p, "main-starts", drawn, main_dip(z), start_names(z), z.main_start_ts, z.main_start_seeds, "main-noise")
@@ -170,6 +183,11 @@ def stopping(p: Profile, z: Sizes) -> None:
 def restoration(p: Profile, z: Sizes) -> None:
     """04: a degraded image is given, and a DIP, a trained model, and both restore it."""
     model, unseen = (longest(z), False) if z.main is None else (main(z), True)
+    restored(p, z, model, unseen=unseen)
+
+
+def restored(p: Profile, z: Sizes, model: Ddpm, *, unseen: bool) -> None:
+    """Every task at every strength. unseen: all is chosen on training images that nothing is trained on, not on test images."""
     basics = Restore(model=model, n=z.restored, n_tune=z.tuned, t_starts=z.restore_ts, sampler=Sampler(steps=z.restore_steps))
     fit = {"width": z.restore_width, "lr": z.restore_lr, "iterations": z.restore_iterations}
     basics = changed(basics, **fit, validation=unseen)

@@ -5,11 +5,10 @@ from typing import Any
 from dipddpm_utils.config import Advice, Ddpm, Dip, Prior, Sample, Start, Warm, priors
 from dipddpm_utils.study import digits
 from dipddpm_utils.study import recipes as r
+from dipddpm_utils.study.digits import START_T
 from dipddpm_utils.study.entries import Profile
 from dipddpm_utils.study.recipes import changed
 from dipddpm_utils.study.sizes import Sizes
-
-START_T = 600  # where a chain with a start begins
 
 
 def dip_of(z: Sizes) -> Dip:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dipddpm_utils.config import Control, Data, Ddpm, Dip, Floor, Sample, Sampler
 from dipddpm_utils.faults import FAULTS, FaultId
 from dipddpm_utils.study import recipes as r
-from dipddpm_utils.study.digits import started
+from dipddpm_utils.study.digits import restored, started
 from dipddpm_utils.study.entries import Profile, Seeds
 from dipddpm_utils.study.recipes import changed
 from dipddpm_utils.study.sizes import Sizes
@@ -93,6 +93,11 @@ def a_bank(p: Profile, z: Sizes) -> None:
     p.member("a-bank", "real", real, "04", z.fault_seeds)
     p.member("a-bank", "dae", changed(real, dip=a_dip(z, data=z.a_bank)), "04", z.fault_seeds)
     p.member("a-bank", "per_image", changed(real, per_image=z.a_per_image), "04", z.fault_seeds)
+
+
+def a_restored(p: Profile, z: Sizes) -> None:
+    """04: degraded photographs, restored with and without the corrected DDPM, which was trained on all training images."""
+    restored(p, z, a_ddpm(z), unseen=False)
 
 
 def a_library(p: Profile, z: Sizes) -> None:
