@@ -16,12 +16,16 @@ from dipddpm_utils.config import Data
 from dipddpm_utils.data.sets import DataSet
 from dipddpm_utils.judging import classifier, fidelity, stats
 from dipddpm_utils.judging.frechet import frechet_distance, frechet_interval, mean_cov, symmetric_root
-from dipddpm_utils.judging.spaces import Features, check_uint8, extractor, fid_space, inception
+from dipddpm_utils.judging.spaces import Features, check_uint8, extractor, fid_space, inception, second_space
 from dipddpm_utils.machine import files
 
-__all__ = ["Features", "evaluate", "extractor", "fid", "fid_space", "floor", "inception", "own_source_rate", "space"]
+__all__ = [
+    "Features", "evaluate", "extractor", "fid", "fid_space", "floor", "inception", "own_source_rate", "second", "second_space",
+    "space",
+]  # fmt: skip
 
 COMPARED = 2000  # images of either kind in precision, recall and copies, at most: their cost grows with the square
+SECOND_N = 5000  # images in the second space: always so many, since the distance of a sample shrinks with its size
 BLOCKS = 10  # disjoint parts whose KIDs give its interval
 
 
@@ -87,9 +91,19 @@ def floor(dataset: DataSet, n: int, features: Features, rng: np.random.Generator
 
 
 def fid(samples: Tensor, dataset: DataSet, features: Features) -> float:
-    """FID of samples, uint8 [n,C,H,W], against all held-out images: pytorch-fid's net (`spaces.inception`), its distance."""
+    """Frechet distance of samples, uint8 [n,C,H,W], from all held-out images: FID in the space of `spaces.inception`."""
     reference = _reference(dataset, features)
     return frechet_distance(*mean_cov(features(samples)), reference.mean, reference.cov, root2=reference.root)
+
+
+def second(samples: Tensor, dataset: DataSet, device: str = "cpu") -> Scores:
+    """A second opinion on colour images, uint8 [n,3,H,W]: the Frechet distance of the first SECOND_N from all held-out ones.
+
+    {} where there are fewer, where they are grey, or where the space cannot be had (`second_space` says why).
+    """
+    if samples.shape[1] != 3 or len(samples) < SECOND_N or (features := second_space(device)[0]) is None:
+        return {}
+    return {"fd_imagenet": fid(samples[:SECOND_N], dataset, features)}
 
 
 def own_source_rate(samples: Tensor, dataset: DataSet, rows: Tensor) -> float:
@@ -169,6 +183,6 @@ def _reference(dataset: DataSet, features: Features) -> Reference:
             files.keep(kept, files.npz_bytes({"held_out": held_out.numpy(), "nearest": nearest.numpy()}))
         mean, cov = mean_cov(held_out)
         _KEPT[key] = Reference(held_out, mean, cov, symmetric_root(cov), small, nearest)
-        while len(_KEPT) > 2:
+        while len(_KEPT) > 3:
             _KEPT.popitem(last=False)
     return _KEPT[key]

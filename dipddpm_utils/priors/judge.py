@@ -117,6 +117,7 @@ class Judge:
             scores["psnr_unrelated"] = mistakes.psnr_unrelated(images[:few], reals)
             scores["fd_published_draws"] = self._draws_of_few(images, few, rng)
         scores |= self._fid(model, sampler, images, purpose, more=chain is None and alone)
+        scores |= evaluate.second(images, self.source, self.work.device)
         about = {"sampler": sampler.title, "nfe": nfe, "sampling_seconds": seconds}
         return {**about, **scores, "evaluation_seconds": seconds + now() - began}, images
 
@@ -145,8 +146,10 @@ class Judge:
     @property
     def notes(self) -> list[str]:
         """What a reader has to know of how this was judged."""
-        missing = evaluate.fid_space(self.work.device)[1] if self.run.evaluate.fid_n else ""
-        return [f"no FID: {missing}"] if missing else []
+        evaluated, device = self.run.evaluate, self.work.device
+        missing = evaluate.fid_space(device)[1] if evaluated.fid_n else ""
+        second = evaluate.second_space(device)[1] if evaluated.fid_n and self.run.data.channels == 3 else ""
+        return [f"no FID: {missing}"] * bool(missing) + [second] * bool(second)
 
     def looks(self, samples: Tensor) -> dict[str, float | None]:
         """How grey images look, and (`_real`) as many held-out ones: contrast, raggedness, and a classifier's confidence."""

@@ -187,7 +187,7 @@ def _trivial(run: Floor, source: sets.DataSet, space: evaluate.Features) -> Row:
     """Distance of what takes no learning, at the record's n: what a model has to beat to be judged (reports/gate.py).
 
     A Gaussian with the mean and covariance of the training images' pixels, training images blurred by BLUR pixels, and their
-    mean n times. Drawn from streams of their own.
+    mean n times. Drawn from streams of their own. In the second space of colour images also real training images, its floor.
     """
     n, shape = run.ns[-1], source.train.shape[1:]
     rng = {name: streams.numpy_rng(run.seed, f"floor {name}") for name in ("gaussian", "blur")}
@@ -201,7 +201,11 @@ def _trivial(run: Floor, source: sets.DataSet, space: evaluate.Features) -> Row:
         "mean": mean.reshape(1, *shape).round().to(torch.uint8).expand(n, *shape),
     }
     real = mean_cov(space(source.held_out))
-    return {f"trivial_{name}_fd": frechet_distance(*mean_cov(space(images)), *real) for name, images in made.items()}
+    found = {f"trivial_{name}_fd": frechet_distance(*mean_cov(space(images)), *real) for name, images in made.items()}
+    where, made["real"] = str(space.device), source.train[rng["blur"].permutation(len(source.train))[:n]]
+    for name, images in made.items():
+        found |= {f"trivial_{name}_{key}": value for key, value in evaluate.second(images, source, where).items()}
+    return found
 
 
 # --- what an untrained net prefers ------------------------------------------------------------------------------------
