@@ -227,6 +227,7 @@ def picture(lab: Any) -> bytes | None:
     return png(np.concatenate([tile(images, columns=12) for images in sets]))
 
 
+CAPTION = "What the answer rests on: effects with 95% intervals, paired by seed or model."
 ALT = "Rows of samples, not selected: the DDPM alone; trained on DIP outputs; started from DIP outputs."
 
 
@@ -244,10 +245,12 @@ def markdown(lab: Any) -> str:
         "[Run it, copy it](#about-run-it-copy-it) · [Words used](#about-words-used-here)"
     )
     back = any(row.given_back and row.figure == "04_fd_vs_t_start" for row in found)
-    said_of = f"*{ALT}{' The last are training images given back.' if back else ''}*"
-    shown = f"![{ALT}](data:image/png;base64,{base64.b64encode(png).decode()})\n\n{said_of}" if png else ""
+    said_of = f"{ALT}{' The last are training images given back.' if back else ''}"
+    coded = base64.b64encode(png or b"").decode()
+    image = f'<img alt="{ALT}" src="data:image/png;base64,{coded}">'
+    shown = f'<figure id="fig-00_front">{image}<figcaption>{said_of}</figcaption></figure>' if png else ""
     about = f"Computed from the records of profile **{lab.profile.name}**.{_baseline(lab)}\n\n{links}"
-    return "\n\n".join([said, about, table(found), shown])
+    return "\n\n".join([said, about, f"{table(found)}\n\n: {CAPTION} {{#tab-00_answer}}", shown])
 
 
 def readme_block(lab: Any) -> str:

@@ -21,6 +21,8 @@ _MATH = re.compile(
 _TAG = re.compile(r"\\tag\{([^{}]*)\}")
 _NAMED = re.compile(r'<(table|figure) id="(?:tab|fig)-([^"]+)"(.*?)<(caption|figcaption)>', flags=re.DOTALL)
 
+_CAPTIONED = re.compile(r"<table>((?:(?!<table>).)*?</table>)\s*<p>: (.*?) \{#tab-([\w-]+)\}</p>", flags=re.DOTALL)
+
 # What the converter does not know, or sets badly, in terms of what it knows.
 _REWRITTEN = (
     (r"\{(?:aligned|split|align)\}", "{align*}"),
@@ -38,7 +40,7 @@ class Section:
 
     def __init__(self, name: str, problems: list[str], numbers: dict[str, str]) -> None:
         self.name, self.problems, self.numbers = name, problems, numbers
-        self.chapter = str(int(found[0])) if (found := re.match(r"\d+", name)) else name
+        self.chapter = str(int(found[0])) if (found := re.match(r"\d+", name)) else "0"
         self.headings: list[tuple[int, str, str]] = []  # level, id, html
 
     def render(self, notebook: dict[str, Any]) -> str:
@@ -77,7 +79,7 @@ class Section:
         return f'<h{level} id="{ident}">{text}</h{level}>'
 
     def markdown(self, source: str) -> str:
-        """Markdown with equations as HTML with MathML."""
+        """Markdown with equations as HTML with MathML. A line ": caption {#tab-NAME}" below a table is its caption."""
         from nbconvert.filters import markdown2html_mistune
 
         equations: list[str] = []
@@ -94,7 +96,8 @@ class Section:
 
         html = re.sub(r'<a class="anchor-link".*?</a>', "", markdown2html_mistune(_MATH.sub(keep, source)), flags=re.DOTALL)
         html = re.sub(r"<h([1-6])[^>]*>(.*?)</h\1>", lambda m: self.heading(int(m[1]), put_back(m[2])), html, flags=re.DOTALL)
-        return self.inside(put_back(html))
+        html = _CAPTIONED.sub(r'<table id="tab-\3"><caption>\2</caption>\1', put_back(html))
+        return self.inside(html)
 
     def equation(self, tex: str, display: bool) -> str:
         """One equation as MathML; as TeX, with a problem noted, if it cannot be turned into it."""

@@ -44,18 +44,34 @@ def machine(content: dict[str, Any]) -> str:
     return f"{about['device_name']}, {about['threads']} threads, torch {about['packages']['torch']}"
 
 
+def ratios(content: dict[str, Any]) -> pd.DataFrame:
+    """Every ratio to a peer at one quality: what, measured with spread, target, and what it was measured at."""
+    rows = [row for row in _judged(content) if row["unit"] in RATIOS]
+    found = [(row["name"], _cell(row), _short(row["target"]), row["note"].split(";")[0]) for row in rows]
+    return pd.DataFrame(found, columns=("beside the peers", "measured", "target", "at"))
+
+
+def met(content: dict[str, Any]) -> str:
+    """How many targets were met, on which machine, and which were not."""
+    judged = _judged(content)
+    missed = [row["name"] for row in judged if not row["met"]]
+    shown = sum(row["unit"] in RATIOS for row in judged)
+    count = f"Shown: {shown} of {len(content['rows'])} rows. Of all {len(judged)} targets, ratios or not, "
+    count += f"{len(judged) - len(missed)} met ({machine(content)})"
+    return count + (f"; not met: {', '.join(missed)}." if missed else ".")
+
+
+def _judged(content: dict[str, Any]) -> list[dict[str, Any]]:
+    return [row for row in content["rows"] if row["met"] is not None and _at_quality(row)]
+
+
 def summary(results: Path) -> str:
-    """Markdown for README and notebook 07: every ratio, its target, what it was measured at; targets met, machine."""
+    """Markdown for the README: `ratios` and `met`, of every machine."""
     parts = []
     for content in measured(results):
-        judged = [row for row in content["rows"] if row["met"] is not None and _at_quality(row)]
-        ratios = [row for row in judged if row["unit"] in RATIOS]
-        missed = [row["name"] for row in judged if not row["met"]]
-        lines = ["| beside the peers | measured | target | at |", "|---|---|---|---|"]
-        lines += [f"| {row['name']} | {_cell(row)} | {_short(row['target'])} | {row['note'].split(';')[0]} |" for row in ratios]
-        count = f"Shown: {len(ratios)} of {len(content['rows'])} rows. Of all {len(judged)} targets, ratios or not, "
-        count += f"{len(judged) - len(missed)} met ({machine(content)})"
-        parts.append("\n".join(lines) + f"\n\n{count}" + (f"; not met: {', '.join(missed)}." if missed else "."))
+        rows = [["---"] * 4, *ratios(content).to_numpy().tolist()]
+        lines = [f"| {' | '.join(row)} |" for row in [list(ratios(content).columns), *rows]]
+        parts.append("\n".join(lines) + f"\n\n{met(content)}")
     return "\n\n".join(parts) if parts else NOT_MEASURED
 
 

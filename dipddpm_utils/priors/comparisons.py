@@ -279,6 +279,11 @@ def instead(lab: Any) -> str:
     if lab.has("ddpm", "ddpm-more"):
         base, more = frame_of(lab.seeds("ddpm")), frame_of(lab.seeds("ddpm-more"))
         times = number(more["steps"].mean() / base["steps"].mean(), 2)  # their seconds are those of different days
-        name = f"**More training**, {times} times the steps of the {alone(lab, 'ddpm')}: FD over its own"
+        name = f"**More training** ([table](#tab-07_more_training)), {times} times the steps: FD over the {alone(lab, 'ddpm')}"
         lines.append(comparison(name, difference(more, base, "fd")))
     return bullets(lines) or NOT_MEASURED
+
+
+def trained_longer(lab: Any) -> dict[str, pd.DataFrame]:
+    """The small DDPM alone after as many steps as in the comparisons, and after more."""
+    return {alone(lab, group): frame_of(lab.seeds(group)) for group in ("ddpm", "ddpm-more")}

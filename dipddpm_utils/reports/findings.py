@@ -184,8 +184,14 @@ def age(lab: Any) -> str:
 
 
 def _fid(records: Sequence[Any]) -> str:
-    """FID where it was measured, else why not; '' where a profile does not ask for it."""
-    frame = frame_of(records)
+    """FID, and the distance in the second space of colour images, where they were measured, else why not.
+
+    '' where a profile does not ask for them.
+    """
+    frame, said = frame_of(records), []
     if "fid" in frame:
-        return f"Its FID (pytorch-fid's Inception, n = {frame['fid_n'].iloc[0]:.0f}): {span(summary(frame, 'fid'))}."
-    return next((f"N{note[1:]}." for record in records for note in record.notes if note.startswith("no FID")), "")
+        said.append(f"Its FID (pytorch-fid's Inception, n = {frame['fid_n'].iloc[0]:.0f}): {span(summary(frame, 'fid'))}.")
+    if "fd_imagenet" in frame:
+        said.append(f"In a second space (FD-IMAGENET, n = 5000): {span(summary(frame, 'fd_imagenet'))}.")
+    notes = dict.fromkeys(note for record in records for note in record.notes if note.startswith(("no FID", "no second")))
+    return " ".join([*said, *(f"N{note[1:]}." for note in notes)])

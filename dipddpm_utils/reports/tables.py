@@ -127,5 +127,22 @@ def own_size(full: Any) -> pd.DataFrame:
             frames = {name: frame_of(own) for name, own in records.items()}
             quality = quality_table(frames, full.record(floor) if full.has(floor) else None)
             distance = next(iter(frames.values()))["features"].iloc[0]
+            if any("fd_imagenet" in frame for frame in frames.values()):  # a second opinion, where that net was installed
+                seconds = [span(summary(frame, "fd_imagenet")) if "fd_imagenet" in frame else "" for frame in frames.values()]
+                real = full.record(floor).metrics.get("trivial_real_fd_imagenet") if full.has(floor) else None
+                quality["FD-IMAGENET"] = [*seconds, *([number(real) if real else ""] * (len(quality) - len(seconds)))]
             parts.append(quality.drop(columns="times the floor").rename(columns={distance: "FD-CIFAR (a-), FD-MNIST (b-)"}))
-    return pd.concat(parts) if parts else pd.DataFrame()
+    return pd.concat(parts).fillna("") if parts else pd.DataFrame()
+
+
+def rule() -> pd.DataFrame:
+    """From what is shown of an effect to the verdict, in words: `claims.verdict_of` behind the gate."""
+    rows = [
+        ("no runs", "", "not yet measured"),
+        ("any, but the gate is closed", "", "not testable at this size"),
+        ("shown above zero", "", "holds; artefact of another cause where one explains it"),
+        ("shown below zero, or the two differ", "above zero", "artefact of fault X"),
+        ("shown below zero", "not above zero", "does not hold"),
+        ("not shown, or one seed only", "", "not decidable, with the seeds it would take for 80% power at 0.05 / m"),
+    ]
+    return pd.DataFrame(rows, columns=("effect, corrected runs", "as published", "verdict"))

