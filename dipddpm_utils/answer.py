@@ -97,7 +97,7 @@ def _started_from_outputs(lab: Any) -> list[str]:
     if lab.has("ddpm") and not own.many:
         cost = comparisons.measured_cost(frame, lab.seeds("ddpm")[0])
         pays = f" {_at('04_break_even')}" if lab.has(*comparisons.compared(lab)) else ""
-        lines.append(f"**Does that start save seconds?** {theory_findings.break_even(cost)}{pays}")
+        lines.append(f"**Does that start save seconds?** {theory_findings.break_even(*cost)}{pays}")
     return lines
 
 

@@ -90,8 +90,12 @@ def _starts(lab: Any) -> Iterator[Row]:
     t_start, gap, chosen = best
     cost = ""
     if lab.has("ddpm"):
-        pays = comparisons.measured_cost(frame, lab.seeds("ddpm")[0]).break_even_images
-        cost = "never saves time" if math.isinf(pays) else f"saves time beyond {number(pays)} images"
+        _, pays = comparisons.measured_cost(frame, lab.seeds("ddpm")[0])
+        cost = (
+            "not shown to save time"
+            if pays is None
+            else f"saves time beyond {number(math.exp(pays.high if pays.n > 1 else pays.value))} images"
+        )
     own = copies(chosen)
     cost = "" if own.many else cost
     question = f"Started from DIP outputs at t = {t_start:.0f}: FD over noise, equal calls ({_copied(own)})"

@@ -217,17 +217,23 @@ def equal_seconds(lab: Any) -> str:
     return comparison(f"**{when}**, {name}", outputs(lab)["seconds"])
 
 
-def measured_cost(starts: pd.DataFrame, record: Any) -> Cost:
-    """Seconds of the DIP start at its best t_start, as measured. record: its model.
+def measured_cost(starts: pd.DataFrame, record: Any) -> tuple[Cost, Paired | None]:
+    """Seconds of the DIP start at its best t_start, as measured, and the images beyond which it saves time. record: its model.
 
     A call of the network takes what it takes in chains from noise; a DIP start has the seconds of applying the DIP on top.
+    The images: their logarithm, from each seed's own seconds; None if with one of them it never saves any.
     """
     T, best = record.run.diffusion.num_train_timesteps, compare.best_start(starts, *names.starts(dip=True))
-    own = best[2]["label"].iloc[0] if best else "dip"
-    dip, noise = (starts[starts["label"] == label] for label in (own, "noise"))
+    where = (best[2]["label"].iloc[0], int(best[0])) if best else ("dip", int(starts["value"].min()))
+    limits = [_cost(own, *where, T).break_even_images for _, own in starts.groupby("seed")]
+    return _cost(starts, *where, T), compare.paired(np.log(limits), ratio=True) if all(map(math.isfinite, limits)) else None
+
+
+def _cost(starts: pd.DataFrame, label: str, t_start: int, T: int) -> Cost:
+    dip, noise = (starts[starts["label"] == own] for own in (label, "noise"))
     whole = float((noise["sampling_seconds"] / noise["n"] / noise["nfe"]).mean() * dip["nfe_full"].mean())
     prior, applied = float(dip["prior_seconds"].mean()), float((dip["start_seconds"] / dip["n"]).mean())
-    return Cost(prior, applied, whole, int(best[0]) if best else int(dip["value"].min()), T)
+    return Cost(prior, applied, whole, t_start, T)
 
 
 def found(lab: Any) -> str:

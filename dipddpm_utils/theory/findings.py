@@ -7,7 +7,7 @@ import numpy as np
 
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import bullets, percent
-from dipddpm_utils.page.words import count, number
+from dipddpm_utils.page.words import count, factor, number
 from dipddpm_utils.theory.gaussian import Cost, ancestral_chain
 
 CHECKED = {  # checks of the Gaussian run, in words
@@ -95,10 +95,17 @@ def spectrum(record: Any) -> str:
     return " ".join(lines)
 
 
-def break_even(cost: Cost) -> str:
-    """Images beyond which the prior pays, from measured seconds."""
+def break_even(cost: Cost, limit: Any = None) -> str:
+    """Images beyond which the prior pays, from measured seconds. limit: the logarithm of their number over seeds, if known."""
     chain = f"{number(1000 * cost.chain_seconds)} ms an image for the whole chain"
     pays = f"saves time once more than **{count(cost.break_even_images)} images** are drawn."
+    if limit is not None and math.isfinite(limit.high):
+        pays = (
+            f"saves time once more than **{count(math.exp(limit.high))} images** are drawn, the upper end of {factor(limit)}, "
+        )
+        pays += f"{limit.n} seeds."
     if math.isinf(cost.break_even_images):
         pays = "never pays: the prior costs more per image than it saves."
+    elif limit is None:
+        pays = "saves time with some seeds only."
     return f"With {number(cost.prior_seconds)} s for the prior and {chain}, a start at t = {cost.t_start} {pays}"

@@ -13,6 +13,7 @@ from dipddpm_utils import answer
 from dipddpm_utils.dip import findings as dip_findings
 from dipddpm_utils.page import prose, training
 from dipddpm_utils.page.compare import family, frame_of, paired
+from dipddpm_utils.page.words import count
 from dipddpm_utils.priors import comparisons, settings
 from dipddpm_utils.priors import findings as findings_priors
 from dipddpm_utils.theory import findings as theory_findings
@@ -97,19 +98,32 @@ def test_every_finding_is_a_sentence_without_gaps():
 
 
 def test_break_even_says_never_if_the_prior_saves_nothing():
-    assert "**6\u202f012 images**" in theory_findings.break_even(Cost(30, 0, 0.01, 500, 1000))
+    assert "a start at t = 500 saves time" in theory_findings.break_even(Cost(30, 0, 0.01, 500, 1000))
     assert "never pays" in theory_findings.break_even(Cost(30, 1, 0.01, 500, 1000))
 
 
 def test_measured_cost_scales_to_the_whole_chain():
     frame, model = LAB.frame("starts"), LAB.seeds("ddpm")[0]
-    cost = comparisons.measured_cost(frame, model)
+    cost, limit = comparisons.measured_cost(frame, model)
     noise, dip = (frame[frame["label"] == label] for label in ("noise", "dip"))
     per_call = (noise["sampling_seconds"] / noise["n"] / noise["nfe"]).mean()
     assert cost.chain_seconds == pytest.approx(per_call * dip["nfe_full"].mean()) and cost.T == 1000
     assert cost.prior_seconds == pytest.approx(dip["prior_seconds"].mean())
     slow = frame.assign(start_seconds=1e6)  # a DIP that takes longer to apply than the chain does
-    assert "never pays" in theory_findings.break_even(comparisons.measured_cost(slow, model))
+    assert "never pays" in theory_findings.break_even(*comparisons.measured_cost(slow, model))
+
+
+def test_break_even_is_said_at_the_upper_end_of_what_the_seeds_seconds_give():
+    frame, model = LAB.frame("starts").assign(start_seconds=0.0), LAB.seeds("ddpm")[0]
+    frame["sampling_seconds"] = frame["n"] * frame["nfe"] * 0.01
+    frame["prior_seconds"] = frame["seed"].map(lambda seed: 10.0 * 2**seed)
+    cost, limit = comparisons.measured_cost(frame, model)
+    whole = 0.01 * frame.loc[frame["label"] == "dip", "nfe_full"].iloc[0]
+    each = [10.0 * 2**seed / whole / (1 - cost.fraction) for seed in sorted(frame["seed"].unique())]
+    assert (limit.n, limit.value) == (len(each), pytest.approx(np.log(each).mean()))
+    said = theory_findings.break_even(cost, limit)
+    assert f"**{count(np.exp(limit.high))} images**" in said and f"{limit.n} seeds" in said
+    assert "with some seeds only" in theory_findings.break_even(cost)
 
 
 def test_equal_seconds_reads_the_longer_run_at_the_others_total_seconds():
