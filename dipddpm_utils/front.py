@@ -42,7 +42,9 @@ class Row:
     better: bool | None
     value: float  # the effect alone
     given_back: bool = False  # what is lower here are training images given back, which is no gain
-    cheap: tuple[bool, float] | None = None  # of restoration: better than a single chain, too? at how many times its seconds
+    cheap: tuple[Paired, float] | None = None  # of restoration: gain over a single chain, and at how many times its seconds
+    rival_seconds: float = 1.0  # of restoration: what its rival took, in times its own
+    new: bool = True  # whether its samples are known to be no training images given back
 
 
 NO_GAIN: dict[str, Any] = {
@@ -62,8 +64,11 @@ def _row(job: str, question: str, gap: Paired, cost: str, figure: str, unit: str
 
 
 def rows(lab: Any) -> list[Row]:
-    """Everything that the answer rests on, as far as this profile has its records."""
-    return [*_outputs(lab), *_starts(lab), *_ways(lab), *_restored(lab)]
+    """Everything that the answer rests on, as far as this profile has its records; no verdict from models that draw nothing."""
+    drawn = [*_outputs(lab), *_starts(lab), *_ways(lab)]
+    if comparisons.untestable(lab):
+        drawn = [replace(row, verdict="not testable", better=None, given_back=False) for row in drawn]
+    return [*drawn, *_restored(lab)]
 
 
 def _outputs(lab: Any) -> Iterator[Row]:
@@ -113,11 +118,13 @@ def _ways(lab: Any) -> Iterator[Row]:
     """Every other mechanism, each against the rival that it does worst against; one that copies where it seems to win."""
     if not lab.has(mechanisms.GROUP):
         return
-    frame = mechanisms.table_of(lab)
+    frame, outputs = mechanisms.table_of(lab), {record.name for record in _seeds(lab, comparisons.compared(lab)[1])}
     base, on_larger = float(frame.loc[frame["label"] == "baseline", "cost"].mean()), mechanisms.larger(lab)
     for label in names.mechanisms():
         best = mechanisms.best_setting(frame, label)
         if label == "start" or best is None or not (gaps := mechanisms.against(frame, label, best[0])):
+            continue
+        if set(best[1]["name"]) <= outputs:  # trained on DIP outputs alone, which has its row
             continue
         over = {mechanisms.in_words(frame, rival): gap for rival, gap in gaps}
         larger = on_larger.get(label, {})
@@ -131,8 +138,12 @@ def _ways(lab: Any) -> Iterator[Row]:
             spent = best[1]["cost"].mean() / base
         cost = f"{number(float(spent), 2)} times the seconds"
         question = f"{look(label).label}: FD over {rival}" + (f" ({_copied(own)})" if own.many else "")
-        row = _row(MECHANISM, question, gap, cost, "04_pareto")
+        row = replace(_row(MECHANISM, question, gap, cost, "04_pareto"), new=not own.many and not math.isnan(own.source))
         yield replace(row, **NO_GAIN) if copied else row
+
+
+def _seeds(lab: Any, group: str) -> list[Any]:
+    return lab.seeds(group) if lab.has(group) else []
 
 
 def _copied(own: Copies) -> str:
@@ -150,16 +161,20 @@ def _restored(lab: Any) -> Iterator[Row]:
         roles = ("with a DIP", "equal seconds", "cheap")
         own, even, other = (restored.over_records(records, f"{restored.best(records, of)}_seconds") for of in roles)
         question = f"{restored.in_short(setting)}: PSNR gained by a DIP"
-        cost = f"{number(own / even, 2)} times its rival's seconds, {number(own / other, 2)} one chain's"
+        cost = f"{number(own / even, 2)} times the seconds of its rival, {number(own / other, 2)} those of one chain"
         row = _row("restoration", question, rival, cost, "04_restore", "dB", True)
-        yield replace(row, cheap=(cheap.decided and cheap.value > 0, own / other))
+        yield replace(row, cheap=(cheap, own / other), rival_seconds=even / own)
 
 
-def generation(found: list[Row]) -> str:
-    """The answer for drawing new images, in a sentence."""
+def generation(found: list[Row], untestable: str = "") -> str:
+    """The answer for drawing new images, in a sentence. untestable: why these models decide nothing, if so."""
     own = [row for row in found if row.job in ("generation", MECHANISM)]
     if not own:
         return "**Drawing new images:** not measured in this profile."
+    if untestable:
+        return (
+            f"**Drawing new images: not testable at this size:** {untestable}. What {len(own)} comparisons gave is shown below."
+        )
     won, lost = (sum(row.better is side for row in own) for side in (True, False))
     back = sum(row.given_back for row in own)
     said = f"Of {len(own)} comparisons of our own, paired by seed and corrected within their family, {won} went to the DIP, "
@@ -189,19 +204,27 @@ def restoration(found: list[Row]) -> str:
         return "**Mending a degraded image:** not measured in this profile."
     won, lost = (sum(row.better is side for row in own) for side in (True, False))
     unclear = len(own) - won - lost
-    ahead = [row.cheap[1] for row in own if row.cheap[0]]
-    price = f", for {number(min(ahead), 2)} to {number(max(ahead), 2)} times its seconds" if ahead else ""
+    spent = [row.rival_seconds for row in own]
+    given = f"{number(min(spent), 2)} to {number(max(spent), 2)}" if len(spent) > 1 else number(spent[0], 2)
+    shown = sum(gap.decided and gap.value > 0 for gap, _ in (row.cheap for row in own))
+    mean = [(gap.value, times) for gap, times in (row.cheap for row in own) if gap.value > 0]
+    price = (
+        f" (by the mean in {len(mean)}, at up to {number(max(times for _, times in mean), 2)} times its seconds)"
+        if mean
+        else ""
+    )
     return (
-        f"**Mending a degraded image: {_in_a_word(won, lost, unclear)}.** By PSNR at equal seconds a DIP came out ahead of the "
-        f"best way without one in {won} of {len(own)} settings, behind in {lost}, {unclear} {_were(unclear)} not decidable; "
-        f"ahead of a single chain without one in {len(ahead)}{price}."
+        f"**Mending a degraded image: {_in_a_word(won, lost, unclear)}.** By PSNR a DIP was shown to be ahead of the best way "
+        f"without one, which took {given} times its seconds, in {won} of {len(own)} settings, behind in {lost}; {unclear} "
+        f"{_were(unclear)} not decidable. It was shown to be ahead of a single chain without one in {shown}{price}."
     )
 
 
 def table(found: list[Row], target: str = "#fig-{}") -> str:
     """The table as Markdown; each question links to its figure. Of the mechanisms only the best one is shown, and
     those that seem to gain and give training images back."""
-    ways = [row for row in found if row.job == MECHANISM and not row.given_back]
+    tried = [row for row in found if row.job == MECHANISM]
+    ways = [row for row in tried if row.new]
     nearest = min(ways, key=lambda row: row.value, default=None)
     lines = ["| question | effect [95%] | for the DIP (p after Holm) | cost |", "|---|---|---|---|"]
     for row in found:
@@ -210,7 +233,8 @@ def table(found: list[Row], target: str = "#fig-{}") -> str:
         name = (
             row.question
             if row is not nearest
-            else f"Of {len(ways)} other mechanisms, each against its hardest rival, the best: {row.question}"
+            else f"Of {len(tried)} other mechanisms {len(ways)} are known to give no training images back. The best of these, "
+            f"against its hardest rival: {row.question}"
         )
         lines.append(f"| {name} ([figure]({target.format(row.figure)})) | {row.effect} | {row.verdict} | {row.cost} |")
     return "\n".join(lines)
@@ -239,7 +263,8 @@ def markdown(lab: Any) -> str:
     """The first screen of the page."""
     lab.store.records_only = True  # the page says what is there, and computes nothing
     found, png = rows(lab), picture(lab)
-    said = "\n\n".join(f'<p class="answer">{_html(text)}</p>' for text in (generation(found), restoration(found)))
+    answers = generation(found, comparisons.untestable(lab)), restoration(found)
+    said = "\n\n".join(f'<p class="answer">{_html(text)}</p>' for text in answers)
     links = (
         "How it was measured: [rules](#04_combined_model-the-rules-of-the-comparison), "
         "[distance](#03_ddpm_baseline-how-samples-are-judged), [models](#03_ddpm_baseline-training) · "
@@ -262,7 +287,13 @@ def readme_block(lab: Any) -> str:
     found, folder = rows(lab), f"results/{lab.profile.folder}"
     page = f"From the records of profile **{lab.profile.name}**; the page is `{folder}/report.html`.{_baseline(lab)}"
     shown = f"![{ALT}]({folder}/figures/{PICTURE})"
-    screen = [generation(found), restoration(found), page, table(found, folder + "/figures/{}.png"), shown]
+    screen = [
+        generation(found, comparisons.untestable(lab)),
+        restoration(found),
+        page,
+        table(found, folder + "/figures/{}.png"),
+        shown,
+    ]
     results = lab.store.source.parent
     return "\n\n".join([*screen, times(lab), speed.hours(results), speed.summary(results)]) + "\n"
 

@@ -18,6 +18,7 @@ from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, copying,
 from dipddpm_utils.page.training import best_sampler, fewest_calls
 from dipddpm_utils.page.words import count, number, span
 from dipddpm_utils.priors import findings
+from dipddpm_utils.reports import gate
 from dipddpm_utils.theory.gaussian import Cost
 
 SAYS_LITTLE = 0.9  # a bound on a total variation, which is at most 1 anyway
@@ -26,6 +27,15 @@ SAYS_LITTLE = 0.9  # a bound on a total variation, which is at most 1 anyway
 def compared(lab: Any) -> tuple[str, str]:
     """The groups that stand for the DDPM alone and for training on DIP outputs: of models that draw digits, where there are."""
     return ("main", "main-on-dip") if lab.has("main", "main-on-dip") else ("ddpm", "ddpm-on-dip")
+
+
+def untestable(lab: Any) -> str:
+    """Why this profile's models decide nothing about quality, by the gate of the claims: they draw no images; '' if they do."""
+    name = compared(lab)[0]
+    if not lab.has(name) or not gate.passed(lab, (name,)).why:
+        return ""
+    recall = number(float(frame_of(lab.seeds(name))["recall"].mean()), 2)
+    return f"the samples of the {alone(lab)} are no digits yet (recall {recall}, asked for: {gate.LEAST_RECALL:g})"
 
 
 def longer(lab: Any) -> str | None:
@@ -85,7 +95,8 @@ def starts(frame: pd.DataFrame) -> str:
         if gap.decided and gap.value < 0 and own.many:
             said += " What looks better here is training images given back."
         lines.append(said + _left_out(frame, label, own.many))
-    head = "FD over that of noise with as many calls, each start at its best t_start "
+    sampler = look(frame["sampler"].iloc[0]).label if "sampler" in frame else "the same sampler"
+    head = f"FD over that of noise with as many calls of {sampler}, each start at its best t_start "
     return f"{head}(of held-out images {percent(usual)} look copied):\n\n{bullets(lines)}"
 
 
