@@ -1,7 +1,5 @@
 """The question answered from the records: what notebook 07 and the README say first, and from which profile they say it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -5,13 +5,11 @@ differ from their defaults, so a new field with a default that means "as before"
 meaning is made visible by raising `revision` of the kind.
 """
 
-from __future__ import annotations
-
 import hashlib
 import importlib
 import json
 from types import ModuleType
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, PositiveFloat, TypeAdapter, model_validator
 
@@ -107,7 +105,7 @@ class Stopping(Run):
     diffusion: Diffusion = Diffusion()  # whose steps t_k have those levels
 
     @model_validator(mode="after")
-    def _rules_and_levels_make_sense(self) -> Stopping:
+    def _rules_and_levels_make_sense(self) -> Self:
         if "oracle" not in self.rules or len(set(self.rules)) != len(self.rules):
             raise ValueError(f"rules are {', '.join(self.rules)}; expected each once, and 'oracle' among them to judge by")
         if self.level_low >= self.level_high:
@@ -152,7 +150,7 @@ class Ddpm(Run):
     prior: Prior | None = None  # ways of using a DIP other than `dip`
 
     @model_validator(mode="after")
-    def _what_it_is_trained_on_is_clear(self) -> Ddpm:
+    def _what_it_is_trained_on_is_clear(self) -> Self:
         last = self.diffusion.num_train_timesteps - 1
         if self.prior is not None and (self.prior.truncate or 0) > last:
             raise ValueError(f"prior.truncate is {self.prior.truncate}, but the model's last step is {last}")
@@ -182,7 +180,7 @@ class Sample(Run):
     advice: Advice | None = None
 
     @model_validator(mode="after")
-    def _start_is_within_the_chain(self) -> Sample:
+    def _start_is_within_the_chain(self) -> Self:
         t, last = self.start.t_start, self.model.diffusion.num_train_timesteps - 1
         if t is not None and t > last:
             raise ValueError(f"start.t_start is {t}, but the model's last step is {last}")
@@ -216,7 +214,7 @@ class Restore(Run):
     validation: bool = False
 
     @model_validator(mode="after")
-    def _is_degraded_as_it_can_be(self) -> Restore:
+    def _is_degraded_as_it_can_be(self) -> Self:
         if self.task == "inpaint" and (self.strength or 0) >= 1:
             raise ValueError(f"strength is {self.strength}, expected a share of pixels below 1 with task 'inpaint'")
         if self.task == "super_resolve" and self.strength and (self.strength % 1 or self.model.data.size % self.strength):

@@ -3,8 +3,6 @@
 Every word follows from records by rule: a row has its effect, interval and corrected verdict; the sentences count rows.
 """
 
-from __future__ import annotations
-
 import base64
 import math
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """One executed notebook -> its part of the page: equations as MathML, numbered figures and tables, code folded away."""
 
-from __future__ import annotations
-
 import base64
 import re
 from html import escape

@@ -1,7 +1,5 @@
 """What the comparisons found (notebooks 04 and 07), as sentences and tables computed from records."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any

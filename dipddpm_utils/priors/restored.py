@@ -1,7 +1,5 @@
 """What the restoration found (notebooks 04 and 07), as sentences and tables computed from records. Needs no torch."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pandas as pd

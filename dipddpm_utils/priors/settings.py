@@ -1,7 +1,5 @@
 """What one setting does (notebook 05), as sentences computed from records."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Faults that change no training: what each changed in what was read, measured on the runs that are there."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

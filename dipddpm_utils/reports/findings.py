@@ -1,7 +1,5 @@
 """What the rebuilt reports show, as sentences computed from records."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """What report B's claims are tested by: shape and contrast of drawn digits, time by data path, slopes over the full grid."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any
