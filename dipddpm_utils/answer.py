@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from dipddpm_utils.page import names
-from dipddpm_utils.page.compare import best_rival, best_start, copies, frame_of
+from dipddpm_utils.page.compare import best_rival, best_start, copies
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, copying, distance, percent
 from dipddpm_utils.page.words import count, number
@@ -46,11 +46,9 @@ def _at(name: str) -> str:
 
 
 def _trained_on_outputs(lab: Any, floor: Any) -> list[str]:
-    alone, with_dip = (lab.seeds(group) for group in comparisons.compared(lab))
-    base, on_dip = frame_of(alone), frame_of(with_dip)
-    gaps = comparisons.outputs(lab)
+    alone = lab.seeds(comparisons.compared(lab)[0])
+    gaps, added = comparisons.outputs(lab), percent(comparisons.dip_share(lab))
     gap = comparison("FD trained on DIP outputs over FD alone, equal steps", gaps["fd"])
-    added = percent(float(on_dip["dip_seconds"].mean() / base["train_seconds"].mean()))
     lines = [
         f"**The comparisons' baseline** ([table](#tab-04_quality)), {_smaller(lab)}: {distance(alone, floor)}.",
         f"**Better by training on DIP outputs?** {gap} {_at('04_fd_over_steps')}",

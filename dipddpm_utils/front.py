@@ -65,14 +65,11 @@ def rows(lab: Any) -> list[Row]:
 
 
 def _outputs(lab: Any) -> Iterator[Row]:
-    groups = comparisons.compared(lab)
-    if not lab.has(*groups):
+    if not lab.has(*comparisons.compared(lab)):
         return
-    gaps = comparisons.outputs(lab)
-    base, on_dip = (frame_of(lab.seeds(group)) for group in groups)
-    added = f"{percent(float(on_dip['dip_seconds'].mean() / base['train_seconds'].mean()))} more training time"
-    at = "04_fd_over_steps"
-    yield _row("generation", "Trained on DIP outputs, equal steps: FD over the DDPM alone", gaps["fd"], added, at)
+    gaps, added = comparisons.outputs(lab), f"{percent(comparisons.dip_share(lab))} more training time"
+    question = "Trained on DIP outputs, equal steps: FD over the DDPM alone"
+    yield _row("generation", question, gaps["fd"], added, "04_fd_over_steps")
     if "seconds" in gaps:
         yield _row("generation", "The same, equal seconds", gaps["seconds"], "none", "04_fd_vs_total_seconds")
 
@@ -201,12 +198,9 @@ def table(found: list[Row], target: str = "#fig-{}") -> str:
     for row in found:
         if row.job == MECHANISM and row is not nearest and not row.given_back:
             continue
-        name = (
-            row.question
-            if row is not nearest
-            else f"Of {len(ways)} other mechanisms, each against its hardest rival, the best: {row.question}"
-        )
-        lines.append(f"| {name} ([figure]({target.format(row.figure)})) | {row.effect} | {row.verdict} | {row.cost} |")
+        best = f"Of {len(ways)} other mechanisms, each against its hardest rival, the best: " if row is nearest else ""
+        shown = f"{best}{row.question} ([figure]({target.format(row.figure)}))"
+        lines.append(f"| {shown} | {row.effect} | {row.verdict} | {row.cost} |")
     return "\n".join(lines)
 
 

@@ -52,14 +52,10 @@ def ends(sets: Mapping[str, Sequence[Any]]) -> str:
 
 def loss(records: Sequence[Any]) -> str:
     """How far the loss has come down: its means over the first and over the last twentieth of what was logged, and seeds."""
-    curves = [record.curve["loss"] for record in records]
-    first, last = (sum(part.mean() for part in parts) / len(parts) for parts in zip(*map(_ends, curves), strict=True))
+    curves = pd.concat([record.curve["loss"] for record in records], axis=1)
+    width = max(1, len(curves) // 20)
+    first, last = (part.mean().mean() for part in (curves.head(width), curves.tail(width)))
     return f"From its first twentieth to its last the mean loss goes from {number(first)} to {number(last)}."
-
-
-def _ends(curve: pd.Series) -> tuple[pd.Series, pd.Series]:
-    width = max(1, len(curve) // 20)
-    return curve.head(width), curve.tail(width)
 
 
 def loss_and_distance(record: Any) -> str:

@@ -45,6 +45,12 @@ def outputs(lab: Any) -> dict[str, Paired]:
     return family("outputs", gaps)
 
 
+def dip_share(lab: Any) -> float:
+    """Seconds of the DIP over those of the training on its outputs, seed by seed, since machines may differ; their mean."""
+    on_dip = frame_of(lab.seeds(compared(lab)[1]))
+    return float((on_dip["dip_seconds"] / on_dip["train_seconds"]).mean())
+
+
 def combined(lab: Any) -> str:
     """Trained on DIP outputs against trained on real images, at equal steps."""
     if not lab.has(*compared(lab)):
@@ -205,9 +211,7 @@ def equal_seconds(lab: Any) -> str:
     """The model trained on DIP outputs against the DDPM alone that was trained on for the DIP's seconds, too."""
     more, on_dip = longer(lab), compared(lab)[1]
     if more is None:
-        base, frame = (frame_of(lab.seeds(group)) for group in compared(lab))
-        share = percent(float(frame["dip_seconds"].mean() / base["train_seconds"].mean()))
-        return f"Fitting and applying the DIP adds {share} to the seconds of training."
+        return f"Fitting and applying the DIP adds {percent(dip_share(lab))} to the seconds of training."
     pairs = zip(lab.seeds(more), lab.seeds(on_dip), strict=True)
     share = np.mean([_seconds(alone, other) / alone.metrics["total_seconds"] for alone, other in pairs])
     when = "At equal total seconds" if share <= 1.02 else f"With {percent(1 - 1 / share)} fewer seconds for the DDPM alone"
@@ -250,22 +254,15 @@ def found(lab: Any) -> str:
 
 def negative_results(lab: Any) -> pd.DataFrame:
     """Every comparison in which the DIP was not shown to be better: name, effect, n, verdict."""
-    found = _on_digits(lab) if lab.has(*compared(lab), started(lab)) else []
+    found: findings.Found = []
+    if lab.has(*compared(lab), started(lab)):
+        said = {"fd": f"FD, trained on DIP outputs / {alone(lab)}, equal steps", "seconds": "the same, equal seconds"}
+        found += [(said[name], gap) for name, gap in outputs(lab).items() if name in said]
+        for rivals in (["noise"], names.starts(dip=False)):
+            for (own, rival, t), gap in compare.start_gaps(lab.frame(started(lab)), names.starts(dip=True), rivals).items():
+                found.append((f"FD, {look(own).label} / {look(rival).label}, t_start = {t:.0f}, equal calls", gap))
     rows = findings.rows_of(found + findings.no_gain(lab))
     return pd.DataFrame(rows, columns=["comparison", "ratio", "n", "verdict", "it would take"])
-
-
-def _on_digits(lab: Any) -> list[tuple[str, Paired | None]]:
-    """The DIP as training data and as a start, against the same without one."""
-    said = {
-        "fd": f"FD, trained on DIP outputs / {alone(lab)}, equal steps",
-        "seconds": "the same, equal seconds",
-    }
-    found: list[tuple[str, Paired | None]] = [(said[name], gap) for name, gap in outputs(lab).items() if name in said]
-    for rivals in (["noise"], names.starts(dip=False)):
-        for (own, rival, t), gap in compare.start_gaps(lab.frame(started(lab)), names.starts(dip=True), rivals).items():
-            found.append((f"FD, {look(own).label} / {look(rival).label}, t_start = {t:.0f}, equal calls", gap))
-    return found
 
 
 def instead(lab: Any) -> str:

@@ -199,8 +199,7 @@ def truncated(given: Given, x_dip: Tensor, t_start: int, eps: Tensor) -> Tensor:
 
     x_t = sqrt(alpha_bar) x_dip + sqrt(1 - alpha_bar) eps, eps ~ N(0, I) (truncated diffusion: Zheng et al. 2023).
     """
-    bar = given.coefs.alpha_bar(t_start)
-    return bar**0.5 * x_dip + (1 - bar) ** 0.5 * eps
+    return given.noised(x_dip, t_start, eps)
 
 
 @opinion(

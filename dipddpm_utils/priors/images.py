@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from dipddpm_utils import ranges
 from dipddpm_utils.config import Ddpm, Dip
 from dipddpm_utils.data import sets
+from dipddpm_utils.ddpm import process
 from dipddpm_utils.ddpm.schedule import Coefficients
 from dipddpm_utils.dip import fit
 from dipddpm_utils.dip.run import build, fitted, operations
@@ -52,6 +53,10 @@ class Given:
     def signed(self, images: Tensor) -> Tensor:
         """The images as floats in [-1, 1]."""
         return ranges.uint8_to_signed(images) if images.dtype == torch.uint8 else images
+
+    def noised(self, images: Tensor, t: int, eps: Tensor) -> Tensor:
+        """x_t of images in [-1, 1] at one step t: (1) of notebook 01."""
+        return process.diffuse(self.coefs, images, torch.full((len(images),), t, device=images.device), eps)
 
     def blurred(self, images: Tensor) -> Tensor:
         """What a DIP does, without a DIP: a Gaussian blur of BLUR pixels, in [-1, 1]."""

@@ -13,12 +13,12 @@ import pandas as pd
 from dipddpm_utils.page import names
 from dipddpm_utils.page.compare import Paired, difference, family, judged_alike, paired, summary
 from dipddpm_utils.page.names import look
+from dipddpm_utils.page.tables import SCORES
 from dipddpm_utils.page.words import count, factor, number, span
 
 GROUP, LARGER = "mechanisms", "main-drawn"
 THRESHOLDS = (1.5, 1.1)  # times the baseline's mean FD at the end of its training: seconds to a worse one say nothing
 CONTROLS = ("more training", "min-snr", "ddim sampler")  # what one would try without any of it
-SCORES = {"kid": "KID", "precision": "precision", "recall": "recall", "copy_rate": "copied"}
 
 
 def table_of(lab: Any) -> pd.DataFrame:
