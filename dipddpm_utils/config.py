@@ -21,7 +21,7 @@ from dipddpm_utils.parts import (
     Diffusion,
     Dip,
     Evaluate,
-    Net,
+    ImageFit,
     NonNegative,
     Optim,
     PerImage,
@@ -33,6 +33,7 @@ from dipddpm_utils.parts import (
     Unet,
 )
 from dipddpm_utils.parts import Frozen as Frozen
+from dipddpm_utils.parts import Net as Net
 from dipddpm_utils.parts import Warm as Warm
 
 
@@ -59,19 +60,14 @@ class Floor(Run):
     repeats: Positive = 5
 
 
-class DipImages(Run):
+class DipImages(Run, ImageFit):
     """The Deep Image Prior as published: one untrained network per image, fitted to that image's noisy copy."""
 
     computed_by: ClassVar[str] = "dipddpm_utils.dip.run:dip_images"
     kind: Literal["dip_images"] = "dip_images"
     data: Data
-    net: Net = "skip"
     n_images: Positive = 16
     std: PositiveFloat = 0.2  # of the noise on the observed image, images in [0, 1]
-    iterations: Positive = 1000
-    lr: PositiveFloat = 1e-2
-    z_std: Annotated[float, Field(ge=0)] = 0.03  # noise added to the fixed input z at each iteration
-    width: Positive = 16
     snapshots: tuple[NonNegative, ...] = (10, 50, 100, 200, 500, 1000)  # iterations whose outputs are kept
 
 
@@ -79,19 +75,14 @@ StoppingRule = Literal["oracle", "fixed", "end", "wmv", "emv", "discrepancy", "h
 STOPPING_RULES: tuple[StoppingRule, ...] = get_args(StoppingRule)
 
 
-class Stopping(Run):
+class Stopping(Run, ImageFit):
     """When to stop a fit to one noisy image: every rule of stopping.py on the same images, judged against the oracle."""
 
     computed_by: ClassVar[str] = "dipddpm_utils.stopping.run:stopping"
     kind: Literal["stopping"] = "stopping"
     data: Data
-    net: Net = "skip"
     n_images: Annotated[int, Field(ge=2)] = 64
     std: PositiveFloat = 0.2  # of the noise on the observed image, images in [0, 1]; not clipped, so that it is Gaussian
-    iterations: Positive = 1000
-    lr: PositiveFloat = 1e-2
-    z_std: Annotated[float, Field(ge=0)] = 0.03
-    width: Positive = 16
     rules: tuple[StoppingRule, ...] = STOPPING_RULES
     fixed: Positive = 100  # the fixed budget, in iterations
     window: Annotated[int, Field(ge=2)] = 40  # outputs in ES-WMV's variance
@@ -115,17 +106,15 @@ class Stopping(Run):
         return self
 
 
-class Spectrum(Run):
+class Spectrum(Run, ImageFit):
     """What an untrained convolutional net fits first: error by spatial frequency while it fits images and noise."""
 
     computed_by: ClassVar[str] = "dipddpm_utils.theory.run:spectrum"
     kind: Literal["spectrum"] = "spectrum"
     data: Data
-    net: Net = "skip"
     n_images: Positive = 8
     iterations: Positive = 600
-    lr: PositiveFloat = 1e-2
-    width: Positive = 16
+    z_std: Annotated[float, Field(ge=0)] = 0.0
     bands: Positive = 6
 
 
@@ -156,11 +145,11 @@ class Ddpm(Run):
             raise ValueError(f"prior.truncate is {self.prior.truncate}, but the model's last step is {last}")
         if self.per_image is not None and (self.dip is not None or self.train_on is not None):
             raise ValueError("per_image is given with dip or train_on, expected one of them")
-        if self.prior is not None and not (self.dip is None and self.per_image is None and self.train_on is None):
+        on_real = self.dip is None and self.per_image is None and self.train_on is None
+        if self.prior is not None and not on_real:
             raise ValueError("prior is given with dip, per_image or train_on, expected real images for it to act on")
         if self.train_on not in (None, "clip") and self.dip is None:
             raise ValueError(f"train_on is {self.train_on!r} without a dip, expected the one whose outputs it is to match")
-        on_real = self.dip is None and self.per_image is None and self.train_on is None
         on_dip = self.dip is not None and self.train_on is None
         for fault, acts in (("FA1", on_real), ("FB2", on_dip), ("FB3", on_dip)):
             if fault in self.faults and not acts:
@@ -190,7 +179,7 @@ class Sample(Run):
         return self
 
 
-class Restore(Run):
+class Restore(Run, ImageFit):
     """A degraded image is given: what a DIP, a DDPM and both make of it, over `n` held-out images (restore.py).
 
     Whatever has to be chosen, the DIP's budget, each chain's t_start, and how much its rivals may do in the DIP's seconds, is
@@ -203,11 +192,7 @@ class Restore(Run):
     task: Literal["denoise", "inpaint", "super_resolve"] = "denoise"
     n: Annotated[int, Field(ge=2)] = 100
     n_tune: Positive = 20
-    net: Net = "skip"
-    width: Positive = 16
     iterations: Positive = 300
-    lr: PositiveFloat = 1e-2
-    z_std: Annotated[float, Field(ge=0)] = 0.03
     t_starts: tuple[NonNegative, ...] = (100, 200, 300, 400, 500, 600)
     sampler: Sampler = Sampler(name="ddim", steps=20)
     strength: PositiveFloat | None = None  # std of noise, share of pixels seen, side of a coarse pixel; None: 0.4, 0.5, 2

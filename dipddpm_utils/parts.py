@@ -167,14 +167,24 @@ class Evaluate(Frozen):
     keep_all: bool = True  # False: of all pictures only a small grid of the last samples is kept, for a small record
 
 
-class PerImage(Frozen):
-    """How one untrained network is fitted to each training image; what it shows after `iterations` stands for the image."""
+class ImageFit(Frozen):
+    """How an untrained network is fitted to one image (dip/fit.py)."""
 
     net: Net = "skip"
-    iterations: Positive = 200
+    iterations: Positive = 1000
     lr: PositiveFloat = 1e-2
-    z_std: Annotated[float, Field(ge=0)] = 0.03
+    z_std: Annotated[float, Field(ge=0)] = 0.03  # noise added to the fixed input z at each iteration
     width: Positive = 16
+
+    def options(self) -> dict[str, Any]:
+        """The same as keywords of `fit_images`, but for the net."""
+        return self.model_dump(include={"iterations", "lr", "z_std", "width"})
+
+
+class PerImage(ImageFit):
+    """A fit to each training image; what it shows after `iterations` stands for the image."""
+
+    iterations: Positive = 200
 
 
 class Warm(Frozen):

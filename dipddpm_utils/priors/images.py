@@ -122,13 +122,12 @@ def _per_image(run: Ddpm, targets: Tensor, work: Work) -> Made:
     Done in parts, each kept in the run's folder, so that a run that is cut off fits no part twice.
     """
     outputs, seconds, now = [], 0.0, device.clock(work.device)
-    options = run.per_image.model_dump(exclude={"net"})
     for i, part in enumerate(targets.split(FITTED_TOGETHER)):
         path = work.folder / f"per-image-{i}.npz"
         if not path.exists():
             began = now()
             generator = streams.generator(run.seed, f"fit of part {i}", work.device)
-            for shown in fit.fit_images(run.per_image.net, part, generator=generator, **options):
+            for shown in fit.fit_images(run.per_image.net, part, generator=generator, **run.per_image.options()):
                 work.budget.check()
                 images = shown.outputs
             content = files.npz_bytes({"images": images.cpu().numpy(), "seconds": np.array(now() - began)})

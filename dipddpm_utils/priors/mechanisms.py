@@ -163,26 +163,21 @@ def reached(record: Any, fd: float) -> tuple[float, float] | None:
     return steps, seconds + float(record.metrics.get("dip_seconds") or 0.0)
 
 
-def speed(frame: pd.DataFrame, rows: pd.DataFrame, fd: float, what: int) -> tuple[Paired | None, int, int]:
-    """(log ratio to the baseline of steps (what = 0) or seconds (1) to `fd`, seeds that reached it, seeds) of a setting.
-
-    None unless all seeds of both reached it: the slow ones would be left out.
+def speed(frame: pd.DataFrame, rows: pd.DataFrame, fd: float, what: int) -> Paired | None:
+    """Log ratio of a setting's steps (what = 0) or seconds (1) to `fd` to the baseline's; None unless all seeds of both
+    reached it: the slow ones would be left out.
     """
     base = {record.seed: reached(record, fd) for record in frame.loc[frame["label"] == "baseline", "record"]}
     own = {record.seed: reached(record, fd) for record in rows["record"]}
     ratios = [math.log(own[seed][what] / base[seed][what]) for seed in own if own[seed] and base.get(seed)]
-    return (
-        (paired(ratios, ratio=True) if len(ratios) == len(own) else None),
-        sum(point is not None for point in own.values()),
-        len(own),
-    )
+    return paired(ratios, ratio=True) if len(ratios) == len(own) else None
 
 
 def speeds(frame: pd.DataFrame, what: int) -> dict[tuple[str, Any, float], Paired]:
     """(label, value, times) -> `speed` of every trained setting to each of THRESHOLDS that any seed reached: a family."""
     own = [one for one in settings(frame) if one[0] != "baseline" and has_curve(one[2])]
     goals = list(zip(THRESHOLDS, thresholds(frame), strict=True))
-    return family("speed", {(*at, times): speed(frame, rows, fd, what)[0] for *at, rows in own for times, fd in goals})
+    return family("speed", {(*at, times): speed(frame, rows, fd, what) for *at, rows in own for times, fd in goals})
 
 
 def has_curve(rows: pd.DataFrame) -> bool:

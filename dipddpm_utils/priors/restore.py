@@ -97,9 +97,8 @@ class Bench:
         run, seen, now = self.run, self.seen.rows(rows), device.clock(self.work.device)
         every, looks, seconds = max(1, run.iterations // LOOKS), [], []
         generator = streams.generator(run.seed, f"fit {rows.start}", self.work.device)
-        options = run.model_dump(include={"iterations", "lr", "z_std", "width"})
         began = now()
-        for fit in dips.fit_images(run.net, seen.target, generator=generator, observe=seen.observe, **options):
+        for fit in dips.fit_images(run.net, seen.target, generator=generator, observe=seen.observe, **run.options()):
             self.work.budget.check()
             if fit.iteration % every == 0:
                 looks.append(seen.keep(fit.outputs).cpu())
