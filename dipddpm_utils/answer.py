@@ -1,7 +1,5 @@
 """The question answered from the records: what notebook 07 and the README say first, and from which profile they say it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from dipddpm_utils.page import names
-from dipddpm_utils.page.compare import best_rival, best_start, copies, frame_of
+from dipddpm_utils.page.compare import best_rival, best_start, copies
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, copying, distance, percent
 from dipddpm_utils.page.words import count, number
@@ -32,12 +30,14 @@ def answer(lab: Any) -> str:
     generated = _trained_on_outputs(lab, floor) if lab.has(*comparisons.compared(lab)) else []
     if lab.has(comparisons.started(lab)):
         generated += _started_from_outputs(lab)
-    generated += _report_b(lab)
+    generated += _reports(lab)
     if lab.has("mechanisms"):
         found = f"{findings_priors.headcount(lab)} {findings_priors.on_larger(lab)}"
         generated.append(f"**Any other way in?** {_at('04_pareto')} {found}")
     mended = restored.restoration_answer(lab) if lab.has("restore") else []
-    parts = {"*Generation*": alone + generated, f"*Restoration* {_at('04_restore')}": mended}
+    if why := comparisons.untestable(lab):
+        alone.insert(0, f"**No answer at this size**: {why}.")
+    parts = {"*Generation*": alone + generated, "*Restoration* ([table](#tab-04_restore_pairs))": mended}
     said = [f"{job}\n\n{bullets(lines)}" for job, lines in parts.items() if lines]
     return "\n\n".join(said) if said else NOT_MEASURED
 
@@ -48,11 +48,9 @@ def _at(name: str) -> str:
 
 
 def _trained_on_outputs(lab: Any, floor: Any) -> list[str]:
-    alone, with_dip = (lab.seeds(group) for group in comparisons.compared(lab))
-    base, on_dip = frame_of(alone), frame_of(with_dip)
-    gaps = comparisons.outputs(lab)
+    alone = lab.seeds(comparisons.compared(lab)[0])
+    gaps, added = comparisons.outputs(lab), percent(comparisons.dip_share(lab))
     gap = comparison("FD trained on DIP outputs over FD alone, equal steps", gaps["fd"])
-    added = percent(float(on_dip["dip_seconds"].mean() / base["train_seconds"].mean()))
     lines = [
         f"**The comparisons' baseline** ([table](#tab-04_quality)), {_smaller(lab)}: {distance(alone, floor)}.",
         f"**Better by training on DIP outputs?** {gap} {_at('04_fd_over_steps')}",
@@ -93,7 +91,7 @@ def _started_from_outputs(lab: Any) -> list[str]:
     if (rival := best_rival(frame, rows)) is not None:
         name = f"FD over that from the {look(rival[0]).label}, same t_start"
         same = " No gain, for the same reason." if own.many and rival[1].decided and rival[1].value < 0 else ""
-        lines.append(f"**Better than a start without a DIP?** {comparison(name, rival[1])}{same}")
+        lines.append(f"**Better than a start without a DIP?** {comparison(name, rival[1])}{same} ([table](#tab-04_starts))")
     if lab.has("ddpm") and not own.many:
         cost = comparisons.measured_cost(frame, lab.seeds("ddpm")[0])
         pays = f" {_at('04_break_even')}" if lab.has(*comparisons.compared(lab)) else ""
@@ -101,8 +99,16 @@ def _started_from_outputs(lab: Any) -> list[str]:
     return lines
 
 
+def _reports(lab: Any) -> list[str]:
+    """The reports' own comparisons, corrected, with the age of report B's models."""
+    said = []
+    if lab.has("a-ddpm", "a-2conv", "a-resnet18"):
+        at = f" {_at('04_a_fd_over_steps')}" if lab.has("a-ddpm-published") else ""
+        said.append(f"**Report A's comparison, corrected**{at}. {findings_reports.corrected_a(lab)}")
+    return said + _report_b(lab)
+
+
 def _report_b(lab: Any) -> list[str]:
-    """Report B's own comparison, corrected, with the age of its models."""
     if not lab.has("b-ddpm", "b-combined", "b-floor"):
         return []
     said = findings_reports.corrected_b(lab)

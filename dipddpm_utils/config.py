@@ -5,13 +5,11 @@ differ from their defaults, so a new field with a default that means "as before"
 meaning is made visible by raising `revision` of the kind.
 """
 
-from __future__ import annotations
-
 import hashlib
 import importlib
 import json
 from types import ModuleType
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, PositiveFloat, TypeAdapter, model_validator
 
@@ -23,7 +21,7 @@ from dipddpm_utils.parts import (
     Diffusion,
     Dip,
     Evaluate,
-    Net,
+    ImageFit,
     NonNegative,
     Optim,
     PerImage,
@@ -35,6 +33,7 @@ from dipddpm_utils.parts import (
     Unet,
 )
 from dipddpm_utils.parts import Frozen as Frozen
+from dipddpm_utils.parts import Net as Net
 from dipddpm_utils.parts import Warm as Warm
 
 
@@ -61,19 +60,14 @@ class Floor(Run):
     repeats: Positive = 5
 
 
-class DipImages(Run):
+class DipImages(Run, ImageFit):
     """The Deep Image Prior as published: one untrained network per image, fitted to that image's noisy copy."""
 
     computed_by: ClassVar[str] = "dipddpm_utils.dip.run:dip_images"
     kind: Literal["dip_images"] = "dip_images"
     data: Data
-    net: Net = "skip"
     n_images: Positive = 16
     std: PositiveFloat = 0.2  # of the noise on the observed image, images in [0, 1]
-    iterations: Positive = 1000
-    lr: PositiveFloat = 1e-2
-    z_std: Annotated[float, Field(ge=0)] = 0.03  # noise added to the fixed input z at each iteration
-    width: Positive = 16
     snapshots: tuple[NonNegative, ...] = (10, 50, 100, 200, 500, 1000)  # iterations whose outputs are kept
 
 
@@ -81,19 +75,14 @@ StoppingRule = Literal["oracle", "fixed", "end", "wmv", "emv", "discrepancy", "h
 STOPPING_RULES: tuple[StoppingRule, ...] = get_args(StoppingRule)
 
 
-class Stopping(Run):
+class Stopping(Run, ImageFit):
     """When to stop a fit to one noisy image: every rule of stopping.py on the same images, judged against the oracle."""
 
     computed_by: ClassVar[str] = "dipddpm_utils.stopping.run:stopping"
     kind: Literal["stopping"] = "stopping"
     data: Data
-    net: Net = "skip"
     n_images: Annotated[int, Field(ge=2)] = 64
     std: PositiveFloat = 0.2  # of the noise on the observed image, images in [0, 1]; not clipped, so that it is Gaussian
-    iterations: Positive = 1000
-    lr: PositiveFloat = 1e-2
-    z_std: Annotated[float, Field(ge=0)] = 0.03
-    width: Positive = 16
     rules: tuple[StoppingRule, ...] = STOPPING_RULES
     fixed: Positive = 100  # the fixed budget, in iterations
     window: Annotated[int, Field(ge=2)] = 40  # outputs in ES-WMV's variance
@@ -107,7 +96,7 @@ class Stopping(Run):
     diffusion: Diffusion = Diffusion()  # whose steps t_k have those levels
 
     @model_validator(mode="after")
-    def _rules_and_levels_make_sense(self) -> Stopping:
+    def _rules_and_levels_make_sense(self) -> Self:
         if "oracle" not in self.rules or len(set(self.rules)) != len(self.rules):
             raise ValueError(f"rules are {', '.join(self.rules)}; expected each once, and 'oracle' among them to judge by")
         if self.level_low >= self.level_high:
@@ -117,17 +106,15 @@ class Stopping(Run):
         return self
 
 
-class Spectrum(Run):
+class Spectrum(Run, ImageFit):
     """What an untrained convolutional net fits first: error by spatial frequency while it fits images and noise."""
 
     computed_by: ClassVar[str] = "dipddpm_utils.theory.run:spectrum"
     kind: Literal["spectrum"] = "spectrum"
     data: Data
-    net: Net = "skip"
     n_images: Positive = 8
     iterations: Positive = 600
-    lr: PositiveFloat = 1e-2
-    width: Positive = 16
+    z_std: Annotated[float, Field(ge=0)] = 0.0
     bands: Positive = 6
 
 
@@ -152,17 +139,17 @@ class Ddpm(Run):
     prior: Prior | None = None  # ways of using a DIP other than `dip`
 
     @model_validator(mode="after")
-    def _what_it_is_trained_on_is_clear(self) -> Ddpm:
+    def _what_it_is_trained_on_is_clear(self) -> Self:
         last = self.diffusion.num_train_timesteps - 1
         if self.prior is not None and (self.prior.truncate or 0) > last:
             raise ValueError(f"prior.truncate is {self.prior.truncate}, but the model's last step is {last}")
         if self.per_image is not None and (self.dip is not None or self.train_on is not None):
             raise ValueError("per_image is given with dip or train_on, expected one of them")
-        if self.prior is not None and not (self.dip is None and self.per_image is None and self.train_on is None):
+        on_real = self.dip is None and self.per_image is None and self.train_on is None
+        if self.prior is not None and not on_real:
             raise ValueError("prior is given with dip, per_image or train_on, expected real images for it to act on")
         if self.train_on not in (None, "clip") and self.dip is None:
             raise ValueError(f"train_on is {self.train_on!r} without a dip, expected the one whose outputs it is to match")
-        on_real = self.dip is None and self.per_image is None and self.train_on is None
         on_dip = self.dip is not None and self.train_on is None
         for fault, acts in (("FA1", on_real), ("FB2", on_dip), ("FB3", on_dip)):
             if fault in self.faults and not acts:
@@ -182,7 +169,7 @@ class Sample(Run):
     advice: Advice | None = None
 
     @model_validator(mode="after")
-    def _start_is_within_the_chain(self) -> Sample:
+    def _start_is_within_the_chain(self) -> Self:
         t, last = self.start.t_start, self.model.diffusion.num_train_timesteps - 1
         if t is not None and t > last:
             raise ValueError(f"start.t_start is {t}, but the model's last step is {last}")
@@ -192,7 +179,7 @@ class Sample(Run):
         return self
 
 
-class Restore(Run):
+class Restore(Run, ImageFit):
     """A degraded image is given: what a DIP, a DDPM and both make of it, over `n` held-out images (restore.py).
 
     Whatever has to be chosen, the DIP's budget, each chain's t_start, and how much its rivals may do in the DIP's seconds, is
@@ -205,18 +192,14 @@ class Restore(Run):
     task: Literal["denoise", "inpaint", "super_resolve"] = "denoise"
     n: Annotated[int, Field(ge=2)] = 100
     n_tune: Positive = 20
-    net: Net = "skip"
-    width: Positive = 16
     iterations: Positive = 300
-    lr: PositiveFloat = 1e-2
-    z_std: Annotated[float, Field(ge=0)] = 0.03
     t_starts: tuple[NonNegative, ...] = (100, 200, 300, 400, 500, 600)
     sampler: Sampler = Sampler(name="ddim", steps=20)
     strength: PositiveFloat | None = None  # std of noise, share of pixels seen, side of a coarse pixel; None: 0.4, 0.5, 2
     validation: bool = False
 
     @model_validator(mode="after")
-    def _is_degraded_as_it_can_be(self) -> Restore:
+    def _is_degraded_as_it_can_be(self) -> Self:
         if self.task == "inpaint" and (self.strength or 0) >= 1:
             raise ValueError(f"strength is {self.strength}, expected a share of pixels below 1 with task 'inpaint'")
         if self.task == "super_resolve" and self.strength and (self.strength % 1 or self.model.data.size % self.strength):

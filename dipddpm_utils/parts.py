@@ -1,9 +1,7 @@
 """What the configurations of runs (config.py) are made of: frozen, validated values, and the DIP that runs build on."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
@@ -24,14 +22,14 @@ class Frozen(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    def parts(self) -> Iterator[Frozen]:
+    def parts(self) -> Iterator["Frozen"]:
         """This configuration and all those within it."""
         for name in type(self).model_fields:
             if isinstance(value := getattr(self, name), Frozen):
                 yield from value.parts()
         yield self
 
-    def mapped(self, change: Callable[[Frozen], Frozen]) -> Self:
+    def mapped(self, change: Callable[[Any], Any]) -> Self:
         """A copy in which `change` was applied to every configuration within this one, then to this one."""
         fields = {name: getattr(self, name) for name in type(self).model_fields}
         inner = {name: value.mapped(change) for name, value in fields.items() if isinstance(value, Frozen)}
@@ -64,7 +62,7 @@ class Data(Frozen):
     labelled: bool = False  # an own set has labels, so that a classifier of its own can judge
 
     @model_validator(mode="after")
-    def _own_images_are_known_by_their_content(self) -> Data:
+    def _own_images_are_known_by_their_content(self) -> Self:
         if (self.name == "own") != (self.sha256 is not None):
             raise ValueError(f"sha256 is {self.sha256} with name {self.name!r}, expected it with name 'own', and only there")
         return self
@@ -111,7 +109,7 @@ class Diffusion(Frozen):
     times_mean: float = 0.0  # of the normal behind logit_normal: above 0, higher noise comes up more often
 
     @model_validator(mode="after")
-    def _has_a_mean_to_move(self) -> Diffusion:
+    def _has_a_mean_to_move(self) -> Self:
         if self.times_mean and self.times != "logit_normal":
             raise ValueError(f"times_mean is {self.times_mean} with times {self.times!r}, expected it with 'logit_normal' only")
         return self
@@ -136,7 +134,7 @@ class Optim(Frozen):
     ema_warmup: NonNegative = 100  # updates before the average may be sampled from
 
     @model_validator(mode="after")
-    def _has_kernels_to_choose(self) -> Optim:
+    def _has_kernels_to_choose(self) -> Self:
         if self.kernels_only and self.name != "muon":
             raise ValueError(f"kernels_only is set with name {self.name!r}, expected it with 'muon' only")
         return self
@@ -169,14 +167,24 @@ class Evaluate(Frozen):
     keep_all: bool = True  # False: of all pictures only a small grid of the last samples is kept, for a small record
 
 
-class PerImage(Frozen):
-    """How one untrained network is fitted to each training image; what it shows after `iterations` stands for the image."""
+class ImageFit(Frozen):
+    """How an untrained network is fitted to one image (dip/fit.py)."""
 
     net: Net = "skip"
-    iterations: Positive = 200
+    iterations: Positive = 1000
     lr: PositiveFloat = 1e-2
-    z_std: Annotated[float, Field(ge=0)] = 0.03
+    z_std: Annotated[float, Field(ge=0)] = 0.03  # noise added to the fixed input z at each iteration
     width: Positive = 16
+
+    def options(self) -> dict[str, Any]:
+        """The same as keywords of `fit_images`, but for the net."""
+        return self.model_dump(include={"iterations", "lr", "z_std", "width"})
+
+
+class PerImage(ImageFit):
+    """A fit to each training image; what it shows after `iterations` stands for the image."""
+
+    iterations: Positive = 200
 
 
 class Warm(Frozen):
@@ -237,7 +245,7 @@ class Prior(Frozen):
         return bool(self.ways) or self.truncate is not None
 
     @model_validator(mode="after")
-    def _has_its_images(self) -> Prior:
+    def _has_its_images(self) -> Self:
         if bool(self.curriculum or self.in_chains) != (self.source is not None):
             raise ValueError("source is needed by curriculum, shift, condition, learned and truncate, and by nothing else")
         if self.truncate is not None and self.ways:

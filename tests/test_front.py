@@ -3,7 +3,8 @@
 import pytest
 from labs import Records, holding
 
-from dipddpm_utils import front
+from dipddpm_utils import answer, front, verdicts
+from dipddpm_utils.page.compare import Paired
 from dipddpm_utils.priors import findings
 
 LAB = Records()
@@ -20,7 +21,7 @@ def moved(factor):
 
 @pytest.mark.parametrize(("factor", "verdict", "better"), [(3.0, "**worse**", False), (0.3, "**better**", True)])
 def test_a_moved_record_moves_verdict_sentence_and_table(factor, verdict, better):
-    found = front.rows(moved(factor))
+    found = verdicts.rows(moved(factor))
     assert found[0].better is better and verdict in found[0].verdict
     assert verdict in front.table(found).splitlines()[2]
     won, lost = (sum(row.better is side for row in found if row.job != "restoration") for side in (True, False))
@@ -28,17 +29,19 @@ def test_a_moved_record_moves_verdict_sentence_and_table(factor, verdict, better
 
 
 def test_the_answers_count_the_rows():
-    won, lost, unclear = (front.Row("generation", "q", "e", "v", "c", "f", better, 0.0) for better in (True, False, None))
+    won, lost, unclear = (verdicts.Row("generation", "q", "e", "v", "c", "f", better, 0.0) for better in (True, False, None))
     assert "images: yes." in front.generation([won]) and "images: no." in front.generation([lost, lost, unclear])
     assert "images: in part." in front.generation([won, lost]) and "images: no gain shown." in front.generation([unclear])
+    gaps = [Paired(v - 0.5, v, v + 0.5, 5, p=p) for v, p in ((1.0, 0.01), (-1.0, 0.01), (2.0, 0.01), (3.0, 0.2))]
     mended = [
-        front.Row("restoration", f"Task {k}: q", "e", "v", "c", "f", k > 5, 0.0, cheap=(k > 9, k)) for k in (11, 4, 70, 6)
+        verdicts.Row("restoration", f"Task {k}: q", "e", "v", "c", "f", k > 5, 0.0, cheap=(gap, k), rival_seconds=k / 10)
+        for k, gap in zip((11, 4, 70, 6), gaps, strict=True)
     ]
     said = front.restoration(mended)
     assert (
         "in part." in said
-        and "in 3 of 4 settings, behind in 1" in said
-        and "ahead of a single chain without one in 2, for 11 to 70 times its seconds" in said
+        and "which took 0.40 to 7.0 times its seconds, in 3 of 4 settings, behind in 1" in said
+        and "ahead of a single chain without one in 2 (by the mean in 3, at up to 70 times its seconds)" in said
     )
     assert "not measured" in front.generation([]) and "not measured" in front.restoration([])
 
@@ -60,11 +63,11 @@ def test_a_start_that_gives_images_back_or_may_do_so_wins_nothing(near, better, 
         if group in lab.profile.groups:
             lab.set(group, fd=lambda record, label, value: fds.get(label, 10.0), own_source_rate=lambda *_: near)
             lab.set(group, copy_rate=lambda *_: 0.01, copy_rate_floor=lambda *_: 0.01)
-    found = [row for row in front.rows(lab) if row.question.startswith(("Started", "The same over the best start"))]
+    found = [row for row in verdicts.rows(lab) if row.question.startswith(("Started", "The same over the best start"))]
     assert [row.better for row in found] == [better] * 2 and [row.given_back for row in found] == [near == 0.9] * 2
     assert said in found[0].verdict
-    back = sum(row.given_back for row in front.rows(lab))
-    assert f", {back} {'was' if back == 1 else 'were'} lower only since" in front.generation(front.rows(lab))
+    back = sum(row.given_back for row in verdicts.rows(lab))
+    assert f", {back} {'was' if back == 1 else 'were'} lower only since" in front.generation(verdicts.rows(lab))
 
 
 @pytest.mark.parametrize(("near", "back"), [(0.9, True), (0.01, False)])
@@ -77,8 +80,28 @@ def test_a_mechanism_whose_samples_are_training_images_gains_nothing(near, back)
         copy_rate=lambda *_: 0.01,
         copy_rate_floor=lambda *_: 0.01,
     )
-    (row,) = (row for row in front.rows(lab) if row.question.startswith("DIP-shifted process"))
+    (row,) = (row for row in verdicts.rows(lab) if row.question.startswith("DIP-shifted process"))
     assert row.given_back is back and ("no gain" in row.verdict) is back
     assert ("FD over DDPM alone, 2" in row.question) is back  # else its rival is the one that it does worst against
     said = findings.on_larger(lab)
     assert "**better**" in said and ("training images given back, and no gain" in said) is back
+
+
+@pytest.mark.parametrize("recall", [0.01, 0.4])
+def test_models_that_draw_no_images_give_no_verdict(recall):
+    lab = moved(3.0)
+    for name in ("main", "ddpm"):
+        lab.set(name, recall=lambda *_: recall)
+    drawn = [row for row in verdicts.rows(lab) if row.job != "restoration"]
+    closed = recall < 0.05
+    assert drawn and all((row.verdict == "not testable") is closed for row in drawn)
+    text = front.markdown(lab)
+    assert ("<b>Drawing new images: not testable at this size:</b> the samples of the DDPM alone" in text) is closed
+    assert ("**No answer at this size**" in answer.answer(lab)) is closed
+    assert ("went to the DIP" in text) is not closed
+
+
+def test_what_is_trained_on_dip_outputs_alone_is_one_comparison_not_two():
+    lab = Records("quick")
+    assert {record.name for record in lab.seeds("ddpm-on-dip")} == set(lab.frame("mechanisms", "curriculum")["name"])
+    assert not any("DIP outputs first" in row.question for row in verdicts.rows(lab))

@@ -11,7 +11,7 @@ from dipddpm_utils import answer, front
 from dipddpm_utils.front import README_MARKS
 from dipddpm_utils.page import sweeps, tables
 from dipddpm_utils.page.lab import Lab
-from dipddpm_utils.priors import comparisons, declared, figures, findings, mechanisms
+from dipddpm_utils.priors import comparisons, conclusions, declared, figures, findings, mechanisms
 from dipddpm_utils.study import profile
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -102,7 +102,7 @@ def test_the_worked_examples_of_starts_are_named_in_every_figure_table_and_compa
         assert median in said and half in said
     said = answer.answer(shown)
     assert f"starting from {half}?**" in said and f"FD over that from the {median}" in said
-    compared = comparisons.negative_results(shown)["comparison"]
+    compared = conclusions.negative_results(shown)["comparison"]
     assert compared.str.contains(f"{half} / {median}").any() and compared.str.contains(f"DIP outputs / {median}").any()
 
 

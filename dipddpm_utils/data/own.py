@@ -161,6 +161,8 @@ def _square(picture: Image, size: int) -> np.ndarray:
 
 
 def _from_idx(folder: Path, found: list[Path]) -> tuple:
+    from PIL import Image
+
     by_name = {str(path).removesuffix(".gz"): path for path in reversed(found)}  # the unpacked one where there are both
     parts = sorted((name for name in by_name if "idx3" in name), key=_is_test)
     if [_is_test(name) for name in parts] not in ([False], [False, True]):
@@ -170,7 +172,8 @@ def _from_idx(folder: Path, found: list[Path]) -> tuple:
     for name in parts:
         pixels = _idx(by_name[name], 3, sums)
         sizes.add(pixels.shape[1:])
-        images.append(pixels if pixels.shape[1:] == (28, 28) else _resized(pixels))
+        resized = pixels if pixels.shape[1:] == (28, 28) else [_square(Image.fromarray(image), 28) for image in pixels]
+        images.append(np.asarray(resized))
         partner = by_name.get(str(Path(name).with_name(Path(name).name.replace("images", "labels").replace("idx3", "idx1"))))
         if partner is not None:
             labels.append(_idx(partner, 1, sums))
@@ -182,12 +185,6 @@ def _from_idx(folder: Path, found: list[Path]) -> tuple:
 
 def _is_test(name: str) -> bool:
     return "t10k" in Path(name).name or "test" in Path(name).name
-
-
-def _resized(pixels: np.ndarray) -> np.ndarray:
-    from PIL import Image
-
-    return np.stack([_square(Image.fromarray(image), 28) for image in pixels])
 
 
 def _idx(path: Path, dimensions: int, sums: list[str]) -> np.ndarray:

@@ -82,15 +82,9 @@ def half_log_snr(bar: float) -> float:
 
 
 def sample(
-    model: Model,
-    coefs: Coefficients,
-    diffusion: config.Diffusion,
-    sampler: config.Sampler,
-    x_t: Tensor,
-    t_start: int | None = None,
-    generator: torch.Generator | None = None,
-    clip: bool = True,
-) -> tuple[Tensor, int]:
+    model: Model, coefs: Coefficients, diffusion: config.Diffusion, sampler: config.Sampler, x_t: Tensor,
+    t_start: int | None = None, generator: torch.Generator | None = None, clip: bool = True,
+) -> tuple[Tensor, int]:  # fmt: skip
     """Run a whole chain as `sampler` says: (x_0 [B, C, H, W], network calls). Arguments and errors as for `chain`."""
     for step in chain(model, coefs, diffusion, sampler, x_t, t_start, generator, clip):
         last = step
@@ -98,15 +92,9 @@ def sample(
 
 
 def chain(
-    model: Model,
-    coefs: Coefficients,
-    diffusion: config.Diffusion,
-    sampler: config.Sampler,
-    x_t: Tensor,
-    t_start: int | None = None,
-    generator: torch.Generator | None = None,
-    clip: bool = True,
-) -> Iterator[Step]:
+    model: Model, coefs: Coefficients, diffusion: config.Diffusion, sampler: config.Sampler, x_t: Tensor,
+    t_start: int | None = None, generator: torch.Generator | None = None, clip: bool = True,
+) -> Iterator[Step]:  # fmt: skip
     """The steps of a chain from x_t at t_start (None: T - 1), with `sampler.steps` network calls over the whole of 0..T-1:
 
     - "ancestral": DDPM's own (Ho et al. 2020, algorithm 2), with `diffusion.variance`; with steps < T, the posterior of the

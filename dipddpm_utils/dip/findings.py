@@ -77,16 +77,12 @@ def peaks(records: Mapping[str, Any]) -> str:
     for net, record in records.items():
         curve = over_seeds(record.evals, "iteration", "psnr").sort_values("x")
         best, last = curve.loc[curve["mean"].idxmax()], curve.iloc[-1]
-        lost = paired(_lost(record, best["x"], last["x"]))
+        images = record.evals.pivot_table(index="image", columns="iteration", values="psnr")
+        lost = paired(list(images[last["x"]] - images[best["x"]]))
         top = f"{number(best['mean'])} dB [{number(best['low'])}, {number(best['high'])}] at iteration {best['x']:.0f}"
         end = f"going on to {last['x']:.0f} changes it by {effect(lost, 'dB')}"
         lines.append(f"{look(net).label}: best mean {top} (n = {best['n']:.0f} images); {end}.")
     return bullets(lines)
-
-
-def _lost(record: Any, best: float, last: float) -> list[float]:
-    table = record.evals.pivot_table(index="image", columns="iteration", values="psnr")
-    return list(table[last] - table[best])
 
 
 def best_net(nets: Mapping[str, Sequence[Any]]) -> str:

@@ -129,9 +129,8 @@ def dip_images(run: DipImages, work: Work) -> Outcome:
     best = torch.full((len(clean),), -torch.inf)
     best_output, seconds = torch.zeros_like(clean), 0.0
     every, now = max(1, run.iterations // 100), device.clock(work.device)
-    options = run.model_dump(include={"iterations", "lr", "z_std", "width"})
     began = now()
-    fits = dips.fit_images(run.net, noisy, generator=streams.generator(run.seed, "fit", work.device), **options)
+    fits = dips.fit_images(run.net, noisy, generator=streams.generator(run.seed, "fit", work.device), **run.options())
     with progress.progress(run.iterations, work.label) as bar:
         for fit in fits:
             seconds += now() - began

@@ -86,14 +86,10 @@ def cleaned(executed: Path) -> str:
         cell["metadata"].pop("papermill", None)
         if "injected-parameters" in cell["metadata"].get("tags", []):
             cell["id"] = "injected-parameters"
-        if cell["cell_type"] == "code":
-            cell["outputs"] = [_without_paths(output) for output in cell["outputs"] if not _is_progress(output)]
+        if cell["cell_type"] == "code":  # stderr without a warning is progress, which was shown while it ran
+            kept = [o for o in cell["outputs"] if o.get("name") != "stderr" or "Warning" in "".join(o["text"])]
+            cell["outputs"] = [_without_paths(output) for output in kept]
     return json.dumps(content, indent=1, ensure_ascii=False)
-
-
-def _is_progress(output: dict[str, Any]) -> bool:
-    """stderr without a warning: progress, which was shown while it ran."""
-    return output.get("name") == "stderr" and "Warning" not in "".join(output["text"])
 
 
 def _without_paths(value: Any) -> Any:

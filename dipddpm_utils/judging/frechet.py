@@ -5,9 +5,8 @@ SciPy 1.18. Its trace is also that of the square root of the symmetric matrix ro
 root2 @ root2.T = cov2.
 """
 
-from __future__ import annotations
-
 import math
+from typing import Self
 
 import numpy as np
 import torch
@@ -25,7 +24,7 @@ class Moments:
     def __init__(self) -> None:
         self.n, self.mean, self.scatter = 0, torch.zeros(()), torch.zeros(())
 
-    def update(self, features: Tensor | np.ndarray) -> Moments:
+    def update(self, features: Tensor | np.ndarray) -> Self:
         """Add features [n, D]; returns itself."""
         features = _float64(features)
         if features.ndim != 2:

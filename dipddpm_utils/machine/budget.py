@@ -1,11 +1,10 @@
 """The time a run may take: when to stop between steps."""
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 from dipddpm_utils.machine.errors import OutOfTime, UsageError
 
@@ -26,7 +25,7 @@ class Budget:
         self._next_stat = 0.0
 
     @classmethod
-    def from_env(cls) -> Budget:
+    def from_env(cls) -> Self:
         """From DIPDDPM_DEADLINE (unix seconds) and DIPDDPM_STOP (a path); without them the budget never ends."""
         text = os.environ.get("DIPDDPM_DEADLINE", "").strip()
         try:

@@ -1,7 +1,5 @@
 """Google Drive, where a Colab notebook keeps what its machine forgets: `results = "drive"`."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The one place that writes files: whole or not at all, on the disk before the name is there."""
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import io

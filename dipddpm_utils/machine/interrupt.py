@@ -1,7 +1,5 @@
 """Ctrl-C as a clean stop: the first one asks every computation to save and end, the second one ends at once."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal
@@ -10,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from typing import Self
 
 EXIT_CODE = 130  # what a shell reports for a program ended by Ctrl-C
 SIGNALS = {getattr(signal, name): name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)}
@@ -22,7 +21,7 @@ class CleanStop:
     A notebook's kernel runs in a session of its own and never sees the terminal's Ctrl-C, so the file reaches it instead.
     """
 
-    def __enter__(self) -> CleanStop:
+    def __enter__(self) -> Self:
         self.folder = Path(tempfile.mkdtemp(prefix="dipddpm-"))
         self.stop = self.folder / "stop"
         self.asked = 0  # the signal that asked for a stop

@@ -1,7 +1,5 @@
 """One process at a time, also on file systems without flock, such as Google Drive and some network shares."""
 
-from __future__ import annotations
-
 import os
 import sys
 import threading

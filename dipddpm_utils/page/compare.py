@@ -230,6 +230,7 @@ class Copies(NamedTuple):
     looks: float  # of samples that look copied
     usual: float  # of held-out images that do
     source: float  # of samples whose nearest training image is the one that they were begun from
+    has_source: bool = True  # False: they were begun from no training image, and `source` is chance
 
     @property
     def many(self) -> bool:
@@ -239,8 +240,10 @@ class Copies(NamedTuple):
 
 def copies(rows: pd.DataFrame) -> Copies:
     """The mean over rows (records of one setting)."""
-    columns = ("copy_rate", "copy_rate_floor", "own_source_rate")
-    return Copies(*(float(rows[name].mean()) if name in rows else math.nan for name in columns))
+    columns, kinds = ("copy_rate", "copy_rate_floor", "own_source_rate"), names.kinds()
+    shares = (float(rows[name].mean()) if name in rows else math.nan for name in columns)
+    begun = [kinds[name.removeprefix("start ")] for name in rows.get("label", ()) if name.removeprefix("start ") in kinds]
+    return Copies(*shares, has_source=not begun or any(kind.of_image for kind in begun))
 
 
 def start_gaps(frame: pd.DataFrame, labels: Sequence[str], rivals: Sequence[str]) -> dict[tuple[str, str, Any], Paired]:

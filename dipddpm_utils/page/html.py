@@ -1,7 +1,5 @@
 """Executed notebooks -> one page that needs no network: pictures inside, equations as MathML, code folded away."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import re

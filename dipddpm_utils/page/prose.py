@@ -82,9 +82,9 @@ def seconds(lab: Any, records: Sequence[Any]) -> str:
 def copying(found: Copies) -> str:
     """'3% look copied, 80% lie nearest to the image they were made from'."""
     looks = f"{percent(found.looks)} look copied"
-    return (
-        looks if math.isnan(found.source) else f"{looks}, {percent(found.source)} lie nearest to the image they were made from"
-    )
+    if math.isnan(found.source) or not found.has_source:
+        return looks
+    return f"{looks}, {percent(found.source)} lie nearest to the image they were made from"
 
 
 def percent(share: float, digits: int = 2) -> str:

@@ -1,7 +1,5 @@
 """One executed notebook -> its part of the page: equations as MathML, numbered figures and tables, code folded away."""
 
-from __future__ import annotations
-
 import base64
 import re
 from html import escape
@@ -204,17 +202,14 @@ class Section:
 def _fold(sources: list[str]) -> str:
     if not sources:
         return ""
-    return f'<details class="code"><summary>Code</summary>{"".join(_highlight(source) for source in sources)}</details>'
+    from pygments import highlight
+    from pygments.formatters import HtmlFormatter
+    from pygments.lexers import PythonLexer
+
+    code = [highlight(source, PythonLexer(), HtmlFormatter(cssclass="highlight")) for source in sources]
+    return f'<details class="code"><summary>Code</summary>{"".join(code)}</details>'
 
 
 def _pre(text: str) -> str:
     text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text)
     return f"<pre>{escape(text)}</pre>"
-
-
-def _highlight(source: str) -> str:
-    from pygments import highlight
-    from pygments.formatters import HtmlFormatter
-    from pygments.lexers import PythonLexer
-
-    return highlight(source, PythonLexer(), HtmlFormatter(nowrap=False, cssclass="highlight"))

@@ -90,12 +90,6 @@ def what_interval(summed: pd.DataFrame, metric: str = "") -> str:
     return f"{'geometric mean' if as_ratio(metric) else 'mean'} and 95% t-interval over {count} seeds"
 
 
-def dodged(frame: pd.DataFrame, place: int, count: int, values: Sequence[float]) -> pd.DataFrame:
-    """A summary moved sideways, as the `place`-th of `count` over the same `values`, so that no marker hides another's."""
-    step = 0.012 * (max(values) - min(values))
-    return frame.assign(x=frame["x"] + step * (place - (count - 1) / 2))
-
-
 # --- the floor --------------------------------------------------------------------------------------------------------
 
 

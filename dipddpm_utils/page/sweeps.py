@@ -61,11 +61,13 @@ def fd_vs_t_start(frame: pd.DataFrame, floor: Any, *, title: str | None = None) 
     known = frame.get("own_source_rate", pd.Series(dtype=float)).notna().any()
     figure, axes = style.new(1 + known, width=8.2)
     starts, calls = list(frame.groupby("label", sort=False)), frame.groupby("value")["nfe"].mean()
+    step = 0.012 * (calls.index.max() - calls.index.min())
     for ax, metric in zip(axes, ("fd", "own_source_rate"), strict=False):
         for place, (label, part) in enumerate(starts):
             summed, name = over_seeds(part, "value", metric), look(str(label)).label
             name = f"{name}: whole chain, as few calls" if label == "noise" else name
-            style.points(ax, style.dodged(summed, place, len(starts), list(calls.index)), look(str(label)), label=name)
+            aside = step * (place - (len(starts) - 1) / 2)  # so that no marker hides another's
+            style.points(ax, summed.assign(x=summed["x"] + aside), look(str(label)), label=name)
         ax.set_xticks(calls.index, [f"{t:.0f}\n({nfe:.0f})" for t, nfe in calls.items()])
         ax.set_xlabel("first step of the chain, t_start (calls)")
     style.draw_floor(axes[0], floor, "fd", n := frame["n"].iloc[0])

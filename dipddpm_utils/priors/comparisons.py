@@ -1,9 +1,8 @@
 """What the comparisons found (notebooks 04 and 07), as sentences and tables computed from records."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from dipddpm_utils.page import compare, names
 from dipddpm_utils.page.compare import Paired, difference, family, frame_of
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, copying, percent
-from dipddpm_utils.page.training import best_sampler, fewest_calls
 from dipddpm_utils.page.words import count, number, span
 from dipddpm_utils.priors import findings
 from dipddpm_utils.reports import gate
@@ -55,6 +53,12 @@ def outputs(lab: Any) -> dict[str, Paired]:
     if (more := longer(lab)) is not None:
         gaps["seconds"] = _at_equal_seconds(lab.seeds(more), lab.seeds(compared(lab)[1]))
     return family("outputs", gaps)
+
+
+def dip_share(lab: Any) -> float:
+    """Seconds of the DIP over those of the training on its outputs, seed by seed, since machines may differ; their mean."""
+    on_dip = frame_of(lab.seeds(compared(lab)[1]))
+    return float((on_dip["dip_seconds"] / on_dip["train_seconds"]).mean())
 
 
 def combined(lab: Any) -> str:
@@ -170,7 +174,9 @@ def start_bounds(starts: pd.DataFrame) -> pd.DataFrame:
             event = max(gaps, key=lambda said: gaps[said].value)
             ps.append([gap.p_against(bound) if gap.value > bound else 1.0 for gap in gaps.values()])
             about = {"start": label, "t_start": int(t_start), "moved": moved, "bound": bound, "event": event}
-            rows.append({**about, "seen": span(gaps[event]), "seeds": gaps[event].n})
+            seen = gaps[event]  # a difference of probabilities is at most 1
+            seen = replace(seen, low=max(seen.low, -1.0), high=min(seen.high, 1.0))
+            rows.append({**about, "seen": span(seen), "seeds": seen.n})
     if not rows:
         return pd.DataFrame()
     return pd.DataFrame(rows).assign(broken=(holm(np.ravel(ps)).reshape(len(rows), -1) < ALPHA).any(axis=1))
@@ -218,9 +224,7 @@ def equal_seconds(lab: Any) -> str:
     """The model trained on DIP outputs against the DDPM alone that was trained on for the DIP's seconds, too."""
     more, on_dip = longer(lab), compared(lab)[1]
     if more is None:
-        base, frame = (frame_of(lab.seeds(group)) for group in compared(lab))
-        share = percent(float(frame["dip_seconds"].mean() / base["train_seconds"].mean()))
-        return f"Fitting and applying the DIP adds {share} to the seconds of training."
+        return f"Fitting and applying the DIP adds {percent(dip_share(lab))} to the seconds of training."
     pairs = zip(lab.seeds(more), lab.seeds(on_dip), strict=True)
     share = np.mean([_seconds(alone, other) / alone.metrics["total_seconds"] for alone, other in pairs])
     when = "At equal total seconds" if share <= 1.02 else f"With {percent(1 - 1 / share)} fewer seconds for the DDPM alone"
@@ -262,45 +266,3 @@ def found(lab: Any) -> str:
     if lab.has("restore"):
         lines += ["**Restoration**: see its [figure](#fig-04_restore)."]
     return bullets(lines) or NOT_MEASURED
-
-
-# --- 07 conclusions ---------------------------------------------------------------------------------------------------
-
-
-def negative_results(lab: Any) -> pd.DataFrame:
-    """Every comparison in which the DIP was not shown to be better: name, effect, n, verdict."""
-    found = _on_digits(lab) if lab.has(*compared(lab), started(lab)) else []
-    rows = findings.rows_of(found + findings.no_gain(lab))
-    return pd.DataFrame(rows, columns=["comparison", "ratio", "n", "verdict", "it would take"])
-
-
-def _on_digits(lab: Any) -> list[tuple[str, Paired | None]]:
-    """The DIP as training data and as a start, against the same without one."""
-    said = {
-        "fd": f"FD, trained on DIP outputs / {alone(lab)}, equal steps",
-        "seconds": "the same, equal seconds",
-    }
-    found: list[tuple[str, Paired | None]] = [(said[name], gap) for name, gap in outputs(lab).items() if name in said]
-    for rivals in (["noise"], names.starts(dip=False)):
-        for (own, rival, t), gap in compare.start_gaps(lab.frame(started(lab)), names.starts(dip=True), rivals).items():
-            found.append((f"FD, {look(own).label} / {look(rival).label}, t_start = {t:.0f}, equal calls", gap))
-    return found
-
-
-def instead(lab: Any) -> str:
-    """What costs nothing and does the same job: a better sampler, a longer training."""
-    lines = []
-    if lab.has("samplers"):
-        frame = lab.frame("samplers")
-        lines.append(f"**A better sampler**, of one model. {fewest_calls(frame)} {best_sampler(frame)}")
-    if lab.has("ddpm", "ddpm-more"):
-        base, more = frame_of(lab.seeds("ddpm")), frame_of(lab.seeds("ddpm-more"))
-        times = number(more["steps"].mean() / base["steps"].mean(), 2)  # their seconds are those of different days
-        name = f"**More training** ([table](#tab-07_more_training)), {times} times the steps: FD over the {alone(lab, 'ddpm')}"
-        lines.append(comparison(name, difference(more, base, "fd")))
-    return bullets(lines) or NOT_MEASURED
-
-
-def trained_longer(lab: Any) -> dict[str, pd.DataFrame]:
-    """The small DDPM alone after as many steps as in the comparisons, and after more."""
-    return {alone(lab, group): frame_of(lab.seeds(group)) for group in ("ddpm", "ddpm-more")}

@@ -4,8 +4,6 @@
 hours are those of one process; a run that is complete has the hours that it took.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import statistics

@@ -52,6 +52,7 @@ class Kind:
     varied: str = ""  # the same as an axis of notebook 05; a value of 0 is the DDPM alone
     oracle: bool = False  # gives training images away, so it is no method
     paired: bool = True  # each start stands for the training image that `given.drawn` draws at its place
+    of_image: bool = True  # each start is made of one training image, which its sample may give back
     told: int = 0  # images that the network is told in further input channels
     value: float = 1  # of its runs, where it has them `everywhere`
     everywhere: bool = False  # has runs in every profile of our own question, without being named in the study
@@ -119,7 +120,7 @@ def newcomers() -> list[Kind]:
 GAUSSIAN_IMAGES = 10_000  # of which "gaussian" takes the moments
 
 
-@start("noise", "DDPM alone", "#0072B2o", paired=False)
+@start("noise", "DDPM alone", "#0072B2o", paired=False, of_image=False)
 def noise(given: Given, n: int, generator: torch.Generator) -> Tensor:
     """No prior: x_start ~ N(0, I), hence x_t ~ N(0, I) at every t_start. At T - 1 this is the ordinary chain."""
     return given.normal((n, *given.train.shape[1:]), generator)
@@ -131,13 +132,13 @@ def dip(given: Given, n: int, generator: torch.Generator) -> Tensor:
     return given.dip(given.drawn(n, generator))
 
 
-@start("mean", "mean training image", "#CC79A7X")
+@start("mean", "mean training image", "#CC79A7X", of_image=False)
 def mean(given: Given, n: int, generator: torch.Generator) -> Tensor:
     """x_start = mu, the mean training image, every time: the least that one can know about the data."""
     return given.signed(given.train).mean(0).expand(n, -1, -1, -1).clone()
 
 
-@start("gaussian", "fitted Gaussian", "#56B4E9>", paired=False)
+@start("gaussian", "fitted Gaussian", "#56B4E9>", paired=False, of_image=False)
 def gaussian(given: Given, n: int, generator: torch.Generator) -> Tensor:
     """x_start ~ N(mu, Sigma) with the training images' mean and covariance: everything that two moments can say.
 
@@ -199,8 +200,7 @@ def truncated(given: Given, x_dip: Tensor, t_start: int, eps: Tensor) -> Tensor:
 
     x_t = sqrt(alpha_bar) x_dip + sqrt(1 - alpha_bar) eps, eps ~ N(0, I) (truncated diffusion: Zheng et al. 2023).
     """
-    bar = given.coefs.alpha_bar(t_start)
-    return bar**0.5 * x_dip + (1 - bar) ** 0.5 * eps
+    return given.noised(x_dip, t_start, eps)
 
 
 @opinion(

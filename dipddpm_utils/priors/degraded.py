@@ -4,9 +4,8 @@
 - "super_resolve": means of strength x strength pixels.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -52,7 +51,7 @@ class Observation:
             raise ValueError("task is 'denoise', whose y has noise, expected inpaint or super_resolve")
         return images + self.target - self.observe(images)
 
-    def rows(self, rows: slice) -> Observation:
+    def rows(self, rows: slice) -> Self:
         """The same for some of the images."""
         parts = (x[rows] for x in (self.target, self.picture, self.smooth, self.known))
         return Observation(self.task, *parts, self.side)

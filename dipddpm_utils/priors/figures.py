@@ -142,10 +142,7 @@ def restored_images(lab: Any) -> Figure:
         ways = ["clean", "degraded", *(restored.best(records, role) for role in ("cheap", "equal seconds", "with a DIP"))]
         rows.append(np.concatenate([arrays[f"panels_{way}"][:shown] for way in ways]))
         names.append(restored.in_short(setting).replace(", ", "\n", 1))
-    labels = [
-        label
-        for way in ("clean", "given", "single chain", "equal seconds", "with a DIP")
-        for label in (way, *[""] * (shown - 1))
-    ]
+    heads = ("clean", "given", "single chain", "equal seconds", "with a DIP")
+    labels = [label for head in heads for label in (head, *[""] * (shown - 1))]
     note = "The first images judged, not selected. Single chain, equal seconds: the best without a DIP, by other images."
     return images.rows_with_labels(np.stack(rows), labels, "What is given, and what is made of it", note, names)

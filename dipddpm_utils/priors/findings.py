@@ -1,7 +1,5 @@
 """What the mechanisms found (notebooks 04 and 07), as sentences and tables computed from records."""
 
-from __future__ import annotations
-
 import math
 from itertools import pairwise
 from typing import Any
@@ -12,7 +10,7 @@ from dipddpm_utils.dip import findings as dip_findings
 from dipddpm_utils.page import names
 from dipddpm_utils.page.compare import Paired, copies, summary
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, copying, percent, verdict
+from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, copying, verdict
 from dipddpm_utils.page.words import count, factor, number, shown_by, span
 from dipddpm_utils.priors import mechanisms
 from dipddpm_utils.priors.mechanisms import GROUP, THRESHOLDS, in_words
@@ -29,7 +27,8 @@ def mechanism(lab: Any, label: str) -> str:
     value, rows = mechanisms.best_setting(frame, label)
     tried = len(mechanisms.settings(frame, label))
     several = f", best of {tried} settings" if tried > 1 else ""
-    own = f"{rows['features'].iloc[0]} {span(summary(rows, 'fd'))}, {percent(float(rows['copy_rate'].mean()))} copied"
+    open_ = ", whose own images were not recorded" if unjudged(label, value, rows) else ""
+    own = f"{rows['features'].iloc[0]} {span(summary(rows, 'fd'))}, {copying(copies(rows))}{open_}"
     lines = [
         f"{in_words(frame, rival, mechanisms.best_setting(frame, rival)[0])}: {in_brief(gap)}"
         for rival, gap in mechanisms.against(frame, label, value)
@@ -160,9 +159,8 @@ def on_the_front(lab: Any) -> str:
     for (label, *_), (own, value, _) in pairwise(best):
         if (gap := over.get((own, value, label))) and {own, label} & set(names.mechanisms()):  # the others are in the CSV
             said += f" {comparison(f'FD of {in_words(frame, own)} over that of {in_words(frame, label)}', gap)}"
-    out = [(in_words(frame, *at), copying(copies(rows))) for *at, rows in mechanisms.settings(frame) if copies(rows).many]
-    copied = "; ".join(f"{name} ({share})" for name, share in out)
-    said += f" Left out, since they give training images back: {copied}." if out else ""
+    out = [in_words(frame, *at) for *at, rows in mechanisms.settings(frame) if copies(rows).many]
+    said += f" Left out, since they give training images back ([table](#tab-04_mechanisms)): {', '.join(out)}." if out else ""
     open_ = [in_words(frame, *at) for *at, rows in mechanisms.settings(frame) if unjudged(*at, rows)]
     said += f" Not judged, since their samples' own images were not recorded: {', '.join(open_)}." if open_ else ""
     runs = [record.run for record in frame.loc[frame["label"] == "curriculum", "record"]]
@@ -170,7 +168,7 @@ def on_the_front(lab: Any) -> str:
     said += f" The mechanisms' DIP: {dip_findings.in_words(dips[0])}." if dips else ""
     larger = {label: rows for label in names.mechanisms() if len(rows := mechanisms.larger_rows(lab, label))}
     given = [f"{look(label).label}: {copying(copies(rows))}" for label, rows in larger.items() if copies(rows).many]
-    return said + (f" Trained longer, with another DIP: {'; '.join(given)}." if given else "")
+    return said + (f" Of models that draw digits: {'; '.join(given)}." if given else "")
 
 
 def no_gain(lab: Any) -> Found:

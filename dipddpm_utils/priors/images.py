@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from dipddpm_utils import ranges
 from dipddpm_utils.config import Ddpm, Dip
 from dipddpm_utils.data import sets
+from dipddpm_utils.ddpm import process
 from dipddpm_utils.ddpm.schedule import Coefficients
 from dipddpm_utils.dip import fit
 from dipddpm_utils.dip.run import build, fitted, operations
@@ -52,6 +53,10 @@ class Given:
     def signed(self, images: Tensor) -> Tensor:
         """The images as floats in [-1, 1]."""
         return ranges.uint8_to_signed(images) if images.dtype == torch.uint8 else images
+
+    def noised(self, images: Tensor, t: int, eps: Tensor) -> Tensor:
+        """x_t of images in [-1, 1] at one step t: (1) of notebook 01."""
+        return process.diffuse(self.coefs, images, torch.full((len(images),), t, device=images.device), eps)
 
     def blurred(self, images: Tensor) -> Tensor:
         """What a DIP does, without a DIP: a Gaussian blur of BLUR pixels, in [-1, 1]."""
@@ -117,13 +122,12 @@ def _per_image(run: Ddpm, targets: Tensor, work: Work) -> Made:
     Done in parts, each kept in the run's folder, so that a run that is cut off fits no part twice.
     """
     outputs, seconds, now = [], 0.0, device.clock(work.device)
-    options = run.per_image.model_dump(exclude={"net"})
     for i, part in enumerate(targets.split(FITTED_TOGETHER)):
         path = work.folder / f"per-image-{i}.npz"
         if not path.exists():
             began = now()
             generator = streams.generator(run.seed, f"fit of part {i}", work.device)
-            for shown in fit.fit_images(run.per_image.net, part, generator=generator, **options):
+            for shown in fit.fit_images(run.per_image.net, part, generator=generator, **run.per_image.options()):
                 work.budget.check()
                 images = shown.outputs
             content = files.npz_bytes({"images": images.cpu().numpy(), "seconds": np.array(now() - began)})

@@ -1,7 +1,5 @@
 """What `runs` prints: every run of a profile, how far it is, and what it took or (counted, estimated) will take."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

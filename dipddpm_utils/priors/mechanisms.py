@@ -13,12 +13,12 @@ import pandas as pd
 from dipddpm_utils.page import names
 from dipddpm_utils.page.compare import Paired, difference, family, judged_alike, paired, summary
 from dipddpm_utils.page.names import look
+from dipddpm_utils.page.tables import SCORES
 from dipddpm_utils.page.words import count, factor, number, span
 
 GROUP, LARGER = "mechanisms", "main-drawn"
 THRESHOLDS = (1.5, 1.1)  # times the baseline's mean FD at the end of its training: seconds to a worse one say nothing
 CONTROLS = ("more training", "min-snr", "ddim sampler")  # what one would try without any of it
-SCORES = {"kid": "KID", "precision": "precision", "recall": "recall", "copy_rate": "copied"}
 
 
 def table_of(lab: Any) -> pd.DataFrame:
@@ -163,26 +163,21 @@ def reached(record: Any, fd: float) -> tuple[float, float] | None:
     return steps, seconds + float(record.metrics.get("dip_seconds") or 0.0)
 
 
-def speed(frame: pd.DataFrame, rows: pd.DataFrame, fd: float, what: int) -> tuple[Paired | None, int, int]:
-    """(log ratio to the baseline of steps (what = 0) or seconds (1) to `fd`, seeds that reached it, seeds) of a setting.
-
-    None unless all seeds of both reached it: the slow ones would be left out.
+def speed(frame: pd.DataFrame, rows: pd.DataFrame, fd: float, what: int) -> Paired | None:
+    """Log ratio of a setting's steps (what = 0) or seconds (1) to `fd` to the baseline's; None unless all seeds of both
+    reached it: the slow ones would be left out.
     """
     base = {record.seed: reached(record, fd) for record in frame.loc[frame["label"] == "baseline", "record"]}
     own = {record.seed: reached(record, fd) for record in rows["record"]}
     ratios = [math.log(own[seed][what] / base[seed][what]) for seed in own if own[seed] and base.get(seed)]
-    return (
-        (paired(ratios, ratio=True) if len(ratios) == len(own) else None),
-        sum(point is not None for point in own.values()),
-        len(own),
-    )
+    return paired(ratios, ratio=True) if len(ratios) == len(own) else None
 
 
 def speeds(frame: pd.DataFrame, what: int) -> dict[tuple[str, Any, float], Paired]:
     """(label, value, times) -> `speed` of every trained setting to each of THRESHOLDS that any seed reached: a family."""
     own = [one for one in settings(frame) if one[0] != "baseline" and has_curve(one[2])]
     goals = list(zip(THRESHOLDS, thresholds(frame), strict=True))
-    return family("speed", {(*at, times): speed(frame, rows, fd, what)[0] for *at, rows in own for times, fd in goals})
+    return family("speed", {(*at, times): speed(frame, rows, fd, what) for *at, rows in own for times, fd in goals})
 
 
 def has_curve(rows: pd.DataFrame) -> bool:
@@ -202,6 +197,7 @@ def quality_table(frame: pd.DataFrame) -> pd.DataFrame:
         row = {"method": in_words(frame, label, value), "seeds": own["seed"].nunique()}
         row |= {own["features"].iloc[0]: span(summary(own, "fd")), "over the baseline": factor(gap) if gap else ""}
         row |= {name: span(summary(own, score)) for score, name in SCORES.items()}
+        row["own image"] = span(summary(own, "own_source_rate")) if "own_source_rate" in own else ""
         row |= {"calls": f"{own['nfe'].iloc[0]:.0f}", "seconds, all": number(own["cost"].mean())}
         rows.append(row | {"TFLOP, all": number(flops / 1e12) if math.isfinite(flops) else ""})
     return pd.DataFrame(rows)

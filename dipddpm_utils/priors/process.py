@@ -36,9 +36,8 @@ def start_chain(coefs: Coefficients, x_start: Tensor, t_start: int, generator: t
     """
     if not 0 <= t_start < coefs.num_train_timesteps:
         raise ValueError(f"t_start is {t_start}, expected 0..{coefs.num_train_timesteps - 1}; T - 1 is the whole chain")
-    bar = coefs.alpha_bar(t_start)
-    eps = torch.randn(x_start.shape, generator=generator, device=generator.device, dtype=x_start.dtype)
-    return bar**0.5 * x_start + (1 - bar) ** 0.5 * eps.to(x_start.device)
+    eps = torch.randn(x_start.shape, generator=generator, device=generator.device, dtype=x_start.dtype).to(x_start.device)
+    return process.diffuse(coefs, x_start, torch.full((len(x_start),), t_start, device=x_start.device), eps)
 
 
 # --- on the way down --------------------------------------------------------------------------------------------------

@@ -12,12 +12,10 @@ Every choice is made on `n_tune` images, rivals' numbers of samples, calls and s
 take turns, a block of images at a time.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -34,9 +32,7 @@ from dipddpm_utils.priors.degraded import STRENGTHS, Observation, degrade, resta
 from dipddpm_utils.priors.judge import autocast, trained
 from dipddpm_utils.priors.supervised import fill, supervised
 from dipddpm_utils.store.records import Outcome
-
-if TYPE_CHECKING:
-    from dipddpm_utils.store.work import Work
+from dipddpm_utils.store.work import Work
 
 TOGETHER = 20  # images of a block
 LOOKS = 50  # of a fit, from which its budget is chosen
@@ -101,9 +97,8 @@ class Bench:
         run, seen, now = self.run, self.seen.rows(rows), device.clock(self.work.device)
         every, looks, seconds = max(1, run.iterations // LOOKS), [], []
         generator = streams.generator(run.seed, f"fit {rows.start}", self.work.device)
-        options = run.model_dump(include={"iterations", "lr", "z_std", "width"})
         began = now()
-        for fit in dips.fit_images(run.net, seen.target, generator=generator, observe=seen.observe, **options):
+        for fit in dips.fit_images(run.net, seen.target, generator=generator, observe=seen.observe, **run.options()):
             self.work.budget.check()
             if fit.iteration % every == 0:
                 looks.append(seen.keep(fit.outputs).cpu())

@@ -1,7 +1,5 @@
 """What the restoration found (notebooks 04 and 07), as sentences and tables computed from records. Needs no torch."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pandas as pd
@@ -121,8 +119,8 @@ def restored_count(lab: Any, role: str) -> str:
     for score, (name, more) in SCORES.items():
         own = [gap for (_, of, to), gap in gaps.items() if (of, to) == (score, role)]
         won, lost = (sum(gap.decided and (gap.value > 0) == (more is side) for gap in own) for side in (True, False))
-        parts.append(f"{name.split(' (')[0]} better in {won} and worse in {lost} of {len(own)}")
-    return "; ".join(parts)
+        parts.append(f"{won} and {lost} by {name.split(' (')[0]}")
+    return f"{', '.join(parts)}, of {len(own)}"
 
 
 def restored_short(lab: Any) -> str:
@@ -133,8 +131,8 @@ def restored_short(lab: Any) -> str:
         for records in degraded(lab).values()
     ]
     return (
-        "A DIP in it, against the way without one that has the best PSNR in about its seconds: "
-        f"{restored_count(lab, 'equal seconds')}. Against the best single chain, at {number(min(times), 2)} to "
+        "In how many settings the best way with a DIP is shown to be better, and worse, than the best way without one in about "
+        f"as many seconds: {restored_count(lab, 'equal seconds')}. Than the best single chain, at {number(min(times), 2)} to "
         f"{number(max(times), 2)} times its seconds: {restored_count(lab, 'cheap')} ([table](#tab-04_restore_pairs))."
     )
 
@@ -152,10 +150,13 @@ def restored_drawn(lab: Any) -> str:
 
 
 def restoration_answer(lab: Any) -> list[str]:
-    """For each setting, the best way with a DIP against the best without one, at equal seconds."""
+    """For each setting, the best way with a DIP against the best without one in about as many seconds."""
     lines, gaps = [], restored(lab)
     for setting, records in degraded(lab).items():
         own, rival = best(records, "with a DIP"), best(records, "equal seconds")
-        name = f"{in_short(setting)}: {METHODS[own][0]} minus {METHODS[rival][0]}, equal seconds"
+        times = over_records(records, f"{rival}_seconds") / over_records(records, f"{own}_seconds")
+        name = (
+            f"{in_short(setting)}: {METHODS[own][0]} minus {METHODS[rival][0]}, which took {number(times, 2)} times its seconds"
+        )
         lines.append(comparison(name, gaps[setting, "psnr", "equal seconds"], "dB PSNR", worse="better", better="worse"))
     return lines

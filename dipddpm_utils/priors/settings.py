@@ -1,9 +1,6 @@
 """What one setting does (notebook 05), as sentences computed from records."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
 
@@ -19,7 +16,8 @@ def sweep(group: str, frame: pd.DataFrame, metric: str, unit: str, *, higher_is_
     if len(means) < 2:
         return f"{group}: one setting only."
     best, worst = (means.idxmax(), means.idxmin()) if higher_is_better else (means.idxmin(), means.idxmax())
-    said = [f"{_setting(x)} ({span(compare.summary(frame[frame['value'] == x], metric))})" for x in (best, worst)]
+    ends = [(x, look(x).label if isinstance(x, str) else f"{x:g}") for x in (best, worst)]
+    said = [f"{name} ({span(compare.summary(frame[frame['value'] == x], metric))})" for x, name in ends]
     gap = compare.among(frame, "value", metric)[worst, best]
     name = f"{group}: best {said[0]}, worst {said[1]}; worst {'over' if gap.ratio else 'minus'} best"
     return comparison(name, gap, unit, worse="a real difference", better="a real difference")
@@ -31,10 +29,12 @@ def told_apart(lines: Sequence[str]) -> str:
     return f"{head}:\n\n{bullets(own)}" if own else f"{head}."
 
 
+def counted(lines: Sequence[str], name: str) -> str:
+    """'2 of 4 in the distance (DIP learning rate, DIP training steps)': how many sweeps are decided, and which."""
+    own = [line.partition(":")[0] for line in decided(lines)]
+    return f"{len(own)} of {len(lines)} in {name}" + (f" ({', '.join(own)})" if own else "")
+
+
 def decided(lines: Sequence[str]) -> list[str]:
     """Those that have a verdict, and not that nothing can be decided."""
     return [line for line in lines if "**" in line and "not decidable" not in line]
-
-
-def _setting(value: Any) -> str:
-    return look(value).label if isinstance(value, str) else f"{value:g}"

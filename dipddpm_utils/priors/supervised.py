@@ -1,9 +1,6 @@
 """The rival of restoration that needs neither a DIP nor a DDPM: the same network, trained to give the clean image for y."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -15,11 +12,9 @@ from dipddpm_utils.ddpm.unet import UNet
 from dipddpm_utils.machine import streams
 from dipddpm_utils.priors.degraded import Observation, degrade
 from dipddpm_utils.priors.judge import autocast
+from dipddpm_utils.store.work import Work
 from dipddpm_utils.training import loop
 from dipddpm_utils.training.resumable import seeded
-
-if TYPE_CHECKING:
-    from dipddpm_utils.store.work import Work
 
 BATCH = 32  # small, since there are seconds only
 TRIAL = 5  # steps from which the seconds of one are known

@@ -1,7 +1,5 @@
 """The hypotheses: each claim as it was made, and what would show it; then every change of them, with what was seen before."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """The two reports rebuilt, in figures: corrected beside as published, fault by fault, the published numbers beside ours."""
 
-from __future__ import annotations
-
 import math
 import re
 import textwrap

@@ -1,7 +1,5 @@
 """What the rebuilt reports show, as sentences computed from records."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -43,6 +41,13 @@ def variants(lab: Any) -> str:
     return f"{bullets(lines)}\n\n{no_images({name: lab.seeds(name) for name in VARIANTS})}"
 
 
+def corrected_a(lab: Any) -> str:
+    """Report A's two DIP variants over its DDPM alone, all corrected."""
+    gaps = {name: gap for (ending, name), gap in _over_alone(lab, "report A", *VARIANTS).items() if not ending}
+    said = [comparison(f"FD trained on {look(name).label} outputs over FD alone", gap) for name, gap in gaps.items()]
+    return " ".join(said) + no_images({name: lab.seeds(name) for name in VARIANTS})
+
+
 def _over_alone(lab: Any, report: str, alone: str, *others: str) -> dict[tuple[str, str], Paired]:
     """(ending of the runs' names, run) -> its FD over that of the DDPM alone, as published and corrected: a family."""
     gaps = {}
@@ -56,7 +61,8 @@ def _over_alone(lab: Any, report: str, alone: str, *others: str) -> dict[tuple[s
 def controls(frames: Mapping[str, pd.DataFrame], dip: str) -> str:
     """Each control against training on the DIP's outputs: whether what the DIP does can be had without it."""
     gaps = tables.controls(frames, dip)
-    return bullets([comparison(f"FD trained on {name} over FD trained on {dip}", gap) for name, gap in gaps.items()])
+    said = bullets([comparison(f"FD trained on {name} over FD trained on {dip}", gap) for name, gap in gaps.items()])
+    return f"{said}\n\n{_no_images(max(frame['recall'].max() for frame in frames.values()))}"
 
 
 def last_losses(lab: Any, names: Mapping[str, str]) -> str:
@@ -167,7 +173,10 @@ def published_shape(lab: Any) -> str:
 
 def no_images(sets: Mapping[str, Sequence[Any]]) -> str:
     """Said of models none of which has the recall that the gate asks for; '' if one has."""
-    most = max(float(record.metrics["recall"]) for records in sets.values() for record in records)
+    return _no_images(max(float(record.metrics["recall"]) for records in sets.values() for record in records))
+
+
+def _no_images(most: float) -> str:
     return f" No model here draws images: recall is at most {number(most, 2)}." if most < gate.LEAST_RECALL else ""
 
 

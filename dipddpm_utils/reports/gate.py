@@ -4,8 +4,6 @@ Each record has to have a recall of at least LEAST_RECALL and, where the floor's
 (TRIVIAL, at the same number of images), a distance below the least of those. Fixed before the verdicts, whatever they are.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any

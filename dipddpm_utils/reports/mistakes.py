@@ -4,8 +4,6 @@ A configuration switches a fault on by its id in `faults`; the experiments then 
 the right thing. Faults that only misstate what was computed (FA6, FA9, FB4) have numbers in faults.py, no code.
 """
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 

@@ -6,8 +6,6 @@ Both are factors, what the fault multiplies a measure by; where they differ, it 
 change no training are measured on the runs that are there (effects.py).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -4,8 +4,6 @@ report, quantity, run, x, value. Quantities: `fid` (x: training step; Inception 
 `dip_loss` (x: epoch; mean squared error), `seconds` (of a training; x: epochs for b-ddpm, else number of the ablation row).
 """
 
-from __future__ import annotations
-
 from functools import cache
 from pathlib import Path
 

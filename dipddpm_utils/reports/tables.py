@@ -1,7 +1,5 @@
 """The two reports rebuilt, in tables: what a model is trained on, and report B's ablation rows and grid."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

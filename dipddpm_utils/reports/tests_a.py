@@ -4,8 +4,6 @@ Distances are compared as logarithms: they have no unit in common with the publi
 in both. Each test measures its effect in the corrected runs and again in those as published.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any

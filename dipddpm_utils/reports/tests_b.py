@@ -1,9 +1,8 @@
 """What report B's claims are tested by: shape and contrast of drawn digits, time by data path, slopes over the full grid."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -74,11 +73,9 @@ def better_shaped(lab: Any) -> Finding | None:
         "Of all last samples, the DDPM alone over combined: how far from real digits they are in raggedness (outline over root "
         "of the ink's area) and in legibility (a classifier's confidence)."
     )
-
-    def fault() -> str:
-        return one_fault.largest(lab, SUSPECTS, off_real("raggedness"))
-
-    return compared(measured(""), published, "", fault, why=why, unit="distance from real digits, alone over combined")
+    unit = "distance from real digits, alone over combined"
+    fault = partial(one_fault.largest, lab, SUSPECTS, off_real("raggedness"))
+    return compared(measured(""), published, "", fault, why=why, unit=unit)
 
 
 # --- time -----------------------------------------------------------------------------------------------------------------

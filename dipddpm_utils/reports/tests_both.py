@@ -1,7 +1,5 @@
 """What both reports' claims on starts and cost are tested by."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

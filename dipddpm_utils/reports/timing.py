@@ -1,10 +1,8 @@
 """Report B's two ways to feed a model, timed: each image decoded in Python (its baseline), and tensors in memory (its DIP)."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,11 +17,9 @@ from dipddpm_utils.ddpm.unet import UNet
 from dipddpm_utils.judging import stats
 from dipddpm_utils.machine import device as machine_device
 from dipddpm_utils.store.records import Outcome
+from dipddpm_utils.store.work import Work
 from dipddpm_utils.training import loop
 from dipddpm_utils.training.resumable import seeded
-
-if TYPE_CHECKING:
-    from dipddpm_utils.store.work import Work
 
 PARTS = ("data", "forward_backward", "optimiser")
 WAYS = ("decode", "memory")

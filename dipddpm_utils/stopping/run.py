@@ -81,8 +81,7 @@ def _fit(run: Stopping, work: Work, name: str, clean: Tensor, target_at: Callabl
     reference = reference.cpu()  # the rules run on the CPU in float64, which not every device has
     watchers = _watchers(run, name, reference)
     now, seconds, rule_seconds, psnr = device.clock(work.device), 0.0, dict.fromkeys(watchers, 0.0), []
-    options = run.model_dump(include={"iterations", "lr", "z_std", "width"})
-    fitting = dip.fit_images(run.net, target_at, generator=streams.generator(run.seed, "fit", work.device), **options)
+    fitting = dip.fit_images(run.net, target_at, generator=streams.generator(run.seed, "fit", work.device), **run.options())
     began = now()
     with progress.progress(run.iterations, f"{work.label} {name}") as bar:
         for fit in fitting:

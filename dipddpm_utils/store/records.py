@@ -200,16 +200,13 @@ def finish_move(folder: Path) -> bool:
 
 
 def _neighbours(outcome: Outcome) -> dict[str, bytes]:
-    tables = {"curve.csv": outcome.curve, "evals.csv": outcome.evals}
-    arrays = {"arrays.npz": files.npz_bytes(outcome.arrays)} if outcome.arrays else {}
-    return {name: _csv(rows) for name, rows in tables.items() if rows} | arrays
-
-
-def _csv(rows: list[dict[str, Any]]) -> bytes:
-    """Rows as CSV, seven significant digits: enough to judge, short enough to read in a diff."""
+    """Tables with seven significant digits, enough to judge and short enough to read in a diff; arrays."""
     import pandas as pd
 
-    return pd.DataFrame(rows).to_csv(index=False, float_format="%.7g", lineterminator="\n").encode()
+    tables = {name: rows for name, rows in (("curve.csv", outcome.curve), ("evals.csv", outcome.evals)) if rows}
+    form = {"index": False, "float_format": "%.7g", "lineterminator": "\n"}
+    found = {name: pd.DataFrame(rows).to_csv(**form).encode() for name, rows in tables.items()}
+    return found | ({"arrays.npz": files.npz_bytes(outcome.arrays)} if outcome.arrays else {})
 
 
 def _finite(values: dict[str, Any]) -> dict[str, Any]:

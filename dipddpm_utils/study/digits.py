@@ -4,22 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from dipddpm_utils.config import (
-    Ddpm,
-    Diffusion,
-    Dip,
-    DipImages,
-    Floor,
-    Net,
-    Optim,
-    Prior,
-    Restore,
-    Sample,
-    Sampler,
-    Spectrum,
-    Start,
-    priors,
-)  # fmt: skip
+from dipddpm_utils.config import Ddpm, DipImages, Floor, Restore, Sample, Spectrum, priors
+from dipddpm_utils.parts import Diffusion, Dip, Net, Optim, Prior, Sampler, Start
 from dipddpm_utils.study import recipes as r
 from dipddpm_utils.study.entries import Profile
 from dipddpm_utils.study.recipes import changed
@@ -71,11 +57,10 @@ def main_way(z: Sizes, name: str) -> Prior:
 def picks(p: Profile, z: Sizes) -> None:
     """05: the fits that the headline's DIP is picked from, judged on training images that nothing is trained on."""
     unseen = changed(z.data, validation=True)
-    for net in ("skip", "2conv"):  # the two nearest ones on the test images, at the common anchor
-        p.member("dip_pick", net, changed(dip(z, net), data=unseen), "05", value=DIP_STD, name=f"dip_pick-{net}-{DIP_STD:g}")
-    for net, std, steps in (("skip", 0.4, 300), ("2conv", 0.4, 300), ("2conv", 0.8, 300), ("2conv", 0.4, 100)):
-        fit = changed(dip(z, net, std=std, steps=steps), data=unseen)
-        p.member("dip_pick", net, fit, "05", value=std, name=f"dip_pick-{net}-{std:g}-{steps}")
+    anchors = ("skip", DIP_STD, None), ("2conv", DIP_STD, None)  # the two nearest ones on the test images
+    for net, std, steps in (*anchors, ("skip", 0.4, 300), ("2conv", 0.4, 300), ("2conv", 0.8, 300), ("2conv", 0.4, 100)):
+        fit, name = changed(dip(z, net, std=std, steps=steps), data=unseen), f"dip_pick-{net}-{std:g}"
+        p.member("dip_pick", net, fit, "05", value=std, name=f"{name}-{steps}" if steps else name)
 
 
 def headline(p: Profile, z: Sizes) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dipddpm_utils.config import Frozen, Run, run_hash
+from dipddpm_utils.config import Run, run_hash
 from dipddpm_utils.machine.errors import ConfigError, UsageError
 
 Seeds = int | Sequence[int]  # 0, 1, ... so many of them, or these
@@ -60,11 +60,11 @@ class Profile:
     ) -> None:  # fmt: skip
         """Declare a run of a group. value: its label unless given; name: group and label unless given.
 
-        A run that is declared twice, say as the anchor of several sweeps, is one entry under its first name.
+        The seed is also that of every run it is built on. A run that is declared twice is one entry under its first name.
         """
         for seed in range(seeds) if isinstance(seeds, int) else seeds:
             full_name = f"{name or f'{group} {label}'}-s{seed}".replace(" ", "-")
-            seeded = with_seed(run, seed)
+            seeded = run.mapped(lambda one, seed=seed: one.model_copy(update={"seed": seed}) if isinstance(one, Run) else one)
             digest = run_hash(seeded)
             entry = self._by_hash.setdefault(digest, Entry(full_name, seeded, notebook, digest))
             if self.entries.setdefault(entry.name, entry) is not entry:
@@ -92,11 +92,3 @@ class Profile:
     def find(self, run: Run) -> Entry | None:
         """The declared run with this very configuration, if there is one."""
         return self._by_hash.get(run_hash(run))
-
-
-def with_seed(value: Any, seed: int) -> Any:
-    """A run with this seed, in itself and in every run that it is built on; other values as they are."""
-    if not isinstance(value, Frozen):
-        return value
-    changes = {name: with_seed(getattr(value, name), seed) for name in type(value).model_fields}
-    return value.model_copy(update={**changes, "seed": seed} if isinstance(value, Run) else changes)

@@ -10,20 +10,10 @@ from matplotlib.figure import Figure
 from dipddpm_utils.page.names import GREY, METHODS, Look, look
 from dipddpm_utils.page.style import VIRIDIS, bars, finish, legend_beside, new, styled
 from dipddpm_utils.page.words import number
+from dipddpm_utils.theory.findings import CHECKS
 from dipddpm_utils.theory.gaussian import Cost
 
 EXPECTED, MEASURED = METHODS["baseline"].colour, METHODS["on-dip"].colour
-
-
-CHECKS = {  # of the Gaussian run: title, x axis, y axis
-    "q_variance": ("forward process $q(x_t)$", "step $t$", "variance of $x_t$"),
-    "posterior_variance": ("posterior given $x_0$ and $x_t$", "step $t$", "variance"),
-    "optimal_eps_error": ("least possible loss", "step $t$", r"error of $\epsilon$ (MSE)"),
-    "ddim_variance": ("whole DDIM chain", "network calls", "variance of $x_0$"),
-    "ancestral_variance": ("whole ancestral chain", "network calls", "variance of $x_0$"),
-    "output_shift": ("shift that reaches the output", "t_start", "shift of the mean"),
-    "start_bound": ("distance from the right start's output", "t_start", "total variation"),
-}
 
 
 @styled
@@ -81,7 +71,7 @@ def gaussian_checks(record: Any, names: Sequence[str] | None = None) -> Figure:
     figure, panels = new(columns, rows, width=1.0 + 2.4 * columns, height=0.7 + 2.0 * rows)
     data = evals[evals["check"] == "q_variance"].sort_values("x")["expected"].iloc[0]
     for ax, name in zip(panels, names, strict=False):
-        part, (title, x, y) = evals[evals["check"] == name].sort_values("x"), CHECKS[name]
+        part, (_, title, x, y) = evals[evals["check"] == name].sort_values("x"), CHECKS[name]
         ax.plot(part["x"], part["expected"], "s", color=EXPECTED, markersize=8, markerfacecolor="none", label="closed form")
         bars(ax, *(part[key] for key in ("x", "measured", "low", "high")), Look("measured", MEASURED, "o"), markersize=3.5)
         if x == "network calls":
@@ -104,7 +94,7 @@ def mismatch(record: Any) -> Figure:
     figure, panels = new(2, width=7.6, height=3.2)
     sizes = sorted(size for size in evals.loc[evals["check"] == "start_bound", "mismatch"].unique() if size > 0)
     for ax, name in zip(panels, ("output_shift", "start_bound"), strict=True):
-        title, x, y = CHECKS[name]
+        _, title, x, y = CHECKS[name]
         for size, colour in zip(sizes, VIRIDIS, strict=False):
             part = evals[(evals["check"] == name) & (evals["mismatch"] == size)].sort_values("x")
             ax.plot(part["x"], part["expected"], color=colour, label=f"{size:g} data std")

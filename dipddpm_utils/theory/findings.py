@@ -10,15 +10,21 @@ from dipddpm_utils.page.prose import bullets, percent
 from dipddpm_utils.page.words import count, factor, number
 from dipddpm_utils.theory.gaussian import Cost, ancestral_chain
 
-CHECKED = {  # checks of the Gaussian run, in words
-    "q_variance": "Variance of x_t",
-    "posterior_variance": "Variance of the posterior",
-    "optimal_eps_error": "Least possible loss",
-    "ddim_variance": "Variance that whole DDIM chains give",
-    "ancestral_variance": "Variance that whole ancestral chains give",
-    "output_shift": "Shift of the output's mean by a wrong start",
-    "start_bound": "The bound on the harm of a wrong start",
-}
+CHECKS = {  # of the Gaussian run: in words; title, x axis, y axis of its panel
+    "q_variance": ("Variance of x_t", "forward process $q(x_t)$", "step $t$", "variance of $x_t$"),
+    "posterior_variance": ("Variance of the posterior", "posterior given $x_0$ and $x_t$", "step $t$", "variance"),
+    "optimal_eps_error": ("Least possible loss", "least possible loss", "step $t$", r"error of $\epsilon$ (MSE)"),
+    "ddim_variance": ("Variance that whole DDIM chains give", "whole DDIM chain", "network calls", "variance of $x_0$"),
+    "ancestral_variance": (
+        "Variance that whole ancestral chains give", "whole ancestral chain", "network calls", "variance of $x_0$",
+    ),
+    "output_shift": (
+        "Shift of the output's mean by a wrong start", "shift that reaches the output", "t_start", "shift of the mean",
+    ),
+    "start_bound": (
+        "The bound on the harm of a wrong start", "distance from the right start's output", "t_start", "total variation",
+    ),
+}  # fmt: skip
 
 
 def checks(record: Any) -> str:
@@ -33,7 +39,7 @@ def checks(record: Any) -> str:
         else:
             inside = f"{count(m[f'{name}_covered'] * cases)} of {cases} within the 95% interval"
             said = f"{inside}, off by {percent(worst)} at most"
-        lines.append(f"{CHECKED[name]}: {said}.")
+        lines.append(f"{CHECKS[name][0]}: {said}.")
     return bullets(lines)
 
 

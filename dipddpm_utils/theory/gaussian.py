@@ -154,8 +154,7 @@ class Mismatch:
     """How far a start's x_t is from q(x_t), and so how far, at most, the samples are from those of the right start.
 
     kl: KL(start's x_t || q(x_t)) in nats. By data processing no reverse chain can raise it, so it bounds the KL of the
-    outputs too. total_variation: a bound on the outputs' total variation distance, the lesser of Pinsker's sqrt(kl / 2)
-    and Bretagnolle and Huber's sqrt(1 - exp(-kl)).
+    outputs too. total_variation: a bound on the outputs' total variation distance, `total_variation_bound` of kl.
     """
 
     kl: float

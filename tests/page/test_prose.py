@@ -14,7 +14,7 @@ from dipddpm_utils.dip import findings as dip_findings
 from dipddpm_utils.page import prose, training
 from dipddpm_utils.page.compare import family, frame_of, paired
 from dipddpm_utils.page.words import count
-from dipddpm_utils.priors import comparisons, settings
+from dipddpm_utils.priors import comparisons, conclusions, settings
 from dipddpm_utils.priors import findings as findings_priors
 from dipddpm_utils.theory import findings as theory_findings
 from dipddpm_utils.theory.gaussian import Cost
@@ -83,12 +83,12 @@ def test_every_finding_is_a_sentence_without_gaps():
         *(f(gaussian) for f in (theory_findings.checks, theory_findings.mismatch, theory_findings.few_steps)),
         *(f(long) for f in (training.training, training.progress, training.loss_and_distance)),
         training.loss([long]), answer.clocks(LAB), dip_findings.headline(LAB), dip_findings.picked(LAB.seeds("dip_pick")),
-        *(f(samplers) for f in (training.samplers, training.fewest_calls, training.best_sampler)),
+        *(f(samplers) for f in (training.samplers, training.best_by_calls)),
         theory_findings.spectrum(LAB.record("spectrum")),
         dip_findings.dip_nets(nets), dip_findings.best_net(nets), dip_findings.peaks(images), dip_findings.best_peak(images),
         dip_findings.fit_seconds(nets, images), training.coverage(long.metrics, LAB.record("floor")),
         comparisons.combined(LAB), comparisons.starts(LAB.frame("starts")), comparisons.equal_seconds(LAB),
-        comparisons.instead(LAB), answer.answer(LAB), prose.caution(LAB),
+        conclusions.instead(LAB), answer.answer(LAB), prose.caution(LAB),
         settings.sweep("std", LAB.frame("std"), "fd", "FD"), *findings_priors.weights(LAB),
         training.drawn({"alone": LAB.seeds("ddpm")}, LAB.record("floor")), training.ends({"alone": LAB.seeds("ddpm")}),
         prose.seconds(LAB, LAB.seeds("ddpm")), prose.distance(LAB.seeds("ddpm"), LAB.record("floor")),
@@ -153,7 +153,18 @@ def test_the_answer_and_the_readme_follow_the_records():
 
     assert "**worse**" in said(3.0) and "**better**" in said(0.3)
     bare = Records(
-        without=("main", "main-starts", "ddpm", "ddpm-on-dip", "ddpm-long", "starts", "mechanisms", "restore", "b-ddpm")
+        without=(
+            "main",
+            "main-starts",
+            "ddpm",
+            "ddpm-on-dip",
+            "ddpm-long",
+            "starts",
+            "mechanisms",
+            "restore",
+            "a-ddpm",
+            "b-ddpm",
+        )
     )
     assert answer.answer(bare) == prose.NOT_MEASURED
     assert "mean nothing else" in prose.caution(SimpleNamespace(profile=SimpleNamespace(name="smoke", about="")))
@@ -165,9 +176,9 @@ def test_the_answer_and_the_readme_follow_the_records():
 def test_a_profile_of_the_two_reports_alone_is_tolerated():
     ours = ("main", "ddpm", "ddpm-on-dip", "ddpm-long", "ddpm-more", "samplers", "starts", "mechanisms", "restore")
     lab = Records(without=ours)
-    assert comparisons.combined(lab) == comparisons.instead(lab) == prose.NOT_MEASURED
-    assert list(comparisons.negative_results(lab)["verdict"]) == []
-    assert list(comparisons.negative_results(LAB)["verdict"])
+    assert comparisons.combined(lab) == conclusions.instead(lab) == prose.NOT_MEASURED
+    assert list(conclusions.negative_results(lab)["verdict"]) == []
+    assert list(conclusions.negative_results(LAB)["verdict"])
 
 
 def test_the_bound_on_a_start_is_compared_with_what_is_seen():

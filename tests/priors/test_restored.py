@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dipddpm_utils import front
+from dipddpm_utils import front, verdicts
 from dipddpm_utils.priors import figures, restored
 
 PSNR = {"degraded": 10, "smooth": 12, "dip": 20, "dip_oracle": 21, "ddpm": 15, "smooth_ddpm": 16, "told_ddpm": 18,
@@ -76,15 +76,14 @@ def test_a_moved_record_moves_verdict_sentence_table_and_answer(mean, verdict, a
     own = pairs[pairs["seconds"] == "30 / 30"]
     assert len(pairs) == 4 and len(pairs.columns) == 7 and len(own) == 2
     assert all(own[name].str.endswith(f" {verdict}").all() for name in ("PSNR (dB)", "SSIM", "feature distance"))
-    assert f"PSNR {'better in 2 and worse in 0' if verdict == 'better' else 'better in 0 and worse in 2'} of 2" in (
-        restored.restored_short(lab)
-    )
+    assert f"{'2 and 0' if verdict == 'better' else '0 and 2'} by PSNR" in restored.restored_short(lab)
     rival = "(mean of DDPM samples) 30.0 dB" if mean == 30 else "(supervised U-Net) 19.0 dB"
     assert f"equal seconds {rival}; with a DIP (DIP, then DDPM) 21.0 dB." in restored.restored_drawn(lab)
     assert all(f"**{verdict}**" in line for line in restored.restoration_answer(lab))
-    rows = front.rows(lab)
-    assert [row.better for row in rows] == [verdict == "better"] * 2 and all(row.cheap == (True, 60.0) for row in rows)
-    assert answer in front.restoration(rows) and "in 2, for 60 to 60 times its seconds" in front.restoration(rows)
+    rows = verdicts.rows(lab)
+    assert [row.better for row in rows] == [verdict == "better"] * 2
+    assert all(row.cheap[0].decided and row.cheap[0].value > 0 and row.cheap[1] == 60.0 for row in rows)
+    assert answer in front.restoration(rows) and "in 2 (by the mean in 2, at up to 60 times" in front.restoration(rows)
 
 
 def test_the_table_has_every_method_and_fits_the_page():

@@ -1,0 +1,149 @@
+"""What the answer rests on: a row a question, with its effect, interval, verdict and cost. Every word follows from records."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dipddpm_utils.page import names
+from dipddpm_utils.page.compare import Copies, Paired, best_rival, best_start, copies, frame_of
+from dipddpm_utils.page.names import look
+from dipddpm_utils.page.prose import percent, verdict
+from dipddpm_utils.page.words import effect, factor, number, shown_by
+from dipddpm_utils.priors import comparisons, mechanisms, restored
+
+MECHANISM = "mechanism"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table. better: whether the DIP was shown to be better (False: worse; None: not decidable)."""
+
+    job: str  # "generation", MECHANISM (generation, too) or "restoration"
+    question: str
+    effect: str
+    verdict: str
+    cost: str
+    figure: str  # where it is shown, a name in figures/
+    better: bool | None
+    value: float  # the effect alone
+    given_back: bool = False  # what is lower here are training images given back, which is no gain
+    cheap: tuple[Paired, float] | None = None  # of restoration: gain over a single chain, and at how many times its seconds
+    rival_seconds: float = 1.0  # of restoration: what its rival took, in times its own
+    new: bool = True  # whether its samples are known to be no training images given back
+
+
+NO_GAIN: dict[str, Any] = {
+    "verdict": "**no gain**: training images given back", "cost": "", "better": None, "given_back": True,
+}  # fmt: skip
+
+
+UNJUDGED: dict[str, Any] = {"verdict": "**lower**, not judged: own images not recorded", "better": None}
+
+
+def _row(job: str, question: str, gap: Paired, cost: str, figure: str, unit: str = "", more_is_better: bool = False) -> Row:
+    words = ("better", "worse") if more_is_better else ("worse", "better")
+    better = None if not gap.decided else (gap.value > 0) == more_is_better
+    said = f"{factor(gap)} times" if gap.ratio else effect(gap, unit)
+    word, p = verdict(gap, *words).partition(" (")[0], shown_by(replace(gap, of=1))  # what it takes is said at the figure
+    return Row(job, question, said, f"{word} ({p})" if p else word, cost, figure, better, gap.value)
+
+
+def rows(lab: Any) -> list[Row]:
+    """Everything that the answer rests on, as far as this profile has its records; no verdict from models that draw nothing."""
+    drawn = [*_outputs(lab), *_starts(lab), *_ways(lab)]
+    if comparisons.untestable(lab):
+        drawn = [replace(row, verdict="not testable", better=None, given_back=False) for row in drawn]
+    return [*drawn, *_restored(lab)]
+
+
+def _outputs(lab: Any) -> Iterator[Row]:
+    if not lab.has(*comparisons.compared(lab)):
+        return
+    gaps, added = comparisons.outputs(lab), f"{percent(comparisons.dip_share(lab))} more training time"
+    question = "Trained on DIP outputs, equal steps: FD over the DDPM alone"
+    yield _row("generation", question, gaps["fd"], added, "04_fd_over_steps")
+    if "seconds" in gaps:
+        yield _row("generation", "The same, equal seconds", gaps["seconds"], "none", "04_fd_vs_total_seconds")
+
+
+def _starts(lab: Any) -> Iterator[Row]:
+    group = comparisons.started(lab)
+    if not lab.has(group):
+        return
+    frame = lab.frame(group)
+    best = best_start(frame, *names.starts(dip=True))
+    if best is None:
+        return
+    t_start, gap, chosen = best
+    cost = ""
+    if lab.has("ddpm"):
+        _, pays = comparisons.measured_cost(frame, lab.seeds("ddpm")[0])
+        cost = (
+            "not shown to save time"
+            if pays is None
+            else f"saves time beyond {number(math.exp(pays.high if pays.n > 1 else pays.value))} images"
+        )
+    own = copies(chosen)
+    cost = "" if own.many else cost
+    question = f"Started from DIP outputs at t = {t_start:.0f}: FD over noise, equal calls ({_copied(own)})"
+    found = [(question, gap)]
+    if (rival := best_rival(frame, chosen)) is not None:
+        found.append((f"The same over the best start without a DIP at that t ({look(rival[0]).label})", rival[1]))
+    for question, gap in found:
+        row = _row("generation", question, gap, cost, "04_fd_vs_t_start")
+        if row.better is True and (own.many or math.isnan(own.source)):
+            row = replace(row, **(NO_GAIN if own.many else UNJUDGED))
+        yield row
+
+
+def _ways(lab: Any) -> Iterator[Row]:
+    """Every other mechanism, each against the rival that it does worst against; one that copies where it seems to win."""
+    if not lab.has(mechanisms.GROUP):
+        return
+    frame, outputs = mechanisms.table_of(lab), {record.name for record in _seeds(lab, comparisons.compared(lab)[1])}
+    base, on_larger = float(frame.loc[frame["label"] == "baseline", "cost"].mean()), mechanisms.larger(lab)
+    for label in names.mechanisms():
+        best = mechanisms.best_setting(frame, label)
+        if label == "start" or best is None or not (gaps := mechanisms.against(frame, label, best[0])):
+            continue
+        if set(best[1]["name"]) <= outputs:  # trained on DIP outputs alone, which has its row
+            continue
+        over = {mechanisms.in_words(frame, rival): gap for rival, gap in gaps}
+        larger = on_larger.get(label, {})
+        drawn = mechanisms.larger_rows(lab, label) if larger else best[1]
+        own = copies(drawn)
+        copied = own.many and all(gap.decided and gap.value < 0 for gap in (larger or over).values())
+        rival, gap = max((larger if copied else over | larger).items(), key=lambda one: one[1].value)
+        if rival in larger:
+            spent = drawn["model_seconds"].mean() / frame_of(lab.seeds("main"))["train_seconds"].mean()
+        else:
+            spent = best[1]["cost"].mean() / base
+        cost = f"{number(float(spent), 2)} times the seconds"
+        question = f"{look(label).label}: FD over {rival}" + (f" ({_copied(own)})" if own.many else "")
+        row = replace(_row(MECHANISM, question, gap, cost, "04_pareto"), new=not own.many and not math.isnan(own.source))
+        yield replace(row, **NO_GAIN) if copied else row
+
+
+def _seeds(lab: Any, group: str) -> list[Any]:
+    return lab.seeds(group) if lab.has(group) else []
+
+
+def _copied(own: Copies) -> str:
+    """As `copying`, for a line of a table."""
+    near = "" if math.isnan(own.source) else f", {percent(own.source)} lie nearest to their source"
+    return f"{percent(own.looks)} look copied{near}"
+
+
+def _restored(lab: Any) -> Iterator[Row]:
+    if not lab.has("restore"):
+        return
+    gaps = restored.restored(lab)
+    for setting, records in restored.degraded(lab).items():
+        rival, cheap = (gaps[setting, "psnr", role] for role in ("equal seconds", "cheap"))
+        roles = ("with a DIP", "equal seconds", "cheap")
+        own, even, other = (restored.over_records(records, f"{restored.best(records, of)}_seconds") for of in roles)
+        question = f"{restored.in_short(setting)}: PSNR gained by a DIP"
+        cost = f"{number(own / even, 2)} times the seconds of its rival, {number(own / other, 2)} those of one chain"
+        row = _row("restoration", question, rival, cost, "04_restore", "dB", True)
+        yield replace(row, cheap=(cheap, own / other), rival_seconds=even / own)
