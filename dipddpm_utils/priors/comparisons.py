@@ -10,7 +10,7 @@ import pandas as pd
 
 from dipddpm_utils.dip import findings as dip_findings
 from dipddpm_utils.judging.stats import ALPHA, holm
-from dipddpm_utils.page import compare, names
+from dipddpm_utils.page import compare, names, tables
 from dipddpm_utils.page.compare import Paired, difference, family, frame_of
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, copying, percent
@@ -74,6 +74,24 @@ def combined(lab: Any) -> str:
         f"{number(base['train_seconds'].mean())} s of training.",
     ]
     return " ".join(lines)
+
+
+def dips(lab: Any) -> pd.DataFrame:
+    """How the DIPs that are compared here were set up and fitted: a column a use, those of seed 0."""
+    uses = {
+        "trained on, started from": compared(lab)[1],
+        "other mechanisms": "mech-dip",
+        "restoration, one an image": "restore",
+    }
+    first: dict[str, tables.Say] = {"network": lambda run, m, notes: look(run.net).label}
+    sets, images, columns = first | tables.DIP_SETTINGS, first | tables.IMAGE_SETTINGS, {}
+    for use, group in uses.items():
+        if lab.has(group):
+            record = lab.seeds(group)[0]
+            if entry := lab.profile.find(getattr(record.run, "dip", record.run)):
+                record = lab.record(entry.name)
+            columns[use] = tables.settings_of([record], sets if record.kind == "dip" else images)
+    return tables.settings_table(columns, {name: say for name, say in (sets | images).items() if "(s)" not in name})
 
 
 def alone(lab: Any, group: str | None = None) -> str:
