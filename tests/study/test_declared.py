@@ -17,8 +17,8 @@ RESULTS = Path(__file__).resolve().parents[2] / "results"
 SNAPSHOT = {  # number of runs; the start of SHA-256 over all names and hashes in order, and over all groups
     "smoke": (162, "0a925a4ef1002570", "9f80e04b079276cc"),
     "quick": (101, "df6ac2e8990d741a", "bd6d7bfae54fc4b0"),
-    "standard": (545, "5a9ed31174519d49", "17e5d54bfa70ee7a"),
-    "full": (59, "48c0f048bdece5ce", "49dd048712092a4f"),
+    "standard": (577, "8c57007cacadde92", "4f8732c84302d7e3"),
+    "full": (77, "133d1d1ad35738fd", "2e09fe6e5f9b5c3f"),
 }
 HEADLINE_LEAVES_OUT = {  # quick has the two reports' own runs and the same corrected, no more of them
     "a-only", "a-without", "a-controls", "a-starts", "a-bank", "a-batch",
@@ -68,7 +68,8 @@ def test_small_profiles_declare_the_groups_of_standard_but_for_those_named(name)
 
 def test_full_is_the_two_reports_at_their_own_size_in_the_order_of_what_decides_most():
     p, standard, theory = profiles.load("full"), profiles.load("standard"), ("gaussian", "spectrum")
-    assert len(p.entries) <= 60 and all(group[:2] in ("a-", "b-") for group in set(p.groups) - {"floor", *theory})
+    assert len(p.entries) <= 80 and all(group[:2] in ("a-", "b-") for group in set(p.groups) - {"floor", "restore", *theory})
+    assert {member.entry.run.model for member in p.group("restore")} == {entry.run for entry in p.seeds("a-ddpm")}
     assert [p.entry(f"{name}-s0").hash for name in theory] == [standard.entry(f"{name}-s0").hash for name in theory]
     a_models, b_models = ([e.run for e in p.seeds(f"{report}-ddpm")] for report in "ab")
     assert {run.data for run in a_models} == {config.Data(name="cifar10")} and len(a_models) == len(b_models) == 3
@@ -134,6 +135,22 @@ def test_report_bs_rows_and_grid_say_what_differs(name):
     assert [m.entry.run.dip.optim.lr for m in rows] == [1e-3, 1e-3, 1e-3, 5e-4, 2e-3, 5e-3]
     grid = profile.groups.get("b-grid", [])
     assert {m.entry.run for m in grid if m.anchor} <= {entry.run for entry in profile.seeds("b-combined")}
+
+
+def test_mechanisms_of_models_that_draw_digits_are_declared_by_name_and_make_as_many_calls():
+    from dipddpm_utils.ddpm.sampling import timesteps
+    from dipddpm_utils.study import digits
+
+    ways = ("shift", "curriculum", "truncated")
+    p, z = Profile("x"), replace(sizes.STANDARD, main_ways=tuple((f"{w}{of}", (4, 5)) for w in ways for of in ("", " blur")))
+    digits.headline(p, z)
+    for member in p.group("main-drawn"):
+        run, prior = member.entry.run, member.entry.run.model.prior
+        assert len(timesteps(1000, run.sampler.steps, prior.truncate)) == z.main_drawn_steps == 12
+        assert (prior.source == "blur") is member.label.endswith("blur") and run.seed in (4, 5)
+        alone = run.model.model_copy(update={"prior": None, "evaluate": digits.main(z).evaluate})
+        assert alone == digits.main(z).model_copy(update={"seed": run.seed})
+    assert p.entry("main-truncated-s4").run.evaluate.final_sampler.steps == z.start_steps
 
 
 # --- declaring and looking up -----------------------------------------------------------------------------------------
