@@ -25,12 +25,11 @@ Z_HIGH = {"2conv": 1.0, "5conv": 1.0, "resnet18": 0.1, "skip": 0.1}  # 0.1 as pu
 
 
 def noisy_input(images_unit: Tensor, std: float, clip: bool, generator: torch.Generator) -> Tensor:
-    """image + std * n with n ~ N(0, I), same shape; clipped to [0, 1] if `clip` (report B), left as it is if not (report A).
+    """The input in (2) of notebook 02: image + std * n, n ~ N(0, I); clipped to [0, 1] if `clip`, as report B does.
 
-    std is in units of the [0, 1] range. The generator may live on another device. ValueError if std < 0.
+    std: in units of [0, 1]. The generator may live elsewhere. ValueError if std < 0 or images_unit, on the CPU, leaves [0, 1].
     """
-    if std < 0:
-        raise ValueError(f"std is {std}, expected at least 0; it is the noise's standard deviation in units of [0, 1]")
+    _check(images_unit, std)
     noisy = images_unit + std * _randn_like(images_unit, generator)
     return noisy.clamp(0, 1) if clip else noisy
 
@@ -38,14 +37,19 @@ def noisy_input(images_unit: Tensor, std: float, clip: bool, generator: torch.Ge
 def dip_loss(
     net: nn.Module, images_unit: Tensor, std: float, clip: bool, generator: torch.Generator, target: Tensor | None = None
 ) -> Tensor:
-    """Mean squared error, a scalar, of the network's output for a noisy copy of the images against the images themselves.
+    """(2) of notebook 02, a scalar: the mean squared error of what the network makes of noisy images.
 
-    target: what else the output is compared with (fault FA2). ValueError if images_unit, on the CPU, is not in [0, 1].
+    target: what else than the images the output is compared with (fault FA2). ValueError as in `noisy_input`.
     """
-    if images_unit.device.type == "cpu":  # reading values off a GPU would stall it
-        ranges.check_unit(images_unit, "images_unit")
     output = net(noisy_input(images_unit, std, clip, generator))
     return (output.float() - (images_unit if target is None else target)).square().mean()
+
+
+def _check(images_unit: Tensor, std: float) -> None:
+    if std < 0:
+        raise ValueError(f"std is {std}, expected at least 0; it is the noise's standard deviation in units of [0, 1]")
+    if images_unit.device.type == "cpu":  # reading values off a GPU would stall it
+        ranges.check_unit(images_unit, "images_unit")
 
 
 @torch.no_grad()
@@ -139,7 +143,7 @@ def _fit(
     generator: torch.Generator,
     observe: Callable[[Tensor], Tensor],
 ) -> Iterator[Fit]:
-    """The loop of (1) in notebook 02: look at the networks' outputs for z, compare them with the targets, update, again."""
+    """The loop of (1) of notebook 02: look at the networks' outputs for z, compare them with the targets, update, again."""
     forward, optimisers = stepper
     for iteration in range(1, iterations + 1):
         with torch.enable_grad():  # the caller may hold no_grad around the loop

@@ -128,7 +128,7 @@ def noise(given: Given, n: int, generator: torch.Generator) -> Tensor:
 
 @start("dip", "DDPM started from DIP outputs", "#009E73D", dip=True)
 def dip(given: Given, n: int, generator: torch.Generator) -> Tensor:
-    """The DIP's outputs for training images drawn at random: near the data, and near *those* data, so copies are counted."""
+    """x_start in (1) of notebook 04: the DIP's outputs for random training images, near *those*, so copies are counted."""
     return given.dip(given.drawn(n, generator))
 
 
@@ -172,13 +172,13 @@ def real(given: Given, n: int, generator: torch.Generator) -> Tensor:
     setting="share", varied="share of the steps on DIP images",
 )  # fmt: skip
 def curriculum(x0: Tensor, x_dip: Tensor, step: int, steps: int, share: float) -> Tensor:
-    """What is learned at `step` (0, 1, ...) of `steps`: x_dip for the first `share` of them, x0 for the rest."""
+    """(2) of notebook 04, what is learned at `step` (0, 1, ...) of `steps`: x_dip for the first `share`, x0 for the rest."""
     return x_dip if step < share * steps else x0
 
 
 @trained("weights", "DIP-fitted weights", "#E69F00P", controls=("more training",))
 def fit_loss(model: Callable[..., Tensor], z: Tensor, target: Tensor) -> Tensor:
-    """min over w of || f_w(z) - target ||^2, images in [-1, 1]: the denoiser itself fitted as a DIP, always told t = 0.
+    """(3) of notebook 04, images in [-1, 1]: the denoiser itself fitted as a DIP, always told t = 0.
 
     z: noisy copies of the targets (a data-set fit), or one fixed draw of noise for one image (as published).
     """
@@ -198,7 +198,7 @@ KINDS["start"] = replace(
 def truncated(given: Given, x_dip: Tensor, t_start: int, eps: Tensor) -> Tensor:
     """x_t at t_start, where chains begin and learning ends: a network that knows fewer levels may learn them sooner.
 
-    x_t = sqrt(alpha_bar) x_dip + sqrt(1 - alpha_bar) eps, eps ~ N(0, I) (truncated diffusion: Zheng et al. 2023).
+    (1) of notebook 04 with x_dip as x_start, eps ~ N(0, I) (truncated diffusion: Zheng et al. 2023).
     """
     return given.noised(x_dip, t_start, eps)
 
@@ -208,7 +208,7 @@ def truncated(given: Given, x_dip: Tensor, t_start: int, eps: Tensor) -> Tensor:
     setting="weight", varied="weight of re-injected DIP images",
 )  # fmt: skip
 def reinject(given: Given, x0_hat: Tensor, x_dip: Tensor | None) -> Tensor:
-    """x_dip itself: each chain is pulled to one image of the bank, and so to one training image. ValueError without a bank."""
+    """x_dip in (4) of notebook 04: each chain is pulled to one training image's. ValueError without a bank."""
     if x_dip is None:
         raise ValueError("x_dip is None, expected images: give the opinion a `bank` in its configuration")
     return x_dip
@@ -222,7 +222,7 @@ def shift(given: Given, x_dip: Tensor) -> Joint:
 
 @learned("condition", "DIP as a condition", "#D55E00X", dip=True, controls=("condition blur", "more training"), told=1)
 def condition(given: Given, x_dip: Tensor) -> Joint:
-    """The network is told x_dip in further input channels, model([x_t, x_dip], t)."""
+    """The network is told x_dip in further input channels, model([x_t, x_dip], t): (6) of notebook 04."""
     return Joint(told=x_dip)
 
 
@@ -231,7 +231,7 @@ def condition(given: Given, x_dip: Tensor) -> Joint:
     setting="weight", varied="weight of the DIP's opinion",
 )  # fmt: skip
 def guidance(given: Given, x0_hat: Tensor, x_dip: Tensor | None) -> Tensor:
-    """f_w(x0_hat): a network that was fitted to give clean images for noisy ones."""
+    """f_dip(x0_hat) in (7) of notebook 04: a network that was fitted to give clean images for noisy ones."""
     return given.dip(x0_hat)
 
 

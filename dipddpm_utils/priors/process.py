@@ -1,14 +1,16 @@
 """Where priors enter the process: the start of a chain, its x0_hat on the way, and a process that is learned around x_dip.
 
+These are (1), (4) and (7), and (5) of notebook 04.
+
 - start: the chain begins at t_start < T - 1, from an image x_start noised to that level (SDEdit: Meng et al. 2022),
       x_t = sqrt(alpha_bar_t) x_start + sqrt(1 - alpha_bar_t) eps,   eps ~ N(0, I),
   which leaves t_start / T of the calls. It is exact if x_start has the data's distribution, and only then.
 - opinion: at each step the network says what x_0 it expects, and the chain goes on from
       x0_hat <- (1 - w_t) x0_hat + w_t opinion,   w_t = weight * (t / (T - 1) "early", 1 - t / (T - 1) "late", 1 "always").
 - learned: the process ends at a centre c instead of at 0,
-      x_t = sqrt(alpha_bar_t) x0 + (1 - sqrt(alpha_bar_t)) c + sqrt(1 - alpha_bar_t) eps                               (1)
+      x_t = sqrt(alpha_bar_t) x0 + (1 - sqrt(alpha_bar_t)) c + sqrt(1 - alpha_bar_t) eps.
   Take c from both sides, and the residual r = x - c is an ordinary diffusion,
-      r_t = sqrt(alpha_bar_t) r_0 + sqrt(1 - alpha_bar_t) eps.                                                         (2)
+      r_t = sqrt(alpha_bar_t) r_0 + sqrt(1 - alpha_bar_t) eps.
   So schedule, loss, posterior and every sampler stay as they are, applied to r, and training and sampling match; the network
   is shown x_t = r_t + c, is told further images beside it, and predicts v (eps, x0) of r.
 
@@ -34,23 +36,27 @@ def start_chain(coefs: Coefficients, x_start: Tensor, t_start: int, generator: t
     x_start: [n, C, H, W]. An x_start that is N(0, I) itself stays so, as alpha_bar + (1 - alpha_bar) = 1.
     ValueError if t_start is not in 0..T-1.
     """
-    if not 0 <= t_start < coefs.num_train_timesteps:
-        raise ValueError(f"t_start is {t_start}, expected 0..{coefs.num_train_timesteps - 1}; T - 1 is the whole chain")
+    _check_start(coefs, t_start)
     eps = torch.randn(x_start.shape, generator=generator, device=generator.device, dtype=x_start.dtype).to(x_start.device)
     return process.diffuse(coefs, x_start, torch.full((len(x_start),), t_start, device=x_start.device), eps)
+
+
+def _check_start(coefs: Coefficients, t_start: int) -> None:
+    if not 0 <= t_start < coefs.num_train_timesteps:
+        raise ValueError(f"t_start is {t_start}, expected 0..{coefs.num_train_timesteps - 1}; T - 1 is the whole chain")
 
 
 # --- on the way down --------------------------------------------------------------------------------------------------
 
 
 def weight_at(advice: Advice, t: int, T: int) -> float:
-    """w_t of the equation above."""
+    """w_t of (4) and (7) of notebook 04."""
     share = t / max(T - 1, 1)
     return advice.weight * {"early": share, "late": 1 - share, "always": 1.0}[advice.when]
 
 
 def advised(model: Model, coefs: Coefficients, about: Diffusion, advice: Advice, opinion: Callable[[Tensor], Tensor]) -> Model:
-    """The network with an opinion mixed into its x0_hat, as strongly as `advice` says."""
+    """The network with an opinion mixed into its x0_hat, as strongly as `advice` says: (4) of notebook 04, and its (7)."""
 
     def mixed(x0_hat: Tensor, t: int) -> Tensor:
         w = weight_at(advice, t, coefs.num_train_timesteps)
@@ -79,7 +85,7 @@ def corrected(model: Model, coefs: Coefficients, about: Diffusion, change: Calla
 
 
 def told(model: Model, joint: Joint) -> Model:
-    """The network as the process of r sees it: (r_t, t) -> model of r_t + centre, and of what it is told beside it."""
+    """(6) of notebook 04, as the process of r in (5) sees it: (r_t, t) -> model of r_t + centre and of what it is told."""
 
     def network(r_t: Tensor, t: Tensor) -> Tensor:
         x_t = r_t if joint.centre is None else r_t + joint.centre
@@ -91,7 +97,7 @@ def told(model: Model, joint: Joint) -> Model:
 def loss(
     coefs: Coefficients, about: Diffusion, model: Model, x0: Tensor, joint: Joint, t: Tensor, eps: Tensor, *, free: bool = False
 ) -> Tensor:
-    """The training loss of x0 or, around a centre, of the residual. free: of an x0 that may leave [-1, 1], too."""
+    """The training loss of x0 or, around a centre, of r in (5) of notebook 04. free: of an x0 that may leave [-1, 1], too."""
     free = free or joint.centre is not None
     r_0 = x0 if joint.centre is None else x0 - joint.centre
     return process.loss(coefs, about, told(model, joint), r_0, t, eps, free=free)
@@ -103,7 +109,7 @@ def sample(
 ) -> tuple[Tensor, int]:  # fmt: skip
     """A whole chain for `loss`'s process, from x_T = centre + eps: (x_0, network calls).
 
-    Around a centre it is the residual that the sampler carries, and x0_hat = r0_hat + centre that is kept in [-1, 1].
+    Around a centre the sampler carries r, (5) of notebook 04, and it is x0_hat = r0_hat + centre that is kept in [-1, 1].
     """
     network, centre = told(model, joint), joint.centre
     if centre is None:

@@ -6,11 +6,11 @@ choice among the scores; all are batched over N images, and no image sees anothe
 | rule | score s_i | stops at | knows std |
 |---|---|---|---|
 | fixed budget | | an iteration chosen beforehand | no |
-| ES-WMV | variance of the last W outputs, equation 1 | its minimum, with patience | no |
-| ES-EMV | exponential moving variance, equation 2 | its minimum, with patience | no |
+| ES-WMV | variance of the last W outputs | its minimum, with patience | no |
+| ES-EMV | exponential moving variance | its minimum, with patience | no |
 | discrepancy | mean (f_i - y)^2 | first s_i <= std^2 | yes |
-| two halves | mean (f_i - y2)^2, f fitted to y1, equation 3 | its minimum, with patience | yes |
-| staged | mean (f_i - y)^2, f fitted to q_sample(y, t_k), equation 4 | first s_i <= std^2 | yes |
+| two halves | mean (f_i - y2)^2, f fitted to y1 | its minimum, with patience | yes |
+| staged | mean (f_i - y)^2, f fitted to y_k, (1) of notebook 05 | first s_i <= std^2 | yes |
 | oracle | mean (f_i - x)^2, needs the clean image x | its minimum | |
 
 Only y is ever given noise; x is used by the oracle alone, and to judge.
@@ -139,7 +139,7 @@ class ExponentialVariance:
 
 
 def halves(y: Tensor, std: float, tau: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Two copies of y whose noises are independent (Pang et al. 2021, "Recorrupted-to-Recorrupted"; equation 3):
+    """Two copies of y whose noises are independent (Pang et al. 2021, "Recorrupted-to-Recorrupted"):
 
         y1 = y + tau std m,    y2 = y - std m / tau,    m ~ N(0, I).
 
@@ -182,9 +182,9 @@ def nearest_t(coefs: Coefficients, level: float) -> int:
 
 
 class Stages:
-    """Targets of a fit that a DDPM's noise levels supervise, high to low; stage k lasts iterations / K iterations:
+    """The targets y_k in (1) of notebook 05: a DDPM's noise levels, high to low, supervise a fit, for iterations / K each,
 
-        y_k = q_sample(y, t_k) / sqrt(alpha_bar_k),    min over w of mean (f_w(z) - y_k)^2.
+        min over w of mean (f_w(z) - y_k)^2,    y_k = q_sample(y, t_k) / sqrt(alpha_bar_k).
 
     The net stands for x0_hat: up to the weight alpha_bar / (1 - alpha_bar) this is the DDPM's own loss of eps at t_k. Loud
     noise, drawn anew for each stage, hides that of y, so early stages teach the image's large parts only. As the levels

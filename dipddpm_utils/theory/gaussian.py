@@ -28,7 +28,7 @@ def marginal(mean: ArrayLike, cov: ArrayLike, alpha_bar: float) -> Moments:
 def optimal_x0(mean: ArrayLike, cov: ArrayLike, alpha_bar: float) -> tuple[Array, Array]:
     """(A [D, D], b [D]) with E[x_0 | x_t] = A x_t + b: the affine map that minimises the squared error of x0_hat.
 
-    Equation (4) of notebook 01, linear regression: A = sqrt(alpha_bar) cov (alpha_bar cov + (1 - alpha_bar) I)^-1,
+    (4) of notebook 01, linear regression: A = sqrt(alpha_bar) cov (alpha_bar cov + (1 - alpha_bar) I)^-1,
     b = mean - sqrt(alpha_bar) A mean.
     """
     mean, cov = _moments(mean, cov)
@@ -122,7 +122,7 @@ def ancestral_chain(
 
 
 def ddim_chain(mean: ArrayLike, cov: ArrayLike, alpha_bars: Sequence[float], times: Sequence[int], eta: float = 0.0) -> Chain:
-    """DDIM with the optimal denoiser, from times[0] to x_0; eta in [0, 1]."""
+    """DDIM with the optimal denoiser, (4) of notebook 01, from times[0] to x_0; eta in [0, 1]."""
 
     def step(x0: Array, bar_t: float, bar_s: float) -> tuple[Array, Array, float]:
         sigma2 = eta**2 * (1 - bar_s) * (1 - bar_t / bar_s) / (1 - bar_t)
@@ -172,7 +172,7 @@ def start_mismatch(mean: ArrayLike, cov: ArrayLike, start_mean: ArrayLike, start
 
 
 def paired_mismatch(moved: float, alpha_bar: float) -> Mismatch:
-    """A bound for any data where starts and real images come in pairs, (9a): kl <= alpha_bar / (2 (1 - alpha_bar)) moved.
+    """(9a) of notebook 01, for any data where starts and images come in pairs: kl <= alpha_bar / (2 (1 - alpha_bar)) moved.
 
     moved: mean of |x_start - x_0|^2 over the pairs, summed over pixels of images in [-1, 1]. Given its pair each x_t is
     Gaussian with covariance (1 - alpha_bar) I, and KL is jointly convex (Cover & Thomas 2006, theorem 2.7.2), so the KL of the
@@ -197,7 +197,7 @@ def total_variation_equal_cov(mean_p: ArrayLike, mean_q: ArrayLike, cov: ArrayLi
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of two ways to make images, (10): the whole chain, or a prior and then the chain from t_start.
+    """Seconds of two ways to make images, (10) of notebook 01: a whole chain, or a prior and then the chain from t_start.
 
     prior_seconds: once (fitting the DIP). prior_seconds_per_image: per image (applying or fitting it). chain_seconds: the
     whole chain, per image. fraction: the chain's share that is still run, (t_start + 1) / T.
@@ -223,7 +223,7 @@ class Cost:
 
     @property
     def break_even_images(self) -> float:
-        """The number of images beyond which the prior saves time: infinite if it saves nothing per image."""
+        """(11) of notebook 01, the images beyond which the prior saves time: infinite if it saves nothing per image."""
         saved = (1 - self.fraction) * self.chain_seconds - self.prior_seconds_per_image
         return self.prior_seconds / saved if saved > 0 else math.inf
 
