@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +17,39 @@ from dipddpm_utils.study import profile as profiles
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("0*.ipynb"))
+
+# What is shown beside a numbered equation: notebook -> equation -> files and names.
+EQUATIONS = {
+    "01": {
+        "1": ["ddpm/process.py diffuse"],
+        "2": ["ddpm/process.py q_posterior_mean_variance"],
+        "3": ["ddpm/process.py squared_error"],
+        "4": ["theory/gaussian.py optimal_x0", "theory/gaussian.py ddim_chain"],
+        "9": ["theory/gaussian.py start_mismatch"],
+        "9a": ["theory/gaussian.py paired_mismatch"],
+        "10": ["theory/gaussian.py Cost"],
+    },
+    "02": {"1": ["dip/fit.py _fit"], "2": ["dip/fit.py noisy_input", "dip/fit.py dip_loss"]},
+    "03": {
+        "1": ["judging/frechet.py frechet_distance"],
+        "2": ["ddpm/sampling.py ancestral_step"],
+        "3": ["ddpm/sampling.py ddim_step"],
+        "4": ["ddpm/sampling.py dpmpp_step"],
+    },
+    "04": {
+        "1": ["priors/process.py start_chain", "priors/declared.py dip", "priors/declared.py truncated"],
+        "2": ["priors/declared.py curriculum"],
+        "3": ["priors/declared.py fit_loss"],
+        "4": ["priors/process.py advised"],
+        "5": ["priors/process.py loss", "priors/process.py sample"],
+        "6": ["priors/declared.py condition", "priors/process.py told"],
+        "7": ["priors/declared.py guidance"],
+        "8": ["priors/degraded.py told"],
+    },
+    "05": {"1": ["stopping/rules.py Stages"]},
+}
+ELSEWHERE = {"dip/nets.py", "ddpm/unet.py", "training/loop.py", "training/ema.py", "page/compare.py", "priors/restore.py"}
+ELSEWHERE |= {"priors/supervised.py", "reports/claims.py", "reports/gate.py", "stopping/rules.py WindowVariance"}  # no equation
 
 
 class ShowingLab(Records):
@@ -87,6 +121,24 @@ def test_sources_keep_the_houses_shape(path):
     assert not [
         node for node in ast.walk(ast.parse("\n".join("".join(c["source"]) for c in cells(path, "code")))) if _forbidden(node)
     ]
+
+
+def test_what_is_shown_beside_an_equation_names_it():
+    listed, shown = set(), set()
+    for path in NOTEBOOKS:
+        text, own = path.read_text(encoding="utf-8"), EQUATIONS.get(path.stem[:2], {})
+        shown |= {f"{file} {name}" for file, name in re.findall(r'lab\.source\(\\"(.+?)\\", \\"(.+?)\\"', text)}
+        for equation, places in own.items():
+            assert f"tag{{{equation}}}" in text
+            listed |= set(places)
+            lacking = [place for place in places if f"({equation}) of notebook {path.stem[:2]}" not in _docstring(place)]
+            assert lacking == []
+    assert listed <= shown
+    assert [place for place in shown - listed if not {place, place.split()[0]} & ELSEWHERE] == []
+
+
+def _docstring(place):
+    return " ".join(ast.get_docstring(ast.parse(code_of(*place.split())).body[0]).split())
 
 
 def _forbidden(node):
