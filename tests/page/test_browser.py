@@ -11,6 +11,7 @@ import pytest
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 PAGES = [path for name in ("quick", "standard") if (path := RESULTS / name / "report.html").exists()]
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+PAPER = {"width": 794, "height": 1123}  # A4
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="the page is not tested, no Chromium here: apt-get install chromium")
@@ -57,6 +58,11 @@ def test_the_first_screen_holds_the_answer(window):
     )
     assert len(low) >= 2, "one sentence for generation and one for restoration"
     assert max(low) <= 1
+
+
+def test_the_first_screen_holds_its_table(wide):
+    wide.evaluate("window.scrollTo(0, 0)")
+    assert wide.evaluate("document.querySelector('#front table').getBoundingClientRect().bottom") <= WIDE["height"]
 
 
 def test_nothing_is_wider_than_the_window(window):
@@ -131,8 +137,26 @@ def test_it_is_accessible(page):
     assert [f"{rule['id']}: {rule['nodes'][0]['html'][:100]}" for rule in serious] == []
 
 
+# What paper must hold: all but the contents, code and provenance. Each part's top is at or below the one before it.
+PRINTED = """() => {
+  const parts = [...document.querySelectorAll('h1, h2, h3, h4, figure, table')]
+    .filter(e => !e.closest('nav, details[class], [hidden]'));
+  const tops = parts.map(e => e.getBoundingClientRect().top), said = e => e.textContent.trim().slice(0, 60);
+  return {
+    hidden: parts.filter(e => !e.checkVisibility()).map(said),
+    early: parts.filter((e, i) => i && tops[i] < tops[i - 1]).map(said),
+    many: parts.length,
+  };
+}"""
+
+
 def test_it_prints_in_order(page):
-    assert len(page.pdf()) > 10_000
+    page.set_viewport_size(PAPER)
+    page.emulate_media(media="print")
+    found, pdf = page.evaluate(PRINTED), page.pdf()
+    page.emulate_media(media="null")  # as it was
+    assert found["many"] > 100 and found["hidden"] == found["early"] == []
+    assert len(pdf) > 10_000
 
 
 def test_the_slider_shows_one_panel_at_a_time(page):
