@@ -166,7 +166,7 @@ def judge(claim: Claim, beside: Sequence[Any]) -> Judged:
 
 
 def _judged(claim: Claim, evidence: Evidence, finding: Finding, lab: Any) -> Judged:
-    records = [record for group in evidence.needs for own in lab.labelled(group).values() for record in own]
+    records = [record for group in evidence.needs for record in lab.seeds(group)]
     run = records[0].run
     return Judged(
         claim,
@@ -280,9 +280,7 @@ def summary(judged: list[Judged]) -> str:
     for verdict in VERDICTS:
         own = [one for one in judged if one.verdict.startswith(verdict)]
         causes = [one.verdict.removeprefix(verdict).removeprefix(" of ") for one in own]
-        ids = [
-            one.claim.id + (" on a stand-in" if one.stands_in else "") + (f": {cause}" if cause else "")
-            for one, cause in zip(own, causes, strict=True)
-        ]
+        ids = [one.claim.id + " on a stand-in" * one.stands_in for one in own]
+        ids = [f"{id}: {cause}" if cause else id for id, cause in zip(ids, causes, strict=True)]
         lines.append(f"**{verdict.capitalize()}**: {len(ids)} of {len(judged)}" + (f" ({', '.join(ids)})." if ids else "."))
     return bullets(lines)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from dipddpm_utils.page.compare import Paired, among, family, own_interval, paired
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import bullets, comparison, percent
+from dipddpm_utils.page.prose import DIFFERS, bullets, comparison, percent
 from dipddpm_utils.page.words import number, span
 
 RULES: dict[str, str] = {  # as they are called, in the order in which they are shown
@@ -22,7 +22,6 @@ RULES: dict[str, str] = {  # as they are called, in the order in which they are 
     "oracle": "oracle",
 }
 KNOWS = {"discrepancy": "std", "halves": "std", "staged": "std", "oracle": "the clean image"}
-DIFFERS = {"worse": "a real difference", "better": "a real difference"}
 
 
 def rows(records: Sequence[Any]) -> pd.DataFrame:
