@@ -120,11 +120,11 @@ def compute(
 @click.argument("name")
 def get_data(name: str) -> int:
     """Get and verify a data set, digits5k, mnist, fashion_mnist or cifar10, or describe your own images in a folder."""
-    from dipddpm_utils.parts import CHANNELS_AND_SIZE, Data
+    from dipddpm_utils.parts import PUBLISHED, Data
 
-    if name not in CHANNELS_AND_SIZE:
+    if name not in PUBLISHED:
         if not (os.path.lexists(name) or os.sep in name):
-            raise UsageError(f"unknown data set {name!r}: choose one of {', '.join(CHANNELS_AND_SIZE)}, or give a folder")
+            raise UsageError(f"unknown data set {name!r}: choose one of {', '.join(PUBLISHED)}, or give a folder")
         from dipddpm_utils.data import own
 
         click.echo(own.described(name))

@@ -37,12 +37,7 @@ class Frozen(BaseModel):
 
 
 DataName = Literal["digits5k", "mnist", "fashion_mnist", "cifar10", "own"]
-CHANNELS_AND_SIZE: dict[str, tuple[int, int]] = {
-    "digits5k": (1, 28),
-    "mnist": (1, 28),
-    "fashion_mnist": (1, 28),
-    "cifar10": (3, 32),
-}
+PUBLISHED = ("digits5k", "mnist", "fashion_mnist", "cifar10")
 
 
 class Data(Frozen):
@@ -69,16 +64,12 @@ class Data(Frozen):
 
     @property
     def channels(self) -> int:
-        return self._shape[0]
+        return 3 if self.colour or self.name == "cifar10" else 1
 
     @property
     def size(self) -> int:
         """Height and width in pixels."""
-        return self._shape[1]
-
-    @property
-    def _shape(self) -> tuple[int, int]:
-        return CHANNELS_AND_SIZE["cifar10" if self.colour else "mnist"] if self.name == "own" else CHANNELS_AND_SIZE[self.name]
+        return 32 if self.channels == 3 else 28
 
 
 class Unet(Frozen):

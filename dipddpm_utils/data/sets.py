@@ -144,10 +144,4 @@ def _split(images: np.ndarray, labels: np.ndarray, order: np.ndarray, n_train: i
     return (images[train], labels[train]), (images[held_out], labels[held_out])
 
 
-_READERS = {
-    "digits5k": _read_digits,
-    "mnist": _read_idx,
-    "fashion_mnist": _read_idx,
-    "cifar10": _read_cifar,
-    "own": _read_own,
-}
+_READERS = {"digits5k": _read_digits, "mnist": _read_idx, "fashion_mnist": _read_idx, "cifar10": _read_cifar, "own": _read_own}

@@ -8,7 +8,7 @@ import pandas as pd
 
 from dipddpm_utils.page.compare import Paired, among, frame_of, over_seeds, own_interval, paired, summary
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import bullets, comparison, percent
+from dipddpm_utils.page.prose import DIFFERS, bullets, comparison, percent
 from dipddpm_utils.page.words import count, effect, number, span
 
 
@@ -19,8 +19,7 @@ def dip_nets(nets: Mapping[str, Sequence[Any]]) -> str:
     lines = [f"Mean PSNR above the noisy input, in dB: {said}."]
     (first, _), (second, _) = frames[:2]
     gap = _pairs(dict(frames), "psnr")[first, second]
-    differs = {"worse": "a real difference", "better": "a real difference"}
-    lines.append(comparison(f"{look(first).label} minus {look(second).label}", gap, "dB", **differs))
+    lines.append(comparison(f"{look(first).label} minus {look(second).label}", gap, "dB", **DIFFERS))
     return bullets(lines)
 
 

@@ -153,9 +153,8 @@ class Table:
         if not items:
             return
         counts = Counter(item.state for item in items)
-        summary = f"{counts['complete']} of {len(items)} runs computed" + "".join(
-            f", {n} {state}" for state, n in sorted(counts.items()) if state != "complete"
-        )
+        others = "".join(f", {n} {state}" for state, n in sorted(counts.items()) if state != "complete")
+        summary = f"{counts['complete']} of {len(items)} runs computed{others}"
         if self.redrawn:
             click.echo(f"\x1b[{self.height}F\x1b[J" * bool(self.height), nl=False)
         while self.campaign.news:

@@ -51,9 +51,8 @@ def place(
     gpus: int | None = None,
 ) -> Place | None:
     """Where the options want the runs to be computed, None for this very process. UsageError if they do not go together."""
-    given = [
-        name for name, value in {"--jobs": jobs, "--partition": partition, "--gpus": gpus, "--time": limit}.items() if value
-    ]
+    asked = {"--jobs": jobs, "--partition": partition, "--gpus": gpus, "--time": limit}
+    given = [name for name, value in asked.items() if value]
     if workers and (on or jobs):
         raise UsageError("--workers N is short for --on local --jobs N: give one or the other")
     on, jobs = ("local", workers) if workers else (on, jobs)

@@ -1,7 +1,5 @@
 """Errors that a user can act on: one line that says what was wrong, what was expected, and what to do."""
 
-from __future__ import annotations
-
 
 class DipddpmError(Exception):
     """Base of every error this package raises on purpose; `exit_code` is what the command line ends with."""

@@ -67,10 +67,8 @@ def own_interval(row: Mapping[str, Any], metric: str) -> Interval:
 
 def over_seeds(frame: pd.DataFrame, by: str, metric: str) -> pd.DataFrame:
     """`summary` of `metric` for each value of column `by`: columns x, mean, low, high, n."""
-    rows = []
-    for value, part in frame.groupby(by, sort=False):
-        if (interval := summary(part, metric)) is not None:
-            rows.append((value, interval.value, interval.low, interval.high, interval.n))
+    found = [(value, summary(part, metric)) for value, part in frame.groupby(by, sort=False)]
+    rows = [(value, own.value, own.low, own.high, own.n) for value, own in found if own is not None]
     return pd.DataFrame(rows, columns=["x", "mean", "low", "high", "n"])
 
 

@@ -67,13 +67,6 @@ class Lab:
         runs = [member.entry.run for group in groups for member in self.profile.group(group)]
         return not self.store.records_only or all(self.store.state(run) == "complete" for run in runs)
 
-    def labelled(self, group: str) -> dict[str, list[Record]]:
-        """The records of a group by their label, in order; each label's in the order of the seeds."""
-        found: dict[str, list[Record]] = {}
-        for member in self.profile.group(group):
-            found.setdefault(member.label, []).append(self._used(member.entry.run))
-        return found
-
     def frame(self, group: str, *labels: str) -> pd.DataFrame:
         """A group as a tidy table: a row a record with name, label, value, anchor, seed, kind and all its metrics.
 
@@ -172,9 +165,7 @@ class Lab:
         frame = frame.map(cell).rename(columns=lambda name: escape(str(name)))
         body = frame.to_html(index=False, border=0, escape=False, na_rep="", float_format=lambda x: f"{x:.4g}", classes=kinds)
         about = escape(caption.partition(". ")[0].removesuffix("."))
-        caption += self._weights(
-            f"{caption} {' '.join(map(str, frame.to_numpy().ravel()))} {' '.join(map(str, frame.columns))}"
-        )
+        caption += self._weights(" ".join(map(str, [caption, *frame.to_numpy().ravel(), *frame.columns])))
         caption = escape(caption) + (f' <a href="tables/{name}.csv">All columns</a>.' if name else "")
         body = body.replace(">\n", f">\n<caption>{caption}</caption>\n", 1)
         body = body.replace("<table ", f'<table id="tab-{name}" ', 1) if name else body

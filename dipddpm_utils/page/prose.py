@@ -13,6 +13,7 @@ from dipddpm_utils.page.names import look
 from dipddpm_utils.page.words import effect, number, shown_by, span
 
 NOT_MEASURED = "Not yet measured: this profile has no records of it."
+DIFFERS = {"worse": "a real difference", "better": "a real difference"}  # of a comparison in which neither is the better one
 
 
 def distance(records: Sequence[Any], floor: Any = None, metric: str = "fd") -> str:

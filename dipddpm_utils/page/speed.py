@@ -15,9 +15,7 @@ from dipddpm_utils.machine import files
 from dipddpm_utils.page.words import number
 
 NOT_MEASURED = "Speed has not been measured here: `./run_all.sh --bench` does it."
-NO_QUALITY = (
-    "an easier quality than"  # in the note of a time to a distance at which nothing is drawn that one would call a digit
-)
+NO_QUALITY = "an easier quality than"  # in the note of a time to a distance at which no digit is drawn
 EQUAL = 1.1  # distances within this factor count as one quality
 RATIOS = ("times faster", "times sooner", "times fewer", "times more", "times the floor")
 

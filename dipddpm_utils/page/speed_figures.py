@@ -44,9 +44,8 @@ def curves(content: dict[str, Any], name: str) -> Figure | None:
         ax.set_visible(False)
     about = content["machine"]
     spread = "95% bootstrap intervals over the images judged" if name in ("quality", "samplers") else "quartiles over repeats"
-    return finish(
-        figure, TITLES.get(name, name), f"Bars: {spread}. {about['device_name']}, {about['threads']} threads; log axes."
-    )
+    note = f"Bars: {spread}. {about['device_name']}, {about['threads']} threads; log axes."
+    return finish(figure, TITLES.get(name, name), note)
 
 
 def _draw(ax: Axes, curve: dict[str, Any], index: int) -> None:

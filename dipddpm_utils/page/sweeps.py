@@ -35,11 +35,8 @@ def fd_vs_total_seconds(baseline: Sequence[Any], on_dip: Sequence[Any], starts: 
     """Quality over every second spent. Left: training, DIP included. Right: drawing the images, with the DIP fit it needs."""
     figure, (left, right) = style.new(2, width=9.2, height=3.6, sharey=True)
     note = training_lines(left, {"baseline": baseline, "on-dip": on_dip}, floor, "seconds", "fd")
-    left.set(
-        xlabel="training seconds at one pace, DIP fit included",
-        ylabel=style.distance_label(starts["features"].iloc[0]),
-        title="training",
-    )
+    left.set(xlabel="training seconds at one pace, DIP fit included", title="training")
+    left.set_ylabel(style.distance_label(starts["features"].iloc[0]))
     total = starts["sampling_seconds"].fillna(0) + starts["prior_seconds"].fillna(0)
     for label, part in starts.assign(total=total).groupby("label", sort=False):
         if label in ("noise", *names.starts(dip=True)):
@@ -78,9 +75,8 @@ def fd_vs_t_start(frame: pd.DataFrame, floor: Any, *, title: str | None = None) 
     style.legend_beside(axes[-1], *axes[:-1])
     summed = over_seeds(frame[frame["label"] == "noise"], "value", "fd")
     title = title or "Where the chain starts, and what it starts from, at equal network calls"
-    return style.finish(
-        figure, title, f"n = {n:.0f} images a point; {style.what_interval(summed, 'fd')}.{style.floor_note(floor, n)}"
-    )
+    note = f"n = {n:.0f} images a point; {style.what_interval(summed, 'fd')}.{style.floor_note(floor, n)}"
+    return style.finish(figure, title, note)
 
 
 @style.styled

@@ -74,9 +74,8 @@ def samplers(frame: pd.DataFrame) -> str:
     lines = []
     for nfe in sorted(frame["nfe"].unique())[:: max(1, frame["nfe"].nunique() - 1)]:
         rows = frame[frame["nfe"] == nfe].sort_values("fd")
-        lines.append(
-            f"{nfe:.0f} calls: " + ", ".join(f"{look(row['label']).label} {_fd(row)}" for _, row in rows.iterrows()) + "."
-        )
+        reached = ", ".join(f"{look(row['label']).label} {_fd(row)}" for _, row in rows.iterrows())
+        lines.append(f"{nfe:.0f} calls: {reached}.")
     return bullets(lines)
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 
 from dipddpm_utils.page import compare
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import bullets, comparison
+from dipddpm_utils.page.prose import DIFFERS, bullets, comparison
 from dipddpm_utils.page.words import span
 
 
@@ -20,7 +20,7 @@ def sweep(group: str, frame: pd.DataFrame, metric: str, unit: str, *, higher_is_
     said = [f"{name} ({span(compare.summary(frame[frame['value'] == x], metric))})" for x, name in ends]
     gap = compare.among(frame, "value", metric)[worst, best]
     name = f"{group}: best {said[0]}, worst {said[1]}; worst {'over' if gap.ratio else 'minus'} best"
-    return comparison(name, gap, unit, worse="a real difference", better="a real difference")
+    return comparison(name, gap, unit, **DIFFERS)
 
 
 def told_apart(lines: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dipddpm_utils import ranges
-from dipddpm_utils.config import Ddpm, Sampler
+from dipddpm_utils.config import Ddpm, Prior, Sampler
 from dipddpm_utils.data import sets
 from dipddpm_utils.ddpm import process as diffusion
 from dipddpm_utils.ddpm import sampling, schedule
@@ -48,25 +48,20 @@ class AtWork:
     flops: int = 0
 
     @property
-    def last(self) -> int | None:
-        """The last step that is learned, where chains begin from x_dip; None: T - 1, at noise."""
-        return self.run.prior.truncate if self.run.prior is not None else None
-
-    @property
-    def ways(self) -> tuple[str, ...]:
-        """The learned priors: the network needs x_dip at each step, in training and in sampling."""
-        return self.run.prior.ways if self.run.prior is not None else ()
+    def prior(self) -> Prior:
+        """What x_dip is used for. `ways`: at each step; `truncate`: chains begin there, from x_dip (None: T - 1, at noise)."""
+        return self.run.prior or Prior()
 
     def batch(self, x0: Tensor, indices: Tensor, step: int) -> Batch:
         """What is learned at `step`."""
         if self.x_dip is None:
             return Batch(x0)
         x_dip = self.x_dip[indices]
-        return Batch(declared.curriculum(x0, x_dip, step, self.run.optim.steps, self.run.prior.curriculum), x_dip)
+        return Batch(declared.curriculum(x0, x_dip, step, self.run.optim.steps, self.prior.curriculum), x_dip)
 
     def joint(self, x_dip: Tensor | None) -> Joint:
         """What all learned priors together change: the sum of their centres, and all that they tell."""
-        parts = [declared.find("learned", way).function(self.given, x_dip) for way in self.ways]
+        parts = [declared.find("learned", way).function(self.given, x_dip) for way in self.prior.ways]
         centres = [part.centre for part in parts if part.centre is not None]
         told = [part.told for part in parts if part.told is not None]
         return Joint(sum(centres[1:], centres[0]) if centres else None, torch.cat(told, 1) if told else None)
@@ -74,7 +69,7 @@ class AtWork:
     def loss(self, model: Model, batch: Batch, generator: torch.Generator) -> Tensor:
         """The training loss at drawn times and noise."""
         x0, about = batch.x0, self.run.diffusion
-        t = diffusion.training_times(about, len(x0), generator, x0.device, self.last)
+        t = diffusion.training_times(about, len(x0), generator, x0.device, self.prior.truncate)
         eps = torch.randn(x0.shape, generator=generator, device=x0.device)
         free = bool({"FA1", "FB2"} & set(self.run.faults))
         return process.loss(self.given.coefs, about, model, x0, self.joint(batch.x_dip), t, eps, free=free)
@@ -86,20 +81,20 @@ class AtWork:
 
     def given_back(self, images: Tensor, source: sets.DataSet, purpose: str) -> dict[str, float]:
         """The share of a chain's samples that lie nearest to the training image whose x_dip it was given; {} without one."""
-        if self.run.prior is None or not self.run.prior.in_chains:
+        if not self.prior.in_chains:
             return {}
         return {"own_source_rate": evaluate.own_source_rate(images, source, self.drawn_rows(len(images), purpose))}
 
     def chain(self, sampler: Sampler, n: int, purpose: str) -> Chain | None:
         """Whole chains with x_dip from the bank, that is from training images drawn at random; None if none is needed."""
-        if not self.ways and self.last is None:
+        if not self.prior.in_chains:
             return None
-        bank = self.x_dip[self.drawn_rows(n, purpose).to(self.x_dip.device)]
+        last, bank = self.prior.truncate, self.x_dip[self.drawn_rows(n, purpose).to(self.x_dip.device)]
 
         def drawn(network: Model, eps: Tensor, rows: slice, generator: torch.Generator) -> tuple[Tensor, int]:
-            if self.last is not None:
-                x_t = declared.truncated(self.given, bank[rows], self.last, eps)
-                return sampling.sample(network, self.given.coefs, self.run.diffusion, sampler, x_t, self.last, generator)
+            if last is not None:
+                x_t = declared.truncated(self.given, bank[rows], last, eps)
+                return sampling.sample(network, self.given.coefs, self.run.diffusion, sampler, x_t, last, generator)
             joint = self.joint(bank[rows])
             return process.sample(self.given.coefs, self.run.diffusion, network, sampler, eps, joint, generator)
 

@@ -166,19 +166,11 @@ def judge(claim: Claim, beside: Sequence[Any]) -> Judged:
 
 
 def _judged(claim: Claim, evidence: Evidence, finding: Finding, lab: Any) -> Judged:
-    records = [record for group in evidence.needs for own in lab.labelled(group).values() for record in own]
+    records = [record for group in evidence.needs for record in lab.seeds(group)]
     run = records[0].run
-    return Judged(
-        claim,
-        evidence,
-        finding,
-        (getattr(run, "data", None) or run.model.data).name,
-        finding.side()[0],
-        gate=gate.passed(lab, evidence.models),
-        note=weights_note(lab) if claim.id in ("A5", "A6") else "",
-        profile=lab.profile.name,
-        since=min(record.completed for record in records),
-    )
+    data, note = (getattr(run, "data", None) or run.model.data).name, weights_note(lab) if claim.id in ("A5", "A6") else ""
+    about = {"profile": lab.profile.name, "since": min(record.completed for record in records)}
+    return Judged(claim, evidence, finding, data, finding.side()[0], gate=gate.passed(lab, evidence.models), note=note, **about)
 
 
 def weights_note(lab: Any) -> str:
@@ -212,15 +204,10 @@ def page_table(judged: list[Judged]) -> pd.DataFrame:
         parts = [f"would take {_needed(one)}" if one.verdict == "not decidable" else "", one.note.rstrip(".")]
         parts += [late, "on a stand-in" if one.stands_in else ""]
         more = "; ".join(part for part in parts if part)
-        rows.append(
-            {
-                "claim": f"{one.claim.id}. {one.claim.said}",
-                "effect, corrected": one.said().partition("; p ")[0] if one.finding else "",
-                "verdict": one.verdict + (f" ({more})" if more else ""),
-                "shown in": one.link if one.finding else "",
-            }
-        )
-    return pd.DataFrame(rows)
+        verdict = one.verdict + (f" ({more})" if more else "")
+        said, link = (one.said().partition("; p ")[0], one.link) if one.finding else ("", "")
+        rows.append((f"{one.claim.id}. {one.claim.said}", said, verdict, link))
+    return pd.DataFrame(rows, columns=["claim", "effect, corrected", "verdict", "shown in"])
 
 
 def verdict_of(finding: Finding, p: float) -> str:
@@ -267,10 +254,8 @@ def hypotheses() -> pd.DataFrame:
 
 def changes() -> pd.DataFrame:
     """Every change of a hypothesis, with what had been seen by then."""
-    rows = []
-    for one in CHANGES:
-        claims = "all" if len(one.claims) == len(CLAIMS) else ", ".join(one.claims)
-        rows.append((one.when.replace("T", " "), claims, one.what, one.seen))
+    of = [("all" if len(one.claims) == len(CLAIMS) else ", ".join(one.claims)) for one in CHANGES]
+    rows = [(one.when.replace("T", " "), own, one.what, one.seen) for one, own in zip(CHANGES, of, strict=True)]
     return pd.DataFrame(rows, columns=["changed (UTC)", "claims", "what was changed", "what had been seen"])
 
 
@@ -280,9 +265,7 @@ def summary(judged: list[Judged]) -> str:
     for verdict in VERDICTS:
         own = [one for one in judged if one.verdict.startswith(verdict)]
         causes = [one.verdict.removeprefix(verdict).removeprefix(" of ") for one in own]
-        ids = [
-            one.claim.id + (" on a stand-in" if one.stands_in else "") + (f": {cause}" if cause else "")
-            for one, cause in zip(own, causes, strict=True)
-        ]
+        ids = [one.claim.id + " on a stand-in" * one.stands_in for one in own]
+        ids = [f"{id}: {cause}" if cause else id for id, cause in zip(ids, causes, strict=True)]
         lines.append(f"**{verdict.capitalize()}**: {len(ids)} of {len(judged)}" + (f" ({', '.join(ids)})." if ids else "."))
     return bullets(lines)

@@ -79,14 +79,13 @@ def pair_b(lab: Any) -> str:
     alone, combined = (frame_of(lab.seeds(name)) for name in PAIR)
     gap = difference(combined, alone, "train_seconds")
     dip, spent = (number(float(combined[name].mean())) for name in ("dip_seconds", "train_seconds"))
-    return bullets(
-        [
-            comparison("As published: FD combined over FD alone", _over_alone(lab, "report B", *PAIR)["-published", PAIR[1]]),
-            f"Corrected: {corrected_b(lab)}",
-            comparison("Corrected: training seconds combined over alone, DIP left out", gap, worse="slower", better="faster"),
-            f"The DIP takes another {dip} s, beside {spent} s of training.",
-        ]
-    )
+    lines = [
+        comparison("As published: FD combined over FD alone", _over_alone(lab, "report B", *PAIR)["-published", PAIR[1]]),
+        f"Corrected: {corrected_b(lab)}",
+        comparison("Corrected: training seconds combined over alone, DIP left out", gap, worse="slower", better="faster"),
+        f"The DIP takes another {dip} s, beside {spent} s of training.",
+    ]
+    return bullets(lines)
 
 
 def corrected_b(lab: Any) -> str:

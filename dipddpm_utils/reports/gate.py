@@ -45,7 +45,7 @@ def passed(lab: Any, groups: tuple[str, ...]) -> Gate:
     for group in filter(lab.has, groups):
         floor_name = f"{group[:2]}floor" if group[:2] in ("a-", "b-") else "floor"
         floor = lab.seeds(floor_name)[0] if lab.has(floor_name) else None
-        records = [record for own in lab.labelled(group).values() for record in own]
+        records = lab.seeds(group)
         models[group] = _means(records, floor)
         if reasons := [reason for record in records if (reason := _fails(record, floor))]:
             failed.append(f"{group}: {len(reasons)} of {len(records)} runs, the first with {reasons[0]}")

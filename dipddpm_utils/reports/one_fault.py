@@ -29,11 +29,8 @@ def trained(report: str = "") -> list[Fault]:
 
 def sides(lab: Any, fault: Fault, statistic: Statistic) -> dict[str, Paired]:
     """What a fault adds to a statistic of a record of its variant, by side; a side without runs is left out."""
-    letter, published = fault.report.lower(), f"{fault.variant}-published"
-    pairs = (
-        ((f"{letter}-only", fault.id), (fault.variant, None)),
-        ((published, None), (f"{letter}-without", fault.id)),
-    )
+    letter, corrected, published = fault.report.lower(), (fault.variant, None), (f"{fault.variant}-published", None)
+    pairs = ((f"{letter}-only", fault.id), corrected), (published, (f"{letter}-without", fault.id))
     found = {}
     for side, places in zip(SIDES, pairs, strict=True):
         first, second = (_values(lab, group, label, statistic) for group, label in places)
@@ -55,8 +52,8 @@ def largest(lab: Any, suspects: Mapping[str, int], statistic: Statistic) -> str:
 
 def _values(lab: Any, group: str, label: str | None, statistic: Statistic) -> pd.Series:
     """The statistic of each record of a group (or of those with a label), by seed; empty if there is no such run."""
-    own = [] if not lab.has(group) else lab.seeds(group) if label is None else lab.labelled(group).get(label, [])
-    return pd.Series({record.seed: statistic(record) for record in own}, dtype=float)
+    members = zip(lab.profile.group(group), lab.seeds(group), strict=True) if lab.has(group) else ()
+    return pd.Series({own.seed: statistic(own) for member, own in members if label in (None, member.label)}, dtype=float)
 
 
 def metric(name: str) -> Statistic:

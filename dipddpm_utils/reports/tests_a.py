@@ -105,9 +105,8 @@ def compared(
         found = {net: paired(list(values), ratio=True, over=over) for net, values in corrected.items()}
         net, of = decisive(found)
         about["each"] = {look(name).label: gap for name, gap in found.items()}
-        about["why"] += (
-            f" The verdict is that of {look(net).label}, {'which speaks against it' if of > 1 else 'the least sure'}."
-        )
+        role = "which speaks against it" if of > 1 else "the least sure"
+        about["why"] += f" The verdict is that of {look(net).label}, {role}."
         effect, corrected = _chosen(found[net], of), corrected[net]
         published = published[net] if net in published else pd.Series(dtype=float)
     else:

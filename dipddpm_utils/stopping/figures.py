@@ -13,10 +13,7 @@ from dipddpm_utils.page.names import GREY, Look, look
 from dipddpm_utils.page.style import VIRIDIS, bars, finish, legend_beside, new, styled
 from dipddpm_utils.stopping.findings import RULES, rows
 
-SPACINGS = {
-    name: Look(name, colour, marker)
-    for name, colour, marker in zip(("linear", "cosine", "log"), VIRIDIS[::-1][:3], "osD", strict=True)
-}
+SPACINGS = {name: Look(name, *own) for name, *own in zip(("linear", "cosine", "log"), VIRIDIS[:0:-1], "osD", strict=True)}
 
 
 @styled

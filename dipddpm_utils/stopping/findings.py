@@ -8,7 +8,7 @@ import pandas as pd
 
 from dipddpm_utils.page.compare import Paired, among, family, own_interval, paired
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import bullets, comparison, percent
+from dipddpm_utils.page.prose import DIFFERS, bullets, comparison, percent
 from dipddpm_utils.page.words import number, span
 
 RULES: dict[str, str] = {  # as they are called, in the order in which they are shown
@@ -22,7 +22,6 @@ RULES: dict[str, str] = {  # as they are called, in the order in which they are 
     "oracle": "oracle",
 }
 KNOWS = {"discrepancy": "std", "halves": "std", "staged": "std", "oracle": "the clean image"}
-DIFFERS = {"worse": "a real difference", "better": "a real difference"}
 
 
 def rows(records: Sequence[Any]) -> pd.DataFrame:
@@ -81,12 +80,10 @@ def best_rules(records: Sequence[Any]) -> str:
     """The best rule of those that know the noise and of those that do not, over all images; are they apart?"""
     every = per_image(records, "lost")
     lost = every.drop(columns=["oracle", "end"], errors="ignore")
-    gaps = {(a, b): _over_images(lost[a] - lost[b]) for a in lost if a in KNOWS for b in lost if b not in KNOWS}
+    knowing, others = [a for a in lost if a in KNOWS], [b for b in lost if b not in KNOWS]
+    gaps = {(a, b): _over_images(lost[a] - lost[b]) for a in knowing for b in others}
     lines, best = [], []
-    for which, own in (
-        ("know the noise level", [a for a in lost if a in KNOWS]),
-        ("do not", [b for b in lost if b not in KNOWS]),
-    ):
+    for which, own in (("know the noise level", knowing), ("do not", others)):
         if own:
             best.append(min(own, key=lambda name: lost[name].mean()))
             gap = _over_images(lost[best[-1]])

@@ -1,6 +1,7 @@
 """A profile asked of images of the user's own: `quick:FOLDER` is quick with the images in that folder."""
 
 import re
+from functools import partial
 from pathlib import Path
 
 from dipddpm_utils.config import Data, Evaluate, Floor, Frozen, Restore, Sample
@@ -24,17 +25,10 @@ def with_images(profile: Profile, folder: str) -> Profile:
     changed = Profile(f"{profile.name}:{place}", about, f"{profile.name}-{slug}-{found.data.sha256[:6]}")
     for group, members in profile.groups.items():
         for member in members if not group.startswith(("a-", "b-")) else ():
-            entry = member.entry
-            changed.member(
-                group,
-                member.label,
-                entry.run.mapped(lambda part: _on(part, found)),
-                entry.notebook,
-                (entry.run.seed,),
-                value=member.value,
-                name=entry.name.removesuffix(f"-s{entry.run.seed}"),
-                anchor=member.anchor,
-            )
+            entry, seed = member.entry, member.entry.run.seed
+            run, name = entry.run.mapped(partial(_on, found=found)), entry.name.removesuffix(f"-s{seed}")
+            about = {"value": member.value, "name": name, "anchor": member.anchor}
+            changed.member(group, member.label, run, entry.notebook, (seed,), **about)
     return changed
 
 

@@ -28,11 +28,8 @@ def forward_process(alphas_cumprod: Mapping[str, Sequence[float]]) -> Figure:
     right.set(xlabel="step t", ylabel="signal-to-noise ratio (dB)")
     right.axhline(0, color=GREY, linestyle="--", linewidth=1)
     left.legend()
-    return finish(
-        figure,
-        "The forward process trades the image for noise",
-        "No randomness: computed from the schedules. Grey: as much signal as noise.",
-    )
+    note = "No randomness: computed from the schedules. Grey: as much signal as noise."
+    return finish(figure, "The forward process trades the image for noise", note)
 
 
 @styled

@@ -49,9 +49,9 @@ def mismatch(record: Any) -> str:
     worst = rows[rows["mismatch"] == rows["mismatch"].max()].sort_values("x")
     early, late = worst.iloc[0], worst.iloc[-1]
     share = (rows["measured"] / rows["expected"]).median()
-    cases = []
-    for row in (early, late):
-        cases.append(f"{number(row['measured'], 2)} at t = {row['x']:.0f} (bound {number(row['expected'], 2)})")
+    cases = [
+        f"{number(row['measured'], 2)} at t = {row['x']:.0f} (bound {number(row['expected'], 2)})" for row in (early, late)
+    ]
     return (
         f"A start whose mean is off by {number(worst['mismatch'].iloc[0], 2)} data std leaves the output at a total "
         f"variation of {cases[0]}, where little noise hides the error, and of {cases[1]}, where much does. "

@@ -97,6 +97,16 @@ def test_every_finding_is_a_sentence_without_gaps():
         assert sentence.strip() and not re.search(r"\bnan\b|None|\{|\binf\b", sentence), sentence
 
 
+def test_the_dips_share_of_training_is_the_mean_over_seeds_of_each_ones_own_machine():
+    lab = Records()
+    own = lab.seeds(comparisons.compared(lab)[1])
+    shares = [0.5 + 0.1 * record.seed for record in own]
+    for record, share in zip(own, shares, strict=True):
+        spent = 60.0 * (1 + record.seed)  # a slower machine
+        record.metrics |= {"dip_seconds": share * spent, "train_seconds": spent}
+    assert len(own) > 1 and comparisons.dip_share(lab) == pytest.approx(sum(shares) / len(shares))
+
+
 def test_break_even_says_never_if_the_prior_saves_nothing():
     assert "a start at t = 500 saves time" in theory_findings.break_even(Cost(30, 0, 0.01, 500, 1000))
     assert "never pays" in theory_findings.break_even(Cost(30, 1, 0.01, 500, 1000))
