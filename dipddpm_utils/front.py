@@ -29,9 +29,8 @@ def generation(found: list[Row], untestable: str = "") -> str:
     if not own:
         return "**Drawing new images:** not measured in this profile."
     if untestable:
-        return (
-            f"**Drawing new images: not testable at this size:** {untestable}. What {len(own)} comparisons gave is shown below."
-        )
+        shown = f"What {len(own)} comparisons gave stands in notebook 04."
+        return f"**Drawing new images: not testable at this size:** {untestable}. {shown}"
     won, lost = (sum(row.better is side for row in own) for side in (True, False))
     back = sum(row.given_back for row in own)
     said = f"Of {len(own)} comparisons of our own, paired by seed and corrected within their family, {won} went to the DIP, "

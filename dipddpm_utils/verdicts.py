@@ -10,7 +10,7 @@ from dipddpm_utils.page.compare import Copies, Paired, best_rival, best_start, c
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import percent, verdict
 from dipddpm_utils.page.words import effect, factor, number, shown_by
-from dipddpm_utils.priors import comparisons, mechanisms, restored
+from dipddpm_utils.priors import comparisons, findings, mechanisms, restored
 
 MECHANISM = "mechanism"
 
@@ -121,7 +121,9 @@ def _ways(lab: Any) -> Iterator[Row]:
             spent = best[1]["cost"].mean() / base
         cost = f"{number(float(spent), 2)} times the seconds"
         question = f"{look(label).label}: FD over {rival}" + (f" ({_copied(own)})" if own.many else "")
-        row = replace(_row(MECHANISM, question, gap, cost, "04_pareto"), new=not own.many and not math.isnan(own.source))
+        row = replace(
+            _row(MECHANISM, question, gap, cost, "04_pareto"), new=not own.many and not findings.unjudged(label, best[0], drawn)
+        )
         yield replace(row, **NO_GAIN) if copied else row
 
 

@@ -40,7 +40,7 @@ class Sizes:
 
     about: str = (
         "the evidence without a GPU: 10 000 digits, and 5 000 images for each of the two reports; comparisons of trained "
-        "models have 3 seeds, samplers and fits to single images one"
+        "models have 3 seeds or more, samplers and fits to single images one"
     )
     # fits
     data: Data = MNIST_10000
