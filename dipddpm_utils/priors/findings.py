@@ -73,9 +73,9 @@ def on_larger(lab: Any, *labels: str) -> str:
         if own in (labels or names.mechanisms()):
             found = copies(rows := mechanisms.larger_rows(lab, own))
             calls = f"{rows['nfe'].iloc[0]:.0f} calls each"
-            said += [comparison(f"{look(own).label}: FD over {rival}, {calls}", gap) for rival, gap in gaps.items()]
+            said += [comparison(f"{look(own).label}, FD over that of the {rival}, {calls}", gap) for rival, gap in gaps.items()]
             said.append(f"Of its samples {copying(found)}{': training images given back, and no gain' if found.many else ''}.")
-    return f"On models that draw digits: {' '.join(said)}" if said else ""
+    return f"On models that draw digits. {' '.join(said)}" if said else ""
 
 
 def useful(lab: Any) -> str:

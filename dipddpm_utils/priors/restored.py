@@ -88,7 +88,8 @@ def restoration_table(lab: Any) -> pd.DataFrame:
                 continue
             row = {"task": in_short(setting), "method": label}
             row |= {name: span(summary(judged(records, method), score)) for score, (name, _) in SCORES.items()}
-            chosen = [f"t = {m[f'{method}_t_start']}, {m[f'{method}_nfe']} calls"] if f"{method}_t_start" in m else []
+            calls = m.get(f"{method}_nfe")
+            chosen = [f"t = {m[f'{method}_t_start']}, {calls} call{'s' * (calls != 1)}"] if calls else []
             chosen += [f"{m[f'{method}_{what}']} {what}" for what in ("iterations", "steps") if f"{method}_{what}" in m]
             seconds = number(over_records(records, f"{method}_seconds"), 2)
             rows.append(row | {"chosen": "; ".join(chosen), "seconds": seconds})
