@@ -86,8 +86,10 @@ def table(found: list[Row], target: str = "#fig-{}") -> str:
     for row in found:
         if row.job == MECHANISM and row is not nearest and not row.given_back:
             continue
-        best = f"Of {len(tried)} other mechanisms {len(ways)} are known to give no training images back. The best of these, "
-        shown = f"{f'{best}against its hardest rival: ' if row is nearest else ''}{row.question}"
+        best = (
+            f"Best of {len(ways)} other mechanisms that give no images back ({len(tried)} tried), against its hardest rival: "
+        )
+        shown = f"{best if row is nearest else ''}{row.question}"
         lines.append(f"| {shown} ([figure]({target.format(row.figure)})) | {row.effect} | {row.verdict} | {row.cost} |")
     return "\n".join(lines)
 

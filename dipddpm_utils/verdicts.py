@@ -146,6 +146,6 @@ def _restored(lab: Any) -> Iterator[Row]:
         roles = ("with a DIP", "equal seconds", "cheap")
         own, even, other = (restored.over_records(records, f"{restored.best(records, of)}_seconds") for of in roles)
         question = f"{restored.in_short(setting)}: PSNR gained by a DIP"
-        cost = f"{number(own / even, 2)} times the seconds of its rival, {number(own / other, 2)} those of one chain"
+        cost = f"{number(own / even, 2)} × its rival's seconds, {number(own / other, 2)} × one chain's"
         row = _row("restoration", question, rival, cost, "04_restore", "dB", True)
         yield replace(row, cheap=(cheap, own / other), rival_seconds=even / own)
