@@ -110,7 +110,7 @@ def to_quality(content: dict[str, Any]) -> str:
 
 def _cell(row: dict[str, Any]) -> str:
     spread = f" [{ends}]" if (ends := _spread(row, ", ")) else ""
-    return f"{_short(row['value'])}{spread} {row['unit']}" + ("" if row["met"] else ", **not met**")
+    return f"{_short(row['value'])}{spread} {row['unit']}" + ("" if row["met"] else ", not met")
 
 
 def _spread(row: dict[str, Any], between: str) -> str:

@@ -15,7 +15,7 @@ from dipddpm_utils.page.compare import Paired, difference, family, frame_of
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, copying, percent
 from dipddpm_utils.page.words import count, number, span
-from dipddpm_utils.priors import findings
+from dipddpm_utils.priors import findings, restored
 from dipddpm_utils.reports import gate
 from dipddpm_utils.theory.gaussian import Cost
 
@@ -282,5 +282,7 @@ def found(lab: Any) -> str:
     if lab.has("mechanisms"):
         lines += [f"**Any other way in** ([figure](#fig-04_pareto)): {findings.headcount(lab)}"]
     if lab.has("restore"):
-        lines += ["**Restoration**: see its [figure](#fig-04_restore)."]
+        count_of = restored.restored_count(lab, "equal seconds")
+        said = "settings in which the best way with a DIP is shown to be better, and worse, in about as many seconds"
+        lines += [f"**Restoration** ([figure](#fig-04_restore)): {said}: {count_of}."]
     return bullets(lines) or NOT_MEASURED
