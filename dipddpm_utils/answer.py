@@ -36,7 +36,7 @@ def answer(lab: Any) -> str:
         generated.append(f"**Any other way in?** {_at('04_pareto')} {found}")
     mended = restored.restoration_answer(lab) if lab.has("restore") else []
     if why := comparisons.untestable(lab):
-        alone.insert(0, f"**No answer at this size**: {why}.")
+        generated = [f"**No answer at this size**: {why}. What the comparisons gave stands in notebook 04."]
     parts = {"*Generation*": alone + generated, "*Restoration* ([table](#tab-04_restore_pairs))": mended}
     said = [f"{job}\n\n{bullets(lines)}" for job, lines in parts.items() if lines]
     return "\n\n".join(said) if said else NOT_MEASURED
@@ -70,7 +70,8 @@ def _smaller(lab: Any) -> str:
     if not lab.has("ddpm-long"):
         return size
     longest = lab.record("ddpm-long").metrics
-    return f"{size} (the longest training: {count(longest['steps'])} steps, {count(longest['parameters'])} parameters)"
+    same = "" if longest["parameters"] == own["parameters"] else f", {count(longest['parameters'])} parameters"
+    return f"{size} (the longest training: {count(longest['steps'])} steps{same})"
 
 
 def _started_from_outputs(lab: Any) -> list[str]:

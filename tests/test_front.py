@@ -41,7 +41,7 @@ def test_the_answers_count_the_rows():
     assert (
         "in part." in said
         and "which took 0.40 to 7.0 times its seconds, in 3 of 4 settings, behind in 1" in said
-        and "ahead of a single chain without one in 2 (by the mean in 3, at up to 70 times its seconds)" in said
+        and "ahead of a single chain without one in 2 (by the mean in 3, at up to 70 times its seconds), behind in 1." in said
     )
     assert "not measured" in front.generation([]) and "not measured" in front.restoration([])
 

@@ -47,7 +47,7 @@ def ends(sets: Mapping[str, Sequence[Any]]) -> str:
         dip = frame["dip_seconds"].mean() if "dip_seconds" in frame and frame is not base else 0.0
         times = f" in {number((frame['steps'].mean() * pace + dip) / whole, 2)} times its seconds"
         said.append(f"{name} {number(summary(frame, 'fd').value)}{times if frame is not base else ''}")
-    return f"FD at the end: {'; '.join(said)}{', DIP included' if len(said) > 1 else ''}."
+    return f"FD at the end: {'; '.join(said)}{', DIP included, at one pace' if len(said) > 1 else ''}."
 
 
 def loss(records: Sequence[Any]) -> str:

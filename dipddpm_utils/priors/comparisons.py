@@ -118,7 +118,8 @@ def starts(frame: pd.DataFrame) -> str:
             said += " What looks better here is training images given back."
         lines.append(said + _left_out(frame, label, own.many))
     sampler = look(frame["sampler"].iloc[0]).label if "sampler" in frame else "the same sampler"
-    head = f"FD over that of noise with as many calls of {sampler}, each start at its best t_start "
+    each = ", each start at its best t_start" if frame["label"].nunique() > 2 else ", at the best t_start"
+    head = f"FD over that of noise with as many calls of {sampler}{each} "
     return f"{head}(of held-out images {percent(usual)} look copied):\n\n{bullets(lines)}"
 
 
@@ -271,7 +272,7 @@ def _cost(starts: pd.DataFrame, label: str, t_start: int, T: int) -> Cost:
 
 def found(lab: Any) -> str:
     """What notebook 04 found, a line a question, each with the figure that it rests on."""
-    lines = []
+    lines = [f"**No verdict at this size**: {why}."] if (why := untestable(lab)) else []
     if lab.has(*compared(lab)):
         gap = outputs(lab)["fd"]
         name = f"**Trained on DIP outputs** ([figure](#fig-04_fd_over_steps)): FD over that of the {alone(lab)}"
@@ -283,6 +284,8 @@ def found(lab: Any) -> str:
         lines += [f"**Any other way in** ([figure](#fig-04_pareto)): {findings.headcount(lab)}"]
     if lab.has("restore"):
         count_of = restored.restored_count(lab, "equal seconds")
-        said = "settings in which the best way with a DIP is shown to be better, and worse, in about as many seconds"
-        lines += [f"**Restoration** ([figure](#fig-04_restore)): {said}: {count_of}."]
+        of = len(restored.degraded(lab))
+        lines += [
+            f"**Restoration** ([figure](#fig-04_restore)): of {of} settings, at about equal seconds, a DIP is shown to be {count_of}."
+        ]
     return bullets(lines) or NOT_MEASURED

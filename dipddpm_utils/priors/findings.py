@@ -27,7 +27,7 @@ def mechanism(lab: Any, label: str) -> str:
     value, rows = mechanisms.best_setting(frame, label)
     tried = len(mechanisms.settings(frame, label))
     several = f", best of {tried} settings" if tried > 1 else ""
-    open_ = ", whose own images were not recorded" if unjudged(label, value, rows) else ""
+    open_ = " (own images not recorded)" if unjudged(label, value, rows) else ""
     own = f"{rows['features'].iloc[0]} {span(summary(rows, 'fd'))}, {copying(copies(rows))}{open_}"
     lines = [
         f"{in_words(frame, rival, mechanisms.best_setting(frame, rival)[0])}: {in_brief(gap)}"
@@ -161,7 +161,7 @@ def on_the_front(lab: Any) -> str:
             said += f" {comparison(f'FD of {in_words(frame, own)} over that of {in_words(frame, label)}', gap)}"
     out = [in_words(frame, *at) for *at, rows in mechanisms.settings(frame) if copies(rows).many]
     said += f" Left out, since they give training images back ([table](#tab-04_mechanisms)): {', '.join(out)}." if out else ""
-    open_ = [in_words(frame, *at) for *at, rows in mechanisms.settings(frame) if unjudged(*at, rows)]
+    open_ = [in_words(frame, *at) for *at, rows in mechanisms.settings(frame) if unjudged(*at, rows) and not copies(rows).many]
     said += f" Not judged, since their samples' own images were not recorded: {', '.join(open_)}." if open_ else ""
     runs = [record.run for record in frame.loc[frame["label"] == "curriculum", "record"]]
     dips = [run.prior.source if run.prior else run.dip for run in runs]

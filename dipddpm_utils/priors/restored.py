@@ -120,8 +120,8 @@ def restored_count(lab: Any, role: str) -> str:
     for score, (name, more) in SCORES.items():
         own = [gap for (_, of, to), gap in gaps.items() if (of, to) == (score, role)]
         won, lost = (sum(gap.decided and (gap.value > 0) == (more is side) for gap in own) for side in (True, False))
-        parts.append(f"{won} and {lost} by {name.split(' (')[0]}")
-    return f"{', '.join(parts)}, of {len(own)}"
+        parts.append(f"better in {won} and worse in {lost} by {name.split(' (')[0]}")
+    return f"{', '.join(parts)}"
 
 
 def restored_short(lab: Any) -> str:
@@ -131,10 +131,11 @@ def restored_short(lab: Any) -> str:
         / over_records(records, f"{best(records, 'cheap')}_seconds")
         for records in degraded(lab).values()
     ]
+    spent = f"{number(min(times), 2)} to {number(max(times), 2)} times its seconds"
     return (
-        "In how many settings the best way with a DIP is shown to be better, and worse, than the best way without one in about "
-        f"as many seconds: {restored_count(lab, 'equal seconds')}. Than the best single chain, at {number(min(times), 2)} to "
-        f"{number(max(times), 2)} times its seconds: {restored_count(lab, 'cheap')} ([table](#tab-04_restore_pairs))."
+        f"Of {len(times)} settings, against the best way without one in about as many seconds, a DIP is shown to be "
+        f"{restored_count(lab, 'equal seconds')}. Against the best single chain, at {spent}: {restored_count(lab, 'cheap')} "
+        "([table](#tab-04_restore_pairs))."
     )
 
 

@@ -176,7 +176,8 @@ def no_images(sets: Mapping[str, Sequence[Any]]) -> str:
 
 
 def _no_images(most: float) -> str:
-    return f" No model here draws images: recall is at most {number(most, 2)}." if most < gate.LEAST_RECALL else ""
+    recall = f"is at most {number(most, 2)}" if most else "is 0 for all"
+    return f" No model here draws images: recall {recall}." if most < gate.LEAST_RECALL else ""
 
 
 def age(lab: Any) -> str:

@@ -76,7 +76,8 @@ def test_a_moved_record_moves_verdict_sentence_table_and_answer(mean, verdict, a
     own = pairs[pairs["seconds"] == "30 / 30"]
     assert len(pairs) == 4 and len(pairs.columns) == 7 and len(own) == 2
     assert all(own[name].str.endswith(f" {verdict}").all() for name in ("PSNR (dB)", "SSIM", "feature distance"))
-    assert f"{'2 and 0' if verdict == 'better' else '0 and 2'} by PSNR" in restored.restored_short(lab)
+    counted = "better in 2 and worse in 0" if verdict == "better" else "better in 0 and worse in 2"
+    assert f"{counted} by PSNR" in restored.restored_short(lab)
     rival = "(mean of DDPM samples) 30.0 dB" if mean == 30 else "(supervised U-Net) 19.0 dB"
     assert f"equal seconds {rival}; with a DIP (DIP, then DDPM) 21.0 dB." in restored.restored_drawn(lab)
     assert all(f"**{verdict}**" in line for line in restored.restoration_answer(lab))
