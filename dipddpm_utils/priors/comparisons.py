@@ -284,8 +284,6 @@ def found(lab: Any) -> str:
         lines += [f"**Any other way in** ([figure](#fig-04_pareto)): {findings.headcount(lab)}"]
     if lab.has("restore"):
         count_of = restored.restored_count(lab, "equal seconds")
-        of = len(restored.degraded(lab))
-        lines += [
-            f"**Restoration** ([figure](#fig-04_restore)): of {of} settings, at about equal seconds, a DIP is shown to be {count_of}."
-        ]
+        said = f"of {len(restored.degraded(lab))} settings, at about equal seconds, a DIP is shown to be {count_of}"
+        lines += [f"**Restoration** ([figure](#fig-04_restore)): {said}."]
     return bullets(lines) or NOT_MEASURED
