@@ -104,7 +104,7 @@ def picture(lab: Any) -> bytes | None:
     return png(np.concatenate([tile(images, columns=12) for images in sets]))
 
 
-CAPTION = "What the answer rests on. Intervals are plain; p is corrected for all that was looked at together, and decides."
+CAPTION = "What the answer rests on. Intervals are plain; p, corrected for its whole family, decides."
 ALT = "Rows of samples, not selected: the DDPM alone; trained on DIP outputs; started from DIP outputs."
 
 
