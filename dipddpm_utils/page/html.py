@@ -46,8 +46,9 @@ def build(notebooks: list[tuple[str, Path]], front: str = "") -> Page:
     first, last = Section("front", problems, numbers), Section("about", problems, numbers)
     opening, asked = first.markdown(front), first.markdown(ASSIGNMENT.read_text(encoding="utf-8"))
     about = last.markdown(ABOUT.read_text(encoding="utf-8"))
-    toc = f"<ul>{''.join([*contents, last.contents()])}</ul>"
-    body = "\n".join([f"<section>{asked}</section>", *sections, f'<section id="about">{about}</section>'])
+    toc = f"<ul>{''.join([last.contents(), *contents])}</ul>"
+    body = "\n".join([f"<section>{asked}</section>", f'<section id="about">{about}</section>', *sections])
+    body = _with_links(body, {path.stem[:2]: path.stem for _, path in notebooks})
     body = _numbered(body, numbers, problems).replace("<pre>", '<pre tabindex="0">')  # to be scrolled with the keyboard
     opening = _numbered(opening, numbers, problems)
     style = STYLE.read_text(encoding="utf-8") + HtmlFormatter(cssclass="highlight").get_style_defs(".highlight")
@@ -91,6 +92,21 @@ def _numbered(body: str, numbers: dict[str, str], problems: list[str]) -> str:
         return f'<a href="#{match[1]}">{numbers[match[1]]}</a>'
 
     return re.sub(r'<a href="#((?:fig|tab)-[^"]+)">[^<]*</a>', said, body)
+
+
+def _with_links(body: str, sections: dict[str, str]) -> str:
+    """Wherever a text says "notebook 05", it leads there. sections: "05" -> the id of its part of the page."""
+    parts, within = re.split(r"(<[^>]+>)", body), 0
+    for i, part in enumerate(parts):
+        if tag := re.match(r"<(/?)(?:a|code|pre|math|h\d|summary)\b", part):
+            within += -1 if tag[1] else 1
+        elif within == 0 and not part.startswith("<"):
+            parts[i] = re.sub(
+                r"\b([Nn]otebook (\d\d))\b",
+                lambda found: f'<a href="#{sections[found[2]]}">{found[1]}</a>' if found[2] in sections else found[0],
+                part,
+            )
+    return "".join(parts)
 
 
 _TEMPLATE = """<!doctype html>

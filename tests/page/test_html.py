@@ -119,7 +119,7 @@ def test_the_page_holds_everything_in_order_and_nothing_from_outside(tmp_path):
         and "&lt;Axes" not in text
         and "draw(" not in re.sub(r"<details.*?</details>", "", text, flags=re.DOTALL)
     )
-    assert text.index("between") > text.index(DOT) and '<div class="scroll" tabindex="0"><table>' in text
+    assert text.rindex("between") > text.index(DOT) and '<div class="scroll" tabindex="0"><table>' in text
     anchors = re.findall(r'href="#([^"]+)"', text)
     ids = re.findall(r'\bid="([^"]+)"', text)
     assert len(ids) == len(set(ids)) and set(anchors) - {"02_b"} <= set(ids)
@@ -197,3 +197,16 @@ def test_the_assignment_stands_before_the_notebooks(tmp_path):
 
 def test_the_number_of_an_equation_stands_beside_it():
     assert section().equation(r"a = b \tag{7}", display=True).endswith('<span class="number">(7)</span></span>')
+
+
+def test_where_a_text_names_a_notebook_it_leads_there_but_for_code_and_headings(tmp_path):
+    text = "# Notebook 01\n\nSee notebook 01, [notebook 01](01_a.ipynb), `notebook 01`; notebook 09 is none."
+    body = page(tmp_path, new_markdown_cell(text)).text.partition('<section id="01_a">')[2]
+    linked = '<a href="#01_a">notebook 01</a>'
+    assert body.count(linked) == 2 and f"See {linked}" in body and "<code>notebook 01</code>" in body
+    assert "notebook 09 is none" in body and "Notebook 01</h1>" in body
+
+
+def test_words_and_papers_stand_before_the_notebooks(tmp_path):
+    text = page(tmp_path, new_markdown_cell("# Only one")).text
+    assert text.index('<section id="about">') < text.index('<section id="01_a">')
