@@ -260,7 +260,8 @@ def measured_cost(starts: pd.DataFrame, record: Any) -> tuple[Cost, Paired | Non
     T, best = record.run.diffusion.num_train_timesteps, compare.best_start(starts, *names.starts(dip=True))
     where = (best[2]["label"].iloc[0], int(best[0])) if best else ("dip", int(starts["value"].min()))
     limits = [_cost(own, *where, T).break_even_images for _, own in starts.groupby("seed")]
-    return _cost(starts, *where, T), compare.paired(np.log(limits), ratio=True) if all(map(math.isfinite, limits)) else None
+    pays = all(map(math.isfinite, limits))
+    return _cost(starts, *where, T), compare.paired(np.log(np.maximum(limits, 1)), ratio=True) if pays else None
 
 
 def _cost(starts: pd.DataFrame, label: str, t_start: int, T: int) -> Cost:
