@@ -103,7 +103,7 @@ def second(samples: Tensor, dataset: DataSet, device: str = "cpu") -> Scores:
     """
     if samples.shape[1] != 3 or len(samples) < SECOND_N or (features := second_space(device)[0]) is None:
         return {}
-    return {"fd_imagenet": fid(samples[:SECOND_N], dataset, features)}
+    return {"fd_imagenet": fid(samples[:SECOND_N], dataset, features), "fd_imagenet_n": SECOND_N}
 
 
 def own_source_rate(samples: Tensor, dataset: DataSet, rows: Tensor) -> float:

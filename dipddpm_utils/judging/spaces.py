@@ -201,16 +201,17 @@ def imagenet(device: str = "cpu") -> Features:
 @lru_cache(maxsize=2)
 def second_space(device: str = "cpu") -> tuple[Features | None, str]:
     """(`imagenet`, '') or (None, why it cannot be had); asked for once a process."""
-    try:
-        return imagenet(device), ""
-    except DataError as error:
-        return None, str(error)
+    return _asked(imagenet, device)
 
 
 @lru_cache(maxsize=2)
 def fid_space(device: str = "cpu") -> tuple[Features | None, str]:
     """(`inception`, '') or (None, why it cannot be had); asked for once a process."""
+    return _asked(inception, device)
+
+
+def _asked(space: Callable[[str], Features], device: str) -> tuple[Features | None, str]:
     try:
-        return inception(device), ""
+        return space(device), ""
     except DataError as error:
         return None, str(error)

@@ -33,7 +33,7 @@ def untestable(lab: Any) -> str:
     if not lab.has(name) or not gate.passed(lab, (name,)).why:
         return ""
     recall = number(float(frame_of(lab.seeds(name))["recall"].mean()), 2)
-    return f"the samples of the {alone(lab)} are no digits yet (recall {recall}, asked for: {gate.LEAST_RECALL:g})"
+    return f"the samples of the {alone(lab)} are no images yet (recall {recall}, asked for: {gate.LEAST_RECALL:g})"
 
 
 def longer(lab: Any) -> str | None:

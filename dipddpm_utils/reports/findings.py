@@ -201,6 +201,7 @@ def _fid(records: Sequence[Any]) -> str:
     if "fid" in frame:
         said.append(f"Its FID (pytorch-fid's Inception, n = {frame['fid_n'].iloc[0]:.0f}): {span(summary(frame, 'fid'))}.")
     if "fd_imagenet" in frame:
-        said.append(f"In a second space (FD-IMAGENET, n = 5000): {span(summary(frame, 'fd_imagenet'))}.")
+        n = frame["fd_imagenet_n"].iloc[0]
+        said.append(f"In a second space (FD-IMAGENET, n = {n:.0f}): {span(summary(frame, 'fd_imagenet'))}.")
     notes = dict.fromkeys(note for record in records for note in record.notes if note.startswith(("no FID", "no second")))
     return " ".join([*said, *(f"N{note[1:]}." for note in notes)])

@@ -215,5 +215,5 @@ def test_fid_is_said_where_it_is_and_why_not_where_it_is_not(lab):
         record.metrics |= {"fid": 12.0, "fid_n": 10_000}
     assert findings._fid(records).startswith("Its FID (pytorch-fid's Inception, n = 10000): 12.0")
     for record in records:
-        record.metrics["fd_imagenet"] = 300.0
+        record.metrics |= {"fd_imagenet": 300.0, "fd_imagenet_n": 5000}
     assert "In a second space (FD-IMAGENET, n = 5000): 300" in findings._fid(records)
