@@ -4,6 +4,7 @@ Every word follows from records by rule: a row has its effect, interval and corr
 """
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +32,20 @@ def generation(found: list[Row], untestable: str = "") -> str:
     if untestable:
         shown = f"What {len(own)} comparisons gave stands in notebook 04."
         return f"**Drawing new images: not testable at this size:** {untestable}. {shown}"
+    won, lost, back, unclear = _counted(own)
+    answer = _in_a_word(won, lost, unclear, back)
+    given = f", {back} only gave training images back" if back else ""
+    return (
+        f"**Drawing new images: {answer}.** Of {len(own)} comparisons, paired by seed, {won} went to the DIP, {lost} against "
+        f"it{given}; {unclear} cannot be decided."
+    )
+
+
+def _counted(own: list[Row]) -> tuple[int, int, int, int]:
+    """How many comparisons went to the DIP, against it, were lower by training images given back, and are not decidable."""
     won, lost = (sum(row.better is side for row in own) for side in (True, False))
     back = sum(row.given_back for row in own)
-    said = f"Of {len(own)} comparisons of our own, paired by seed and corrected within their family, {won} went to the DIP, "
-    said += f"{lost} against it, "
-    said += f"{back} {_were(back)} lower only since training images were given back, " if back else ""
-    unclear = len(own) - won - lost - back
-    said += f"and {unclear} {_were(unclear)} not decidable"
-    answer = _in_a_word(won, lost, unclear, back)
-    return f"**Drawing new images: {answer}.** {said}."
+    return won, lost, back, len(own) - won - lost - back
 
 
 def _in_a_word(won: int, lost: int, unclear: int, back: int = 0) -> str:
@@ -49,44 +55,49 @@ def _in_a_word(won: int, lost: int, unclear: int, back: int = 0) -> str:
     return "no" if lost > unclear else "no gain shown"
 
 
-def _were(number: int) -> str:
-    return "was" if number == 1 else "were"
-
-
 def restoration(found: list[Row]) -> str:
     """The answer for mending a degraded image, in a sentence."""
     own = [row for row in found if row.job == "restoration"]
     if not own:
         return "**Mending a degraded image:** not measured in this profile."
-    won, lost = (sum(row.better is side for row in own) for side in (True, False))
-    unclear = len(own) - won - lost
-    spent = [row.rival_seconds for row in own]
-    given = f"{number(min(spent), 2)} to {number(max(spent), 2)}" if len(spent) > 1 else number(spent[0], 2)
-    chain = [row.cheap for row in own]
-    ahead, behind = (sum(gap.decided and (gap.value > 0) is side for gap, _ in chain) for side in (True, False))
-    mean = [times for gap, times in chain if gap.value > 0]
-    price = f" (by the mean in {len(mean)}, at up to {number(max(mean), 2)} times its seconds)" if mean else ""
+    won, lost, _, unclear = _counted(own)
+    gaps, spent = zip(*(row.cheap for row in own), strict=True)
+    ahead, behind = (sum(gap.decided and (gap.value > 0) is side for gap in gaps) for side in (True, False))
     return (
-        f"**Mending a degraded image: {_in_a_word(won, lost, unclear)}.** By PSNR a DIP was shown to be ahead of the best way "
-        f"without one, which took {given} times its seconds, in {won} of {len(own)} settings, behind in {lost}; {unclear} "
-        f"{_were(unclear)} not decidable. It was shown to be ahead of a single chain without one in {ahead}{price}, behind in "
-        f"{behind}."
+        f"**Mending a degraded image: {_in_a_word(won, lost, unclear)}.** Against the best way without it in about as many "
+        f"seconds, a DIP won {won} of {len(own)} settings and lost {lost}; {unclear} cannot be decided. Against one chain, at "
+        f"{_range(spent)} times its seconds, it won {ahead} and lost {behind}."
     )
 
 
+def _range(values: Sequence[float]) -> str:
+    ends = [number(end, 2) for end in (min(values), max(values))]
+    return " to ".join(dict.fromkeys(ends))
+
+
 def table(found: list[Row], target: str = "#fig-{}") -> str:
-    """The table as Markdown; each question links to its figure. Of the mechanisms only the best one is shown, and
-    those that seem to gain and give training images back."""
-    ways = [row for row in found if row.job == MECHANISM and row.new]
-    nearest = min(ways, key=lambda row: row.value, default=None)
-    lines = ["| question | effect [95%] | for the DIP (p after Holm) | cost |", "|---|---|---|---|"]
-    for row in found:
-        if row.job == MECHANISM and row is not nearest and not row.given_back:
-            continue
-        best = f"The best of {len(ways)} mechanisms that give no images back, against its hardest rival: "
-        shown = f"{best if row is nearest else ''}{row.question}"
-        lines.append(f"| {shown} ([figure]({target.format(row.figure)})) | {row.effect} | {row.verdict} | {row.cost} |")
+    """The table as Markdown; each question links to its figure."""
+    lines = ["| question | effect [95%] | for the DIP (p after Holm) | cost, over the rival's |", "|---|---|---|---|"]
+    for question, row in shown(found):
+        lines.append(f"| [{question}]({target.format(row.figure)}) | {row.effect} | {row.verdict} | {row.cost} |")
     return "\n".join(lines)
+
+
+def shown(found: list[Row]) -> list[tuple[str, Row]]:
+    """(question, row) of those that fit one screen, a phone's, too: of what has many settings or ways only the ends."""
+    rows = [(row.question, row) for row in found if row.job == "generation" and not (row.also and row.given_back)]
+    ways = [row for row in found if row.job == MECHANISM]
+    back, new = ([row for row in ways if of(row)] for of in (lambda row: row.given_back, lambda row: row.new))
+    for those, what in ((back, "ways that give images back"), (new, "other ways in")):
+        if those:
+            best = min(those, key=lambda row: row.value)
+            rows.append((f"Best of {len(those)} {what}: {best.question}" if len(those) > 1 else best.question, best))
+    mended = sorted((row for row in found if row.job == "restoration"), key=lambda row: -row.value)
+    if len(mended) > 2:
+        ends = {"best": mended[0], "worst": mended[-1]}
+        rows += [(row.question.replace(": ", f", {end} of {len(mended)}: ", 1), row) for end, row in ends.items()]
+        return rows
+    return rows + [(row.question, row) for row in mended]
 
 
 def picture(lab: Any) -> bytes | None:
@@ -104,8 +115,14 @@ def picture(lab: Any) -> bytes | None:
     return png(np.concatenate([tile(images, columns=12) for images in sets]))
 
 
-CAPTION = "What the answer rests on. Intervals are plain; p, corrected for its whole family, decides."
-ALT = "Rows of samples, not selected: the DDPM alone; trained on DIP outputs; started from DIP outputs."
+ALT = "Samples, not selected: the DDPM alone, trained on DIP outputs, started from DIP outputs"
+
+
+def caption(found: list[Row]) -> str:
+    """Of the table: what its rows come to."""
+    gains = sum(row.better is True for _, row in shown(found))
+    begin = "No row shows a gain" if not gains else f"{gains} of {len(shown(found))} rows show a gain"
+    return f"{begin}. Steps or calls are equal; intervals plain; p, corrected for its family, decides."
 
 
 def markdown(lab: Any) -> str:
@@ -115,20 +132,20 @@ def markdown(lab: Any) -> str:
     answers = generation(found, comparisons.untestable(lab)), restoration(found)
     said = "\n\n".join(f'<p class="answer">{_html(text)}</p>' for text in answers)
     links = (
-        "How it was measured: [rules](#04_combined_model-the-rules-of-the-comparison), "
+        "Measured by: [rules](#04_combined_model-the-rules-of-the-comparison), "
         "[distance](#03_ddpm_baseline-how-samples-are-judged), [models](#03_ddpm_baseline-training) · "
-        "The code: [U-Net and training](#03_ddpm_baseline-training), "
+        "Code: [U-Net, training](#03_ddpm_baseline-training), "
         "[samplers](#03_ddpm_baseline-both-directions-of-the-chain), [DIP](#02_dip_training-one-name-two-things), "
         "[start](#04_combined_model-started-from-dip-outputs) · [Read on](#01_theory) · "
-        "[Run it, copy it](#about-run-it-copy-it) · [Words used](#about-words-used-here)"
+        "[Run it, copy it](#about-run-it-copy-it) · [Words](#about-words-used-here)"
     )
     back = any(row.given_back and row.figure == "04_fd_vs_t_start" for row in found)
-    said_of = f"{ALT}{' The last are training images given back.' if back else ''}"
+    said_of = f"{ALT}{' (training images given back)' if back else ''}."
     coded = base64.b64encode(png or b"").decode()
     image = f'<img alt="{ALT}" src="data:image/png;base64,{coded}">'
     shown = f'<figure id="fig-00_front">{image}<figcaption>{said_of}</figcaption></figure>' if png else ""
-    about = f"Computed from the records of profile **{lab.profile.name}**.{_baseline(lab)}\n\n{links}"
-    return "\n\n".join([said, about, f"{table(found)}\n\n: {CAPTION} {{#tab-00_answer}}", shown])
+    about = f"From the records of profile **{lab.profile.name}**.{_baseline(lab)}\n\n{links}"
+    return "\n\n".join([said, about, f"{table(found)}\n\n: {caption(found)} {{#tab-00_answer}}", shown])
 
 
 def readme_block(lab: Any) -> str:
@@ -155,7 +172,7 @@ def _baseline(lab: Any) -> str:
     floor = lab.record("floor")
     alone, *larger = (f"{comparisons.alone(lab, group)}: {distance(lab.seeds(group), floor)}" for group in used)
     said = f" {alone}." + (f" Behind starts and restoration, {larger[0]}." if larger else "")
-    return said + " FD is the Fréchet distance between samples and real images: smaller is better."
+    return said + " FD: Fréchet distance to real images, smaller is better."
 
 
 def _html(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from dipddpm_utils.page import names
 from dipddpm_utils.page.compare import Copies, Paired, best_rival, best_start, copies, frame_of
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import percent, verdict
+from dipddpm_utils.page.prose import given_back, percent, verdict
 from dipddpm_utils.page.words import effect, factor, number, shown_by
 from dipddpm_utils.priors import comparisons, findings, mechanisms, restored
 
@@ -27,18 +27,19 @@ class Row:
     figure: str  # where it is shown, a name in figures/
     better: bool | None
     value: float  # the effect alone
+    also: bool = False  # whether it is the row before against a second rival
     given_back: bool = False  # what is lower here are training images given back, which is no gain
     cheap: tuple[Paired, float] | None = None  # of restoration: gain over a single chain, and at how many times its seconds
     rival_seconds: float = 1.0  # of restoration: what its rival took, in times its own
     new: bool = True  # whether its samples are known to be no training images given back
 
 
-NO_GAIN: dict[str, Any] = {
-    "verdict": "**no gain**: training images given back", "cost": "", "better": None, "given_back": True,
-}  # fmt: skip
-
-
 UNJUDGED: dict[str, Any] = {"verdict": "**lower**, not judged: own images not recorded", "better": None}
+
+
+def _no_gain(row: Row, own: Copies) -> Row:
+    """What is lower since training images are given back, as a comparison that nobody won."""
+    return replace(row, verdict=f"**no gain**: {given_back(own)}", cost="", better=None, given_back=True)
 
 
 def _row(job: str, question: str, gap: Paired, cost: str, figure: str, unit: str = "", more_is_better: bool = False) -> Row:
@@ -60,8 +61,8 @@ def rows(lab: Any) -> list[Row]:
 def _outputs(lab: Any) -> Iterator[Row]:
     if not lab.has(*comparisons.compared(lab)):
         return
-    gaps, added = comparisons.outputs(lab), f"{percent(comparisons.dip_share(lab))} more training time"
-    question = "Trained on DIP outputs, equal steps: FD over the DDPM alone"
+    gaps, added = comparisons.outputs(lab), f"+{percent(comparisons.dip_share(lab))} training"
+    question = "Trained on DIP outputs: FD over the DDPM alone"
     yield _row("generation", question, gaps["fd"], added, "04_fd_over_steps")
     if "seconds" in gaps:
         yield _row("generation", "The same, equal seconds", gaps["seconds"], "none", "04_fd_vs_total_seconds")
@@ -85,16 +86,14 @@ def _starts(lab: Any) -> Iterator[Row]:
             else f"saves time beyond {number(math.exp(pays.high if pays.n > 1 else pays.value))} images"
         )
     own = copies(chosen)
-    cost = "" if own.many else cost
-    question = f"Started from DIP outputs at t = {t_start:.0f}: FD over noise, equal calls ({_copied(own)})"
-    found = [(question, gap)]
+    found = [(f"Started from DIP outputs, t = {t_start:.0f}: FD over noise", gap)]
     if (rival := best_rival(frame, chosen)) is not None:
-        found.append((f"The same over the best start without a DIP at that t ({look(rival[0]).label})", rival[1]))
-    for question, gap in found:
-        row = _row("generation", question, gap, cost, "04_fd_vs_t_start")
-        if row.better is True and (own.many or math.isnan(own.source)):
-            row = replace(row, **(NO_GAIN if own.many else UNJUDGED))
-        yield row
+        found.append((f"The same over the best start without a DIP ({look(rival[0]).label})", rival[1]))
+    for also, (question, gap) in enumerate(found):
+        row = replace(_row("generation", question, gap, cost, "04_fd_vs_t_start"), also=bool(also))
+        if row.better is True and not own.many and math.isnan(own.source):
+            row = replace(row, **UNJUDGED)
+        yield _no_gain(row, own) if row.better is True and own.many else row
 
 
 def _ways(lab: Any) -> Iterator[Row]:
@@ -105,7 +104,7 @@ def _ways(lab: Any) -> Iterator[Row]:
     base, on_larger = float(frame.loc[frame["label"] == "baseline", "cost"].mean()), mechanisms.larger(lab)
     for label in names.mechanisms():
         best = mechanisms.best_setting(frame, label)
-        if label == "start" or best is None or not (gaps := mechanisms.against(frame, label, best[0])):
+        if label == "start" or best is None or not (gaps := mechanisms.against(mechanisms.found(lab), label, best[0])):
             continue
         if set(best[1]["name"]) <= outputs:  # trained on DIP outputs alone, which has its row
             continue
@@ -119,22 +118,14 @@ def _ways(lab: Any) -> Iterator[Row]:
             spent = drawn["model_seconds"].mean() / frame_of(lab.seeds("main"))["train_seconds"].mean()
         else:
             spent = best[1]["cost"].mean() / base
-        cost = f"{number(float(spent), 2)} times the seconds"
-        question = f"{look(label).label}: FD over {rival}" + (f" ({_copied(own)})" if own.many else "")
-        row = replace(
-            _row(MECHANISM, question, gap, cost, "04_pareto"), new=not own.many and not findings.unjudged(label, best[0], drawn)
-        )
-        yield replace(row, **NO_GAIN) if copied else row
+        cost = f"{number(float(spent), 2)} × time"
+        new = not own.many and not findings.unjudged(label, best[0], drawn)
+        row = replace(_row(MECHANISM, f"{look(label).label}: FD over {rival}", gap, cost, "04_pareto"), new=new)
+        yield _no_gain(row, own) if copied else row
 
 
 def _seeds(lab: Any, group: str) -> list[Any]:
     return lab.seeds(group) if lab.has(group) else []
-
-
-def _copied(own: Copies) -> str:
-    """As `copying`, for a line of a table."""
-    near = "" if math.isnan(own.source) else f", {percent(own.source)} lie nearest to their source"
-    return f"{percent(own.looks)} look copied{near}"
 
 
 def _restored(lab: Any) -> Iterator[Row]:
@@ -145,7 +136,8 @@ def _restored(lab: Any) -> Iterator[Row]:
         rival, cheap = (gaps[setting, "psnr", role] for role in ("equal seconds", "cheap"))
         roles = ("with a DIP", "equal seconds", "cheap")
         own, even, other = (restored.over_records(records, f"{restored.best(records, of)}_seconds") for of in roles)
-        question = f"{restored.in_short(setting)}: PSNR gained by a DIP"
-        cost = f"{number(own / even, 2)} × its rival's seconds, {number(own / other, 2)} × one chain's"
+        setting = restored.in_short(setting)
+        question = f"PSNR gained by a DIP: {setting[0].lower()}{setting[1:]}"
+        cost = f"{number(own / even, 2)} × time"
         row = _row("restoration", question, rival, cost, "04_restore", "dB", True)
         yield replace(row, cheap=(cheap, own / other), rival_seconds=even / own)

@@ -73,6 +73,7 @@ class Records(Lab):
 
     def set(self, group: str, **metrics) -> None:
         """Change metrics of a group's records: name -> function of (record, label, value), times a seed's own factor."""
+        self.kept = {}  # of `once`
         for label, value, record in self.members(group):
             for name, make in metrics.items():
                 record.metrics[name] = make(record, label, value) * NOISE[record.seed % len(NOISE)]

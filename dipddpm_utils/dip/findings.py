@@ -12,6 +12,12 @@ from dipddpm_utils.page.prose import DIFFERS, bullets, comparison, percent
 from dipddpm_utils.page.words import count, effect, number, span
 
 
+def sizes(nets: Mapping[str, Sequence[Any]]) -> str:
+    """How large the smallest and the largest net are."""
+    parameters = [own[0].metrics["parameters"] for own in nets.values()]
+    return f"{len(nets)} nets, of {count(min(parameters))} to {count(max(parameters))} parameters."
+
+
 def dip_nets(nets: Mapping[str, Sequence[Any]]) -> str:
     """What restoration by each net gains, the best first, and whether the best is better than the second."""
     frames = sorted(((net, frame_of(own)) for net, own in nets.items()), key=lambda pair: -pair[1]["psnr"].mean())

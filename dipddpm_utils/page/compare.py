@@ -56,7 +56,7 @@ def judged_alike(rows: pd.DataFrame) -> pd.DataFrame:
     Where it does not, it is the second one of its step, and left out too.
     """
     way = ["sampler", "nfe", "n"]
-    alike = rows[(rows[way] == rows[way].iloc[0]).all(axis=1)]
+    alike = rows[np.logical_and.reduce([rows[name] == rows[name].iloc[0] for name in way])]  # faster than a frame at once
     return alike.drop_duplicates([name for name in ("seed", "step") if name in alike]) if "step" in alike else alike
 
 

@@ -83,15 +83,15 @@ def outside_references(page: str) -> list[str]:
 
 
 def _numbered(body: str, numbers: dict[str, str], problems: list[str]) -> str:
-    """Links to figures and tables say their numbers; a link to what is not there becomes text, and a problem."""
+    """Links that say "figure", "table" or nothing say its number; one to what is not there becomes text, and a problem."""
 
     def said(match: re.Match[str]) -> str:
         if match[1] not in numbers:
             problems.append(f"there is no figure or table {match[1]}")
-            return ""
-        return f'<a href="#{match[1]}">{numbers[match[1]]}</a>'
+            return match[2]
+        return f'<a href="#{match[1]}">{numbers[match[1]] if match[2] in ("figure", "table", "") else match[2]}</a>'
 
-    return re.sub(r'<a href="#((?:fig|tab)-[^"]+)">[^<]*</a>', said, body)
+    return re.sub(r'<a href="#((?:fig|tab)-[^"]+)">([^<]*)</a>', said, body)
 
 
 def _with_links(body: str, sections: dict[str, str]) -> str:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import ast
 import base64
+import functools
 import io
 import re
 import textwrap
+from collections.abc import Callable
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dipddpm_utils.machine import drive, files
 from dipddpm_utils.machine.errors import StoreError
 from dipddpm_utils.page import notebook
-from dipddpm_utils.page.words import Link
+from dipddpm_utils.page.words import TOO_WIDE, TOO_WIDE_MEANS, Link
 from dipddpm_utils.store.records import Record
 from dipddpm_utils.store.runs import open_store
 
@@ -28,6 +30,20 @@ ROWS = 10  # of a table that is not folded
 LINE = 60  # letters of a table's cell that stay on one line
 WIDE = 105  # letters of all its columns that stay on one line
 ZOOM = 3  # of a GIF
+Found = TypeVar("Found")
+
+
+def once(compute: Callable[..., Found]) -> Callable[..., Found]:
+    """A function of a lab whose result is kept with the lab: many sentences ask for the same table."""
+
+    @functools.wraps(compute)
+    def kept(lab: Any) -> Found:
+        found = vars(lab).setdefault("kept", {})
+        if compute not in found:
+            found[compute] = compute(lab)
+        return found[compute]
+
+    return kept
 
 
 class Lab:
@@ -43,6 +59,7 @@ class Lab:
         self.store = open_store(profile, drive.folder() if results == "drive" else results, device)
         self.profile = self.store.profile
         self.used: dict[str, Record] = {}
+        self.there: set[str] = set()  # folders of complete records, seen once
 
     # --- records ---
 
@@ -58,14 +75,14 @@ class Lab:
     def all(self) -> list[Record]:
         """Every record that this profile declares or, where nothing may be computed, those of them that are there."""
         runs = [entry.run for entry in self.profile.entries.values()]
-        return [self._used(run) for run in runs if not self.store.records_only or self.store.state(run) == "complete"]
+        return [self._used(run) for run in runs if not self.store.records_only or self._complete(run)]
 
     def has(self, *groups: str) -> bool:
         """Whether this profile declares all these groups and, where nothing may be computed, has all their records."""
         if not set(groups) <= set(self.profile.groups):
             return False
         runs = [member.entry.run for group in groups for member in self.profile.group(group)]
-        return not self.store.records_only or all(self.store.state(run) == "complete" for run in runs)
+        return not self.store.records_only or all(map(self._complete, runs))
 
     def frame(self, group: str, *labels: str) -> pd.DataFrame:
         """A group as a tidy table: a row a record with name, label, value, anchor, seed, kind and all its metrics.
@@ -91,10 +108,17 @@ class Lab:
         about = f"{len(self.used)} records were drawn here; times are UTC, a commit with a star had uncommitted changes"
         display(HTML(f'<details class="folded"><summary>{about}</summary><ul>{lines}</ul></details>'))
 
+    def _complete(self, run: Any) -> bool:
+        name = self.store.folder(run).name
+        if name not in self.there and self.store.state(run) == "complete":
+            self.there.add(name)
+        return name in self.there
+
     def _used(self, run: Any) -> Record:
-        record = self.store.ensure(run)
-        self.used[record.folder.name] = record
-        return record
+        name = self.store.folder(run).name
+        if name not in self.used:
+            self.used[name] = self.store.ensure(run)
+        return self.used[name]
 
     # --- what is shown, and kept ---
 
@@ -165,7 +189,8 @@ class Lab:
         frame = frame.map(cell).rename(columns=lambda name: escape(str(name)))
         body = frame.to_html(index=False, border=0, escape=False, na_rep="", float_format=lambda x: f"{x:.4g}", classes=kinds)
         about = escape(caption.partition(". ")[0].removesuffix("."))
-        caption += self._weights(" ".join(map(str, [caption, *frame.to_numpy().ravel(), *frame.columns])))
+        text = " ".join(map(str, [caption, *frame.to_numpy().ravel(), *frame.columns]))
+        caption += (f" {TOO_WIDE_MEANS}" if TOO_WIDE in text else "") + self._weights(text)
         caption = escape(caption) + (f' <a href="tables/{name}.csv">All columns</a>.' if name else "")
         body = body.replace(">\n", f">\n<caption>{caption}</caption>\n", 1)
         body = body.replace("<table ", f'<table id="tab-{name}" ', 1) if name else body

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from dipddpm_utils.page.compare import Copies, Paired, floor_at, floor_n, frame_of, summary
+from dipddpm_utils.page.compare import KEPT, Copies, Paired, floor_at, floor_n, frame_of, summary
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.words import effect, number, shown_by, span
 
@@ -86,6 +86,12 @@ def copying(found: Copies) -> str:
     if math.isnan(found.source) or not found.has_source:
         return looks
     return f"{looks}, {percent(found.source)} lie nearest to the image they were made from"
+
+
+def given_back(found: Copies) -> str:
+    """'training images given back (80%)', by the sign that was recorded."""
+    share = found.source if found.has_source and found.source > KEPT else found.looks
+    return f"training images given back ({percent(share)})"
 
 
 def percent(share: float, digits: int = 2) -> str:

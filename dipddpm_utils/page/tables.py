@@ -72,6 +72,28 @@ def settings_table(columns: Mapping[str, Mapping[str, str]], rows: Mapping[str, 
     return pd.DataFrame([row for row in table if any(list(row.values())[1:])])
 
 
+def marked(columns: Mapping[str, Mapping[str, str]]) -> str:
+    """In how many settings ours differ from theirs, of a table whose differences are marked."""
+    ours = [value for title, own in columns.items() if title.endswith(": ours") for value in own.values()]
+    differ = sum(value.startswith("\u2260") for value in ours)
+    return f"{differ} of {len(ours)} settings of ours differ (\u2260)." if ours else ""
+
+
+def leads(frame: pd.DataFrame, column: str, of: str, *, most: bool = False) -> str:
+    """'Lowest FD-MNIST among 4 nets: 2conv (8.17 [6.85, 9.74]).', for a caption; real images do not count.
+
+    column: how its title begins. most: whether the highest leads.
+    """
+    name = next(title for title in frame if title.startswith(column))
+    own = frame[frame.iloc[:, 0] != METHODS["floor"].label]
+    values = pd.to_numeric(own[name].astype(str).str.replace("\u202f", "").str.partition(" ")[0], errors="coerce").dropna()
+    if values.empty:
+        return ""
+    best = own.loc[values.idxmax() if most else values.idxmin()]
+    where = f", t_start {best.iloc[1].partition(' ')[0]}" if frame.columns[1].startswith("t_start") else ""
+    return f"{'Highest' if most else 'Lowest'} {name} among {len(values)} {of}: {best.iloc[0]}{where} ({best[name]})."
+
+
 def _images(data: Any) -> str:
     return f"{DATA.get(data.name, data.name)}, {count(data.n_train)} images" if data.n_train else DATA.get(data.name, data.name)
 

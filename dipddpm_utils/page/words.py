@@ -1,11 +1,12 @@
 """Numbers as text: three significant digits, intervals to the same place as the value, nothing typed by hand."""
 
 import math
-from dataclasses import replace
 from typing import NamedTuple
 
 from dipddpm_utils.judging.stats import Interval
 from dipddpm_utils.page.compare import Paired
+
+FEW = 4  # seeds, at most, whose interval may say nothing
 
 
 class Link(NamedTuple):
@@ -34,8 +35,15 @@ def count(value: float) -> str:
     return f"{value:,.0f}".replace(",", "\u202f")
 
 
+TOO_WIDE = "[wide]"
+TOO_WIDE_MEANS = f"{TOO_WIDE}: by more than the value itself, with so few seeds."
+
+
 def span(interval: Interval | None, sign: str = "") -> str:
-    """'14.2 [13.1, 15.0]'; without an interval only the value; '' if nothing was measured. sign: '+' to show it always."""
+    """'14.2 [13.1, 15.0]'; without an interval only the value; '' if nothing was measured. sign: '+' to show it always.
+
+    The interval of a mean over so few seeds that it says nothing is not printed as if it did: '5.59 [wide]'.
+    """
     if interval is None:
         return ""
     ends = [end for end in (interval.low, interval.high) if math.isfinite(end)]
@@ -43,12 +51,15 @@ def span(interval: Interval | None, sign: str = "") -> str:
         return "0"
     places = decimals(max(map(abs, (interval.value, *ends))) if sign else interval.value)
     value, *bounds = (f"{x:{sign}.{places}f}" for x in (interval.value, *ends))
+    if len(bounds) == 2 and 2 < interval.n <= FEW and not sign and interval.high - interval.low > 2 * abs(interval.value):
+        return f"{value} {TOO_WIDE}"
     return f"{value} [{', '.join(bounds)}]" if len(bounds) == 2 else value
 
 
 def factor(gap: Paired) -> str:
-    """A difference of logarithms as a factor: '1.31 [1.12, 1.53]'."""
-    return span(replace(gap, low=math.exp(gap.low), value=math.exp(gap.value), high=math.exp(gap.high)))
+    """A difference of logarithms as a factor: '1.31 [1.12, 1.53]', however wide: its verdict stands beside it."""
+    ends = {"low": math.exp(gap.low), "value": math.exp(gap.value), "high": math.exp(gap.high)}
+    return span(Interval(**ends, n=FEW + 1))
 
 
 def effect(gap: Paired | None, unit: str = "") -> str:

@@ -31,7 +31,7 @@ def mechanism(lab: Any, label: str) -> str:
     own = f"{rows['features'].iloc[0]} {span(summary(rows, 'fd'))}, {copying(copies(rows))}{open_}"
     lines = [
         f"{in_words(frame, rival, mechanisms.best_setting(frame, rival)[0])}: {in_brief(gap)}"
-        for rival, gap in mechanisms.against(frame, label, value)
+        for rival, gap in mechanisms.against(mechanisms.found(lab), label, value)
     ]
     return (
         f"**{in_words(frame, label, value)}**{several} ([figure](#fig-04_pareto)): {own}, {number(rows['cost'].mean())} s in "
@@ -49,10 +49,10 @@ def headcount(lab: Any) -> str:
     """How many mechanisms beat the baseline, and how many of these every control in their place as well."""
     frame = mechanisms.table_of(lab)
     tried = [label for label in names.mechanisms() if label in set(frame["label"])]
-    found, better, best, copied = mechanisms.gaps(frame), [], [], []
+    found, better, best, copied = mechanisms.found(lab), [], [], []
     for label in tried:
         value, rows = mechanisms.best_setting(frame, label)
-        won = [gap.decided and gap.value < 0 for _, gap in mechanisms.against(frame, label, value, found)]
+        won = [gap.decided and gap.value < 0 for _, gap in mechanisms.against(found, label, value)]
         name = in_words(frame, label)
         if won and won[0]:
             better.append(name)
@@ -83,7 +83,7 @@ def useful(lab: Any) -> str:
     if not lab.has(GROUP):
         return NOT_MEASURED
     frame, lines = mechanisms.table_of(lab), [headcount(lab)]
-    found = mechanisms.gaps(frame)
+    found = mechanisms.found(lab)
     base = frame[frame["label"] == "baseline"]
     for label in mechanisms.controls():
         own = mechanisms.best_setting(frame, label)
@@ -98,7 +98,7 @@ def useful(lab: Any) -> str:
 def weights(lab: Any) -> list[str]:
     """Each weight of a mechanism whose weight is varied against a weight of zero, the DDPM alone."""
     frame, lines = mechanisms.table_of(lab), []
-    found = mechanisms.gaps(frame)
+    found = mechanisms.found(lab)
     for label, own in mechanisms.over_weight(frame).items():
         for value in own.loc[~own["anchor"].astype(bool), "value"].unique():
             name = f"{mechanisms.weights()[label]}: FD at {value:g} over FD at 0"
@@ -149,7 +149,7 @@ def on_the_front(lab: Any) -> str:
     if not lab.has(GROUP):
         return NOT_MEASURED
     frame = mechanisms.table_of(lab)
-    best, over = front(frame), mechanisms.gaps(frame)
+    best, over = front(frame), mechanisms.found(lab)
     parts = [
         f"{in_words(frame, *one[:2])} ({number(one[2]['cost'].mean(), 2)} s, FD {number(summary(one[2], 'fd').value)})"
         for one in best
@@ -176,12 +176,12 @@ def no_gain(lab: Any) -> Found:
     if not lab.has(GROUP):
         return []
     frame, found = mechanisms.table_of(lab), []
-    over, times_to = mechanisms.gaps(frame), mechanisms.speeds(frame, 1)
+    over, times_to = mechanisms.found(lab), mechanisms.speeds(frame, 1)
     for label, value, rows in mechanisms.settings(frame):
         if label not in names.mechanisms():
             continue
         name, alone = in_words(frame, label, value), in_words(frame, "baseline")
-        own = mechanisms.against(frame, label, value, over)
+        own = mechanisms.against(over, label, value)
         found += [(f"FD, {name} / {in_words(frame, rival)}", gap) for rival, gap in own]
         for times in THRESHOLDS if mechanisms.has_curve(rows) else ():
             goal = f"seconds to {times:g} times the FD of the {alone}: {name} / {alone}"

@@ -4,7 +4,7 @@ Works on the group 'mechanisms': its label is the mechanism, or the control in i
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import pandas as pd
 
 from dipddpm_utils.page import names
 from dipddpm_utils.page.compare import Paired, difference, family, judged_alike, paired, summary
+from dipddpm_utils.page.lab import once
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.tables import SCORES
 from dipddpm_utils.page.words import count, factor, number, span
@@ -21,6 +22,7 @@ THRESHOLDS = (1.5, 1.1)  # times the baseline's mean FD at the end of its traini
 CONTROLS = ("more training", "min-snr", "ddim sampler")  # what one would try without any of it
 
 
+@once
 def table_of(lab: Any) -> pd.DataFrame:
     """A row a record of the group, with `cost`, all seconds that its judged images took: training, prior, drawing."""
     frame = lab.frame(GROUP).copy()
@@ -65,15 +67,21 @@ def gaps(frame: pd.DataFrame) -> dict[tuple[str, Any, str], Paired]:
     return found | family("controls", others)
 
 
-def against(frame: pd.DataFrame, label: str, value: Any, found: dict | None = None) -> list[tuple[str, Paired]]:
+@once
+def found(lab: Any) -> dict[tuple[str, Any, str], Paired]:
+    """The `gaps` of this profile's mechanisms."""
+    return gaps(table_of(lab))
+
+
+def against(found: Mapping[tuple[str, Any, str], Paired], label: str, value: Any) -> list[tuple[str, Paired]]:
     """(rival, log FD ratio) of a setting to the baseline and, for a mechanism's, to the best one of each of its controls.
 
-    found: the frame's `gaps`, where they are at hand.
+    found: the `gaps` of all.
     """
-    found = gaps(frame) if found is None else found
     return [(rival, gap) for (own, at, rival), gap in found.items() if (own, at) == (label, value)]
 
 
+@once
 def larger(lab: Any) -> dict[str, dict[str, Paired]]:
     """mechanism -> rival in words -> log FD ratio to it on models that draw digits, at as many calls; {} if not measured."""
     if not lab.has("main", "main-starts", LARGER):

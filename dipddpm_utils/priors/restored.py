@@ -1,10 +1,12 @@
 """What the restoration found (notebooks 04 and 07), as sentences and tables computed from records. Needs no torch."""
 
+from collections import Counter
 from typing import Any
 
 import pandas as pd
 
 from dipddpm_utils.page.compare import Paired, difference, family, summary
+from dipddpm_utils.page.lab import once
 from dipddpm_utils.page.prose import bullets, comparison
 from dipddpm_utils.page.words import number, span
 
@@ -33,6 +35,7 @@ SCORES = {"psnr": ("PSNR (dB)", True), "ssim": ("SSIM", True), "features": ("fea
 Setting = tuple[str, float]  # task, strength
 
 
+@once
 def degraded(lab: Any) -> dict[Setting, list[Any]]:
     """(task, strength) -> the records of all seeds."""
     found: dict[Setting, list[Any]] = {}
@@ -64,6 +67,7 @@ def judged(records: list[Any], method: str) -> pd.DataFrame:
     return rows[rows["method"] == method]
 
 
+@once
 def restored(lab: Any) -> dict[tuple[Setting, str, str], Paired]:
     """(setting, score, "equal seconds" or "cheap") -> the best way with a DIP minus the best such rival: a family.
 
@@ -122,6 +126,18 @@ def restored_count(lab: Any, role: str) -> str:
         won, lost = (sum(gap.decided and (gap.value > 0) == (more is side) for gap in own) for side in (True, False))
         parts.append(f"better in {won} and worse in {lost} by {name.split(' (')[0]}")
     return f"{', '.join(parts)}"
+
+
+def best_ways(lab: Any) -> str:
+    """Which way has the highest PSNR in how many settings."""
+    ways = [_highest(records) for records in degraded(lab).values()]
+    said = [f"{METHODS[way][0]} in {times}" for way, times in Counter(ways).most_common()]
+    return f"Highest PSNR in {len(ways)} settings: {', '.join(said)}."
+
+
+def _highest(records: list[Any]) -> str:
+    tried = [way for way in METHODS if f"{way}_psnr" in records[0].metrics]
+    return max(tried, key=lambda way: over_records(records, f"{way}_psnr"))
 
 
 def restored_short(lab: Any) -> str:

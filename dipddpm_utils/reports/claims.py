@@ -259,6 +259,12 @@ def changes() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["changed (UTC)", "claims", "what was changed", "what had been seen"])
 
 
+def in_numbers(judged: list[Judged]) -> str:
+    """How many claims got which verdict, in one sentence."""
+    counts = [f"{verdict} {sum(one.verdict.startswith(verdict) for one in judged)}" for verdict in VERDICTS]
+    return f"Of {len(judged)} claims: {', '.join(counts)}."
+
+
 def summary(judged: list[Judged]) -> str:
     """How many claims got which verdict, and which."""
     lines = []

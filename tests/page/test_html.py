@@ -158,7 +158,7 @@ def test_the_page_is_the_same_each_time(tmp_path):
 
 
 def test_figures_and_tables_are_numbered_and_links_to_them_say_the_number(tmp_path):
-    about = {"image/png": {"alt": "a line", "name": "01_line", "caption": "It **falls**, as [it must](#tab-01_falls)."}}
+    about = {"image/png": {"alt": "a line", "name": "01_line", "caption": "It **falls**, as [it must](#tab-01_falls): [table](#tab-01_falls)."}}
     picture = new_output("display_data", {"image/png": DOT, "text/plain": "a line"}, metadata=about)
     below = new_output("display_data", {"text/markdown": "It **falls**."}, metadata={"caption": "01_line"})
     table = '<table id="tab-01_falls" class="x">\n<caption>Falls.</caption><tr><td>1</td></tr></table>'
@@ -168,8 +168,9 @@ def test_figures_and_tables_are_numbered_and_links_to_them_say_the_number(tmp_pa
         tmp_path, new_markdown_cell("# T\n\nSee [](#fig-01_line) and [x](#fig-01_gone)."), new_code_cell("a", outputs=shown)
     )
     assert made.problems == ["there is no figure or table fig-01_gone"]
-    assert 'See <a href="#fig-01_line">Figure 1.1</a> and .' in made.text
-    assert '<b>Figure 1.1.</b> It <strong>falls</strong>, as <a href="#tab-01_falls">Table 1.1</a>.' in made.text
+    assert 'See <a href="#fig-01_line">Figure 1.1</a> and x.' in made.text
+    said = 'as <a href="#tab-01_falls">it must</a>: <a href="#tab-01_falls">Table 1.1</a>.'
+    assert f"<b>Figure 1.1.</b> It <strong>falls</strong>, {said}" in made.text
     assert "<b>Table 1.1.</b> Falls." in made.text and "<b>Figure 1.2.</b> Try." in made.text
     assert made.text.count("<strong>falls") == 1, "the caption stands within its figure and not below it again"
 

@@ -84,7 +84,7 @@ def test_a_moved_record_moves_verdict_sentence_table_and_answer(mean, verdict, a
     rows = verdicts.rows(lab)
     assert [row.better for row in rows] == [verdict == "better"] * 2
     assert all(row.cheap[0].decided and row.cheap[0].value > 0 and row.cheap[1] == 60.0 for row in rows)
-    assert answer in front.restoration(rows) and "in 2 (by the mean in 2, at up to 60 times" in front.restoration(rows)
+    assert answer in front.restoration(rows) and "at 60 times its seconds, it won 2 and" in front.restoration(rows)
 
 
 def test_the_table_has_every_method_and_fits_the_page():
