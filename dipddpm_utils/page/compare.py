@@ -120,18 +120,23 @@ def frame_of(records: Sequence[Any]) -> pd.DataFrame:
 # --- two settings, pair by pair ---------------------------------------------------------------------------------------
 
 
+LEAST_RECALL = 0.05  # below it a model draws no images, and nothing is judged by it
+
+
 @dataclass(frozen=True)
 class Paired(Interval):
     """Mean difference of two settings over pairs, with its plain 95% t-interval (NaN with one pair).
 
     ratio: of logarithms, so that it is shown as a factor. over: what is paired. p: two-sided, Holm-corrected among the `of`
-    comparisons of its family (NaN with one pair).
+    comparisons of its family (NaN with one pair). images: False where no model of either side draws images: then a
+    difference has a direction, and is no verdict.
     """
 
     ratio: bool = False
     over: str = "seeds"
     p: float = math.nan
     of: int = 1
+    images: bool = True
 
     @property
     def decided(self) -> bool:
@@ -177,7 +182,15 @@ def difference(first: pd.DataFrame, second: pd.DataFrame, metric: str, by: str =
     """
     a, b = first.groupby(by)[metric].mean(), second.groupby(by)[metric].mean()
     values = (np.log(a.astype(float) / b) if as_ratio(metric) else a - b).dropna()
-    return paired(list(values), ratio=as_ratio(metric), over=f"{by}s") if len(values) else None
+    if values.empty:
+        return None
+    quality = metric.startswith("fd") or metric in ("kid", "precision", "recall")
+    return replace(paired(list(values), ratio=as_ratio(metric), over=f"{by}s"), images=not quality or draw(first, second))
+
+
+def draw(*frames: pd.DataFrame) -> bool:
+    """Whether any of these models has the recall that the gate of the claims asks for, or is none that has a recall."""
+    return any("recall" not in frame or frame["recall"].mean() >= LEAST_RECALL for frame in frames)
 
 
 def family(name: str, gaps: Mapping[Key, Paired | None]) -> dict[Key, Paired]:

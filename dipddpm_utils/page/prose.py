@@ -40,8 +40,10 @@ def distance(records: Sequence[Any], floor: Any = None, metric: str = "fd") -> s
 
 def verdict(gap: Paired, worse: str = "worse", better: str = "better") -> str:
     """'**worse** (p = 0.012, Holm over 8)', 'better' (for a measure where lower is better), or 'not decidable' and what it
-    would take.
+    would take. Where no model draws images it is 'higher' or 'lower'.
     """
+    if not gap.images and worse != better:
+        worse, better = "higher", "lower"
     if gap.n == 1:
         return f"**not decidable** from one {gap.over.removesuffix('s')}"
     if gap.decided:

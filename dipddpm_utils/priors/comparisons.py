@@ -12,6 +12,7 @@ from dipddpm_utils.dip import findings as dip_findings
 from dipddpm_utils.judging.stats import ALPHA, holm
 from dipddpm_utils.page import compare, names, tables
 from dipddpm_utils.page.compare import Paired, difference, family, frame_of
+from dipddpm_utils.page.lab import once
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, copying, percent
 from dipddpm_utils.page.words import count, number, span
@@ -27,6 +28,7 @@ def compared(lab: Any) -> tuple[str, str]:
     return ("main", "main-on-dip") if lab.has("main", "main-on-dip") else ("ddpm", "ddpm-on-dip")
 
 
+@once
 def untestable(lab: Any) -> str:
     """Why this profile's models decide nothing about quality, by the gate of the claims: they draw no images; '' if they do."""
     name = compared(lab)[0]
@@ -231,7 +233,7 @@ def _at_equal_seconds(longer: Sequence[Any], on_dip: Sequence[Any]) -> Paired:
         curve, judged = compare.judged_alike(alone.evals), compare.judged_alike(other.evals)
         there = np.interp(_seconds(alone, other), curve["seconds"], np.log(curve["fd"].astype(float)))
         ratios.append(math.log(judged["fd"].iloc[-1]) - float(there))
-    return compare.paired(ratios, ratio=True)
+    return replace(compare.paired(ratios, ratio=True), images=compare.draw(frame_of(longer), frame_of(on_dip)))
 
 
 def _seconds(alone: Any, other: Any) -> float:

@@ -8,10 +8,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from dipddpm_utils.page.compare import floor_at
+from dipddpm_utils.page.compare import LEAST_RECALL, floor_at
 from dipddpm_utils.page.words import number
 
-LEAST_RECALL = 0.05
 TRIVIAL = {  # metrics of a floor record
     "trivial_gaussian_fd": "a Gaussian with the training images' mean and covariance",
     "trivial_blur_fd": "blurred training images",

@@ -12,7 +12,7 @@ from labs import NETS, Records
 from dipddpm_utils import answer
 from dipddpm_utils.dip import findings as dip_findings
 from dipddpm_utils.page import prose, training
-from dipddpm_utils.page.compare import family, frame_of, paired
+from dipddpm_utils.page.compare import difference, family, frame_of, paired
 from dipddpm_utils.page.words import count
 from dipddpm_utils.priors import comparisons, conclusions, settings
 from dipddpm_utils.priors import findings as findings_priors
@@ -53,6 +53,19 @@ def test_a_difference_is_called_one_only_if_the_test_says_so(differences, said):
     sentence = prose.comparison("A minus B", paired(differences), "dB")
     assert said in sentence
     assert (", 3 seeds: " in sentence) == (len(differences) == 3)
+
+
+@pytest.mark.parametrize(
+    ("recalls", "metric", "said"),
+    [((0.01, 0.02), "fd", "**higher**"), ((0.01, 0.4), "fd", "**worse**"), ((0.01, 0.02), "train_seconds", "**worse**")],
+)
+def test_models_that_draw_no_images_give_a_direction_and_no_verdict(recalls, metric, said):
+    own, other = (pd.DataFrame({"seed": range(3), metric: at, "recall": r}) for at, r in zip(FAR_APART, recalls, strict=True))
+    assert said in prose.comparison("A over B", difference(own, other, metric))
+    assert ("a real difference" in prose.comparison("A over B", difference(own, other, metric), **prose.DIFFERS)) is True
+
+
+FAR_APART = ([20.0, 21.0, 22.0], [10.0, 11.0, 11.2])
 
 
 def test_a_verdict_is_corrected_and_the_interval_is_not():

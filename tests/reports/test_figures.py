@@ -156,7 +156,7 @@ def test_sentences_are_computed_and_whole(lab):
         assert sentence.strip() and not re.search(r"\bnan\b|None|\{|\binf\b", sentence), sentence
     for record in lab.seeds("a-2conv"):
         record.metrics["fd"] = lab.seeds("a-ddpm")[record.seed].metrics["fd"] / 10
-    assert "**better**" in findings.variants(lab).split("Corrected")[1]
+    assert "**lower**" in findings.variants(lab).split("Corrected")[1]
 
 
 def test_a_larger_batch_matters_beyond_a_margin_only(lab):
