@@ -137,7 +137,7 @@ def markdown(lab: Any) -> str:
         "Code: [U-Net, training](#03_ddpm_baseline-training), "
         "[samplers](#03_ddpm_baseline-both-directions-of-the-chain), [DIP](#02_dip_training-one-name-two-things), "
         "[start](#04_combined_model-started-from-dip-outputs) · [Read on](#01_theory) · "
-        "[Run it, copy it](#about-run-it-copy-it) · [Words](#words)"
+        "[Run it, copy it](#about-run-it-copy-it) · [Words](#about-words)"
     )
     back = any(row.given_back and row.figure == "04_fd_vs_t_start" for row in found)
     said_of = f"{ALT}{' (training images given back)' if back else ''}."

@@ -179,6 +179,7 @@ class Section:
         """
         html = re.sub(r"<script\b.*?</script>", "", html, flags=re.DOTALL | re.IGNORECASE)
         html = _NAMED.sub(self.captioned, html)
+        html = re.sub(r"<summary>Table: (.*?<b>(Table [\d.]+)\.</b>)", r"<summary>\2: \1", html, flags=re.DOTALL)  # folded
         html = re.sub(r'<img src="(?:https?:)?//[^"]*" alt="([^"]*)"[^>]*>', r"\1", html)
         html = re.sub(r'<a\b([^>]*?)href="([^"]*)"([^>]*)>(.*?)</a>', self.link, html, flags=re.DOTALL)
         html = re.sub(r"<caption>(.*?)</caption>", r"<caption><span>\1</span></caption>", html, flags=re.DOTALL)

@@ -60,9 +60,16 @@ def test_the_first_screen_holds_the_answer(window):
     assert max(low) <= 1
 
 
-def test_the_first_screen_holds_its_table(wide):
-    wide.evaluate("window.scrollTo(0, 0)")
-    assert wide.evaluate("document.querySelector('#front table').getBoundingClientRect().bottom") <= WIDE["height"]
+def test_the_first_screen_holds_its_table_its_picture_its_profile_and_its_links(window):
+    low = window.evaluate("[...document.querySelectorAll('#front > *')].map(e => e.getBoundingClientRect().bottom)")
+    kinds = window.evaluate("[...document.querySelectorAll('#front table, #front figure img, #front a')].map(e => e.tagName)")
+    assert {"TABLE", "IMG", "A"} <= set(kinds) and max(low) <= window.viewport_size["height"]
+
+
+def test_no_column_of_the_first_table_is_cut_off(window):
+    assert window.evaluate(
+        "[...document.querySelectorAll('#front td')].every(e => e.getBoundingClientRect().right <= innerWidth)"
+    )
 
 
 def test_nothing_is_wider_than_the_window(window):

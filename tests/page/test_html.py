@@ -163,7 +163,9 @@ def test_figures_and_tables_are_numbered_and_links_to_them_say_the_number(tmp_pa
     below = new_output("display_data", {"text/markdown": "It **falls**."}, metadata={"caption": "01_line"})
     table = '<table id="tab-01_falls" class="x">\n<caption>Falls.</caption><tr><td>1</td></tr></table>'
     play = '<figure id="fig-01_play" class="play"><figcaption>Try.</figcaption></figure>'
-    shown = [picture, below, new_output("display_data", {"text/html": table}), new_output("display_data", {"text/html": play})]
+    folded = f"<details><summary>Table: Rises (9 rows)</summary>{table.replace('falls', 'rises')}</details>"
+    parts = [new_output("display_data", {"text/html": html}) for html in (table, play, folded)]
+    shown = [picture, below, *parts]
     made = page(
         tmp_path, new_markdown_cell("# T\n\nSee [](#fig-01_line) and [x](#fig-01_gone)."), new_code_cell("a", outputs=shown)
     )
@@ -172,6 +174,7 @@ def test_figures_and_tables_are_numbered_and_links_to_them_say_the_number(tmp_pa
     said = 'as <a href="#tab-01_falls">it must</a>: <a href="#tab-01_falls">Table 1.1</a>.'
     assert f"<b>Figure 1.1.</b> It <strong>falls</strong>, {said}" in made.text
     assert "<b>Table 1.1.</b> Falls." in made.text and "<b>Figure 1.2.</b> Try." in made.text
+    assert "<summary>Table 1.2: Rises (9 rows)</summary>" in made.text
     assert made.text.count("<strong>falls") == 1, "the caption stands within its figure and not below it again"
 
 
