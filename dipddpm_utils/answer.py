@@ -14,6 +14,7 @@ from dipddpm_utils.page.words import count, number
 from dipddpm_utils.priors import comparisons, restored
 from dipddpm_utils.priors import findings as findings_priors
 from dipddpm_utils.reports import findings as findings_reports
+from dipddpm_utils.stopping import findings as stopping_findings
 from dipddpm_utils.store.runs import Store
 from dipddpm_utils.study import profile as profiles
 from dipddpm_utils.theory import findings as theory_findings
@@ -37,7 +38,10 @@ def answer(lab: Any) -> str:
     mended = restored.restoration_answer(lab) if lab.has("restore") else []
     if why := comparisons.untestable(lab):
         generated = [f"**No answer at this size**: {why}. What the comparisons gave stands in notebook 04."]
+    stops = lab.seeds("stopping") if lab.has("stopping") else []
+    stopped = [stopping_findings.answer(stops)] if stops else []
     parts = {"*Generation*": alone + generated, "*Restoration* ([table](#tab-04_restore_pairs))": mended}
+    parts |= {"*When to stop a fit to one image* ([figure](#fig-05_stopping))": stopped}
     said = [f"{job}\n\n{bullets(lines)}" for job, lines in parts.items() if lines]
     return "\n\n".join(said) if said else NOT_MEASURED
 

@@ -4,7 +4,7 @@ Every word follows from records by rule: a row has its effect, interval and corr
 """
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from dipddpm_utils.page.compare import best_start
 from dipddpm_utils.page.lab import Lab
 from dipddpm_utils.page.prose import distance
 from dipddpm_utils.page.words import number
-from dipddpm_utils.priors import comparisons
+from dipddpm_utils.priors import comparisons, restored
 from dipddpm_utils.store import runs
 from dipddpm_utils.verdicts import MECHANISM, Row, rows
 
@@ -55,19 +55,24 @@ def _in_a_word(won: int, lost: int, unclear: int, back: int = 0) -> str:
     return "no" if lost > unclear else "no gain shown"
 
 
-def restoration(found: list[Row]) -> str:
-    """The answer for mending a degraded image, in a sentence."""
+def restoration(found: list[Row], others: Mapping[str, tuple[int, int]] | None = None) -> str:
+    """The answer for mending a degraded image, by PSNR, in a sentence. others: what other scores say, won and lost."""
     own = [row for row in found if row.job == "restoration"]
     if not own:
         return "**Mending a degraded image:** not measured in this profile."
     won, lost, _, unclear = _counted(own)
+    said = "".join(f", {one[0]} and {one[1]} by {name}" for name, one in (others or {}).items() if name != "PSNR")
     gaps, spent = zip(*(row.cheap for row in own), strict=True)
     ahead, behind = (sum(gap.decided and (gap.value > 0) is side for gap in gaps) for side in (True, False))
     return (
         f"**Mending a degraded image: {_in_a_word(won, lost, unclear)}.** Against the best way without it in about as many "
-        f"seconds, a DIP won {won} of {len(own)} settings and lost {lost}; {unclear} cannot be decided. Against one chain, at "
-        f"{_range(spent)} times its seconds, it won {ahead} and lost {behind}."
+        f"seconds, a DIP won {won} and lost {lost} of {len(own)} settings by PSNR{said}. Against one chain, at {_range(spent)} "
+        f"times its seconds, it won {ahead} and lost {behind}."
     )
+
+
+def _others(lab: Any) -> dict[str, tuple[int, int]]:
+    return restored.won_and_lost(lab, "equal seconds") if lab.has("restore") else {}
 
 
 def _range(values: Sequence[float]) -> str:
@@ -129,7 +134,7 @@ def markdown(lab: Any) -> str:
     """The first screen of the page."""
     lab.store.records_only = True  # the page says what is there, and computes nothing
     found, png = rows(lab), picture(lab)
-    answers = generation(found, comparisons.untestable(lab)), restoration(found)
+    answers = generation(found, comparisons.untestable(lab)), restoration(found, _others(lab))
     said = "\n\n".join(f'<p class="answer">{_html(text)}</p>' for text in answers)
     links = (
         "Measured by: [rules](#04_combined_model-the-rules-of-the-comparison), "
@@ -155,7 +160,7 @@ def readme_block(lab: Any) -> str:
     shown = f"![{ALT}]({folder}/figures/{PICTURE})"
     screen = [
         generation(found, comparisons.untestable(lab)),
-        restoration(found),
+        restoration(found, _others(lab)),
         page,
         table(found, folder + "/figures/{}.png"),
         shown,

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pandas as pd
+
 from dipddpm_utils.page import names
 from dipddpm_utils.page.compare import Copies, Paired, best_rival, best_start, copies, frame_of
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import given_back, percent, verdict
+from dipddpm_utils.page.prose import given_back, verdict
 from dipddpm_utils.page.words import effect, factor, number, shown_by
 from dipddpm_utils.priors import comparisons, findings, mechanisms, restored
 
@@ -58,10 +60,16 @@ def rows(lab: Any) -> list[Row]:
     return [*drawn, *_restored(lab)]
 
 
+def listed(lab: Any) -> pd.DataFrame:
+    """The rows as a table without Markdown."""
+    made = [(row.question, row.effect, row.verdict.replace("**", ""), row.cost) for row in rows(lab)]
+    return pd.DataFrame(made, columns=["question", "effect", "for the DIP", "cost, over the rival's"])
+
+
 def _outputs(lab: Any) -> Iterator[Row]:
     if not lab.has(*comparisons.compared(lab)):
         return
-    gaps, added = comparisons.outputs(lab), f"+{percent(comparisons.dip_share(lab))} training"
+    gaps, added = comparisons.outputs(lab), f"{number(1 + comparisons.dip_share(lab))} × time"
     question = "Trained on DIP outputs: FD over the DDPM alone"
     yield _row("generation", question, gaps["fd"], added, "04_fd_over_steps")
     if "seconds" in gaps:
@@ -115,7 +123,8 @@ def _ways(lab: Any) -> Iterator[Row]:
         copied = own.many and all(gap.decided and gap.value < 0 for gap in (larger or over).values())
         rival, gap = max((larger if copied else over | larger).items(), key=lambda one: one[1].value)
         if rival in larger:
-            spent = drawn["model_seconds"].mean() / frame_of(lab.seeds("main"))["train_seconds"].mean()
+            own_models = frame_of(lab.seeds(f"main-{label}"))  # at their own pace: those alone may be another day's
+            spent = 1 + (own_models["dip_seconds"] / own_models["train_seconds"]).mean()
         else:
             spent = best[1]["cost"].mean() / base
         cost = f"{number(float(spent), 2)} × time"

@@ -67,13 +67,12 @@ def combined(lab: Any) -> str:
     """Trained on DIP outputs against trained on real images, at equal steps."""
     if not lab.has(*compared(lab)):
         return NOT_MEASURED
-    (base, on_dip), gaps = (frame_of(lab.seeds(group)) for group in compared(lab)), outputs(lab)
+    gaps = outputs(lab)
     about = lab.seeds(compared(lab)[1])[0].run.dip
     lines = [
         comparison(f"FD trained on DIP outputs over FD of the {alone(lab)}, equal steps", gaps["fd"]),
         comparison("The difference in recall (diversity)", gaps["recall"], worse="more diverse", better="less diverse"),
-        f"The DIP ({dip_findings.in_words(about)}) adds {number(on_dip['dip_seconds'].mean())} s to "
-        f"{number(base['train_seconds'].mean())} s of training.",
+        f"The DIP ({dip_findings.in_words(about)}) adds {percent(dip_share(lab))} to the seconds of training.",
     ]
     return " ".join(lines)
 

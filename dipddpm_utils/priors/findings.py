@@ -63,7 +63,7 @@ def headcount(lab: Any) -> str:
     controls = f", and {_named(best)} shown to be better than every control in its place as well" if better else ""
     base = in_words(frame, "baseline")
     found = f"{_named(better)} shown to be better than the {base}{controls}"
-    return f"Of {len(tried)} mechanisms measured, {found}.{''.join(copied)}"
+    return f"Of {len(tried)} mechanisms measured on small models, {found}.{''.join(copied)}"
 
 
 def on_larger(lab: Any, *labels: str) -> str:
@@ -73,9 +73,11 @@ def on_larger(lab: Any, *labels: str) -> str:
         if own in (labels or names.mechanisms()):
             found = copies(rows := mechanisms.larger_rows(lab, own))
             calls = f"{rows['nfe'].iloc[0]:.0f} calls each"
-            said += [comparison(f"{look(own).label}, FD over that of the {rival}, {calls}", gap) for rival, gap in gaps.items()]
+            words = {"worse": "higher", "better": "lower"} if found.many else {}  # by images given back nobody wins
+            name = f"{look(own).label}, FD over that of the"
+            said += [comparison(f"{name} {rival}, {calls}", gap, **words) for rival, gap in gaps.items()]
             said.append(f"Of its samples {copying(found)}{': training images given back, and no gain' if found.many else ''}.")
-    return f"On models that draw digits. {' '.join(said)}" if said else ""
+    return f"On models that draw digits: {' '.join(said)}" if said else ""
 
 
 def useful(lab: Any) -> str:

@@ -120,12 +120,17 @@ def _told(gap: Paired, more: bool) -> str:
 
 def restored_count(lab: Any, role: str) -> str:
     """In how many settings the best way with a DIP is better, and worse, than its rival, by each score."""
-    gaps, parts = restored(lab), []
+    return ", ".join(f"better in {won} and worse in {lost} by {name}" for name, (won, lost) in won_and_lost(lab, role).items())
+
+
+def won_and_lost(lab: Any, role: str) -> dict[str, tuple[int, int]]:
+    """score -> in how many settings the best way with a DIP is shown to be better than its rival, and worse."""
+    found = {}
     for score, (name, more) in SCORES.items():
-        own = [gap for (_, of, to), gap in gaps.items() if (of, to) == (score, role)]
+        own = [gap for (_, of, to), gap in restored(lab).items() if (of, to) == (score, role)]
         won, lost = (sum(gap.decided and (gap.value > 0) == (more is side) for gap in own) for side in (True, False))
-        parts.append(f"better in {won} and worse in {lost} by {name.split(' (')[0]}")
-    return f"{', '.join(parts)}"
+        found[name.split(" (")[0]] = won, lost
+    return found
 
 
 def best_ways(lab: Any) -> str:

@@ -57,7 +57,7 @@ class Judged:
 
     @property
     def link(self) -> Link:
-        return Link(self.evidence.figure, f"{self.page}#{self.evidence.anchor}")
+        return Link("figure", f"{self.page}#{self.evidence.anchor}")
 
     @property
     def changed(self) -> str:

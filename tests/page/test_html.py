@@ -158,7 +158,8 @@ def test_the_page_is_the_same_each_time(tmp_path):
 
 
 def test_figures_and_tables_are_numbered_and_links_to_them_say_the_number(tmp_path):
-    about = {"image/png": {"alt": "a line", "name": "01_line", "caption": "It **falls**, as [it must](#tab-01_falls): [table](#tab-01_falls)."}}
+    caption = "It **falls**, as [it must](#tab-01_falls): [table](#tab-01_falls)."
+    about = {"image/png": {"alt": "a line", "name": "01_line", "caption": caption}}
     picture = new_output("display_data", {"image/png": DOT, "text/plain": "a line"}, metadata=about)
     below = new_output("display_data", {"text/markdown": "It **falls**."}, metadata={"caption": "01_line"})
     table = '<table id="tab-01_falls" class="x">\n<caption>Falls.</caption><tr><td>1</td></tr></table>'

@@ -185,6 +185,7 @@ def test_the_answer_and_the_readme_follow_the_records():
             "starts",
             "mechanisms",
             "restore",
+            "stopping",
             "a-ddpm",
             "b-ddpm",
         )
