@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dipddpm_utils.page import images
-from dipddpm_utils.page.compare import floor_at, floor_n, over_seeds, summary
+from dipddpm_utils.page.compare import Copies, copies, floor_at, floor_n, over_seeds, summary
 from dipddpm_utils.page.names import METHODS, Look, mechanisms
 from dipddpm_utils.page.style import bars, distance_label, finish, log_x, new, styled, what_interval
 from dipddpm_utils.priors import findings, restored
@@ -20,7 +20,8 @@ POINT = Look("", "#0072B2", "o")
 
 class Way(NamedTuple):
     """One setting of a mechanism or control: in words, seconds (`cost`: one number for all that are alike, and its
-    own with ends), distance with its ends, share of copies, and whether no other is better for its seconds.
+    own with ends), distance with its ends, what it gives back of the training images, and whether no other is better for
+    its seconds.
     """
 
     label: str
@@ -30,7 +31,7 @@ class Way(NamedTuple):
     mean: float
     low: float
     high: float
-    copied: float
+    copies: Copies
     best: bool
 
     def draw(self, ax: Axes, at: float, **options: Any) -> None:
@@ -50,7 +51,8 @@ def pareto(frame: pd.DataFrame, floor: Any) -> Figure:
     interval = what_interval(over_seeds(frame[frame["label"] == "baseline"], "label", "fd"), "fd")
     note = f"n = {n:.0f} images a point; {interval}. Filled: a DIP in it; hollow: none. Each mechanism is followed by its "
     note += "controls. Bold: what no other setting beats in distance and seconds (seconds that differ no more than seeds do "
-    note += "are one); oracles and what looks copied are left out. Dashed line: the DDPM alone."
+    note += "are one); oracles and what gives images back are left out. Dashed line: the DDPM alone. Given back: bars look "
+    note += "copied; diamonds lie nearest to the image that they were made from."
     if (least := floor_at(floor, "fd", n)) is not None:
         note += f" {METHODS['floor'].label.capitalize()}: {least.value:.2g} at n = {floor_n(floor, n):.0f}."
     return finish(figure, "Quality for all that it costs: every mechanism and every control", note)
@@ -65,14 +67,14 @@ def ways(frame: pd.DataFrame) -> list[Way]:
             for column in ("cost", "fd")
         )
         name, at = in_words(frame, label, value), (label, value)
-        found.append(Way(label, name, costs[at], seconds, *distance, float(rows["copy_rate"].mean()), at in best))
+        found.append(Way(label, name, costs[at], seconds, *distance, copies(rows), at in best))
     place = {name: i for i, name in enumerate(("baseline", *mechanisms()))}
     return sorted(found, key=lambda way: place.get(way.label, place.get(way.label.split()[0], len(place))))  # keeps the order
 
 
 def _rows(panels: Sequence[Axes], found: Sequence[Way], unit: str) -> None:
     """A row a setting: the distance with its interval, and the DDPM alone as a line; its seconds; its copies."""
-    quality, seconds, copies = panels
+    quality, seconds, back = panels
     for place, way in enumerate(found):
         way.draw(quality, place, sideways=True)
         bars(seconds, place, *way.seconds, Look("", "#444444", ""), sideways=True)
@@ -86,10 +88,12 @@ def _rows(panels: Sequence[Axes], found: Sequence[Way], unit: str) -> None:
         name.set_fontweight("bold" if way.best else "normal")
     quality.set_ylim(len(found) - 0.4, -0.6)
     quality.set_xlabel(unit)
-    copies.barh(range(len(found)), [100 * way.copied for way in found], color="#444444", height=0.6)
+    back.barh(range(len(found)), [100 * way.copies.looks for way in found], color="#444444", height=0.6)
+    own = [100 * way.copies.source if way.copies.has_source else np.nan for way in found]
+    back.plot(own, range(len(found)), "D", markersize=4, color="#444444", markerfacecolor="white", clip_on=False)
     seconds.set_xlabel("seconds in all")
-    copies.set(xlabel="copied (%)", xlim=(0, 100))
-    for ax in (seconds, copies):
+    back.set(xlabel="given back (%)", xlim=(0, 100))
+    for ax in (seconds, back):
         ax.tick_params(axis="y", left=False)
 
 
@@ -114,7 +118,15 @@ def restoration(lab: Any) -> Figure:
             score, (colour, place, side) = summary(restored.judged(records, name), "psnr"), ROLES[role]
             seconds = restored.over_records(records, f"{name}_seconds")
             filled = {"markerfacecolor": colour if role == "with a DIP" else "white"}
-            bars(ax, seconds, score.value, score.low, score.high, Look(role, colour, "o"), **filled)
+            bars(
+                ax,
+                seconds,
+                score.value,
+                score.low,
+                score.high,
+                Look(role.replace("cheap", "single chain"), colour, "o"),
+                **filled,
+            )
             if name == restored.best(records, role):
                 if role != "cheap":  # whose point is far from the others, which may be near: then the better name is above
                     place = (place[0], 6 if score.value == max(tops) else -11)
@@ -130,7 +142,7 @@ def restoration(lab: Any) -> Figure:
     figure.legend(held.values(), held.keys(), loc="outside upper right", ncols=3, fontsize=8)
     n = len(restored.judged(records, "dip"))
     note = f"n = {n} images, {len(records)} models with images of their own; mean and 95% t-interval over images in [0, 1]. "
-    note += "Cheap: a single chain. Named: the best of each colour, chosen on other images."
+    note += "Named: the best of each colour, chosen on other images."
     return finish(figure, "Restoration: what each way makes of its seconds", note)
 
 

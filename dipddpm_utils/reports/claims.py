@@ -233,7 +233,9 @@ def _needed(judged: Judged) -> str:
         return "more than one seed"
     bound = math.copysign(found.margin, gap.value) if found.equal else found.margin
     needed = replace(gap, of=judged.of * gap.of).needed(bound)
-    return f"over 1000 {gap.over}" if needed is None else f"about {max(needed, gap.n + 1)} {gap.over}"
+    margin = f"{math.exp(found.margin) - 1:.0%}" if gap.ratio else f"{found.margin:g}"
+    beside = f", against a margin of {margin}" if found.margin else ""
+    return (f"over 1000 {gap.over}" if needed is None else f"about {max(needed, gap.n + 1)} {gap.over}") + beside
 
 
 def _short(value: float, ratio: bool) -> str:
