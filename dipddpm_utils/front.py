@@ -62,12 +62,13 @@ def restoration(found: list[Row], others: Mapping[str, tuple[int, int]] | None =
         return "**Mending a degraded image:** not measured in this profile."
     won, lost, _, unclear = _counted(own)
     said = "".join(f", {one[0]} and {one[1]} by {name}" for name, one in (others or {}).items() if name != "PSNR")
+    given = _range([row.rival_seconds for row in own])
     gaps, spent = zip(*(row.cheap for row in own), strict=True)
     ahead, behind = (sum(gap.decided and (gap.value > 0) is side for gap in gaps) for side in (True, False))
     return (
-        f"**Mending a degraded image: {_in_a_word(won, lost, unclear)}.** Against the best way without it in about as many "
-        f"seconds, a DIP won {won} and lost {lost} of {len(own)} settings by PSNR{said}. Against one chain, at {_range(spent)} "
-        f"times its seconds, it won {ahead} and lost {behind}."
+        f"**Mending a degraded image: {_in_a_word(won, lost, unclear)}.** Against the best way without it, at {given} times "
+        f"its seconds, a DIP won {won} and lost {lost} of {len(own)} settings by PSNR{said}. Against one chain, at "
+        f"{_range(spent)} times its seconds, it won {ahead} and lost {behind}."
     )
 
 
@@ -89,14 +90,14 @@ def table(found: list[Row], target: str = "#fig-{}") -> str:
 
 
 def shown(found: list[Row]) -> list[tuple[str, Row]]:
-    """(question, row) of those that fit one screen, a phone's, too: of what has many settings or ways only the ends."""
+    """(question, row) of those that fit one screen, a phone's, too: of ways in only the lowest, of restoration the ends."""
     rows = [(row.question, row) for row in found if row.job == "generation" and not (row.also and row.given_back)]
     ways = [row for row in found if row.job == MECHANISM]
     back, new = ([row for row in ways if of(row)] for of in (lambda row: row.given_back, lambda row: row.new))
-    for those, what in ((back, "ways that give images back"), (new, "other ways in")):
+    for those, word, what in ((back, "Lowest", "ways that give images back"), (new, "Best", "other ways in")):
         if those:
             best = min(those, key=lambda row: row.value)
-            rows.append((f"Best of {len(those)} {what}: {best.question}" if len(those) > 1 else best.question, best))
+            rows.append((f"{word} of {len(those)} {what}: {best.question}" if len(those) > 1 else best.question, best))
     mended = sorted((row for row in found if row.job == "restoration"), key=lambda row: -row.value)
     if len(mended) > 2:
         ends = {"best": mended[0], "worst": mended[-1]}
@@ -126,8 +127,8 @@ ALT = "Samples, not selected: the DDPM alone, trained on DIP outputs, started fr
 def caption(found: list[Row]) -> str:
     """Of the table: what its rows come to."""
     gains = sum(row.better is True for _, row in shown(found))
-    begin = "No row shows a gain" if not gains else f"{gains} of {len(shown(found))} rows show a gain"
-    return f"{begin}. Steps or calls are equal; intervals plain; p, corrected for its family, decides."
+    begin = f"{gains or 'No'} row{'s' * (gains > 1)} show{'s' * (gains < 2)} a gain"
+    return f"{begin}. Equal steps, calls or about equal seconds; intervals plain; p, corrected for its family, decides."
 
 
 def markdown(lab: Any) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 from dipddpm_utils.page import names
 from dipddpm_utils.page.compare import Copies, Paired, best_rival, best_start, copies, frame_of
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import given_back, verdict
+from dipddpm_utils.page.prose import images_back, verdict
 from dipddpm_utils.page.words import effect, factor, number, shown_by
 from dipddpm_utils.priors import comparisons, findings, mechanisms, restored
 
@@ -41,12 +41,12 @@ UNJUDGED: dict[str, Any] = {"verdict": "**lower**, not judged: own images not re
 
 def _no_gain(row: Row, own: Copies) -> Row:
     """What is lower since training images are given back, as a comparison that nobody won."""
-    return replace(row, verdict=f"**no gain**: {given_back(own)}", cost="", better=None, given_back=True)
+    return replace(row, verdict=f"**no gain**: {images_back(own)}", cost="", better=None, given_back=True)
 
 
 def _row(job: str, question: str, gap: Paired, cost: str, figure: str, unit: str = "", more_is_better: bool = False) -> Row:
     words = ("better", "worse") if more_is_better else ("worse", "better")
-    better = None if not gap.decided else (gap.value > 0) == more_is_better
+    better = None if not (gap.decided and gap.images) else (gap.value > 0) == more_is_better
     said = f"{factor(gap)} times" if gap.ratio else effect(gap, unit)
     word, p = verdict(gap, *words).partition(" (")[0], shown_by(replace(gap, of=1))  # what it takes is said at the figure
     return Row(job, question, said, f"{word} ({p})" if p else word, cost, figure, better, gap.value)
@@ -122,7 +122,7 @@ def _ways(lab: Any) -> Iterator[Row]:
         own = copies(drawn)
         copied = own.many and all(gap.decided and gap.value < 0 for gap in (larger or over).values())
         rival, gap = max((larger if copied else over | larger).items(), key=lambda one: one[1].value)
-        if rival in larger:
+        if rival in larger and lab.has(f"main-{label}"):
             own_models = frame_of(lab.seeds(f"main-{label}"))  # at their own pace: those alone may be another day's
             spent = 1 + (own_models["dip_seconds"] / own_models["train_seconds"]).mean()
         else:

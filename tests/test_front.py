@@ -1,5 +1,7 @@
 """The first screen: every word follows from the records; moving them moves the verdict, the sentence and the table."""
 
+from dataclasses import replace
+
 import pytest
 from labs import Records, holding
 
@@ -43,6 +45,26 @@ def test_the_answers_count_the_rows():
     others = front.restoration(mended, {"PSNR": (3, 1), "SSIM": (1, 2)})
     assert "by PSNR, 1 and 2 by SSIM." in others
     assert "not measured" in front.generation([]) and "not measured" in front.restoration([])
+
+
+@pytest.mark.parametrize(("many", "left"), [(1, 1), (2, 2), (3, 2), (6, 2)])
+def test_of_restoration_the_screen_shows_the_ends_and_of_ways_in_the_lowest(many, left):
+    mended = [verdicts.Row("restoration", f"PSNR: {k}", "e", "v", "c", "f", None, float(k)) for k in range(many)]
+    way = verdicts.Row(verdicts.MECHANISM, "way 2", "e", "v", "c", "f", None, 2.0)
+    ways = [
+        way,
+        replace(way, question="way 1", value=1.0),
+        replace(way, question="back", value=0.1, given_back=True, new=False),
+    ]
+    shown = [question for question, _ in front.shown([*ways, *mended])]
+    assert shown[:2] == ["back", "Best of 2 other ways in: way 1"] and len(shown) == 2 + left
+    if many > 2:
+        assert shown[2:] == [f"PSNR, best of {many}: {many - 1}", f"PSNR, worst of {many}: 0"]
+
+
+def test_the_table_of_all_comparisons_has_a_row_each():
+    table = verdicts.listed(LAB)
+    assert len(table) == len(verdicts.rows(LAB)) and not table["for the DIP"].str.contains(r"\*").any()
 
 
 def test_the_screen_holds_both_answers_one_table_and_one_picture():

@@ -185,10 +185,12 @@ def difference(first: pd.DataFrame, second: pd.DataFrame, metric: str, by: str =
     if values.empty:
         return None
     quality = metric.startswith("fd") or metric in ("kid", "precision", "recall")
-    return replace(paired(list(values), ratio=as_ratio(metric), over=f"{by}s"), images=not quality or draw(first, second))
+    return replace(
+        paired(list(values), ratio=as_ratio(metric), over=f"{by}s"), images=not quality or draws_images(first, second)
+    )
 
 
-def draw(*frames: pd.DataFrame) -> bool:
+def draws_images(*frames: pd.DataFrame) -> bool:
     """Whether any of these models has the recall that the gate of the claims asks for, or is none that has a recall."""
     return any("recall" not in frame or frame["recall"].mean() >= LEAST_RECALL for frame in frames)
 

@@ -59,6 +59,7 @@ class Lab:
         self.store = open_store(profile, drive.folder() if results == "drive" else results, device)
         self.profile = self.store.profile
         self.used: dict[str, Record] = {}
+        self.kept: dict[Any, Any] = {}  # of `once`
         self.there: set[str] = set()  # folders of complete records, seen once
 
     # --- records ---
@@ -109,13 +110,13 @@ class Lab:
         display(HTML(f'<details class="folded"><summary>{about}</summary><ul>{lines}</ul></details>'))
 
     def _complete(self, run: Any) -> bool:
-        name = self.store.folder(run).name
+        name = str(self.store.folder(run))
         if name not in self.there and self.store.state(run) == "complete":
             self.there.add(name)
         return name in self.there
 
     def _used(self, run: Any) -> Record:
-        name = self.store.folder(run).name
+        name = str(self.store.folder(run))  # other profiles have runs of the same name
         if name not in self.used:
             self.used[name] = self.store.ensure(run)
         return self.used[name]
@@ -178,6 +179,8 @@ class Lab:
         def cell(value: Any) -> Any:
             if isinstance(value, Link):
                 return f'<a href="{escape(value.target, quote=True)}">{escape(value.text)}</a>'
+            if isinstance(value, str):
+                value = re.sub(r"\[wide: [^]]*\]", TOO_WIDE, value)
             # an interval stays on one line
             return re.sub(r"(\[\S+), (\S+\])", "\\1,\u00a0\\2", escape(value)) if isinstance(value, str) else value
 

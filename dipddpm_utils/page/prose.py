@@ -90,7 +90,7 @@ def copying(found: Copies) -> str:
     return f"{looks}, {percent(found.source)} lie nearest to the image they were made from"
 
 
-def given_back(found: Copies) -> str:
+def images_back(found: Copies) -> str:
     """'training images given back (80%)', by the sign that was recorded."""
     share = found.source if found.has_source and found.source > KEPT else found.looks
     return f"training images given back ({percent(share)})"

@@ -13,6 +13,7 @@ from dipddpm_utils.page.words import count, effect, factor, number, shown_by, sp
 SCORES = {"kid": "KID", "precision": "precision", "recall": "recall", "copy_rate": "copied"}
 
 Say = Callable[[Any, Mapping[str, Any], Sequence[str]], str]  # of a run, its metrics and its notes
+MEASURED = ("parameters", "fit (s)", "training (s)")  # rows of settings that nobody sets
 OPTIMISERS = {"adam": "Adam", "adamw": "AdamW", "muon": "Muon"}
 TARGETS = {"eps": "the noise", "x0": "the image", "v": "v"}
 DATA = {"digits5k": "embedded digits", "mnist": "MNIST", "fashion_mnist": "FashionMNIST", "cifar10": "CIFAR-10"}
@@ -74,24 +75,33 @@ def settings_table(columns: Mapping[str, Mapping[str, str]], rows: Mapping[str, 
 
 def marked(columns: Mapping[str, Mapping[str, str]]) -> str:
     """In how many settings ours differ from theirs, of a table whose differences are marked."""
-    ours = [value for title, own in columns.items() if title.endswith(": ours") for value in own.values()]
+    ours = [
+        value
+        for title, own in columns.items()
+        for row, value in own.items()
+        if title.endswith(": ours")
+        and row not in MEASURED
+        and not columns[title.replace(": ours", ": theirs")][row].startswith("not ")
+    ]
     differ = sum(value.startswith("\u2260") for value in ours)
     return f"{differ} of {len(ours)} settings of ours differ (\u2260)." if ours else ""
 
 
-def leads(frame: pd.DataFrame, column: str, of: str, *, most: bool = False) -> str:
+def leads(frame: pd.DataFrame, column: str, of: str, *, most: bool = False, what: str = "") -> str:
     """'Lowest FD-MNIST among 4 nets: 2conv (8.17 [6.85, 9.74]).', for a caption; real images do not count.
 
-    column: how its title begins. most: whether the highest leads.
+    column: how its title begins. what: in its place. most: whether the highest leads. '' if there is nothing to compare.
     """
     name = next(title for title in frame if title.startswith(column))
     own = frame[frame.iloc[:, 0] != METHODS["floor"].label]
+    if own.empty:
+        return ""
     values = pd.to_numeric(own[name].astype(str).str.replace("\u202f", "").str.partition(" ")[0], errors="coerce").dropna()
     if values.empty:
         return ""
     best = own.loc[values.idxmax() if most else values.idxmin()]
     where = f", t_start {best.iloc[1].partition(' ')[0]}" if frame.columns[1].startswith("t_start") else ""
-    return f"{'Highest' if most else 'Lowest'} {name} among {len(values)} {of}: {best.iloc[0]}{where} ({best[name]})."
+    return f"{'Highest' if most else 'Lowest'} {what or name} among {len(values)} {of}: {best.iloc[0]}{where} ({best[name]})."
 
 
 def _images(data: Any) -> str:

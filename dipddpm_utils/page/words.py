@@ -36,13 +36,13 @@ def count(value: float) -> str:
 
 
 TOO_WIDE = "[wide]"
-TOO_WIDE_MEANS = f"{TOO_WIDE}: by more than the value itself, with so few seeds."
+TOO_WIDE_MEANS = f"{TOO_WIDE}: by more than twice the value, from so few; the CSV has it."
 
 
 def span(interval: Interval | None, sign: str = "") -> str:
     """'14.2 [13.1, 15.0]'; without an interval only the value; '' if nothing was measured. sign: '+' to show it always.
 
-    The interval of a mean over so few seeds that it says nothing is not printed as if it did: '5.59 [wide]'.
+    The interval of a mean over so few seeds that it says nothing is not printed as if it did: '5.59 [wide: 1.99 to 15.66]'.
     """
     if interval is None:
         return ""
@@ -51,8 +51,13 @@ def span(interval: Interval | None, sign: str = "") -> str:
         return "0"
     places = decimals(max(map(abs, (interval.value, *ends))) if sign else interval.value)
     value, *bounds = (f"{x:{sign}.{places}f}" for x in (interval.value, *ends))
-    if len(bounds) == 2 and 2 < interval.n <= FEW and not sign and interval.high - interval.low > 2 * abs(interval.value):
-        return f"{value} {TOO_WIDE}"
+    if (
+        len(bounds) == 2
+        and 2 < interval.n <= FEW
+        and not sign
+        and interval.high - interval.low > 2 * interval.value > 2 * interval.low > 0
+    ):
+        return f"{value} [wide: {' to '.join(bounds)}]"
     return f"{value} [{', '.join(bounds)}]" if len(bounds) == 2 else value
 
 

@@ -139,10 +139,11 @@ def given_back(rows: pd.DataFrame) -> str:
     return f" Of these samples {copying(own)}: training images given back, and no gain." if own.many else ""
 
 
-def best_given_back(frame: pd.DataFrame) -> str:
-    """The same of the DIP start with the lowest distance."""
+def best_given_back(frame: pd.DataFrame, *, named: bool = False) -> str:
+    """The same of the DIP start with the lowest distance. named: with its t_start, where others stand beside it."""
     best = compare.best_start(frame, *names.starts(dip=True))
-    return given_back(best[2]) if best else ""
+    said = given_back(best[2]) if best else ""
+    return f" From DIP outputs at t_start = {best[0]:.0f}:{said.replace(' Of', ' of', 1)}" if said and named else said
 
 
 def without_a_chain(lab: Any) -> str:
@@ -232,7 +233,7 @@ def _at_equal_seconds(longer: Sequence[Any], on_dip: Sequence[Any]) -> Paired:
         curve, judged = compare.judged_alike(alone.evals), compare.judged_alike(other.evals)
         there = np.interp(_seconds(alone, other), curve["seconds"], np.log(curve["fd"].astype(float)))
         ratios.append(math.log(judged["fd"].iloc[-1]) - float(there))
-    return replace(compare.paired(ratios, ratio=True), images=compare.draw(frame_of(longer), frame_of(on_dip)))
+    return replace(compare.paired(ratios, ratio=True), images=compare.draws_images(frame_of(longer), frame_of(on_dip)))
 
 
 def _seconds(alone: Any, other: Any) -> float:

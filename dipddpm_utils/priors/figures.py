@@ -118,15 +118,8 @@ def restoration(lab: Any) -> Figure:
             score, (colour, place, side) = summary(restored.judged(records, name), "psnr"), ROLES[role]
             seconds = restored.over_records(records, f"{name}_seconds")
             filled = {"markerfacecolor": colour if role == "with a DIP" else "white"}
-            bars(
-                ax,
-                seconds,
-                score.value,
-                score.low,
-                score.high,
-                Look(role.replace("cheap", "single chain"), colour, "o"),
-                **filled,
-            )
+            own = Look(role.replace("cheap", "single chain"), colour, "o")
+            bars(ax, seconds, score.value, score.low, score.high, own, **filled)
             if name == restored.best(records, role):
                 if role != "cheap":  # whose point is far from the others, which may be near: then the better name is above
                     place = (place[0], 6 if score.value == max(tops) else -11)

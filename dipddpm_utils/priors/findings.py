@@ -52,7 +52,7 @@ def headcount(lab: Any) -> str:
     found, better, best, copied = mechanisms.found(lab), [], [], []
     for label in tried:
         value, rows = mechanisms.best_setting(frame, label)
-        won = [gap.decided and gap.value < 0 for _, gap in mechanisms.against(found, label, value)]
+        won = [gap.decided and gap.images and gap.value < 0 for _, gap in mechanisms.against(found, label, value)]
         name = in_words(frame, label)
         if won and won[0]:
             better.append(name)
@@ -199,7 +199,7 @@ def rows_of(found: Found) -> list[dict[str, Any]]:
         if gap is None:
             rows.append({"comparison": name, "ratio": "", "n": "", "verdict": "not reached", "it would take": ""})
         elif not (gap.decided and gap.value < 0):
-            said = f"{'worse' if gap.decided else 'not decidable'} ({shown_by(gap)})"
+            said = f"{verdict(gap).partition(' (')[0].strip('*')} ({shown_by(gap)})"
             needed = "" if gap.decided or gap.n == 1 else f"{gap.needed() or 'over 1000'} {gap.over}"
             row = {"comparison": name, "ratio": factor(gap), "n": f"{gap.n} {gap.over}", "verdict": said}
             rows.append(row | {"it would take": needed})

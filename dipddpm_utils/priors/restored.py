@@ -141,7 +141,7 @@ def best_ways(lab: Any) -> str:
 
 
 def _highest(records: list[Any]) -> str:
-    tried = [way for way in METHODS if f"{way}_psnr" in records[0].metrics]
+    tried = [way for way, (_, role) in METHODS.items() if role and f"{way}_psnr" in records[0].metrics]
     return max(tried, key=lambda way: over_records(records, f"{way}_psnr"))
 
 

@@ -254,6 +254,14 @@ def hypotheses() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def changed() -> str:
+    """How many tests were changed by themselves, and how often the rule for all was, after they were written."""
+    one_by_one = [change for change in CHANGES[1:] if len(change.claims) < len(CLAIMS)]
+    alone = {id for change in one_by_one for id in change.claims}
+    rules = len(CHANGES) - 1 - len(one_by_one)
+    return f"{len(alone)} of {len(CLAIMS)} tests were changed after they were written, and {rules} times what holds for all."
+
+
 def changes() -> pd.DataFrame:
     """Every change of a hypothesis, with what had been seen by then."""
     of = [("all" if len(one.claims) == len(CLAIMS) else ", ".join(one.claims)) for one in CHANGES]

@@ -103,7 +103,7 @@ def spectrum(record: Any) -> str:
 
 def break_even(cost: Cost, limit: Any = None) -> str:
     """Images beyond which the prior pays, from measured seconds. limit: the logarithm of their number over seeds, if known."""
-    calls = f"{number(cost.T / cost.t_start, 2)} times the calls"
+    calls = f"{number(1 / cost.fraction, 2)} times the calls"
     chain = f"{number(1000 * cost.chain_seconds)} ms an image for the whole chain, of {calls}"
     pays = f"saves time once more than **{count(cost.break_even_images)} images** are drawn."
     if limit is not None and math.isfinite(limit.high):

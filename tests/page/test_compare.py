@@ -1,6 +1,7 @@
 """Summaries, paired differences and their correction: against SciPy, NumPy and closed forms."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from scipy import stats as scipy_stats
 from dipddpm_utils.judging import stats
 from dipddpm_utils.page import compare, names
 from dipddpm_utils.page.compare import Paired, difference, over_seeds, paired, scaled, slope, summary
+from dipddpm_utils.page.lab import Lab, once
 
 NUMBERS = st.lists(st.floats(-100, 100), min_size=2, max_size=8).filter(lambda v: np.std(v) > 1e-6)
 
@@ -151,3 +153,33 @@ def test_the_rival_is_the_best_start_without_a_dip_at_the_same_step():
     label, gap = compare.best_rival(frame, own)
     assert label == "blur" and gap.value < 0 and gap.of == 2
     assert compare.best_rival(frame[~frame["label"].isin(names.starts(dip=False))], own) is None
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "images"),
+    [((0.01, 0.02), (0.0, 0.01), False), ((0.01, 0.02), (0.3, 0.4), True), (None, (0.0, 0.01), True)],
+)
+def test_models_draw_images_if_one_of_them_does_or_has_no_recall(first, second, images):
+    frames = [rows([1.0, 2.0]) if recall is None else rows([1.0, 2.0]).assign(recall=recall) for recall in (first, second)]
+    assert compare.draws_images(*frames) is images
+    assert difference(frames[0], frames[1], "fd").images is images
+
+
+def test_what_sentences_share_is_computed_once_a_lab():
+    asked = []
+
+    @once
+    def costly(lab):
+        asked.append(lab)
+        return len(asked)
+
+    one, other = SimpleNamespace(), SimpleNamespace()
+    assert [costly(one), costly(one), costly(other), costly(one)] == [1, 1, 2, 1]
+
+
+def test_a_lab_that_shares_what_it_used_with_another_profiles_takes_no_record_of_it():
+    own, other = Lab("standard"), Lab("quick")
+    own.store.records_only = other.store.records_only = True
+    other.used = own.used
+    names = {own.record("gaussian").folder.parts[-3], other.record("gaussian").folder.parts[-3]}
+    assert names == {"standard", "quick"} and len(own.used) == 2

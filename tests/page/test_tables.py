@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from labs import NETS, Records
 
 from dipddpm_utils.dip.findings import first_weights
+from dipddpm_utils.judging.stats import Interval
 from dipddpm_utils.page import tables, words
 from dipddpm_utils.page.compare import family, frame_of, paired
 from dipddpm_utils.page.words import decimals, effect, factor, number, shown_by, span
@@ -26,6 +27,34 @@ def test_tables_have_a_row_a_setting_and_name_their_intervals():
     sweep = tables.sweep_table({"std": LAB.frame("std")}, {"psnr": "PSNR", "fd": "FD"})
     assert list(sweep["PSNR, against the anchor"]).count("anchor") == 1 and len(sweep) == LAB.frame("std")["value"].nunique()
     assert sweep["FD, against the anchor"].str.contains("a factor of").sum() == len(sweep) - 1
+
+
+@pytest.mark.parametrize(("low", "high", "n", "wide"), [
+    (1.99, 15.66, 3, True), (1.99, 15.66, 5, False), (4.0, 8.0, 3, False), (0.0, 15.66, 3, False), (-1.0, 15.66, 3, False),
+])  # fmt: skip
+def test_an_interval_of_few_seeds_that_says_nothing_is_not_printed_as_if_it_did(low, high, n, wide):
+    said = span(Interval(low, 5.59, high, n))
+    assert ("wide" in said) is wide and f"{high:.2f}" in said
+    assert "[wide: 1.99 to 15.66]" in said if wide else ", " in said
+
+
+def test_a_caption_names_the_row_that_leads_among_all_but_real_images():
+    frame = pd.DataFrame(
+        {"net": ["a", "b", "real against real"], "FD-X": ["2\u202f000", "3.5 [3.1, 3.9]", "0.1"], "PSNR": ["", "9", ""]}
+    )
+    assert tables.leads(frame, "FD", "nets") == "Lowest FD-X among 2 nets: b (3.5 [3.1, 3.9])."
+    assert tables.leads(frame, "FD", "nets", most=True, what="distance") == "Highest distance among 2 nets: a (2\u202f000)."
+    assert tables.leads(frame, "PSNR", "nets") == "Lowest PSNR among 1 nets: b (9)."
+    assert tables.leads(frame.iloc[:0], "FD", "nets") == "" == tables.leads(frame.iloc[:1], "PSNR", "nets")
+    starts = pd.DataFrame({"start": ["x"], "t_start (calls)": ["150 (3)"], "FD-X": ["1.0"]})
+    assert tables.leads(starts, "FD", "starts") == "Lowest FD-X among 1 starts: x, t_start 150 (1.0)."
+
+
+def test_settings_that_differ_are_counted_where_both_are_known_and_were_set():
+    theirs = {"rate": "1", "batch": "4", "parameters": "7", "sampler": "not printed"}
+    ours = {"rate": "\u2260 2", "batch": "4", "parameters": "\u2260 8", "sampler": "\u2260 DDIM"}
+    assert tables.marked({"A: theirs": theirs, "A: ours": ours}) == "1 of 2 settings of ours differ (\u2260)."
+    assert tables.marked({"small": ours}) == ""
 
 
 def test_a_start_is_compared_with_noise_and_says_what_for():
