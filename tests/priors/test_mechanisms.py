@@ -152,7 +152,7 @@ def test_sentences_follow_the_numbers(lab):
     assert "A DIP is in" in findings.on_the_front(lab)
     none_better = made_up()
     none_better.set("mechanisms", fd=lambda *_: 20.0)
-    assert "mechanisms measured, none was shown to be better than the" in findings.headcount(none_better)
+    assert "mechanisms measured on small models, none was shown to be better than the" in findings.headcount(none_better)
     one_seed = made_up(seeds=1)
     assert "not decidable" in findings.mechanism(one_seed, "shift") and findings.useful(one_seed)
 
