@@ -151,7 +151,8 @@ def markdown(lab: Any) -> str:
     image = f'<img alt="{ALT}" src="data:image/png;base64,{coded}">'
     shown = f'<figure id="fig-00_front">{image}<figcaption>{said_of}</figcaption></figure>' if png else ""
     about = f"From the records of profile **{lab.profile.name}**.{_baseline(lab)}\n\n{links}"
-    return "\n\n".join([said, about, f"{table(found)}\n\n: {caption(found)} {{#tab-00_answer}}", shown])
+    rested_on = f"{table(found)}\n\n: {caption(found)} {{#tab-00_answer}}" if found else ""
+    return "\n\n".join(filter(None, [said, about, rested_on, shown]))
 
 
 def readme_block(lab: Any) -> str:

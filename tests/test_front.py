@@ -62,6 +62,11 @@ def test_of_restoration_the_screen_shows_the_ends_and_of_ways_in_the_lowest(many
         assert shown[2:] == [f"PSNR, best of {many}: {many - 1}", f"PSNR, worst of {many}: 0"]
 
 
+def test_a_profile_of_the_two_reports_alone_has_no_empty_table():
+    text = front.markdown(Records("full"))
+    assert "| question |" not in text and text.count("not measured in this profile") == 2
+
+
 def test_the_table_of_all_comparisons_has_a_row_each():
     table = verdicts.listed(LAB)
     assert len(table) == len(verdicts.rows(LAB)) and not table["for the DIP"].str.contains(r"\*").any()
