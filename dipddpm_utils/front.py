@@ -61,14 +61,14 @@ def restoration(found: list[Row], others: Mapping[str, tuple[int, int]] | None =
     if not own:
         return "**Mending a degraded image:** not measured in this profile."
     won, lost, _, unclear = _counted(own)
-    said = "".join(f", {one[0]} and {one[1]} by {name}" for name, one in (others or {}).items() if name != "PSNR")
+    more = ", ".join(f"{name} {one[0]} and {one[1]}" for name, one in (others or {}).items() if name != "PSNR")
     given = _range([row.rival_seconds for row in own])
     gaps, spent = zip(*(row.cheap for row in own), strict=True)
     ahead, behind = (sum(gap.decided and (gap.value > 0) is side for gap in gaps) for side in (True, False))
     return (
         f"**Mending a degraded image: {_in_a_word(won, lost, unclear)}.** Against the best way without it, at {given} times "
-        f"its seconds, a DIP won {won} and lost {lost} of {len(own)} settings by PSNR{said}. Against one chain, at "
-        f"{_range(spent)} times its seconds, it won {ahead} and lost {behind}."
+        f"its seconds, a DIP won {won} and lost {lost} of {len(own)} settings by PSNR{f' ({more})' * bool(more)}. "
+        f"Against one chain, at {_range(spent)} times its seconds, it won {ahead} and lost {behind}."
     )
 
 
@@ -94,7 +94,7 @@ def shown(found: list[Row]) -> list[tuple[str, Row]]:
     rows = [(row.question, row) for row in found if row.job == "generation" and not (row.also and row.given_back)]
     ways = [row for row in found if row.job == MECHANISM]
     back, new = ([row for row in ways if of(row)] for of in (lambda row: row.given_back, lambda row: row.new))
-    for those, word, what in ((back, "Lowest", "ways that give images back"), (new, "Best", "other ways in")):
+    for those, word, what in ((back, "Lowest", "that give images back"), (new, "Best", "other ways in")):
         if those:
             best = min(those, key=lambda row: row.value)
             rows.append((f"{word} of {len(those)} {what}: {best.question}" if len(those) > 1 else best.question, best))
@@ -121,14 +121,14 @@ def picture(lab: Any) -> bytes | None:
     return png(np.concatenate([tile(images, columns=12) for images in sets]))
 
 
-ALT = "Samples, not selected: the DDPM alone, trained on DIP outputs, started from DIP outputs"
+ALT = "Samples, not selected: DDPM alone; trained on DIP outputs; started from them"
 
 
 def caption(found: list[Row]) -> str:
     """Of the table: what its rows come to."""
     gains = sum(row.better is True for _, row in shown(found))
     begin = f"{gains or 'No'} row{'s' * (gains > 1)} show{'s' * (gains < 2)} a gain"
-    return f"{begin}. Equal steps, calls or about equal seconds; intervals plain; p, corrected for its family, decides."
+    return f"{begin}. Intervals are plain; p, corrected for its family, decides."
 
 
 def markdown(lab: Any) -> str:

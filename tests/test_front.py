@@ -43,7 +43,7 @@ def test_the_answers_count_the_rows():
     assert "in part." in said and "won 3 and lost 1 of 4 settings by PSNR." in said
     assert "at 4.0 to 70 times its seconds, it won 2 and lost 1." in said
     others = front.restoration(mended, {"PSNR": (3, 1), "SSIM": (1, 2)})
-    assert "by PSNR, 1 and 2 by SSIM." in others
+    assert "by PSNR (SSIM 1 and 2)." in others
     assert "not measured" in front.generation([]) and "not measured" in front.restoration([])
 
 

@@ -161,16 +161,13 @@ def on_the_front(lab: Any) -> str:
     for (label, *_), (own, value, _) in pairwise(best):
         if (gap := over.get((own, value, label))) and {own, label} & set(names.mechanisms()):  # the others are in the CSV
             said += f" {comparison(f'FD of {in_words(frame, own)} over that of {in_words(frame, label)}', gap)}"
-    out = [in_words(frame, *at) for *at, rows in mechanisms.settings(frame) if copies(rows).many]
-    said += f" Left out, since they give training images back ([table](#tab-04_mechanisms)): {', '.join(out)}." if out else ""
+    out = sum(copies(rows).many for *_, rows in mechanisms.settings(frame))
+    said += f" Left out, since they give training images back ([table](#tab-04_mechanisms)): {count(out)}." if out else ""
     open_ = [in_words(frame, *at) for *at, rows in mechanisms.settings(frame) if unjudged(*at, rows) and not copies(rows).many]
     said += f" Not judged, since their samples' own images were not recorded: {', '.join(open_)}." if open_ else ""
     runs = [record.run for record in frame.loc[frame["label"] == "curriculum", "record"]]
     dips = [run.prior.source if run.prior else run.dip for run in runs]
-    said += f" The mechanisms' DIP: {dip_findings.in_words(dips[0])}." if dips else ""
-    larger = {label: rows for label in names.mechanisms() if len(rows := mechanisms.larger_rows(lab, label))}
-    given = [f"{look(label).label}: {copying(copies(rows))}" for label, rows in larger.items() if copies(rows).many]
-    return said + (f" Of models that draw digits: {'; '.join(given)}." if given else "")
+    return said + (f" The mechanisms' DIP: {dip_findings.in_words(dips[0])}." if dips else "")
 
 
 def no_gain(lab: Any) -> Found:
