@@ -60,7 +60,6 @@ class Lab:
         self.profile = self.store.profile
         self.used: dict[str, Record] = {}
         self.kept: dict[Any, Any] = {}  # of `once`
-        self.there: set[str] = set()  # folders of complete records, seen once
 
     # --- records ---
 
@@ -76,14 +75,14 @@ class Lab:
     def all(self) -> list[Record]:
         """Every record that this profile declares or, where nothing may be computed, those of them that are there."""
         runs = [entry.run for entry in self.profile.entries.values()]
-        return [self._used(run) for run in runs if not self.store.records_only or self._complete(run)]
+        return [self._used(run) for run in runs if not self.store.records_only or self.store.state(run) == "complete"]
 
     def has(self, *groups: str) -> bool:
         """Whether this profile declares all these groups and, where nothing may be computed, has all their records."""
         if not set(groups) <= set(self.profile.groups):
             return False
         runs = [member.entry.run for group in groups for member in self.profile.group(group)]
-        return not self.store.records_only or all(map(self._complete, runs))
+        return not self.store.records_only or all(self.store.state(run) == "complete" for run in runs)
 
     def frame(self, group: str, *labels: str) -> pd.DataFrame:
         """A group as a tidy table: a row a record with name, label, value, anchor, seed, kind and all its metrics.
@@ -108,12 +107,6 @@ class Lab:
         lines = "".join(f"<li>{escape(_made(record))}</li>" for record in self.used.values())
         about = f"{len(self.used)} records were drawn here; times are UTC, a commit with a star had uncommitted changes"
         display(HTML(f'<details class="folded"><summary>{about}</summary><ul>{lines}</ul></details>'))
-
-    def _complete(self, run: Any) -> bool:
-        name = str(self.store.folder(run))
-        if name not in self.there and self.store.state(run) == "complete":
-            self.there.add(name)
-        return name in self.there
 
     def _used(self, run: Any) -> Record:
         name = str(self.store.folder(run))  # other profiles have runs of the same name
