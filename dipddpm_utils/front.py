@@ -84,12 +84,12 @@ def _range(values: Sequence[float]) -> str:
 def table(found: list[Row], target: str = "#fig-{}") -> str:
     """The table as Markdown; each question links to its figure."""
     lines = ["| question | effect [95%] | for the DIP (p after Holm) | cost, over the rival's |", "|---|---|---|---|"]
-    for question, row in shown(found):
+    for question, row in on_screen(found):
         lines.append(f"| [{question}]({target.format(row.figure)}) | {row.effect} | {row.verdict} | {row.cost} |")
     return "\n".join(lines)
 
 
-def shown(found: list[Row]) -> list[tuple[str, Row]]:
+def on_screen(found: list[Row]) -> list[tuple[str, Row]]:
     """(question, row) of those that fit one screen, a phone's, too: of ways in only the lowest, of restoration the ends."""
     rows = [(row.question, row) for row in found if row.job == "generation" and not (row.also and row.given_back)]
     ways = [row for row in found if row.job == MECHANISM]
@@ -126,7 +126,7 @@ ALT = "Samples, not selected: DDPM alone; trained on DIP outputs; started from t
 
 def caption(found: list[Row]) -> str:
     """Of the table: what its rows come to."""
-    gains = sum(row.better is True for _, row in shown(found))
+    gains = sum(row.better is True for _, row in on_screen(found))
     begin = f"{gains or 'No'} row{'s' * (gains > 1)} show{'s' * (gains < 2)} a gain"
     return f"{begin}. Intervals are plain; p, corrected for its family, decides."
 

@@ -56,7 +56,7 @@ def test_of_restoration_the_screen_shows_the_ends_and_of_ways_in_the_lowest(many
         replace(way, question="way 1", value=1.0),
         replace(way, question="back", value=0.1, given_back=True, new=False),
     ]
-    shown = [question for question, _ in front.shown([*ways, *mended])]
+    shown = [question for question, _ in front.on_screen([*ways, *mended])]
     assert shown[:2] == ["back", "Best of 2 other ways in: way 1"] and len(shown) == 2 + left
     if many > 2:
         assert shown[2:] == [f"PSNR, best of {many}: {many - 1}", f"PSNR, worst of {many}: 0"]

@@ -147,7 +147,7 @@ def unjudged(label: str, value: Any, rows: pd.DataFrame) -> bool:
 
 
 def on_the_front(lab: Any) -> str:
-    """Which settings no other beats at their cost, cheapest first, whether they differ, and who was left out for copying."""
+    """Which settings no other beats at their cost, cheapest first, whether they differ, and how many copiers were left out."""
     if not lab.has(GROUP):
         return NOT_MEASURED
     frame = mechanisms.table_of(lab)
