@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from dipddpm_utils.config import Ddpm, DipImages, Floor, Restore, Sample, Spectrum, priors
+from dipddpm_utils.config import Advice, Ddpm, DipImages, Floor, Restore, Sample, Spectrum, Warm, priors
 from dipddpm_utils.parts import Diffusion, Dip, Net, Optim, Prior, Sampler, Start
 from dipddpm_utils.study import recipes as r
 from dipddpm_utils.study.entries import Profile
@@ -50,8 +50,19 @@ def main_dip(z: Sizes) -> Dip:
 def main_way(z: Sizes, name: str) -> Prior:
     """A mechanism of the models that draw digits, as it did best on the small ones; "... blur": a blur in the DIP's place."""
     way, source = name.split()[0], "blur" if name.endswith("blur") else main_dip(z)
-    about = {"shift": {"shift": True}, "curriculum": {"curriculum": 0.5}, "truncated": {"truncate": START_T}}
-    return Prior(source=source, **about[way])
+    if way == "weights":
+        return Prior(warm=Warm(steps=z.mech_warm_steps))
+    about = {"shift": {"shift": True}, "condition": {"condition": True}}
+    return Prior(source=source, **(about | {"curriculum": {"curriculum": 0.5}, "truncated": {"truncate": START_T}})[way])
+
+
+def main_advice(z: Sizes, name: str) -> Advice | None:
+    """A second opinion for chains of the same models, at the weight that did best on the small ones; None: there is none."""
+    way, dip = name.split()[0], None if name.endswith("blur") else main_dip(z)
+    if way == "baseline":
+        return None
+    about = {"reinject": {"name": "bank", "bank": "dip" if dip else "blur"}, "guidance": {"name": "dip" if dip else "blur"}}
+    return Advice(weight=0.1, when="early", dip=dip, **about[way])
 
 
 def picks(p: Profile, z: Sizes) -> None:
@@ -80,6 +91,9 @@ def headline(p: Profile, z: Sizes) -> None:
         p.member("main-drawn", name, drawn, "04", seeds, value=z.main_drawn_steps, name=f"main-{name}-drawn")
     drawn = Sample(model=main(z), n=z.sampled, sampler=Sampler(steps=z.start_steps))
     started(p, "main-starts", drawn, main_dip(z), start_names(z), z.main_start_ts, z.main_start_seeds, "main-noise")
+    for name in z.main_advised:
+        drawn = Sample(model=main(z), n=z.sampled, sampler=Sampler(steps=z.main_drawn_steps), advice=main_advice(z, name))
+        p.member("main-drawn", name, drawn, "04", z.main_advised_seeds, value=z.main_drawn_steps, name=f"main-{name}-drawn")
 
 
 def single(p: Profile, z: Sizes) -> None:

@@ -17,7 +17,7 @@ RESULTS = Path(__file__).resolve().parents[2] / "results"
 SNAPSHOT = {  # number of runs; the start of SHA-256 over all names and hashes in order, and over all groups
     "smoke": (162, "0a925a4ef1002570", "9f80e04b079276cc"),
     "quick": (101, "df6ac2e8990d741a", "bd6d7bfae54fc4b0"),
-    "standard": (591, "3225871b30852c24", "f960bba53b1bbef0"),
+    "standard": (628, "3dfb0de88098969a", "2ea2b5368d9b5e60"),
     "full": (77, "133d1d1ad35738fd", "2e09fe6e5f9b5c3f"),
 }
 HEADLINE_LEAVES_OUT = {  # quick has the two reports' own runs and the same corrected, no more of them
@@ -32,6 +32,9 @@ LARGE = {
     "main-shift",
     "main-curriculum",
     "main-truncated",
+    "main-condition",
+    "main-condition-blur",
+    "main-weights",
     "main-drawn",
 }  # models that draw digits
 LEFT_OUT = {
@@ -150,11 +153,15 @@ def test_mechanisms_of_models_that_draw_digits_are_declared_by_name_and_make_as_
     from dipddpm_utils.ddpm.sampling import timesteps
     from dipddpm_utils.study import digits
 
-    ways = ("shift", "curriculum", "truncated")
+    ways = ("shift", "curriculum", "truncated", "condition")
     p, z = Profile("x"), replace(sizes.STANDARD, main_ways=tuple((f"{w}{of}", (4, 5)) for w in ways for of in ("", " blur")))
     digits.headline(p, z)
     for member in p.group("main-drawn"):
         run, prior = member.entry.run, member.entry.run.model.prior
+        if member.label in z.main_advised:
+            assert run.model.prior is None and len(timesteps(1000, run.sampler.steps)) == z.main_drawn_steps
+            assert (run.advice is None) is (member.label == "baseline") and run.seed in z.main_advised_seeds
+            continue
         assert len(timesteps(1000, run.sampler.steps, prior.truncate)) == z.main_drawn_steps == 12
         assert (prior.source == "blur") is member.label.endswith("blur") and run.seed in (4, 5)
         alone = run.model.model_copy(update={"prior": None, "evaluate": digits.main(z).evaluate})
