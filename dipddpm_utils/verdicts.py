@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from dipddpm_utils.page import names
-from dipddpm_utils.page.compare import Copies, Paired, best_rival, best_start, copies, frame_of
+from dipddpm_utils.page.compare import Copies, Paired, best_rival, best_start, copies
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import images_back, verdict
 from dipddpm_utils.page.words import effect, factor, number, shown_by
@@ -106,30 +106,23 @@ def _starts(lab: Any) -> Iterator[Row]:
 
 def _ways(lab: Any) -> Iterator[Row]:
     """Every other mechanism, each against the rival that it does worst against; one that copies where it seems to win."""
-    if not lab.has(mechanisms.GROUP):
+    if not lab.has(mechanisms.SMALL):
         return
     frame, outputs = mechanisms.table_of(lab), {record.name for record in _seeds(lab, comparisons.compared(lab)[1])}
-    base, on_larger = float(frame.loc[frame["label"] == "baseline", "cost"].mean()), mechanisms.larger(lab)
+    base = frame[frame["label"] == "baseline"].groupby("seed")["cost"].mean()
     for label in names.mechanisms():
         best = mechanisms.best_setting(frame, label)
         if label == "start" or best is None or not (gaps := mechanisms.against(mechanisms.found(lab), label, best[0])):
             continue
         if set(best[1]["name"]) <= outputs:  # trained on DIP outputs alone, which has its row
             continue
-        over = {mechanisms.in_words(frame, rival): gap for rival, gap in gaps}
-        larger = on_larger.get(label, {})
-        drawn = mechanisms.larger_rows(lab, label) if larger else best[1]
-        own = copies(drawn)
-        copied = own.many and all(gap.decided and gap.value < 0 for gap in (larger or over).values())
-        rival, gap = max((larger if copied else over | larger).items(), key=lambda one: one[1].value)
-        if rival in larger and lab.has(f"main-{label}"):
-            own_models = frame_of(lab.seeds(f"main-{label}"))  # at their own pace: those alone may be another day's
-            spent = 1 + (own_models["dip_seconds"] / own_models["train_seconds"]).mean()
-        else:
-            spent = best[1]["cost"].mean() / base
-        cost = f"{number(float(spent), 2)} × time"
-        new = not own.many and not findings.unjudged(label, best[0], drawn)
-        row = replace(_row(MECHANISM, f"{look(label).label}: FD over {rival}", gap, cost, "04_pareto"), new=new)
+        own = copies(best[1])
+        copied = own.many and all(gap.decided and gap.value < 0 for _, gap in gaps)
+        rival, gap = max(gaps, key=lambda one: one[1].value)
+        cost = f"{number(float((best[1].groupby('seed')['cost'].mean() / base).mean()), 2)} × time"
+        new = not own.many and not findings.unjudged(label, *best)
+        question = f"{look(label).label}: FD over {mechanisms.in_words(frame, rival)}"
+        row = replace(_row(MECHANISM, question, gap, cost, "04_pareto"), new=new)
         yield _no_gain(row, own) if copied else row
 
 

@@ -24,7 +24,6 @@ FAMILIES = {  # what is looked at together, fixed before the runs are made
     "start": "one start of the chain against noise, at every t_start",
     "rivals": "the DIP start against each start without a DIP, at every t_start",
     "mechanisms": "every setting of every mechanism against the DDPM alone",
-    "larger": "on models that draw digits, a mechanism against the DDPM alone and against the control in its place",
     "without": "everything that needs no DIP against the DDPM alone",
     "controls": "every setting of every mechanism against each control in its place",
     "speed": "seconds of every trained setting to every distance, against the DDPM alone",

@@ -10,10 +10,10 @@ from dipddpm_utils.dip import findings as dip_findings
 from dipddpm_utils.page import names
 from dipddpm_utils.page.compare import Paired, copies, summary
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, copying, verdict
+from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, copying, images_back, verdict
 from dipddpm_utils.page.words import count, factor, number, shown_by, span
 from dipddpm_utils.priors import mechanisms
-from dipddpm_utils.priors.mechanisms import GROUP, THRESHOLDS, in_words
+from dipddpm_utils.priors.mechanisms import SMALL, THRESHOLDS, in_words
 
 Found = list[tuple[str, Paired | None]]
 SAME = 0.05  # seconds that differ by less are the same: machines are no more even than that
@@ -21,71 +21,63 @@ SAME = 0.05  # seconds that differ by less are the same: machines are no more ev
 
 def mechanism(lab: Any, label: str) -> str:
     """One mechanism: its best setting, beside the baseline and its rivals, with copies and seconds."""
-    frame = mechanisms.table_of(lab) if lab.has(GROUP) else pd.DataFrame(columns=["label"])
+    frame = mechanisms.table_of(lab) if lab.has(SMALL) else pd.DataFrame(columns=["label"])
     if label not in set(frame["label"]):
         return f"{look(label).label}: this profile has no run of it; `standard` has."
     value, rows = mechanisms.best_setting(frame, label)
     tried = len(mechanisms.settings(frame, label))
     several = f", best of {tried} settings" if tried > 1 else ""
     open_ = " (own images not recorded)" if unjudged(label, value, rows) else ""
-    own = f"{rows['features'].iloc[0]} {span(summary(rows, 'fd'))}, {copying(copies(rows))}{open_}"
+    found = copies(rows)
+    own = f"{rows['features'].iloc[0]} {span(summary(rows, 'fd'))}, {copying(found)}{open_}"
     lines = [
-        f"{in_words(frame, rival, mechanisms.best_setting(frame, rival)[0])}: {in_brief(gap)}"
+        f"{in_words(frame, rival, mechanisms.best_setting(frame, rival)[0])}: {in_brief(gap, by_copies=found.many)}"
         for rival, gap in mechanisms.against(mechanisms.found(lab), label, value)
     ]
+    back = "\n\nTraining images given back, and no gain." if found.many else ""
     return (
         f"**{in_words(frame, label, value)}**{several} ([figure](#fig-04_pareto)): {own}, {number(rows['cost'].mean())} s in "
-        f"all. Its FD over that of\n\n{bullets(lines)}" + (f"\n\n{larger}" if (larger := on_larger(lab, label)) else "")
+        f"all. Its FD over that of\n\n{bullets(lines)}{back}"
     )
 
 
-def in_brief(gap: Paired) -> str:
-    """'1.31 [1.12, 1.53], **worse** (p = 0.012, Holm over 8)'."""
+def in_brief(gap: Paired, *, by_copies: bool = False) -> str:
+    """'1.31 [1.12, 1.53], **worse** (p = 0.012, Holm over 8)'. by_copies: by images given back nobody wins."""
     why = f" ({shown_by(gap)})" if shown_by(gap) else ""
-    return f"{factor(gap)}, {verdict(gap).partition(' (')[0]}{why}"
+    words = ("higher", "lower") if by_copies else ("worse", "better")
+    return f"{factor(gap)}, {verdict(gap, *words).partition(' (')[0]}{why}"
 
 
 def headcount(lab: Any) -> str:
-    """How many mechanisms beat the baseline, and how many of these every control in their place as well."""
+    """How many mechanisms beat the baseline by new images, how many of these every control in their place as well, and which
+    have a lower distance by images given back.
+    """
     frame = mechanisms.table_of(lab)
     tried = [label for label in names.mechanisms() if label in set(frame["label"])]
-    found, better, best, copied = mechanisms.found(lab), [], [], []
+    found, better, best, back = mechanisms.found(lab), [], [], []
     for label in tried:
         value, rows = mechanisms.best_setting(frame, label)
         won = [gap.decided and gap.images and gap.value < 0 for _, gap in mechanisms.against(found, label, value)]
-        name = in_words(frame, label)
-        if won and won[0]:
+        name, own = in_words(frame, label), copies(rows)
+        if won and won[0] and own.many:
+            back.append(f"{name} ({images_back(own).rpartition('(')[2]}")
+        elif won and won[0]:
             better.append(name)
-            own = copies(rows)
-            copied += [f" Of the samples of {name}, {copying(own)}."] if own.many else []
-        if all(won) and len(won) == 1 + len(names.mechanisms()[label].controls):
-            best.append(name)
+            best += [name] if all(won) and len(won) == 1 + len(names.mechanisms()[label].controls) else []
     controls = f", and {_named(best)} shown to be better than every control in its place as well" if better else ""
     base = in_words(frame, "baseline")
     found = f"{_named(better)} shown to be better than the {base}{controls}"
-    return f"Of {len(tried)} mechanisms measured on small models, {found}.{''.join(copied)}"
-
-
-def on_larger(lab: Any, *labels: str) -> str:
-    """Mechanisms (all, if none is named) that models which draw digits were trained with: against their rivals, and copies."""
-    said = []
-    for own, gaps in mechanisms.larger(lab).items():
-        if own in (labels or names.mechanisms()):
-            found = copies(rows := mechanisms.larger_rows(lab, own))
-            calls = f"{rows['nfe'].iloc[0]:.0f} calls each"
-            words = {"worse": "higher", "better": "lower"} if found.many else {}  # by images given back nobody wins
-            name = f"{look(own).label}, FD over that of the"
-            said += [comparison(f"{name} {rival}, {calls}", gap, **words) for rival, gap in gaps.items()]
-            said.append(f"Of its samples {copying(found)}{': training images given back, and no gain' if found.many else ''}.")
-    return f"On models that draw digits: {' '.join(said)}" if said else ""
+    which = "models that draw digits" if mechanisms.on_larger(lab) else "small models"
+    copied = f" Lower only by training images given back: {', '.join(back)}." if back else ""
+    return f"Of {len(tried)} mechanisms measured on {which}, {found}.{copied}"
 
 
 def useful(lab: Any) -> str:
-    """The same, and what the cheapest controls do."""
-    if not lab.has(GROUP):
+    """The same, and what the cheapest controls do to the small models."""
+    if not lab.has(SMALL):
         return NOT_MEASURED
-    frame, lines = mechanisms.table_of(lab), [headcount(lab)]
-    found = mechanisms.found(lab)
+    frame, lines = mechanisms.small(lab), [headcount(lab)]
+    found = mechanisms.screened(lab)
     base = frame[frame["label"] == "baseline"]
     for label in mechanisms.controls():
         own = mechanisms.best_setting(frame, label)
@@ -98,9 +90,9 @@ def useful(lab: Any) -> str:
 
 
 def weights(lab: Any) -> list[str]:
-    """Each weight of a mechanism whose weight is varied against a weight of zero, the DDPM alone."""
-    frame, lines = mechanisms.table_of(lab), []
-    found = mechanisms.found(lab)
+    """Each weight of a mechanism whose weight is varied against a weight of zero, the DDPM alone (small models)."""
+    frame, lines = mechanisms.small(lab), []
+    found = mechanisms.screened(lab)
     for label, own in mechanisms.over_weight(frame).items():
         for value in own.loc[~own["anchor"].astype(bool), "value"].unique():
             name = f"{mechanisms.weights()[label]}: FD at {value:g} over FD at 0"
@@ -148,7 +140,7 @@ def unjudged(label: str, value: Any, rows: pd.DataFrame) -> bool:
 
 def on_the_front(lab: Any) -> str:
     """Which settings no other beats at their cost, cheapest first, whether they differ, and how many copiers were left out."""
-    if not lab.has(GROUP):
+    if not lab.has(SMALL):
         return NOT_MEASURED
     frame = mechanisms.table_of(lab)
     best, over = front(frame), mechanisms.found(lab)
@@ -165,28 +157,31 @@ def on_the_front(lab: Any) -> str:
     said += f" Left out, since they give training images back ([table](#tab-04_mechanisms)): {count(out)}." if out else ""
     open_ = [in_words(frame, *at) for *at, rows in mechanisms.settings(frame) if unjudged(*at, rows) and not copies(rows).many]
     said += f" Not judged, since their samples' own images were not recorded: {', '.join(open_)}." if open_ else ""
-    runs = [record.run for record in frame.loc[frame["label"] == "curriculum", "record"]]
+    runs = [getattr(record.run, "model", record.run) for record in frame.loc[frame["label"] == "curriculum", "record"]]
     dips = [run.prior.source if run.prior else run.dip for run in runs]
     return said + (f" The mechanisms' DIP: {dip_findings.in_words(dips[0])}." if dips else "")
 
 
 def no_gain(lab: Any) -> Found:
     """Every comparison of a mechanism, for the table of what did not help: FD of each setting, and time to each threshold."""
-    if not lab.has(GROUP):
+    if not lab.has(SMALL):
         return []
-    frame, found = mechanisms.table_of(lab), []
-    over, times_to = mechanisms.found(lab), mechanisms.speeds(frame, 1)
+    found, frame, times_to = [], mechanisms.small(lab), mechanisms.speeds(mechanisms.small(lab), 1)
     for label, value, rows in mechanisms.settings(frame):
-        if label not in names.mechanisms():
-            continue
         name, alone = in_words(frame, label, value), in_words(frame, "baseline")
-        own = mechanisms.against(over, label, value)
-        found += [(f"FD, {name} / {in_words(frame, rival)}", gap) for rival, gap in own]
-        for times in THRESHOLDS if mechanisms.has_curve(rows) else ():
+        for times in THRESHOLDS if label in names.mechanisms() and mechanisms.has_curve(rows) else ():
             goal = f"seconds to {times:g} times the FD of the {alone}: {name} / {alone}"
             found.append((goal, times_to.get((label, value, times))))
-    larger = mechanisms.larger(lab).items()
-    return found + [(f"FD, {look(own).label} / {rival}", gap) for own, gaps in larger for rival, gap in gaps.items()]
+    sizes = [(frame, mechanisms.screened(lab))]
+    sizes += [(mechanisms.larger(lab), mechanisms.found(lab))] if mechanisms.on_larger(lab) else []
+    for frame, gaps in sizes:
+        steps = in_words(frame, "baseline").partition(", ")[2]
+        for (label, value, rival), gap in gaps.items():
+            if label in names.mechanisms():
+                other = in_words(frame, rival)
+                sized = other if other.endswith("steps") else f"{other}, {steps}"
+                found.append((f"FD, {in_words(frame, label, value)} / {sized}", gap))
+    return found
 
 
 def rows_of(found: Found) -> list[dict[str, Any]]:

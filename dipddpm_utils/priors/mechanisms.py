@@ -1,6 +1,7 @@
 """Mechanisms and their controls beside one another: full cost, steps and seconds to a quality, the front of the best ones.
 
-Works on the group 'mechanisms': its label is the mechanism, or the control in its place ("shift blur"), its value the setting.
+Works on a frame of either group: of small models (SMALL), by which settings were chosen, or of models that draw digits
+(LARGER). A label is the mechanism, or the control in its place ("shift blur"), its value the setting.
 """
 
 import math
@@ -17,22 +18,51 @@ from dipddpm_utils.page.names import look
 from dipddpm_utils.page.tables import SCORES
 from dipddpm_utils.page.words import count, factor, number, span
 
-GROUP, LARGER = "mechanisms", "main-drawn"
+SMALL, LARGER = "mechanisms", "main-drawn"
 THRESHOLDS = (1.5, 1.1)  # times the baseline's mean FD at the end of its training: seconds to a worse one say nothing
 CONTROLS = ("more training", "min-snr", "ddim sampler")  # what one would try without any of it
 
 
-@once
 def table_of(lab: Any) -> pd.DataFrame:
-    """A row a record of the group, with `cost`, all seconds that its judged images took: training, prior, drawing."""
-    frame = lab.frame(GROUP).copy()
-    frame["record"] = lab.seeds(GROUP)
+    """The mechanisms that count: of models that draw digits where there are such, else of the small ones."""
+    return larger(lab) if on_larger(lab) else small(lab)
+
+
+def on_larger(lab: Any) -> bool:
+    return lab.has("main", "main-starts", LARGER)
+
+
+@once
+def small(lab: Any) -> pd.DataFrame:
+    """A row a record of the small models, with `cost`, all seconds that its judged images took: training, prior, drawing."""
+    frame = lab.frame(SMALL).copy()
+    frame["record"] = lab.seeds(SMALL)
     for column in ("total_seconds", "model_seconds", "prior_seconds"):
         if column not in frame:
             frame[column] = math.nan
     drawn = frame["model_seconds"] + frame["prior_seconds"]
     frame["cost"] = frame["total_seconds"].where(frame["kind"] == "ddpm", drawn) + frame["sampling_seconds"]
     return frame
+
+
+@once
+def larger(lab: Any) -> pd.DataFrame:
+    """The same of models that draw digits, in chains of equally many calls, those of `main` that begin elsewhere among them.
+
+    cost: at the DDPM alone's mean pace of training, since the models were trained on different days.
+    """
+    frames = [lab.frame(group).assign(record=lab.seeds(group)) for group in (LARGER, "main-starts")]
+    drawn, starts = frames[0], frames[1][frames[1]["nfe"] == frames[0]["nfe"].iloc[0]]
+    names_of = {"noise": "baseline", "dip": "start"}
+    starts = starts.assign(label=[names_of.get(label, f"start {label}") for label in starts["label"]])
+    frame = pd.concat([starts, drawn], ignore_index=True).sort_values(
+        "label", key=lambda label: label != "baseline", kind="stable"
+    )
+    frame.loc[frame["label"] == "baseline", "value"] = 0
+    models = [lab.record(lab.profile.find(record.run.model).name).metrics for record in frame["record"]]
+    paces = np.array([own["train_seconds"] / own["steps"] for own in models])
+    usual = np.mean([record.metrics["train_seconds"] / record.metrics["steps"] for record in lab.seeds("main")])
+    return frame.assign(cost=(frame["model_seconds"] + frame["prior_seconds"] + frame["sampling_seconds"]) * usual / paces)
 
 
 def settings(frame: pd.DataFrame, label: str | None = None) -> list[tuple[str, Any, pd.DataFrame]]:
@@ -69,8 +99,14 @@ def gaps(frame: pd.DataFrame) -> dict[tuple[str, Any, str], Paired]:
 
 @once
 def found(lab: Any) -> dict[tuple[str, Any, str], Paired]:
-    """The `gaps` of this profile's mechanisms."""
+    """The `gaps` of the mechanisms that count."""
     return gaps(table_of(lab))
+
+
+@once
+def screened(lab: Any) -> dict[tuple[str, Any, str], Paired]:
+    """The `gaps` of the small models' mechanisms."""
+    return gaps(small(lab))
 
 
 def against(found: Mapping[tuple[str, Any, str], Paired], label: str, value: Any) -> list[tuple[str, Paired]]:
@@ -79,27 +115,6 @@ def against(found: Mapping[tuple[str, Any, str], Paired], label: str, value: Any
     found: the `gaps` of all.
     """
     return [(rival, gap) for (own, at, rival), gap in found.items() if (own, at) == (label, value)]
-
-
-@once
-def larger(lab: Any) -> dict[str, dict[str, Paired]]:
-    """mechanism -> rival in words -> log FD ratio to it on models that draw digits, at as many calls; {} if not measured."""
-    if not lab.has("main", "main-starts", LARGER):
-        return {}
-    drawn, starts = lab.frame(LARGER), lab.frame("main-starts")
-    alone = starts[(starts["label"] == "noise") & (starts["nfe"] == drawn["nfe"].iloc[0])]
-    frames = dict(list(drawn.groupby("label", sort=False))) | {"baseline": alone}
-    own = {name: ("baseline", *kind.controls) for name, kind in names.mechanisms().items() if name in frames}
-    pairs = [(name, rival) for name, rivals in own.items() for rival in rivals if rival in frames]
-    steps, found = f", {count(lab.seeds('main')[0].metrics['steps'])} steps", {name: {} for name in own}
-    for (name, rival), gap in family("larger", {(a, b): difference(frames[a], frames[b], "fd") for a, b in pairs}).items():
-        found[name][look(rival).label + steps] = gap
-    return found
-
-
-def larger_rows(lab: Any, label: str) -> pd.DataFrame:
-    """The records that `larger` compares; empty if there are none."""
-    return lab.frame(LARGER, label) if lab.has(LARGER) else pd.DataFrame()
 
 
 def controls() -> tuple[str, ...]:
@@ -139,7 +154,8 @@ def in_words(frame: pd.DataFrame, label: str, value: Any = None) -> str:
     unit = getattr(names.kinds().get(label, names.kinds().get(label.split()[0])), "setting", "")
     base = look(label).label.removesuffix(f" ({unit})")
     if label in ("baseline", "more training"):
-        return f"{base}, {count(frame.loc[frame['label'] == label, 'record'].iloc[0].evals['step'].max())} steps"
+        run = frame.loc[frame["label"] == label, "record"].iloc[0].run
+        return f"{base}, {count(getattr(run, 'model', run).optim.steps)} steps"
     if value is None:
         return base
     several = len(settings(frame, label)) > 1

@@ -49,20 +49,30 @@ def main_dip(z: Sizes) -> Dip:
 
 def main_way(z: Sizes, name: str) -> Prior:
     """A mechanism of the models that draw digits, as it did best on the small ones; "... blur": a blur in the DIP's place."""
-    way, source = name.split()[0], "blur" if name.endswith("blur") else main_dip(z)
-    if way == "weights":
+    if name == "weights":
         return Prior(warm=Warm(steps=z.mech_warm_steps))
-    about = {"shift": {"shift": True}, "condition": {"condition": True}}
-    return Prior(source=source, **(about | {"curriculum": {"curriculum": 0.5}, "truncated": {"truncate": START_T}})[way])
+    if name in (new := _newcomers("learned")):
+        return Prior(learned=new[name].key, source=main_dip(z) if new[name].dip else "blur")
+    about = {"shift": {"shift": True}, "condition": {"condition": True}, "curriculum": {"curriculum": 0.5}}
+    about["truncated"] = {"truncate": START_T}
+    return Prior(source="blur" if name.endswith("blur") else main_dip(z), **about[name.removesuffix(" blur")])
 
 
 def main_advice(z: Sizes, name: str) -> Advice | None:
     """A second opinion for chains of the same models, at the weight that did best on the small ones; None: there is none."""
-    way, dip = name.split()[0], None if name.endswith("blur") else main_dip(z)
-    if way == "baseline":
+    if name == "baseline":
         return None
-    about = {"reinject": {"name": "bank", "bank": "dip" if dip else "blur"}, "guidance": {"name": "dip" if dip else "blur"}}
-    return Advice(weight=0.1, when="early", dip=dip, **about[way])
+    if name in (new := _newcomers("opinion")):
+        dip = main_dip(z) if new[name].dip else None
+        return Advice(name=new[name].key, dip=dip, weight=new[name].value, when="early")
+    dip, of = (None, "blur") if name.endswith("blur") else (main_dip(z), "dip")
+    about = {"reinject": {"name": "bank", "bank": of}, "guidance": {"name": of}}
+    return Advice(weight=0.1, when="early", dip=dip, **about[name.removesuffix(" blur")])
+
+
+def _newcomers(place: str) -> dict[str, Any]:
+    """The declared priors that have runs `everywhere` without being named here."""
+    return {kind.name: kind for kind in priors().newcomers() if kind.place == place}
 
 
 def picks(p: Profile, z: Sizes) -> None:
@@ -79,7 +89,7 @@ def headline(p: Profile, z: Sizes) -> None:
     picks(p, z)
     p.run("main", main(z), "04", z.main_seeds)
     p.run("main-on-dip", main(z, on=main_dip(z)), "04", z.main_seeds)
-    for name, seeds in z.main_ways:
+    for name, seeds in (*z.main_ways, *((name, 3) for name in _newcomers("learned"))):
         prior = main_way(z, name)
         run, begun = changed(main(z), prior=prior), prior.truncate is not None
         if begun:  # judged by chains that begin there, too
@@ -88,12 +98,15 @@ def headline(p: Profile, z: Sizes) -> None:
         p.run(f"main-{name}".replace(" ", "-"), run, "04", seeds)
         sampler = Sampler(steps=z.start_steps if begun else z.main_drawn_steps)  # calls: those of a start
         drawn = Sample(model=run, n=z.sampled, sampler=sampler)
-        p.member("main-drawn", name, drawn, "04", seeds, value=z.main_drawn_steps, name=f"main-{name}-drawn")
+        value = prior.curriculum or prior.truncate or ("data set" if prior.warm else 1)
+        p.member("main-drawn", name, drawn, "04", seeds, value=value, name=f"main-{name}-drawn")
     drawn = Sample(model=main(z), n=z.sampled, sampler=Sampler(steps=z.start_steps))
     started(p, "main-starts", drawn, main_dip(z), start_names(z), z.main_start_ts, z.main_start_seeds, "main-noise")
-    for name in z.main_advised:
-        drawn = Sample(model=main(z), n=z.sampled, sampler=Sampler(steps=z.main_drawn_steps), advice=main_advice(z, name))
-        p.member("main-drawn", name, drawn, "04", z.main_advised_seeds, value=z.main_drawn_steps, name=f"main-{name}-drawn")
+    for name in (*z.main_advised, *_newcomers("opinion")):
+        advice = main_advice(z, name)
+        drawn = Sample(model=main(z), n=z.sampled, sampler=Sampler(steps=z.main_drawn_steps), advice=advice)
+        value = advice.weight if advice else 0
+        p.member("main-drawn", name, drawn, "04", z.main_advised_seeds, value=value, name=f"main-{name}-drawn")
 
 
 def single(p: Profile, z: Sizes) -> None:
@@ -128,7 +141,7 @@ def starts(p: Profile, z: Sizes) -> None:
 
 
 def start_names(z: Sizes) -> tuple[str, ...]:
-    return (*z.starts, *(kind.key for kind in priors().newcomers() if kind.place == "start"))
+    return (*z.starts, *(kind.key for kind in _newcomers("start").values()))
 
 
 def started(

@@ -20,9 +20,13 @@ FDS = {  # made up: shift and condition are better than the DDPM alone and than 
 }  # fmt: skip
 
 
+SMALL = ("main-drawn",)  # without this group, the small models are what counts
+
+
 def made_up(**options) -> Records:
-    lab = holding("mechanisms", "starts", "samplers", **options)
-    lab.set("mechanisms", fd=lambda record, label, value: FDS.get(label, 25.0) + (value == 0.25))
+    lab = holding("mechanisms", "starts", "samplers", without=SMALL, **options)
+    lab.set("mechanisms", fd=lambda record, label, value: FDS.get(label, 25.0) + (value == 0.25), copy_rate=lambda *_: 0.01)
+    lab.set("mechanisms", copy_rate_floor=lambda *_: 0.01, own_source_rate=lambda *_: 0.001)
     return lab
 
 
@@ -165,9 +169,47 @@ def test_negative_results_hold_the_mechanisms_that_did_not_help(lab):
     assert len(conclusions.negative_results(holding("starts", "samplers", without=("mechanisms",)))) < len(table)
 
 
+# --- models that draw digits ---
+
+
+@pytest.mark.parametrize(("near", "word"), [(0.9, "lower"), (0.01, "better")])
+def test_what_counts_are_the_models_that_draw_digits_and_images_given_back_win_nothing(near, word):
+    lab = holding("mechanisms", "main", "main-starts", "main-drawn")
+    fds, shares = {"shift": 0.1, "noise": 10.0}, {"own_source_rate": near, "copy_rate": 0.01, "copy_rate_floor": 0.01}
+    for group in ("main-drawn", "main-starts", "main-noise-12"):
+        if group in lab.profile.groups:
+            lab.set(group, fd=lambda record, label, value: fds.get(label, 10.0), recall=lambda *_: 0.8)
+            lab.set(group, **{name: (lambda *_, share=share: share) for name, share in shares.items()})
+    frame = mechanisms.table_of(lab)
+    assert mechanisms.settings(frame)[0][:2] == ("baseline", 0) and frame["nfe"].nunique() == 1
+    assert mechanisms.in_words(frame, "baseline") == "DDPM alone, 2\u202f000 steps"
+    said, won = findings.mechanism(lab, "shift"), findings.headcount(lab)
+    assert f"**{word}**" in said and ("Training images given back, and no gain." in said) is (near == 0.9)
+    assert ("1 (DIP-shifted process) was shown to be better than the DDPM alone" in won) is (near < 0.5)
+    assert ("none was shown" in won and "Lower only by training images given back: DIP-shifted process (" in won) is (
+        near == 0.9
+    )
+    assert conclusions.negative_results(lab)["comparison"].str.endswith("/ DDPM alone, 2\u202f000 steps").any()
+
+
+def test_seconds_of_models_of_different_days_are_at_one_pace():
+    lab = holding("mechanisms", "main", "main-starts", "main-drawn")
+    before = mechanisms.larger(lab)
+    for record in {lab.record(lab.profile.find(run.model).name) for run in (r.run for r in lab.seeds("main-drawn"))}:
+        record.metrics["train_seconds"] *= 2  # a slower day, on which all took twice as long
+        record.metrics["total_seconds"] *= 2
+    for record in lab.seeds("main-drawn"):
+        for name in ("model_seconds", "prior_seconds", "sampling_seconds"):
+            record.metrics[name] *= 2
+    lab.kept = {}
+    after = mechanisms.larger(lab)
+    own = before["label"].isin(set(lab.frame("main-drawn")["label"]) - {"baseline"})
+    assert own.any() and np.allclose(before.loc[own, "cost"], after.loc[own, "cost"], rtol=0.2)
+
+
 # --- the committed records ---
 
-LAB = Records()
+LAB = Records(without=SMALL)
 FRAME = mechanisms.table_of(LAB)
 
 
