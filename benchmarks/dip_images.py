@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
+from torch import Tensor
 
 from benchmarks.pairs import Row, Setting, at_most, times_faster
 from dipddpm_utils.dip import fit as dip
+from dipddpm_utils.dip.nets import build
 from dipddpm_utils.study import profile
 
 N, SIZE = 64, 28
@@ -19,18 +21,19 @@ def rows(setting: Setting) -> Iterator[Row]:
     target = {"cuda": 8.0}.get(device.type, 1.5)
     images = torch.rand(n, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(0)).to(device)
 
-    def fits(run, batched: bool, dtype: torch.dtype = torch.float32):
-        options = {"iterations": 10_000, "lr": run.lr, "z_std": run.z_std, "width": run.width, "batched": batched}
-        return dip.fit_images(run.net, images.to(dtype), generator=torch.Generator().manual_seed(1), **options)
+    def fits(run, dtype: torch.dtype = torch.float32) -> Iterator[Tensor]:
+        options = {"iterations": 10_000, "lr": run.lr, "z_std": run.z_std, "width": run.width}
+        for fit in dip.fit_images(run.net, images.to(dtype), generator=torch.Generator().manual_seed(1), **options):
+            yield fit.losses
 
     def apart(run, dtype: torch.dtype) -> float:
         """The largest relative difference between the losses of any image, over three iterations."""
-        both = zip(fits(run, True, dtype), fits(run, False, dtype), range(3), strict=False)
-        return max(float(((a.losses - b.losses).abs() / b.losses).max()) for a, b, _ in both)
+        both = zip(fits(run, dtype), one_by_one(run, images.to(dtype)), range(3), strict=False)
+        return max(float(((a - b).abs() / b).max()) for a, b, _ in both)
 
     for net in ("skip", "resnet18", "5conv", "2conv"):
         run = profile.load("standard").entry(f"dip-images-{net}-s0").run
-        together, alone = fits(run, True), fits(run, False)
+        together, alone = fits(run), one_by_one(run, images)
         counted = net == "skip"  # the net of the published method; the others are shown beside it
         exact, rounded = apart(run, torch.float64), apart(run, torch.float32)
         yield times_faster(
@@ -45,6 +48,23 @@ def rows(setting: Setting) -> Iterator[Row]:
         yield at_most(f"losses of {n} images, together against one by one, {net}", [exact], 1e-4, "relative difference", note)
 
 
-def _wait(fit: dip.Fit, device: torch.device) -> None:
+def one_by_one(run, images: Tensor) -> Iterator[Tensor]:
+    """The same fits as a user would write them: a network, an optimiser and a step an image. The losses of each iteration."""
+    generator = torch.Generator().manual_seed(1)
+    about = {"width": run.width, "in_channels": dip.Z_CHANNELS, "generator": generator, "per_image": True}
+    nets = [build(run.net, 1, SIZE, **about).to(images) for _ in images]
+    z = (dip.Z_HIGH[run.net] * torch.rand((len(images), dip.Z_CHANNELS, SIZE, SIZE), generator=generator)).to(images)
+    optimisers = [torch.optim.Adam(net.parameters(), lr=run.lr, fused=True) for net in nets]
+    while True:
+        seen = z + run.z_std * torch.randn(z.shape, generator=generator).to(z)
+        losses = [(net(row[None]) - image).square().mean() for net, row, image in zip(nets, seen, images, strict=True)]
+        for loss, optimiser in zip(losses, optimisers, strict=True):
+            loss.backward()
+            optimiser.step()
+            optimiser.zero_grad()
+        yield torch.stack(losses).detach()
+
+
+def _wait(losses: Tensor, device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dipddpm_utils import ranges
@@ -87,7 +86,6 @@ def fit_images(
     z_std: float,
     width: int,
     generator: torch.Generator,
-    batched: bool = True,
     observe: Callable[[Tensor], Tensor] | None = None,
 ) -> Iterator[Fit]:
     """Fit one new network to each target, all at once, and yield a `Fit` after every forward pass, 1..iterations.
@@ -96,8 +94,7 @@ def fit_images(
     that gives those of iteration i, asked for in order 1, 1, 2, 3, ..., which may leave [0, 1] as unclipped noise does.
     lr: of Adam. z_std: standard deviation of the noise added to z, which lies in [0, Z_HIGH[net]], at each iteration (0.03
     as published, as large as the spread of the published z itself; 0: none).
-    width: channels of the first layer. batched: False runs the same N fits one after the other, to compare with: the same
-    numbers up to float32 rounding. Works on the targets' device and in their dtype; all draws come from `generator`.
+    width: channels of the first layer. Works on the targets' device and in their dtype; all draws come from `generator`.
     observe: what is seen of an image, images -> same shape, applied to the outputs before they are compared with the targets:
     min over w of || A f_w(z) - y ||^2 for missing pixels or a coarse picture (None: all is seen).
     ValueError naming the argument that is wrong, at once and not at the first step.
@@ -115,27 +112,33 @@ def fit_images(
     nets = [build(net_name, channels, size, **options) for _ in range(n)]
     nets = [net.to(first) for net in nets]
     z = Z_HIGH[net_name] * torch.rand((n, Z_CHANNELS, size, size), generator=generator, device=generator.device)
-    stepper = _together(nets, lr) if batched else _one_by_one(nets, lr)
-    return _fit(stepper, z.to(first), target_at, z_std, iterations, generator, observe or (lambda images: images))
+    forward, weights = stack(nets)
+    optimiser = torch.optim.Adam(weights, lr=lr, fused=True)
+    seen = observe or (lambda images: images)
+    return _fit(forward, optimiser, z.to(first), target_at, z_std, iterations, generator, seen)
 
 
-Stepper = tuple[Callable[[Tensor], Tensor], list[torch.optim.Optimizer]]
+def stack(nets: Sequence[nn.Module]) -> tuple[Callable[[Tensor], Tensor], list[Tensor]]:
+    """(forward, weights): forward applies nets[i] to row i of its input [N, C, H, W]; a weight is theirs, stacked to [N, ...].
 
+    Equal to running them one after the other, up to rounding: torch.func.vmap makes one grouped convolution of N. Rows never
+    mix, so the gradient of the sum of N losses is each network's own, and Adam, which is elementwise, steps each as if
+    alone. ValueError if the nets have buffers, as those of batch normalisation, which are no function of one row.
+    """
+    weights, buffers = torch.func.stack_module_state(list(nets))
+    if buffers:
+        raise ValueError(f"nets hold the buffers {', '.join(buffers)}, expected none; build with per_image=True")
+    blank = copy.deepcopy(nets[0]).to("meta")
 
-def _together(nets: list[nn.Module], lr: float) -> Stepper:
-    net = stack(nets)
-    return net, [torch.optim.Adam(net.parameters(), lr=lr, fused=True)]
+    def one(own: dict[str, Tensor], row: Tensor) -> Tensor:
+        return torch.func.functional_call(blank, own, (row[None],))[0]
 
-
-def _one_by_one(nets: list[nn.Module], lr: float) -> Stepper:
-    def forward(z: Tensor) -> Tensor:
-        return torch.cat([net(row[None]) for net, row in zip(nets, z, strict=True)])
-
-    return forward, [torch.optim.Adam(net.parameters(), lr=lr, fused=True) for net in nets]
+    return lambda z: torch.vmap(one)(weights, z), list(weights.values())
 
 
 def _fit(
-    stepper: Stepper,
+    forward: Callable[[Tensor], Tensor],
+    optimiser: torch.optim.Optimizer,
     z: Tensor,
     target_at: Callable[[int], Tensor],
     z_std: float,
@@ -144,74 +147,15 @@ def _fit(
     observe: Callable[[Tensor], Tensor],
 ) -> Iterator[Fit]:
     """The loop of (1) of notebook 02: look at the networks' outputs for z, compare them with the targets, update, again."""
-    forward, optimisers = stepper
     for iteration in range(1, iterations + 1):
         with torch.enable_grad():  # the caller may hold no_grad around the loop
             outputs = forward(z + z_std * _randn_like(z, generator))
             losses = (observe(outputs) - target_at(iteration)).square().flatten(1).mean(1)
             losses.sum().backward()  # a sum, so that each network gets the gradient of its own loss
-        for optimiser in optimisers:
-            optimiser.step()
-            optimiser.zero_grad()
+        optimiser.step()
+        optimiser.zero_grad()
         yield Fit(iteration, outputs.detach().clamp(0, 1), losses.detach())
 
 
 def _randn_like(x: Tensor, generator: torch.Generator) -> Tensor:
     return torch.randn(x.shape, generator=generator, device=generator.device).to(x)
-
-
-# --- many networks at once --------------------------------------------------------------------------------------------
-
-
-def stack(nets: Sequence[nn.Module]) -> nn.Module:
-    """One module that applies nets[i] to row i of its input [N, C, H, W], with every parameter stacked to [N, ...].
-
-    Equal to running them one after the other, up to rounding: each convolution becomes one grouped convolution with N
-    groups. torch.func.vmap makes the same calls and is about as fast, sometimes faster, sometimes slower. Rows never
-    mix, so the gradient of the sum of N losses is each network's own, and Adam, which is elementwise, steps each as if
-    alone. ValueError if a layer with parameters or buffers is neither a convolution nor a group normalisation.
-    """
-    first = nets[0]
-    if isinstance(first, nn.Conv2d | nn.ConvTranspose2d):
-        return _StackedConv(nets)
-    if isinstance(first, nn.GroupNorm):
-        return _StackedNorm(nets)
-    if next(first.parameters(recurse=False), None) is not None or next(first.buffers(recurse=False), None) is not None:
-        raise ValueError(
-            f"nets hold a {type(first).__name__}, expected convolutions and group norms; build with per_image=True"
-        )
-    stacked = copy.copy(first)  # the same forward, other children
-    stacked._modules = {name: stack([net._modules[name] for net in nets]) for name in first._modules}
-    return stacked
-
-
-class _StackedConv(nn.Module):
-    def __init__(self, layers: Sequence[nn.Conv2d | nn.ConvTranspose2d]):
-        super().__init__()
-        first = layers[0]
-        self.weight = _stacked([layer.weight for layer in layers])
-        self.bias = None if first.bias is None else _stacked([layer.bias for layer in layers])
-        self.convolve = F.conv_transpose2d if isinstance(first, nn.ConvTranspose2d) else F.conv2d
-        self.options = {"stride": first.stride, "padding": first.padding}
-
-    def forward(self, x: Tensor) -> Tensor:
-        n, folded = len(x), x.reshape(1, -1, *x.shape[2:])  # images become groups of channels
-        bias = None if self.bias is None else self.bias.flatten()
-        y = self.convolve(folded, self.weight.flatten(0, 1), bias, groups=n, **self.options)
-        return y.reshape(n, -1, *y.shape[2:])
-
-
-class _StackedNorm(nn.Module):
-    def __init__(self, layers: Sequence[nn.GroupNorm]):
-        super().__init__()
-        self.weight = _stacked([layer.weight for layer in layers])
-        self.bias = _stacked([layer.bias for layer in layers])
-        self.groups, self.eps = layers[0].num_groups, layers[0].eps
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = F.group_norm(x, self.groups, eps=self.eps)
-        return torch.addcmul(self.bias[:, :, None, None], y, self.weight[:, :, None, None])
-
-
-def _stacked(parameters: Sequence[Tensor]) -> nn.Parameter:
-    return nn.Parameter(torch.stack([parameter.detach() for parameter in parameters]))
