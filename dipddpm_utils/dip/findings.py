@@ -8,7 +8,7 @@ import pandas as pd
 
 from dipddpm_utils.page.compare import Paired, among, frame_of, over_seeds, own_interval, paired, summary
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import DIFFERS, bullets, comparison, percent
+from dipddpm_utils.page.prose import bullets, percent
 from dipddpm_utils.page.words import count, effect, number, span
 
 
@@ -16,17 +16,6 @@ def sizes(nets: Mapping[str, Sequence[Any]]) -> str:
     """How large the smallest and the largest net are."""
     parameters = [own[0].metrics["parameters"] for own in nets.values()]
     return f"{len(nets)} nets, of {count(min(parameters))} to {count(max(parameters))} parameters."
-
-
-def dip_nets(nets: Mapping[str, Sequence[Any]]) -> str:
-    """What restoration by each net gains, the best first, and whether the best is better than the second."""
-    frames = sorted(((net, frame_of(own)) for net, own in nets.items()), key=lambda pair: -pair[1]["psnr"].mean())
-    said = ", ".join(f"{look(net).label} {number((own['psnr'] - own['psnr_input']).mean())}" for net, own in frames)
-    lines = [f"Mean PSNR above the noisy input, in dB: {said}."]
-    (first, _), (second, _) = frames[:2]
-    gap = _pairs(dict(frames), "psnr")[first, second]
-    lines.append(comparison(f"{look(first).label} minus {look(second).label}", gap, "dB", **DIFFERS))
-    return bullets(lines)
 
 
 def _pairs(frames: Mapping[str, pd.DataFrame], metric: str) -> dict[tuple[str, str], Paired]:
@@ -131,11 +120,3 @@ def best_peak(records: Mapping[str, Any]) -> str:
     where = f"by {look(best).label} at iteration {top['x']:.0f} (n = {top['n']:.0f} images)"
     peak = f"the highest mean PSNR is {number(top['mean'])} dB {where}"
     return f"{peak}; going on to the end costs {look(worst).label} most, {number(lost[worst])} dB."
-
-
-def fit_seconds(nets: Mapping[str, Sequence[Any]], images: Mapping[str, Any]) -> str:
-    """One sentence: seconds of a fit to the data set, and seconds an image of fits to single images."""
-    fits = [frame_of(own)["train_seconds"].mean() for own in nets.values()]
-    each = [record.metrics["seconds"] / record.run.n_images for record in images.values()]
-    many = f"a fit to the data set took {number(min(fits))} to {number(max(fits))} s once"
-    return f"{many}, a fit to one image {number(min(each))} to {number(max(each))} s for every image."

@@ -7,7 +7,6 @@ import pandas as pd
 
 from dipddpm_utils.page.compare import floor_at, frame_of, judged_alike, own_interval, summary
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import bullets
 from dipddpm_utils.page.words import count, number, span
 
 
@@ -67,16 +66,6 @@ def loss_and_distance(record: Any) -> str:
     changes = [near[1] / near[0] - 1, float(last["fd"]) / float(middle["fd"]) - 1]
     steps = f"From step {middle['step']:.0f} to step {last['step']:.0f}"
     return f"{steps} the loss changes by {changes[0]:+.1%} and {last['features']} by {changes[1]:+.1%}."
-
-
-def samplers(frame: pd.DataFrame) -> str:
-    """The best sampler at the fewest and at the most calls, with what the others reach."""
-    lines = []
-    for nfe in sorted(frame["nfe"].unique())[:: max(1, frame["nfe"].nunique() - 1)]:
-        rows = frame[frame["nfe"] == nfe].sort_values("fd")
-        reached = ", ".join(f"{look(row['label']).label} {_fd(row)}" for _, row in rows.iterrows())
-        lines.append(f"{nfe:.0f} calls: {reached}.")
-    return bullets(lines)
 
 
 def coverage(metrics: Mapping[str, Any], floor: Any) -> str:
