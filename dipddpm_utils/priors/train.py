@@ -163,7 +163,7 @@ def ddpm(run: Ddpm, work: Work) -> Outcome:
         return prior.batch(prior.given.signed(made.images[indices]), indices, state.step)
 
     steps = tuple(range(run.evaluate.every, run.optim.steps + 1, run.evaluate.every))
-    steady = run.prior is None or run.prior.curriculum is None  # else what is learned depends on the step
+    steady = run.prior is None  # else what is learned may depend on the step
     log = train_resumably(state, prior.loss, batch, work, steps, look, steady=steady)
     model = _sampled_from(run, state)
     purposes = ["final", *(f"final {i}" for i in range(1, run.evaluate.final_draws))]

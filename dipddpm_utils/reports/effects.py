@@ -86,7 +86,7 @@ MEASURED: tuple[tuple[str, str, str, tuple[str, ...], Measure], ...] = (
     ("FA6", "printed over true loss of the DDPM, window of 2000 steps", "", ("a-ddpm",),
      _by_definition(reported_loss([1.0] * WINDOW, REPORTED_OVER))),
     ("FA6", "printed over true loss of the DIP", "", ("a-dip-2conv",), _by_definition(reported_loss([1.0], DIP_REPORTED_OVER))),
-    ("FA8", "FD from a DIP start over FD from noise, equal calls, best t_start (new images)", "", ("a-starts",), start_used),
+    ("FA8", "FD from a DIP start over FD from noise, equal calls, best t_start", "", ("a-starts",), start_used),
     ("FA9", "DIP seconds left out (2conv)", "of the training", ("a-2conv",), left_out("a-2conv")),
     ("FA9", "DIP seconds left out (ResNet-18)", "of the training", ("a-resnet18",), left_out("a-resnet18")),
     ("FB1", "seconds that the data path alone saves", "s an epoch", ("b-timing",), path),

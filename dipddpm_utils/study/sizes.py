@@ -155,7 +155,7 @@ _A_GLANCE = _judged(3, n=80, calls=2, final_n=80, published_n=30)
 SMOKE = Sizes(
     about="tests and CI: every notebook and every kind of run on 256 digits, in 3 minutes on 2 cores; its numbers mean nothing",
     data=_FEW, ns=(128, 200), seeds=2, gaussian=Gaussian(n=2000, steps=(10, 20)), spectrum_iterations=10,
-    main=None, dip="2conv", dip_steps=8, dip_lengths=(4, 8), dip_stds=(0.8, 1.2),
+    main=None, dip="2conv", dip_steps=4, dip_lengths=(2, 4), dip_stds=(0.8, 1.2),
     fitted=2, iterations=(20, 20, 20, 20), snapshots=(5, 10, 20),
     stopping=(changed(_stopping(_FEW, 2)[0], width=4, iterations=20, fixed=10, window=4, patience=4, stages=10),),
     stopping_stds=(0.2,), stage_images=2, spacings=("linear", "log"), stages=(10,), stages_anchor=10,
