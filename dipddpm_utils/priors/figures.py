@@ -139,10 +139,14 @@ def restoration(lab: Any) -> Figure:
     return finish(figure, "Restoration: what each way makes of its seconds", note)
 
 
-def restored_images(lab: Any) -> Figure:
-    """A row a setting, the first images judged: clean, degraded, the best cheap way, the best at equal seconds, with a DIP."""
+def restored_images(lab: Any, of: str) -> Figure:
+    """A row a setting of these images (one of `restored.sets_of`), the first ones judged: clean, degraded, the best cheap way,
+    the best at equal seconds, with a DIP.
+    """
     rows, names, shown = [], [], 2
     for setting, records in restored.degraded(lab).items():
+        if setting.of != of:
+            continue
         arrays = records[0].arrays
         ways = ["clean", "degraded", *(restored.best(records, role) for role in ("cheap", "equal seconds", "with a DIP"))]
         rows.append(np.concatenate([arrays[f"panels_{way}"][:shown] for way in ways]))

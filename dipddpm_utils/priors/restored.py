@@ -1,19 +1,20 @@
 """What the restoration found (notebooks 04 and 07), as sentences and tables computed from records. Needs no torch."""
 
 from collections import Counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from dipddpm_utils.page.compare import Paired, difference, family, summary
 from dipddpm_utils.page.lab import once
 from dipddpm_utils.page.prose import bullets, comparison
+from dipddpm_utils.page.tables import DATA
 from dipddpm_utils.page.words import number, span
 
 TASKS = {  # what is asked, and how strongly the images are degraded
-    "denoise": ("Denoising", "noise of std {:g}"),
-    "inpaint": ("Inpainting", "{:.0%} of the pixels seen"),
-    "super_resolve": ("Super-resolution", "means of {0:g} x {0:g} pixels"),
+    "denoise": ("Denoising {}", "noise of std {:g}"),
+    "inpaint": ("Inpainting {}", "{:.0%} of the pixels seen"),
+    "super_resolve": ("Super-resolution of {}", "means of {0:g} x {0:g} pixels"),
 }
 METHODS = {  # of a restore record: in short, and what it is to the comparison (cheap: a single chain)
     "degraded": ("the degraded image", ""),
@@ -32,22 +33,33 @@ METHODS = {  # of a restore record: in short, and what it is to the comparison (
     "unet": ("supervised U-Net", "equal seconds"),
 }
 SCORES = {"psnr": ("PSNR (dB)", True), "ssim": ("SSIM", True), "features": ("feature distance", False)}  # more is better?
-Setting = tuple[str, float]  # task, strength
+
+
+class Setting(NamedTuple):
+    task: str
+    strength: float
+    of: str  # whose images, in words
 
 
 @once
 def degraded(lab: Any) -> dict[Setting, list[Any]]:
-    """(task, strength) -> the records of all seeds."""
+    """Each setting's records, of all seeds."""
     found: dict[Setting, list[Any]] = {}
     for record in lab.seeds("restore"):
-        found.setdefault((record.metrics["task"], record.metrics["strength"]), []).append(record)
+        of = DATA.get(record.run.model.data.name, "own images")
+        found.setdefault(Setting(record.metrics["task"], record.metrics["strength"], of), []).append(record)
     return found
 
 
+def sets_of(lab: Any) -> list[str]:
+    """Whose images are restored, in words."""
+    return list(dict.fromkeys(setting.of for setting in degraded(lab)))
+
+
 def in_short(setting: Setting) -> str:
-    """'Denoising, noise of std 0.2'."""
-    name, strength = TASKS[setting[0]]
-    return f"{name}, {strength.format(setting[1])}"
+    """'Denoising MNIST, noise of std 0.2'."""
+    name, strength = TASKS[setting.task]
+    return f"{name.format(setting.of)}, {strength.format(setting.strength)}"
 
 
 def over_records(records: list[Any], measure: str) -> float:
@@ -160,10 +172,15 @@ def restored_short(lab: Any) -> str:
     )
 
 
-def restored_drawn(lab: Any) -> str:
-    """What the ways that are drawn reach, a setting each: the best single chain, the best at equal seconds, with a DIP."""
+def restored_drawn(lab: Any, of: str) -> str:
+    """What the ways that are drawn reach, a setting each: the best single chain, the best at equal seconds, with a DIP.
+
+    of: one of `sets_of`.
+    """
     lines, roles = [], {"cheap": "single chain", "equal seconds": "equal seconds", "with a DIP": "with a DIP"}
     for setting, records in degraded(lab).items():
+        if setting.of != of:
+            continue
         ways = {said: best(records, role) for role, said in roles.items()}
         reached = [
             f"{said} ({METHODS[way][0]}) {number(over_records(records, f'{way}_psnr'))} dB" for said, way in ways.items()

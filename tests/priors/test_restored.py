@@ -47,7 +47,8 @@ def record(task, strength, seed, psnr):
         metrics |= {f"{name}_psnr": value, f"{name}_tuned": value, f"{name}_seconds": 30.0 if long else 0.5}
         metrics |= {f"{name}_t_start": 300, f"{name}_nfe": 6} if "ddpm" in name else {}
     shown = {f"panels_{name}": np.zeros((6, 1, 28, 28), np.uint8) for name in ("clean", *psnr)} if seed == 0 else {}
-    return SimpleNamespace(metrics=metrics, evals=rows, arrays=shown, seed=seed)
+    run = SimpleNamespace(model=SimpleNamespace(data=SimpleNamespace(name="cifar10" if task == "inpaint" else "mnist")))
+    return SimpleNamespace(metrics=metrics, evals=rows, arrays=shown, seed=seed, run=run)
 
 
 def test_the_rival_is_chosen_where_nothing_is_judged():
@@ -64,9 +65,9 @@ def test_a_difference_is_paired_by_model_since_its_images_share_it():
     gaps = restored.restored(Made())
     assert len(gaps) == 2 * 3 * 2 and {gap.n for gap in gaps.values()} == {3} and {gap.of for gap in gaps.values()} == {12}
     assert {gap.over for gap in gaps.values()} == {"models"}
-    gap = gaps[("inpaint", 0.25), "psnr", "equal seconds"]
+    gap = gaps[("inpaint", 0.25, "CIFAR-10"), "psnr", "equal seconds"]
     assert gap.value == pytest.approx(22 - 23, abs=0.1) and gap.decided and gap.high - gap.low < 0.3  # how hard drops out
-    assert gaps[("denoise", 0.2), "psnr", "cheap"].value == pytest.approx(21 - 16, abs=0.1)
+    assert gaps[("denoise", 0.2, "MNIST"), "psnr", "cheap"].value == pytest.approx(21 - 16, abs=0.1)
 
 
 @pytest.mark.parametrize(("mean", "verdict", "answer"), [(30, "worse", "no."), (5, "better", "yes.")])
@@ -79,7 +80,9 @@ def test_a_moved_record_moves_verdict_sentence_table_and_answer(mean, verdict, a
     counted = "better in 2 and worse in 0" if verdict == "better" else "better in 0 and worse in 2"
     assert f"{counted} by PSNR" in restored.restored_short(lab)
     rival = "(mean of DDPM samples) 30.0 dB" if mean == 30 else "(supervised U-Net) 19.0 dB"
-    assert f"equal seconds {rival}; with a DIP (DIP, then DDPM) 21.0 dB." in restored.restored_drawn(lab)
+    drawn = restored.restored_drawn(lab, "MNIST")
+    assert f"equal seconds {rival}; with a DIP (DIP, then DDPM) 21.0 dB." in drawn and "CIFAR-10" not in drawn
+    assert restored.sets_of(lab) == ["MNIST", "CIFAR-10"]
     assert all(f"**{verdict}**" in line for line in restored.restoration_answer(lab))
     rows = verdicts.rows(lab)
     assert [row.better for row in rows] == [verdict == "better"] * 2
@@ -105,8 +108,9 @@ def test_the_figures_have_a_panel_and_a_row_a_setting():
     assert len(panels) == 2 and {"DIP, then DDPM told y", "mean of DDPM samples"} <= {
         text.get_text() for text in panels[1].texts
     }
-    (sheet,) = figures.restored_images(lab).axes
-    assert len(sheet.get_yticks()) == 2 and len(sheet.get_xticks()) == 10
+    for of in restored.sets_of(lab):
+        (sheet,) = figures.restored_images(lab, of).axes
+        assert len(sheet.get_yticks()) == 1 and len(sheet.get_xticks()) == 10
 
 
 def test_names_and_roles_are_those_of_the_runs():
