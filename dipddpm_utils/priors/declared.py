@@ -227,7 +227,7 @@ def condition(given: Given, x_dip: Tensor) -> Joint:
 
 
 @opinion(
-    "dip", "DIP guidance", "#000000p", name="guidance", dip=True, controls=("guidance blur",),
+    "dip", "DIP guidance", "#000000p", name="guidance", dip=True, controls=("guidance blur", "more calls"),
     setting="weight", varied="weight of the DIP's opinion",
 )  # fmt: skip
 def guidance(given: Given, x0_hat: Tensor, x_dip: Tensor | None) -> Tensor:

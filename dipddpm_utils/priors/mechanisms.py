@@ -20,7 +20,7 @@ from dipddpm_utils.page.words import count, factor, number, span
 
 SMALL, LARGER = "mechanisms", "main-drawn"
 THRESHOLDS = (1.5, 1.1)  # times the baseline's mean FD at the end of its training: seconds to a worse one say nothing
-CONTROLS = ("more training", "min-snr", "ddim sampler")  # what one would try without any of it
+CONTROLS = ("more training", "more calls", "min-snr", "ddim sampler")  # what one would try without any of it
 
 
 def table_of(lab: Any) -> pd.DataFrame:
@@ -156,6 +156,8 @@ def in_words(frame: pd.DataFrame, label: str, value: Any = None) -> str:
     if label in ("baseline", "more training"):
         run = frame.loc[frame["label"] == label, "record"].iloc[0].run
         return f"{base}, {count(getattr(run, 'model', run).optim.steps)} steps"
+    if label == "more calls":
+        return f"{base}, {frame.loc[frame['label'] == label, 'nfe'].iloc[0]:.0f}"
     if value is None:
         return base
     several = len(settings(frame, label)) > 1

@@ -60,7 +60,7 @@ def main_way(z: Sizes, name: str) -> Prior:
 
 def main_advice(z: Sizes, name: str) -> Advice | None:
     """A second opinion for chains of the same models, at the weight that did best on the small ones; None: there is none."""
-    if name == "baseline":
+    if name in ("baseline", "more calls"):
         return None
     if name in (new := _newcomers("opinion")):
         dip = main_dip(z) if new[name].dip else None
@@ -104,8 +104,9 @@ def headline(p: Profile, z: Sizes) -> None:
     started(p, "main-starts", drawn, main_dip(z), start_names(z), z.main_start_ts, z.main_start_seeds, "main-noise")
     for name in (*z.main_advised, *_newcomers("opinion")):
         advice = main_advice(z, name)
-        drawn = Sample(model=main(z), n=z.sampled, sampler=Sampler(steps=z.main_drawn_steps), advice=advice)
-        value = advice.weight if advice else 0
+        steps = z.main_more_calls if name == "more calls" else z.main_drawn_steps
+        drawn = Sample(model=main(z), n=z.sampled, sampler=Sampler(steps=steps), advice=advice)
+        value = advice.weight if advice else steps
         p.member("main-drawn", name, drawn, "04", z.main_advised_seeds, value=value, name=f"main-{name}-drawn")
 
 
