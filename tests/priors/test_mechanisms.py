@@ -95,7 +95,8 @@ def test_each_mechanism_meets_the_baseline_and_its_controls_at_its_best_setting(
     gaps = mechanisms.gaps(frame)
     assert "start real" not in dict(mechanisms.against(gaps, "start", 600)) and mechanisms.against(gaps, "no such", 1) == []
     every = mechanisms.gaps(frame)
-    assert {of for *_, of in every} == {"baseline", *(c for kind in names.mechanisms().values() for c in kind.controls)}
+    controls = {control for kind in names.mechanisms().values() for control in kind.controls}
+    assert {of for *_, of in every} == {"baseline"} | controls - {"more calls"}  # which small models have not
     assert not any(label in (*mechanisms.oracles(), "baseline") for label, _, _ in every)
 
 
@@ -195,16 +196,14 @@ def test_what_counts_are_the_models_that_draw_digits_and_images_given_back_win_n
 def test_seconds_of_models_of_different_days_are_at_one_pace():
     lab = holding("mechanisms", "main", "main-starts", "main-drawn")
     before = mechanisms.larger(lab)
-    for record in {lab.record(lab.profile.find(run.model).name) for run in (r.run for r in lab.seeds("main-drawn"))}:
-        record.metrics["train_seconds"] *= 2  # a slower day, on which all took twice as long
-        record.metrics["total_seconds"] *= 2
-    for record in lab.seeds("main-drawn"):
-        for name in ("model_seconds", "prior_seconds", "sampling_seconds"):
-            record.metrics[name] *= 2
+    for label, _, record in lab.members("main-drawn"):
+        if label == "shift":  # a slower day, on which all took twice as long
+            lab.record(lab.profile.find(record.run.model).name).metrics["train_seconds"] *= 2
+            for name in ("model_seconds", "prior_seconds", "sampling_seconds"):
+                record.metrics[name] *= 2
     lab.kept = {}
     after = mechanisms.larger(lab)
-    own = before["label"].isin(set(lab.frame("main-drawn")["label"]) - {"baseline"})
-    assert own.any() and np.allclose(before.loc[own, "cost"], after.loc[own, "cost"], rtol=0.2)
+    assert (before["label"] == "shift").any() and np.allclose(before["cost"], after["cost"], rtol=1e-9)
 
 
 # --- the committed records ---
