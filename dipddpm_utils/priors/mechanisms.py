@@ -156,10 +156,10 @@ def in_words(frame: pd.DataFrame, label: str, value: Any = None) -> str:
     if label in ("baseline", "more training"):
         run = frame.loc[frame["label"] == label, "record"].iloc[0].run
         return f"{base}, {count(getattr(run, 'model', run).optim.steps)} steps"
-    if label == "more calls":
-        return f"{base}, {frame.loc[frame['label'] == label, 'nfe'].iloc[0]:.0f}"
     if value is None:
         return base
+    if label == "more calls":
+        return f"{base}, {value}"
     several = len(settings(frame, label)) > 1
     return f"{base} ({unit} {text(value)})" if unit else f"{base}: {text(value)}" if several else base
 

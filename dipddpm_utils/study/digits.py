@@ -60,7 +60,7 @@ def main_way(z: Sizes, name: str) -> Prior:
 
 def main_advice(z: Sizes, name: str) -> Advice | None:
     """A second opinion for chains of the same models, at the weight that did best on the small ones; None: there is none."""
-    if name in ("baseline", "more calls"):
+    if name == "baseline":
         return None
     if name in (new := _newcomers("opinion")):
         dip = main_dip(z) if new[name].dip else None
@@ -102,12 +102,15 @@ def headline(p: Profile, z: Sizes) -> None:
         p.member("main-drawn", name, drawn, "04", seeds, value=value, name=f"main-{name}-drawn")
     drawn = Sample(model=main(z), n=z.sampled, sampler=Sampler(steps=z.start_steps))
     started(p, "main-starts", drawn, main_dip(z), start_names(z), z.main_start_ts, z.main_start_seeds, "main-noise")
+    drawn = Sample(model=main(z), n=z.sampled, sampler=Sampler(steps=z.main_drawn_steps))
     for name in (*z.main_advised, *_newcomers("opinion")):
-        advice = main_advice(z, name)
-        steps = z.main_more_calls if name == "more calls" else z.main_drawn_steps
-        drawn = Sample(model=main(z), n=z.sampled, sampler=Sampler(steps=steps), advice=advice)
-        value = advice.weight if advice else steps
-        p.member("main-drawn", name, drawn, "04", z.main_advised_seeds, value=value, name=f"main-{name}-drawn")
+        run = changed(drawn, advice=main_advice(z, name))
+        value = run.advice.weight if run.advice else 0
+        p.member("main-drawn", name, run, "04", z.main_advised_seeds, value=value, name=f"main-{name}-drawn")
+    for calls in z.main_more_calls:
+        run = changed(drawn, sampler=Sampler(steps=calls))
+        name = f"main-more-calls-{calls}-drawn"
+        p.member("main-drawn", "more calls", run, "04", z.main_advised_seeds, value=calls, name=name)
 
 
 def single(p: Profile, z: Sizes) -> None:

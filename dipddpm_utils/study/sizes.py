@@ -70,10 +70,8 @@ class Sizes:
     main_ways: tuple[tuple[str, Seeds], ...] = (  # see `digits.main_way`
         ("shift", 3), ("curriculum", 3), ("truncated", 3), ("condition", 3), ("weights", 3), ("condition blur", 3),
     )  # fmt: skip
-    main_advised: tuple[str, ...] = (  # no training
-        "baseline", "reinject", "guidance", "reinject blur", "guidance blur", "more calls",
-    )  # fmt: skip
-    main_more_calls: int = 18  # as many as fit into the seconds of guidance, its DIP's fit included, at n = 2 000
+    main_advised: tuple[str, ...] = ("baseline", "reinject", "guidance", "reinject blur", "guidance blur")  # no training
+    main_more_calls: tuple[int, ...] = (18, 24)  # in the seconds of guidance, its DIP's fit included: planned, measured
     main_advised_seeds: Seeds = (5, 6, 7)
     main_drawn_steps: int = 12
     main_dip: tuple[Net, float] = ("2conv", 0.4)  # net and std of their DIP, picked in 05 from the fits `dip_pick`
