@@ -159,7 +159,7 @@ def in_words(frame: pd.DataFrame, label: str, value: Any = None) -> str:
     if value is None:
         return base
     if label == "more calls":
-        return f"{base}, {value}"
+        return f"{look('baseline').label}, {value} calls"
     several = len(settings(frame, label)) > 1
     return f"{base} ({unit} {text(value)})" if unit else f"{base}: {text(value)}" if several else base
 

@@ -88,7 +88,7 @@ def headline(p: Profile, z: Sizes) -> None:
     """04: models that draw digits, alone and trained on the picked DIP's outputs, and chains of them that begin elsewhere."""
     picks(p, z)
     p.run("main", main(z), "04", z.main_seeds)
-    p.run("main-on-dip", main(z, on=main_dip(z)), "04", z.main_seeds)
+    p.run("main-on-dip", main(z, on=main_dip(z)), "04", z.main_on_dip_seeds)
     for name, seeds in (*z.main_ways, *((name, 3) for name in _newcomers("learned"))):
         prior = main_way(z, name)
         run, begun = changed(main(z), prior=prior), prior.truncate is not None

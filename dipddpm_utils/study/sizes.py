@@ -65,7 +65,8 @@ class Sizes:
     unet_long: Unet = r.UNET_FAST
     long: tuple[int, int] = (4000, 1000)
     main: tuple[int, int] | None = (2000, 500)  # of models that draw digits, for the headline; None: there are none
-    main_seeds: int = 6  # of them alone and trained on DIP outputs: three, then up to eight by the rule for seeds in README
+    main_seeds: int = 8  # of them alone
+    main_on_dip_seeds: int = 6  # trained on DIP outputs: three, then up to eight by the rule for seeds in README
     main_start_seeds: int = 4  # of the chains that begin elsewhere
     main_ways: tuple[tuple[str, Seeds], ...] = (  # see `digits.main_way`
         ("shift", 3), ("curriculum", 3), ("truncated", 3), ("condition", 3), ("weights", 3),
