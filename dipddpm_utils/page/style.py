@@ -84,10 +84,11 @@ def points(ax: Axes, frame: pd.DataFrame, style: Look, *, linestyle: str = "-", 
 
 def what_interval(summed: pd.DataFrame, metric: str = "") -> str:
     """What the bars of a summary by `over_seeds` are."""
-    count = int(summed["n"].max())
-    if count == 1:
+    least, most = int(summed["n"].min()), int(summed["n"].max())
+    if most == 1:
         return "one seed, 95% bootstrap interval over its images"
-    return f"{'geometric mean' if as_ratio(metric) else 'mean'} and 95% t-interval over {count} seeds"
+    seeds = most if least == most else f"{least} to {most}"
+    return f"{'geometric mean' if as_ratio(metric) else 'mean'} and 95% t-interval over {seeds} seeds"
 
 
 # --- the floor --------------------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ def pareto(frame: pd.DataFrame, floor: Any) -> Figure:
     n, unit = frame["n"].iloc[0], distance_label(frame["features"].iloc[0], "fd")
     panels = figure.subplots(1, 3, sharey=True, width_ratios=(6, 2, 1))
     _rows(panels, found, unit)
-    interval = what_interval(over_seeds(frame[frame["label"] == "baseline"], "label", "fd"), "fd")
+    interval = what_interval(over_seeds(frame, "label", "fd"), "fd")
     note = f"n = {n:.0f} images a point; {interval}. Filled: a DIP in it; hollow: none. Each mechanism is followed by its "
     note += "controls. Bold: what no other setting beats in distance and seconds (seconds that differ no more than seeds do "
     note += "are one); oracles and what gives images back are left out. Dashed line: the DDPM alone. Given back: bars look "

@@ -182,7 +182,9 @@ def test_what_counts_are_the_models_that_draw_digits_and_images_given_back_win_n
             lab.set(group, fd=lambda record, label, value: fds.get(label, 10.0), recall=lambda *_: 0.8)
             lab.set(group, **{name: (lambda *_, share=share: share) for name, share in shares.items()})
     frame = mechanisms.table_of(lab)
-    assert mechanisms.settings(frame)[0][:2] == ("baseline", 0) and frame["nfe"].nunique() == 1
+    assert mechanisms.settings(frame)[0][:2] == ("baseline", 0)
+    assert frame.loc[frame["label"] != "more calls", "nfe"].nunique() == 1
+    assert mechanisms.in_words(frame, "more calls", 24) == "DDPM alone, 24 calls"
     assert mechanisms.in_words(frame, "baseline") == "DDPM alone, 2\u202f000 steps"
     said, won = findings.mechanism(lab, "shift"), findings.headcount(lab)
     assert f"**{word}**" in said and ("Training images given back, and no gain." in said) is (near == 0.9)
