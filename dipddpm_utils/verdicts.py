@@ -109,7 +109,6 @@ def _ways(lab: Any) -> Iterator[Row]:
     if not lab.has(mechanisms.SMALL):
         return
     frame, outputs = mechanisms.table_of(lab), {record.name for record in _seeds(lab, comparisons.compared(lab)[1])}
-    base = frame[frame["label"] == "baseline"].groupby("seed")["cost"].mean()
     for label in names.mechanisms():
         best = mechanisms.best_setting(frame, label)
         if label == "start" or best is None or not (gaps := mechanisms.against(mechanisms.found(lab), label, best[0])):
@@ -119,7 +118,8 @@ def _ways(lab: Any) -> Iterator[Row]:
         own = copies(best[1])
         copied = own.many and all(gap.decided and gap.value < 0 for _, gap in gaps)
         rival, gap = max(gaps, key=lambda one: one[1].value)
-        cost = f"{number(float((best[1].groupby('seed')['cost'].mean() / base).mean()), 2)} × time"
+        base = mechanisms.best_setting(frame, rival)[1].groupby("seed")["cost"].mean()
+        cost = f"{number(float((best[1].groupby('seed')['cost'].mean() / base).mean()), 3)} × time"
         new = not own.many and not findings.unjudged(label, *best)
         question = f"{look(label).label}: FD over {mechanisms.in_words(frame, rival)}"
         row = replace(_row(MECHANISM, question, gap, cost, "04_pareto"), new=new)
