@@ -16,7 +16,7 @@ from dipddpm_utils.page.lab import once
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, copying, percent
 from dipddpm_utils.page.words import count, number, span
-from dipddpm_utils.priors import findings, restored
+from dipddpm_utils.priors import findings, mechanisms, restored
 from dipddpm_utils.reports import gate
 from dipddpm_utils.theory.gaussian import Cost
 
@@ -79,9 +79,10 @@ def combined(lab: Any) -> str:
 
 def dips(lab: Any) -> pd.DataFrame:
     """How the DIPs that are compared here were set up and fitted: a column a use, those of seed 0."""
+    large = mechanisms.on_larger(lab)
     uses = {
-        "trained on, started from": compared(lab)[1],
-        "other mechanisms": "mech-dip",
+        f"trained on, started from{', other mechanisms' if large else ''}": compared(lab)[1],
+        "mechanisms of small models" if large else "other mechanisms": "mech-dip",
         "restoration, one an image": "restore",
     }
     first: dict[str, tables.Say] = {"network": lambda run, m, notes: look(run.net).label}

@@ -48,7 +48,8 @@ def pareto(frame: pd.DataFrame, floor: Any) -> Figure:
     n, unit = frame["n"].iloc[0], distance_label(frame["features"].iloc[0], "fd")
     panels = figure.subplots(1, 3, sharey=True, width_ratios=(6, 2, 1))
     _rows(panels, found, unit)
-    interval = what_interval(over_seeds(frame, "label", "fd"), "fd")
+    each = frame["label"] + " " + frame["value"].astype(str)
+    interval = what_interval(over_seeds(frame.assign(setting=each), "setting", "fd"), "fd")
     note = f"n = {n:.0f} images a point; {interval}. Filled: a DIP in it; hollow: none. Each mechanism is followed by its "
     note += "controls. Bold: what no other setting beats in distance and seconds (seconds that differ no more than seeds do "
     note += "are one); oracles and what gives images back are left out. Dashed line: the DDPM alone. Given back: bars look "
@@ -144,9 +145,7 @@ def restored_images(lab: Any, of: str) -> Figure:
     the best at equal seconds, with a DIP.
     """
     rows, names, shown = [], [], 2
-    for setting, records in restored.degraded(lab).items():
-        if setting.of != of:
-            continue
+    for setting, records in restored.sets_of(lab)[of].items():
         arrays = records[0].arrays
         ways = ["clean", "degraded", *(restored.best(records, role) for role in ("cheap", "equal seconds", "with a DIP"))]
         rows.append(np.concatenate([arrays[f"panels_{way}"][:shown] for way in ways]))

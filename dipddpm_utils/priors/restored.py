@@ -51,9 +51,12 @@ def degraded(lab: Any) -> dict[Setting, list[Any]]:
     return found
 
 
-def sets_of(lab: Any) -> list[str]:
-    """Whose images are restored, in words."""
-    return list(dict.fromkeys(setting.of for setting in degraded(lab)))
+def sets_of(lab: Any) -> dict[str, dict[Setting, list[Any]]]:
+    """Whose images are restored, in words -> their part of `degraded`."""
+    found: dict[str, dict[Setting, list[Any]]] = {}
+    for setting, records in degraded(lab).items():
+        found.setdefault(setting.of, {})[setting] = records
+    return found
 
 
 def in_short(setting: Setting) -> str:
@@ -178,9 +181,7 @@ def restored_drawn(lab: Any, of: str) -> str:
     of: one of `sets_of`.
     """
     lines, roles = [], {"cheap": "single chain", "equal seconds": "equal seconds", "with a DIP": "with a DIP"}
-    for setting, records in degraded(lab).items():
-        if setting.of != of:
-            continue
+    for setting, records in sets_of(lab)[of].items():
         ways = {said: best(records, role) for role, said in roles.items()}
         reached = [
             f"{said} ({METHODS[way][0]}) {number(over_records(records, f'{way}_psnr'))} dB" for said, way in ways.items()

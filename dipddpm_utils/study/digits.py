@@ -51,8 +51,8 @@ def main_way(z: Sizes, name: str) -> Prior:
     """A mechanism of the models that draw digits, as it did best on the small ones; "... blur": a blur in the DIP's place."""
     if name == "weights":
         return Prior(warm=Warm(steps=z.mech_warm_steps))
-    if name in (new := _newcomers("learned")):
-        return Prior(learned=new[name].key, source=main_dip(z) if new[name].dip else "blur")
+    if name in (new := newcomers("learned")):
+        return newcomer(new[name], main_dip(z))
     about = {"shift": {"shift": True}, "condition": {"condition": True}, "curriculum": {"curriculum": 0.5}}
     about["truncated"] = {"truncate": START_T}
     return Prior(source="blur" if name.endswith("blur") else main_dip(z), **about[name.removesuffix(" blur")])
@@ -62,17 +62,24 @@ def main_advice(z: Sizes, name: str) -> Advice | None:
     """A second opinion for chains of the same models, at the weight that did best on the small ones; None: there is none."""
     if name == "baseline":
         return None
-    if name in (new := _newcomers("opinion")):
-        dip = main_dip(z) if new[name].dip else None
-        return Advice(name=new[name].key, dip=dip, weight=new[name].value, when="early")
+    if name in (new := newcomers("opinion")):
+        return newcomer(new[name], main_dip(z))
     dip, of = (None, "blur") if name.endswith("blur") else (main_dip(z), "dip")
     about = {"reinject": {"name": "bank", "bank": of}, "guidance": {"name": of}}
     return Advice(weight=0.1, when="early", dip=dip, **about[name.removesuffix(" blur")])
 
 
-def _newcomers(place: str) -> dict[str, Any]:
-    """The declared priors that have runs `everywhere` without being named here."""
+def newcomers(place: str) -> dict[str, Any]:
+    """The declared priors that have runs `everywhere` without being named in the study, by name."""
     return {kind.name: kind for kind in priors().newcomers() if kind.place == place}
+
+
+def newcomer(kind: Any, dip: Dip) -> Any:
+    """Such an opinion (Advice) or learned prior (Prior), with this DIP if it uses one."""
+    own = dip if kind.dip else None
+    if kind.place == "opinion":
+        return Advice(name=kind.key, dip=own, weight=kind.value, when="early")
+    return Prior(learned=kind.key, source=own or "blur")
 
 
 def picks(p: Profile, z: Sizes) -> None:
@@ -89,7 +96,7 @@ def headline(p: Profile, z: Sizes) -> None:
     picks(p, z)
     p.run("main", main(z), "04", z.main_seeds)
     p.run("main-on-dip", main(z, on=main_dip(z)), "04", z.main_on_dip_seeds)
-    for name, seeds in (*z.main_ways, *((name, 3) for name in _newcomers("learned"))):
+    for name, seeds in (*z.main_ways, *((name, 3) for name in newcomers("learned"))):
         prior = main_way(z, name)
         run, begun = changed(main(z), prior=prior), prior.truncate is not None
         if begun:  # judged by chains that begin there, too
@@ -103,7 +110,7 @@ def headline(p: Profile, z: Sizes) -> None:
     drawn = Sample(model=main(z), n=z.sampled, sampler=Sampler(steps=z.start_steps))
     started(p, "main-starts", drawn, main_dip(z), start_names(z), z.main_start_ts, z.main_start_seeds, "main-noise")
     drawn = Sample(model=main(z), n=z.sampled, sampler=Sampler(steps=z.main_drawn_steps))
-    for name in (*z.main_advised, *_newcomers("opinion")):
+    for name in (*z.main_advised, *newcomers("opinion")):
         run = changed(drawn, advice=main_advice(z, name))
         value = run.advice.weight if run.advice else 0
         p.member("main-drawn", name, run, "04", z.main_advised_seeds, value=value, name=f"main-{name}-drawn")
@@ -145,7 +152,7 @@ def starts(p: Profile, z: Sizes) -> None:
 
 
 def start_names(z: Sizes) -> tuple[str, ...]:
-    return (*z.starts, *(kind.key for kind in _newcomers("start").values()))
+    return (*z.starts, *(kind.key for kind in newcomers("start").values()))
 
 
 def started(

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dipddpm_utils.config import Advice, Ddpm, Dip, Prior, Sample, Start, Warm, priors
+from dipddpm_utils.config import Advice, Ddpm, Dip, Prior, Sample, Start, Warm
 from dipddpm_utils.study import digits
 from dipddpm_utils.study import recipes as r
 from dipddpm_utils.study.digits import START_T
@@ -89,12 +89,7 @@ def mechanisms(p: Profile, z: Sizes) -> None:
 
 def newcomers(p: Profile, z: Sizes) -> None:
     """Opinions and learned priors that are declared to have runs `everywhere`, without being named above."""
-    for kind in priors().newcomers():
-        dip = dip_of(z) if kind.dip else None
-        if kind.place == "opinion":
-            run = sampled(z, Advice(name=kind.key, dip=dip, weight=kind.value, when="early"))
-        elif kind.place == "learned":
-            run = trained(z, Prior(learned=kind.key, source=dip or "blur"))
-        else:
-            continue
-        p.member("mechanisms", kind.name, run, "04", z.mech_seeds, value=kind.value, name=f"mechanisms {kind.name}")
+    for place, run_of in (("opinion", sampled), ("learned", trained)):
+        for kind in digits.newcomers(place).values():
+            run = run_of(z, digits.newcomer(kind, dip_of(z)))
+            p.member("mechanisms", kind.name, run, "04", z.mech_seeds, value=kind.value, name=f"mechanisms {kind.name}")

@@ -82,7 +82,7 @@ def test_a_moved_record_moves_verdict_sentence_table_and_answer(mean, verdict, a
     rival = "(mean of DDPM samples) 30.0 dB" if mean == 30 else "(supervised U-Net) 19.0 dB"
     drawn = restored.restored_drawn(lab, "MNIST")
     assert f"equal seconds {rival}; with a DIP (DIP, then DDPM) 21.0 dB." in drawn and "CIFAR-10" not in drawn
-    assert restored.sets_of(lab) == ["MNIST", "CIFAR-10"]
+    assert list(restored.sets_of(lab)) == ["MNIST", "CIFAR-10"]
     assert all(f"**{verdict}**" in line for line in restored.restoration_answer(lab))
     rows = verdicts.rows(lab)
     assert [row.better for row in rows] == [verdict == "better"] * 2
