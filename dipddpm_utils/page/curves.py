@@ -86,6 +86,7 @@ def training_lines(ax: Axes, runs: Mapping[str, Sequence[Any]], floor: Any, x: s
     """
     alone = [record.metrics for record in next(iter(runs.values()))]
     pace = sum(own["train_seconds"] / own["steps"] for own in alone) / len(alone)
+    lines = []
     for method, records in runs.items():
         rows = pd.concat([_with_dip(record, pace) for record in records], ignore_index=True)
         main, own = judged_alike(rows), look(method)
@@ -93,8 +94,9 @@ def training_lines(ax: Axes, runs: Mapping[str, Sequence[Any]], floor: Any, x: s
         for part, options in ((main, {}), (rows.drop(main.index), crosses)):
             summed = over_seeds(part, "step", metric)
             style.points(ax, summed.assign(x=summed["x"].map(part.groupby("step")[x].mean())), own, **options)
+            lines += [summed] if part is main else []
     first, last = main.iloc[0], rows.iloc[-1]
-    interval = style.what_interval(over_seeds(main, "step", metric), metric)
+    interval = style.what_interval(pd.concat(lines), metric)
     note = f"Lines: n = {first['n']:.0f} images, {look(first['sampler']).label}, {first['nfe']:.0f} calls; {interval}."
     style.draw_floor(ax, floor, metric, first["n"])
     if last["sampler"] != first["sampler"] or last["n"] != first["n"]:
