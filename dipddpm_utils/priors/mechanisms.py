@@ -229,6 +229,12 @@ def quality_table(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def shown(table: pd.DataFrame) -> pd.DataFrame:
+    """The columns of a `quality_table` that fit a page; the CSV has the others, and all ends."""
+    fits = table.drop(columns=["seeds", "KID", "precision", "calls", "TFLOP, all"])
+    return fits.assign(**{name: fits[name].str.partition(" [")[0] for name in ("recall", "copied", "own image")})
+
+
 def speed_table(frame: pd.DataFrame) -> pd.DataFrame:
     """One row a trained setting and threshold: mean steps and seconds to it, their ratios to the baseline, seeds there."""
     rows, times_to = [], [speeds(frame, what) for what in (0, 1)]
