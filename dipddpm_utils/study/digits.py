@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from dipddpm_utils.config import Advice, Ddpm, DipImages, Floor, Restore, Sample, Spectrum, Warm, priors
@@ -95,7 +96,7 @@ def headline(p: Profile, z: Sizes) -> None:
     """04: models that draw digits, alone and trained on the picked DIP's outputs, and chains of them that begin elsewhere."""
     picks(p, z)
     p.run("main", main(z), "04", z.main_seeds)
-    p.run("main-on-dip", main(z, on=main_dip(z)), "04", z.main_on_dip_seeds)
+    p.run("main-on-dip", main(z, on=main_dip(z)), "04", z.main_seeds)
     for name, seeds in (*z.main_ways, *((name, 3) for name in newcomers("learned"))):
         prior = main_way(z, name)
         run, begun = changed(main(z), prior=prior), prior.truncate is not None
@@ -204,17 +205,24 @@ def stopping(p: Profile, z: Sizes) -> None:
 
 
 def restoration(p: Profile, z: Sizes) -> None:
-    """04: a degraded image is given, and a DIP, a trained model, and both restore it."""
-    model, unseen = (longest(z), False) if z.main is None else (main(z), True)
-    restored(p, z, model, unseen=unseen)
+    """04: a degraded image is given, and a DIP, a trained model, and both restore it; digits, and photographs if it can be."""
+    if z.main is None:
+        return restored(p, z, longest(z), unseen=False)
+    restored(p, z, main(z), unseen=True)
+    if z.photos is not None:
+        p.run("photos-floor", Floor(data=z.photos, ns=z.ns), "04")
+        p.run("photos", photos := changed(main(z), data=z.photos), "04", z.photo_seeds)
+        few = replace(z, restore_tasks=z.photo_tasks, restore_seeds=z.photo_seeds, restore_iterations=z.photo_iterations)
+        restored(p, few, photos, unseen=True, of="photos ")
+    return None
 
 
-def restored(p: Profile, z: Sizes, model: Ddpm, *, unseen: bool) -> None:
+def restored(p: Profile, z: Sizes, model: Ddpm, *, unseen: bool, of: str = "") -> None:
     """Every task at every strength. unseen: all is chosen on training images that nothing is trained on, not on test images."""
     basics = Restore(model=model, n=z.restored, n_tune=z.tuned, t_starts=z.restore_ts, sampler=Sampler(steps=z.restore_steps))
     fit = {"width": z.restore_width, "lr": z.restore_lr, "iterations": z.restore_iterations}
     basics = changed(basics, **fit, validation=unseen)
     for task, strength in z.restore_tasks:
-        name = f"restore {task}" if strength is None else f"restore {task} {strength:g}"
+        name = f"restore {of}{task}" if strength is None else f"restore {of}{task} {strength:g}"
         run = changed(basics, task=task, strength=strength)
         p.member("restore", task, run, "04", z.restore_seeds, value=strength, name=name)

@@ -13,8 +13,8 @@ from dipddpm_utils.study.entries import Profile
 def with_images(profile: Profile, folder: str) -> Profile:
     """The profile with every data set replaced by the images in `folder`, and its records in a place of their own.
 
-    The two reports' runs are left out, since they are about the reports' data. UsageError for a profile that has no others;
-    DataError as data.own.read.
+    The two reports' runs and those on photographs are left out: they are about just those data. UsageError for a profile
+    that has no others; DataError as data.own.read.
     """
     if "ddpm" not in profile.groups:
         raise UsageError(f"profile {profile.name} holds the two reports' runs on their own data: use quick:{folder}")
@@ -26,6 +26,8 @@ def with_images(profile: Profile, folder: str) -> Profile:
     for group, members in profile.groups.items():
         for member in members if not group.startswith(("a-", "b-")) else ():
             entry, seed = member.entry, member.entry.run.seed
+            if "photos" in entry.name:
+                continue
             run, name = entry.run.mapped(partial(_on, found=found)), entry.name.removesuffix(f"-s{seed}")
             about = {"value": member.value, "name": name, "anchor": member.anchor}
             changed.member(group, member.label, run, entry.notebook, (seed,), **about)
