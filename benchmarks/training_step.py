@@ -95,7 +95,7 @@ def _parts(setting: Setting) -> Iterator[Row]:
     state.optimiser.step = timed("optimiser", state.optimiser.step)
     state.optimiser.zero_grad = timed("optimiser", state.optimiser.zero_grad)
     if state.ema is not None:
-        state.ema.update = timed("average", state.ema.update)
+        state.ema.update_parameters = timed("average", state.ema.update_parameters)
     held = items.to(setting.device)
     get = timed("data", lambda idx: trainers.ranges.uint8_to_signed(held[idx]))
     loss = timed("forward", trainers.our_loss(run, setting.device))

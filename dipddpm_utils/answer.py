@@ -11,8 +11,7 @@ from dipddpm_utils.page.compare import best_rival, best_start, copies
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, copying, distance, percent
 from dipddpm_utils.page.words import count, number
-from dipddpm_utils.priors import comparisons, restored
-from dipddpm_utils.priors import findings as findings_priors
+from dipddpm_utils.priors import comparisons, mechanisms, restored
 from dipddpm_utils.reports import findings as findings_reports
 from dipddpm_utils.stopping import findings as stopping_findings
 from dipddpm_utils.store.runs import Store
@@ -33,7 +32,7 @@ def answer(lab: Any) -> str:
         generated += _started_from_outputs(lab)
     generated += _reports(lab)
     if lab.has("mechanisms"):
-        generated.append(f"**Any other way in?** {_at('04_pareto')} {findings_priors.headcount(lab)}")
+        generated.append(f"**Any other way in?** {_at('04_pareto')} {mechanisms.headcount(lab)}")
     mended = restored.restoration_answer(lab) if lab.has("restore") else []
     if why := comparisons.untestable(lab):
         generated = [f"**No answer at this size**: {why}. What the comparisons gave stands in notebook 04."]

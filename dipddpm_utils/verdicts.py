@@ -12,7 +12,7 @@ from dipddpm_utils.page.compare import Copies, Paired, best_rival, best_start, c
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import images_back, verdict
 from dipddpm_utils.page.words import effect, factor, number, shown_by
-from dipddpm_utils.priors import comparisons, findings, mechanisms, restored
+from dipddpm_utils.priors import comparisons, mechanisms, restored
 
 MECHANISM = "mechanism"
 
@@ -116,11 +116,11 @@ def _ways(lab: Any) -> Iterator[Row]:
         if set(best[1]["name"]) <= outputs:  # trained on DIP outputs alone, which has its row
             continue
         own = copies(best[1])
-        copied = own.many and all(gap.decided and gap.value < 0 for _, gap in gaps)
+        copied = own.many and gaps[0][1].decided and gaps[0][1].value < 0
         rival, gap = max(gaps, key=lambda one: one[1].value)
         base = mechanisms.best_setting(frame, rival)[1].groupby("seed")["cost"].mean()
         cost = f"{number(float((best[1].groupby('seed')['cost'].mean() / base).mean()), 3)} × time"
-        new = not own.many and not findings.unjudged(label, *best)
+        new = not own.many and not mechanisms.unjudged(label, *best)
         question = f"{look(label).label}: FD over {mechanisms.in_words(frame, rival)}"
         row = replace(_row(MECHANISM, question, gap, cost, "04_pareto"), new=new)
         yield _no_gain(row, own) if copied else row

@@ -111,16 +111,16 @@ def test_the_worked_examples_of_starts_are_named_in_every_figure_table_and_compa
 
 
 def test_the_worked_examples_of_mechanisms_are_named_in_every_figure_table_and_comparison(shown):
-    frame, before = mechanisms.table_of(shown), findings.headcount(Records("standard", without=("main-drawn",)))
+    frame, before = mechanisms.table_of(shown), mechanisms.headcount(Records("standard", without=("main-drawn",)))
     rows = figures.pareto(frame, shown.record("floor")).axes[0]
     assert {"told the DIP's edges", "pulled to the median (weight 0.1)"} <= {text.get_text() for text in rows.get_yticklabels()}
     small = mechanisms.small(shown)
-    for table in (mechanisms.quality_table(frame), mechanisms.quality_table(small), mechanisms.speed_table(small)):
+    for table in (findings.quality_table(frame), findings.quality_table(small), findings.speed_table(small)):
         assert {"told the DIP's edges", "pulled to the median (weight 0.1)"} <= set(table["method"])
-    said = findings.mechanism(shown, "edges")
+    said = mechanisms.mechanism(shown, "edges")
     assert "told the DIP's edges" in said and ("edges", 1, "condition blur") in mechanisms.screened(shown)
     assert "pulled to the median" in findings.useful(shown)
-    assert "Of 8 mechanisms" in before and "Of 9 mechanisms" in findings.headcount(shown)
+    assert "Of 8 mechanisms" in before and "Of 9 mechanisms" in mechanisms.headcount(shown)
 
 
 def test_every_command_and_file_that_it_names_is_there():

@@ -16,7 +16,7 @@ from dipddpm_utils.page.lab import once
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, copying, percent
 from dipddpm_utils.page.words import count, number, span
-from dipddpm_utils.priors import findings, mechanisms, restored
+from dipddpm_utils.priors import mechanisms, restored
 from dipddpm_utils.reports import gate
 from dipddpm_utils.theory.gaussian import Cost
 
@@ -285,7 +285,7 @@ def found(lab: Any) -> str:
         name = f"**Started from DIP outputs** ([figure](#fig-04_fd_vs_t_start)): FD over that of noise, t_start = {best[0]:.0f}"
         lines += [f"{comparison(name, best[1])}{given_back(best[2])}"]
     if lab.has("mechanisms"):
-        lines += [f"**Any other way in** ([figure](#fig-04_pareto)): {findings.headcount(lab)}"]
+        lines += [f"**Any other way in** ([figure](#fig-04_pareto)): {mechanisms.headcount(lab)}"]
     if lab.has("restore"):
         count_of = restored.restored_count(lab, "equal seconds")
         said = f"of {len(restored.degraded(lab))} settings, at about equal seconds, a DIP is shown to be {count_of}"

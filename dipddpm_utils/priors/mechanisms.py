@@ -1,25 +1,24 @@
-"""Mechanisms and their controls beside one another: full cost, steps and seconds to a quality, the front of the best ones.
+"""One mechanism beside its controls: which records, which setting, its distance over theirs, and that in words.
 
 Works on a frame of either group: of small models (SMALL), by which settings were chosen, or of models that draw digits
 (LARGER). A label is the mechanism, or the control in its place ("shift blur"), its value the setting.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from dipddpm_utils.page import names
-from dipddpm_utils.page.compare import Paired, difference, family, judged_alike, paired, summary
+from dipddpm_utils.page.compare import Paired, copies, difference, family, summary
 from dipddpm_utils.page.lab import once
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.tables import SCORES
-from dipddpm_utils.page.words import count, factor, number, span
+from dipddpm_utils.page.prose import bullets, copying, images_back, verdict
+from dipddpm_utils.page.words import count, factor, number, shown_by, span
 
 SMALL, LARGER = "mechanisms", "main-drawn"
-THRESHOLDS = (1.5, 1.1)  # times the baseline's mean FD at the end of its training: seconds to a worse one say nothing
 CONTROLS = ("more training", "more calls", "min-snr", "ddim sampler")  # what one would try without any of it
 
 
@@ -164,104 +163,74 @@ def in_words(frame: pd.DataFrame, label: str, value: Any = None) -> str:
     return f"{base} ({unit} {text(value)})" if unit else f"{base}: {text(value)}" if several else base
 
 
-# --- steps and seconds to a quality -----------------------------------------------------------------------------------
-
-
-def thresholds(frame: pd.DataFrame) -> list[float]:
-    """The FDs to be reached: THRESHOLDS times the baseline's last FD in training, mean over its seeds."""
-    ends = [judged_alike(record.evals)["fd"].iloc[-1] for record in frame.loc[frame["label"] == "baseline", "record"]]
-    return [times * float(np.mean(ends)) for times in THRESHOLDS]
-
-
-def reached(record: Any, fd: float) -> tuple[float, float] | None:
-    """(steps, seconds) of training until `fd`, the seconds of the DIP before it included; None if it was not reached.
-
-    Between two evaluations log FD is taken to be linear; a run that is there at its first one gets that one's step.
-    """
-    rows = judged_alike(record.evals)
-    values = np.log(rows["fd"].to_numpy(float))
-    below = np.flatnonzero(values <= math.log(fd))
-    if len(below) == 0:
-        return None
-    last, first = int(below[0]), max(int(below[0]) - 1, 0)
-    share = 1.0 if last == first else (values[first] - math.log(fd)) / (values[first] - values[last])
-    steps, seconds = (float(np.interp(share, (0, 1), rows[column].iloc[[first, last]])) for column in ("step", "seconds"))
-    return steps, seconds + float(record.metrics.get("dip_seconds") or 0.0)
-
-
-def speed(frame: pd.DataFrame, rows: pd.DataFrame, fd: float, what: int) -> Paired | None:
-    """Log ratio of a setting's steps (what = 0) or seconds (1) to `fd` to the baseline's; None unless all seeds of both
-    reached it: the slow ones would be left out.
-    """
-    base = {record.seed: reached(record, fd) for record in frame.loc[frame["label"] == "baseline", "record"]}
-    own = {record.seed: reached(record, fd) for record in rows["record"]}
-    ratios = [math.log(own[seed][what] / base[seed][what]) for seed in own if own[seed] and base.get(seed)]
-    return paired(ratios, ratio=True) if len(ratios) == len(own) else None
-
-
-def speeds(frame: pd.DataFrame, what: int) -> dict[tuple[str, Any, float], Paired]:
-    """(label, value, times) -> `speed` of every trained setting to each of THRESHOLDS that any seed reached: a family."""
-    own = [one for one in settings(frame) if one[0] != "baseline" and has_curve(one[2])]
-    goals = list(zip(THRESHOLDS, thresholds(frame), strict=True))
-    return family("speed", {(*at, times): speed(frame, rows, fd, what) for *at, rows in own for times, fd in goals})
-
-
-def has_curve(rows: pd.DataFrame) -> bool:
-    """Whether a setting was trained, and judged during training at least twice in the same way."""
-    return bool((rows["kind"] == "ddpm").all()) and all(len(judged_alike(record.evals)) > 1 for record in rows["record"])
-
-
-# --- tables -----------------------------------------------------------------------------------------------------------
-
-
-def quality_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row a setting: FD beside the baseline's, KID, precision, recall, copies, calls, all seconds, all operations."""
-    rows, over = [], gaps(frame)
-    for label, value, own in settings(frame):
-        gap = over.get((label, value, "baseline"))
-        flops = own["total_flops"].mean() if "total_flops" in own else math.nan
-        row = {"method": in_words(frame, label, value), "seeds": own["seed"].nunique()}
-        row |= {own["features"].iloc[0]: span(summary(own, "fd")), "over the baseline": factor(gap) if gap else ""}
-        row |= {name: span(summary(own, score)) for score, name in SCORES.items()}
-        row["own image"] = span(summary(own, "own_source_rate")) if "own_source_rate" in own else ""
-        row |= {"calls": f"{own['nfe'].iloc[0]:.0f}", "seconds, all": number(own["cost"].mean())}
-        rows.append(row | {"TFLOP, all": number(flops / 1e12) if math.isfinite(flops) else ""})
-    return pd.DataFrame(rows)
-
-
-def shown(table: pd.DataFrame) -> pd.DataFrame:
-    """The columns of a `quality_table` that fit a page; the CSV has the others, and all ends."""
-    fits = table.drop(columns=["seeds", "KID", "precision", "calls", "TFLOP, all"])
-    return fits.assign(**{name: fits[name].str.partition(" [")[0] for name in ("recall", "copied", "own image")})
-
-
-def speed_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row a trained setting and threshold: mean steps and seconds to it, their ratios to the baseline, seeds there."""
-    rows, times_to = [], [speeds(frame, what) for what in (0, 1)]
-    for label, value, own in settings(frame):
-        if not has_curve(own):
-            continue
-        for times, fd in zip(THRESHOLDS, thresholds(frame), strict=True):
-            points = [point for record in own["record"] if (point := reached(record, fd)) is not None]
-            mean = [number(float(part)) for part in np.mean(points, 0)] if points else ["not reached"] * 2
-            over = [factor(found[label, value, times]) if (label, value, times) in found else "" for found in times_to]
-            goal = f"{number(fd)} ({times:g} times the baseline's last)"
-            row = {"method": in_words(frame, label, value), "FD to reach": goal, "seeds there": f"{len(points)} of {len(own)}"}
-            row |= {"steps": mean[0], "over the baseline": over[0]}
-            rows.append(row | {"seconds, DIP included": mean[1], "over the baseline's": over[1]})
-    return pd.DataFrame(rows)
-
-
-def front(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Indices of the points (cost, distance) that no other is better than in one and as good in the other, by cost."""
-    kept, least = [], math.inf
-    for index in sorted(range(len(points)), key=lambda i: points[i]):
-        if points[index][1] < least:
-            kept.append(index)
-            least = points[index][1]
-    return kept
-
-
 def text(value: Any) -> str:
     """A setting in words."""
     return value if isinstance(value, str) else f"{value:g}"
+
+
+# --- in words ----------------------------------------------------------------------------------------------------------
+
+
+def mechanism(lab: Any, label: str) -> str:
+    """One mechanism: its best setting, beside the baseline and its rivals, with copies and seconds."""
+    frame = table_of(lab) if lab.has(SMALL) else pd.DataFrame(columns=["label"])
+    if label not in set(frame["label"]):
+        return f"{look(label).label}: this profile has no run of it; `standard` has."
+    value, rows = best_setting(frame, label)
+    tried = len(settings(frame, label))
+    several = f", best of {tried} settings" if tried > 1 else ""
+    open_ = " (own images not recorded)" if unjudged(label, value, rows) else ""
+    own = copies(rows)
+    said = f"{rows['features'].iloc[0]} {span(summary(rows, 'fd'))}, {copying(own)}{open_}"
+    lines = [
+        f"{in_words(frame, rival, best_setting(frame, rival)[0])}: {in_brief(gap, by_copies=own.many)}"
+        for rival, gap in against(found(lab), label, value)
+    ]
+    back = "\n\nTraining images given back, and no gain." if own.many else ""
+    return (
+        f"**{in_words(frame, label, value)}**{several} ([figure](#fig-04_pareto)): {said}, {number(rows['cost'].mean())} s in "
+        f"all. Its FD over that of\n\n{bullets(lines)}{back}"
+    )
+
+
+def in_brief(gap: Paired, *, by_copies: bool = False) -> str:
+    """'1.31 [1.12, 1.53], **worse** (p = 0.012, Holm over 8)'. by_copies: by images given back nobody wins."""
+    why = f" ({shown_by(gap)})" if shown_by(gap) else ""
+    words = ("higher", "lower") if by_copies else ("worse", "better")
+    return f"{factor(gap)}, {verdict(gap, *words).partition(' (')[0]}{why}"
+
+
+def headcount(lab: Any) -> str:
+    """How many mechanisms beat the baseline by new images, how many of these every control in their place as well, and which
+    have a lower distance by images given back.
+    """
+    frame = table_of(lab)
+    tried = [label for label in names.mechanisms() if label in set(frame["label"])]
+    over, better, best, back = found(lab), [], [], []
+    for label in tried:
+        value, rows = best_setting(frame, label)
+        won = [gap.decided and gap.images and gap.value < 0 for _, gap in against(over, label, value)]
+        name, own = in_words(frame, label), copies(rows)
+        if won and won[0] and own.many:
+            back.append(f"{name} ({images_back(own).rpartition('(')[2]}")
+        elif won and won[0]:
+            better.append(name)
+            best += [name] if all(won) and len(won) == 1 + len(names.mechanisms()[label].controls) else []
+    controls = f", and {_named(best)} shown to be better than every control in its place as well" if better else ""
+    base = in_words(frame, "baseline")
+    said = f"{_named(better)} shown to be better than the {base}{controls}"
+    which = "models that draw digits" if on_larger(lab) else "small models"
+    copied = f" Lower only by training images given back: {', '.join(back)}." if back else ""
+    return f"Of {len(tried)} mechanisms measured on {which}, {said}.{copied}"
+
+
+def _named(labels: list[str]) -> str:
+    if not labels:
+        return "none was"
+    return f"{count(len(labels))} ({', '.join(labels)}) {'was' if len(labels) == 1 else 'were'}"
+
+
+def unjudged(label: str, value: Any, rows: pd.DataFrame) -> bool:
+    """Whether it is not known how many samples of a model that is given images when it draws lie nearest to their own."""
+    kind = names.kinds().get(label.removesuffix(" blur"))
+    return kind is not None and kind.place == "learned" and math.isnan(copies(rows).source)

@@ -75,7 +75,7 @@ class State:
         if self.ema is None:
             return self.model
         self.ema.check_ready()
-        return self.ema.model
+        return self.ema.module
 
     def synchronise(self) -> None:
         """Waits for the work a GPU still has queued, and counts the wait as training time."""

@@ -59,20 +59,20 @@ def curve(values, steps=None, dip=0.0):
 
 def test_a_quality_is_reached_where_log_fd_crosses_it_and_dip_seconds_count():
     record = curve([80.0, 20.0, 5.0], dip=7.0)
-    assert mechanisms.reached(record, 40.0) == pytest.approx((15.0, 7.5 + 7.0))  # half way in log FD
-    assert mechanisms.reached(record, 20.0) == pytest.approx((20.0, 10.0 + 7.0))
-    assert mechanisms.reached(record, 100.0) == pytest.approx((10.0, 5.0 + 7.0))  # there at the first look
-    assert mechanisms.reached(record, 4.9) is None
+    assert findings.reached(record, 40.0) == pytest.approx((15.0, 7.5 + 7.0))  # half way in log FD
+    assert findings.reached(record, 20.0) == pytest.approx((20.0, 10.0 + 7.0))
+    assert findings.reached(record, 100.0) == pytest.approx((10.0, 5.0 + 7.0))  # there at the first look
+    assert findings.reached(record, 4.9) is None
 
 
 def test_a_curve_that_comes_back_counts_from_its_first_time():
-    assert mechanisms.reached(curve([80.0, 20.0, 60.0, 10.0]), 20.0)[0] == pytest.approx(20.0)
+    assert findings.reached(curve([80.0, 20.0, 60.0, 10.0]), 20.0)[0] == pytest.approx(20.0)
 
 
 def test_rows_judged_in_another_way_are_left_out():
     record = curve([80.0, 20.0, 1.0])
     record.evals.loc[2, "n"] = 2000
-    assert mechanisms.reached(record, 10.0) is None
+    assert findings.reached(record, 10.0) is None
 
 
 def test_cost_is_every_second(frame):
@@ -84,7 +84,7 @@ def test_cost_is_every_second(frame):
 
 def test_thresholds_are_multiples_of_the_baselines_last_fd(frame):
     ends = [record.evals["fd"].iloc[-2] for record in frame.loc[frame["label"] == "baseline", "record"]]
-    assert mechanisms.thresholds(frame) == pytest.approx([t * np.mean(ends) for t in mechanisms.THRESHOLDS])
+    assert findings.thresholds(frame) == pytest.approx([t * np.mean(ends) for t in findings.THRESHOLDS])
 
 
 def test_each_mechanism_meets_the_baseline_and_its_controls_at_its_best_setting(frame):
@@ -102,24 +102,24 @@ def test_each_mechanism_meets_the_baseline_and_its_controls_at_its_best_setting(
 
 def test_the_front_is_what_nothing_beats():
     points = [(1, 9), (2, 5), (2, 4), (3, 4), (4, 1), (0.5, 20), (5, 1)]
-    assert mechanisms.front(points) == [5, 0, 2, 4]
+    assert findings.undominated(points) == [5, 0, 2, 4]
     points = [tuple(p) for p in np.random.default_rng(0).random((40, 2))]
-    kept = set(mechanisms.front(points))
+    kept = set(findings.undominated(points))
     for i, (x, y) in enumerate(points):
         beaten = any(a <= x and b <= y and (a, b) != (x, y) for a, b in points)
         assert (i in kept) != beaten
 
 
 def test_speed_is_paired_by_seed(frame):
-    assert mechanisms.speed(frame, frame[frame["label"] == "more training"], mechanisms.thresholds(frame)[0], 0).n == 3
-    assert mechanisms.speed(frame, frame[frame["label"] == "shift"], 1e-9, 1) is None
+    assert findings.speed(frame, frame[frame["label"] == "more training"], findings.thresholds(frame)[0], 0).n == 3
+    assert findings.speed(frame, frame[frame["label"] == "shift"], 1e-9, 1) is None
 
 
 def test_tables_have_a_row_a_setting(frame):
-    assert len(mechanisms.quality_table(frame)) == len(mechanisms.settings(frame))
-    curves = [label for label, _, rows in mechanisms.settings(frame) if mechanisms.has_curve(rows)]
+    assert len(findings.quality_table(frame)) == len(mechanisms.settings(frame))
+    curves = [label for label, _, rows in mechanisms.settings(frame) if findings.has_curve(rows)]
     assert (
-        len(mechanisms.speed_table(frame)) == len(mechanisms.THRESHOLDS) * len(curves)
+        len(findings.speed_table(frame)) == len(findings.THRESHOLDS) * len(curves)
         and "baseline" in curves
         and "start" not in curves
     )
@@ -149,18 +149,18 @@ def test_every_bar_is_in_view(frame):
 
 
 def test_sentences_follow_the_numbers(lab):
-    said = findings.mechanism(lab, "condition")
+    said = mechanisms.mechanism(lab, "condition")
     assert "**better**" in said and "DIP as a condition" in said
-    assert "no run of it" in findings.mechanism(Records("standard", without=("mechanisms",)), "shift")
+    assert "no run of it" in mechanisms.mechanism(Records("standard", without=("mechanisms",)), "shift")
     useful = findings.useful(lab)
     assert "Of 8 mechanisms measured on small models, 3 (DIP start, DIP-shifted process, DIP as a condition) were" in useful
     assert "and 2 (DIP-shifted process, DIP as a condition) were shown to be better than every control" in useful
     assert "A DIP is in" in findings.on_the_front(lab)
     none_better = made_up()
     none_better.set("mechanisms", fd=lambda *_: 20.0)
-    assert "mechanisms measured on small models, none was shown to be better than the" in findings.headcount(none_better)
+    assert "mechanisms measured on small models, none was shown to be better than the" in mechanisms.headcount(none_better)
     one_seed = made_up(seeds=1)
-    assert "not decidable" in findings.mechanism(one_seed, "shift") and findings.useful(one_seed)
+    assert "not decidable" in mechanisms.mechanism(one_seed, "shift") and findings.useful(one_seed)
 
 
 def test_negative_results_hold_the_mechanisms_that_did_not_help(lab):
@@ -186,7 +186,7 @@ def test_what_counts_are_the_models_that_draw_digits_and_images_given_back_win_n
     assert frame.loc[frame["label"] != "more calls", "nfe"].nunique() == 1
     assert mechanisms.in_words(frame, "more calls", 24) == "DDPM alone, 24 calls"
     assert mechanisms.in_words(frame, "baseline") == "DDPM alone, 2\u202f000 steps"
-    said, won = findings.mechanism(lab, "shift"), findings.headcount(lab)
+    said, won = mechanisms.mechanism(lab, "shift"), mechanisms.headcount(lab)
     assert f"**{word}**" in said and ("Training images given back, and no gain." in said) is (near == 0.9)
     assert ("1 (DIP-shifted process) was shown to be better than the DDPM alone" in won) is (near < 0.5)
     assert ("none was shown" in won and "Lower only by training images given back: DIP-shifted process (" in won) is (

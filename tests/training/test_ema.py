@@ -24,21 +24,21 @@ def test_average_follows_its_recurrence(decay, values):
     ema, expected = Ema(model, decay), 1.0
     for n, value in enumerate(values):
         _set(model, value)
-        ema.update(model)
+        ema.update_parameters(model)
         kept = min(decay, (1 + n) / (10 + n))
         expected = kept * expected + (1 - kept) * value
     assert ema.age == len(values)
-    for parameter in ema.model.parameters():
+    for parameter in ema.module.parameters():
         torch.testing.assert_close(parameter, torch.full_like(parameter, expected), rtol=1e-12, atol=1e-12)
 
 
 def test_the_copy_is_separate_frozen_and_in_evaluation_mode():
     model = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5)).train()
     ema = Ema(model)
-    assert not ema.model.training and model.training
-    assert not any(p.requires_grad for p in ema.model.parameters()) and all(p.requires_grad for p in model.parameters())
+    assert not ema.module.training and model.training
+    assert not any(p.requires_grad for p in ema.module.parameters()) and all(p.requires_grad for p in model.parameters())
     before = model[0].weight.clone()
-    ema.update(model)
+    ema.update_parameters(model)
     assert torch.equal(model[0].weight, before)
 
 
@@ -46,8 +46,8 @@ def test_buffers_are_copied():
     model = nn.BatchNorm1d(3)
     ema = Ema(model)
     model(torch.randn(8, 3, generator=torch.Generator().manual_seed(0)) + 5)
-    ema.update(model)
-    assert torch.equal(ema.model.running_mean, model.running_mean) and ema.model.num_batches_tracked == 1
+    ema.update_parameters(model)
+    assert torch.equal(ema.module.running_mean, model.running_mean) and ema.module.num_batches_tracked == 1
 
 
 def test_it_refuses_to_be_sampled_from_before_its_warmup():
@@ -56,7 +56,7 @@ def test_it_refuses_to_be_sampled_from_before_its_warmup():
     for age in range(2):
         with pytest.raises(TrainingError, match=f"is {age} updates old, expected at least 2 .*ema_warmup"):
             ema.check_ready()
-        ema.update(model)
+        ema.update_parameters(model)
     ema.check_ready()
 
 
@@ -65,16 +65,16 @@ def test_state_goes_on_to_the_same_bits():
     model = nn.Linear(4, 4)
     first = Ema(model, 0.9)
     second = Ema(model, 0.9)
-    first.update(model)
+    first.update_parameters(model)
     state = {name: tensor.clone() for name, tensor in first.state_dict().items()}
     assert all(isinstance(tensor, torch.Tensor) for tensor in state.values())
     second.load_state_dict(state)
     assert second.age == 1
     with torch.no_grad():
         model.weight.copy_(torch.randn(4, 4, generator=torch_rng))
-    first.update(model)
-    second.update(model)
-    assert torch.equal(first.model.weight, second.model.weight)
+    first.update_parameters(model)
+    second.update_parameters(model)
+    assert torch.equal(first.module.weight, second.module.weight)
     with pytest.raises(RuntimeError):
         Ema(nn.Linear(3, 3)).load_state_dict(state)
 

@@ -205,7 +205,7 @@ def test_the_sampled_network_is_the_average_once_it_is_old_enough():
     with pytest.raises(errors.TrainingError, match="4 updates old"):
         state.sampler_model()
     run(state)
-    assert state.sampler_model() is state.ema.model
+    assert state.sampler_model() is state.ema.module
     plain = new(Optim(batch_size=4, steps=2))
     assert plain.sampler_model() is plain.model
 
@@ -241,7 +241,7 @@ def test_kernels_launched_together_give_the_same_bits(decay, update_every, monke
     losses = [step.loss for step in loop.train(together, denoise, batches, steady=True)]
     assert losses == expected
     assert all(torch.equal(a, b) for a, b in zip(plain.model.parameters(), together.model.parameters(), strict=True))
-    assert all(torch.equal(a, b) for a, b in zip(plain.ema.model.parameters(), together.ema.model.parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(plain.ema.module.parameters(), together.ema.module.parameters(), strict=True))
     assert asked == ([[together.generator], []] if decay == "constant" else [[together.generator]])
 
 
@@ -435,7 +435,7 @@ def test_without_a_checkpoint_there_is_nothing_to_resume(tmp_path):
 def test_the_average_moves_every_so_many_steps():
     state = new(Optim(batch_size=4, steps=7, ema_decay=0.5, ema_every=3, ema_warmup=2))
     run(state)
-    assert state.ema.age == 2 and state.sampler_model() is state.ema.model
+    assert state.ema.age == 2 and state.sampler_model() is state.ema.module
 
 
 CASES = [  # machine, AVX512-BF16, bfloat16 on the GPU, its capability -> on the CPU, on the GPU
