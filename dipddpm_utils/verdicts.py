@@ -138,8 +138,8 @@ def _restored(lab: Any) -> Iterator[Row]:
         rival, cheap = (gaps[setting, "psnr", role] for role in ("equal seconds", "cheap"))
         roles = ("with a DIP", "equal seconds", "cheap")
         own, even, other = (restored.over_records(records, f"{restored.best(records, of)}_seconds") for of in roles)
-        setting = restored.in_short(setting)
-        question = f"PSNR gained by a DIP: {setting[0].lower()}{setting[1:]}"
+        asked = restored.in_short(setting)
+        question = f"PSNR gained by a DIP: {asked[0].lower()}{asked[1:]}"
         cost = f"{number(own / even, 2)} × time"
-        row = _row("restoration", question, rival, cost, "04_restore", "dB", True)
+        row = _row("restoration", question, rival, cost, restored.figure_of(setting.of), "dB", True)
         yield replace(row, cheap=(cheap, own / other), rival_seconds=even / own)

@@ -289,5 +289,5 @@ def found(lab: Any) -> str:
     if lab.has("restore"):
         count_of = restored.restored_count(lab, "equal seconds")
         said = f"of {len(restored.degraded(lab))} settings, at about equal seconds, a DIP is shown to be {count_of}"
-        lines += [f"**Restoration** ([figure](#fig-04_restore)): {said}."]
+        lines += [f"**Restoration** ([table](#tab-04_restore_pairs)): {said}."]
     return bullets(lines) or NOT_MEASURED

@@ -106,9 +106,12 @@ ROLES = {  # of a way to restore: its colour, and where the name of the best one
 
 
 @styled
-def restoration(lab: Any) -> Figure:
-    """PSNR over seconds: every way of restoring, a panel a setting. Filled: a DIP in it."""
-    found = restored.degraded(lab)
+def restoration(lab: Any, of: str) -> Figure:
+    """PSNR over seconds: every way of restoring these images (one of `restored.sets_of`), a panel a setting.
+
+    Filled: a DIP in it.
+    """
+    found = restored.sets_of(lab)[of]
     columns, rows = min(3, len(found)), -(-len(found) // 3)
     figure, panels = new(columns, rows, width=9.0, height=3.1 * rows + 0.6)
     for ax, (setting, records) in zip(panels, found.items(), strict=False):

@@ -5,11 +5,12 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from dipddpm_utils.page.compare import Paired, difference, family, summary
+from dipddpm_utils.page.compare import Paired, difference, family, frame_of, summary
 from dipddpm_utils.page.lab import once
-from dipddpm_utils.page.prose import bullets, comparison
+from dipddpm_utils.page.prose import bullets, comparison, distance
 from dipddpm_utils.page.tables import DATA
 from dipddpm_utils.page.words import number, span
+from dipddpm_utils.reports import gate
 
 TASKS = {  # what is asked, and how strongly the images are degraded
     "denoise": ("Denoising {}", "noise of std {:g}"),
@@ -57,6 +58,23 @@ def sets_of(lab: Any) -> dict[str, dict[Setting, list[Any]]]:
     for setting, records in degraded(lab).items():
         found.setdefault(setting.of, {})[setting] = records
     return found
+
+
+def figure_of(of: str) -> str:
+    """The name of the figure of these images (one of `sets_of`)."""
+    return f"04_restore_{of.lower().replace(' ', '_')}"
+
+
+def denoiser(lab: Any, of: str) -> str:
+    """How well the DDPM that restores these images draws them, beside what needs no learning; whether it draws any at all."""
+    records = next(iter(sets_of(lab)[of].values()))
+    group = lab.profile.find(records[0].run.model).name.removesuffix(f"-s{records[0].seed}")
+    own, where = lab.seeds(group), gate.floor_of(lab, group)
+    least, what = gate.trivial(where)
+    beside = f"; {what}: {number(least)}" if what else ""
+    why = gate.passed(lab, (group,)).why
+    drawn = f" It draws no images ({why})." if why else ""
+    return f"The DDPM: {distance(own, where)}, recall {number(float(frame_of(own)['recall'].mean()), 2)}{beside}.{drawn}"
 
 
 def in_short(setting: Setting) -> str:

@@ -42,13 +42,23 @@ def passed(lab: Any, groups: tuple[str, ...]) -> Gate:
     """Whether every record of these groups passes; groups that a profile does not hold are left out."""
     models, failed = {}, []
     for group in filter(lab.has, groups):
-        floor_name = f"{group[:2]}floor" if group[:2] in ("a-", "b-") else "floor"
-        floor = lab.seeds(floor_name)[0] if lab.has(floor_name) else None
-        records = lab.seeds(group)
+        floor, records = floor_of(lab, group), lab.seeds(group)
         models[group] = _means(records, floor)
         if reasons := [reason for record in records if (reason := _fails(record, floor))]:
             failed.append(f"{group}: {len(reasons)} of {len(records)} runs, the first with {reasons[0]}")
     return Gate(models, "; ".join(failed))
+
+
+def floor_of(lab: Any, group: str) -> Any:
+    """The floor's record of the data that a group's models are of; None where the profile has none."""
+    name = f"{group[:2]}floor" if group[:2] in ("a-", "b-") else f"{group}-floor" if lab.has(f"{group}-floor") else "floor"
+    return lab.seeds(name)[0] if lab.has(name) else None
+
+
+def trivial(floor: Any) -> tuple[float, str]:
+    """(least distance of what needs no learning, what that is); (inf, '') where it was not measured."""
+    found = [(floor.metrics[name], words) for name, words in TRIVIAL.items() if floor and name in floor.metrics]
+    return min(found, default=(math.inf, ""))
 
 
 def _fails(record: Any, floor: Any) -> str:
@@ -58,8 +68,7 @@ def _fails(record: Any, floor: Any) -> str:
         return f"recall {number(recall, 2)}, below {LEAST_RECALL:g}"
     if floor is None or floor.metrics["n"] != record.metrics.get("n"):  # distances depend on the number of images
         return ""
-    trivial = [(floor.metrics[name], words) for name, words in TRIVIAL.items() if name in floor.metrics]
-    least, what = min(trivial, default=(math.inf, ""))
+    least, what = trivial(floor)
     return f"FD {number(fd)}, not below {number(least)} of {what}" if not fd < least and what else ""
 
 

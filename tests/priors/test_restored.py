@@ -5,9 +5,12 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from labs import Records
 
 from dipddpm_utils import front, verdicts
+from dipddpm_utils.page.words import number
 from dipddpm_utils.priors import figures, restored
+from dipddpm_utils.reports import gate
 
 PSNR = {"degraded": 10, "smooth": 12, "dip": 20, "dip_oracle": 21, "ddpm": 15, "smooth_ddpm": 16, "told_ddpm": 18,
         "dip_ddpm": 21, "dip_told_ddpm": 22, "mean": 23, "calls": 17, "eta": 16, "ddnm": 17, "unet": 19}  # fmt: skip
@@ -104,13 +107,25 @@ def test_the_table_has_every_method_and_fits_the_page():
 
 def test_the_figures_have_a_panel_and_a_row_a_setting():
     lab = Made()
-    panels = figures.restoration(lab).axes
-    assert len(panels) == 2 and {"DIP, then DDPM told y", "mean of DDPM samples"} <= {
-        text.get_text() for text in panels[1].texts
-    }
     for of in restored.sets_of(lab):
+        (panel,) = figures.restoration(lab, of).axes
+        told = {"mean of DDPM samples", "DIP, then DDPM told y" if of == "CIFAR-10" else "DIP, then DDPM"}
+        assert told <= {text.get_text() for text in panel.texts}
         (sheet,) = figures.restored_images(lab, of).axes
         assert len(sheet.get_yticks()) == 1 and len(sheet.get_xticks()) == 10
+
+
+def test_the_denoiser_is_said_with_what_needs_no_learning():
+    lab = Records()
+    said = restored.denoiser(lab, "MNIST")
+    assert said.startswith("The DDPM: FD-MNIST") and "no images" not in said
+    floor = gate.floor_of(lab, "a-ddpm")
+    assert floor.name.startswith("a-floor") and gate.floor_of(lab, "main").name.startswith("floor")
+    least, what = gate.trivial(floor)
+    assert least == min(value for name, value in floor.metrics.items() if name in gate.TRIVIAL) and what
+    lab.record("floor").metrics["trivial_blur_fd"] = 12.0
+    assert "; blurred training images: 12.0." in restored.denoiser(lab, "MNIST")
+    assert gate.trivial(None) == (np.inf, "")
 
 
 def test_names_and_roles_are_those_of_the_runs():
