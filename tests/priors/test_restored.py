@@ -8,7 +8,6 @@ import pytest
 from labs import Records
 
 from dipddpm_utils import front, verdicts
-from dipddpm_utils.page.words import number
 from dipddpm_utils.priors import figures, restored
 from dipddpm_utils.reports import gate
 
@@ -119,7 +118,7 @@ def test_the_denoiser_is_said_with_what_needs_no_learning():
     lab = Records()
     said = restored.denoiser(lab, "MNIST")
     assert said.startswith("The DDPM: FD-MNIST") and "no images" not in said
-    floor = gate.floor_of(lab, "a-ddpm")
+    floor = gate.floor_of(Records("full"), "a-ddpm")
     assert floor.name.startswith("a-floor") and gate.floor_of(lab, "main").name.startswith("floor")
     least, what = gate.trivial(floor)
     assert least == min(value for name, value in floor.metrics.items() if name in gate.TRIVIAL) and what
