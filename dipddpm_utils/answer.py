@@ -9,7 +9,7 @@ import pandas as pd
 from dipddpm_utils.page import names
 from dipddpm_utils.page.compare import best_rival, best_start, copies
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, copying, distance, percent
+from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, copying, direction, distance, percent
 from dipddpm_utils.page.words import count, number
 from dipddpm_utils.priors import comparisons, mechanisms, restored
 from dipddpm_utils.reports import findings as findings_reports
@@ -85,16 +85,17 @@ def _started_from_outputs(lab: Any) -> list[str]:
     start = rows["label"].iloc[0]
     outputs = "DIP outputs" if start == "dip" else look(start).label
     name = f"FD over that of noise with as many calls, at the best t_start ({t_start:.0f})"
-    own = copies(rows)
+    own, words = copies(rows), direction(copies(rows))
     lines = [
-        f"**Fewer steps by starting from {outputs}?** {comparison(name, gap)} Of those samples {copying(own)}; "
+        f"**Fewer steps by starting from {outputs}?** {comparison(name, gap, **words)} Of those samples {copying(own)}; "
         f"of held-out images {percent(own.usual)} look copied."
         f"{' So these are training images given back, and no gain.' if own.many else ''} {_at('04_fd_vs_t_start')}"
     ]
     if (rival := best_rival(frame, rows)) is not None:
         name = f"FD over that from the {look(rival[0]).label}, same t_start"
         same = " No gain, for the same reason." if own.many and rival[1].decided and rival[1].value < 0 else ""
-        lines.append(f"**Better than a start without a DIP?** {comparison(name, rival[1])}{same} ([table](#tab-04_starts))")
+        said = comparison(name, rival[1], **words)
+        lines.append(f"**Better than a start without a DIP?** {said}{same} ([table](#tab-04_starts))")
     if lab.has("ddpm") and not own.many:
         cost = comparisons.measured_cost(frame, lab.seeds("ddpm")[0])
         pays = f" {_at('04_break_even')}" if lab.has(*comparisons.compared(lab)) else ""
@@ -127,8 +128,9 @@ def clocks(lab: Any) -> str:
     alike = {(record.run.unet, record.run.optim.batch_size) for record in runs}
     more = max(paces) / min(paces) if len(alike) == 1 else 1.0
     apart = f"; a step of one network took up to {number(more, 2)} times as many on another day" if more > 1.5 else ""
-    clock = "processor seconds" if runs and {record.provenance.get("clock") for record in runs} == {"processor"} else "seconds"
-    return f"- Times are {clock} of this code{apart}: compare them within a table or figure only."
+    made = sorted({_machine(record.provenance) for record in runs if record.provenance})
+    where = f" on {' and '.join(made)}" if made else ""
+    return f"- Times are seconds of this code{where}{apart}: compare them within a table or figure only."
 
 
 def strongest(results: Path) -> str:

@@ -62,7 +62,7 @@ def restoration(found: list[Row], others: Mapping[str, tuple[int, int]] | None =
         return "**Mending a degraded image:** not measured in this profile."
     won, lost, _, unclear = _counted(own)
     more = ", ".join(f"{name} {one[0]} and {one[1]}" for name, one in (others or {}).items() if name != "PSNR")
-    given = _range([row.rival_seconds for row in own])
+    given = _range([times for row in own for times in row.rival_seconds])
     gaps, spent = zip(*(row.cheap for row in own), strict=True)
     ahead, behind = (sum(gap.decided and (gap.value > 0) is side for gap in gaps) for side in (True, False))
     return (
@@ -126,6 +126,8 @@ ALT = "Samples, not selected: DDPM alone; trained on DIP outputs; started from t
 
 def caption(found: list[Row]) -> str:
     """Of the table: what its rows come to."""
+    if all(row.verdict == "not testable" for row in found):
+        return "Models of this size decide none of these questions; `standard` does. Intervals are plain."
     gains = sum(row.better is True for _, row in on_screen(found))
     begin = f"{gains or 'No'} row{'s' * (gains > 1)} show{'s' * (gains < 2)} a gain"
     return f"{begin}. Intervals are plain; p, corrected for its family, decides."

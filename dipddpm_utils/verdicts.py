@@ -32,7 +32,7 @@ class Row:
     also: bool = False  # whether it is the row before against a second rival
     given_back: bool = False  # what is lower here are training images given back, which is no gain
     cheap: tuple[Paired, float] | None = None  # of restoration: gain over a single chain, and at how many times its seconds
-    rival_seconds: float = 1.0  # of restoration: what its rival took, in times its own
+    rival_seconds: tuple[float, float] = (1.0, 1.0)  # of restoration: what its rival took, in times its own, least and most
     new: bool = True  # whether its samples are known to be no training images given back
 
 
@@ -56,7 +56,7 @@ def rows(lab: Any) -> list[Row]:
     """Everything that the answer rests on, as far as this profile has its records; no verdict from models that draw nothing."""
     drawn = [*_outputs(lab), *_starts(lab), *_ways(lab)]
     if comparisons.untestable(lab):
-        drawn = [replace(row, verdict="not testable", better=None, given_back=False) for row in drawn]
+        drawn = [replace(row, verdict="not testable", cost="", better=None, given_back=False) for row in drawn]
     return [*drawn, *_restored(lab)]
 
 
@@ -136,10 +136,10 @@ def _restored(lab: Any) -> Iterator[Row]:
     gaps = restored.restored(lab)
     for setting, records in restored.degraded(lab).items():
         rival, cheap = (gaps[setting, "psnr", role] for role in ("equal seconds", "cheap"))
-        roles = ("with a DIP", "equal seconds", "cheap")
-        own, even, other = (restored.over_records(records, f"{restored.best(records, of)}_seconds") for of in roles)
+        own, even, other = (restored.seconds(records, of) for of in ("with a DIP", "equal seconds", "cheap"))
         asked = restored.in_short(setting)
         question = f"PSNR gained by a DIP: {asked[0].lower()}{asked[1:]}"
-        cost = f"{number(own / even, 2)} × time"
+        cost = f"{number(sum(own) / sum(even), 2)} × time"
         row = _row("restoration", question, rival, cost, restored.figure_of(setting.of), "dB", True)
-        yield replace(row, cheap=(cheap, own / other), rival_seconds=even / own)
+        times = [theirs / its for its, theirs in zip(own, even, strict=True)]
+        yield replace(row, cheap=(cheap, sum(own) / sum(other)), rival_seconds=(min(times), max(times)))

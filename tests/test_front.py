@@ -7,6 +7,8 @@ from labs import Records, holding
 
 from dipddpm_utils import answer, front, verdicts
 from dipddpm_utils.page.compare import Paired
+from dipddpm_utils.page.words import factor
+from dipddpm_utils.priors import comparisons
 
 LAB = Records()
 
@@ -29,13 +31,27 @@ def test_a_moved_record_moves_verdict_sentence_and_table(factor, verdict, better
     assert f"{won} went to the DIP, {lost} against it" in front.generation(found)
 
 
+def test_one_record_moved_moves_readme_first_screen_and_answer():
+    lab = Records()
+    before = front.readme_block(lab), front.markdown(lab), answer.answer(lab)
+    own = lab.seeds("main-on-dip")[0].metrics
+    own |= {name: 40 * own[name] for name in ("fd", "fd_low", "fd_high")}
+    gap = factor(comparisons.outputs(lab)["fd"])
+    after = front.readme_block(lab), front.markdown(lab), answer.answer(lab)
+    assert all(gap in new and gap not in old for old, new in zip(before, after, strict=True))
+    assert all("not decidable" in line for text in after for line in text.splitlines() if gap in line)
+    assert comparisons.found(lab).splitlines()[0].count("not decidable") == 1
+
+
 def test_the_answers_count_the_rows():
     won, lost, unclear = (verdicts.Row("generation", "q", "e", "v", "c", "f", better, 0.0) for better in (True, False, None))
     assert "images: yes." in front.generation([won]) and "images: no." in front.generation([lost, lost, unclear])
     assert "images: in part." in front.generation([won, lost]) and "images: no gain shown." in front.generation([unclear])
     gaps = [Paired(v - 0.5, v, v + 0.5, 5, p=p) for v, p in ((1.0, 0.01), (-1.0, 0.01), (2.0, 0.01), (3.0, 0.2))]
     mended = [
-        verdicts.Row("restoration", f"Task {k}: q", "e", "v", "c", "f", k > 5, 0.0, cheap=(gap, k), rival_seconds=k / 10)
+        verdicts.Row(
+            "restoration", f"Task {k}: q", "e", "v", "c", "f", k > 5, 0.0, cheap=(gap, k), rival_seconds=(k / 10, k / 5)
+        )
         for k, gap in zip((11, 4, 70, 6), gaps, strict=True)
     ]
     said = front.restoration(mended)

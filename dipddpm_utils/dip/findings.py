@@ -32,6 +32,7 @@ def pick_table(records: Sequence[Any]) -> pd.DataFrame:
             "std": record.run.std,
             "steps": record.run.optim.steps,
             record.metrics["features"]: span(own_interval(record.metrics, "fd")),
+            "recall": number(record.metrics["recall"], 2),
             "look copied": percent(record.metrics["copy_rate"]),
             "seconds, fit + use": f"{number(record.metrics['train_seconds'])} + {number(record.metrics['apply_seconds'])}",
         }

@@ -19,7 +19,7 @@ from dipddpm_utils.page import names
 
 Key = TypeVar("Key", bound=Hashable)
 
-FAMILIES = {  # what is looked at together, fixed before the runs are made
+FAMILIES = {  # what is looked at together, whatever comes out; written when the first 282 records were there
     "outputs": "training on DIP outputs against the DDPM alone: quality and diversity at equal steps, quality at equal seconds",
     "start": "one start of the chain against noise, at every t_start",
     "rivals": "the DIP start against each start without a DIP, at every t_start",

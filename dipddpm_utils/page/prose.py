@@ -13,6 +13,7 @@ from dipddpm_utils.page.names import look
 from dipddpm_utils.page.words import effect, number, shown_by, span
 
 NOT_MEASURED = "Not yet measured: this profile has no records of it."
+LOWER = {"worse": "higher", "better": "lower"}  # of a distance whose direction is no verdict
 DIFFERS = {"worse": "a real difference", "better": "a real difference"}  # of a comparison in which neither is the better one
 
 
@@ -43,7 +44,7 @@ def verdict(gap: Paired, worse: str = "worse", better: str = "better") -> str:
     would take. Where no model draws images it is 'higher' or 'lower'.
     """
     if not gap.images and worse != better:
-        worse, better = "higher", "lower"
+        worse, better = LOWER.values()
     if gap.n == 1:
         return f"**not decidable** from one {gap.over.removesuffix('s')}"
     if gap.decided:
@@ -88,6 +89,11 @@ def copying(found: Copies) -> str:
     if math.isnan(found.source) or not found.has_source:
         return looks
     return f"{looks}, {percent(found.source)} lie nearest to the image they were made from"
+
+
+def direction(found: Copies) -> dict[str, str]:
+    """Words for a start's distance that is no verdict: its samples are given back, or nobody knows; {} where it is one."""
+    return LOWER if found.many or math.isnan(found.source) else {}
 
 
 def images_back(found: Copies) -> str:

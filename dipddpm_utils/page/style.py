@@ -86,7 +86,7 @@ def what_interval(summed: pd.DataFrame, metric: str = "") -> str:
     """What the bars of a summary by `over_seeds` are."""
     least, most = int(summed["n"].min()), int(summed["n"].max())
     if most == 1:
-        return "one seed, 95% bootstrap interval over its images"
+        return "one seed, 95% interval over its images"
     seeds = most if least == most else f"{least} to {most}"
     return f"{'geometric mean' if as_ratio(metric) else 'mean'} and 95% t-interval over {seeds} seeds"
 

@@ -115,7 +115,7 @@ def dip_table(records: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
         frame = frame_of(own)
         row = {"net": look(net).label, "parameters": int(frame["parameters"].iloc[0]), "seeds": len(frame)}
         columns = {"fit (s)": "train_seconds", "PSNR restored (dB)": "psnr", "SSIM restored": "ssim"}
-        columns[f"{frame['features'].iloc[0]} of its outputs"] = "fd"
+        columns |= {f"{frame['features'].iloc[0]} of its outputs": "fd", "recall": "recall"}
         rows.append(row | {name: span(summary(frame, metric)) for name, metric in columns.items()})
     return pd.DataFrame(rows)
 

@@ -14,7 +14,7 @@ from dipddpm_utils.page import compare, names, tables
 from dipddpm_utils.page.compare import Paired, difference, family, frame_of
 from dipddpm_utils.page.lab import once
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, copying, percent
+from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, copying, direction, percent
 from dipddpm_utils.page.words import count, number, span
 from dipddpm_utils.priors import mechanisms, restored
 from dipddpm_utils.reports import gate
@@ -112,12 +112,10 @@ def starts(frame: pd.DataFrame) -> str:
         own = compare.copies(rows)
         usual = own.usual
         calls = f"t_start = {t_start:.0f} ({rows['nfe'].iloc[0]:.0f} calls)"
-        unknown = math.isnan(own.source)  # then lower is not yet better
-        words = {"better": "lower", "worse": "higher"} if unknown else {}
-        said = f"{comparison(f'{look(label).label}, {calls}', gap, **words)} Of its samples {copying(own)}"
-        said += ", not recorded how many lie nearest to their own image." if unknown else "."
+        said = f"{comparison(f'{look(label).label}, {calls}', gap, **direction(own))} Of its samples {copying(own)}"
+        said += ", not recorded how many lie nearest to their own image." if math.isnan(own.source) else "."
         if gap.decided and gap.value < 0 and own.many:
-            said += " What looks better here is training images given back."
+            said += " These are training images given back, and no gain."
         lines.append(said + _left_out(frame, label, own.many))
     sampler = look(frame["sampler"].iloc[0]).label if "sampler" in frame else "the same sampler"
     each = ", each start at its best t_start" if frame["label"].nunique() > 2 else ", at the best t_start"
@@ -283,11 +281,11 @@ def found(lab: Any) -> str:
         lines += [comparison(name, gap)]
     if lab.has(started(lab)) and (best := compare.best_start(lab.frame(started(lab)), *names.starts(dip=True))):
         name = f"**Started from DIP outputs** ([figure](#fig-04_fd_vs_t_start)): FD over that of noise, t_start = {best[0]:.0f}"
-        lines += [f"{comparison(name, best[1])}{given_back(best[2])}"]
+        lines += [f"{comparison(name, best[1], **direction(compare.copies(best[2])))}{given_back(best[2])}"]
     if lab.has("mechanisms"):
         lines += [f"**Any other way in** ([figure](#fig-04_pareto)): {mechanisms.headcount(lab)}"]
     if lab.has("restore"):
-        count_of = restored.restored_count(lab, "equal seconds")
+        at, count_of = restored.figure_of(next(iter(restored.sets_of(lab)))), restored.restored_count(lab, "equal seconds")
         said = f"of {len(restored.degraded(lab))} settings, at about equal seconds, a DIP is shown to be {count_of}"
-        lines += [f"**Restoration** ([table](#tab-04_restore_pairs)): {said}."]
+        lines += [f"**Restoration** ([figure](#fig-{at})): {said}."]
     return bullets(lines) or NOT_MEASURED

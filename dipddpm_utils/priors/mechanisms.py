@@ -15,7 +15,7 @@ from dipddpm_utils.page import names
 from dipddpm_utils.page.compare import Paired, copies, difference, family, summary
 from dipddpm_utils.page.lab import once
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import bullets, copying, images_back, verdict
+from dipddpm_utils.page.prose import LOWER, bullets, copying, images_back, verdict
 from dipddpm_utils.page.words import count, factor, number, shown_by, span
 
 SMALL, LARGER = "mechanisms", "main-drawn"
@@ -186,7 +186,10 @@ def mechanism(lab: Any, label: str) -> str:
         f"{in_words(frame, rival, best_setting(frame, rival)[0])}: {in_brief(gap, by_copies=own.many)}"
         for rival, gap in against(found(lab), label, value)
     ]
+    measured = set(frame["label"])
+    missing = [look(name).label for name in names.mechanisms()[label].controls if name not in measured]
     back = "\n\nTraining images given back, and no gain." if own.many else ""
+    back += f"\n\nNot measured at this size: {', '.join(missing)}." if missing else ""
     return (
         f"**{in_words(frame, label, value)}**{several} ([figure](#fig-04_pareto)): {said}, {number(rows['cost'].mean())} s in "
         f"all. Its FD over that of\n\n{bullets(lines)}{back}"
@@ -196,8 +199,7 @@ def mechanism(lab: Any, label: str) -> str:
 def in_brief(gap: Paired, *, by_copies: bool = False) -> str:
     """'1.31 [1.12, 1.53], **worse** (p = 0.012, Holm over 8)'. by_copies: by images given back nobody wins."""
     why = f" ({shown_by(gap)})" if shown_by(gap) else ""
-    words = ("higher", "lower") if by_copies else ("worse", "better")
-    return f"{factor(gap)}, {verdict(gap, *words).partition(' (')[0]}{why}"
+    return f"{factor(gap)}, {verdict(gap, **(LOWER if by_copies else {})).partition(' (')[0]}{why}"
 
 
 def headcount(lab: Any) -> str:

@@ -88,6 +88,11 @@ def over_records(records: list[Any], measure: str) -> float:
     return sum(record.metrics[measure] for record in records) / len(records)
 
 
+def seconds(records: list[Any], role: str) -> list[float]:
+    """What the best way of a role (see METHODS) took for the images of each model."""
+    return [record.metrics[f"{best(records, role)}_seconds"] for record in records]
+
+
 def best(records: list[Any], role: str) -> str:
     """The method with this role (see METHODS) with the highest PSNR where all is chosen, which is not on the images judged."""
     able = [name for name, (_, own) in METHODS.items() if own == role and f"{name}_tuned" in records[0].metrics]
@@ -128,8 +133,8 @@ def restoration_table(lab: Any) -> pd.DataFrame:
             calls = m.get(f"{method}_nfe")
             chosen = [f"t = {m[f'{method}_t_start']}, {calls} call{'s' * (calls != 1)}"] if calls else []
             chosen += [f"{m[f'{method}_{what}']} {what}" for what in ("iterations", "steps") if f"{method}_{what}" in m]
-            seconds = number(over_records(records, f"{method}_seconds"), 2)
-            rows.append(row | {"chosen": "; ".join(chosen), "seconds": seconds})
+            spent = number(over_records(records, f"{method}_seconds"), 2)
+            rows.append(row | {"chosen": "; ".join(chosen), "seconds": spent})
     return pd.DataFrame(rows)
 
 
@@ -140,8 +145,8 @@ def restored_pairs(lab: Any) -> pd.DataFrame:
         own = best(records, "with a DIP")
         for role in ("equal seconds", "cheap"):
             rival = best(records, role)
-            seconds = " / ".join(number(over_records(records, f"{name}_seconds"), 2) for name in (own, rival))
-            row = {"task": in_short(setting), "with a DIP": METHODS[own][0], "without": METHODS[rival][0], "seconds": seconds}
+            spent = " / ".join(number(over_records(records, f"{name}_seconds"), 2) for name in (own, rival))
+            row = {"task": in_short(setting), "with a DIP": METHODS[own][0], "without": METHODS[rival][0], "seconds": spent}
             rows.append(row | {name: _told(gaps[setting, score, role], more) for score, (name, more) in SCORES.items()})
     return pd.DataFrame(rows)
 
@@ -180,11 +185,7 @@ def _highest(records: list[Any]) -> str:
 
 def restored_short(lab: Any) -> str:
     """The best way with a DIP against the best without one at equal seconds, and the best single chain, counted."""
-    times = [
-        over_records(records, f"{best(records, 'with a DIP')}_seconds")
-        / over_records(records, f"{best(records, 'cheap')}_seconds")
-        for records in degraded(lab).values()
-    ]
+    times = [sum(seconds(records, "with a DIP")) / sum(seconds(records, "cheap")) for records in degraded(lab).values()]
     spent = f"{number(min(times), 2)} to {number(max(times), 2)} times its seconds"
     return (
         f"Of {len(times)} settings, against the best way without one in about as many seconds, a DIP is shown to be "
@@ -213,7 +214,7 @@ def restoration_answer(lab: Any) -> list[str]:
     lines, gaps = [], restored(lab)
     for setting, records in degraded(lab).items():
         own, rival = best(records, "with a DIP"), best(records, "equal seconds")
-        times = over_records(records, f"{rival}_seconds") / over_records(records, f"{own}_seconds")
+        times = sum(seconds(records, "equal seconds")) / sum(seconds(records, "with a DIP"))
         name = (
             f"{in_short(setting)}: {METHODS[own][0]} minus {METHODS[rival][0]}, which took {number(times, 2)} times its seconds"
         )
