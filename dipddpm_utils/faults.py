@@ -1,8 +1,8 @@
 """What the two course reports did wrong, as data: one row a fault, named by the id that configurations and notebooks use.
 
-`published.py` holds the code of each fault that computes something; a configuration switches it on by naming it in `faults`
-(`Ddpm.faults`, or `Dip.faults` for what goes wrong in the DIP). Report A is ty0601/GAI-HW4, report B zglian/GAI-project4.
-This module imports nothing, so that configurations and the report can read the table.
+`reports/mistakes.py` holds the code of each fault that computes something; a configuration switches it on by naming it in
+`faults` (`Ddpm.faults`, or `Dip.faults` for what goes wrong in the DIP). Report A is ty0601/GAI-HW4, report B
+zglian/GAI-project4. This module imports nothing, so that configurations and the report can read the table.
 """
 
 from collections.abc import Sequence

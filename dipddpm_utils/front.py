@@ -66,9 +66,9 @@ def restoration(found: list[Row], others: Mapping[str, tuple[int, int]] | None =
     gaps, spent = zip(*(row.cheap for row in own), strict=True)
     ahead, behind = (sum(gap.decided and (gap.value > 0) is side for gap in gaps) for side in (True, False))
     return (
-        f"**Mending a degraded image: {_in_a_word(won, lost, unclear)}.** Against the best way without it, at {given} times "
-        f"its seconds, a DIP won {won} and lost {lost} of {len(own)} settings by PSNR{f' ({more})' * bool(more)}. "
-        f"Against one chain, at {_range(spent)} times its seconds, it won {ahead} and lost {behind}."
+        f"**Mending a degraded image: {_in_a_word(won, lost, unclear)}.** Against the best way without one, given {given} "
+        f"times its seconds, a DIP won {won} and lost {lost} of {len(own)} settings by PSNR{f' ({more})' * bool(more)}. "
+        f"Against one chain, whose seconds it takes {_range(spent)} times, it won {ahead} and lost {behind}."
     )
 
 

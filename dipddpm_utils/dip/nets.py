@@ -20,6 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dipddpm_utils.machine import files
+
 NETS = ("2conv", "5conv", "resnet18", "skip")
 DEFAULT_WIDTH = {"2conv": 64, "5conv": 64, "resnet18": 64, "skip": 32}  # the two reports' own; skip: 128 at 512 px
 PROBE_SECONDS = 5  # how long the host of the ImageNet weights may take to answer
@@ -195,7 +197,7 @@ def _load_imagenet(module: nn.Module, inputs: int, width: int, per_image: bool) 
     """Load torchvision's ImageNet weights into `module.encoder` if they can be had; returns the note for `.note`."""
     if width != 64 or per_image or inputs not in (1, 3):
         return "random weights: ImageNet's fit only width 64, batch normalisation and 1 or 3 input channels"
-    if os.environ.get("DIPDDPM_OFFLINE"):
+    if files.offline():
         return "random weights: DIPDDPM_OFFLINE is set, so ImageNet's were not asked for"
     try:
         from torchvision.models import ResNet18_Weights  # 5 s to import: only where it is asked for

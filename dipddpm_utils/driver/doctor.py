@@ -87,7 +87,7 @@ class Look:
             return
         device = machine_device.pick_device("auto")
         facts, number = provenance(None, device), machine_device.number_format(device, "bfloat16")
-        yield f"{device}: {facts['device_name']}, {facts['threads']} threads; {number} where bfloat16 is asked for"
+        yield f"{device}: {facts['device_name']}, {facts['threads']} thread(s); {number} where bfloat16 is asked for"
         if warning := machine_device.gpu_warning():
             yield warning.splitlines()[1].strip("! ")
             self.advice.append("update the GPU's driver, or install the torch build that fits it")
@@ -104,7 +104,9 @@ class Look:
             there = [place for place, folders in places.items() if all(_is_in(folders, file) for file in wanted)]
             found.append(f"{name}: {[*there, 'not here'][0]}")
         yield "; ".join(found)
-        offline = os.environ.get("DIPDDPM_OFFLINE", "") not in ("", "0")
+        from dipddpm_utils.machine import files
+
+        offline = files.offline()
         clients = ", ".join([client for client in ("npm", "apt-get") if shutil.which(client)] + ["torchvision"])
         yield f"what is not here is {'not fetched, since DIPDDPM_OFFLINE is set' if offline else f'fetched by {clients}'}"
         if own and not Path(own).is_dir():

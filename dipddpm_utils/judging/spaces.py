@@ -149,7 +149,7 @@ def inception(device: str = "cpu") -> Features:
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(given, path)  # where pytorch-fid looks for it
     if not path.exists():
-        if os.environ.get("DIPDDPM_OFFLINE", "") not in ("", "0"):
+        if files.offline():
             raise DataError(f"FID's Inception weights are not here and DIPDDPM_OFFLINE is set: {otherwise}")
         path.parent.mkdir(parents=True, exist_ok=True)
         before = socket.getdefaulttimeout()

@@ -119,6 +119,11 @@ def cache_folder() -> Path:
     return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or home() / ".cache") / "dipddpm"
 
 
+def offline() -> bool:
+    """Whether DIPDDPM_OFFLINE asks for no download: set, and not to 0."""
+    return os.environ.get("DIPDDPM_OFFLINE", "") not in ("", "0")
+
+
 def keep(name: str, data: bytes) -> None:
     """Write what can be made again to the cache folder; where that cannot be written it costs time, nothing else."""
     with suppress(StoreError):

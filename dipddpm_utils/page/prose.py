@@ -104,4 +104,6 @@ def images_back(found: Copies) -> str:
 
 def percent(share: float, digits: int = 2) -> str:
     """A share as a percentage."""
-    return "less than 0.01%" if 0 < share < 1e-4 else f"{number(100 * share, digits) if share else 0}%"
+    if 0 < share < 1e-4 or 0.99 < share < 1:
+        return "less than 0.01%" if share < 0.5 else "over 99%"
+    return f"{number(100 * share, digits) if share else 0}%"

@@ -44,7 +44,7 @@ def curves(content: dict[str, Any], name: str) -> Figure | None:
         ax.set_visible(False)
     about = content["machine"]
     spread = "95% bootstrap intervals over the images judged" if name in ("quality", "samplers") else "quartiles over repeats"
-    note = f"Bars: {spread}. {about['device_name']}, {about['threads']} threads; log axes."
+    note = f"Bars: {spread}. {about['device_name']}, {about['threads']} thread{'s' * (about['threads'] != 1)}; log axes."
     return finish(figure, TITLES.get(name, name), note)
 
 

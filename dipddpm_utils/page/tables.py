@@ -84,7 +84,7 @@ def marked(columns: Mapping[str, Mapping[str, str]]) -> str:
         and not columns[title.replace(": ours", ": theirs")][row].startswith("not ")
     ]
     differ = sum(value.startswith("\u2260") for value in ours)
-    return f"{differ} of {len(ours)} settings of ours differ (\u2260)." if ours else ""
+    return f"{differ} of {len(ours)} settings of ours differ (\u2260), parameters and seconds not counted." if ours else ""
 
 
 def leads(frame: pd.DataFrame, column: str, of: str, *, most: bool = False, what: str = "") -> str:

@@ -46,7 +46,8 @@ def ends(sets: Mapping[str, Sequence[Any]]) -> str:
         dip = frame["dip_seconds"].mean() if "dip_seconds" in frame and frame is not base else 0.0
         times = f" in {number((frame['steps'].mean() * pace + dip) / whole, 2)} times its seconds"
         said.append(f"{name} {number(summary(frame, 'fd').value)}{times if frame is not base else ''}")
-    return f"FD at the end: {'; '.join(said)}{', DIP included, at one pace' if len(said) > 1 else ''}."
+    charged = ", DIP included, every step charged what one of the first takes" if len(said) > 1 else ""
+    return f"FD at the end: {'; '.join(said)}{charged}."
 
 
 def loss(records: Sequence[Any]) -> str:
@@ -76,13 +77,13 @@ def coverage(metrics: Mapping[str, Any], floor: Any) -> str:
 
 
 def best_by_calls(frame: pd.DataFrame) -> str:
-    """'The lowest FD-MNIST has DPM-Solver++(2M) with 5 calls (3.13), ancestral with 20 (0.927): one model, not tested.'"""
+    """'The lowest FD-MNIST: at 5 calls DPM-Solver++(2M) (3.13), at 20 calls ancestral (0.927); one model, not tested.'"""
     said = []
     for nfe in sorted(frame["nfe"].unique())[:: max(1, frame["nfe"].nunique() - 1)]:
         rows = frame[frame["nfe"] == nfe]
         best = rows.loc[rows["fd"].idxmin()]
-        said.append(f"{look(str(best['label'])).label} with {nfe:.0f} calls ({number(best['fd'])})")
-    return f"The lowest {frame['features'].iloc[0]} has {', '.join(said)}: one model, not tested."
+        said.append(f"at {nfe:.0f} calls {look(str(best['label'])).label} ({number(best['fd'])})")
+    return f"The lowest {frame['features'].iloc[0]}: {', '.join(said)}; one model, not tested."
 
 
 def _fd(row: pd.Series) -> str:

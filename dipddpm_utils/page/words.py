@@ -36,7 +36,7 @@ def count(value: float) -> str:
 
 
 TOO_WIDE = "[wide]"
-TOO_WIDE_MEANS = f"{TOO_WIDE}: by more than twice the value, from so few; the CSV has it."
+TOO_WIDE_MEANS = f"{TOO_WIDE}: an interval wider than twice the value, from few seeds; the CSV has it."
 
 
 def span(interval: Interval | None, sign: str = "") -> str:

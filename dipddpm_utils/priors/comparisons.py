@@ -154,7 +154,10 @@ def without_a_chain(lab: Any) -> str:
         return ""
     own = frame_of([lab.record(entry.name) for entry in known])
     distance, recall = span(compare.summary(own, "fd")), span(compare.summary(own, "recall"))
-    return f"The DIP outputs alone, without a chain: {own['features'].iloc[0]} {distance}, recall {recall}."
+    chains = lab.frame(started(lab))
+    best = chains[chains["label"].isin(names.starts(dip=True))].groupby("value")["fd"].mean().min()
+    than = " No chain started from them has a lower mean." if own["fd"].mean() <= best else ""
+    return f"The DIP outputs alone, without a chain: {own['features'].iloc[0]} {distance}, recall {recall}.{than}"
 
 
 def over_t_start(frame: pd.DataFrame) -> str:
@@ -207,6 +210,9 @@ def start_bound(bounds: pd.DataFrame) -> str:
     if bounds.empty:
         return NOT_MEASURED
     tight = bounds[bounds["bound"] < SAYS_LITTLE]
+    if tight.empty and not bounds["broken"].any():
+        least = f"{bounds['bound'].min():.2g}"
+        return f"The bound is {least} or more in all {len(bounds)} cases: it says nothing here, and cannot be broken."
     lines = [f"The bound was broken in {bounds['broken'].sum()} of {len(bounds)} measured cases."]
     for label in dict.fromkeys(bounds["start"]):
         said = tight[tight["start"] == label].sort_values("t_start")
@@ -285,7 +291,10 @@ def found(lab: Any) -> str:
     if lab.has("mechanisms"):
         lines += [f"**Any other way in** ([figure](#fig-04_pareto)): {mechanisms.headcount(lab)}"]
     if lab.has("restore"):
-        at, count_of = restored.figure_of(next(iter(restored.sets_of(lab)))), restored.restored_count(lab, "equal seconds")
-        said = f"of {len(restored.degraded(lab))} settings, at about equal seconds, a DIP is shown to be {count_of}"
+        at, role = restored.figure_of(next(iter(restored.sets_of(lab)))), "equal seconds"
+        said = (
+            f"of {len(restored.degraded(lab))} settings, against rivals given {restored.spent(lab, role)} times its seconds, "
+        )
+        said += f"a DIP is shown to be {restored.restored_count(lab, role)}"
         lines += [f"**Restoration** ([figure](#fig-{at})): {said}."]
     return bullets(lines) or NOT_MEASURED

@@ -97,7 +97,8 @@ def on_the_front(lab: Any) -> str:
         for one in best
     ]
     with_dip = sum(label in names.mechanisms() for label, _, _ in best)
-    said = f"Best for their seconds: {'; '.join(parts)}. A DIP is in {count(with_dip)} of these {len(parts)}."
+    said = f"Best for their seconds, which count as equal where seeds differ as much: {'; '.join(parts)}. "
+    said += f"A DIP is in {count(with_dip)} of these {len(parts)}."
     for (label, *_), (own, value, _) in pairwise(best):
         if (gap := over.get((own, value, label))) and {own, label} & set(names.mechanisms()):  # the others are in the CSV
             said += f" {comparison(f'FD of {in_words(frame, own)} over that of {in_words(frame, label)}', gap)}"

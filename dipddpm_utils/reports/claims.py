@@ -259,7 +259,8 @@ def changed() -> str:
     one_by_one = [change for change in CHANGES[1:] if len(change.claims) < len(CLAIMS)]
     alone = {id for change in one_by_one for id in change.claims}
     rules = len(CHANGES) - 1 - len(one_by_one)
-    return f"{len(alone)} of {len(CLAIMS)} tests were changed after they were written, and {rules} times what holds for all."
+    one = f"{len(alone)} of {len(CLAIMS)} tests were changed one by one after they were written"
+    return f"{one}; {rules} change{'s' * (rules != 1)} concerned all."
 
 
 def changes() -> pd.DataFrame:

@@ -138,7 +138,7 @@ def grid_slopes(lab: Any, metric: str) -> str:
             over = scaled(gap, math.log10(high / low) if log else high - low)
             what = "FD" if metric == "fd" else "Seconds"
             said.append(f"{what} at {tables.SETTINGS[setting]} {high:g} over {low:g}: {effect(over)}.")
-    return " ".join([*said, "Claims that rest on such slopes, or on what stands in for them: [table](#tab-claims)."])
+    return " ".join([*said, "Verdicts on such slopes: [table](#tab-claims)."])
 
 
 def faults(lab: Any, report: str) -> str:

@@ -63,12 +63,12 @@ def distance_of_few(features: nn.Module, samples: Tensor, reals: Tensor) -> floa
 
 
 def lose_gradients(state: Any) -> None:
-    """FA4: of a train.State, every second step's gradient is dropped: steps // 2 updates in as many forward passes."""
+    """FA4: of a training `State`, every second step's gradient is dropped: steps // 2 updates in as many forward passes."""
     state.update_every = 2
 
 
 def raw_weights(state: Any) -> nn.Module:
-    """FA5: the network of a train.State as it was trained last, in evaluation mode, not the average that is kept of it."""
+    """FA5: the network of a training `State` as it was trained last, in evaluation mode, not the average that is kept of it."""
     return state.model.eval()
 
 
@@ -82,7 +82,7 @@ def unclipped_outputs(net: nn.Module, images_unit: Tensor, batch: int = 250) -> 
 
 
 def unshuffle(state: Any) -> None:
-    """FB1: a train.State that sees the images in the same order in every epoch, whatever its seed."""
+    """FB1: a training `State` that sees the images in the same order in every epoch, whatever its seed."""
     state.order.shuffled = False
 
 

@@ -118,7 +118,7 @@ def path_share(lab: Any) -> str:
     return (
         f"Decoding one by one, timed by itself, costs {span(saved)} s an epoch more ({machine}), "
         f"{percent(saved.value / row['decode_seconds'])} of an epoch there; the published saving, on another machine: "
-        f"{published:g} s."
+        f"{published:g} s an epoch."
     )
 
 

@@ -80,7 +80,7 @@ def costs_more(*pairs: tuple[str, str]) -> Test:
             return None
         why = "Seconds of training on DIP outputs, those of the DIP included, over seconds alone; equal steps. "
         left = "; ".join(f"{look(name).label} {told(paired(list(own), ratio=True))}" for name, own in rest.items())
-        why += f"With the DIP's left out, as published (FA9, FB4): {left}."
+        why += f"With the DIP's left out, as published (FA9, FB4): {left}, which is slower steps in that sitting, not the DIP."
         whole = whole if len(pairs) > 1 else whole.iloc[:, 0]
         return compared(whole, pd.DataFrame(), "", str, unit="seconds", why=why)
 

@@ -150,6 +150,6 @@ def answer(records: Sequence[Any]) -> str:
         where = f" ({', '.join(won)})" if won else ""
         more = f"; shown to lose less than discrepancy, which knows as much, on {len(won)} of {len(gaps)} nets{where}"
     return (
-        f"Lowest loss on average: {RULES[rule]}, with {span(gap)} dB against the oracle over {gap.n} images, each in "
-        f"{len(records)} settings{more}."
+        f"Least PSNR lost on average: {RULES[rule]}, with {span(gap)} dB against the plain fit's oracle over {gap.n} images, "
+        f"each in {len(records)} settings{more}."
     )

@@ -1,4 +1,4 @@
-"""Runs of kind `stopping`: up to three fits of the same images, and where each rule of stopping.py stops them.
+"""Runs of kind `stopping`: up to three fits of the same images, and where each rule of rules.py stops them.
 
 "plain" is fitted to y, "halves" to y1, "staged" to q_sample(y, t_k). All begin with the same weights and inputs. A finished
 fit is saved, so a run that is cut off repeats at most one of them.

@@ -115,4 +115,4 @@ def break_even(cost: Cost, limit: Any = None) -> str:
         pays = "never pays: the prior costs more per image than it saves."
     elif limit is None:
         pays = "saves time with some seeds only."
-    return f"With {number(cost.prior_seconds)} s for the prior and {chain}, a start at t = {cost.t_start} {pays}"
+    return f"With {number(cost.prior_seconds)} s to fit the prior and {chain}, a start at t = {cost.t_start} {pays}"

@@ -89,13 +89,15 @@ def test_a_moved_record_moves_verdict_sentence_table_and_answer(mean, verdict, a
     rows = verdicts.rows(lab)
     assert [row.better for row in rows] == [verdict == "better"] * 2
     assert all(row.cheap[0].decided and row.cheap[0].value > 0 and row.cheap[1] == 60.0 for row in rows)
-    assert answer in front.restoration(rows) and "at 60 times its seconds, it won 2 and" in front.restoration(rows)
+    assert answer in front.restoration(rows) and "whose seconds it takes 60 times, it won 2 and" in front.restoration(rows)
 
 
 @pytest.mark.parametrize(("mean", "best"), [(30, "mean of DDPM samples in 2"), (1, "DIP, then DDPM")])
 def test_the_way_with_the_highest_psnr_is_counted_by_setting_and_the_oracle_is_none(mean, best):
     said = restored.best_ways(Made(mean=mean, dip_oracle=99))
-    assert said.startswith("Highest PSNR in 2 settings: ") and best in said and "oracle" not in said
+    assert (
+        said.startswith("Highest PSNR in 2 settings, counted on the images judged: ") and best in said and "oracle" not in said
+    )
 
 
 def test_the_table_has_every_method_and_fits_the_page():
