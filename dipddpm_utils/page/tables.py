@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from dipddpm_utils.page import names
 from dipddpm_utils.page.compare import difference, floor_at, frame_of, start_gaps, summary
 from dipddpm_utils.page.names import METHODS, look
 from dipddpm_utils.page.words import count, effect, factor, number, shown_by, span
@@ -155,16 +156,25 @@ def sweep_table(frames: Mapping[str, pd.DataFrame], metrics: Mapping[str, str]) 
 
 
 def start_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row a start and t_start: distance, paired ratio to the whole chain with as many calls, recall, copies, seconds."""
-    rows, gaps = [], {}
+    """One row a start and t_start: distance, paired ratio to the whole chain with as many calls, the DIP's to it, recall,
+    copies, seconds.
+    """
+    rows, gaps = [], start_gaps(frame, names.starts(dip=True), names.starts(dip=False))
     for label in frame["label"].unique():
         gaps |= start_gaps(frame, [label], ["noise"])
+
+    def over(start: str, rival: str, t: Any) -> str:
+        gap = gaps.get((start, rival, t))
+        return factor(gap) + (f" ({said})" if (said := shown_by(gap)) else "") if gap else ""
+
     scores = {"recall": "recall", "copied": "copy_rate", "own image": "own_source_rate"}
     for (label, value), part in frame.groupby(["label", "value"], sort=False):
-        gap = gaps.get((label, "noise", value)) if label != "noise" else None
-        over = factor(gap) + (f" ({said})" if (said := shown_by(gap)) else "") if gap else ""
         row = {"start": look(label).label, "t_start (calls)": f"{value:.0f} ({part['nfe'].iloc[0]:.0f})"}
-        row |= {part["features"].iloc[0]: span(summary(part, "fd")), "over noise": over}
+        row |= {
+            part["features"].iloc[0]: span(summary(part, "fd")),
+            "over noise": over(label, "noise", value) if label != "noise" else "",
+        }
+        row["DIP over it"] = over("dip", label, value)
         row |= {name: span(summary(part, score)) for name, score in scores.items() if score in part}
         spent = f"{part['prior_seconds'].mean():.3g} + {part['sampling_seconds'].mean():.3g}"
         rows.append(row | {"seconds, prior + drawing": spent})

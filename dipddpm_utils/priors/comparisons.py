@@ -157,7 +157,10 @@ def without_a_chain(lab: Any) -> str:
     chains = lab.frame(started(lab))
     best = chains[chains["label"].isin(names.starts(dip=True))].groupby("value")["fd"].mean().min()
     than = " No chain started from them has a lower mean." if own["fd"].mean() <= best else ""
-    return f"The DIP outputs alone, without a chain: {own['features'].iloc[0]} {distance}, recall {recall}.{than}"
+    floor = gate.floor_of(lab, compared(lab)[0])
+    others = [f"{what} {number(floor.metrics[key])}" for key, what in gate.TRIVIAL.items() if floor and key in floor.metrics]
+    beside = f" What needs no network: {'; '.join(others)}." if others else ""
+    return f"The DIP outputs alone, without a chain: {own['features'].iloc[0]} {distance}, recall {recall}.{beside}{than}"
 
 
 def over_t_start(frame: pd.DataFrame) -> str:

@@ -11,7 +11,8 @@ from labs import NETS, Records
 from dipddpm_utils.dip.findings import first_weights
 from dipddpm_utils.judging.stats import Interval
 from dipddpm_utils.page import tables, words
-from dipddpm_utils.page.compare import family, frame_of, paired
+from dipddpm_utils.page.compare import difference, family, frame_of, paired
+from dipddpm_utils.page.names import look
 from dipddpm_utils.page.words import decimals, effect, factor, number, shown_by, span
 from dipddpm_utils.reports.tables import theirs_and_ours
 
@@ -53,7 +54,10 @@ def test_a_caption_names_the_row_that_leads_among_all_but_real_images():
 def test_settings_that_differ_are_counted_where_both_are_known_and_were_set():
     theirs = {"rate": "1", "batch": "4", "parameters": "7", "sampler": "not printed"}
     ours = {"rate": "\u2260 2", "batch": "4", "parameters": "\u2260 8", "sampler": "\u2260 DDIM"}
-    assert tables.marked({"A: theirs": theirs, "A: ours": ours}) == "1 of 2 settings of ours differ (\u2260)."
+    assert (
+        tables.marked({"A: theirs": theirs, "A: ours": ours})
+        == "1 of 2 settings of ours differ (\u2260), parameters and seconds not counted."
+    )
     assert tables.marked({"small": ours}) == ""
 
 
@@ -65,6 +69,12 @@ def test_a_start_is_compared_with_noise_and_says_what_for():
     assert (starts[noise]["over noise"] == "").all()
     steps = frame["value"].nunique()
     assert starts[~noise]["over noise"].str.contains(f"Holm over {steps}").all()
+    assert (starts["DIP over it"] == "")[starts["start"].isin([look("dip").label, look("real").label])].all()
+    own, rival = (frame[(frame["label"] == name) & (frame["value"] == 300)] for name in ("dip", "blur"))
+    (row,) = starts[(starts["start"] == look("blur").label) & starts["t_start (calls)"].str.startswith("300 ")].to_dict(
+        "records"
+    )
+    assert row["DIP over it"].startswith(factor(difference(own, rival, "fd")))
 
 
 @given(st.floats(0.01, 1e6))
