@@ -141,3 +141,10 @@ def test_arrays_need_no_pickle_and_give_the_same_bytes():
 def test_sha256_of_a_file_is_that_of_its_bytes(tmp_path):
     assert files.sha256(files.write_bytes(tmp_path / "x", b"abc")) == files.sha256_bytes(b"abc")
     assert files.sha256_bytes(b"abc").startswith("ba7816bf")  # FIPS 180-2, appendix B.1
+
+
+@pytest.mark.parametrize(("value", "said"), [(None, False), ("", False), ("0", False), ("1", True), ("yes", True)])
+def test_offline_is_what_is_set_and_not_zero(monkeypatch, value, said):
+    if value is not None:
+        monkeypatch.setenv("DIPDDPM_OFFLINE", value)
+    assert files.offline() is said
