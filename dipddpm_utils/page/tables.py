@@ -102,7 +102,11 @@ def leads(frame: pd.DataFrame, column: str, of: str, *, most: bool = False, what
         return ""
     best = own.loc[values.idxmax() if most else values.idxmin()]
     where = f", t_start {best.iloc[1].partition(' ')[0]}" if frame.columns[1].startswith("t_start") else ""
-    return f"{'Highest' if most else 'Lowest'} {what or name} among {len(values)} {of}: {best.iloc[0]}{where} ({best[name]})."
+    low, high = pd.to_numeric(pd.Series(best[name]).str.extract(r"\[(.+), (.+)\]").iloc[0], errors="coerce")
+    others = values.drop(best.name)
+    near = ", the next inside its interval" if len(others) and low <= (others.max() if most else others.min()) <= high else ""
+    lead = f"{'Highest' if most else 'Lowest'} {what or name} among {len(values)} {of}"
+    return f"{lead}: {best.iloc[0]}{where} ({best[name]}){near}."
 
 
 def _images(data: Any) -> str:

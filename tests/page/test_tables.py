@@ -46,6 +46,8 @@ def test_a_caption_names_the_row_that_leads_among_all_but_real_images():
     assert tables.leads(frame, "FD", "nets") == "Lowest FD-X among 2 nets: b (3.5 [3.1, 3.9])."
     assert tables.leads(frame, "FD", "nets", most=True, what="distance") == "Highest distance among 2 nets: a (2\u202f000)."
     assert tables.leads(frame, "PSNR", "nets") == "Lowest PSNR among 1 nets: b (9)."
+    near = pd.DataFrame({"net": ["a", "b"], "FD": ["8.2 [6.9, 9.7]", "9.6"]})
+    assert tables.leads(near, "FD", "nets") == "Lowest FD among 2 nets: a (8.2 [6.9, 9.7]), the next inside its interval."
     assert tables.leads(frame.iloc[:0], "FD", "nets") == "" == tables.leads(frame.iloc[:1], "PSNR", "nets")
     starts = pd.DataFrame({"start": ["x"], "t_start (calls)": ["150 (3)"], "FD-X": ["1.0"]})
     assert tables.leads(starts, "FD", "starts") == "Lowest FD-X among 1 starts: x, t_start 150 (1.0)."
