@@ -183,3 +183,10 @@ def start_table(frame: pd.DataFrame) -> pd.DataFrame:
         spent = f"{part['prior_seconds'].mean():.3g} + {part['sampling_seconds'].mean():.3g}"
         rows.append(row | {"seconds, prior + drawing": spent})
     return pd.DataFrame(rows)
+
+
+def shown_starts(table: pd.DataFrame) -> pd.DataFrame:
+    """The columns of a `start_table` that fit a page; the CSV has the others, and all ends."""
+    fits = table.drop(columns=["copied", "seconds, prior + drawing"])
+    ends = {"over noise": " (", "DIP over it": " (", "recall": " [", "own image": " ["}
+    return fits.assign(**{name: fits[name].str.partition(end)[0] for name, end in ends.items() if name in fits})

@@ -140,7 +140,7 @@ def no_gain(lab: Any) -> Found:
 def gains(lab: Any) -> str:
     """What a mechanism was shown to be better than, by images that are new; '' if it was nothing."""
     frame, said = mechanisms.table_of(lab), []
-    new = {at[:2] for *at, rows in mechanisms.settings(frame) if not (copies(rows).many or mechanisms.unjudged(*at, rows))}
+    new = {tuple(at) for *at, rows in mechanisms.settings(frame) if not (copies(rows).many or mechanisms.unjudged(*at, rows))}
     for (label, value, rival), gap in mechanisms.found(lab).items():
         if label in names.mechanisms() and (label, value) in new and gap.decided and gap.images and gap.value < 0:
             said.append(f"{in_words(frame, label, value)} than {in_words(frame, rival)} ({factor(gap)})")
