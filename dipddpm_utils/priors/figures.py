@@ -128,7 +128,10 @@ def restoration(lab: Any, of: str) -> Figure:
                 if role != "cheap":  # whose point is far from the others, which may be near: then the better name is above
                     place = (place[0], 6 if score.value == max(tops) else -11)
                 ax.annotate(label, (seconds, score.value), place, textcoords="offset points", fontsize=8, ha=side)
-        ax.set_title(restored.in_short(setting), loc="left", fontsize=8)
+        task, strength = restored.TASKS[setting.task]
+        ax.set_title(
+            f"{task.format('').strip().removesuffix(' of')}, {strength.format(setting.strength)}", loc="left", fontsize=8
+        )
         ax.margins(x=0.25, y=0.15)
         log_x(ax)
     for ax in panels[::columns]:
@@ -140,7 +143,7 @@ def restoration(lab: Any, of: str) -> Figure:
     n = len(restored.judged(records, "dip"))
     note = f"n = {n} images, {len(records)} models with images of their own; mean and 95% t-interval over images in [0, 1]. "
     note += "Named: the best of each colour, chosen on other images."
-    return finish(figure, "Restoration: what each way makes of its seconds", note)
+    return finish(figure, f"Restoring {of}: what each way makes of its seconds", note)
 
 
 def restored_images(lab: Any, of: str) -> Figure:

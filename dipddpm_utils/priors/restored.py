@@ -93,9 +93,10 @@ def seconds(records: list[Any], role: str) -> list[float]:
     return [record.metrics[f"{best(records, role)}_seconds"] for record in records]
 
 
-def spent(lab: Any, role: str) -> str:
+def spent(lab: Any, role: str, of: str = "") -> str:
     """'1.2 to 1.5': what the best rival of a role took for the images of a model, least and most, in times the DIP's."""
-    pairs = [(seconds(records, role), seconds(records, "with a DIP")) for records in degraded(lab).values()]
+    found = sets_of(lab)[of] if of else degraded(lab)
+    pairs = [(seconds(records, role), seconds(records, "with a DIP")) for records in found.values()]
     times = [theirs / own for pair in pairs for theirs, own in zip(*pair, strict=True)]
     return " to ".join(dict.fromkeys(number(end, 2) for end in (min(times), max(times))))
 
@@ -170,16 +171,21 @@ def _told(gap: Paired, more: bool) -> str:
     return f"{span(gap, '+')} {said}"
 
 
-def restored_count(lab: Any, role: str) -> str:
-    """In how many settings the best way with a DIP is better, and worse, than its rival, by each score."""
-    return ", ".join(f"better in {won} and worse in {lost} by {name}" for name, (won, lost) in won_and_lost(lab, role).items())
+def restored_count(lab: Any, role: str, of: str = "") -> str:
+    """In how many settings the best way with a DIP is better, and worse, than its rival, by each score. of: as won_and_lost."""
+    counts = won_and_lost(lab, role, of).items()
+    return ", ".join(f"better in {won} and worse in {lost} by {name}" for name, (won, lost) in counts)
 
 
-def won_and_lost(lab: Any, role: str) -> dict[str, tuple[int, int]]:
-    """score -> in how many settings the best way with a DIP is shown to be better than its rival, and worse."""
+def won_and_lost(lab: Any, role: str, of: str = "") -> dict[str, tuple[int, int]]:
+    """score -> in how many settings the best way with a DIP is shown to be better than its rival, and worse.
+
+    of: those of these images, one of `sets_of`; of all unless given.
+    """
     found = {}
     for score, (name, more) in SCORES.items():
-        own = [gap for (_, of, to), gap in restored(lab).items() if (of, to) == (score, role)]
+        gaps = {setting: gap for (setting, by, to), gap in restored(lab).items() if (by, to) == (score, role)}
+        own = [gap for setting, gap in gaps.items() if of in ("", setting.of)]
         won, lost = (sum(gap.decided and (gap.value > 0) == (more is side) for gap in own) for side in (True, False))
         found[name.split(" (")[0]] = won, lost
     return found
@@ -197,12 +203,13 @@ def _highest(records: list[Any]) -> str:
     return max(tried, key=lambda way: over_records(records, f"{way}_psnr"))
 
 
-def restored_short(lab: Any) -> str:
+def restored_short(lab: Any, of: str) -> str:
     """The best way with a DIP against the best without one at equal seconds, and the best single chain, counted."""
     return (
-        f"Of {len(degraded(lab))} settings, against the best way without one, given {spent(lab, 'equal seconds')} times its "
-        f"seconds, a DIP is shown to be {restored_count(lab, 'equal seconds')}. Against the best single chain, which takes "
-        f"{spent(lab, 'cheap')} times its seconds: {restored_count(lab, 'cheap')} ([table](#tab-04_restore_pairs))."
+        f"Of {len(sets_of(lab)[of])} settings, against the best way without one, given {spent(lab, 'equal seconds', of)} times "
+        f"its seconds, a DIP is shown to be {restored_count(lab, 'equal seconds', of)}. Against the best single chain, which "
+        f"takes {spent(lab, 'cheap', of)} times its seconds: {restored_count(lab, 'cheap', of)} "
+        f"([table](#tab-04_restore_pairs)). {denoiser(lab, of)}"
     )
 
 

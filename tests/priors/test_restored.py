@@ -80,7 +80,8 @@ def test_a_moved_record_moves_verdict_sentence_table_and_answer(mean, verdict, a
     assert len(pairs) == 4 and len(pairs.columns) == 7 and len(own) == 2
     assert all(own[name].str.endswith(f" {verdict}").all() for name in ("PSNR (dB)", "SSIM", "feature distance"))
     counted = "better in 2 and worse in 0" if verdict == "better" else "better in 0 and worse in 2"
-    assert f"{counted} by PSNR" in restored.restored_short(lab)
+    assert f"{counted} by PSNR" in restored.restored_count(lab, "equal seconds")
+    assert restored.won_and_lost(lab, "equal seconds", "MNIST")["PSNR"] == ((1, 0) if verdict == "better" else (0, 1))
     rival = "(mean of DDPM samples) 30.0 dB" if mean == 30 else "(supervised U-Net) 19.0 dB"
     drawn = restored.restored_drawn(lab, "MNIST")
     assert f"equal seconds {rival}; with a DIP (DIP, then DDPM) 21.0 dB." in drawn and "CIFAR-10" not in drawn
@@ -119,6 +120,7 @@ def test_the_figures_have_a_panel_and_a_row_a_setting():
 def test_the_denoiser_is_said_with_what_needs_no_learning():
     lab = Records()
     said = restored.denoiser(lab, "MNIST")
+    assert restored.restored_short(lab, "MNIST").startswith("Of 6 settings, ") and said in restored.restored_short(lab, "MNIST")
     assert said.startswith("The DDPM: FD-MNIST") and "no images" not in said
     floor = gate.floor_of(Records("full"), "a-ddpm")
     assert floor.name.startswith("a-floor") and gate.floor_of(lab, "main").name.startswith("floor")
