@@ -36,7 +36,7 @@ from dipddpm_utils.store.work import Work
 
 TOGETHER = 20  # images of a block
 LOOKS = 50  # of a fit, from which its budget is chosen
-PANELS = 6  # images shown
+PANELS = 2  # images shown, which records keep
 FEW = 4  # samples by whose mean the t_start of "mean" is chosen
 CHAINS = {  # what a chain starts from, and whether it is told y at every step, which it cannot be where y has noise
     "ddpm": ("degraded", False),
