@@ -72,7 +72,7 @@ class Sizes:
     )  # fmt: skip
     main_advised: tuple[str, ...] = ("baseline", "reinject", "guidance", "reinject blur", "guidance blur")  # no training
     main_more_calls: tuple[int, ...] = (18, 24)  # in the seconds of guidance, its DIP's fit included: planned, measured
-    main_advised_seeds: Seeds = (5, 6, 7)  # three, then more by the same rule
+    main_advised_seeds: Seeds = (3, 4, 5, 6, 7)  # three, then more by the same rule
     main_drawn_steps: int = 12
     main_dip: tuple[Net, float] = ("2conv", 0.4)  # net and std of their DIP, picked in 05 from the fits `dip_pick`
     unet: Unet = r.UNET_SMALL  # of all other comparisons, which need many models
@@ -114,7 +114,7 @@ class Sizes:
     restore_width: int = 8  # of the DIP's skip net; at rate 2e-2 as good after 180 iterations as 16 at 1e-2 after 210, in half
     restore_lr: float = 2e-2  # the seconds (inpainting of 8 training digits)
     restore_iterations: int = 180
-    photos: Data | None = None  # restored too, where there are models that draw digits
+    photos: Data | None = Data(name="cifar10", n_train=45_000)  # restored too, where there are models that draw digits
     photo_tasks: tuple[tuple[str, float], ...] = (
         ("denoise", 0.4), ("denoise", 0.2), ("inpaint", 0.5), ("super_resolve", 2), ("inpaint", 0.2), ("super_resolve", 4),
     )  # fmt: skip
