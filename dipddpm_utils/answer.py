@@ -33,12 +33,12 @@ def answer(lab: Any) -> str:
     generated += _reports(lab)
     if lab.has("mechanisms"):
         generated.append(f"**Any other way in?** {_at('04_pareto')} {mechanisms.headcount(lab)}")
-    mended = restored.restoration_answer(lab) if lab.has("restore") else []
+    mended = [f"{of}. {restored.restored_short(lab, of)}" for of in restored.sets_of(lab)] if lab.has("restore") else []
     if why := comparisons.untestable(lab):
         generated = [f"**No answer at this size**: {why}. What the comparisons gave stands in notebook 04."]
     stops = lab.seeds("stopping") if lab.has("stopping") else []
     stopped = [stopping_findings.answer(stops)] if stops else []
-    parts = {"*Generation*": alone + generated, "*Restoration* ([table](#tab-04_restore_pairs))": mended}
+    parts = {"*Generation*": alone + generated, "*Restoration*": mended}
     parts |= {"*When to stop a fit to one image* ([figure](#fig-05_stopping))": stopped}
     said = [f"{job}\n\n{bullets(lines)}" for job, lines in parts.items() if lines]
     return "\n\n".join(said) if said else NOT_MEASURED

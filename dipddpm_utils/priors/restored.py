@@ -7,7 +7,7 @@ import pandas as pd
 
 from dipddpm_utils.page.compare import Paired, difference, family, frame_of, summary
 from dipddpm_utils.page.lab import once
-from dipddpm_utils.page.prose import bullets, comparison, distance
+from dipddpm_utils.page.prose import bullets, distance
 from dipddpm_utils.page.tables import DATA
 from dipddpm_utils.page.words import number, span
 from dipddpm_utils.reports import gate
@@ -209,7 +209,7 @@ def restored_short(lab: Any, of: str) -> str:
         f"Of {len(sets_of(lab)[of])} settings, against the best way without one, given {spent(lab, 'equal seconds', of)} times "
         f"its seconds, a DIP is shown to be {restored_count(lab, 'equal seconds', of)}. Against the best single chain, which "
         f"takes {spent(lab, 'cheap', of)} times its seconds: {restored_count(lab, 'cheap', of)} "
-        f"([table](#tab-04_restore_pairs)). {denoiser(lab, of)}"
+        "([table](#tab-04_restore_pairs))."
     )
 
 
@@ -226,16 +226,3 @@ def restored_drawn(lab: Any, of: str) -> str:
         ]
         lines.append(f"{in_short(setting)}: {'; '.join(reached)}.")
     return f"Mean PSNR of all images judged:\n\n{bullets(lines)}"
-
-
-def restoration_answer(lab: Any) -> list[str]:
-    """For each setting, the best way with a DIP against the best without one in about as many seconds."""
-    lines, gaps = [], restored(lab)
-    for setting, records in degraded(lab).items():
-        own, rival = best(records, "with a DIP"), best(records, "equal seconds")
-        times = sum(seconds(records, "equal seconds")) / sum(seconds(records, "with a DIP"))
-        name = (
-            f"{in_short(setting)}: {METHODS[own][0]} minus {METHODS[rival][0]}, which took {number(times, 2)} times its seconds"
-        )
-        lines.append(comparison(name, gaps[setting, "psnr", "equal seconds"], "dB PSNR", worse="better", better="worse"))
-    return lines
