@@ -214,15 +214,9 @@ def restored_short(lab: Any, of: str) -> str:
 
 
 def restored_drawn(lab: Any, of: str) -> str:
-    """What the ways that are drawn reach, a setting each: the best single chain, the best at equal seconds, with a DIP.
-
-    of: one of `sets_of`.
-    """
-    lines, roles = [], {"cheap": "single chain", "equal seconds": "equal seconds", "with a DIP": "with a DIP"}
+    """What the ways that are drawn reach, a setting each, of these images (one of `sets_of`)."""
+    lines, roles = [], ("cheap", "equal seconds", "with a DIP")
     for setting, records in sets_of(lab)[of].items():
-        ways = {said: best(records, role) for role, said in roles.items()}
-        reached = [
-            f"{said} ({METHODS[way][0]}) {number(over_records(records, f'{way}_psnr'))} dB" for said, way in ways.items()
-        ]
-        lines.append(f"{in_short(setting)}: {'; '.join(reached)}.")
-    return f"Mean PSNR of all images judged:\n\n{bullets(lines)}"
+        reached = [number(over_records(records, f"{best(records, role)}_psnr")) for role in roles]
+        lines.append(f"{in_short(setting)}: {', '.join(reached)} dB.")
+    return f"Mean PSNR of all images judged, by the best single chain, at equal seconds, with a DIP:\n\n{bullets(lines)}"

@@ -82,9 +82,9 @@ def test_a_moved_record_moves_verdict_sentence_table_and_answer(mean, verdict, a
     counted = "better in 2 and worse in 0" if verdict == "better" else "better in 0 and worse in 2"
     assert f"{counted} by PSNR" in restored.restored_count(lab, "equal seconds")
     assert restored.won_and_lost(lab, "equal seconds", "MNIST")["PSNR"] == ((1, 0) if verdict == "better" else (0, 1))
-    rival = "(mean of DDPM samples) 30.0 dB" if mean == 30 else "(supervised U-Net) 19.0 dB"
+    rival = 30.0 if mean == 30 else 19.0
     drawn = restored.restored_drawn(lab, "MNIST")
-    assert f"equal seconds {rival}; with a DIP (DIP, then DDPM) 21.0 dB." in drawn and "CIFAR-10" not in drawn
+    assert f"noise of std 0.2: 16.0, {rival}, 21.0 dB." in drawn and "CIFAR-10" not in drawn
     assert list(restored.sets_of(lab)) == ["MNIST", "CIFAR-10"]
     rows = verdicts.rows(lab)
     assert [row.better for row in rows] == [verdict == "better"] * 2
