@@ -112,7 +112,8 @@ def restoration(lab: Any, of: str) -> Figure:
     Filled: a DIP in it.
     """
     found = restored.sets_of(lab)[of]
-    columns, rows = min(3, len(found)), -(-len(found) // 3)
+    columns = 2 if len(found) in (2, 4) else min(3, len(found))
+    rows = -(-len(found) // columns)
     figure, panels = new(columns, rows, width=9.0, height=3.1 * rows + 0.6)
     for ax, (setting, records) in zip(panels, found.items(), strict=False):
         tops = [summary(restored.judged(records, restored.best(records, role)), "psnr").value for role in ROLES]
@@ -134,6 +135,8 @@ def restoration(lab: Any, of: str) -> Figure:
         )
         ax.margins(x=0.25, y=0.15)
         log_x(ax)
+    for ax in panels[len(found) :]:
+        ax.remove()
     for ax in panels[::columns]:
         ax.set_ylabel("PSNR (dB)")
     for ax in panels[-columns:]:
