@@ -69,6 +69,8 @@ def denoiser(lab: Any, of: str) -> str:
     """How well the DDPM that restores these images draws them, beside what needs no learning; whether it draws any at all."""
     records = next(iter(sets_of(lab)[of].values()))
     group = lab.profile.find(records[0].run.model).name.removesuffix(f"-s{records[0].seed}")
+    if not lab.has(group):
+        return ""
     own, where = lab.seeds(group), gate.floor_of(lab, group)
     least, what = gate.trivial(where)
     beside = f"; {what}: {number(least)}" if what else ""

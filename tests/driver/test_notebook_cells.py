@@ -12,7 +12,7 @@ import notebook_rules
 import pytest
 from labs import Records
 
-from dipddpm_utils.page.lab import COLUMNS, code_of
+from dipddpm_utils.page.lab import COLUMNS, code_of, once
 from dipddpm_utils.study import profile as profiles
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
@@ -94,7 +94,7 @@ def cells(path, kind):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_cells_run_on_committed_records(path, profile, monkeypatch):
     fake = ModuleType("dipddpm_utils.page.lab")
-    fake.Lab = ShowingLab
+    fake.Lab, fake.once = ShowingLab, once
     monkeypatch.setattr(ShowingLab, "profile_shown", profile)
     monkeypatch.setitem(sys.modules, "dipddpm_utils.page.lab", fake)
     monkeypatch.setattr("IPython.display.display", lambda *_, **__: None)
