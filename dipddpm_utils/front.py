@@ -127,7 +127,7 @@ ALT = "Samples, not selected: DDPM alone; trained on DIP outputs; started from t
 def caption(found: list[Row]) -> str:
     """Of the table: what its rows come to."""
     if all(row.verdict == "not testable" for row in found):
-        return "Models of this size decide none of these questions; `standard` does. Intervals are plain."
+        return "Models of this size decide none of these questions. Intervals are plain."
     gains = sum(row.better is True for _, row in on_screen(found))
     begin = f"{gains or 'No'} row{'s' * (gains > 1)} show{'s' * (gains < 2)} a gain"
     return f"{begin}. Intervals are plain; p, corrected for its family, decides."

@@ -141,5 +141,5 @@ def _restored(lab: Any) -> Iterator[Row]:
         question = f"PSNR gained by a DIP: {asked[0].lower()}{asked[1:]}"
         cost = f"{number(sum(own) / sum(even), 2)} × time"
         row = _row("restoration", question, rival, cost, restored.figure_of(setting.of), "dB", True)
-        times = [theirs / its for its, theirs in zip(own, even, strict=True)]
+        times = restored.times_spent(records, "equal seconds")
         yield replace(row, cheap=(cheap, sum(own) / sum(other)), rival_seconds=(min(times), max(times)))

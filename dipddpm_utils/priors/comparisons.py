@@ -296,7 +296,7 @@ def found(lab: Any) -> str:
     if lab.has("restore"):
         at, role = restored.figure_of(next(iter(restored.sets_of(lab)))), "equal seconds"
         said = (
-            f"of {len(restored.degraded(lab))} settings, against rivals given {restored.spent(lab, role)} times its seconds, "
+            f"of {len(restored.degraded(lab))} settings, against rivals given {restored.given(lab, role)} times its seconds, "
         )
         said += f"a DIP is shown to be {restored.restored_count(lab, role)}"
         lines += [f"**Restoration** ([figure](#fig-{at})): {said}."]

@@ -128,6 +128,8 @@ def restoration(lab: Any, of: str) -> Figure:
             if name == restored.best(records, role):
                 if role != "cheap":  # whose point is far from the others, which may be near: then the better name is above
                     place = (place[0], 6 if score.value == max(tops) else -11)
+                elif score.value > tops[0]:  # the DIP's name is to the left of a lower point
+                    place = (place[0], 14)
                 ax.annotate(label, (seconds, score.value), place, textcoords="offset points", fontsize=8, ha=side)
         task, strength = restored.TASKS[setting.task]
         ax.set_title(

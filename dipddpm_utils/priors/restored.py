@@ -68,7 +68,8 @@ def figure_of(of: str) -> str:
 def denoiser(lab: Any, of: str) -> str:
     """How well the DDPM that restores these images draws them, beside what needs no learning; whether it draws any at all."""
     records = next(iter(sets_of(lab)[of].values()))
-    group = lab.profile.find(records[0].run.model).name.removesuffix(f"-s{records[0].seed}")
+    known = [entry for record in records if (entry := lab.profile.find(record.run.model))]
+    group = known[0].name.removesuffix(f"-s{known[0].run.seed}") if known else ""
     if not lab.has(group):
         return ""
     own, where = lab.seeds(group), gate.floor_of(lab, group)
@@ -95,11 +96,15 @@ def seconds(records: list[Any], role: str) -> list[float]:
     return [record.metrics[f"{best(records, role)}_seconds"] for record in records]
 
 
-def spent(lab: Any, role: str, of: str = "") -> str:
-    """'1.2 to 1.5': what the best rival of a role took for the images of a model, least and most, in times the DIP's."""
+def times_spent(records: list[Any], role: str) -> list[float]:
+    """What the best rival of a role took for the images of each model, in times the DIP's."""
+    return [theirs / own for theirs, own in zip(seconds(records, role), seconds(records, "with a DIP"), strict=True)]
+
+
+def given(lab: Any, role: str, of: str = "") -> str:
+    """'1.2 to 1.5': the least and the most of `times_spent`. of: of these images, one of `sets_of`; of all unless given."""
     found = sets_of(lab)[of] if of else degraded(lab)
-    pairs = [(seconds(records, role), seconds(records, "with a DIP")) for records in found.values()]
-    times = [theirs / own for pair in pairs for theirs, own in zip(*pair, strict=True)]
+    times = [one for records in found.values() for one in times_spent(records, role)]
     return " to ".join(dict.fromkeys(number(end, 2) for end in (min(times), max(times))))
 
 
@@ -208,9 +213,9 @@ def _highest(records: list[Any]) -> str:
 def restored_short(lab: Any, of: str) -> str:
     """The best way with a DIP against the best without one at equal seconds, and the best single chain, counted."""
     return (
-        f"Of {len(sets_of(lab)[of])} settings, against the best way without one, given {spent(lab, 'equal seconds', of)} times "
+        f"Of {len(sets_of(lab)[of])} settings, against the best way without one, given {given(lab, 'equal seconds', of)} times "
         f"its seconds, a DIP is shown to be {restored_count(lab, 'equal seconds', of)}. Against the best single chain, which "
-        f"takes {spent(lab, 'cheap', of)} times its seconds: {restored_count(lab, 'cheap', of)} "
+        f"takes {given(lab, 'cheap', of)} times its seconds: {restored_count(lab, 'cheap', of)} "
         "([table](#tab-04_restore_pairs))."
     )
 

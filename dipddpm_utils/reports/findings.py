@@ -211,8 +211,10 @@ def inception(lab: Any) -> str:
     """Whether the models of this profile have an FID, with Inception's features."""
     asking = [entry for entry in lab.profile.entries.values() if entry.run.kind == "ddpm" and entry.run.evaluate.fid_n]
     if not asking:
-        return "No run of this profile asks for FID, which takes Inception's weights and 10 000 samples; those of `full` do."
+        return "No run of this profile asks for FID, which takes Inception's weights; those of `full` do."
     asked = [lab.record(entry.name) for entry in asking if lab.store.state(entry.run) == "complete"]
     held = sum("fid" in record.metrics for record in asked)
-    why = "" if held == len(asked) else ": Inception's weights could not be had where the others were computed"
-    return f"Of {len(asked)} models computed that FID is asked for, {held} have it{why}."
+    notes = dict.fromkeys(note for record in asked for note in record.notes if note.startswith("no FID"))
+    return " ".join(
+        [f"Of {len(asked)} models computed that FID is asked for, {held} have it.", *(f"N{note[1:]}." for note in notes)]
+    )

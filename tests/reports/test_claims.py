@@ -526,7 +526,7 @@ def test_the_gate_compares_with_what_needs_no_learning_at_the_same_n():
     lab = reports()
     record, floor = lab.seeds("b-combined")[0], lab.seeds("b-floor")[0]
     record.metrics.update(fd=50.0, n=floor.metrics["n"])
-    assert gate.passed(lab, ("b-combined",)).why == ""  # this floor's record does not hold them
+    assert gate.passed(lab, ("b-combined",)).why == ""  # those of this lab are far above
     floor.metrics.update(trivial_gaussian_fd=200.0, trivial_mean_fd=49.0)
     why = gate.passed(lab, ("b-combined",)).why
     assert "FD 50.0, not below 49.0 of the mean image" in why
