@@ -18,7 +18,7 @@ def moved(factor):
     lab = Records()
     on_dip = dict.fromkeys(("ddpm-on-dip", "main-on-dip"), factor)
     for name, times in {"ddpm": 1.0, "main": 1.0, "ddpm-more": 1.0, **on_dip}.items():
-        lab.set(name, fd=lambda record, label, value, times=times: 50.0 * times)
+        lab.set(name, fd=lambda record, label, value, times=times: 5.0 * times)
     return lab
 
 

@@ -157,8 +157,7 @@ def without_a_chain(lab: Any) -> str:
     chains = lab.frame(started(lab))
     best = chains[chains["label"].isin(names.starts(dip=True))].groupby("value")["fd"].mean().min()
     than = " No chain started from them has a lower mean." if own["fd"].mean() <= best else ""
-    floor = gate.floor_of(lab, compared(lab)[0])
-    others = [f"{what} {number(floor.metrics[key])}" for key, what in gate.TRIVIAL.items() if floor and key in floor.metrics]
+    others = [f"{what} {number(fd)}" for fd, what in gate.without_learning(gate.floor_of(lab, compared(lab)[0]))]
     beside = f" What needs no network: {'; '.join(others)}." if others else ""
     return f"The DIP outputs alone, without a chain: {own['features'].iloc[0]} {distance}, recall {recall}.{beside}{than}"
 
@@ -295,9 +294,7 @@ def found(lab: Any) -> str:
         lines += [f"**Any other way in** ([figure](#fig-04_pareto)): {mechanisms.headcount(lab)}"]
     if lab.has("restore"):
         at, role = restored.figure_of(next(iter(restored.sets_of(lab)))), "equal seconds"
-        said = (
-            f"of {len(restored.degraded(lab))} settings, against rivals given {restored.given(lab, role)} times its seconds, "
-        )
-        said += f"a DIP is shown to be {restored.restored_count(lab, role)}"
-        lines += [f"**Restoration** ([figure](#fig-{at})): {said}."]
+        of, given = len(restored.degraded(lab)), restored.given(lab, role)
+        said = f"of {of} settings, against rivals given {given} times its seconds, a DIP is shown to be"
+        lines += [f"**Restoration** ([figure](#fig-{at})): {said} {restored.restored_count(lab, role)}."]
     return bullets(lines) or NOT_MEASURED

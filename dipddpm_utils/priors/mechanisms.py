@@ -48,23 +48,21 @@ def small(lab: Any) -> pd.DataFrame:
 def larger(lab: Any) -> pd.DataFrame:
     """The same of models that draw digits, in chains of equally many calls, those of `main` that begin elsewhere among them.
 
-    cost: at the DDPM alone's mean pace of training, since the models were trained on different days.
+    cost: at the DDPM alone's mean pace of training, since models were trained on different days, and some twice: the pace is
+    that of the very training that a record's images were drawn from.
     """
     frames = [lab.frame(group).assign(record=lab.seeds(group)) for group in (LARGER, "main-starts")]
     drawn, starts = frames[0], frames[1][frames[1]["nfe"] == frames[0]["nfe"].iloc[0]]
     names_of = {"noise": "baseline", "dip": "start"}
     starts = starts.assign(label=[names_of.get(label, f"start {label}") for label in starts["label"]])
-    frame = (
-        pd.concat([starts, drawn], ignore_index=True)
-        .drop_duplicates("name")
-        .sort_values("label", key=lambda label: label != "baseline", kind="stable")
+    frame = pd.concat([starts, drawn], ignore_index=True).sort_values(
+        "label", key=lambda label: label != "baseline", kind="stable"
     )
     frame.loc[frame["label"] == "baseline", "value"] = 0
+    frame = frame.drop_duplicates(["label", "value", "seed"])  # a chain from noise may be a member of both
     models = [lab.record(lab.profile.find(record.run.model).name).metrics for record in frame["record"]]
-    paces = np.array(
-        [own["train_seconds"] / own["steps"] for own in models]
-    )  # where a model was trained twice, as it was then:
-    paces *= frame["model_seconds"] / np.array([own["total_seconds"] for own in models])
+    kept = np.array([own["train_seconds"] / own["steps"] / own["total_seconds"] for own in models])
+    paces = kept * frame["model_seconds"]
     usual = np.mean([record.metrics["train_seconds"] / record.metrics["steps"] for record in lab.seeds("main")])
     return frame.assign(cost=(frame["model_seconds"] + frame["prior_seconds"] + frame["sampling_seconds"]) * usual / paces)
 

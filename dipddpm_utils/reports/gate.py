@@ -55,10 +55,14 @@ def floor_of(lab: Any, group: str) -> Any:
     return lab.seeds(name)[0] if lab.has(name) else None
 
 
+def without_learning(floor: Any) -> list[tuple[float, str]]:
+    """(distance, what it is of) of all that needs no learning, as far as a floor's record, or None, holds it."""
+    return [(floor.metrics[name], words) for name, words in TRIVIAL.items() if floor and name in floor.metrics]
+
+
 def trivial(floor: Any) -> tuple[float, str]:
-    """(least distance of what needs no learning, what that is); (inf, '') where it was not measured."""
-    found = [(floor.metrics[name], words) for name, words in TRIVIAL.items() if floor and name in floor.metrics]
-    return min(found, default=(math.inf, ""))
+    """The least of these; (inf, '') where none was measured."""
+    return min(without_learning(floor), default=(math.inf, ""))
 
 
 def _fails(record: Any, floor: Any) -> str:
