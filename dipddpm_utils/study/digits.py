@@ -119,6 +119,24 @@ def headline(p: Profile, z: Sizes) -> None:
         run = changed(drawn, sampler=Sampler(steps=calls))
         name = f"main-more-calls-{calls}-drawn"
         p.member("main-drawn", "more calls", run, "04", z.main_advised_seeds, value=calls, name=name)
+    for sampler in z.main_samplers:
+        other_sampler(p, z, drawn, sampler)
+
+
+def other_sampler(p: Profile, z: Sizes, drawn: Sample, sampler: Sampler) -> None:
+    """What guidance is worth beside a better sampler, which costs nothing; expected before the runs: less than it.
+
+    The DDPM alone at as many calls and in the seconds of guidance, and both guidances at as many calls.
+    """
+    title = sampler.title.replace(" ", "-")
+    for calls in (z.main_drawn_steps, z.main_more_calls[0]):
+        run = changed(drawn, sampler=changed(sampler, steps=calls))
+        name, value = f"main-more-calls-{calls}-{title}-drawn", f"{calls} {sampler.title}"
+        p.member("main-drawn", "more calls", run, "04", z.main_advised_seeds, value=value, name=name)
+    for label in ("guidance", "guidance blur"):
+        run = changed(drawn, sampler=changed(sampler, steps=z.main_drawn_steps), advice=main_advice(z, label))
+        name, value = f"main-{label}-{title}-drawn", f"{run.advice.weight:g} {sampler.title}"
+        p.member("main-drawn", label, run, "04", z.main_advised_seeds, value=value, name=name)
 
 
 def single(p: Profile, z: Sizes) -> None:

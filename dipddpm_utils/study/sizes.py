@@ -66,12 +66,15 @@ class Sizes:
     long: tuple[int, int] = (4000, 1000)
     main: tuple[int, int] | None = (2000, 500)  # of models that draw digits, for the headline; None: there are none
     main_seeds: int = 8  # of them alone and trained on DIP outputs: three, then up to eight by the rule for seeds in README
-    main_start_seeds: int = 4  # of the chains that begin elsewhere
+    main_start_seeds: int = 8  # of the chains that begin elsewhere
     main_ways: tuple[tuple[str, Seeds], ...] = (  # see `digits.main_way`
-        ("shift", 3), ("curriculum", 3), ("truncated", 3), ("condition", 3), ("weights", 3),
+        ("shift", 3), ("curriculum", 8), ("truncated", 3), ("condition", 3), ("weights", 3),
     )  # fmt: skip
     main_advised: tuple[str, ...] = ("baseline", "reinject", "guidance", "reinject blur", "guidance blur")  # no training
     main_more_calls: tuple[int, ...] = (18, 24)  # in the seconds of guidance, its DIP's fit included: planned, measured
+    main_samplers: tuple[Sampler, ...] = (  # at which the DDPM alone may draw instead, for nothing, and guidance as well
+        Sampler(eta=1.0), Sampler(name="dpmpp_2m"),
+    )  # fmt: skip
     main_advised_seeds: Seeds = (3, 4, 5, 6, 7)  # three, then more by the same rule
     main_drawn_steps: int = 12
     main_dip: tuple[Net, float] = ("2conv", 0.4)  # net and std of their DIP, picked in 05 from the fits `dip_pick`
