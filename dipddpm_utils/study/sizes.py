@@ -119,7 +119,7 @@ class Sizes:
     restore_iterations: int = 180
     photos: Data | None = Data(name="cifar10", n_train=45_000)  # restored too, where there are models that draw digits
     photo_tasks: tuple[tuple[str, float], ...] = (
-        ("denoise", 0.4), ("denoise", 0.2), ("inpaint", 0.5), ("super_resolve", 2),
+        ("denoise", 0.4), ("denoise", 0.2), ("inpaint", 0.5), ("super_resolve", 2), ("inpaint", 0.2), ("super_resolve", 4),
     )  # fmt: skip
     photo_seeds: Seeds = 3
     photo_iterations: int = 500  # as good as width 16 after 300, in two thirds of the seconds (8 training photographs)
