@@ -161,7 +161,7 @@ def readme_block(lab: Any) -> str:
     """The same screen for the README, with paths into results/; then what the records took to compute, and speed."""
     found, folder = rows(lab), f"results/{lab.profile.folder}"
     page = f"From the records of profile **{lab.profile.name}**; the page is `{folder}/report.html`.{_baseline(lab)}"
-    shown = f"![{ALT}]({folder}/figures/{PICTURE})"
+    shown = f"![{ALT}]({folder}/figures/{PICTURE})" if (lab.store.root / "figures" / PICTURE).exists() else ""
     screen = [
         generation(found, comparisons.untestable(lab)),
         restoration(found, _others(lab)),
@@ -170,7 +170,7 @@ def readme_block(lab: Any) -> str:
         shown,
     ]
     results = lab.store.source.parent
-    return "\n\n".join([*screen, times(lab), speed.hours(results), speed.summary(results)]) + "\n"
+    return "\n\n".join(filter(None, [*screen, times(lab), speed.hours(results), speed.summary(results)])) + "\n"
 
 
 def _baseline(lab: Any) -> str:
@@ -201,6 +201,7 @@ def write_readme(results: Path) -> None:
     lab.store.records_only = True
     lab.store.refuse_losses()
     before, rest = text.split(begin)
-    files.write_bytes(lab.store.root / "figures" / PICTURE, picture(lab) or b"")
+    if png := picture(lab):
+        files.write_bytes(lab.store.root / "figures" / PICTURE, png)
     block = f"{begin}\n\n{readme_block(lab).strip()}\n\n{end}"
     files.write_text(readme, f"{before}{block}{rest.split(end)[1]}".rstrip("\n"))

@@ -26,7 +26,7 @@ METHODS: dict[str, Look] = {
     "skip": Look("skip hourglass", "#56B4E9", "^"),
     "floor": Look("real against real", "#8C8C8C", ""),
     "more training": Look("more training", "#0072B2", "h"),
-    "more calls": Look("DDPM alone, more calls", "#0072B2", "p"),
+    "more calls": Look("DDPM alone, more calls or another sampler", "#0072B2", "p"),
     "min-snr": Look("min-SNR loss", "#0072B2", "<"),
     "ddim sampler": Look("DDIM instead of DPM-Solver++", "#0072B2", "d"),
     "ancestral": Look("ancestral", "#000000", "v"),

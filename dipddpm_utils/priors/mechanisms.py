@@ -161,14 +161,16 @@ def in_words(frame: pd.DataFrame, label: str, value: Any = None) -> str:
     if value is None:
         return base
     if label == "more calls":
-        return f"{look('baseline').label}, {value} calls"
+        calls, _, sampler = str(value).partition(" ")
+        return f"{look('baseline').label}, {calls} calls" + (f" of {look(sampler).label}" if sampler else "")
     several = len(settings(frame, label)) > 1
     return f"{base} ({unit} {text(value)})" if unit else f"{base}: {text(value)}" if several else base
 
 
 def text(value: Any) -> str:
-    """A setting in words."""
-    return value if isinstance(value, str) else f"{value:g}"
+    """A setting in words: '0.5', '0.5 late', or with a sampler '0.1, DDIM with eta 1'."""
+    number, _, sampler = str(value).partition(" ")
+    return f"{number}, {look(sampler).label}" if sampler in names.METHODS else value if isinstance(value, str) else f"{value:g}"
 
 
 # --- in words ----------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from dipddpm_utils.study.entries import Profile
 def with_images(profile: Profile, folder: str) -> Profile:
     """The profile with every data set replaced by the images in `folder`, and its records in a place of their own.
 
-    The two reports' runs and those on photographs are left out: they are about just those data. UsageError for a profile
+    The two reports' runs and those on a second data set are left out: they are about just those data. UsageError for a profile
     that has no others; DataError as data.own.read.
     """
     if "ddpm" not in profile.groups:
@@ -23,10 +23,12 @@ def with_images(profile: Profile, folder: str) -> Profile:
     slug = re.sub(r"[^A-Za-z0-9._-]+", "_", place.name).strip("._-")[:40] or "images"
     about = f"asked of images of your own, {place.name}; distances between their features compare models, and are no FID"
     changed = Profile(f"{profile.name}:{place}", about, f"{profile.name}-{slug}-{found.data.sha256[:6]}")
+    asked = profile.seeds("ddpm")[0].run.data.name
     for group, members in profile.groups.items():
         for member in members if not group.startswith(("a-", "b-")) else ():
             entry, seed = member.entry, member.entry.run.seed
-            if "photos" in entry.name:
+            data = getattr(getattr(entry.run, "model", entry.run), "data", None)
+            if data is not None and data.name != asked:
                 continue
             run, name = entry.run.mapped(partial(_on, found=found)), entry.name.removesuffix(f"-s{seed}")
             about = {"value": member.value, "name": name, "anchor": member.anchor}

@@ -80,7 +80,8 @@ def train(
     `folder`: where the caller saves checkpoints, to name the last good one in errors. steady: loss_fn and get_batch do the
     same at every step and read nothing off the device, so that a GPU can be given all kernels of a step at once (launched.py).
     Between steps `state` is whole and may be saved.
-    Raises OutOfTime from `budget` between steps, TrainingError if a loss or a gradient is not finite.
+    Raises OutOfTime from `budget` between steps, TrainingError if a loss is not finite or, where gradients are clipped on the
+    CPU, a gradient.
     """
     optim, device, optimiser = state.optim, state.device, state.optimiser
     on_cpu = device.type == "cpu"

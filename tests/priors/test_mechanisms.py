@@ -185,6 +185,8 @@ def test_what_counts_are_the_models_that_draw_digits_and_images_given_back_win_n
     assert mechanisms.settings(frame)[0][:2] == ("baseline", 0)
     assert frame.loc[frame["label"] != "more calls", "nfe"].nunique() == 1
     assert mechanisms.in_words(frame, "more calls", 24) == "DDPM alone, 24 calls"
+    assert mechanisms.in_words(frame, "more calls", "18 ddim eta 1") == "DDPM alone, 18 calls of DDIM with eta 1"
+    assert mechanisms.in_words(frame, "guidance", "0.1 dpmpp_2m") == "DIP guidance (weight 0.1, DPM-Solver++(2M))"
     assert mechanisms.in_words(frame, "baseline") == "DDPM alone, 2\u202f000 steps"
     said, won = mechanisms.mechanism(lab, "shift"), mechanisms.headcount(lab)
     assert f"**{word}**" in said and ("Training images given back, and no gain." in said) is (near == 0.9)

@@ -160,7 +160,9 @@ def test_mechanisms_of_models_that_draw_digits_are_declared_by_name_and_make_as_
     for member in p.group("main-drawn"):
         run, prior = member.entry.run, member.entry.run.model.prior
         if member.label in (*z.main_advised, "more calls"):
-            calls = member.value if member.label == "more calls" else z.main_drawn_steps
+            calls, _, sampler = str(member.value).partition(" ")
+            assert run.sampler.title == (sampler or "ddim")
+            calls = int(calls) if member.label == "more calls" else z.main_drawn_steps
             assert run.model.prior is None and len(timesteps(1000, run.sampler.steps)) == calls
             assert (run.advice is None) is (member.label in ("baseline", "more calls")) and run.seed in z.main_advised_seeds
             continue
