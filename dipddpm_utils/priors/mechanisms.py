@@ -83,20 +83,28 @@ def best_setting(frame: pd.DataFrame, label: str) -> tuple[Any, pd.DataFrame] | 
 
 
 def gaps(frame: pd.DataFrame) -> dict[tuple[str, Any, str], Paired]:
-    """(label, value, rival) -> log FD ratio of every setting to the baseline, and of a mechanism's to the best setting of each
-    of its controls: the families 'mechanisms', 'without' and 'controls'.
+    """(label, value, rival) -> log FD ratio of every setting to the baseline, by its own sampler where that was measured, and
+    of a mechanism's to the best setting of each of its controls: the families 'mechanisms', 'without' and 'controls'.
     """
     base, own = frame[frame["label"] == "baseline"], [one for one in settings(frame) if one[0] not in ("baseline", *oracles())]
     with_dip, found = names.mechanisms(), {}
     for name, kept in (("mechanisms", True), ("without", False)):
         mine = [one for one in own if (one[0] in with_dip) == kept]
-        found |= family(name, {(label, value, "baseline"): difference(rows, base, "fd") for label, value, rows in mine})
+        pairs = {(label, value, "baseline"): difference(rows, _alike(frame, rows, base), "fd") for label, value, rows in mine}
+        found |= family(name, pairs)
     others = {}
     for label, value, rows in own:
         for rival in with_dip[label].controls if label in with_dip else ():
             if (best := best_setting(frame, rival)) is not None:
                 others[label, value, rival] = difference(rows, best[1], "fd")
     return found | family("controls", others)
+
+
+def _alike(frame: pd.DataFrame, rows: pd.DataFrame, base: pd.DataFrame) -> pd.DataFrame:
+    """The DDPM alone, drawn by the sampler of these rows and in as many calls where it was, else the baseline as it is."""
+    at = ["sampler", "nfe"]
+    same = frame[(frame["label"] == "more calls") & (frame[at] == rows[at].iloc[0]).all(axis=1)]
+    return base if rows["label"].iloc[0] == "more calls" or same.empty else same
 
 
 @once
