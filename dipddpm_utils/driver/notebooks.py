@@ -57,8 +57,7 @@ def finish(job: Job, store: Store, results: list[Result], stop: CleanStop) -> in
     if any(r.state == "FAIL" for r in results):
         return 1
     store.publish()
-    if store.round is not None:
-        store.end_fresh()
+    store.end_fresh()
     return 0
 
 
