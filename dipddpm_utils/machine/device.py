@@ -157,8 +157,6 @@ def first_match(pattern: str, file: Path) -> str | None:
 
 def output_of(command: list[str], timeout: float = 20) -> str:
     """Standard output of a command, or '' if it is not there, fails, or takes too long."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout if done.returncode == 0 else ""
+    with suppress(OSError, subprocess.SubprocessError):
+        return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=True).stdout
+    return ""
