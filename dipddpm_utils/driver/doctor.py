@@ -44,13 +44,11 @@ class Look:
         self.given = f" --results {results}" if results else ""
         self.advice: list[str] = []
 
-    def at(self, topic: str) -> list[str]:
-        lines: list[str] = []
+    def at(self, topic: str) -> Iterator[str]:
         try:
-            lines.extend(getattr(self, topic)())
+            yield from getattr(self, topic)()
         except (Exception, SystemExit) as error:  # what is broken here is what this is for
-            lines.append(f"could not be told: {type(error).__name__}: {error}")
-        return lines
+            yield f"could not be told: {type(error).__name__}: {error}"
 
     def code(self) -> Iterator[str]:
         from dipddpm_utils.machine.provenance import code_version

@@ -149,12 +149,10 @@ def read(name: str) -> str:
 def _packaging() -> Any:
     """`packaging`, or pip's copy of it; None in a bare environment, where everything is missing anyway."""
     for name in ("packaging", "pip._vendor.packaging"):
-        try:
+        with suppress(ImportError):
             __import__(f"{name}.markers")
             __import__(f"{name}.specifiers")
             return sys.modules[name]
-        except ImportError:
-            continue
     return None
 
 

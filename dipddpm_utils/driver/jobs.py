@@ -90,6 +90,7 @@ class Local:
     """Jobs as processes of this machine: lowest priority, and one thread each unless OMP_NUM_THREADS says otherwise."""
 
     lag, pause = 0.0, 0.5  # seconds: until what a job wrote is seen here, and between two looks at the jobs
+    mark = ""  # of the results folder, behind the name of a job
 
     def __init__(self, store: Store, place: Place) -> None:
         import submitit
@@ -104,9 +105,6 @@ class Local:
     def _asked(self, place: Place, threads: int) -> dict[str, Any]:
         return {}
 
-    def _job_name(self, name: str) -> str:
-        return name
-
     def alone(self) -> AbstractContextManager:
         """While entered, no other command submits jobs for this folder. Needless here: a run's lock keeps others waiting."""
         return nullcontext()
@@ -119,7 +117,7 @@ class Local:
         """Submit a job, return its id. Ctrl-C and a closed terminal wait for that, and reach no process that is begun here."""
         signal.pthread_sigmask(signal.SIG_BLOCK, TERMINAL)
         try:
-            self.executor.update_parameters(name=self._job_name(name))
+            self.executor.update_parameters(name=name + self.mark)
             with redirect_stderr(StringIO()):  # what sbatch says is in the error as well
                 self.jobs[name] = self.executor.submit(task)
         except RuntimeError as error:
@@ -155,16 +153,13 @@ class Slurm(Local):
         super().__init__(store, place)
 
     def _asked(self, place: Place, threads: int) -> dict[str, Any]:
-        asked = {
+        return {
             "cpus_per_task": threads,
             "slurm_partition": place.partition or None,
+            "slurm_gpus_per_node": place.gpus or None,
             "slurm_signal_delay_s": min(120, 15 * place.minutes),  # before the end of its time, for what has to be saved
             "slurm_additional_parameters": {"requeue": True},
         }
-        return asked | ({"gpus_per_node": place.gpus} if place.gpus else {})
-
-    def _job_name(self, name: str) -> str:
-        return name + self.mark
 
     def alone(self) -> AbstractContextManager:
         """While entered, no other command submits jobs for this results folder: none is submitted twice."""

@@ -57,8 +57,7 @@ def finish(job: Job, store: Store, results: list[Result], stop: CleanStop) -> in
     if any(r.state == "FAIL" for r in results):
         return 1
     store.publish()
-    if store.round is not None:
-        store.end_fresh()
+    store.end_fresh()
     return 0
 
 
@@ -66,8 +65,7 @@ def build_page(job: Job) -> Path:
     """`report.html` from all executed notebooks of the profile, also those of earlier commands."""
     from dipddpm_utils.page import html
 
-    sources = nbfiles.find(job.folder)
-    drawn = [(s.title, job.root / "notebooks" / s.path.name) for s in sources]
+    drawn = [(s.title, job.root / "notebooks" / s.path.name) for s in nbfiles.find(job.folder)]
     front = job.front(job.results, job.profile) if job.front else ""
     page = html.build(drawn, front)
     for problem in page.problems:

@@ -43,12 +43,7 @@ def options(command: Callable) -> Callable:
 
 
 def place(
-    on: str | None = None,
-    workers: int | None = None,
-    jobs: int | None = None,
-    partition: str | None = None,
-    limit: str | None = None,
-    gpus: int | None = None,
+    on: str | None, workers: int | None, jobs: int | None, partition: str | None, limit: str | None, gpus: int | None
 ) -> Place | None:
     """Where the options want the runs to be computed, None for this very process. UsageError if they do not go together."""
     asked = {"--jobs": jobs, "--partition": partition, "--gpus": gpus, "--time": limit}

@@ -250,11 +250,10 @@ def _refuse_early_exit(notebook: Any) -> None:
 
 def _keep_failed(failed: Path, executed: Path) -> str:
     """Keep what a failed notebook had come to, if it can be kept, and say where."""
-    try:
+    with suppress(StoreError):
         files.write_text(failed, nbfiles.cleaned(executed))
-    except StoreError:
-        return ""
-    return f"; see {shown(failed)}"
+        return f"; see {shown(failed)}"
+    return ""
 
 
 def _failing_line(error: Any) -> str:

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,12 +50,7 @@ def pick_device(name: str = "auto") -> torch.device:
 
 def nvidia_gpus() -> list[str]:
     """Names of the NVIDIA GPUs of this machine, found without torch; empty if there are none or nothing can tell."""
-    try:
-        found = [
-            first_match(r"Model:\s*(.+)", (gpu / "information").read_text()) or "NVIDIA GPU" for gpu in PROC_NVIDIA.iterdir()
-        ]
-    except OSError:
-        found = []
+    found = [first_match(r"Model:\s*(.+)", file) or "NVIDIA GPU" for file in PROC_NVIDIA.glob("*/information")]
     tool = shutil.which("nvidia-smi") or shutil.which("nvidia-smi", path="/usr/lib/wsl/lib")
     if not found and tool:
         found = re.findall(r"^GPU \d+: ([^(\n]+?)\s*(?:\(|$)", output_of([tool, "-L"], timeout=10), flags=re.MULTILINE)
@@ -151,15 +147,16 @@ def clock_name(device: str | torch.device = "cpu") -> str:
     return "processor" if torch.device(device).type == "cpu" and torch.get_num_threads() == 1 else "wall"
 
 
-def first_match(pattern: str, text: str) -> str | None:
-    found = re.search(pattern, text)
-    return found.group(1).strip() if found else None
+def first_match(pattern: str, file: Path) -> str | None:
+    """What the pattern's group is where it first matches in a file; None if it does not, or the file cannot be read."""
+    with suppress(OSError):
+        if found := re.search(pattern, file.read_text()):
+            return found[1].strip()
+    return None
 
 
 def output_of(command: list[str], timeout: float = 20) -> str:
     """Standard output of a command, or '' if it is not there, fails, or takes too long."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout if done.returncode == 0 else ""
+    with suppress(OSError, subprocess.SubprocessError):
+        return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=True).stdout
+    return ""

@@ -8,15 +8,15 @@ from typing import Any
 
 
 class Lines:
-    """Progress as at most `most` plain lines over a whole loop, for notebooks and log files."""
+    """Progress as at most twenty plain lines over a whole loop, for notebooks and log files."""
 
-    def __init__(self, total: int, label: str, initial: int = 0, most: int = 20) -> None:
-        self.total, self.label, self.done, self.most = max(1, total), label, initial, most
+    def __init__(self, total: int, label: str, initial: int) -> None:
+        self.total, self.label, self.done = max(1, total), label, initial
         self._initial, self._begin = initial, time.monotonic()
         self._printed = self._slot()
 
     def _slot(self) -> int:
-        return min(self.most, self.done * self.most // self.total)
+        return min(20, self.done * 20 // self.total)
 
     def update(self, n: int = 1, **values: Any) -> None:
         """Counts `n` more; prints a line with `values` when another twentieth of the loop is done."""
@@ -26,11 +26,8 @@ class Lines:
             spent = time.monotonic() - self._begin
             left = spent / max(1, self.done - self._initial) * max(0, self.total - self.done)
             shown = "".join(f"  {name} {_short(value)}" for name, value in values.items())
-            print(
-                f"{self.label}: {self.done}/{self.total}  {spent:.0f} s, about {left:.0f} s left{shown}",
-                file=sys.stderr,
-                flush=True,
-            )
+            line = f"{self.label}: {self.done}/{self.total}  {spent:.0f} s, about {left:.0f} s left{shown}"
+            print(line, file=sys.stderr, flush=True)
 
 
 class Bar:

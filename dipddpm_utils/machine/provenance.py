@@ -84,10 +84,7 @@ def code_version() -> dict[str, Any]:
 @lru_cache(maxsize=1)
 def cpu_model() -> str:
     """The processor's name."""
-    try:
-        name = first_match(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
-    except OSError:
-        name = None
+    name = first_match(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo"))
     return name or platform.processor() or platform.machine()
 
 

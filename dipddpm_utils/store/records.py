@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
+import shutil
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -151,7 +153,7 @@ def write(folder: Path, name: str, run: Run, outcome: Outcome, provenance: dict[
     `finish_move` can complete the renames at any later time.
     """
     staged = folder / "staged"
-    _empty(staged)
+    shutil.rmtree(staged, ignore_errors=True)
     sums: dict[str, str] = {}
     for file_name, data in _neighbours(outcome).items():
         files.write_bytes(staged / file_name, data)
@@ -194,8 +196,7 @@ def finish_move(folder: Path) -> bool:
     for old in NEIGHBOURS:
         if old not in new["files"]:
             (folder / old).unlink(missing_ok=True)
-    _empty(staged)
-    staged.rmdir()
+    shutil.rmtree(staged)
     return True
 
 
@@ -211,8 +212,6 @@ def _neighbours(outcome: Outcome) -> dict[str, bytes]:
 
 def _finite(values: dict[str, Any]) -> dict[str, Any]:
     """Numbers that JSON can hold: numpy's become Python's, and what is not finite becomes null."""
-    import math
-
     plain = {key: value.item() if hasattr(value, "item") else value for key, value in values.items()}
     return {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in plain.items()}
 
@@ -220,9 +219,3 @@ def _finite(values: dict[str, Any]) -> dict[str, Any]:
 def _digest(content: dict[str, Any]) -> str:
     body = {key: value for key, value in content.items() if key != "sha256"}
     return files.sha256_bytes(json.dumps(body, sort_keys=True, ensure_ascii=False).encode())
-
-
-def _empty(folder: Path) -> None:
-    if folder.is_dir():
-        for path in folder.iterdir():
-            path.unlink()

@@ -12,8 +12,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -190,17 +189,15 @@ class Store:
 
     # --- one at a time, and only in time ---
 
-    @contextmanager
-    def _locked(self, folder: Path) -> Iterator[None]:
-        """One process works in a folder, the others wait."""
+    def _locked(self, folder: Path) -> AbstractContextManager[None]:
+        """While entered, this process works in a folder and the others wait."""
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder) as probe:  # a read-only or full disk is said before any work is done
                 probe.write(bytes(4096))
         except OSError as error:
             raise StoreError(files.explain(folder, error)) from error
-        with locks.locked(folder / ".lock", f"that is computing {folder.name}", self.budget.check):
-            yield
+        return locks.locked(folder / ".lock", f"that is computing {folder.name}", self.budget.check)
 
     # --- a fresh round ---
 
@@ -217,8 +214,9 @@ class Store:
         return begun["round"]
 
     def end_fresh(self) -> None:
-        """Close the fresh round: every run that was asked for is new."""
-        (self.root / "fresh.json").unlink(missing_ok=True)
+        """Close the fresh round, if this store is of one: every run that was asked for is new."""
+        if self.round is not None:
+            (self.root / "fresh.json").unlink(missing_ok=True)
 
     def _event(self, run: str, action: str, seconds: float) -> None:
         path = os.environ.get("DIPDDPM_EVENTS")

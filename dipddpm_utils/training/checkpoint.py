@@ -8,7 +8,6 @@ damaged, `load` takes the one before it and says so.
 import contextlib
 import hashlib
 import json
-import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -39,13 +38,14 @@ def save(folder: str | Path, tensors: dict[str, torch.Tensor], meta: dict[str, A
         raise TrainingError(f"{bad[0]} is not finite{at}; not saved, {last_good(folder)}")
     data = tensors_to_bytes(_independent(tensors), {"meta": json.dumps(meta)})
     held = _held(folder)
-    path = folder / f"checkpoint-{max(held, default=0) + 1:08d}.safetensors"
+    newest = int(held[-1].stem.removeprefix("checkpoint-")) if held else 0
+    path = folder / f"checkpoint-{newest + 1:08d}.safetensors"
     try:
         files.write_bytes(path, data + hashlib.sha256(data).digest())
     except StoreError as error:
         raise StoreError(f"{error}; this checkpoint needs {len(data) / 1e6:.1f} MB; {last_good(folder)}") from error
-    for old in sorted(held)[: 1 - KEEP]:
-        held[old].unlink(missing_ok=True)
+    for old in held[: 1 - KEEP]:
+        old.unlink(missing_ok=True)
     for half in folder.glob(".checkpoint-*.tmp"):  # left by a kill while writing; a folder has one writer
         half.unlink(missing_ok=True)
     return path
@@ -58,7 +58,7 @@ def load(folder: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]] |
     saves do not count it among the two they keep.
     """
     folder, damage = Path(folder), []
-    for path in _newest_first(folder):
+    for path in reversed(_held(folder)):
         try:
             tensors, meta = _read(path)
         except DAMAGED as error:
@@ -78,7 +78,7 @@ def load(folder: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]] |
 
 def last_good(folder: str | Path) -> str:
     """'the last good checkpoint is PATH (step N)' or 'there is no earlier checkpoint', for error messages."""
-    for path in _newest_first(Path(folder)):
+    for path in reversed(_held(Path(folder))):
         with contextlib.suppress(*DAMAGED):
             meta = _read(path)[1]
             return f"the last good checkpoint is {path}" + (f" (step {meta['step']})" if "step" in meta else "")
@@ -151,11 +151,6 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     return tensors_from_bytes(data), json.loads(header["__metadata__"]["meta"])
 
 
-def _held(folder: Path) -> dict[int, Path]:
-    """The checkpoints in a folder by their numbers."""
-    found = {path: re.fullmatch(r"checkpoint-(\d{8})\.safetensors", path.name) for path in folder.glob("checkpoint-*")}
-    return {int(name[1]): path for path, name in found.items() if name}
-
-
-def _newest_first(folder: Path) -> list[Path]:
-    return [path for _, path in sorted(_held(folder).items(), reverse=True)]
+def _held(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, oldest first."""
+    return sorted(folder.glob(f"checkpoint-{'[0-9]' * 8}.safetensors"))

@@ -5,7 +5,9 @@ the same pace. A convolution counts as a matrix [out, in * kh * kw]. The update 
 (Liu et al. 2025, arXiv 2502.16982, equation 4), so learning rates carry over; weights that are no matrix are left to AdamW.
 """
 
-from collections.abc import Callable, Iterable
+import inspect
+from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -68,6 +70,17 @@ class Muon(torch.optim.Optimizer):
         return p.grad.lerp(state["momentum"], MOMENTUM)
 
 
+@lru_cache
+def without_compiler(kind: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
+    """The same optimiser without the wrappers that import torch.compile's machinery, 5 s of CPU in every process that trains.
+
+    The wrappers keep the compiler out of these methods; only the network is ever compiled here, so they guard nothing.
+    """
+    names = ("add_param_group", "zero_grad", "state_dict", "load_state_dict", "step")
+    bare = {name: inspect.unwrap(getattr(kind, name)) for name in names}
+    return type(kind.__name__, (kind,), {**bare, "step": torch.no_grad()(bare["step"])})
+
+
 class MuonAdamW:
     """Muon for the matrices and AdamW for the rest, behind the interface of one optimiser.
 
@@ -75,21 +88,12 @@ class MuonAdamW:
     """
 
     def __init__(
-        self,
-        params: Iterable[Tensor],
-        lr: float,
-        betas: tuple[float, float],
-        weight_decay: float,
-        kernels_only: bool = False,
-        kinds: tuple[Callable[..., torch.optim.Optimizer], Callable[..., torch.optim.Optimizer]] = (Muon, torch.optim.AdamW),
+        self, params: Iterable[Tensor], lr: float, betas: tuple[float, float], weight_decay: float, kernels_only: bool = False
     ) -> None:
-        params, (muon, adamw) = list(params), kinds
-        dims = 4 if kernels_only else 2
+        params, dims = list(params), 4 if kernels_only else 2
         matrices, rest = [p for p in params if p.ndim >= dims], [p for p in params if p.ndim < dims]
-        self.parts = (
-            muon(matrices, lr=lr, weight_decay=weight_decay),
-            adamw(rest, lr=lr, betas=betas, weight_decay=weight_decay, fused=True),
-        )
+        adamw = without_compiler(torch.optim.AdamW)(rest, lr=lr, betas=betas, weight_decay=weight_decay, fused=True)
+        self.parts = (without_compiler(Muon)(matrices, lr=lr, weight_decay=weight_decay), adamw)
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:

@@ -41,8 +41,7 @@ def train_resumably(
     steady: as for `loop.train`.
     """
     log: dict[str, Any] = {"curve": [], "visited": [], "notes": []}
-    restored = state.resume(work.folder)
-    if restored is not None:
+    if restored := state.resume(work.folder):
         log, note = restored
         log["notes"] += [note] if note else []
     every = max(1, state.optim.steps // CURVE_ROWS)

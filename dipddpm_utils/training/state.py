@@ -1,9 +1,7 @@
 """Everything that a training run changes, in one object that can be saved at any step and goes on to the same bits."""
 
-import inspect
 import time
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from dipddpm_utils.machine.errors import StoreError
 from dipddpm_utils.machine.streams import generator
 from dipddpm_utils.training import checkpoint
 from dipddpm_utils.training.ema import Ema
-from dipddpm_utils.training.muon import Muon, MuonAdamW
+from dipddpm_utils.training.muon import MuonAdamW, without_compiler
 
 
 class Order:
@@ -161,20 +159,8 @@ def layout(optim: Optim, device: str | torch.device) -> torch.memory_format:
 def _optimiser(model: nn.Module, optim: Optim) -> torch.optim.Optimizer | MuonAdamW:
     weights = [p for p in model.parameters() if p.requires_grad]
     if optim.name == "muon":
-        kinds = _without_compiler(Muon), _without_compiler(torch.optim.AdamW)
-        return MuonAdamW(weights, optim.lr, optim.betas, optim.weight_decay, optim.kernels_only, kinds)
+        return MuonAdamW(weights, optim.lr, optim.betas, optim.weight_decay, optim.kernels_only)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[optim.name]
     on_gpu = weights[0].device.type == "cuda"  # there a step may be recorded as a graph
     about = {"lr": optim.lr, "betas": optim.betas, "weight_decay": optim.weight_decay}
-    return _without_compiler(kind)(weights, **about, fused=True, capturable=on_gpu)
-
-
-@lru_cache
-def _without_compiler(kind: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
-    """The same optimiser without the wrappers that import torch.compile's machinery, 5 s of CPU in every process that trains.
-
-    The wrappers keep the compiler out of these methods; only the network is ever compiled here, so they guard nothing.
-    """
-    names = ("add_param_group", "zero_grad", "state_dict", "load_state_dict", "step")
-    bare = {name: inspect.unwrap(getattr(kind, name)) for name in names}
-    return type(kind.__name__, (kind,), {**bare, "step": torch.no_grad()(bare["step"])})
+    return without_compiler(kind)(weights, **about, fused=True, capturable=on_gpu)

@@ -342,9 +342,7 @@ def test_a_job_asks_for_what_was_asked_for_and_for_no_gpu_unless_it_was(tools, t
 def test_jobs_are_found_by_their_name_and_by_no_other_folders(tools, tmp_path):
     folder = tools("")
     ours, others = (jobs.Slurm(Store(tmp_path / name, "smoke"), place.Place("slurm", 8, 60)) for name in "ab")
-    (folder / "queue").write_text(
-        f"7|RUNNING|{ours._job_name('x-s0-1')}\n8|PENDING|{others._job_name('x-s0-1')}\n9|RUNNING|a\n"
-    )
+    (folder / "queue").write_text(f"7|RUNNING|x-s0-1{ours.mark}\n8|PENDING|x-s0-1{others.mark}\n9|RUNNING|a\n")
     assert ours.live() == {"x-s0-1": ("7", "running")} and others.live() == {"x-s0-1": ("8", "pending")}
     (folder / "queue").unlink()  # squeue fails: no news
     assert ours.live() == {"x-s0-1": ("7", "running")}
