@@ -164,7 +164,7 @@ def start_table(frame: pd.DataFrame) -> pd.DataFrame:
     copies, seconds.
     """
     rows, gaps = [], start_gaps(frame, names.starts(dip=True), names.starts(dip=False))
-    for label in frame["label"].unique():
+    for label in frame.loc[frame["label"] != "noise", "label"].unique():
         gaps |= start_gaps(frame, [label], ["noise"])
 
     def over(start: str, rival: str, t: Any) -> str:
@@ -174,10 +174,7 @@ def start_table(frame: pd.DataFrame) -> pd.DataFrame:
     scores = {"recall": "recall", "copied": "copy_rate", "own image": "own_source_rate"}
     for (label, value), part in frame.groupby(["label", "value"], sort=False):
         row = {"start": look(label).label, "t_start (calls)": f"{value:.0f} ({part['nfe'].iloc[0]:.0f})"}
-        row |= {
-            part["features"].iloc[0]: span(summary(part, "fd")),
-            "over noise": over(label, "noise", value) if label != "noise" else "",
-        }
+        row |= {part["features"].iloc[0]: span(summary(part, "fd")), "over noise": over(label, "noise", value)}
         row["DIP over it"] = over("dip", label, value)
         row |= {name: span(summary(part, score)) for name, score in scores.items() if score in part}
         spent = f"{part['prior_seconds'].mean():.3g} + {part['sampling_seconds'].mean():.3g}"
