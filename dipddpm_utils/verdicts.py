@@ -88,11 +88,9 @@ def _starts(lab: Any) -> Iterator[Row]:
     cost = ""
     if lab.has("ddpm"):
         _, pays = comparisons.measured_cost(frame, lab.seeds("ddpm")[0])
-        cost = (
-            "not shown to save time"
-            if pays is None
-            else f"saves time beyond {number(math.exp(pays.high if pays.n > 1 else pays.value))} images"
-        )
+        cost = "not shown to save time"
+        if pays is not None:
+            cost = f"saves time beyond {number(math.exp(pays.high if pays.n > 1 else pays.value))} images"
     own = copies(chosen)
     found = [(f"Started from DIP outputs, t = {t_start:.0f}: FD over noise", gap)]
     if (rival := best_rival(frame, chosen)) is not None:

@@ -76,14 +76,11 @@ def settings_table(columns: Mapping[str, Mapping[str, str]], rows: Mapping[str, 
 
 def marked(columns: Mapping[str, Mapping[str, str]]) -> str:
     """In how many settings ours differ from theirs, of a table whose differences are marked."""
-    ours = [
-        value
-        for title, own in columns.items()
-        for row, value in own.items()
-        if title.endswith(": ours")
-        and row not in MEASURED
-        and not columns[title.replace(": ours", ": theirs")][row].startswith("not ")
-    ]
+    ours: list[str] = []
+    for title, own in columns.items():
+        if title.endswith(": ours"):
+            theirs = columns[title.replace(": ours", ": theirs")]
+            ours += [value for row, value in own.items() if row not in MEASURED and not theirs[row].startswith("not ")]
     differ = sum(value.startswith("\u2260") for value in ours)
     return f"{differ} of {len(ours)} settings of ours differ (\u2260), parameters and seconds not counted." if ours else ""
 
