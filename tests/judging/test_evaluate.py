@@ -288,9 +288,8 @@ def test_the_second_space_judges_a_fixed_number_of_colour_images_and_nothing_els
     space, why = spaces.second_space()
     assert (space.name, space.dim, why) == ("FD-IMAGENET", 1280, "") and space(_coloured(2)).shape == (2, 1280)
     found = evaluate.second(_coloured(9, 2), photographs)
-    assert (
-        found == evaluate.second(_coloured(9, 2)[:6], photographs) and found["fd_imagenet"] > 0 and found["fd_imagenet_n"] == 6
-    )
+    assert found == evaluate.second(_coloured(9, 2)[:6], photographs)
+    assert found["fd_imagenet"] > 0 and found["fd_imagenet_n"] == 6
     assert evaluate.second(_coloured(5), photographs) == {} == evaluate.second(digits.train[:9], digits)
 
 
