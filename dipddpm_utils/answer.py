@@ -109,16 +109,11 @@ def _reports(lab: Any) -> list[str]:
     if lab.has("a-ddpm", "a-2conv", "a-resnet18"):
         at = f" {_at('04_a_fd_over_steps')}" if lab.has("a-ddpm-published") else ""
         said.append(f"**Report A's comparison, corrected**{at}. {findings_reports.corrected_a(lab)}")
-    return said + _report_b(lab)
-
-
-def _report_b(lab: Any) -> list[str]:
-    if not lab.has("b-ddpm", "b-combined", "b-floor"):
-        return []
-    said = findings_reports.corrected_b(lab)
-    where = distance(lab.seeds("b-ddpm"), lab.seeds("b-floor")[0])
-    shown = f" {_at('04_b_fd_over_steps')}" if lab.has("b-ddpm-published", "b-combined-published") else ""
-    return [f"**Report B's comparison, corrected**{shown}. {said} Its DDPM alone: {where}."]
+    if lab.has("b-ddpm", "b-combined", "b-floor"):
+        at = f" {_at('04_b_fd_over_steps')}" if lab.has("b-ddpm-published", "b-combined-published") else ""
+        own, where = findings_reports.corrected_b(lab), distance(lab.seeds("b-ddpm"), lab.seeds("b-floor")[0])
+        said.append(f"**Report B's comparison, corrected**{at}. {own} Its DDPM alone: {where}.")
+    return said
 
 
 def clocks(lab: Any) -> str:

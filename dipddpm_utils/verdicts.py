@@ -88,11 +88,9 @@ def _starts(lab: Any) -> Iterator[Row]:
     cost = ""
     if lab.has("ddpm"):
         _, pays = comparisons.measured_cost(frame, lab.seeds("ddpm")[0])
-        cost = (
-            "not shown to save time"
-            if pays is None
-            else f"saves time beyond {number(math.exp(pays.high if pays.n > 1 else pays.value))} images"
-        )
+        cost = "not shown to save time"
+        if pays is not None:
+            cost = f"saves time beyond {number(math.exp(pays.high if pays.n > 1 else pays.value))} images"
     own = copies(chosen)
     found = [(f"Started from DIP outputs, t = {t_start:.0f}: FD over noise", gap)]
     if (rival := best_rival(frame, chosen)) is not None:
@@ -108,7 +106,8 @@ def _ways(lab: Any) -> Iterator[Row]:
     """Every other mechanism, each against the rival that it does worst against; one that copies where it seems to win."""
     if not lab.has(mechanisms.SMALL):
         return
-    frame, outputs = mechanisms.table_of(lab), {record.name for record in _seeds(lab, comparisons.compared(lab)[1])}
+    frame, on_dip = mechanisms.table_of(lab), comparisons.compared(lab)[1]
+    outputs = {record.name for record in lab.seeds(on_dip)} if lab.has(on_dip) else set()
     for label in names.mechanisms():
         best = mechanisms.best_setting(frame, label)
         if label == "start" or best is None or not (gaps := mechanisms.against(mechanisms.found(lab), label, best[0])):
@@ -124,10 +123,6 @@ def _ways(lab: Any) -> Iterator[Row]:
         question = f"{look(label).label}: FD over {mechanisms.in_words(frame, rival)}"
         row = replace(_row(MECHANISM, question, gap, cost, "04_pareto"), new=new)
         yield _no_gain(row, own) if copied else row
-
-
-def _seeds(lab: Any, group: str) -> list[Any]:
-    return lab.seeds(group) if lab.has(group) else []
 
 
 def _restored(lab: Any) -> Iterator[Row]:

@@ -16,13 +16,10 @@ from dipddpm_utils.config import Data
 from dipddpm_utils.data.sets import DataSet
 from dipddpm_utils.judging import classifier, fidelity, stats
 from dipddpm_utils.judging.frechet import frechet_distance, frechet_interval, mean_cov, symmetric_root
-from dipddpm_utils.judging.spaces import Features, check_uint8, extractor, fid_space, inception, second_space
+from dipddpm_utils.judging.spaces import Features, check_uint8, extractor, fid_space, second_space
 from dipddpm_utils.machine import files
 
-__all__ = [
-    "Features", "evaluate", "extractor", "fid", "fid_space", "floor", "inception", "own_source_rate", "second", "second_space",
-    "space",
-]  # fmt: skip
+__all__ = ["Features", "evaluate", "fid", "fid_space", "floor", "own_source_rate", "second", "second_space", "space"]
 
 COMPARED = 2000  # images of either kind in precision, recall and copies, at most: their cost grows with the square
 SECOND_N = 5000  # images in the second space: always so many, since the distance of a sample shrinks with its size
@@ -117,7 +114,7 @@ def own_source_rate(samples: Tensor, dataset: DataSet, rows: Tensor) -> float:
 
 def _judge(f: Tensor, nearest: Tensor, reference: Reference, features: Features, rng: np.random.Generator) -> Scores:
     fd = frechet_interval(f, reference.mean, reference.cov, root2=reference.root)
-    kid = stats.mean_interval(fidelity.kid_blocks(f, reference.held_out, blocks=BLOCKS, rng=rng))
+    kid = stats.mean_intervals({"kid": fidelity.kid_blocks(f, reference.held_out, blocks=BLOCKS, rng=rng)})
     m = min(len(f), len(reference.held_out), COMPARED)
     real, fake = reference.held_out[rng.permutation(len(reference.held_out))[:m]], f[rng.permutation(len(f))[:m]]
     precision, recall = fidelity.precision_recall(real, fake)
@@ -129,9 +126,7 @@ def _judge(f: Tensor, nearest: Tensor, reference: Reference, features: Features,
         "fd": fd.value,
         "fd_low": fd.low,
         "fd_high": fd.high,
-        "kid": kid.value,
-        "kid_low": kid.low,
-        "kid_high": kid.high,
+        **kid,
         "precision": precision,
         "recall": recall,
         "copy_rate": copied,

@@ -9,7 +9,7 @@ import shutil
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
@@ -132,7 +132,6 @@ def in_evaluation(name: str, net: Classifier, sha256: str, device: str) -> Featu
     return Features(name, net.dim, sha256, net.features, torch.device(device), net)
 
 
-@lru_cache(maxsize=2)
 def inception(device: str = "cpu") -> Features:
     """FID's feature space: pytorch-fid's Inception net, 2048 features, in evaluation mode; grey images are repeated to RGB.
 
@@ -171,7 +170,6 @@ def inception(device: str = "cpu") -> Features:
     return Features("FID", 2048, INCEPTION_SHA256, network, torch.device(device))
 
 
-@lru_cache(maxsize=2)
 def imagenet(device: str = "cpu") -> Features:
     """A second opinion on colour images: EfficientNet-Lite0 (Tan and Le 2019) trained on ImageNet, 1280 pooled features.
 
@@ -198,20 +196,13 @@ def imagenet(device: str = "cpu") -> Features:
     return Features("FD-IMAGENET", 1280, IMAGENET_SHA256, network, torch.device(device))
 
 
-@lru_cache(maxsize=2)
-def second_space(device: str = "cpu") -> tuple[Features | None, str]:
-    """(`imagenet`, '') or (None, why it cannot be had); asked for once a process."""
-    return _asked(imagenet, device)
-
-
-@lru_cache(maxsize=2)
-def fid_space(device: str = "cpu") -> tuple[Features | None, str]:
-    """(`inception`, '') or (None, why it cannot be had); asked for once a process."""
-    return _asked(inception, device)
-
-
-def _asked(space: Callable[[str], Features], device: str) -> tuple[Features | None, str]:
+@lru_cache(maxsize=4)
+def asked(space: Callable[[str], Features], device: str = "cpu") -> tuple[Features | None, str]:
+    """(`space`, '') or (None, why it cannot be had); asked for once a process."""
     try:
         return space(device), ""
     except DataError as error:
         return None, str(error)
+
+
+second_space, fid_space = partial(asked, imagenet), partial(asked, inception)

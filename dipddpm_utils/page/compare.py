@@ -184,9 +184,8 @@ def difference(first: pd.DataFrame, second: pd.DataFrame, metric: str, by: str =
     if values.empty:
         return None
     quality = metric.startswith("fd") or metric in ("kid", "precision", "recall")
-    return replace(
-        paired(list(values), ratio=as_ratio(metric), over=f"{by}s"), images=not quality or draws_images(first, second)
-    )
+    found = paired(list(values), ratio=as_ratio(metric), over=f"{by}s")
+    return replace(found, images=not quality or draws_images(first, second))
 
 
 def draws_images(*frames: pd.DataFrame) -> bool:

@@ -67,9 +67,8 @@ def outside_references(page: str) -> list[str]:
             if tag == "script":
                 self.found.append("<script>")
             for name, value in attributes:
-                fetched = name in ("src", "srcset", "poster", "data", "background") or (
-                    tag in ("link", "use", "image") and "href" in name
-                )
+                linked = "href" in name and tag in ("link", "use", "image")
+                fetched = linked or name in ("src", "srcset", "poster", "data", "background")
                 if fetched and not (value or "").startswith("data:"):
                     self.found.append(f"<{tag} {name}={(value or '')[:80]}>")
                 if name == "style" and re.search(r"url\((?!['\"]?data:)", value or ""):

@@ -92,9 +92,7 @@ class Lab:
         import pandas as pd
 
         rows = []
-        for member in self.profile.group(group):
-            if labels and member.label not in labels:
-                continue
+        for member in (one for one in self.profile.group(group) if not labels or one.label in labels):
             record = self._used(member.entry.run)
             about = {"name": record.name, "label": member.label, "value": member.value, "anchor": member.anchor}
             rows.append({**about, "seed": record.seed, "kind": record.kind, **record.metrics})

@@ -189,11 +189,9 @@ class Section:
     def link(self, match: re.Match[str]) -> str:
         """A link to another notebook leads within the page; one to a file becomes text, as the page may travel alone."""
         target, text = match[2], match[4]
-        if re.match(r"(https?|mailto):", target):
+        if re.match(r"(https?|mailto):|#(fig|tab|about)-|#\d\d_|tables/[\w.-]+\.csv$", target):
             return match[0]
         notebook = re.search(r"([\w-]+)\.ipynb(#.*)?$", target)
-        if re.match(r"#(fig|tab|about)-|#\d\d_|tables/[\w.-]+\.csv$", target):
-            return match[0]
         if notebook or target.startswith("#"):
             internal = f"#{notebook[1]}" if notebook else f"#{self.name}-{target[1:].lower()}"
             return f'<a href="{internal}">{text}</a>'

@@ -39,9 +39,8 @@ def table(content: dict[str, Any]) -> pd.DataFrame:
 def machine(content: dict[str, Any]) -> str:
     """'AMD EPYC, 2 threads, torch 2.14.1'."""
     about = content["machine"]
-    return (
-        f"{about['device_name']}, {about['threads']} thread{'s' * (about['threads'] != 1)}, torch {about['packages']['torch']}"
-    )
+    threads = f"{about['threads']} thread{'s' * (about['threads'] != 1)}"
+    return f"{about['device_name']}, {threads}, torch {about['packages']['torch']}"
 
 
 def ratios(content: dict[str, Any]) -> pd.DataFrame:

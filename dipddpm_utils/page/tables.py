@@ -76,14 +76,11 @@ def settings_table(columns: Mapping[str, Mapping[str, str]], rows: Mapping[str, 
 
 def marked(columns: Mapping[str, Mapping[str, str]]) -> str:
     """In how many settings ours differ from theirs, of a table whose differences are marked."""
-    ours = [
-        value
-        for title, own in columns.items()
-        for row, value in own.items()
-        if title.endswith(": ours")
-        and row not in MEASURED
-        and not columns[title.replace(": ours", ": theirs")][row].startswith("not ")
-    ]
+    ours: list[str] = []
+    for title, own in columns.items():
+        if title.endswith(": ours"):
+            theirs = columns[title.replace(": ours", ": theirs")]
+            ours += [value for row, value in own.items() if row not in MEASURED and not theirs[row].startswith("not ")]
     differ = sum(value.startswith("\u2260") for value in ours)
     return f"{differ} of {len(ours)} settings of ours differ (\u2260), parameters and seconds not counted." if ours else ""
 
@@ -164,7 +161,7 @@ def start_table(frame: pd.DataFrame) -> pd.DataFrame:
     copies, seconds.
     """
     rows, gaps = [], start_gaps(frame, names.starts(dip=True), names.starts(dip=False))
-    for label in frame["label"].unique():
+    for label in frame.loc[frame["label"] != "noise", "label"].unique():
         gaps |= start_gaps(frame, [label], ["noise"])
 
     def over(start: str, rival: str, t: Any) -> str:
@@ -174,10 +171,7 @@ def start_table(frame: pd.DataFrame) -> pd.DataFrame:
     scores = {"recall": "recall", "copied": "copy_rate", "own image": "own_source_rate"}
     for (label, value), part in frame.groupby(["label", "value"], sort=False):
         row = {"start": look(label).label, "t_start (calls)": f"{value:.0f} ({part['nfe'].iloc[0]:.0f})"}
-        row |= {
-            part["features"].iloc[0]: span(summary(part, "fd")),
-            "over noise": over(label, "noise", value) if label != "noise" else "",
-        }
+        row |= {part["features"].iloc[0]: span(summary(part, "fd")), "over noise": over(label, "noise", value)}
         row["DIP over it"] = over("dip", label, value)
         row |= {name: span(summary(part, score)) for name, score in scores.items() if score in part}
         spent = f"{part['prior_seconds'].mean():.3g} + {part['sampling_seconds'].mean():.3g}"

@@ -23,7 +23,8 @@ def progress(record: Any) -> str:
     first, last = rows.iloc[0], rows.iloc[-1]
     steps = f"From step {first['step']:.0f} to step {last['step']:.0f}"
     how = f"n = {last['n']:.0f}, {look(last['sampler']).label}, {last['nfe']:.0f} calls"
-    return f"{steps}, {first['features']} goes from {_fd(first)} to {_fd(last)} ({how})."
+    ends = " to ".join(span(own_interval(row, "fd")) for row in (first, last))
+    return f"{steps}, {first['features']} goes from {ends} ({how})."
 
 
 def drawn(sets: Mapping[str, Sequence[Any]], floor: Any) -> str:
@@ -84,7 +85,3 @@ def best_by_calls(frame: pd.DataFrame) -> str:
         best = rows.loc[rows["fd"].idxmin()]
         said.append(f"at {nfe:.0f} calls {look(str(best['label'])).label} ({number(best['fd'])})")
     return f"The lowest {frame['features'].iloc[0]}: {', '.join(said)}; one model, not tested."
-
-
-def _fd(row: pd.Series) -> str:
-    return span(own_interval(row, "fd"))

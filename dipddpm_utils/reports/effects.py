@@ -79,8 +79,7 @@ def _by_definition(printed: float) -> Callable[[Any], Paired]:
     return lambda lab: paired([np.log(printed)], ratio=True, over="definition")
 
 
-Measure = Callable[[Any], "Paired | None"]
-MEASURED: tuple[tuple[str, str, str, tuple[str, ...], Measure], ...] = (
+MEASURED: tuple[tuple[str, str, str, tuple[str, ...], Callable[[Any], Paired | None]], ...] = (
     ("FA3", "FD of 30 samples, features in training mode, over FD of all, in 64 dimensions, not in Inception's 2048", "",
      ("a-ddpm",), thirty_samples),
     ("FA6", "printed over true loss of the DDPM, window of 2000 steps", "", ("a-ddpm",),

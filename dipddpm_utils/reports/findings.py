@@ -162,9 +162,8 @@ def published_shape(lab: Any) -> str:
         for ending, column, way in (("-published", "fd_published", "as published, on 30 samples"), ("", "fd", "corrected")):
             if lab.has(name + ending):
                 rows = [judged_alike(record.evals) for record in lab.seeds(name + ending)]
-                own = [
-                    np.log(part[column].iloc[-1] / part[column].iloc[0]) for part in rows if column in part and len(part) > 1
-                ]
+                curves = [part[column] for part in rows if column in part and len(part) > 1]
+                own = [np.log(curve.iloc[-1] / curve.iloc[0]) for curve in curves]
                 told += [f"{way} {number(float(np.exp(np.mean(own))))}"] if own else []
         lines.append(f"{look(name).label}: {', '.join(told)}.")
     return "The last distance over the first, by model and way of judging:\n\n" + bullets(lines)
@@ -215,6 +214,5 @@ def inception(lab: Any) -> str:
     asked = [lab.record(entry.name) for entry in asking if lab.store.state(entry.run) == "complete"]
     held = sum("fid" in record.metrics for record in asked)
     notes = dict.fromkeys(note for record in asked for note in record.notes if note.startswith("no FID"))
-    return " ".join(
-        [f"Of {len(asked)} models computed that FID is asked for, {held} have it.", *(f"N{note[1:]}." for note in notes)]
-    )
+    said = f"Of {len(asked)} models computed that FID is asked for, {held} have it."
+    return " ".join([said, *(f"N{note[1:]}." for note in notes)])

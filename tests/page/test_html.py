@@ -93,9 +93,8 @@ def test_the_page_holds_everything_in_order_and_nothing_from_outside(tmp_path):
         "![gone](gone.png) [other](02_b.ipynb) [file](../x.py) ![far](//example.org/y.png)\n\n"
         "## Part $x_1$"
     )
-    picture = new_output(
-        "display_data", {"image/png": DOT, "text/plain": "<Figure>"}, metadata={"image/png": {"alt": 'a "line"'}}
-    )
+    alt = {"image/png": {"alt": 'a "line"'}}
+    picture = new_output("display_data", {"image/png": DOT, "text/plain": "<Figure>"}, metadata=alt)
     table = new_output("display_data", {"text/html": "<table><tr><td>1</td></tr></table><script>alert(1)</script>"})
     stream = new_output("stream", name="stdout", text="1 < 2\n")
     made = page(
@@ -114,14 +113,10 @@ def test_the_page_holds_everything_in_order_and_nothing_from_outside(tmp_path):
     assert text.count(f"data:image/png;base64,{DOT}") == 1 and 'alt="a &quot;line&quot;"' in text
     assert '<a href="#02_b">other</a>' in text and "<span>file</span>" in text
     assert text.count('<details class="code">') == 3  # code that shows nothing shares the next fold
-    assert (
-        "1 &lt; 2" in text
-        and "&lt;Axes" not in text
-        and "draw(" not in re.sub(r"<details.*?</details>", "", text, flags=re.DOTALL)
-    )
+    assert "1 &lt; 2" in text and "&lt;Axes" not in text
+    assert "draw(" not in re.sub(r"<details.*?</details>", "", text, flags=re.DOTALL)
     assert text.rindex("between") > text.index(DOT) and '<div class="scroll" tabindex="0"><table>' in text
-    anchors = re.findall(r'href="#([^"]+)"', text)
-    ids = re.findall(r'\bid="([^"]+)"', text)
+    anchors, ids = re.findall(r'href="#([^"]+)"', text), re.findall(r'\bid="([^"]+)"', text)
     assert len(ids) == len(set(ids)) and set(anchors) - {"02_b"} <= set(ids)
     assert re.search(r'<li><a href="#01_a-part">Part <math', text)  # an equation in a heading, and in the contents
 
@@ -167,9 +162,8 @@ def test_figures_and_tables_are_numbered_and_links_to_them_say_the_number(tmp_pa
     folded = f"<details><summary>Table: Rises (9 rows)</summary>{table.replace('falls', 'rises')}</details>"
     parts = [new_output("display_data", {"text/html": html}) for html in (table, play, folded)]
     shown = [picture, below, *parts]
-    made = page(
-        tmp_path, new_markdown_cell("# T\n\nSee [](#fig-01_line) and [x](#fig-01_gone)."), new_code_cell("a", outputs=shown)
-    )
+    words = "# T\n\nSee [](#fig-01_line) and [x](#fig-01_gone)."
+    made = page(tmp_path, new_markdown_cell(words), new_code_cell("a", outputs=shown))
     assert made.problems == ["there is no figure or table fig-01_gone"]
     assert 'See <a href="#fig-01_line">Figure 1.1</a> and x.' in made.text
     said = 'as <a href="#tab-01_falls">it must</a>: <a href="#tab-01_falls">Table 1.1</a>.'

@@ -20,6 +20,7 @@ from dipddpm_utils.theory import findings as theory_findings
 from dipddpm_utils.theory.gaussian import Cost
 
 LAB = Records()
+OURS = ("main", "ddpm", "ddpm-on-dip", "ddpm-long", "ddpm-more", "samplers", "starts", "mechanisms", "restore")
 FLOOR = SimpleNamespace(metrics={"fd": 2.26, "n": 2000}, evals=pd.DataFrame({"n": [2000], "fd": [2.26]}))
 
 
@@ -175,31 +176,15 @@ def test_the_answer_and_the_readme_follow_the_records():
         return next(x for x in answer.answer(lab).splitlines() if "Fewer steps by starting from DIP outputs" in x)
 
     assert "**higher**" in said(3.0) and "**lower**" in said(0.3)  # no verdict: its samples are given back
-    bare = Records(
-        without=(
-            "main",
-            "main-starts",
-            "ddpm",
-            "ddpm-on-dip",
-            "ddpm-long",
-            "starts",
-            "mechanisms",
-            "restore",
-            "stopping",
-            "a-ddpm",
-            "b-ddpm",
-        )
-    )
+    bare = Records(without=(*OURS, "main-starts", "stopping", "a-ddpm", "b-ddpm"))
     assert answer.answer(bare) == prose.NOT_MEASURED
     assert "mean nothing else" in prose.caution(SimpleNamespace(profile=SimpleNamespace(name="smoke", about="")))
-    assert "**quick** profile." in prose.caution(
-        SimpleNamespace(profile=SimpleNamespace(name="quick:/somewhere/cats", about=""))
-    )
+    own = SimpleNamespace(profile=SimpleNamespace(name="quick:/somewhere/cats", about=""))
+    assert "**quick** profile." in prose.caution(own)
 
 
 def test_a_profile_of_the_two_reports_alone_is_tolerated():
-    ours = ("main", "ddpm", "ddpm-on-dip", "ddpm-long", "ddpm-more", "samplers", "starts", "mechanisms", "restore")
-    lab = Records(without=ours)
+    lab = Records(without=OURS)
     assert comparisons.combined(lab) == conclusions.instead(lab) == prose.NOT_MEASURED
     assert list(conclusions.negative_results(lab)["verdict"]) == []
     assert list(conclusions.negative_results(LAB)["verdict"])

@@ -56,10 +56,8 @@ def test_a_caption_names_the_row_that_leads_among_all_but_real_images():
 def test_settings_that_differ_are_counted_where_both_are_known_and_were_set():
     theirs = {"rate": "1", "batch": "4", "parameters": "7", "sampler": "not printed"}
     ours = {"rate": "\u2260 2", "batch": "4", "parameters": "\u2260 8", "sampler": "\u2260 DDIM"}
-    assert (
-        tables.marked({"A: theirs": theirs, "A: ours": ours})
-        == "1 of 2 settings of ours differ (\u2260), parameters and seconds not counted."
-    )
+    said = tables.marked({"A: theirs": theirs, "A: ours": ours})
+    assert said == "1 of 2 settings of ours differ (\u2260), parameters and seconds not counted."
     assert tables.marked({"small": ours}) == ""
 
 
@@ -73,9 +71,8 @@ def test_a_start_is_compared_with_noise_and_says_what_for():
     assert starts[~noise]["over noise"].str.contains(f"Holm over {steps}").all()
     assert (starts["DIP over it"] == "")[starts["start"].isin([look("dip").label, look("real").label])].all()
     own, rival = (frame[(frame["label"] == name) & (frame["value"] == 300)] for name in ("dip", "blur"))
-    (row,) = starts[(starts["start"] == look("blur").label) & starts["t_start (calls)"].str.startswith("300 ")].to_dict(
-        "records"
-    )
+    here = (starts["start"] == look("blur").label) & starts["t_start (calls)"].str.startswith("300 ")
+    (row,) = starts[here].to_dict("records")
     assert row["DIP over it"].startswith(factor(difference(own, rival, "fd")))
 
 

@@ -263,8 +263,7 @@ def test_report_b_on_the_look_of_digits(id, looks, verdict):
             look = looks.get(name, {})
             if name in ("b-only", "b-without"):
                 culprit = verdict.endswith(label)
-                here = looks.get("b-combined-published" if culprit == (name == "b-only") else "b-combined", {})
-                look = here
+                look = looks.get("b-combined-published" if culprit == (name == "b-only") else "b-combined", {})
             record.arrays["grid"] = ring(record, **look)
             record.metrics.pop("contrast", None)
     assert judged(id, lab).verdict == verdict
@@ -325,7 +324,6 @@ def finding(values, **about):
 
 
 UP, DOWN, OPEN = [1.0, 1.1, 1.2], [-1.0, -1.1, -1.2], [-1.0, 0.1, 1.0]
-OPEN_TOO = [-1.0, 0.5, 1.5]
 RULE = [
     (finding(UP), "holds"),
     (finding(UP, artefact_of="copying"), "artefact of copying"),
@@ -388,13 +386,11 @@ def test_all_claims_are_corrected_together():
 
 def test_an_undecided_claim_says_how_many_seeds_it_would_take():
     evidence = CLAIM["A1"].evidence[0]
+    pairs = pairs_needed(1 / 3, np.std([-1, 0.5, 1.5], ddof=1), 0.05 / 17)
     for found, said in (
         (finding(OPEN), "It would take over 1000 seeds"),
         (finding([1.0]), "It would take more than one seed"),
-        (
-            finding([-1.0, 0.5, 1.5]),
-            f"It would take about {pairs_needed(1 / 3, np.std([-1, 0.5, 1.5], ddof=1), 0.05 / 17)} seeds",
-        ),
+        (finding([-1.0, 0.5, 1.5]), f"It would take about {pairs} seeds"),
     ):
         one = claims.Judged(CLAIM["A1"], evidence, found, "cifar10", found.side()[0], 17)
         assert said in one.sentence() and one.row()["seeds it would take"] != ""

@@ -51,11 +51,8 @@ def test_draws_with_a_title_a_note_and_labels(name, seeds):
 def test_the_published_panel_names_its_feature_space_and_n(lab):
     figure = FIGURES["published"](lab)
     n = lab.seeds("a-ddpm")[0].evals["n"].iloc[0]
-    assert [ax.get_ylabel() for ax in figure.axes] == [
-        "FID (Inception, 30 images)",
-        "FD-CIFAR, 30 samples",
-        f"FD-CIFAR, n = {n}",
-    ]
+    labels = [ax.get_ylabel() for ax in figure.axes]
+    assert labels == ["FID (Inception, 30 images)", "FD-CIFAR, 30 samples", f"FD-CIFAR, n = {n}"]
     curves = {line.get_label(): line.get_ydata() for line in figure.axes[0].lines}
     assert curves["DDPM alone"][0] == 144.7 and curves["ResNet-18"][-1] == 151.1
     assert len({tuple(ax.get_ylim()) for ax in figure.axes}) == 3
@@ -79,9 +76,8 @@ def test_a_faults_effect_is_a_paired_ratio_on_both_sides(lab):
     for name, value in (("a-only", 13.0), ("a-without", 35.0)):
         lab.set(name, fd=lambda _, label, __, value=value: value if label == "FA1" else 10.0)
     found = one_fault.sides(lab, FAULTS["FA1"], one_fault.metric("fd"))
-    assert {side: gap.value for side, gap in found.items()} == pytest.approx(
-        {"only on": math.log(1.3), "only off": math.log(2)}
-    )
+    values = {side: gap.value for side, gap in found.items()}
+    assert values == pytest.approx({"only on": math.log(1.3), "only off": math.log(2)})
     table = one_fault.table(lab).set_index(["fault", "switch"])
     assert table.loc[("FA1", "only on"), "FD"] == "1.30 [1.30, 1.30] *" and table.loc[("FA1", "only on"), "seeds"] == 3
     assert table.loc[("FA1", "only off"), "FD"] == "2.00 [2.00, 2.00] *"

@@ -151,7 +151,5 @@ def test_an_epochs_time_is_the_sum_of_its_parts_over_all_its_batches(store):
     saved = table["decode"]["data"] - table["memory"]["data"]
     assert record.metrics["data_saved_seconds"] == pytest.approx(saved.mean(), rel=1e-4)
     assert record.metrics["data_saved_seconds_low"] <= saved.mean() <= record.metrics["data_saved_seconds_high"]
-    assert record.metrics["published_saved_seconds"] == 7.5 and (record.metrics["batch"], record.metrics["images"]) == (
-        10,
-        1000,
-    )
+    assert record.metrics["published_saved_seconds"] == 7.5
+    assert (record.metrics["batch"], record.metrics["images"]) == (10, 1000)
