@@ -1,7 +1,5 @@
 """Independent libraries, made to compute in float64, for the tests of the diffusion core."""
 
-from __future__ import annotations
-
 import warnings
 
 import torch

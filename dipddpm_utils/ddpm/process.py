@@ -91,13 +91,11 @@ def q_posterior_mean_variance(coefs: Coefficients, x0: Tensor, x_t: Tensor, t: T
 
 
 def snr_weights(coefs: Coefficients, diffusion: config.Diffusion, t: Tensor) -> Tensor:
-    """Weights [B] of the squared error of whatever is predicted: 1, or min-SNR-gamma (Hang et al. 2023, equation 8).
+    """Weights [B] of the squared error of whatever is predicted: min-SNR-gamma (Hang et al. 2023, equation 8).
 
     min(snr, gamma) weighs the error of x0; the same loss in terms of eps is divided by snr, in terms of v by snr + 1.
     """
     snr = coefs.snr[t]
-    if diffusion.min_snr_gamma is None:
-        return torch.ones_like(snr)
     clipped = snr.clamp(max=diffusion.min_snr_gamma)
     return {"x0": clipped, "eps": clipped / snr, "v": clipped / (snr + 1)}[diffusion.objective]
 
@@ -182,9 +180,6 @@ def check_t(t: Tensor, x: Tensor, coefs: Coefficients) -> None:
 
 def check_t_values(t: Tensor, coefs: Coefficients) -> None:
     """ValueError naming t unless every value lies in 0..T-1. Reads t's values."""
-    if t.numel() == 0:
-        return
-    smallest, largest = (v.item() for v in t.aminmax())
     last = coefs.num_train_timesteps - 1
-    if smallest < 0 or largest > last:  # a negative index would silently count from the end
-        raise ValueError(f"t has values from {smallest} to {largest}, expected 0..{last} (t counts from 0)")
+    if ((t < 0) | (t > last)).any():  # a negative index would silently count from the end
+        raise ValueError(f"t has values from {t.min()} to {t.max()}, expected 0..{last} (t counts from 0)")

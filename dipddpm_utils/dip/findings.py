@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from dipddpm_utils.page.compare import Paired, among, frame_of, over_seeds, own_interval, paired, summary
+from dipddpm_utils.page.compare import among, frame_of, over_seeds, own_interval, paired, summary
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import bullets, percent
 from dipddpm_utils.page.words import count, effect, number, span
@@ -16,11 +16,6 @@ def sizes(nets: Mapping[str, Sequence[Any]]) -> str:
     """How large the smallest and the largest net are."""
     parameters = [own[0].metrics["parameters"] for own in nets.values()]
     return f"{len(nets)} nets, of {count(min(parameters))} to {count(max(parameters))} parameters."
-
-
-def _pairs(frames: Mapping[str, pd.DataFrame], metric: str) -> dict[tuple[str, str], Paired]:
-    """Every net against every other one."""
-    return among(pd.concat([frame.assign(net=net) for net, frame in frames.items()]), "net", metric)
 
 
 def pick_table(records: Sequence[Any]) -> pd.DataFrame:
@@ -97,7 +92,7 @@ def best_net(nets: Mapping[str, Sequence[Any]]) -> str:
 
 def _like(frames: Mapping[str, pd.DataFrame], best: str, metric: str) -> str:
     """The rivals of the best one that are not shown to be different from it."""
-    gaps = _pairs(frames, metric)
+    gaps = among(pd.concat([frame.assign(net=net) for net, frame in frames.items()]), "net", metric)
     same = [look(net).label for net in frames if net != best and not gaps[best, net].decided]
     return f"; not told apart from {', '.join(same)}" if same else ""
 

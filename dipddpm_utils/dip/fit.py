@@ -111,11 +111,23 @@ def fit_images(
     options = {"generator": generator, "width": width, "in_channels": Z_CHANNELS, "per_image": True}
     nets = [build(net_name, channels, size, **options) for _ in range(n)]
     nets = [net.to(first) for net in nets]
-    z = Z_HIGH[net_name] * torch.rand((n, Z_CHANNELS, size, size), generator=generator, device=generator.device)
+    z = (Z_HIGH[net_name] * torch.rand((n, Z_CHANNELS, size, size), generator=generator, device=generator.device)).to(first)
     forward, weights = stack(nets)
     optimiser = torch.optim.Adam(weights, lr=lr, fused=True)
-    seen = observe or (lambda images: images)
-    return _fit(forward, optimiser, z.to(first), target_at, z_std, iterations, generator, seen)
+
+    def fits() -> Iterator[Fit]:
+        """(1) of notebook 02: look at the networks' outputs for z, compare them with the targets, update, again."""
+        for iteration in range(1, iterations + 1):
+            with torch.enable_grad():  # the caller may hold no_grad around the loop
+                outputs = forward(z + z_std * _randn_like(z, generator))
+                seen = outputs if observe is None else observe(outputs)
+                losses = (seen - target_at(iteration)).square().flatten(1).mean(1)
+                losses.sum().backward()  # a sum, so that each network gets the gradient of its own loss
+            optimiser.step()
+            optimiser.zero_grad()
+            yield Fit(iteration, outputs.detach().clamp(0, 1), losses.detach())
+
+    return fits()
 
 
 def stack(nets: Sequence[nn.Module]) -> tuple[Callable[[Tensor], Tensor], list[Tensor]]:
@@ -134,27 +146,6 @@ def stack(nets: Sequence[nn.Module]) -> tuple[Callable[[Tensor], Tensor], list[T
         return torch.func.functional_call(blank, own, (row[None],))[0]
 
     return lambda z: torch.vmap(one)(weights, z), list(weights.values())
-
-
-def _fit(
-    forward: Callable[[Tensor], Tensor],
-    optimiser: torch.optim.Optimizer,
-    z: Tensor,
-    target_at: Callable[[int], Tensor],
-    z_std: float,
-    iterations: int,
-    generator: torch.Generator,
-    observe: Callable[[Tensor], Tensor],
-) -> Iterator[Fit]:
-    """The loop of (1) of notebook 02: look at the networks' outputs for z, compare them with the targets, update, again."""
-    for iteration in range(1, iterations + 1):
-        with torch.enable_grad():  # the caller may hold no_grad around the loop
-            outputs = forward(z + z_std * _randn_like(z, generator))
-            losses = (observe(outputs) - target_at(iteration)).square().flatten(1).mean(1)
-            losses.sum().backward()  # a sum, so that each network gets the gradient of its own loss
-        optimiser.step()
-        optimiser.zero_grad()
-        yield Fit(iteration, outputs.detach().clamp(0, 1), losses.detach())
 
 
 def _randn_like(x: Tensor, generator: torch.Generator) -> Tensor:

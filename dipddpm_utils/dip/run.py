@@ -41,9 +41,7 @@ def fitted(run: Dip, work: Work) -> nn.Module:
 def operations(run: Dip, net: nn.Module, applied: int) -> int:
     """FLOPs of fitting a data set's DIP, and of applying it to `applied` images."""
     x = torch.zeros(1, run.data.channels, run.data.size, run.data.size, device=next(net.parameters()).device)
-    with torch.no_grad():
-        once = flops.forward(net, x)
-    return flops.training(net, x) * run.optim.steps * run.optim.batch_size + once * applied
+    return flops.training(net, x) * run.optim.steps * run.optim.batch_size + flops.forward(net, x) * applied
 
 
 def dip(run: Dip, work: Work) -> Outcome:

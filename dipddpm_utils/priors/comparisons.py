@@ -284,9 +284,8 @@ def found(lab: Any) -> str:
     """What notebook 04 found, a line a question, each with the figure that it rests on."""
     lines = [f"**No verdict at this size**: {why}."] if (why := untestable(lab)) else []
     if lab.has(*compared(lab)):
-        gap = outputs(lab)["fd"]
         name = f"**Trained on DIP outputs** ([figure](#fig-04_fd_over_steps)): FD over that of the {alone(lab)}"
-        lines += [comparison(name, gap)]
+        lines += [comparison(name, outputs(lab)["fd"])]
     if lab.has(started(lab)) and (best := compare.best_start(lab.frame(started(lab)), *names.starts(dip=True))):
         name = f"**Started from DIP outputs** ([figure](#fig-04_fd_vs_t_start)): FD over that of noise, t_start = {best[0]:.0f}"
         lines += [f"{comparison(name, best[1], **direction(compare.copies(best[2])))}{given_back(best[2])}"]

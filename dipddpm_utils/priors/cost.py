@@ -132,9 +132,8 @@ def _bank(run: Ddpm) -> int:
 def machine_name(device: str) -> str:
     """What a probe is good for: processor or GPU, its threads, torch."""
     facts = provenance.provenance(None, device)
-    return (
-        f"{facts['device_name']}, {facts['threads']} thread{'s' * (facts['threads'] != 1)}, torch {facts['packages']['torch']}"
-    )
+    threads = f"{facts['threads']} thread{'s' * (facts['threads'] != 1)}"
+    return f"{facts['device_name']}, {threads}, torch {facts['packages']['torch']}"
 
 
 def kept(device: str) -> Kept:

@@ -34,11 +34,6 @@ class Way(NamedTuple):
     copies: Copies
     best: bool
 
-    def draw(self, ax: Axes, at: float, **options: Any) -> None:
-        """A point with its interval, hollow where there is no DIP in it. They are too many for colours."""
-        filled = POINT.colour if self.label in mechanisms() else "white"
-        bars(ax, at, self.mean, self.low, self.high, POINT, markerfacecolor=filled, label=None, **options)
-
 
 @styled
 def pareto(frame: pd.DataFrame, floor: Any) -> Figure:
@@ -77,7 +72,8 @@ def _rows(panels: Sequence[Axes], found: Sequence[Way], unit: str) -> None:
     """A row a setting: the distance with its interval, and the DDPM alone as a line; its seconds; its copies."""
     quality, seconds, back = panels
     for place, way in enumerate(found):
-        way.draw(quality, place, sideways=True)
+        filled = POINT.colour if way.label in mechanisms() else "white"  # a DIP in it, or none: too many for colours
+        bars(quality, place, way.mean, way.low, way.high, POINT, markerfacecolor=filled, label=None, sideways=True)
         bars(seconds, place, *way.seconds, Look("", "#444444", ""), sideways=True)
         if way.label == "baseline":
             quality.axvline(way.mean, color=POINT.colour, linestyle="--", linewidth=1, zorder=1)
@@ -132,9 +128,8 @@ def restoration(lab: Any, of: str) -> Figure:
                     place = (place[0], 14)
                 ax.annotate(label, (seconds, score.value), place, textcoords="offset points", fontsize=8, ha=side)
         task, strength = restored.TASKS[setting.task]
-        ax.set_title(
-            f"{task.format('').strip().removesuffix(' of')}, {strength.format(setting.strength)}", loc="left", fontsize=8
-        )
+        title = f"{task.format('').strip().removesuffix(' of')}, {strength.format(setting.strength)}"
+        ax.set_title(title, loc="left", fontsize=8)
         ax.margins(x=0.25, y=0.15)
         log_x(ax)
     for ax in panels[len(found) :]:

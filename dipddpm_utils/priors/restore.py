@@ -207,10 +207,8 @@ def _plan(bench: Bench, fits: Fits, train: Tensor) -> Plan:
     several = tried(cheap.chain._replace(samples=FEW))
     every = [one for ones in (*found.values(), several) for one in ones]
     call = sum(one.seconds for one in every) / sum(one.calls for one in every)
-    with_dip = [
-        (bench.psnr(fits.looks[look]), 0.0),
-        *((best[name].psnr, best[name].seconds) for name in WITH_DIP if name in best),
-    ]
+    with_dip = [(bench.psnr(fits.looks[look]), 0.0)]
+    with_dip += [(best[name].psnr, best[name].seconds) for name in WITH_DIP if name in best]
     seconds = fits.seconds[look] + max(with_dip)[1]
 
     def longer(chain: Chain, eta: float) -> Chain:

@@ -71,8 +71,7 @@ def stages(records: Sequence[Any]) -> Figure:
     legend_beside(panels[1])
     record = records[0]
     note = f"n = {frame['n'].max():.0f} images a point, {look(record.run.net).label}, noise of std {record.run.std:g}; "
-    note += "mean and 95% t-interval over images, as bars and as a grey band. "
-    note += "PSNR lost below zero: better than the oracle, which is the best output "
-    note += "of the plain fit. Stops below zero are early ones. "
+    note += "mean and 95% t-interval over images, as bars and as a grey band. PSNR lost below zero: better than the oracle, "
+    note += "which is the best output of the plain fit. Stops below zero are early ones. "
     note += f"Levels from {record.run.level_high:g} to {record.run.level_low:g}, images in [0, 1]."
     return finish(figure, "How many noise levels, and how they are spaced", note)

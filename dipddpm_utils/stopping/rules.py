@@ -73,7 +73,7 @@ class Below:
 # --- scores -----------------------------------------------------------------------------------------------------------
 
 
-def mean_square(outputs: Tensor, reference: Tensor) -> Tensor:
+def mean_square(outputs: Tensor, reference: Tensor | float) -> Tensor:
     """mean over pixels of (f - reference)^2: [N, ...] -> [N]."""
     return (outputs - reference).square().flatten(1).mean(1)
 
@@ -90,19 +90,18 @@ class WindowVariance:
     def __init__(self, window: int) -> None:
         if window < 2:
             raise ValueError(f"window is {window}, expected at least 2 outputs: one has no variance")
-        self.window: int = window
+        self.window = window
         self.outputs: deque[Tensor] = deque()
-        self.total: Tensor | None = None
-        self.squares: Tensor | None = None
+        self.total: Tensor | float = 0.0
+        self.squares: Tensor | float = 0.0
 
     def score(self, outputs: Tensor) -> Tensor:
         """Take the outputs [N, ...] of one iteration, give the scores [N]. Costs the same for every W: running sums."""
         new = outputs.to(torch.float64)  # sums of squares cancel: what is left needs more digits than float32 has
         old = self.outputs.popleft() if len(self.outputs) == self.window else torch.zeros_like(new)
         self.outputs.append(new)
-        self.total = new - old if self.total is None else self.total + new - old
-        change = (new.square() - old.square()).flatten(1).mean(1)
-        self.squares = change if self.squares is None else self.squares + change
+        self.total = self.total + new - old
+        self.squares = self.squares + (new.square() - old.square()).flatten(1).mean(1)
         if len(self.outputs) < self.window:
             return torch.full((len(new),), math.inf, dtype=torch.float64)
         return self.squares / self.window - (self.total / self.window).square().flatten(1).mean(1)
@@ -121,16 +120,14 @@ class ExponentialVariance:
         if not 0 < alpha < 1:
             raise ValueError(f"alpha is {alpha}, expected above 0 and below 1; it is the weight of the newest output")
         self.alpha, self.seen = alpha, 0
-        self.mean: Tensor | None = None
-        self.variance: Tensor | None = None
+        self.mean: Tensor | float = 0.0
+        self.variance: Tensor | float = 0.0
 
     def score(self, outputs: Tensor) -> Tensor:
         """Take the outputs [N, ...] of one iteration, give the scores [N]."""
         new = outputs.to(torch.float64)
-        mean = torch.zeros_like(new) if self.mean is None else self.mean
-        before = 0.0 if self.variance is None else self.variance
-        self.variance = (1 - self.alpha) * (before + self.alpha * mean_square(new, mean))
-        self.mean = mean + self.alpha * (new - mean)
+        self.variance = (1 - self.alpha) * (self.variance + self.alpha * mean_square(new, self.mean))
+        self.mean = self.mean + self.alpha * (new - self.mean)
         self.seen += 1
         return self.variance if self.seen >= 1 / self.alpha else torch.full_like(self.variance, math.inf)
 

@@ -4,7 +4,6 @@
 fit is saved, so a run that is cut off repeats at most one of them.
 """
 
-import io
 from collections.abc import Callable
 from typing import Any
 
@@ -40,16 +39,12 @@ def stopping(run: Stopping, work: Work) -> Outcome:
         first, second = rules.halves(observed, run.std, run.tau, streams.generator(run.seed, "halves", work.device))
         fits["halves"] = _fit(run, work, "halves", clean, lambda _: first, second)
     if "staged" in run.rules:
-        stages = _stages(run, work, observed)
+        coefs = schedule.coefficients(run.diffusion, device=work.device)
+        levels = rules.levels(run.spacing, run.stages, run.level_high, run.level_low)
+        times, generator = [rules.nearest_t(coefs, one) for one in levels], streams.generator(run.seed, "stages", work.device)
+        stages = rules.Stages(observed, coefs, times, run.iterations, generator)
         fits["staged"] = _fit(run, work, "staged", clean, stages.target, observed)
     return _outcome(run, fits, observed.clamp(0, 1), clean)
-
-
-def _stages(run: Stopping, work: Work, observed: Tensor) -> rules.Stages:
-    coefs = schedule.coefficients(run.diffusion, device=work.device)
-    levels = rules.levels(run.spacing, run.stages, run.level_high, run.level_low)
-    times = [rules.nearest_t(coefs, level) for level in levels]
-    return rules.Stages(observed, coefs, times, run.iterations, streams.generator(run.seed, "stages", work.device))
 
 
 # --- one fit, watched by its rules ------------------------------------------------------------------------------------
@@ -76,7 +71,7 @@ def _fit(run: Stopping, work: Work, name: str, clean: Tensor, target_at: Callabl
     """One fit: psnr float32 [iterations, N], seconds, and for each rule that watches it step [N], known [N], seconds."""
     saved = work.folder / f"{name}.npz"
     if saved.exists():
-        with np.load(io.BytesIO(saved.read_bytes()), allow_pickle=False) as stored:
+        with np.load(saved) as stored:
             return dict(stored)
     reference = reference.cpu()  # the rules run on the CPU in float64, which not every device has
     watchers = _watchers(run, name, reference)

@@ -107,10 +107,8 @@ def break_even(cost: Cost, limit: Any = None) -> str:
     chain = f"{number(1000 * cost.chain_seconds)} ms an image for the whole chain, of {calls}"
     pays = f"saves time once more than **{count(cost.break_even_images)} images** are drawn."
     if limit is not None and math.isfinite(limit.high):
-        pays = (
-            f"saves time once more than **{count(math.exp(limit.high))} images** are drawn, the upper end of {factor(limit)}, "
-        )
-        pays += f"{limit.n} seeds."
+        most = count(math.exp(limit.high))
+        pays = f"saves time once more than **{most} images** are drawn, the upper end of {factor(limit)}, {limit.n} seeds."
     if math.isinf(cost.break_even_images):
         pays = "never pays: the prior costs more per image than it saves."
     elif limit is None:

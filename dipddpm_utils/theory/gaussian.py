@@ -126,9 +126,8 @@ def ddim_chain(mean: ArrayLike, cov: ArrayLike, alpha_bars: Sequence[float], tim
 
     def step(x0: Array, bar_t: float, bar_s: float) -> tuple[Array, Array, float]:
         sigma2 = eta**2 * (1 - bar_s) * (1 - bar_t / bar_s) / (1 - bar_t)
-        x_weight = math.sqrt(
-            max(1 - bar_s - sigma2, 0.0) / (1 - bar_t)
-        )  # eps_hat = (x_t - sqrt(bar_t) x0_hat) / sqrt(1 - bar_t)
+        # eps_hat = (x_t - sqrt(bar_t) x0_hat) / sqrt(1 - bar_t)
+        x_weight = math.sqrt(max(1 - bar_s - sigma2, 0.0) / (1 - bar_t))
         x0_weight = math.sqrt(bar_s) - x_weight * math.sqrt(bar_t)
         return x_weight + x0_weight * x0[0], x0_weight * x0[1], sigma2
 
@@ -153,12 +152,18 @@ def kl(mean_p: ArrayLike, cov_p: ArrayLike, mean_q: ArrayLike, cov_q: ArrayLike)
 class Mismatch:
     """How far a start's x_t is from q(x_t), and so how far, at most, the samples are from those of the right start.
 
-    kl: KL(start's x_t || q(x_t)) in nats. By data processing no reverse chain can raise it, so it bounds the KL of the
-    outputs too. total_variation: a bound on the outputs' total variation distance, `total_variation_bound` of kl.
+    By data processing no reverse chain can raise the KL, so it bounds that of the outputs too.
     """
 
-    kl: float
-    total_variation: float
+    kl: float  # KL(start's x_t || q(x_t)) in nats
+
+    @property
+    def total_variation(self) -> float:
+        """A bound on the outputs' total variation distance, in [0, 1].
+
+        The lesser of Pinsker's sqrt(kl / 2) and Bretagnolle and Huber's sqrt(1 - exp(-kl)).
+        """
+        return min(math.sqrt(self.kl / 2), math.sqrt(-math.expm1(-self.kl)))
 
 
 def start_mismatch(mean: ArrayLike, cov: ArrayLike, start_mean: ArrayLike, start_cov: ArrayLike, alpha_bar: float) -> Mismatch:
@@ -167,8 +172,7 @@ def start_mismatch(mean: ArrayLike, cov: ArrayLike, start_mean: ArrayLike, start
     With equal covariances kl = alpha_bar / 2 * d^T (alpha_bar cov + (1 - alpha_bar) I)^-1 d for d = start_mean - mean, (9) of
     notebook 01: at a late t noise hides any error of the start, at an early t little is undone. alpha_bar must be below 1.
     """
-    nats = kl(*marginal(start_mean, start_cov, alpha_bar), *marginal(mean, cov, alpha_bar))
-    return Mismatch(nats, total_variation_bound(nats))
+    return Mismatch(kl(*marginal(start_mean, start_cov, alpha_bar), *marginal(mean, cov, alpha_bar)))
 
 
 def paired_mismatch(moved: float, alpha_bar: float) -> Mismatch:
@@ -180,13 +184,7 @@ def paired_mismatch(moved: float, alpha_bar: float) -> Mismatch:
     """
     if not (moved >= 0 and 0 <= alpha_bar < 1):
         raise ValueError(f"moved, alpha_bar are {moved}, {alpha_bar}, expected at least 0, and 0 <= alpha_bar < 1")
-    nats = alpha_bar / (2 * (1 - alpha_bar)) * moved
-    return Mismatch(nats, total_variation_bound(nats))
-
-
-def total_variation_bound(nats: float) -> float:
-    """The lesser of Pinsker's sqrt(kl / 2) and Bretagnolle and Huber's sqrt(1 - exp(-kl)); in [0, 1]."""
-    return min(math.sqrt(nats / 2), math.sqrt(-math.expm1(-nats)))
+    return Mismatch(alpha_bar / (2 * (1 - alpha_bar)) * moved)
 
 
 def total_variation_equal_cov(mean_p: ArrayLike, mean_q: ArrayLike, cov: ArrayLike) -> float:

@@ -76,8 +76,8 @@ class _Toy:
         how = Sampler(name=sampler, steps=steps)
         return sampling.sample(self.model, self.coefs, self.run.diffusion, how, x_t, t_start, generator, clip=False)[0]
 
-    def times(self, count: int = 8) -> list[int]:
-        return [round(t) for t in np.linspace(1, self.T - 1, count)]
+    def times(self) -> list[int]:
+        return [round(t) for t in np.linspace(1, self.T - 1, 8)]
 
 
 def _row(check: str, x: float, expected: float, samples: Tensor, statistic: Callable[[np.ndarray], float], **more: Any) -> Row:
@@ -154,13 +154,11 @@ def _mismatched_starts(toy: _Toy) -> Iterator[Row]:
             bound = closed.start_mismatch(toy.mean, toy.cov, shifted_mean, toy.cov, bar)
             apart = outputs[mismatch] - outputs[0.0]
 
-            def shift(values: np.ndarray) -> float:
-                return float(values.mean(0) @ along)
-
             def distance(values: np.ndarray, right: np.ndarray = right, cov: np.ndarray = cov) -> float:
                 return closed.total_variation_equal_cov(right, right + values.mean(0), cov)
 
-            yield _row("output_shift", t, float((wrong - right) @ along), apart, shift, mismatch=mismatch)
+            expected = float((wrong - right) @ along)
+            yield _row("output_shift", t, expected, apart, lambda values: float(values.mean(0) @ along), mismatch=mismatch)
             yield _row("start_bound", t, bound.total_variation, apart, distance, mismatch=mismatch, kl=bound.kl)
 
 

@@ -1,7 +1,5 @@
 """The U-Net: shapes at odd sizes, the presets' sizes, a zero start, conditioning, and refusals that name the argument."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from hypothesis import given, settings

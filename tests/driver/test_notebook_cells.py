@@ -29,7 +29,7 @@ EQUATIONS = {
         "9a": ["theory/gaussian.py paired_mismatch"],
         "10": ["theory/gaussian.py Cost"],
     },
-    "02": {"1": ["dip/fit.py _fit"], "2": ["dip/fit.py noisy_input", "dip/fit.py dip_loss"]},
+    "02": {"1": ["dip/fit.py fit_images.fits"], "2": ["dip/fit.py noisy_input", "dip/fit.py dip_loss"]},
     "03": {
         "1": ["judging/frechet.py frechet_distance"],
         "2": ["ddpm/sampling.py ancestral_step"],

@@ -145,19 +145,13 @@ def test_ddnm_and_means_keep_the_pixels_that_are_seen(monkeypatch):
         torch.testing.assert_close(seen.known * images, seen.target, atol=1e-5, rtol=0)
 
 
-def test_the_supervised_network_sees_y_and_learns_from_it():
+def test_the_supervised_network_sees_y_and_learns_from_it(monkeypatch):
     """Noise so weak that y shows x: it does better than the mean image can, and answers another y with another image."""
     generator = torch.Generator().manual_seed(1)
     train = (255 * torch.rand(64, 1, 1, 1, generator=generator)).to(torch.uint8).expand(64, 1, 28, 28).contiguous()
     run = changed(strength=0.05, model=DDPM.model_copy(update={"unet": Unet(width=8, mults=(1,), blocks=1, patch=4)}))
-    state = {}
-
-    def steps_for(seconds, one):
-        return state.setdefault("steps", 60)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(supervised, "fill", steps_for)
-        network, seconds, steps = supervised.supervised(run, train, 1.0, Work(None, Budget(), "cpu", "", None))
+    monkeypatch.setattr(supervised, "fill", lambda seconds, one: 60)
+    network, seconds, steps = supervised.supervised(run, train, 1.0, Work(None, Budget(), "cpu", "", None))
     clean = ranges.uint8_to_unit(train[:16])
     seen = degrade("denoise", clean, generator, 0.05)
     error = (network(seen) - clean).square().mean()

@@ -64,9 +64,8 @@ def test_samples_of_a_model_with_a_prior_are_held_against_the_images_that_x_dip_
     assert drawn.metrics["nfe"] == 4 and drawn.metrics["prior_seconds"] > 0 and drawn.metrics["own_source_rate"] < 0.5
     assert drawn.metrics["dip_flops"] > 0 and drawn.metrics["model_seconds"] == store.ensure(SHIFTED).metrics["total_seconds"]
     copier = SHIFTED.model_copy(update={"prior": Prior(source="blur", shift=True)})
-    monkeypatch.setattr(
-        train.process, "sample", lambda *args: (args[5].centre, 4)
-    )  # a chain that ends at the image it is given
+    # a chain that ends at the image it is given
+    monkeypatch.setattr(train.process, "sample", lambda *args: (args[5].centre, 4))
     copied = store.ensure(Sample(model=copier, sampler=Sampler(steps=4), n=80))
     assert copied.metrics["own_source_rate"] > 0.9
 

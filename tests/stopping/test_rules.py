@@ -224,10 +224,8 @@ def test_findings_and_figures_hold_what_the_records_hold():
     records, stages = lab.seeds("stopping"), lab.seeds("stopping_stages")
     table, short = findings.table(records), findings.short_table(records)
     assert len(table) == sum(len(r.evals) for r in records) and set(table["std"]) == {"0.1", "0.2", "0.4"}
-    assert (
-        len(short) == table["rule"].nunique()
-        and short.loc[short["rule"] != "oracle", "lost against the oracle (dB)"].str.contains(r"\[").all()
-    )
+    assert len(short) == table["rule"].nunique()
+    assert short.loc[short["rule"] != "oracle", "lost against the oracle (dB)"].str.contains(r"\[").all()
     said = [
         *(f(records) for f in (findings.best_rules, findings.staged, findings.found)),
         findings.stages(stages), findings.answer(records),
