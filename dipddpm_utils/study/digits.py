@@ -230,7 +230,7 @@ def restoration(p: Profile, z: Sizes) -> None:
     if z.photos is not None:
         p.run("photos-floor", Floor(data=z.photos, ns=z.ns), "04")
         photos = changed(main(z), data=z.photos)
-        p.run("photos", photos, "04", (1, 2))  # seed 0 would keep chains for show: 1.7 MB of colour noise that nothing shows
+        p.run("photos", photos, "04", z.photo_seeds)
         few = replace(z, restore_tasks=z.photo_tasks, restore_seeds=z.photo_seeds, restore_iterations=z.photo_iterations)
         restored(p, few, photos, unseen=True, of="photos ")
     return None
