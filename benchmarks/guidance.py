@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.pairs import Row, Setting, quartiles, seconds
 from dipddpm_utils import ranges
-from dipddpm_utils.config import Sample, Sampler
+from dipddpm_utils.config import Dip
 from dipddpm_utils.data import sets
 from dipddpm_utils.ddpm import sampling, schedule
 from dipddpm_utils.dip import fit
@@ -17,6 +17,7 @@ from dipddpm_utils.dip import run as dips
 from dipddpm_utils.priors import judge, process
 from dipddpm_utils.priors.images import Given
 from dipddpm_utils.study import profile
+from dipddpm_utils.study.recipes import changed
 from dipddpm_utils.training import loop
 
 DRAWN = 250  # images a measured chain, as many as a record draws together
@@ -36,31 +37,30 @@ def rows(setting: Setting) -> Iterator[Row]:
     guided = process.advised(network, coefs, run.model.diffusion, run.advice, given.dip)
     x = torch.randn(n, *source.train.shape[1:], generator=torch.Generator().manual_seed(0)).to(device)
 
-    def drawn(model: judge.Model, sampler: Sampler) -> float:
-        return seconds(lambda: sampling.sample(model, coefs, run.model.diffusion, sampler, x, None, None)) / n
+    def drawn(model: judge.Model) -> float:
+        return seconds(lambda: sampling.sample(model, coefs, run.model.diffusion, run.sampler, x, None, None)) / n
 
-    drawn(network, run.sampler), drawn(guided, run.sampler)
-    measured = [(drawn(guided, run.sampler), drawn(network, run.sampler)) for _ in range(pairs)]
+    drawn(network), drawn(guided)
+    measured = [(drawn(guided), drawn(network)) for _ in range(pairs)]
     calls = [run.sampler.steps * own / alone for own, alone in measured]
     own, alone = (median(column) for column in zip(*measured, strict=True))
     about = f"{run.sampler.steps} calls each; {own:.3g} s an image, alone {alone:.3g} s"
     yield Row("DIP guidance, in calls of the DDPM alone", median(calls), None, "calls", quartiles(calls), None, about)
-    fitted = _fit(run, source, setting.pick(run.advice.dip.optim.steps, 2), device)
+    dip = run.advice.dip
+    fitted = _fit(setting.pick(dip, changed(dip, optim=changed(dip.optim, steps=2))), source, device)
     charged = [count + fitted / run.n / (alone / run.sampler.steps) for count, (_, alone) in zip(calls, measured, strict=True)]
     note = f"its DIP's fit, {fitted:.3g} s, charged to {run.n} images"
     yield Row("the same with the DIP's fit", median(charged), None, "calls", quartiles(charged), None, note)
 
 
-def _fit(run: Sample, source: sets.DataSet, steps: int, device: torch.device) -> float:
+def _fit(about: Dip, source: sets.DataSet, device: torch.device) -> float:
     """Seconds of training the DIP that advises."""
-    about = run.advice.dip
     images = ranges.uint8_to_unit(source.train.to(device))
     state = loop.new_state(dips.build(about), about.optim, len(images), about.seed, device)
 
     def loss(model: torch.nn.Module, batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         return fit.dip_loss(model, batch, about.std, about.clip_input, generator)
 
-    for step in loop.train(state, loss, lambda rows: images[rows], steady=True):
-        if step.step >= steps:
-            break
+    for _ in loop.train(state, loss, lambda rows: images[rows], steady=True):
+        pass
     return state.seconds

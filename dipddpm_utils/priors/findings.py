@@ -98,7 +98,11 @@ def on_the_front(lab: Any) -> str:
     ]
     with_dip = sum(label in names.mechanisms() for label, _, _ in best)
     said = f"Best for their seconds, which count as equal where seeds differ as much: {'; '.join(parts)}. "
-    said += f"A DIP is in {count(with_dip)} of these {len(parts)}."
+    said += (
+        f"A DIP is in {count(with_dip)} of these {len(parts)}."
+        if len(parts) > 1
+        else f"{'A' if with_dip else 'No'} DIP is in it."
+    )
     for (label, *_), (own, value, _) in pairwise(best):
         if (gap := over.get((own, value, label))) and {own, label} & set(names.mechanisms()):  # the others are in the CSV
             said += f" {comparison(f'FD of {in_words(frame, own)} over that of {in_words(frame, label)}', gap)}"

@@ -126,7 +126,7 @@ def headline(p: Profile, z: Sizes) -> None:
 def other_sampler(p: Profile, z: Sizes, drawn: Sample, sampler: Sampler) -> None:
     """What guidance is worth beside a better sampler, which costs nothing; expected before the runs: less than it.
 
-    The DDPM alone at as many calls and in the seconds of guidance, and both guidances at as many calls.
+    The DDPM alone at as many calls and in fewer seconds than guidance takes, and both guidances at as many calls.
     """
     title = sampler.title.replace(" ", "-")
     for calls in (z.main_drawn_steps, z.main_more_calls[0]):

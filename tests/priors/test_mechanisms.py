@@ -197,6 +197,17 @@ def test_what_counts_are_the_models_that_draw_digits_and_images_given_back_win_n
     assert conclusions.negative_results(lab)["comparison"].str.endswith("/ DDPM alone, 2\u202f000 steps").any()
 
 
+def test_a_setting_drawn_by_another_sampler_is_compared_with_the_ddpm_alone_by_the_same():
+    lab = holding("mechanisms", "main", "main-starts", "main-drawn")
+    fds = {"0.1 ddim eta 1": 4.0, "12 ddim eta 1": 5.0, "18 ddim eta 1": 2.0, 0.1: 9.0}
+    lab.set("main-drawn", fd=lambda record, label, value: fds.get(value, 10.0))
+    lab.set("main-starts", fd=lambda *_: 10.0)
+    gaps = mechanisms.gaps(mechanisms.larger(lab))
+    assert np.exp(gaps["guidance", "0.1 ddim eta 1", "baseline"].value) == pytest.approx(4 / 5)
+    assert np.exp(gaps["guidance", "0.1 ddim eta 1", "more calls"].value) == pytest.approx(4 / 2)
+    assert np.exp(gaps["guidance", 0.1, "baseline"].value) == pytest.approx(9 / 10)
+
+
 def test_seconds_of_models_of_different_days_are_at_one_pace():
     lab = holding("mechanisms", "main", "main-starts", "main-drawn")
     before = mechanisms.larger(lab)
