@@ -68,7 +68,7 @@ class Sizes:
     main_seeds: int = 8  # of them alone and trained on DIP outputs: three, then up to eight by the rule for seeds in README
     main_start_seeds: int = 8  # of the chains that begin elsewhere
     main_ways: tuple[tuple[str, Seeds], ...] = (  # see `digits.main_way`
-        ("shift", 3), ("curriculum", 3), ("truncated", 3), ("condition", 3), ("weights", 3),
+        ("shift", 3), ("curriculum", 8), ("truncated", 3), ("condition", 3), ("weights", 3),
     )  # fmt: skip
     main_advised: tuple[str, ...] = ("baseline", "reinject", "guidance", "reinject blur", "guidance blur")  # no training
     main_more_calls: tuple[int, ...] = (18, 20, 24)  # guidance takes the seconds of 19.1 [18.3, 19.6] calls (benchmarks)
