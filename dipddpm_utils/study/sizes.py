@@ -75,7 +75,7 @@ class Sizes:
     main_samplers: tuple[Sampler, ...] = (  # at which the DDPM alone may draw instead, for nothing, and guidance as well
         Sampler(eta=1.0), Sampler(name="dpmpp_2m"),
     )  # fmt: skip
-    main_advised_seeds: Seeds = (3, 4, 5, 6, 7)  # three, then more by the same rule
+    main_advised_seeds: Seeds = 8  # five, then up to eight by the same rule
     main_drawn_steps: int = 12
     main_dip: tuple[Net, float] = ("2conv", 0.4)  # net and std of their DIP, picked in 05 from the fits `dip_pick`
     unet: Unet = r.UNET_SMALL  # of all other comparisons, which need many models

@@ -63,8 +63,8 @@ def test_a_temporary_folder_that_fills_up_fails_that_notebook_and_no_other(tiny_
     assert "02_small  OK" in said.out and not list(tiny_disk.iterdir())
 
 
-def test_output_that_cannot_be_written_is_a_failure_and_a_reader_that_goes_away_is_none(tmp_path):
-    command = [sys.executable, "-m", "dipddpm_utils", "runs", "--profile", "smoke", "--results", str(tmp_path)]
+def test_output_that_cannot_be_written_is_a_failure_and_a_reader_that_goes_away_is_none():
+    command = [sys.executable, "-m", "dipddpm_utils", "runs", "--profile", "quick"]
     with open("/dev/full", "w") as full:
         done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 1 and "No space left" in done.stderr and done.stderr.count("\n") == 1
