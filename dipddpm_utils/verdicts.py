@@ -120,7 +120,7 @@ def _ways(lab: Any) -> Iterator[Row]:
         base = mechanisms.best_setting(frame, rival)[1].groupby("seed")["cost"].mean()
         cost = f"{number(float((best[1].groupby('seed')['cost'].mean() / base).mean()), 3)} × time"
         new = not own.many and not mechanisms.unjudged(label, *best)
-        question = f"{look(label).label}: FD over {mechanisms.in_words(frame, rival)}"
+        question = f"{look(label).label}: FD over {mechanisms.rival_in_words(frame, rival, best[1])}"
         row = replace(_row(MECHANISM, question, gap, cost, "04_pareto"), new=new)
         yield _no_gain(row, own) if copied else row
 

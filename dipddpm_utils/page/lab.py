@@ -182,14 +182,15 @@ class Lab:
         kinds = "wordy" if wordy else None
         frame = frame.map(cell).rename(columns=lambda name: escape(str(name)))
         body = frame.to_html(index=False, border=0, escape=False, na_rep="", float_format=lambda x: f"{x:.4g}", classes=kinds)
-        about = escape(caption.partition(". ")[0].removesuffix("."))
+        folded = len(frame) > ROWS if folded is None else folded
+        about, _, more = caption.partition(". ")  # folded, the first sentence stands above and is not said again
         text = " ".join(map(str, [caption, *frame.to_numpy().ravel(), *frame.columns]))
-        caption += (f" {TOO_WIDE_MEANS}" if TOO_WIDE in text else "") + self._weights(text)
-        caption = escape(caption) + (f' <a href="tables/{name}.csv">All columns</a>.' if name else "")
+        said = (more if folded else caption) + (f" {TOO_WIDE_MEANS}" if TOO_WIDE in text else "") + self._weights(text)
+        caption = escape(said).strip() + (f' <a href="tables/{name}.csv">All columns</a>.' if name else "")
         body = body.replace(">\n", f">\n<caption>{caption}</caption>\n", 1)
         body = body.replace("<table ", f'<table id="tab-{name}" ', 1) if name else body
-        if len(frame) > ROWS if folded is None else folded:  # a link to it unfolds it
-            body = f"<details><summary>Table: {about} ({len(frame)} rows)</summary>{body}</details>"
+        if folded:  # a link to it unfolds it
+            body = f"<details><summary>Table: {escape(about.removesuffix('.'))} ({len(frame)} rows)</summary>{body}</details>"
         display(HTML(body))
 
     def source(self, file: str, name: str, *, folded: bool = True) -> None:

@@ -133,9 +133,9 @@ def no_gain(lab: Any) -> Found:
     sizes += [(mechanisms.larger(lab), mechanisms.found(lab))] if mechanisms.on_larger(lab) else []
     for frame, gaps in sizes:
         steps = in_words(frame, "baseline").partition(", ")[2]
-        for (label, value, rival), gap in gaps.items():
-            if label in names.mechanisms():
-                other = in_words(frame, rival)
+        for label, value, rows in mechanisms.settings(frame):
+            for rival, gap in mechanisms.against(gaps, label, value) if label in names.mechanisms() else ():
+                other = mechanisms.rival_in_words(frame, rival, rows)
                 sized = other if other.endswith("steps") else f"{other}, {steps}"
                 found.append((f"FD, {in_words(frame, label, value)} / {sized}", gap))
     return found
@@ -144,10 +144,13 @@ def no_gain(lab: Any) -> Found:
 def gains(lab: Any) -> str:
     """What a mechanism was shown to be better than, by images that are new; '' if it was nothing."""
     frame, said = mechanisms.table_of(lab), []
-    new = {tuple(at) for *at, rows in mechanisms.settings(frame) if not (copies(rows).many or mechanisms.unjudged(*at, rows))}
-    for (label, value, rival), gap in mechanisms.found(lab).items():
-        if label in names.mechanisms() and (label, value) in new and gap.decided and gap.images and gap.value < 0:
-            said.append(f"{in_words(frame, label, value)} than {in_words(frame, rival)} ({factor(gap)})")
+    for label, value, rows in mechanisms.settings(frame):
+        if label not in names.mechanisms() or copies(rows).many or mechanisms.unjudged(label, value, rows):
+            continue
+        for rival, gap in mechanisms.against(mechanisms.found(lab), label, value):
+            if gap.decided and gap.images and gap.value < 0:
+                other = mechanisms.rival_in_words(frame, rival, rows)
+                said.append(f"{in_words(frame, label, value)} than {other} ({factor(gap)})")
     return f"A DIP was shown to be better in {count(len(said))}: {'; '.join(said)}." if said else ""
 
 

@@ -175,6 +175,13 @@ def in_words(frame: pd.DataFrame, label: str, value: Any = None) -> str:
     return f"{base} ({unit} {text(value)})" if unit else f"{base}: {text(value)}" if several else base
 
 
+def rival_in_words(frame: pd.DataFrame, rival: str, rows: pd.DataFrame) -> str:
+    """What a setting (rows) is compared with: the DDPM alone drawn alike, or a control's best setting."""
+    base = frame[frame["label"] == "baseline"]
+    other = _alike(frame, rows, base) if rival == "baseline" else best_setting(frame, rival)[1]
+    return in_words(frame, *other[["label", "value"]].iloc[0])
+
+
 def text(value: Any) -> str:
     """A setting in words: '0.5', '0.5 late', or with a sampler '0.1, DDIM with eta 1'."""
     number, _, sampler = str(value).partition(" ")
@@ -196,7 +203,7 @@ def mechanism(lab: Any, label: str) -> str:
     own = copies(rows)
     said = f"{rows['features'].iloc[0]} {span(summary(rows, 'fd'))}, {copying(own)}{open_}"
     lines = [
-        f"{in_words(frame, rival, best_setting(frame, rival)[0])}: {in_brief(gap, by_copies=own.many)}"
+        f"{rival_in_words(frame, rival, rows)}: {in_brief(gap, by_copies=own.many)}"
         for rival, gap in against(found(lab), label, value)
     ]
     measured = set(frame["label"])
@@ -236,7 +243,7 @@ def headcount(lab: Any) -> str:
     said = f"{_named(better)} shown to be better than the {base}{controls}"
     which = "models that draw digits" if on_larger(lab) else "small models"
     copied = f" Lower only by training images given back: {', '.join(back)}." if back else ""
-    return f"Of {len(tried)} mechanisms measured on {which}, {said}.{copied}"
+    return f"Of {len(tried)} mechanisms measured on {which}, each at its best setting, {said}.{copied}"
 
 
 def _named(labels: list[str]) -> str:

@@ -153,12 +153,12 @@ def test_sentences_follow_the_numbers(lab):
     assert "**better**" in said and "DIP as a condition" in said
     assert "no run of it" in mechanisms.mechanism(Records("standard", without=("mechanisms",)), "shift")
     useful = findings.useful(lab)
-    assert "Of 8 mechanisms measured on small models, 3 (DIP start, DIP-shifted process, DIP as a condition) were" in useful
+    assert "Of 8 mechanisms measured on small models, each at its best setting, 3 (DIP start, DIP-shifted process, DIP as a condition) were" in useful
     assert "and 2 (DIP-shifted process, DIP as a condition) were shown to be better than every control" in useful
     assert "A DIP is in" in findings.on_the_front(lab)
     none_better = made_up()
     none_better.set("mechanisms", fd=lambda *_: 20.0)
-    assert "mechanisms measured on small models, none was shown to be better than the" in mechanisms.headcount(none_better)
+    assert "each at its best setting, none was shown to be better than the" in mechanisms.headcount(none_better)
     one_seed = made_up(seeds=1)
     assert "not decidable" in mechanisms.mechanism(one_seed, "shift") and findings.useful(one_seed)
 
@@ -206,6 +206,9 @@ def test_a_setting_drawn_by_another_sampler_is_compared_with_the_ddpm_alone_by_t
     assert np.exp(gaps["guidance", "0.1 ddim eta 1", "baseline"].value) == pytest.approx(4 / 5)
     assert np.exp(gaps["guidance", "0.1 ddim eta 1", "more calls"].value) == pytest.approx(4 / 2)
     assert np.exp(gaps["guidance", 0.1, "baseline"].value) == pytest.approx(9 / 10)
+    own, alone = "DIP guidance (weight 0.1, DDIM with eta 1)", "DDPM alone, {} calls of DDIM with eta 1"
+    assert f"{own} than {alone.format(12)} (0.8" in findings.gains(lab)
+    assert f"FD, {own} / {alone.format(18)}, 2\u202f000 steps" in set(conclusions.negative_results(lab)["comparison"])
 
 
 def test_seconds_of_models_of_different_days_are_at_one_pace():
