@@ -1,4 +1,4 @@
-"""The main job, whole: every notebook of the smoke profile through real papermill, computed, then two again from records."""
+"""The main job, whole: every notebook of the smoke profile through real papermill, computed, then one again from records."""
 
 import csv
 import os
@@ -24,7 +24,7 @@ def _run_all(results, *more):
 def done(tmp_path_factory):
     """(results folder on a path with a space, the first start, the second start)."""
     results = tmp_path_factory.mktemp("smoke results")
-    return results, _run_all(results), _run_all(results, "--only", "03,05")
+    return results, _run_all(results), _run_all(results, "--only", "05")
 
 
 def test_every_notebook_runs_and_every_run_is_computed(done):

@@ -294,6 +294,6 @@ def found(lab: Any) -> str:
     if lab.has("restore"):
         at, role = restored.figure_of(next(iter(restored.sets_of(lab)))), "equal seconds"
         of, given = len(restored.degraded(lab)), restored.given(lab, role)
-        said = f"of {of} settings, against rivals given {given} times its seconds, a DIP is shown to be"
+        said = f"of {of} settings, against rivals given {given} times its seconds, a DIP"
         lines += [f"**Restoration** ([figure](#fig-{at})): {said} {restored.restored_count(lab, role)}."]
     return bullets(lines) or NOT_MEASURED

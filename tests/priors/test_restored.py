@@ -79,8 +79,8 @@ def test_a_moved_record_moves_verdict_sentence_table_and_answer(mean, verdict, a
     own = pairs[pairs["seconds"] == "30 / 30"]
     assert len(pairs) == 4 and len(pairs.columns) == 7 and len(own) == 2
     assert all(own[name].str.endswith(f" {verdict}").all() for name in ("PSNR (dB)", "SSIM", "feature distance"))
-    counted = "better in 2 and worse in 0" if verdict == "better" else "better in 0 and worse in 2"
-    assert f"{counted} by PSNR" in restored.restored_count(lab, "equal seconds")
+    counted = "won 2 and lost 0" if verdict == "better" else "won 0 and lost 2"
+    assert restored.restored_count(lab, "equal seconds").startswith(f"{counted} by PSNR (SSIM ")
     assert restored.won_and_lost(lab, "equal seconds", "MNIST")["PSNR"] == ((1, 0) if verdict == "better" else (0, 1))
     rival = 30.0 if mean == 30 else 19.0
     drawn = restored.restored_drawn(lab, "MNIST")
