@@ -36,9 +36,10 @@ class Ema(AveragedModel):
         return int(self.n_averaged) - 1
 
     @torch.no_grad()
-    def moved(self, averages: Any, weights: Any, n: Any) -> None:
+    def moved(self, averages: Any, weights: Any, _: Any) -> None:
         """Moves the averages towards the weights, at update n = 1, 2, ...: one fused operation for all of them."""
-        kept = min(self.decay, int(n) / (9 + int(n)))
+        n = int(self.n_averaged)  # on the CPU; torch's copy beside the weights would make a GPU wait at every update
+        kept = min(self.decay, n / (9 + n))
         torch._foreach_lerp_(averages, weights, 1 - kept)
 
     def check_ready(self) -> None:

@@ -32,6 +32,13 @@ def test_average_follows_its_recurrence(decay, values):
         torch.testing.assert_close(parameter, torch.full_like(parameter, expected), rtol=1e-12, atol=1e-12)
 
 
+def test_an_update_reads_no_number_off_the_device():
+    """A meta tensor stands for one on a GPU, for which the CPU would have to wait: it cannot be read at all."""
+    ema, (average, weight) = Ema(nn.Linear(1, 1)), (torch.zeros(2), torch.ones(2))
+    ema.moved([average], [weight], torch.empty((), device="meta"))
+    assert torch.equal(average, torch.full((2,), 1 - 1 / 10))
+
+
 def test_the_copy_is_separate_frozen_and_in_evaluation_mode():
     model = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5)).train()
     ema = Ema(model)
