@@ -17,6 +17,7 @@ from dipddpm_utils.page.lab import once
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import LOWER, bullets, copying, images_back, verdict
 from dipddpm_utils.page.words import count, factor, number, shown_by, span
+from dipddpm_utils.study.entries import By
 
 SMALL, LARGER = "mechanisms", "main-drawn"
 CONTROLS = ("more training", "more calls", "min-snr", "ddim sampler")  # what one would try without any of it
@@ -169,8 +170,8 @@ def in_words(frame: pd.DataFrame, label: str, value: Any = None) -> str:
     if value is None:
         return base
     if label == "more calls":
-        calls, _, sampler = str(value).partition(" ")
-        return f"{look('baseline').label}, {calls} calls" + (f" of {look(sampler).label}" if sampler else "")
+        calls, by = (value.value, f" of {look(value.sampler).label}") if isinstance(value, By) else (value, "")
+        return f"{look('baseline').label}, {calls} calls{by}"
     several = len(settings(frame, label)) > 1
     return f"{base} ({unit} {text(value)})" if unit else f"{base}: {text(value)}" if several else base
 
@@ -184,8 +185,9 @@ def rival_in_words(frame: pd.DataFrame, rival: str, rows: pd.DataFrame) -> str:
 
 def text(value: Any) -> str:
     """A setting in words: '0.5', '0.5 late', or with a sampler '0.1, DDIM with eta 1'."""
-    number, _, sampler = str(value).partition(" ")
-    return f"{number}, {look(sampler).label}" if sampler in names.METHODS else value if isinstance(value, str) else f"{value:g}"
+    if isinstance(value, By):
+        return f"{value.value:g}, {look(value.sampler).label}"
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 # --- in words ----------------------------------------------------------------------------------------------------------

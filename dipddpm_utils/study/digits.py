@@ -8,7 +8,7 @@ from typing import Any
 from dipddpm_utils.config import Advice, Ddpm, DipImages, Floor, Restore, Sample, Spectrum, Warm, priors
 from dipddpm_utils.parts import Diffusion, Dip, Net, Optim, Prior, Sampler, Start
 from dipddpm_utils.study import recipes as r
-from dipddpm_utils.study.entries import Profile
+from dipddpm_utils.study.entries import By, Profile
 from dipddpm_utils.study.recipes import changed
 from dipddpm_utils.study.sizes import Sizes
 
@@ -131,11 +131,11 @@ def other_sampler(p: Profile, z: Sizes, drawn: Sample, sampler: Sampler) -> None
     title = sampler.title.replace(" ", "-")
     for calls in (z.main_drawn_steps, z.main_more_calls[0]):
         run = changed(drawn, sampler=changed(sampler, steps=calls))
-        name, value = f"main-more-calls-{calls}-{title}-drawn", f"{calls} {sampler.title}"
-        p.member("main-drawn", "more calls", run, "04", z.main_advised_seeds, value=value, name=name)
+        name = f"main-more-calls-{calls}-{title}-drawn"
+        p.member("main-drawn", "more calls", run, "04", z.main_advised_seeds, value=By(calls, sampler.title), name=name)
     for label in ("guidance", "guidance blur"):
         run = changed(drawn, sampler=changed(sampler, steps=z.main_drawn_steps), advice=main_advice(z, label))
-        name, value = f"main-{label}-{title}-drawn", f"{run.advice.weight:g} {sampler.title}"
+        value, name = By(run.advice.weight, sampler.title), f"main-{label}-{title}-drawn"
         p.member("main-drawn", label, run, "04", z.main_advised_seeds, value=value, name=name)
 
 

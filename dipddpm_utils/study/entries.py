@@ -35,6 +35,17 @@ class Member:
     anchor: bool = False
 
 
+@dataclass(frozen=True)
+class By:
+    """The value of a setting that is drawn by another sampler than the others of its group."""
+
+    value: float
+    sampler: str  # its title
+
+    def __str__(self) -> str:
+        return f"{self.value:g} {self.sampler}"
+
+
 @dataclass
 class Profile:
     """All runs of one profile. `run` and `member` declare, the others look up."""

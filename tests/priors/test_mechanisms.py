@@ -12,6 +12,7 @@ from labs import Records, holding
 from dipddpm_utils.page import names, play
 from dipddpm_utils.page.compare import copies
 from dipddpm_utils.priors import comparisons, conclusions, figures, findings, mechanisms
+from dipddpm_utils.study.entries import By
 
 FDS = {  # made up: shift and condition are better than the DDPM alone and than every control, and nothing else is
     "baseline": 20.0, "curriculum": 27.0, "weights": 20.5, "start": 15.0, "start blur": 14.0, "start real": 5.0,
@@ -186,8 +187,8 @@ def test_what_counts_are_the_models_that_draw_digits_and_images_given_back_win_n
     assert mechanisms.settings(frame)[0][:2] == ("baseline", 0)
     assert frame.loc[frame["label"] != "more calls", "nfe"].nunique() == 1
     assert mechanisms.in_words(frame, "more calls", 24) == "DDPM alone, 24 calls"
-    assert mechanisms.in_words(frame, "more calls", "18 ddim eta 1") == "DDPM alone, 18 calls of DDIM with eta 1"
-    assert mechanisms.in_words(frame, "guidance", "0.1 dpmpp_2m") == "DIP guidance (weight 0.1, DPM-Solver++(2M))"
+    assert mechanisms.in_words(frame, "more calls", By(18, "ddim eta 1")) == "DDPM alone, 18 calls of DDIM with eta 1"
+    assert mechanisms.in_words(frame, "guidance", By(0.1, "dpmpp_2m")) == "DIP guidance (weight 0.1, DPM-Solver++(2M))"
     assert mechanisms.in_words(frame, "baseline") == "DDPM alone, 2\u202f000 steps"
     said, won = mechanisms.mechanism(lab, "shift"), mechanisms.headcount(lab)
     assert f"**{word}**" in said and ("Training images given back, and no gain." in said) is (near == 0.9)
@@ -200,12 +201,13 @@ def test_what_counts_are_the_models_that_draw_digits_and_images_given_back_win_n
 
 def test_a_setting_drawn_by_another_sampler_is_compared_with_the_ddpm_alone_by_the_same():
     lab = holding("mechanisms", "main", "main-starts", "main-drawn")
-    fds = {"0.1 ddim eta 1": 4.0, "12 ddim eta 1": 5.0, "18 ddim eta 1": 2.0, 0.1: 9.0}
+    other = By(0.1, "ddim eta 1")
+    fds = {other: 4.0, By(12, "ddim eta 1"): 5.0, By(18, "ddim eta 1"): 2.0, 0.1: 9.0}
     lab.set("main-drawn", fd=lambda record, label, value: fds.get(value, 10.0))
     lab.set("main-starts", fd=lambda *_: 10.0)
     gaps = mechanisms.gaps(mechanisms.larger(lab))
-    assert np.exp(gaps["guidance", "0.1 ddim eta 1", "baseline"].value) == pytest.approx(4 / 5)
-    assert np.exp(gaps["guidance", "0.1 ddim eta 1", "more calls"].value) == pytest.approx(4 / 2)
+    assert np.exp(gaps["guidance", other, "baseline"].value) == pytest.approx(4 / 5)
+    assert np.exp(gaps["guidance", other, "more calls"].value) == pytest.approx(4 / 2)
     assert np.exp(gaps["guidance", 0.1, "baseline"].value) == pytest.approx(9 / 10)
     own, alone = "DIP guidance (weight 0.1, DDIM with eta 1)", "DDPM alone, {} calls of DDIM with eta 1"
     assert f"{own} than {alone.format(12)} (0.8" in findings.gains(lab)

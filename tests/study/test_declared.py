@@ -11,7 +11,7 @@ from dipddpm_utils import config
 from dipddpm_utils.machine.errors import ConfigError, UsageError
 from dipddpm_utils.study import declare, sizes
 from dipddpm_utils.study import profile as profiles
-from dipddpm_utils.study.entries import Profile
+from dipddpm_utils.study.entries import By, Profile
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 SNAPSHOT = {  # number of runs; the start of SHA-256 over all names and hashes in order, and over all groups
@@ -155,14 +155,15 @@ def test_mechanisms_of_models_that_draw_digits_are_declared_by_name_and_make_as_
     from dipddpm_utils.study import digits
 
     ways = ("shift", "curriculum", "truncated", "condition")
-    p, z = Profile("x"), replace(sizes.STANDARD, main_ways=tuple((f"{w}{of}", (4, 5)) for w in ways for of in ("", " blur")))
+    few = {"main_ways": tuple((f"{way}{of}", (4, 5)) for way in ways for of in ("", " blur")), "main_advised_seeds": (3, 4)}
+    p, z = Profile("x"), replace(sizes.STANDARD, **few)
     digits.headline(p, z)
     for member in p.group("main-drawn"):
         run, prior = member.entry.run, member.entry.run.model.prior
         if member.label in (*z.main_advised, "more calls"):
-            calls, _, sampler = str(member.value).partition(" ")
-            assert run.sampler.title == (sampler or "ddim")
-            calls = int(calls) if member.label == "more calls" else z.main_drawn_steps
+            value, by = (member.value.value, member.value.sampler) if isinstance(member.value, By) else (member.value, "ddim")
+            assert run.sampler.title == by
+            calls = value if member.label == "more calls" else z.main_drawn_steps
             assert run.model.prior is None and len(timesteps(1000, run.sampler.steps)) == calls
             assert (run.advice is None) is (member.label in ("baseline", "more calls")) and run.seed in z.main_advised_seeds
             continue
