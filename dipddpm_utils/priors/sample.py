@@ -5,7 +5,6 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from dipddpm_utils import ranges
 from dipddpm_utils.config import Dip, Sample
 from dipddpm_utils.data import sets
 from dipddpm_utils.ddpm import schedule
@@ -57,11 +56,8 @@ def sample(run: Sample, work: Work) -> Outcome:
         **bill(run.model, model, whole.get("dip_flops", 0) + fits, row["nfe"] * run.n, work.device),
         **(_bound_on(run, given, x_start, t_start) if start.paired else {}),
     }
-    grid = shown(run.model, run.seed)
-    begun = ranges.signed_to_uint8(x_start[: max(grid // 4, 1)].cpu().clamp(-1, 1))
     timings = {"sample": metrics["sampling_seconds"], "dip": metrics["prior_seconds"]}
-    arrays = {"grid": images[:grid].numpy(), "starts": begun.numpy()}
-    return Outcome(metrics=metrics, timings=timings, arrays=arrays, notes=judge.notes)
+    return Outcome(metrics, timings, arrays={"grid": images[: shown(run.model, run.seed)].numpy()}, notes=judge.notes)
 
 
 def _with_its_prior(run: Sample, work: Work) -> Outcome:
