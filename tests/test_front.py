@@ -114,7 +114,7 @@ def test_a_start_that_gives_images_back_or_may_do_so_wins_nothing(near, better, 
 @pytest.mark.parametrize(("near", "back"), [(0.9, True), (0.01, False)])
 def test_a_mechanism_whose_samples_are_training_images_gains_nothing(near, back):
     lab = holding("main", "main-drawn")
-    lab.set("main-drawn", fd=lambda *_: 0.1, own_source_rate=lambda *_: near)
+    lab.set("main-drawn", fd=lambda record, label, _: 2.0 if label == "baseline" else 0.1, own_source_rate=lambda *_: near)
     lab.set("main-drawn", copy_rate=lambda *_: 0.01, copy_rate_floor=lambda *_: 0.01)
     (row,) = (row for row in verdicts.rows(lab) if row.question.startswith("DIP-shifted process"))
     assert row.given_back is back and ("no gain" in row.verdict) is back and "FD over DDPM alone, 2" in row.question
