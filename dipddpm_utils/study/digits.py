@@ -93,7 +93,10 @@ def picks(p: Profile, z: Sizes) -> None:
 
 
 def headline(p: Profile, z: Sizes) -> None:
-    """04: models that draw digits, alone and trained on the picked DIP's outputs, and chains of them that begin elsewhere."""
+    """04: models that draw digits, alone and trained on the picked DIP's outputs, and chains of them that begin elsewhere.
+
+    Expected before the runs of blurred images first, then real ones: as DIP outputs first, no difference that can be shown.
+    """
     picks(p, z)
     p.run("main", main(z), "04", z.main_seeds)
     p.run("main-on-dip", main(z, on=main_dip(z)), "04", z.main_seeds)
@@ -101,8 +104,9 @@ def headline(p: Profile, z: Sizes) -> None:
         prior = main_way(z, name)
         run, begun = changed(main(z), prior=prior), prior.truncate is not None
         if begun:  # judged by chains that begin there, too
-            few = changed(run.evaluate.sampler, steps=z.start_steps)
-            run = changed(run, evaluate=changed(run.evaluate, sampler=few, final_sampler=few))
+            few, (steps, every) = changed(run.evaluate.sampler, steps=z.start_steps), z.main_begun
+            judged = changed(run.evaluate, every=every, sampler=few, final_sampler=few)
+            run = changed(run, optim=changed(run.optim, steps=steps), evaluate=judged)
         p.run(f"main-{name}".replace(" ", "-"), run, "04", seeds)
         sampler = Sampler(steps=z.start_steps if begun else z.main_drawn_steps)  # calls: those of a start
         drawn = Sample(model=run, n=z.sampled, sampler=sampler)

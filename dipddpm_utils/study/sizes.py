@@ -68,8 +68,9 @@ class Sizes:
     main_seeds: int = 8  # of them alone and trained on DIP outputs: three, then up to eight by the rule for seeds in README
     main_start_seeds: int = 8  # of the chains that begin elsewhere
     main_ways: tuple[tuple[str, Seeds], ...] = (  # see `digits.main_way`
-        ("shift", 3), ("curriculum", 8), ("truncated", 3), ("condition", 3), ("weights", 3),
+        ("shift", 3), ("curriculum", 8), ("curriculum blur", 3), ("truncated", 3), ("condition", 3), ("weights", 3),
     )  # fmt: skip
+    main_begun: tuple[int, int] = (1960, 490)  # of "truncated": with its DIP as many seconds as the DDPM alone
     main_advised: tuple[str, ...] = ("baseline", "reinject", "guidance", "reinject blur", "guidance blur")  # no training
     main_more_calls: tuple[int, ...] = (18, 20, 24)  # guidance takes the seconds of 19.1 [18.3, 19.6] calls (benchmarks)
     main_samplers: tuple[Sampler, ...] = (  # at which the DDPM alone may draw instead, for nothing, and guidance as well
