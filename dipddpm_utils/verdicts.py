@@ -117,7 +117,7 @@ def _ways(lab: Any) -> Iterator[Row]:
         own = copies(best[1])
         copied = own.many and gaps[0][1].decided and gaps[0][1].value < 0
         rival, gap = max(gaps, key=lambda one: one[1].value)
-        base = mechanisms.best_setting(frame, rival)[1].groupby("seed")["cost"].mean()
+        base = mechanisms.rival_rows(frame, rival, best[1]).groupby("seed")["cost"].mean()
         cost = f"{number(float((best[1].groupby('seed')['cost'].mean() / base).mean()), 3)} × time"
         new = not own.many and not mechanisms.unjudged(label, *best)
         question = f"{look(label).label}: FD over {mechanisms.rival_in_words(frame, rival, best[1])}"

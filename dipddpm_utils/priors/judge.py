@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dipddpm_utils import ranges
-from dipddpm_utils.config import Ddpm, Sampler
+from dipddpm_utils.config import Ddpm, Sample, Sampler
 from dipddpm_utils.data import sets
 from dipddpm_utils.ddpm import process, sampling, schedule
 from dipddpm_utils.ddpm.process import Model
@@ -205,9 +205,9 @@ def plain(run: Ddpm, sampler: Sampler, t_start: int | None = None) -> Chain:
     return drawn
 
 
-def shown(run: Ddpm, seed: int) -> int:
+def shown(run: Ddpm | Sample) -> int:
     """How many samples a record keeps. Pages show the first seed's; records are under version control, and noise is large."""
-    return 4 if seed else 64 if run.evaluate.keep_all else 16
+    return 4 if run.seed else 64 if isinstance(run, Ddpm) and run.evaluate.keep_all else 16
 
 
 def averaged(rows: list[dict[str, Any]]) -> dict[str, Any]:

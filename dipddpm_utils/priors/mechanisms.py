@@ -50,7 +50,7 @@ def larger(lab: Any) -> pd.DataFrame:
     """The same of models that draw digits, in chains of equally many calls, those of `main` that begin elsewhere among them.
 
     cost: at the DDPM alone's mean pace of training, since models were trained on different days, and some twice: the pace is
-    that of the very training that a record's images were drawn from.
+    that of the very training that a record's images were drawn from. A prior that the model learned with is paid there.
     """
     frames = [lab.frame(group).assign(record=lab.seeds(group)) for group in (LARGER, "main-starts")]
     drawn, starts = frames[0], frames[1][frames[1]["nfe"] == frames[0]["nfe"].iloc[0]]
@@ -65,7 +65,8 @@ def larger(lab: Any) -> pd.DataFrame:
     kept = np.array([own["train_seconds"] / own["steps"] / own["total_seconds"] for own in models])
     paces = kept * frame["model_seconds"]
     usual = np.mean([record.metrics["train_seconds"] / record.metrics["steps"] for record in lab.seeds("main")])
-    return frame.assign(cost=(frame["model_seconds"] + frame["prior_seconds"] + frame["sampling_seconds"]) * usual / paces)
+    beside = frame["prior_seconds"].where([record.run.model.prior is None for record in frame["record"]], 0.0)
+    return frame.assign(cost=(frame["model_seconds"] + beside + frame["sampling_seconds"]) * usual / paces)
 
 
 def settings(frame: pd.DataFrame, label: str | None = None) -> list[tuple[str, Any, pd.DataFrame]]:
@@ -87,25 +88,28 @@ def gaps(frame: pd.DataFrame) -> dict[tuple[str, Any, str], Paired]:
     """(label, value, rival) -> log FD ratio of every setting to the baseline, by its own sampler where that was measured, and
     of a mechanism's to the best setting of each of its controls: the families 'mechanisms', 'without' and 'controls'.
     """
-    base, own = frame[frame["label"] == "baseline"], [one for one in settings(frame) if one[0] not in ("baseline", *oracles())]
-    with_dip, found = names.mechanisms(), {}
-    for name, kept in (("mechanisms", True), ("without", False)):
-        mine = [one for one in own if (one[0] in with_dip) == kept]
-        pairs = {(label, value, "baseline"): difference(rows, _alike(frame, rows, base), "fd") for label, value, rows in mine}
-        found |= family(name, pairs)
-    others = {}
-    for label, value, rows in own:
-        for rival in with_dip[label].controls if label in with_dip else ():
-            if (best := best_setting(frame, rival)) is not None:
-                others[label, value, rival] = difference(rows, best[1], "fd")
-    return found | family("controls", others)
+    with_dip = names.mechanisms()
+    found: dict[str, dict[tuple[str, Any, str], Paired | None]] = {"mechanisms": {}, "without": {}, "controls": {}}
+    for label, value, rows in settings(frame):
+        if label in ("baseline", *oracles()):
+            continue
+        controls = with_dip[label].controls if label in with_dip else ()
+        for rival in ("baseline", *controls):
+            name = "controls" if rival != "baseline" else "mechanisms" if label in with_dip else "without"
+            if (other := rival_rows(frame, rival, rows)) is not None:
+                found[name][label, value, rival] = difference(rows, other, "fd")
+    return {key: gap for name, gaps in found.items() for key, gap in family(name, gaps).items()}
 
 
-def _alike(frame: pd.DataFrame, rows: pd.DataFrame, base: pd.DataFrame) -> pd.DataFrame:
-    """The DDPM alone, drawn by the sampler of these rows and in as many calls where it was, else the baseline as it is."""
+def rival_rows(frame: pd.DataFrame, rival: str, rows: pd.DataFrame) -> pd.DataFrame | None:
+    """What a setting (rows) is compared with: a control's best setting, None where it was not measured; or ("baseline") the
+    DDPM alone, drawn by the same sampler in as many calls where it was, else as it is.
+    """
+    if rival != "baseline":
+        return best[1] if (best := best_setting(frame, rival)) else None
     at = ["sampler", "nfe"]
     same = frame[(frame["label"] == "more calls") & (frame[at] == rows[at].iloc[0]).all(axis=1)]
-    return base if rows["label"].iloc[0] == "more calls" or same.empty else same
+    return frame[frame["label"] == "baseline"] if rows["label"].iloc[0] == "more calls" or same.empty else same
 
 
 @once
@@ -177,10 +181,8 @@ def in_words(frame: pd.DataFrame, label: str, value: Any = None) -> str:
 
 
 def rival_in_words(frame: pd.DataFrame, rival: str, rows: pd.DataFrame) -> str:
-    """What a setting (rows) is compared with: the DDPM alone drawn alike, or a control's best setting."""
-    base = frame[frame["label"] == "baseline"]
-    other = _alike(frame, rows, base) if rival == "baseline" else best_setting(frame, rival)[1]
-    return in_words(frame, *other[["label", "value"]].iloc[0])
+    """The method and setting of `rival_rows`."""
+    return in_words(frame, *rival_rows(frame, rival, rows)[["label", "value"]].iloc[0])
 
 
 def text(value: Any) -> str:

@@ -216,7 +216,7 @@ def _beside(
     run: Ddpm, judge: Judge, model: nn.Module, made: Made, images: Tensor, log: dict[str, Any]
 ) -> tuple[dict[str, float | None], dict[str, np.ndarray]]:
     """(what is measured beside the scores, pictures) of a trained model and its samples."""
-    metrics, arrays = {}, {"grid": images[: shown(run, run.seed)].numpy()}
+    metrics, arrays = {}, {"grid": images[: shown(run)].numpy()}
     if run.data.channels == 1:
         metrics = judge.looks(images)
     if made.strength is not None:
