@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.offsetbox import AnchoredOffsetbox, TextArea, VPacker
 
 from dipddpm_utils.page import images
 from dipddpm_utils.page.compare import Copies, copies, floor_at, floor_n, over_seeds, summary
@@ -94,43 +95,25 @@ def _rows(panels: Sequence[Axes], found: Sequence[Way], unit: str) -> None:
         ax.tick_params(axis="y", left=False)
 
 
-ROLES = {  # of a way to restore: its colour, and where the name of the best one stands, in points from it
-    "with a DIP": ("#0072B2", (-6, 6), "right"),
-    "equal seconds": ("#D55E00", (-6, 6), "right"),
-    "cheap": ("#999999", (-4, -19), "left"),
-}
+ROLES = {"with a DIP": "#0072B2", "equal seconds": "#D55E00", "cheap": "#767676"}  # of a way to restore: its colour
 
 
 @styled
 def restoration(lab: Any, of: str) -> Figure:
     """PSNR over seconds: every way of restoring these images (one of `restored.sets_of`), a panel a setting.
 
-    Filled: a DIP in it.
+    Filled: a DIP in it. Large, and named above the panel: the best one of each role.
     """
     found = restored.sets_of(lab)[of]
     columns = 2 if len(found) in (2, 4) else min(3, len(found))
     rows = -(-len(found) // columns)
-    figure, panels = new(columns, rows, width=9.0, height=3.1 * rows + 0.6)
+    figure, panels = new(columns, rows, width=9.0, height=3.4 * rows + 0.6)
     for ax, (setting, records) in zip(panels, found.items(), strict=False):
-        tops = [summary(restored.judged(records, restored.best(records, role)), "psnr").value for role in ROLES]
-        for name, (label, role) in restored.METHODS.items():
-            if not role or f"{name}_psnr" not in records[0].metrics:
-                continue
-            score, (colour, place, side) = summary(restored.judged(records, name), "psnr"), ROLES[role]
-            seconds = restored.over_records(records, f"{name}_seconds")
-            filled = {"markerfacecolor": colour if role == "with a DIP" else "white"}
-            own = Look(role.replace("cheap", "single chain"), colour, "o")
-            bars(ax, seconds, score.value, score.low, score.high, own, **filled)
-            if name == restored.best(records, role):
-                if role != "cheap":  # whose point is far from the others, which may be near: then the better name is above
-                    place = (place[0], 6 if score.value == max(tops) else -11)
-                elif score.value > tops[0]:  # the DIP's name is to the left of a lower point
-                    place = (place[0], 14)
-                ax.annotate(label, (seconds, score.value), place, textcoords="offset points", fontsize=8, ha=side)
+        _ways_to_restore(ax, records)
         task, strength = restored.TASKS[setting.task]
         title = f"{task.format('').strip().removesuffix(' of')}, {strength.format(setting.strength)}"
-        ax.set_title(title, loc="left", fontsize=8)
-        ax.margins(x=0.25, y=0.15)
+        ax.set_title(title, loc="left", fontsize=8, pad=36)
+        ax.margins(x=0.1, y=0.1)
         log_x(ax)
     for ax in panels[len(found) :]:
         ax.remove()
@@ -142,8 +125,28 @@ def restoration(lab: Any, of: str) -> Figure:
     figure.legend(held.values(), held.keys(), loc="outside upper right", ncols=3, fontsize=8)
     n = len(restored.judged(records, "dip"))
     note = f"n = {n} images, {len(records)} models with images of their own; mean and 95% t-interval over images in [0, 1]. "
-    note += "Named: the best of each colour, chosen on other images."
+    note += "Large, named above: the best of its colour, by other images."
     return finish(figure, f"Restoring {of}: what each way makes of its seconds", note)
+
+
+def _ways_to_restore(ax: Axes, records: Sequence[Any]) -> None:
+    """A point a way; the best of each role larger, and named above the panel."""
+    best = {role: restored.best(records, role) for role in ROLES}
+    for name, (_, role) in restored.METHODS.items():
+        if not role or f"{name}_psnr" not in records[0].metrics:
+            continue
+        score, own = (
+            summary(restored.judged(records, name), "psnr"),
+            Look(role.replace("cheap", "single chain"), ROLES[role], "o"),
+        )
+        about = {
+            "markerfacecolor": own.colour if role == "with a DIP" else "white",
+            "markersize": 8.5 if name == best[role] else 5,
+        }
+        bars(ax, restored.over_records(records, f"{name}_seconds"), score.value, score.low, score.high, own, **about)
+    said = [TextArea(restored.METHODS[best[role]][0], textprops={"color": ROLES[role], "fontsize": 8}) for role in ROLES]
+    above = {"loc": "lower left", "bbox_to_anchor": (0, 1), "bbox_transform": ax.transAxes, "frameon": False, "pad": 0}
+    ax.add_artist(AnchoredOffsetbox(child=VPacker(children=said, pad=0, sep=1), borderpad=0.3, **above))
 
 
 def restored_images(lab: Any, of: str) -> Figure:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from labs import Records
+from matplotlib.text import Text
 
 from dipddpm_utils import front, verdicts
 from dipddpm_utils.priors import figures, restored
@@ -115,7 +116,7 @@ def test_the_figures_have_a_panel_and_a_row_a_setting():
     for of in restored.sets_of(lab):
         (panel,) = figures.restoration(lab, of).axes
         told = {"mean of DDPM samples", "DIP, then DDPM told y" if of == "CIFAR-10" else "DIP, then DDPM"}
-        assert told <= {text.get_text() for text in panel.texts}
+        assert told <= {text.get_text() for text in panel.findobj(Text)}
         (sheet,) = figures.restored_images(lab, of).axes
         assert len(sheet.get_yticks()) == 1 and len(sheet.get_xticks()) == 10
 
