@@ -227,10 +227,7 @@ def stopping(p: Profile, z: Sizes) -> None:
 
 
 def restoration(p: Profile, z: Sizes) -> None:
-    """04: a degraded image is given, and a DIP, a trained model, and both restore it; digits, and photographs if it can be.
-
-    Expected of five models of photographs before the last two were run: inpainting half of the pixels stays undecided.
-    """
+    """04: a degraded image is given, and a DIP, a trained model, and both restore it; digits, and photographs if it can be."""
     if z.main is None:
         return restored(p, z, longest(z), unseen=False)
     restored(p, z, main(z), unseen=True)
