@@ -38,7 +38,7 @@ def table(records: Sequence[Any]) -> pd.DataFrame:
     columns["its size"] = "abs_log2_step"
     made = []
     for _, row in rows(records).iterrows():
-        about = {"net": look(row["net"]).label, "std": f"{row['std']:g}", "rule": RULES.get(row["rule"], row["rule"])}
+        about = {"net": look(row["net"]).label, "std": f"{row['std']:g}", "rule": RULES[row["rule"]]}
         about |= {name: span(own_interval(row, metric)) for name, metric in columns.items()}
         made.append(about | {"never stopped": percent(row["unfinished"]), "s an image": number(row["seconds"], 2)})
     return pd.DataFrame(made)
@@ -59,17 +59,14 @@ def short_table(records: Sequence[Any]) -> pd.DataFrame:
 
 
 def per_image(records: Sequence[Any], name: str, change: Callable[[Any], Any] = np.asarray) -> pd.DataFrame:
-    """A column a rule (those that all records have), a row an image: its mean over the records, which all fit the same images.
+    """A column a rule, a row an image: its mean over the records, which all fit the same images and hold the same rules.
 
     So an interval over rows rests on independent images, not on one image's fits by several nets and at several noise levels.
     change: what is done to the values before that (np.abs: sizes).
     """
-    common = [rule for rule in RULES if all(rule in list(map(str, r.arrays["rules"])) for r in records)]
-    values = []
-    for record in records:
-        held = list(map(str, record.arrays["rules"]))
-        values.append(change(np.stack([record.arrays[name][held.index(rule)] for rule in common]).astype(float)))
-    return pd.DataFrame(np.mean(values, axis=0).T, columns=common)
+    held = records[0].arrays["rules"].tolist()
+    values = np.mean([change(record.arrays[name].astype(float)) for record in records], axis=0)
+    return pd.DataFrame(values.T, columns=held)[[rule for rule in RULES if rule in held]]
 
 
 def _over_images(values: Any) -> Paired:
@@ -79,21 +76,16 @@ def _over_images(values: Any) -> Paired:
 def best_rules(records: Sequence[Any]) -> str:
     """The best rule of those that know the noise and of those that do not, over all images; are they apart?"""
     every = per_image(records, "lost")
-    lost = every.drop(columns=["oracle", "end"], errors="ignore")
+    lost = every.drop(columns=["oracle", "end"])
     knowing, others = [a for a in lost if a in KNOWS], [b for b in lost if b not in KNOWS]
     gaps = {(a, b): _over_images(lost[a] - lost[b]) for a in knowing for b in others}
-    lines, best = [], []
-    for which, own in (("know the noise level", knowing), ("do not", others)):
-        if own:
-            best.append(min(own, key=lambda name: lost[name].mean()))
-            gap = _over_images(lost[best[-1]])
-            lines.append(f"Best of the rules that {which}: {RULES[best[-1]]}, PSNR lost {span(gap)} dB (n = {gap.n} images).")
-    if len(best) == 2:
-        name = f"PSNR lost by {RULES[best[0]]} minus {RULES[best[1]]}"
-        lines.append(comparison(name, family("rules", gaps)[best[0], best[1]], "dB"))
-    if "end" in every:
-        lines.append(f"Not stopping at all loses {span(_over_images(every['end']))} dB.")
-    return bullets(lines)
+    lines, best = [], (lost[knowing].mean().idxmin(), lost[others].mean().idxmin())
+    for which, rule in zip(("know the noise level", "do not"), best, strict=True):
+        gap = _over_images(lost[rule])
+        lines.append(f"Best of the rules that {which}: {RULES[rule]}, PSNR lost {span(gap)} dB (n = {gap.n} images).")
+    name = f"PSNR lost by {RULES[best[0]]} minus {RULES[best[1]]}"
+    lines.append(comparison(name, family("rules", gaps)[best], "dB"))
+    return bullets([*lines, f"Not stopping at all loses {span(_over_images(every['end']))} dB."])
 
 
 def staged(records: Sequence[Any]) -> str:
@@ -101,10 +93,8 @@ def staged(records: Sequence[Any]) -> str:
     gaps = _over_discrepancy(records).items()
     lines = [comparison(f"{look(net).label}: PSNR lost by staged levels minus discrepancy", gap, "dB") for net, gap in gaps]
     gain = rows(records).query("rule == 'staged'")["fit_gain"]
-    if len(gain):
-        size = " to ".join(f"{end:+.2f}" for end in dict.fromkeys((gain.min(), gain.max())))
-        lines.append(f"Best PSNR of the staged fit minus best of the plain one, over {len(gain)} settings: {size} dB.")
-    return bullets(lines)
+    size = " to ".join(f"{end:+.2f}" for end in dict.fromkeys((gain.min(), gain.max())))
+    return bullets([*lines, f"Best PSNR of the staged fit minus best of the plain one, over {len(gain)} settings: {size} dB."])
 
 
 def _over_discrepancy(records: Sequence[Any]) -> dict[str, Paired]:
@@ -113,9 +103,8 @@ def _over_discrepancy(records: Sequence[Any]) -> dict[str, Paired]:
     for net in dict.fromkeys(r.run.net for r in records):
         own = [r for r in records if r.run.net == net]
         lost, step = per_image(own, "lost"), per_image(own, "log2_step", np.abs)
-        if {"staged", "discrepancy"} <= set(lost):
-            gaps[net, "lost"] = _over_images(lost["staged"] - lost["discrepancy"])
-            gaps[net, "step"] = _over_images(step["staged"] - step["discrepancy"])  # in the figure alone, and in the family
+        gaps[net, "lost"] = _over_images(lost["staged"] - lost["discrepancy"])
+        gaps[net, "step"] = _over_images(step["staged"] - step["discrepancy"])  # in the figure alone, and in the family
     return {net: gap for (net, what), gap in family("staged", gaps).items() if what == "lost"}
 
 
@@ -126,8 +115,6 @@ def stages(records: Sequence[Any]) -> str:
         for r in records
     )
     means = lost.groupby("setting")["staged"].mean()
-    if len(means) < 2:
-        return "One setting only."
     best, worst = means.idxmin(), means.idxmax()
     said = [f"{setting} ({number(means[setting])} dB)" for setting in (best, worst)]
     name = f"PSNR lost (negative: gained on the plain fit's oracle): least with {said[0]}, most with {said[1]}; the difference"
@@ -141,7 +128,7 @@ def found(records: Sequence[Any]) -> str:
 
 def answer(records: Sequence[Any]) -> str:
     """One sentence for a summary: the best rule of all, what it loses, and on which nets it is shown to beat its control."""
-    lost = per_image(records, "lost").drop(columns=["oracle", "end"], errors="ignore")
+    lost = per_image(records, "lost").drop(columns=["oracle", "end"])
     rule = lost.mean().idxmin()
     gap = _over_images(lost[rule])
     more, gaps = "", _over_discrepancy(records) if rule == "staged" else {}
