@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -148,17 +149,11 @@ def dip_images(run: DipImages, work: Work) -> Outcome:
             began = now()
     arrays = _panels(run, clean=clean, noisy=noisy, outputs_best=best_output)
     arrays |= {"snapshots": np.stack(list(snapshots.values())), "snapshot_iterations": np.array(list(snapshots))}
-    metrics = {"n": len(clean), "seconds": seconds, **_found(best, rows, fidelity.psnr(noisy, clean, 1.0))}
+    psnr = pd.DataFrame(rows).pivot(index="iteration", columns="image", values="psnr")
+    scores = {"psnr_peak": psnr.max(), "psnr_final": psnr.iloc[-1], "overfit_loss": psnr.max() - psnr.iloc[-1]}
+    scores |= {"psnr_input": fidelity.psnr(noisy, clean, 1.0).cpu(), "peak_iteration": psnr.idxmax()}
+    metrics = {"n": len(clean), "seconds": seconds, **stats.mean_intervals(scores)}
     return Outcome(metrics=metrics, timings={"train": seconds}, evals=rows, arrays=arrays)
-
-
-def _found(best: Tensor, rows: list[dict], given: Tensor) -> dict[str, float]:
-    """Of fits to single images: PSNR at the best iteration, at the last and of the noisy images, and what going on costs."""
-    last = np.array([row["psnr"] for row in rows if row["iteration"] == rows[-1]["iteration"]])
-    peaks = [max((r for r in rows if r["image"] == i), key=lambda r: r["psnr"])["iteration"] for i in range(len(last))]
-    peak, given = best.double().numpy(), given.cpu().double().numpy()
-    scores = {"psnr_peak": peak, "psnr_final": last, "psnr_input": given, "peak_iteration": np.array(peaks, dtype=float)}
-    return stats.mean_intervals({**scores, "overfit_loss": peak - last})
 
 
 def _panels(run: Dip | DipImages, **images: Tensor) -> dict[str, np.ndarray]:

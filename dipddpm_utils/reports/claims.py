@@ -19,7 +19,7 @@ from dipddpm_utils.page.lab import Lab
 from dipddpm_utils.page.prose import bullets
 from dipddpm_utils.page.words import Link, decimals, effect, shown_by
 from dipddpm_utils.reports import gate
-from dipddpm_utils.reports.claims_list import AS_WRITTEN, CHANGES, CLAIMS, Claim, Evidence
+from dipddpm_utils.reports.claims_list import AS_WRITTEN, CHANGES, CLAIMS, TABLES, Claim, Evidence
 from dipddpm_utils.reports.tests_a import Finding, shows
 from dipddpm_utils.study import profile as profiles
 
@@ -57,7 +57,8 @@ class Judged:
 
     @property
     def link(self) -> Link:
-        return Link("figure", f"{self.page}#{self.evidence.anchor}")
+        figure = self.evidence.figure
+        return Link("figure", f"{self.page}#{'tab' if figure in TABLES else 'fig'}-{figure}")
 
     @property
     def changed(self) -> str:
@@ -184,10 +185,9 @@ def audit(lab: Any, beside: Sequence[Any] | None = None) -> list[Judged]:
     """All seventeen claims, A1 to A9 and B1 to B8, each corrected for all (family 'claims'). beside: None is `labs`."""
     beside = labs(lab) if beside is None else beside
     judged = [judge(claim, beside) for claim in CLAIMS]
-    elsewhere = {one.profile: f"../{one.profile}/report.html" for one in judged if one.profile != lab.profile.name}
     corrected = holm([one.p for one in judged])
     of = max(1, sum(math.isfinite(p) for p in corrected))
-    pages = [elsewhere.get(one.profile, "") for one in judged]
+    pages = ["" if one.profile == lab.profile.name else f"../{one.profile}/report.html" for one in judged]
     return [replace(one, p=float(p), of=of, page=page) for one, p, page in zip(judged, corrected, pages, strict=True)]
 
 

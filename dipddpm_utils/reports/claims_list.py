@@ -27,11 +27,6 @@ class Evidence:
     test: Test
     models: tuple[str, ...] = ()
 
-    @property
-    def anchor(self) -> str:
-        """Where the page shows it."""
-        return f"{'tab' if self.figure in TABLES else 'fig'}-{self.figure}"
-
 
 @dataclass(frozen=True)
 class Change:
@@ -119,7 +114,7 @@ CLAIMS: list[Claim] = [
             b.shorter("ddpm", "ddpm-on-dip"))),
     _claim("B2", "Digits are better shaped, with fewer ragged edges.",
            ("samples are nearer to real digits, in raggedness and in a classifier's confidence", BOTH_B, B_FIGURE,
-            b.better_shaped(), PAIR)),
+            b.better_shaped, PAIR)),
     _claim("B3", "Digits are greyer, with less contrast.",
            ("contrast of samples is lower", BOTH_B, B_FIGURE, b.greyer(), PAIR),
            ("contrast of samples of our own models that draw digits is lower", LARGE, "04_grids", b.greyer(LARGE), LARGE),

@@ -21,23 +21,23 @@ def table(lab: Any) -> pd.DataFrame:
     """
     rows = []
     for fault, measured, unit, groups, measure in MEASURED:
-        if lab.has(*groups) and (found := measure(lab)) is not None:
+        if lab.has(*groups):
+            found = measure(lab)
             timed = f", timed on {lab.seeds(groups[0])[0].provenance.get('device_name', 'an unknown machine')}"
             about = {"fault": fault, "measured": measured, "on": ", ".join(groups) + timed * (fault == "FB1")}
             rows.append({**about, "effect": words.effect(found, unit), "n": f"{found.n} {found.over}"})
     return pd.DataFrame(rows, columns=["fault", "measured", "on", "effect", "n"])
 
 
-def thirty_samples(lab: Any) -> Paired | None:
+def thirty_samples(lab: Any) -> Paired:
     """FA3: FD as published, of 30 samples, over FD of all samples, the same models."""
     frame = frame_of(lab.seeds("a-ddpm"))
-    return difference(frame.assign(fd=frame["fd_published"]), frame, "fd") if "fd_published" in frame else None
+    return difference(frame.assign(fd=frame["fd_published"]), frame, "fd")
 
 
-def start_used(lab: Any) -> Paired | None:
+def start_used(lab: Any) -> Paired:
     """FA8: FD from a DIP start over FD from noise at equal calls, at the best t_start, copies left out if they can be."""
-    best = best_start(lab.frame("a-starts"), "dip")
-    return None if best is None else best[1]
+    return best_start(lab.frame("a-starts"), "dip")[1]
 
 
 def path(lab: Any) -> Paired:
@@ -57,16 +57,14 @@ def left_out(name: str) -> Callable[[Any], Paired]:
     return measure
 
 
-def unrelated_psnr(lab: Any) -> Paired | None:
+def unrelated_psnr(lab: Any) -> Paired:
     """FB5: PSNR of samples to real images that have nothing to do with them, minus that of one real image to the next (dB).
 
     Near zero: the measure does not tell a sample from a real image, whatever the sample looks like.
     """
     clean = lab.seeds("b-dip")[0].arrays["panels_clean"]
-    grids = [record.arrays["grid"] for record in lab.seeds("b-combined")]
     between = _psnr(clean[1:], clean[:-1])
-    gaps = [_psnr(grid[:, None], clean[None]) - between for grid in grids if grid.shape[1:] == clean.shape[1:]]
-    return paired(gaps) if gaps else None
+    return paired([_psnr(record.arrays["grid"][:, None], clean[None]) - between for record in lab.seeds("b-combined")])
 
 
 def _psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
@@ -79,7 +77,7 @@ def _by_definition(printed: float) -> Callable[[Any], Paired]:
     return lambda lab: paired([np.log(printed)], ratio=True, over="definition")
 
 
-MEASURED: tuple[tuple[str, str, str, tuple[str, ...], Callable[[Any], Paired | None]], ...] = (
+MEASURED: tuple[tuple[str, str, str, tuple[str, ...], Callable[[Any], Paired]], ...] = (
     ("FA3", "FD of 30 samples, features in training mode, over FD of all, in 64 dimensions, not in Inception's 2048", "",
      ("a-ddpm",), thirty_samples),
     ("FA6", "printed over true loss of the DDPM, window of 2000 steps", "", ("a-ddpm",),

@@ -105,19 +105,14 @@ def fault_effects(effects: Mapping[tuple[str, str, str], Paired], title: str, im
 
 def _without_outlier(ax: Axes, effects: Mapping[tuple[str, str, str], Paired], faults: Sequence[str]) -> None:
     """If one fault reaches over twice as far as all others, the axis ends beyond the others and its value is written there."""
-    reach: dict[str, float] = {}
-    for (_, fault, _), gap in effects.items():
-        ends = [abs(end) for end in (gap.low, gap.value, gap.high) if np.isfinite(end)]
-        reach[fault] = max([reach.get(fault, 0.0), *ends])
-    most = max(reach, key=lambda fault: reach[fault], default="")
-    rest = max((size for fault, size in reach.items() if fault != most), default=0.0)
-    if not rest or reach[most] < 2 * rest:
+    ends = pd.DataFrame([(fault, *map(abs, (gap.low, gap.value, gap.high))) for (_, fault, _), gap in effects.items()])
+    reach = ends.groupby(0, sort=False).max().max(axis=1).nlargest(2)
+    if len(reach) < 2 or not 0 < 2 * reach.iloc[1] <= reach.iloc[0]:
         return
-    limit = 1.3 * rest
+    most, limit = reach.index[0], 1.3 * reach.iloc[1]
     ax.set_xlim(np.exp(-limit), np.exp(limit))
     for shift, side in zip((0.13, -0.13), SIDES, strict=True):
-        gap = next((gap for (_, fault, at), gap in effects.items() if (fault, at) == (most, side)), None)
-        if gap is not None and abs(gap.value) > limit:
+        for gap in (gap for (_, *at), gap in effects.items() if at == [most, side] and abs(gap.value) > limit):
             up = gap.value > 0
             told = f"{factor(gap)} \u2192" if up else f"\u2190 {factor(gap)}"
             place = (0.98 if up else 0.02, faults.index(most) + 2.2 * shift)

@@ -10,7 +10,7 @@ import pandas as pd
 from dipddpm_utils.faults import FAULTS
 from dipddpm_utils.page.compare import Paired, difference, family, frame_of, judged_alike, scaled, slope, summary
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, distance
+from dipddpm_utils.page.prose import bullets, comparison, distance
 from dipddpm_utils.page.words import count, effect, factor, number, span
 from dipddpm_utils.reports import gate, one_fault, printed, tables
 from dipddpm_utils.reports.printed import VARIANTS
@@ -119,8 +119,6 @@ def batch(lab: Any) -> str:
     """Whether report A's batch of 4 may be replaced by the larger one used here, at equal images: within BATCH_MARGIN?"""
     a, b = tables.by_label(lab, "a-batch").values()
     gap = difference(b, a, "psnr")
-    if gap is None:
-        return NOT_MEASURED
     (p, _), within = side(gap, BATCH_MARGIN, equal=True), shows(gap, BATCH_MARGIN, equal=True)
     verdict = "it does not matter" if within else "it matters" if p < 0.05 else "not decidable"
     of_outputs = comparison("FD of their outputs, larger batch over the published one, equal images", difference(b, a, "fd"))
@@ -133,11 +131,10 @@ def grid_slopes(lab: Any, metric: str) -> str:
     grid, said = tables.grid_frame(lab, "b-grid"), []
     for setting in ("std", "dip_lr", "ddpm_lr") if metric == "fd" else ("std",):
         log, values = setting != "std", grid[setting].astype(float)
-        if (gap := slope(grid.assign(value=values), metric, log=log)) is not None:
-            low, high = values.min(), values.max()
-            over = scaled(gap, math.log10(high / low) if log else high - low)
-            what = "FD" if metric == "fd" else "Seconds"
-            said.append(f"{what} at {tables.SETTINGS[setting]} {high:g} over {low:g}: {effect(over)}.")
+        low, high = values.min(), values.max()
+        over = scaled(slope(grid.assign(value=values), metric, log=log), math.log10(high / low) if log else high - low)
+        what = "FD" if metric == "fd" else "Seconds"
+        said.append(f"{what} at {tables.SETTINGS[setting]} {high:g} over {low:g}: {effect(over)}.")
     return " ".join([*said, "Verdicts on such slopes: [table](#tab-claims)."])
 
 

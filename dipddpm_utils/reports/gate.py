@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from dipddpm_utils.page.compare import LEAST_RECALL, floor_at
+from dipddpm_utils.page.compare import LEAST_RECALL, floor_at, frame_of
 from dipddpm_utils.page.words import number
 
 TRIVIAL = {  # metrics of a floor record
@@ -64,21 +64,16 @@ def trivial(floor: Any) -> tuple[float, str]:
 
 def _fails(record: Any, floor: Any) -> str:
     """Why one model is no model of the data, '' if it is one."""
-    fd, recall = (_metric(record, name) for name in ("fd", "recall"))
+    fd, recall = record.metrics["fd"], record.metrics["recall"]
     if not recall >= LEAST_RECALL:  # NaN fails too
         return f"recall {number(recall, 2)}, below {LEAST_RECALL:g}"
-    if floor is None or floor.metrics["n"] != record.metrics.get("n"):  # distances depend on the number of images
+    if floor is None or floor.metrics["n"] != record.metrics["n"]:  # distances depend on the number of images
         return ""
     least, what = trivial(floor)
     return f"FD {number(fd)}, not below {number(least)} of {what}" if not fd < least and what else ""
 
 
 def _means(records: list[Any], floor: Any) -> dict[str, float]:
-    fd, recall = (sum(_metric(r, name) for r in records) / len(records) for name in ("fd", "recall"))
-    least = floor_at(floor, "fd", records[0].metrics.get("n"))
-    return {"fd": fd, "recall": recall, "times": fd / least.value if least else math.nan}
-
-
-def _metric(record: Any, name: str) -> float:
-    value = record.metrics.get(name)
-    return math.nan if value is None else float(value)
+    means = frame_of(records)[["fd", "recall"]].mean().to_dict()
+    least = floor_at(floor, "fd", records[0].metrics["n"])
+    return {**means, "times": means["fd"] / least.value if least else math.nan}

@@ -6,6 +6,7 @@ in both. Each test measures its effect in the corrected runs and again in those 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -87,11 +88,6 @@ def decisive(found: Mapping[str, Paired]) -> tuple[str, int]:
     return pick, len(found) if against else 1
 
 
-def _chosen(effect: Paired, of: int) -> Paired:
-    """An effect chosen from `of`: its p-value Bonferroni-corrected."""
-    return replace(effect, p=min(1.0, of * effect.p), of=of) if np.isfinite(effect.p) else effect
-
-
 def compared(
     corrected: pd.Series | pd.DataFrame, published: Any, way: str, fault: Callable[[], str], over: str = "seeds", **about: Any
 ) -> Finding | None:
@@ -107,7 +103,9 @@ def compared(
         about["each"] = {look(name).label: gap for name, gap in found.items()}
         role = "which speaks against it" if of > 1 else "the least sure"
         about["why"] += f" The verdict is that of {look(net).label}, {role}."
-        effect, corrected = _chosen(found[net], of), corrected[net]
+        effect, corrected = found[net], corrected[net]
+        if np.isfinite(effect.p):  # Bonferroni-corrected
+            effect = replace(effect, p=min(1.0, of * effect.p), of=of)
         published = published[net] if net in published else pd.Series(dtype=float)
     else:
         effect = paired(list(corrected), ratio=True, over=over)
@@ -148,18 +146,13 @@ def of_distance(statistic: OfCurve, combine: Combine, suspects: Mapping[str, int
 
         corrected, published = measured("", "fd"), measured("-published", "fd")
         limits = about.get("margin", 0.0), about.get("equal", False)
-        thirty = all("fd_published" in judged_alike(r.evals) for name in VARIANTS for r in lab.seeds(f"{name}-published"))
         by_net = pd.DataFrame(published)  # a column a net, or one of both
         seen = len(by_net) and all(shows(paired(list(own)), *limits) for _, own in by_net.items())
-        by_measure = thirty and not seen
-        if by_measure:
-            published = measured("-published", "fd_published")
-        way = " (judged on 30 samples, as there)" if by_measure else ""
-
-        def fault() -> str:
-            return "FA3" if by_measure else one_fault.largest(lab, suspects, of_curve(statistic, "fd"))
-
-        return compared(corrected, published, way, fault, unit="FD", why=why, **about)
+        if seen:
+            fault = partial(one_fault.largest, lab, suspects, of_curve(statistic, "fd"))
+            return compared(corrected, published, "", fault, unit="FD", why=why, **about)
+        way, published = " (judged on 30 samples, as there)", measured("-published", "fd_published")
+        return compared(corrected, published, way, lambda: "FA3", unit="FD", why=why, **about)
 
     return test
 

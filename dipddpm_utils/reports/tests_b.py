@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dipddpm_utils.judging import shapes
 from dipddpm_utils.page.compare import Paired, difference, frame_of, own_interval, paired, scaled, slope, summary
 from dipddpm_utils.page.prose import percent
 from dipddpm_utils.page.words import effect as told
@@ -45,17 +44,10 @@ def looks(names: tuple[str, str], sides: dict[str, one_fault.Statistic], suspect
     return test
 
 
-def _contrast(record: Any) -> float:
-    """Log contrast of all of a record's last samples; of its grid if the record does not hold that."""
-    value = record.metrics.get("contrast")
-    value = shapes.contrast(record.arrays["grid"]) if value is None else value
-    return math.log(value) if value > 0 else math.nan
-
-
 def greyer(names: tuple[str, str] = PAIR) -> Test:
     """B3: contrast of the first run's samples over the second's."""
     why = "Standard deviation of an image's pixels, DDPM alone over combined, mean over the last samples."
-    return looks(names, {"contrast": _contrast}, "contrast", "contrast, alone over combined", why)
+    return looks(names, {"contrast": one_fault.metric("contrast")}, "contrast", "contrast, alone over combined", why)
 
 
 def off_real(measure: str) -> one_fault.Statistic:
@@ -71,14 +63,14 @@ def off_real(measure: str) -> one_fault.Statistic:
     return statistic
 
 
-def better_shaped() -> Test:
-    """B2: combined samples are nearer to real digits, in raggedness and in legibility."""
-    why = (
-        "Of all last samples, the DDPM alone over combined: how far from real digits they are in raggedness (outline over root "
-        "of the ink's area) and in legibility (a classifier's confidence)."
-    )
-    sides = {name: off_real(name) for name in ("raggedness", "legibility")}
-    return looks(PAIR, sides, "raggedness", "distance from real digits, alone over combined", why)
+better_shaped = looks(  # B2
+    PAIR,
+    {name: off_real(name) for name in ("raggedness", "legibility")},
+    "raggedness",
+    "distance from real digits, alone over combined",
+    "Of all last samples, the DDPM alone over combined: how far from real digits they are in raggedness (outline over root "
+    "of the ink's area) and in legibility (a classifier's confidence).",
+)
 
 
 # --- time -----------------------------------------------------------------------------------------------------------------
@@ -87,10 +79,8 @@ def better_shaped() -> Test:
 def shorter(alone: str, combined: str) -> Test:
     """Training seconds alone over combined, both from memory; as published: an epoch decoded over one from memory."""
 
-    def test(lab: Any) -> Finding | None:
+    def test(lab: Any) -> Finding:
         gap = difference(frame_of(lab.seeds(alone)), frame_of(lab.seeds(combined)), "train_seconds")
-        if gap is None:
-            return None
         why = f"Equal steps, both from memory; a saving counts beyond {SAME:.0%}. DIP seconds left out, as in the report."
         about: dict[str, Any] = {"unit": "seconds, alone over combined", "margin": math.log(1 + SAME)}
         if lab.has("b-timing"):
@@ -139,18 +129,17 @@ def slope_test(setting: str, group: str, unit: str, why: str, *, metric: str = "
     """
     same = metric != "fd"
 
-    def sloped(frame: pd.DataFrame) -> Paired | None:
+    def sloped(frame: pd.DataFrame) -> Paired:
         values = frame[setting if group in ("b-grid", "b-rows") else "value"].astype(float)
         found = slope(frame.assign(value=values), metric, log=log)
-        return scaled(found, float(values.max() - values.min())) if found is not None and same else found
+        return scaled(found, float(values.max() - values.min())) if same else found
 
-    def test(lab: Any) -> Finding | None:
+    def test(lab: Any) -> Finding:
         frame = grid_frame(lab, group) if group in ("b-grid", "b-rows") else lab.frame(group)
-        if (effect := sloped(_varied(frame, setting) if group == "b-rows" else frame)) is None:
-            return None
+        effect = sloped(_varied(frame, setting) if group == "b-rows" else frame)
         about: dict[str, Any] = {"equal": same, "margin": math.log(1 + SAME) if same else 0.0, "why": why}
-        beside = group == "b-grid" and lab.has("b-rows")
-        if beside and (before := sloped(_varied(grid_frame(lab, "b-rows"), setting))) is not None:
+        if group == "b-grid" and lab.has("b-rows"):
+            before = sloped(_varied(grid_frame(lab, "b-rows"), setting))
             about["why"] += f" In the published rows alone: {told(before)}."
             about |= {"published": before, "shift": _apart(before, effect)}
         return Finding(effect, unit, **about)
@@ -162,14 +151,12 @@ def _varied(rows: pd.DataFrame, setting: str) -> pd.DataFrame:
     """The published rows in which only this setting varies: the largest set that agrees in the other two."""
     others = [name for name in ("dip_lr", "ddpm_lr", "std") if name != setting]
     sets = [part for _, part in rows.groupby(others) if part[setting].nunique() > 1]
-    return max(sets, key=len, default=rows.iloc[:0])
+    return max(sets, key=len)
 
 
-def emphasis(lab: Any) -> Finding | None:
+def emphasis(lab: Any) -> Finding:
     """B8: strokes against their surroundings, in a DIP's outputs for clean digits, beyond the digits' own and a blur's."""
     frame = frame_of(lab.seeds("b-dip"))
-    if "emphasis" not in frame or "emphasis_blur" not in frame:
-        return None
     gaps = frame["emphasis"] - frame["emphasis_blur"].clip(lower=0.0)
     why = "Brightness inside the strokes minus outside, over that of the clean digits, minus 1; must exceed their own (0) and "
     why += f"that of blurred digits ({span(summary(frame, 'emphasis_blur'))})."

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dipddpm_utils.config import Sample
 from dipddpm_utils.page.compare import Paired, copies, frame_of, paired, scaled, start_gaps, summary
 from dipddpm_utils.page.names import look, starts
 from dipddpm_utils.page.prose import copying, percent
@@ -22,11 +21,9 @@ def fewer_steps(group: str) -> Test:
     best of all.
     """
 
-    def test(lab: Any) -> Finding | None:
+    def test(lab: Any) -> Finding:
         frame, dips = lab.frame(group), starts(dip=True)
         found, rivals = start_gaps(frame, dips, ["noise"]), start_gaps(frame, dips, starts(dip=False))
-        if not found:
-            return None
         cause = {at: _other_cause(frame, rivals, at[0], at[2]) for at in found}
         best = min(found, key=lambda at: (not found[at].decided or found[at].value >= 0 or bool(cause[at]), found[at].value))
         t_start, gap, own = best[2], found[best], _rows(frame, best[0], best[2])
@@ -59,11 +56,8 @@ def _other_cause(frame: pd.DataFrame, rivals: Mapping[tuple[str, str, Any], Pair
 
 def _at_no_calls(lab: Any, group: str) -> str:
     """How good the starts themselves are, without a single call: what the DIP makes of images."""
-    used = {run.start.dip for m in lab.profile.group(group) if isinstance(run := m.entry.run, Sample) and m.label == "dip"}
-    records = [lab.store.load(dip) for dip in used if dip is not None and lab.store.state(dip) == "complete"]
-    if not records:
-        return ""
-    frame = frame_of(records)
+    used = {member.entry.run.start.dip for member in lab.profile.group(group) if member.label == "dip"}
+    frame = frame_of([lab.store.load(dip) for dip in used])
     fd, recall = span(summary(frame, "fd")), number(float(frame["recall"].mean()), 2)
     return f"The DIP's outputs themselves, at no calls: FD {fd}, recall {recall}."
 
@@ -71,13 +65,11 @@ def _at_no_calls(lab: Any, group: str) -> str:
 def costs_more(*pairs: tuple[str, str]) -> Test:
     """Seconds of training on DIP outputs, the DIP's included, over seconds of training alone, for each (alone, with)."""
 
-    def test(lab: Any) -> Finding | None:
+    def test(lab: Any) -> Finding:
         whole, rest = (
             pd.DataFrame({on: _log_seconds(lab, on, dip) - _log_seconds(lab, alone, False) for alone, on in pairs}).dropna()
             for dip in (True, False)
         )
-        if whole.empty:
-            return None
         why = "Seconds of training on DIP outputs, those of the DIP included, over seconds alone; equal steps. "
         left = "; ".join(f"{look(name).label} {told(paired(list(own), ratio=True))}" for name, own in rest.items())
         why += f"With the DIP's left out, as published (FA9, FB4): {left}, which is slower steps in that sitting, not the DIP."

@@ -59,10 +59,9 @@ def spectral_bias(record: Any) -> Figure:
 
 
 @styled
-def gaussian_checks(record: Any, names: Sequence[str] | None = None) -> Figure:
+def gaussian_checks(record: Any, names: Sequence[str]) -> Figure:
     """Closed form (line) beside measurement (dots with 95% bars), one panel a check."""
     evals = record.evals
-    names = list(names or dict.fromkeys(evals["check"]))
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
     figure, panels = new(columns, rows, width=1.0 + 2.4 * columns, height=0.7 + 2.0 * rows)

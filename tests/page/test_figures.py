@@ -32,7 +32,7 @@ ALL = {
     "ablations, PSNR": lambda: sweeps.ablations(SWEEPS, "psnr", "PSNR", title="Sweeps", axes=AXES),
     "forward": lambda: figures_theory.forward_process({"linear": np.linspace(0.999, 0.01, 50)}),
     "spectrum": lambda: figures_theory.spectral_bias(LAB.record("spectrum")),
-    "checks": lambda: figures_theory.gaussian_checks(LAB.record("gaussian")),
+    "checks": lambda: figures_theory.gaussian_checks(LAB.record("gaussian"), list(figures_theory.CHECKS)),
     "mismatch": lambda: figures_theory.mismatch(LAB.record("gaussian")),
     "break-even": lambda: figures_theory.break_even(Cost(30, 0, 0.01, 500, 1000)),
     "break-even, never": lambda: figures_theory.break_even(Cost(30, 1, 0.01, 500, 1000)),

@@ -265,7 +265,7 @@ def test_report_b_on_the_look_of_digits(id, looks, verdict):
                 culprit = verdict.endswith(label)
                 look = looks.get("b-combined-published" if culprit == (name == "b-only") else "b-combined", {})
             record.arrays["grid"] = ring(record, **look)
-            record.metrics.pop("contrast", None)
+            record.metrics["contrast"] = shapes.contrast(record.arrays["grid"])
     assert judged(id, lab).verdict == verdict
 
 
@@ -562,7 +562,7 @@ def test_flipping_one_record_file_changes_verdict_and_sentence(tmp_path, monkeyp
         entry = profile.load("smoke").seeds("b-dip")[seed]
         folder = tmp_path / "smoke" / "runs" / entry.folder
         folder.mkdir(parents=True, exist_ok=True)
-        metrics = {"emphasis": emphasis, "emphasis_blur": -0.2, "recall": 0.5}
+        metrics = {"emphasis": emphasis, "emphasis_blur": -0.2, "recall": 0.5, "fd": 10.0, "n": 100}
         records.write(folder, entry.name, entry.run, Outcome(metrics=metrics), {"device": "cpu"}, "2026-01-01T00:00:00Z")
 
     seeds = range(len(profile.load("smoke").seeds("b-dip")))
