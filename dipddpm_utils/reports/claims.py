@@ -176,8 +176,8 @@ def _judged(claim: Claim, evidence: Evidence, finding: Finding, lab: Any) -> Jud
 
 def weights_note(lab: Any) -> str:
     """Said where ResNet-18 decides a claim and did not have ImageNet's weights, as report A's had; '' if it had."""
-    notes = [note for record in lab.seeds("a-dip-resnet18") for note in record.notes] if lab.has("a-dip-resnet18") else []
-    had_none = any(note.startswith("random weights") for note in notes)
+    records = lab.seeds("a-dip-resnet18") if lab.has("a-dip-resnet18") else []
+    had_none = any(note.startswith("random weights") for record in records for note in record.notes)
     return "ResNet-18 had random weights here, ImageNet's in report A." if had_none else ""
 
 
@@ -280,9 +280,9 @@ def summary(judged: list[Judged]) -> str:
     """How many claims got which verdict, and which."""
     lines = []
     for verdict in VERDICTS:
-        own = [one for one in judged if one.verdict.startswith(verdict)]
-        causes = [one.verdict.removeprefix(verdict).removeprefix(" of ") for one in own]
-        ids = [one.claim.id + " on a stand-in" * one.stands_in for one in own]
-        ids = [f"{id}: {cause}" if cause else id for id, cause in zip(ids, causes, strict=True)]
+        ids = []
+        for one in (one for one in judged if one.verdict.startswith(verdict)):
+            cause = one.verdict.removeprefix(verdict).replace(" of ", ": ", 1)
+            ids.append(one.claim.id + " on a stand-in" * one.stands_in + cause)
         lines.append(f"**{verdict.capitalize()}**: {len(ids)} of {len(judged)}" + (f" ({', '.join(ids)})." if ids else "."))
     return bullets(lines)

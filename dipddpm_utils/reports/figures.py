@@ -67,12 +67,11 @@ def published_beside_ours(lab: Any) -> Figure:
 def _ours(ax: Axes, lab: Any, ending: str, column: str, title: str) -> str:
     for name in VARIANTS:
         rows = pd.concat([judged_alike(r.evals.assign(seed=r.seed)) for r in lab.seeds(name + ending)], ignore_index=True)
-        shown = column if column in rows else "fd"
-        style.points(ax, summed := over_seeds(rows, "step", shown), look(name))
+        style.points(ax, summed := over_seeds(rows, "step", column), look(name))
     features = lab.seeds(VARIANTS[0])[0].metrics["features"]
-    how = "30 samples" if shown == "fd_published" else f"n = {rows['n'].iloc[0]:.0f}"
+    how = "30 samples" if ending else f"n = {rows['n'].iloc[0]:.0f}"
     ax.set(xlabel="training steps", ylabel=f"{features}, {how}", title=title)
-    return f"{'Middle' if ending else 'Right'}: {features}, {how}; {style.what_interval(summed, shown)}. "
+    return f"{'Middle' if ending else 'Right'}: {features}, {how}; {style.what_interval(summed, column)}. "
 
 
 @style.styled

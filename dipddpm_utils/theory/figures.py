@@ -38,15 +38,14 @@ def spectral_bias(record: Any) -> Figure:
     import seaborn as sns
 
     evals = record.evals
-    targets = [t for t in ("image", "noisy", "noise") if t in set(evals["target"])]
     titles = {"image": "target: clean image", "noisy": "target: noisy image", "noise": "target: noise alone"}
-    figure, panels = new(len(targets), width=1.2 + 2.2 * len(targets), height=2.9, sharey=True)
+    figure, panels = new(len(titles), width=7.8, height=2.9, sharey=True)
     bands = sorted(evals["band"].unique())
-    for ax, target in zip(panels, targets, strict=True):
+    for ax, (target, title) in zip(panels, titles.items(), strict=True):
         sns.lineplot(evals[evals["target"] == target], x="iteration", y="relative_error", hue="band", hue_order=bands,
                      palette=sns.color_palette("viridis", len(bands)), errorbar=None, legend=False, ax=ax)  # fmt: skip
         ax.axhline(1, color=GREY, linestyle="--", linewidth=1)
-        ax.set(xlabel="iteration", title=titles[target], xscale="log", yscale="log")
+        ax.set(xlabel="iteration", title=title, xscale="log", yscale="log")
     for line, name in zip((panels[0].lines[0], panels[0].lines[len(bands) - 1]), ("lowest", "highest"), strict=True):
         line.set_label(name)
     errors = evals["relative_error"]

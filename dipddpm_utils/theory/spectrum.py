@@ -18,20 +18,13 @@ def band_errors(target: Tensor, output: Tensor, bands: int) -> Tensor:
     height, width = target.shape[-2:]
     if not 1 <= bands <= min(height, width) // 2:
         raise ValueError(f"bands is {bands}, expected 1..{min(height, width) // 2} for images of {height} x {width} pixels")
-    rows = torch.fft.fftfreq(height, device=target.device)
-    columns = torch.fft.rfftfreq(width, device=target.device)
+    rows, columns = (torch.fft.fftfreq(side, device=target.device) for side in (height, width))
     radius = (rows[:, None] ** 2 + columns[None] ** 2).sqrt()
     ring = (radius / 0.5 * bands).long().clamp(max=bands - 1)
-    # rfft2 keeps half of the plane: columns that stand for two count twice
-    doubled = torch.full_like(columns, 2.0)
-    doubled[0] = 1.0
-    if width % 2 == 0:
-        doubled[-1] = 1.0
-    weight = doubled.expand_as(radius).clone()
-    weight[0, 0] = 0.0
 
     def energy(x: Tensor) -> Tensor:
-        power = torch.fft.rfft2(x.float()).abs().square().sum(dim=(0, 1)) * weight
+        power = torch.fft.fft2(x.float()).abs().square().sum(dim=(0, 1))
+        power[0, 0] = 0.0
         return torch.zeros(bands, device=x.device).index_add_(0, ring.flatten(), power.flatten())
 
     return energy(output - target) / energy(target).clamp(min=1e-12)
