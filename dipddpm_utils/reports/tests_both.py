@@ -57,7 +57,10 @@ def _other_cause(frame: pd.DataFrame, rivals: Mapping[tuple[str, str, Any], Pair
 def _at_no_calls(lab: Any, group: str) -> str:
     """How good the starts themselves are, without a single call: what the DIP makes of images."""
     used = {member.entry.run.start.dip for member in lab.profile.group(group) if member.label == "dip"}
-    frame = frame_of([lab.store.load(dip) for dip in used])
+    records = [lab.store.load(dip) for dip in used if lab.store.state(dip) == "complete"]
+    if not records:
+        return ""
+    frame = frame_of(records)
     fd, recall = span(summary(frame, "fd")), number(float(frame["recall"].mean()), 2)
     return f"The DIP's outputs themselves, at no calls: FD {fd}, recall {recall}."
 
