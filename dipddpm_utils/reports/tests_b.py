@@ -1,7 +1,6 @@
 """What report B's claims are tested by: shape and contrast of drawn digits, time by data path, slopes over the full grid."""
 
 import math
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -84,7 +83,7 @@ def shorter(alone: str, combined: str) -> Test:
         why = f"Equal steps, both from memory; a saving counts beyond {SAME:.0%}. DIP seconds left out, as in the report."
         about: dict[str, Any] = {"unit": "seconds, alone over combined", "margin": math.log(1 + SAME)}
         if lab.has("b-timing"):
-            before = paths(lab.seeds("b-timing"))
+            before = paths(lab.seeds("b-timing")[0])
             why += f" Same model, an epoch decoded image by image over one from memory: {told(before)}. {path_share(lab)}"
             about |= {"published": before, "shift": _apart(before, gap), "fault": "FB1"}
         return Finding(gap, why=why, **about)
@@ -92,13 +91,10 @@ def shorter(alone: str, combined: str) -> Test:
     return test
 
 
-def paths(records: Sequence[Any]) -> Paired:
-    """Seconds of an epoch decoded image by image over from memory, kind epoch_timing: by seed, or one's repeats."""
-    wholes = [record.evals.pivot_table("seconds", "repeat", "path", aggfunc="sum") for record in records]
-    ratios = [np.log(whole["decode"] / whole["memory"]) for whole in wholes]
-    if len(ratios) > 1:
-        return paired([float(own.mean()) for own in ratios], ratio=True)
-    return paired(list(ratios[0]), ratio=True, over="repeats")
+def paths(record: Any) -> Paired:
+    """Seconds of an epoch decoded image by image over from memory, kind epoch_timing: over its repeats."""
+    whole = record.evals.pivot_table("seconds", "repeat", "path", aggfunc="sum")
+    return paired(list(np.log(whole["decode"] / whole["memory"])), ratio=True, over="repeats")
 
 
 def path_share(lab: Any) -> str:

@@ -233,9 +233,8 @@ def test_shorter_training_at_equal_data_path(combined, verdict):
 def test_data_paths_are_compared_epoch_by_epoch():
     record = reports().seeds("b-timing")[0]
     whole = record.evals.pivot_table("seconds", "repeat", "path", aggfunc="sum")
-    assert tests_b.paths([record]).value == pytest.approx(np.log(whole["decode"] / whole["memory"]).mean())
-    assert (tests_b.paths([record]).n, tests_b.paths([record]).over) == (len(whole), "repeats")
-    assert tests_b.paths([record, record]).n == 2
+    assert tests_b.paths(record).value == pytest.approx(np.log(whole["decode"] / whole["memory"]).mean())
+    assert (tests_b.paths(record).n, tests_b.paths(record).over) == (len(whole), "repeats")
 
 
 def ring(record, *, teeth=0, grey=1.0):
