@@ -125,17 +125,18 @@ def slope_test(setting: str, group: str, unit: str, why: str, *, metric: str = "
     """
     same = metric != "fd"
 
-    def sloped(frame: pd.DataFrame) -> Paired:
+    def sloped(frame: pd.DataFrame) -> Paired | None:
         values = frame[setting if group in ("b-grid", "b-rows") else "value"].astype(float)
         found = slope(frame.assign(value=values), metric, log=log)
-        return scaled(found, float(values.max() - values.min())) if same else found
+        return scaled(found, float(values.max() - values.min())) if found is not None and same else found
 
-    def test(lab: Any) -> Finding:
+    def test(lab: Any) -> Finding | None:
         frame = grid_frame(lab, group) if group in ("b-grid", "b-rows") else lab.frame(group)
-        effect = sloped(_varied(frame, setting) if group == "b-rows" else frame)
+        if (effect := sloped(_varied(frame, setting) if group == "b-rows" else frame)) is None:
+            return None
         about: dict[str, Any] = {"equal": same, "margin": math.log(1 + SAME) if same else 0.0, "why": why}
-        if group == "b-grid" and lab.has("b-rows"):
-            before = sloped(_varied(grid_frame(lab, "b-rows"), setting))
+        beside = group == "b-grid" and lab.has("b-rows")
+        if beside and (before := sloped(_varied(grid_frame(lab, "b-rows"), setting))) is not None:
             about["why"] += f" In the published rows alone: {told(before)}."
             about |= {"published": before, "shift": _apart(before, effect)}
         return Finding(effect, unit, **about)
@@ -147,7 +148,7 @@ def _varied(rows: pd.DataFrame, setting: str) -> pd.DataFrame:
     """The published rows in which only this setting varies: the largest set that agrees in the other two."""
     others = [name for name in ("dip_lr", "ddpm_lr", "std") if name != setting]
     sets = [part for _, part in rows.groupby(others) if part[setting].nunique() > 1]
-    return max(sets, key=len)
+    return max(sets, key=len, default=rows.iloc[:0])
 
 
 def emphasis(lab: Any) -> Finding:
