@@ -5,7 +5,6 @@ the first 5 848 training images, so neither they nor the 10 000 test digits were
 samples of them.
 """
 
-import hashlib
 import sys
 import time
 from collections.abc import Callable
@@ -137,7 +136,7 @@ def train_classifier(name: str, *, folder: Path | None = None, epochs: int | Non
         "seconds": round(seconds),
         "torch": torch.__version__.split("+")[0],
         "data_sha256": data.sha256,
-        "sha256": hashlib.sha256(content).hexdigest(),
+        "sha256": files.sha256_bytes(content),
     }
     files.write_json(target.with_suffix(".json"), about)
     say(f"{name}: {100 * score:.2f}% of {len(data.held_out)} test images right; {target.name}, {len(content) / 1e6:.2f} MB")

@@ -4,7 +4,6 @@ Every number is against the same fixed held-out images, in a feature space of sp
 """
 
 import hashlib
-from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,12 +67,11 @@ def evaluate(samples: Tensor, dataset: DataSet, features: Features, rng: np.rand
     return _judge(features(samples), nearest, reference, features, rng)
 
 
-def floor(dataset: DataSet, n: int, features: Features, rng: np.random.Generator | None = None) -> Scores:
+def floor(dataset: DataSet, n: int, features: Features, rng: np.random.Generator) -> Scores:
     """`evaluate` for n real training images drawn with `rng`: what no generator should be expected to beat at this n.
 
     For copies, each is compared with the training images that were not drawn.
     """
-    rng = rng or np.random.default_rng(0)
     if n > len(dataset.train):
         raise ValueError(f"n is {n}, but {dataset.name} has {len(dataset.train)} training images: ask for at most that many")
     order = torch.from_numpy(rng.permutation(len(dataset.train)))
@@ -162,7 +160,7 @@ def _small(images: Tensor) -> Tensor:
 
 # --- what is computed once: kept in memory, and in the cache folder where that can be written ----------------------------
 
-_KEPT: OrderedDict[str, Reference] = OrderedDict()
+_KEPT: dict[str, Reference] = {}
 
 
 def _reference(dataset: DataSet, features: Features) -> Reference:
@@ -179,5 +177,5 @@ def _reference(dataset: DataSet, features: Features) -> Reference:
         mean, cov = mean_cov(held_out)
         _KEPT[key] = Reference(held_out, mean, cov, symmetric_root(cov), small, nearest)
         while len(_KEPT) > 3:
-            _KEPT.popitem(last=False)
+            del _KEPT[next(iter(_KEPT))]
     return _KEPT[key]

@@ -47,11 +47,8 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, flo
         if len(x) <= k:
             raise ValueError(f"{name} has {len(x)} images; expected more than k = {k}")
 
-    def radii(x: Tensor) -> Tensor:  # the nearest one is the image itself
-        return torch.cat([torch.cdist(part, x).kthvalue(k + 1, dim=1).values for part in x.split(1000)])
-
     def covered(points: Tensor, centres: Tensor) -> float:
-        r = radii(centres)
+        r = torch.cat([torch.cdist(part, centres).kthvalue(k + 1, dim=1).values for part in centres.split(1000)])  # 1st: itself
         return torch.cat([(torch.cdist(part, centres) <= r).any(1) for part in points.split(1000)]).double().mean().item()
 
     real, fake = real.double(), fake.double()

@@ -34,8 +34,6 @@ class Moments:
             return self
         mean = features.mean(0)
         centred = features - mean
-        if self.n == 0:
-            self.mean, self.scatter = torch.zeros_like(mean), features.new_zeros(len(mean), len(mean))
         shift, total = mean - self.mean, self.n + n
         self.scatter = self.scatter + centred.T @ centred + torch.outer(shift, shift) * (self.n * n / total)
         self.mean = self.mean + shift * (n / total)

@@ -3,7 +3,6 @@
 Those are pytorch-fid's Inception net (FID) and, for colour images, a smaller one as a second opinion (FD-IMAGENET).
 """
 
-import hashlib
 import os
 import shutil
 import socket
@@ -76,22 +75,15 @@ class Features:
 
     def __call__(self, images: Tensor) -> Tensor:
         check_uint8(images, "images")
-        parts = []
         with torch.inference_mode():
-            for part in images.split(250):
-                parts.append(self.network(part.to(self.device).contiguous(memory_format=torch.channels_last)).float().cpu())
-        return torch.cat(parts)
+            parts = (part.to(self.device).contiguous(memory_format=torch.channels_last) for part in images.split(250))
+            return torch.cat([self.network(part).float().cpu() for part in parts])
 
-    def confidence(self, images: Tensor) -> float | None:
-        """Mean probability, over uint8 images [N,C,H,W], of the likeliest class: how sure it is of them.
-
-        None where the features are not a classifier's.
-        """
-        if not isinstance(self.module, Classifier):
-            return None
+    @torch.inference_mode()
+    def confidence(self, images: Tensor) -> float:
+        """Mean probability, over uint8 images [N,C,H,W], of the likeliest class: how sure a classifier is of them."""
         check_uint8(images, "images")
-        with torch.inference_mode():
-            likeliest = [self.module(part.to(self.device)).float().softmax(1).amax(1).cpu() for part in images.split(250)]
+        likeliest = [self.module(part.to(self.device)).float().softmax(1).amax(1).cpu() for part in images.split(250)]
         return torch.cat(likeliest).double().mean().item()
 
 
@@ -117,7 +109,7 @@ def extractor(data_name: str, device: str = "cpu") -> Features:
     advice = f"get it again with git, or train it (minutes): python -m dipddpm_utils features {trained_on}"
     try:
         content, about = path.read_bytes(), files.read_json(path.with_suffix(".json"))
-        if hashlib.sha256(content).hexdigest() != about["sha256"]:
+        if files.sha256_bytes(content) != about["sha256"]:
             raise DataError(f"{path.name} is not the file that {path.stem}.json describes: {advice}")
         net = Classifier(about["channels"], about["widths"], about["features"])
         net.load_state_dict(load(content))
@@ -142,15 +134,14 @@ def inception(device: str = "cpu") -> Features:
 
     path = Path(torch.hub.get_dir()) / "checkpoints" / published.FID_WEIGHTS_URL.rsplit("/", 1)[1]
     otherwise = f"FID cannot be measured here; go on with FD-MNIST or FD-CIFAR, or let DIPDDPM_INCEPTION name a {path.name}"
+    path.parent.mkdir(parents=True, exist_ok=True)
     if given := os.environ.get("DIPDDPM_INCEPTION"):
         if not Path(given).is_file() or files.sha256(Path(given)) != INCEPTION_SHA256:
             raise DataError(f"DIPDDPM_INCEPTION names {given}, which is not the published file {path.name}: {otherwise}")
-        path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(given, path)  # where pytorch-fid looks for it
     if not path.exists():
         if files.offline():
             raise DataError(f"FID's Inception weights are not here and DIPDDPM_OFFLINE is set: {otherwise}")
-        path.parent.mkdir(parents=True, exist_ok=True)
         before = socket.getdefaulttimeout()
         socket.setdefaulttimeout(60)
         try:

@@ -66,7 +66,7 @@ def test_worse_images_score_worse(digits, space):
     n = 300
     real = digits.train[:n]
     noise = torch.randn(real.shape, generator=torch.Generator().manual_seed(0))
-    scores = [evaluate.floor(digits, n, space)]
+    scores = [evaluate.floor(digits, n, space, rng())]
     for std in (20, 60, 120):
         noisy = (real.float() + std * noise).clamp(0, 255).round().to(torch.uint8)
         scores.append(evaluate.evaluate(noisy, digits, space, rng()))
@@ -87,7 +87,7 @@ def test_scores_are_plain_numbers_with_their_intervals_and_depend_only_on_the_rn
 
 def test_copies_are_found_and_the_floor_holds_none(digits, space):
     assert evaluate.evaluate(digits.train[:200], digits, space, rng())["copy_rate"] == 1
-    assert evaluate.floor(digits, 200, space)["copy_rate"] < 0.06
+    assert evaluate.floor(digits, 200, space, rng())["copy_rate"] < 0.06
     half = torch.cat([digits.train[:100], digits.held_out[:100]])
     assert evaluate.evaluate(half, digits, space, rng())["copy_rate"] == pytest.approx(0.5, abs=0.03)
 
@@ -119,7 +119,7 @@ def test_guards_explain_themselves(digits, space):
     with pytest.raises(ValueError, match="held-out images: 60 images for 64 features"):
         evaluate.evaluate(digits.train[:100], few, space, rng())
     with pytest.raises(ValueError, match="n is 601, but digits5k has 600"):
-        evaluate.floor(digits, 601, space)
+        evaluate.floor(digits, 601, space, rng())
 
 
 @pytest.mark.parametrize("damage", ["missing", "altered", "no json"])
