@@ -99,16 +99,15 @@ def summary(frame: pd.DataFrame, metric: str, *, geometric: bool = True) -> Inte
 
 def floor_n(floor: Any, n: float | None = None) -> float:
     """The n at which the floor can be given: the one asked for if the record has it, else the record's own."""
-    return float(n) if n is not None and len(floor.evals) and (floor.evals["n"] == n).any() else float(floor.metrics["n"])
+    return float(n if (floor.evals["n"] == n).any() else floor.metrics["n"])
 
 
 def floor_at(floor: Any, metric: str = "fd", n: float | None = None) -> Interval | None:
     """What real images score at the same n (see `floor_n`), its plain mean over draws. None without a floor."""
     if floor is None:
         return None
-    if n is not None and floor_n(floor, n) == n and len(floor.evals):
-        return summary(floor.evals[floor.evals["n"] == n], metric, geometric=False)
-    return summary(pd.DataFrame([floor.metrics]), metric)
+    draws = floor.evals[floor.evals["n"] == n]
+    return summary(pd.DataFrame([floor.metrics]), metric) if draws.empty else summary(draws, metric, geometric=False)
 
 
 def frame_of(records: Sequence[Any]) -> pd.DataFrame:

@@ -40,9 +40,9 @@ def psnr_over_iterations(records: Mapping[str, Any]) -> Figure:
         return found.low, found.high
 
     figure, panels = style.new(len(records), width=2.4 + 2.0 * len(records), height=2.9, sharey=True)
-    lowest, highest = [], []
+    every = pd.DataFrame({net: record.evals.groupby("iteration")["psnr"].mean() for net, record in records.items()})
     for ax, (net, record) in zip(panels, records.items(), strict=True):
-        own, means = look(net), record.evals.groupby("iteration")["psnr"].mean()
+        own, means = look(net), every[net].dropna()
         sns.lineplot(record.evals, x="iteration", y="psnr", errorbar=interval, color=own.colour, label="to the clean image",
                      legend=False, ax=ax)  # fmt: skip
         sns.lineplot(record.evals, x="iteration", y="psnr_noisy", errorbar=None, color=GREY, linestyle=":",
@@ -50,12 +50,9 @@ def psnr_over_iterations(records: Mapping[str, Any]) -> Figure:
         ax.plot(means.idxmax(), means.max(), marker="*", markersize=11, color=own.colour, markeredgecolor="white")
         title = f"{own.label}\npeak {means.max():.1f} dB at {means.idxmax():.0f}"
         ax.set(xlabel="iteration", title=title, ylabel="PSNR (dB, higher is better)")
-        ends = record.evals["iteration"].min(), record.evals["iteration"].max()
-        style.log_x(ax, [t for t in (1, 3, 10, 30, 100, 300, 1000, 3000, 10000) if ends[0] <= t <= ends[1]])
+        style.log_x(ax, [t for t in (1, 3, 10, 30, 100, 300, 1000, 3000, 10000) if means.index[0] <= t <= means.index[-1]])
         ax.margins(y=0.15)
-        lowest.append(means.min())
-        highest.append(means.max())
-    panels[0].set_ylim(bottom=max(min(lowest), max(highest) - 20) - 1)
+    panels[0].set_ylim(bottom=max(every.min().min(), every.max().max() - 20) - 1)
     style.legend_beside(panels[-1])
     n, std = max(r.run.n_images for r in records.values()), next(iter(records.values())).run.std
     note = f"{n} images a net, noise of std {std:g} on images in [0, 1]. "
@@ -71,7 +68,7 @@ def fd_over_training(
     figure, (ax,) = style.new(width=7.6)
     note = training_lines(ax, runs, floor, x, metric)
     axis = {"step": "training steps", "seconds": "training seconds"}[x]
-    if x == "seconds" and any(record.metrics.get("dip_seconds") for records in runs.values() for record in records):
+    if x == "seconds" and any(record.metrics["dip_seconds"] for records in runs.values() for record in records):
         axis += ", DIP fit included"
     ax.set(xlabel=axis, ylabel=style.distance_label(next(iter(runs.values()))[0].metrics["features"], metric))
     style.log_y(ax)
@@ -88,7 +85,11 @@ def training_lines(ax: Axes, runs: Mapping[str, Sequence[Any]], floor: Any, x: s
     pace = sum(own["train_seconds"] / own["steps"] for own in alone) / len(alone)
     lines = []
     for method, records in runs.items():
-        rows = pd.concat([_with_dip(record, pace) for record in records], ignore_index=True)
+        parts = []
+        for record in records:  # at one pace, since clocks differ by the day
+            seconds = record.evals["step"] * pace + record.metrics["dip_seconds"]
+            parts.append(record.evals.assign(seed=record.seed, seconds=seconds))
+        rows = pd.concat(parts, ignore_index=True)
         main, own = judged_alike(rows), look(method)
         crosses = {"marker": "X", "label": "_", "linestyle": "", "markersize": 7, "markeredgecolor": "white", "zorder": 4}
         for part, options in ((main, {}), (rows.drop(main.index), crosses)):
@@ -103,9 +104,3 @@ def training_lines(ax: Axes, runs: Mapping[str, Sequence[Any]], floor: Any, x: s
         note += f" Crosses: n = {last['n']:.0f}, {look(last['sampler']).label}, {last['nfe']:.0f} calls."
         style.draw_floor(ax, floor, metric, last["n"])
     return note + style.floor_note(floor, first["n"])
-
-
-def _with_dip(record: Any, pace: float) -> pd.DataFrame:
-    """A record's evaluations with its seed; seconds from the start of the DIP's fit, at one pace: clocks differ by the day."""
-    rows = record.evals
-    return rows.assign(seed=record.seed, seconds=rows["step"] * pace + (record.metrics.get("dip_seconds") or 0))

@@ -95,17 +95,12 @@ def _numbered(body: str, numbers: dict[str, str], problems: list[str]) -> str:
 
 def _with_links(body: str, sections: dict[str, str]) -> str:
     """Wherever a text says "notebook 05", it leads there. sections: "05" -> the id of its part of the page."""
-    parts, within = re.split(r"(<[^>]+>)", body), 0
-    for i, part in enumerate(parts):
-        if tag := re.match(r"<(/?)(?:a|code|pre|math|h\d|summary)\b", part):
-            within += -1 if tag[1] else 1
-        elif within == 0 and not part.startswith("<"):
-            parts[i] = re.sub(
-                r"\b([Nn]otebook (\d\d))\b",
-                lambda found: f'<a href="#{sections[found[2]]}">{found[1]}</a>' if found[2] in sections else found[0],
-                part,
-            )
-    return "".join(parts)
+
+    def linked(found: re.Match[str]) -> str:
+        return f'<a href="#{sections[found["number"]]}">{found[0]}</a>' if found["number"] in sections else found[0]
+
+    as_it_is = r"<(a|code|pre|math|h\d|summary)\b.*?</\1>|<[^>]+>"
+    return re.sub(rf"{as_it_is}|\b[Nn]otebook (?P<number>\d\d)\b", linked, body, flags=re.DOTALL)
 
 
 _TEMPLATE = """<!doctype html>

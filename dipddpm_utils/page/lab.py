@@ -13,6 +13,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import pandas as pd
+
 from dipddpm_utils.machine import drive, files
 from dipddpm_utils.machine.errors import StoreError
 from dipddpm_utils.page import notebook
@@ -21,7 +23,6 @@ from dipddpm_utils.store.records import Record
 from dipddpm_utils.store.runs import open_store
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.figure import Figure
 
 PACKAGE = Path(__file__).parents[1]
@@ -38,10 +39,9 @@ def once(compute: Callable[..., Found]) -> Callable[..., Found]:
 
     @functools.wraps(compute)
     def kept(lab: Any) -> Found:
-        found = vars(lab).setdefault("kept", {})
-        if compute not in found:
-            found[compute] = compute(lab)
-        return found[compute]
+        if compute not in lab.kept:
+            lab.kept[compute] = compute(lab)
+        return lab.kept[compute]
 
     return kept
 
@@ -89,8 +89,6 @@ class Lab:
 
         labels: only the members with these; all if none is named.
         """
-        import pandas as pd
-
         rows = []
         for member in (one for one in self.profile.group(group) if not labels or one.label in labels):
             record = self._used(member.entry.run)
@@ -157,38 +155,28 @@ class Lab:
     def table(
         self, frame: pd.DataFrame, name: str, caption: str, shown: pd.DataFrame | None = None, folded: bool | None = None
     ) -> None:
-        """Keep a table as `tables/<name>.csv`, and show it, or `shown` where it is too wide for a page (COLUMNS at most)."""
-        files.write_text(self.store.root / "tables" / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"))
-        self.show(frame if shown is None else shown, caption, name, folded)
+        """Keep a table as `tables/<name>.csv`, and show it, or `shown` where it is too wide for a page (COLUMNS at most).
 
-    def show(self, frame: pd.DataFrame, caption: str, name: str = "", folded: bool | None = None) -> None:
-        """Show a table, without keeping it; with a name the page numbers it and links to its CSV.
-
-        Cells may be a `Link`; one whose cells hold sentences has its lines wrapped. folded: None: if it has over ROWS rows."""
+        The page numbers it and links to its CSV. Cells may be a `Link`; one whose cells hold sentences has its lines wrapped.
+        folded: None: if it has over ROWS rows.
+        """
         from IPython.display import HTML, display
 
-        def cell(value: Any) -> Any:
-            if isinstance(value, Link):
-                return f'<a href="{escape(value.target, quote=True)}">{escape(value.text)}</a>'
-            if isinstance(value, str):
-                value = re.sub(r"\[wide: [^]]*\]", TOO_WIDE, value)
-            # an interval stays on one line
-            return re.sub(r"(\[\S+), (\S+\])", "\\1,\u00a0\\2", escape(value)) if isinstance(value, str) else value
-
+        files.write_text(self.store.root / "tables" / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"))
+        frame = frame if shown is None else shown
         if len(frame.columns) > COLUMNS:
             raise ValueError(f"the table has {len(frame.columns)} columns, expected at most {COLUMNS}: pass fewer as `shown`")
         letters = frame.map(lambda value: len(value) if isinstance(value, str) else 0)
         wordy = letters.to_numpy().max(initial=0) > LINE or letters.max().sum() > WIDE
         kinds = "wordy" if wordy else None
-        frame = frame.map(cell).rename(columns=lambda name: escape(str(name)))
+        frame = frame.map(_cell).rename(columns=lambda name: escape(str(name)))
         body = frame.to_html(index=False, border=0, escape=False, na_rep="", float_format=lambda x: f"{x:.4g}", classes=kinds)
         folded = len(frame) > ROWS if folded is None else folded
         about, _, more = caption.partition(". ")  # folded, the first sentence stands above and is not said again
         text = " ".join(map(str, [caption, *frame.to_numpy().ravel(), *frame.columns]))
         said = (more if folded else caption) + (f" {TOO_WIDE_MEANS}" if TOO_WIDE in text else "") + self._weights(text)
-        caption = escape(said).strip() + (f' <a href="tables/{name}.csv">All columns</a>.' if name else "")
-        body = body.replace(">\n", f">\n<caption>{caption}</caption>\n", 1)
-        body = body.replace("<table ", f'<table id="tab-{name}" ', 1) if name else body
+        caption = f'{escape(said).strip()} <a href="tables/{name}.csv">All columns</a>.'
+        body = body.replace(">\n", f">\n<caption>{caption}</caption>\n", 1).replace("<table ", f'<table id="tab-{name}" ', 1)
         if folded:  # a link to it unfolds it
             body = f"<details><summary>Table: {escape(about.removesuffix('.'))} ({len(frame)} rows)</summary>{body}</details>"
         display(HTML(body))
@@ -215,6 +203,15 @@ class Lab:
 
     def _keep(self, file: str, data: bytes) -> None:
         files.write_bytes(self.store.root / "figures" / file, data)
+
+
+def _cell(value: Any) -> Any:
+    """A table's cell as HTML, in which an interval stays on one line."""
+    if isinstance(value, Link):
+        return f'<a href="{escape(value.target, quote=True)}">{escape(value.text)}</a>'
+    if not isinstance(value, str):
+        return value
+    return re.sub(r"(\[\S+), (\S+\])", "\\1,\u00a0\\2", escape(re.sub(r"\[wide: [^]]*\]", TOO_WIDE, value)))
 
 
 def code_of(file: str, name: str) -> str:

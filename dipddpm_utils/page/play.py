@@ -25,12 +25,10 @@ def starts(frame: pd.DataFrame, records: Sequence[Any], name: str, caption: str)
 
     records: those of the first seed, whose sample grids are shown. Distances are means over all seeds.
     """
-    by_name = {record.name: record for record in records if "grid" in record.arrays}
+    by_name = {record.name: record for record in records}
     panels, priors = [], []
     for (label, t_start), rows in frame.groupby(["label", "value"], sort=False):
-        shown = next((by_name[run] for run in rows["name"] if run in by_name), None)
-        if shown is None:
-            continue
+        shown = next(by_name[run] for run in rows["name"] if run in by_name)
         priors += [] if label in priors else [label]
         panels.append(_panel(str(label), int(t_start), rows, shown.arrays["grid"][:SAMPLES]))
     options = "".join(f'<option value="{escape(label, quote=True)}">{escape(_named(label))}</option>' for label in priors)

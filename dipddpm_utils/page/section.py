@@ -119,14 +119,9 @@ class Section:
 
     def output(self, output: dict[str, Any]) -> str:
         """One output of a code cell: the richest form that can stand in a page."""
-        kind = output["output_type"]
-        if kind == "stream":
-            text = "".join(output["text"]).strip("\n")
-            if output["name"] == "stderr":
-                return f"<details><summary>Warnings</summary>{_pre(text)}</details>" if text else ""
-            return _pre(text) if text else ""
-        if kind == "error":
-            return _pre(f"{output['ename']}: {output['evalue']}")
+        if output["output_type"] == "stream":
+            text = _pre("".join(output["text"]))
+            return f"<details><summary>Warnings</summary>{text}</details>" if text and output["name"] == "stderr" else text
         data, about = output["data"], output.get("metadata", {})
         if {"caption", "alone"} & set(about) and "text/markdown" in data:
             return ""  # it stands within its figure; or it is for a notebook read alone, and the page has said it
@@ -138,8 +133,8 @@ class Section:
             said = f'<div class="out">{self.markdown("".join(data["text/markdown"]))}</div>'
             folded = escape(about.get("folded", ""))
             return f'<details class="source"><summary>Code: {folded}</summary>{said}</details>' if folded else said
-        text = "".join(data.get("text/plain", "")).strip("\n")
-        return _pre(text) if text and not re.match(r"<[\w.]+( object)?( at |: |\b.*>$)", text) else ""
+        text = "".join(data.get("text/plain", ""))
+        return "" if re.match(r"<[\w.]+( object)?( at |: |\b.*>$)", text) else _pre(text)
 
     def figure(self, content: str | list[str], about: dict[str, Any]) -> str:
         """A PNG with its number and caption; a narrow screen scrolls it, since shrunk nobody could read it."""
@@ -154,23 +149,21 @@ class Section:
         if not (name := about.get("name", "")):
             return f"<figure>{picture}</figure>"
         said = re.sub(r"^<p>(.*?)</p>", r"\1", self.markdown(about.get("caption", "")).strip(), flags=re.DOTALL)
-        caption = f"<figcaption><b>{self.number('fig', 'Figure', name)}.</b> {said}</figcaption>"
+        caption = f"<figcaption><b>{self.number('figure', name)}.</b> {said}</figcaption>"
         return f'<figure id="fig-{name}">{picture}{caption}</figure>'
 
-    def number(self, kind: str, word: str, name: str) -> str:
-        """'Figure 4.2', counted in its notebook; noted, so that links elsewhere can say it."""
-        mine = [said for key, said in self.numbers.items() if key.startswith(kind) and f" {self.chapter}." in said]
-        said = f"{word} {self.chapter}.{len(mine) + 1}"
-        if self.numbers.setdefault(f"{kind}-{name}", said) != said:
-            self.problems.append(f"{self.name}: the name {kind}-{name} is given twice")
+    def number(self, kind: str, name: str) -> str:
+        """'Figure 4.2', counted in its notebook; noted, so that links elsewhere can say it. kind: figure or table."""
+        start, key = f"{kind.capitalize()} {self.chapter}.", f"{kind[:3]}-{name}"
+        said = f"{start}{sum(other.startswith(start) for other in self.numbers.values()) + 1}"
+        if self.numbers.setdefault(key, said) != said:
+            self.problems.append(f"{self.name}: the name {key} is given twice")
         return said
 
     def captioned(self, match: re.Match[str]) -> str:
         """A table, or a figure made of HTML, gets its number before the caption."""
         kind, name, between, caption = match.groups()
-        short, word = ("tab", "Table") if kind == "table" else ("fig", "Figure")
-        number = self.number(short, word, name)
-        return f'<{kind} id="{short}-{name}"{between}<{caption}><b>{number}.</b> '
+        return f'<{kind} id="{kind[:3]}-{name}"{between}<{caption}><b>{self.number(kind, name)}.</b> '
 
     def inside(self, html: str) -> str:
         """The same HTML with links between notebooks made internal, scripts dropped, tables scrollable.
@@ -210,5 +203,5 @@ def _fold(sources: list[str]) -> str:
 
 
 def _pre(text: str) -> str:
-    text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text)
-    return f"<pre>{escape(text)}</pre>"
+    text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text.strip("\n"))
+    return f"<pre>{escape(text)}</pre>" if text else ""

@@ -68,8 +68,8 @@ def summary(results: Path) -> str:
     """Markdown for the README: `ratios` and `met`, of every machine."""
     parts = []
     for content in measured(results):
-        rows = [["---"] * 4, *ratios(content).to_numpy().tolist()]
-        lines = [f"| {' | '.join(row)} |" for row in [list(ratios(content).columns), *rows]]
+        found = ratios(content)
+        lines = [f"| {' | '.join(row)} |" for row in (found.columns, ["---"] * 4, *found.to_numpy())]
         parts.append("\n".join(lines) + f"\n\n{met(content)}")
     return "\n\n".join(parts) if parts else NOT_MEASURED
 

@@ -94,8 +94,8 @@ def what_interval(summed: pd.DataFrame, metric: str = "") -> str:
 # --- the floor --------------------------------------------------------------------------------------------------------
 
 
-def draw_floor(ax: Axes, floor: Any, metric: str = "fd", n: float | None = None) -> None:
-    """Grey line and band: what real images score against other real ones, `n` of them (None: the record's own n).
+def draw_floor(ax: Axes, floor: Any, metric: str, n: float) -> None:
+    """Grey line and band: what real images score against other real ones, `n` of them.
 
     Dashed; dotted where the figure has one at another n already; nothing where this panel has the same one.
     """

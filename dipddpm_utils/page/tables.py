@@ -92,9 +92,7 @@ def leads(frame: pd.DataFrame, column: str, of: str, *, most: bool = False, what
     """
     name = next(title for title in frame if title.startswith(column))
     own = frame[frame.iloc[:, 0] != METHODS["floor"].label]
-    if own.empty:
-        return ""
-    values = pd.to_numeric(own[name].astype(str).str.replace("\u202f", "").str.partition(" ")[0], errors="coerce").dropna()
+    values = pd.to_numeric(own[name].astype(str).str.replace("\u202f", "").str.split(" ").str[0], errors="coerce").dropna()
     if values.empty:
         return ""
     best = own.loc[values.idxmax() if most else values.idxmin()]

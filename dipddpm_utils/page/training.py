@@ -44,9 +44,9 @@ def ends(sets: Mapping[str, Sequence[Any]]) -> str:
     pace, whole = (base["train_seconds"] / base["steps"]).mean(), base["train_seconds"].mean()
     said = []
     for name, frame in frames.items():
-        dip = frame["dip_seconds"].mean() if "dip_seconds" in frame and frame is not base else 0.0
-        times = f" in {number((frame['steps'].mean() * pace + dip) / whole, 2)} times its seconds"
-        said.append(f"{name} {number(summary(frame, 'fd').value)}{times if frame is not base else ''}")
+        spent = frame["steps"].mean() * pace + frame["dip_seconds"].mean()
+        times = "" if frame is base else f" in {number(spent / whole, 2)} times its seconds"
+        said.append(f"{name} {number(summary(frame, 'fd').value)}{times}")
     charged = ", DIP included, every step charged what one of the first takes" if len(said) > 1 else ""
     return f"FD at the end: {'; '.join(said)}{charged}."
 

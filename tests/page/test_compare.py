@@ -168,7 +168,7 @@ def test_what_sentences_share_is_computed_once_a_lab():
         asked.append(lab)
         return len(asked)
 
-    one, other = SimpleNamespace(), SimpleNamespace()
+    one, other = SimpleNamespace(kept={}), SimpleNamespace(kept={})
     assert [costly(one), costly(one), costly(other), costly(one)] == [1, 1, 2, 1]
 
 

@@ -10,7 +10,7 @@ from labs import NETS, Records
 
 from dipddpm_utils.dip.findings import first_weights
 from dipddpm_utils.judging.stats import Interval
-from dipddpm_utils.page import tables, words
+from dipddpm_utils.page import lab, tables, words
 from dipddpm_utils.page.compare import difference, family, frame_of, paired
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.words import decimals, effect, factor, number, shown_by, span
@@ -104,10 +104,11 @@ def test_a_shown_table_has_links_wraps_sentences_and_lets_no_markup_in(monkeypat
     seen = []
     monkeypatch.setattr(IPython.display, "display", lambda shown: seen.append(shown.data))
     frame = pd.DataFrame([{"a <b>": "x & y", "number": 1.23456, "figure": words.Link("04_x", '04 "x".ipynb')}])
-    Records().show(frame, "Of <i>")
-    assert "<th>a &lt;b&gt;</th>" in seen[0] and "x &amp; y" in seen[0] and "<caption>Of &lt;i&gt;</caption>" in seen[0]
+    monkeypatch.setattr(lab.files, "write_text", lambda *_: None)
+    Records().table(frame, "x", "Of <i>")
+    assert "<th>a &lt;b&gt;</th>" in seen[0] and "x &amp; y" in seen[0] and "<caption>Of &lt;i&gt; <a href=" in seen[0]
     assert '<a href="04 &quot;x&quot;.ipynb">04_x</a>' in seen[0] and ">1.235<" in seen[0] and "wordy" not in seen[0]
-    Records().show(frame.assign(figure="a sentence of many words that no line of a table can hold, and more"), "Long")
+    Records().table(frame.assign(figure="a sentence of many words that no line of a table can hold, and more"), "x", "Long")
     assert 'class="dataframe wordy"' in seen[1]
 
 
