@@ -51,7 +51,7 @@ def build(notebooks: list[tuple[str, Path]], front: str = "") -> Page:
     body = _with_links(body, {path.stem[:2]: path.stem for _, path in notebooks})
     body = _numbered(body, numbers, problems).replace("<pre>", '<pre tabindex="0">')  # to be scrolled with the keyboard
     opening = _numbered(opening, numbers, problems)
-    style = STYLE.read_text(encoding="utf-8") + HtmlFormatter(cssclass="highlight").get_style_defs(".highlight")
+    style = STYLE.read_text(encoding="utf-8") + HtmlFormatter().get_style_defs(".highlight")
     allowed = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
     values = {"title": escape(TITLE), "style": style, "front": opening, "toc": toc, "body": body}
     text = _TEMPLATE.format(**values, script=SCRIPT, allowed=allowed)

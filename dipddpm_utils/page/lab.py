@@ -112,7 +112,7 @@ class Lab:
 
     # --- what is shown, and kept ---
 
-    def figure(self, figure: Figure, name: str, alt: str, caption: str = "") -> None:
+    def figure(self, figure: Figure, name: str, alt: str, caption: str) -> None:
         """Show a figure and keep it as `figures/<name>.png`. alt: what a reader who cannot see it has to know.
 
         caption: Markdown, what the figure shows, as a finding. The page numbers the figure and links to it as `#fig-<name>`.
@@ -130,8 +130,7 @@ class Lab:
         # as a bundle of types: Colab's IPython 7 has no Image(alt=...)
         shown = {"image/png": base64.b64encode(small).decode(), "text/plain": alt}
         display(shown, raw=True, metadata={"image/png": {"alt": alt, "name": name, "caption": caption}})
-        if caption:
-            display(Markdown(caption), metadata={"caption": name})  # in a notebook below the figure, on the page within it
+        display(Markdown(caption), metadata={"caption": name})  # in a notebook below the figure, on the page within it
 
     def gif(self, frames: Any, name: str, alt: str, caption: str, milliseconds: int) -> None:
         """Show frames (uint8 [F, H, W] or [F, H, W, 3]) as an endless GIF and keep it as `figures/<name>.gif`; caption: text.
@@ -149,7 +148,7 @@ class Lab:
         self._keep(f"{name}.gif", data.getvalue())
         coded = base64.b64encode(data.getvalue()).decode()
         look = f"width:{frames[0].shape[1] * ZOOM}px;max-width:100%;image-rendering:pixelated"
-        picture = f'<img alt="{escape(alt, quote=True)}" style="{look}" src="data:image/gif;base64,{coded}">'
+        picture = f'<img alt="{escape(alt)}" style="{look}" src="data:image/gif;base64,{coded}">'
         display(HTML(f'<figure id="fig-{name}">{picture}<figcaption>{escape(caption)}</figcaption></figure>'))
 
     def table(
@@ -208,7 +207,7 @@ class Lab:
 def _cell(value: Any) -> Any:
     """A table's cell as HTML, in which an interval stays on one line."""
     if isinstance(value, Link):
-        return f'<a href="{escape(value.target, quote=True)}">{escape(value.text)}</a>'
+        return f'<a href="{escape(value.target)}">{escape(value.text)}</a>'
     if not isinstance(value, str):
         return value
     return re.sub(r"(\[\S+), (\S+\])", "\\1,\u00a0\\2", escape(re.sub(r"\[wide: [^]]*\]", TOO_WIDE, value)))

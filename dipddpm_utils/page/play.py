@@ -31,7 +31,7 @@ def starts(frame: pd.DataFrame, records: Sequence[Any], name: str, caption: str)
         shown = next(by_name[run] for run in rows["name"] if run in by_name)
         priors += [] if label in priors else [label]
         panels.append(_panel(str(label), int(t_start), rows, shown.arrays["grid"][:SAMPLES]))
-    options = "".join(f'<option value="{escape(label, quote=True)}">{escape(_named(label))}</option>' for label in priors)
+    options = "".join(f'<option value="{escape(label)}">{escape(_named(label))}</option>' for label in priors)
     return (
         f'<figure id="fig-{name}" class="play"><div><label>Start <select>{options}</select></label>'
         f'<label>t_start <input type="range" min="0" max="1" value="0" step="1"></label></div>{"".join(panels)}'
@@ -42,11 +42,11 @@ def starts(frame: pd.DataFrame, records: Sequence[Any], name: str, caption: str)
 def _panel(label: str, t_start: int, rows: pd.DataFrame, images: np.ndarray) -> str:
     said = f"{_named(label)}, t_start = {t_start}: {rows['features'].iloc[0]} {number(summary(rows, 'fd').value)} "
     said += f"(mean of {len(rows)} seeds), {rows['nfe'].iloc[0]:.0f} network calls, {copying(copies(rows))}"
-    alt = escape(f"{len(images)} samples, not selected. {said}", quote=True)
+    alt = escape(f"{len(images)} samples, not selected. {said}")
     coded = base64.b64encode(png(tile(images, columns=4))).decode()
     picture = f'<img alt="{alt}" width="130" src="data:image/png;base64,{coded}">'
     return (
-        f'<div data-prior="{escape(label, quote=True)}" data-t="{t_start}" style="display:inline-block;vertical-align:top;'
+        f'<div data-prior="{escape(label)}" data-t="{t_start}" style="display:inline-block;vertical-align:top;'
         f'max-width:16rem;margin:.3rem">{picture}<p aria-live="polite">{escape(said)}.</p></div>'
     )
 

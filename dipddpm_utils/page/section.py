@@ -112,7 +112,7 @@ class Section:
         if unbalanced or re.search(r">[^<]*\\[^<]*<|>&<|^\\", mathml):
             self.problems.append(f"{self.name}: this equation could not be turned into MathML: {' '.join(tex.split())}")
             return f"<code>{escape(tex)}</code>"
-        mathml = mathml.replace("<math ", f'<math alttext="{escape(" ".join(tex.split()), quote=True)}" ', 1)
+        mathml = mathml.replace("<math ", f'<math alttext="{escape(" ".join(tex.split()))}" ', 1)
         # its number in the notebook stands beside the equation, where it cannot be cut off
         number = f'<span class="number">({escape(tag[1])})</span>' if (tag := _TAG.search(tex)) else ""
         return f'<span class="eq"><span>{mathml}</span>{number}</span>' if display else mathml
@@ -123,7 +123,7 @@ class Section:
             text = _pre("".join(output["text"]))
             return f"<details><summary>Warnings</summary>{text}</details>" if text and output["name"] == "stderr" else text
         data, about = output["data"], output.get("metadata", {})
-        if {"caption", "alone"} & set(about) and "text/markdown" in data:
+        if {"caption", "alone"} & set(about):
             return ""  # it stands within its figure; or it is for a notebook read alone, and the page has said it
         if "text/html" in data:
             return f'<div class="out">{self.inside("".join(data["text/html"]))}</div>'
@@ -143,7 +143,7 @@ class Section:
         coded = "".join("".join(content).split())
         pixels = int.from_bytes(base64.b64decode(coded[:32])[16:20], "big")  # the width, from its header
         picture = (
-            f'<div class="scroll" tabindex="0"><img alt="{escape(alt, quote=True)}" '
+            f'<div class="scroll" tabindex="0"><img alt="{escape(alt)}" '
             f'style="min-width:{round(READABLE * pixels)}px" src="data:image/png;base64,{coded}"></div>'
         )
         if not (name := about.get("name", "")):
@@ -198,7 +198,7 @@ def _fold(sources: list[str]) -> str:
     from pygments.formatters import HtmlFormatter
     from pygments.lexers import PythonLexer
 
-    code = [highlight(source, PythonLexer(), HtmlFormatter(cssclass="highlight")) for source in sources]
+    code = [highlight(source, PythonLexer(), HtmlFormatter()) for source in sources]
     return f'<details class="code"><summary>Code</summary>{"".join(code)}</details>'
 
 

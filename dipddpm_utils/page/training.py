@@ -31,10 +31,10 @@ def drawn(sets: Mapping[str, Sequence[Any]], floor: Any) -> str:
     """What the grids of these models are worth: distance and recall of each, means over seeds, beside those of real images."""
     frames = {name: frame_of(records) for name, records in sets.items()}
     parts = []
-    for metric, what in (("fd", f"{floor.metrics['features']} of these models' samples"), ("recall", "recall")):
+    for metric, what in (("fd", f"{floor.metrics['features']} of these models' samples"), ("recall", "Recall")):
         own = [f"{name} {number(summary(frame, metric).value)}" for name, frame in frames.items()]
         parts.append(f"{what}: {'; '.join(own)}; real images {number(floor_at(floor, metric).value)}")
-    return f"{'. '.join(parts).replace('. recall', '. Recall')}."
+    return f"{'. '.join(parts)}."
 
 
 def ends(sets: Mapping[str, Sequence[Any]]) -> str:
