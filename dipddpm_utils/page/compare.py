@@ -56,7 +56,7 @@ def judged_alike(rows: pd.DataFrame) -> pd.DataFrame:
     """
     way = ["sampler", "nfe", "n"]
     alike = rows[np.logical_and.reduce([rows[name] == rows[name].iloc[0] for name in way])]  # faster than a frame at once
-    return alike.drop_duplicates([name for name in ("seed", "step") if name in alike])
+    return alike.drop_duplicates([name for name in ("seed", "step") if name in alike]) if "step" in alike else alike
 
 
 def own_interval(row: Mapping[str, Any], metric: str) -> Interval:
