@@ -48,7 +48,8 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, flo
             raise ValueError(f"{name} has {len(x)} images; expected more than k = {k}")
 
     def covered(points: Tensor, centres: Tensor) -> float:
-        r = torch.cat([torch.cdist(part, centres).kthvalue(k + 1, dim=1).values for part in centres.split(1000)])  # 1st: itself
+        # of a centre the nearest one is itself
+        r = torch.cat([torch.cdist(part, centres).kthvalue(k + 1, dim=1).values for part in centres.split(1000)])
         return torch.cat([(torch.cdist(part, centres) <= r).any(1) for part in points.split(1000)]).double().mean().item()
 
     real, fake = real.double(), fake.double()
