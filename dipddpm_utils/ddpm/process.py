@@ -25,11 +25,7 @@ def q_sample(coefs: Coefficients, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
 
     ValueError naming the argument if a shape is wrong, t is outside 0..T-1, or x0 is outside [-1, 1].
     """
-    check_images(x0, "x0")
-    check_like(eps, x0, "eps", "x0")
-    check_t(t, x0, coefs)
-    check_t_values(t, coefs)
-    ranges.check_signed(x0, "x0")
+    _check(coefs, x0, t, eps, values=True)
     return diffuse(coefs, x0, t, eps)
 
 
@@ -125,13 +121,7 @@ def loss(
     wrongly on purpose do (reports/mistakes.py), and residuals. ValueError naming the argument if a shape or dtype is wrong
     and, for tensors on the CPU, if t is outside 0..T-1 or x0 outside its range.
     """
-    check_images(x0, "x0")
-    check_like(eps, x0, "eps", "x0")
-    check_t(t, x0, coefs)
-    if x0.device.type == "cpu" and not torch.compiler.is_compiling():
-        check_t_values(t, coefs)
-        if not free:
-            ranges.check_signed(x0, "x0")
+    _check(coefs, x0, t, eps, values=x0.device.type == "cpu" and not torch.compiler.is_compiling(), free=free)
     return squared_error(coefs, diffusion, model, x0, t, eps)
 
 
@@ -171,15 +161,14 @@ def check_like(x: Tensor, other: Tensor, name: str, other_name: str) -> None:
         raise ValueError(f"{name} has shape {list(x.shape)}, expected that of {other_name}, {list(other.shape)}")
 
 
-def check_t(t: Tensor, x: Tensor, coefs: Coefficients) -> None:
-    """ValueError naming t unless it is int64 [B] for x [B, ...]. Values are not read."""
-    if t.dtype != torch.int64 or t.shape != x.shape[:1]:
-        last = coefs.num_train_timesteps - 1
-        raise ValueError(f"t is {t.dtype} {list(t.shape)}, expected torch.int64 [{x.shape[0]}] with values in 0..{last}")
-
-
-def check_t_values(t: Tensor, coefs: Coefficients) -> None:
-    """ValueError naming t unless every value lies in 0..T-1. Reads t's values."""
+def _check(coefs: Coefficients, x0: Tensor, t: Tensor, eps: Tensor, *, values: bool, free: bool = False) -> None:
+    """ValueError naming the argument that is wrong; the numbers in t and x0 are read only for `values`."""
+    check_images(x0, "x0")
+    check_like(eps, x0, "eps", "x0")
     last = coefs.num_train_timesteps - 1
-    if ((t < 0) | (t > last)).any():  # a negative index would silently count from the end
+    if t.dtype != torch.int64 or t.shape != x0.shape[:1]:
+        raise ValueError(f"t is {t.dtype} {list(t.shape)}, expected torch.int64 [{x0.shape[0]}] with values in 0..{last}")
+    if values and ((t < 0) | (t > last)).any():  # a negative index would silently count from the end
         raise ValueError(f"t has values from {t.min()} to {t.max()}, expected 0..{last} (t counts from 0)")
+    if values and not free:
+        ranges.check_signed(x0, "x0")
