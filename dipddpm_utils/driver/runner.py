@@ -7,7 +7,7 @@ A notebook's kernel is told everything but its parameters through its environmen
     DIPDDPM_STOP          a file whose existence asks for the same, now
     DIPDDPM_FRESH         the profile whose records are computed anew if they are older than this round
     DIPDDPM_RECORDS_ONLY  1: nothing is computed
-    DIPDDPM_EVENTS        a file that gets one JSON line for each run that is used: run, action, seconds
+    DIPDDPM_EVENTS        a file that gets one JSON line for each run that is used: run, action
 """
 
 import errno
@@ -110,7 +110,9 @@ class Runner:
         except Exception as error:
             result.state, result.error = self.explain(error)
             if result.state == "FAIL":
-                result.error += _keep_failed(failed, executed)
+                with suppress(StoreError):  # a full disk: what it had come to cannot be kept
+                    files.write_text(failed, nbfiles.cleaned(executed))
+                    result.error += f"; see {shown(failed)}"
         finally:
             executed.unlink(missing_ok=True)  # the temporary folder may be small
         result.seconds = time.perf_counter() - began
@@ -139,7 +141,10 @@ class Runner:
             stderr_file=Relay(),
             resources={"metadata": {"path": str(source.path.parent)}},  # papermill's own cwd would move this whole process
         )
-        _refuse_early_exit(notebook)
+        for number, cell in enumerate(notebook.cells, 1):  # sys.exit(0) ends the kernel's work; papermill calls that a success
+            for output in cell.get("outputs", ()):
+                if output.output_type == "error":
+                    raise RuntimeError(f"cell {number} ended the notebook early with {output.ename}")
 
     def kernel(self, source: Source, events: Path) -> str:
         """Write a kernelspec for this notebook: this interpreter, our environment, no history, no start-up files."""
@@ -238,22 +243,6 @@ def shown(path: Path) -> str:
     """A path as short as it can be typed from here."""
     relative = os.path.relpath(path)
     return str(path) if relative.startswith("..") else relative
-
-
-def _refuse_early_exit(notebook: Any) -> None:
-    """sys.exit(0) in a cell ends the kernel's work, and papermill calls that a success; here it is not one."""
-    for number, cell in enumerate(notebook.cells, 1):
-        for output in cell.get("outputs", ()):
-            if output.output_type == "error":
-                raise RuntimeError(f"cell {number} ended the notebook early with {output.ename}")
-
-
-def _keep_failed(failed: Path, executed: Path) -> str:
-    """Keep what a failed notebook had come to, if it can be kept, and say where."""
-    with suppress(StoreError):
-        files.write_text(failed, nbfiles.cleaned(executed))
-        return f"; see {shown(failed)}"
-    return ""
 
 
 def _failing_line(error: Any) -> str:

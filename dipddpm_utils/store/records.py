@@ -152,10 +152,17 @@ def write(folder: Path, name: str, run: Run, outcome: Outcome, provenance: dict[
     The new files are put together in a folder beside the final places; once record.json is there the record counts, and
     `finish_move` can complete the renames at any later time.
     """
+    import pandas as pd
+
+    tables = {"curve.csv": pd.DataFrame(outcome.curve), "evals.csv": pd.DataFrame(outcome.evals)}
+    form = {"index": False, "float_format": "%.7g", "lineterminator": "\n"}  # enough to judge, and short in a diff
+    neighbours = {name: table.to_csv(**form).encode() for name, table in tables.items() if len(table)}
+    if outcome.arrays:
+        neighbours["arrays.npz"] = files.npz_bytes(outcome.arrays)
     staged = folder / "staged"
     shutil.rmtree(staged, ignore_errors=True)
     sums: dict[str, str] = {}
-    for file_name, data in _neighbours(outcome).items():
+    for file_name, data in neighbours.items():
         files.write_bytes(staged / file_name, data)
         sums[file_name] = files.sha256_bytes(data)
     weights = None
@@ -198,16 +205,6 @@ def finish_move(folder: Path) -> bool:
             (folder / old).unlink(missing_ok=True)
     shutil.rmtree(staged)
     return True
-
-
-def _neighbours(outcome: Outcome) -> dict[str, bytes]:
-    """Tables with seven significant digits, enough to judge and short enough to read in a diff; arrays."""
-    import pandas as pd
-
-    tables = {name: rows for name, rows in (("curve.csv", outcome.curve), ("evals.csv", outcome.evals)) if rows}
-    form = {"index": False, "float_format": "%.7g", "lineterminator": "\n"}
-    found = {name: pd.DataFrame(rows).to_csv(**form).encode() for name, rows in tables.items()}
-    return found | ({"arrays.npz": files.npz_bytes(outcome.arrays)} if outcome.arrays else {})
 
 
 def _finite(values: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,6 @@ import os
 import shutil
 import sys
 import tempfile
-import time
 import uuid
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -125,12 +124,11 @@ class Store:
         Raises OutOfTime when the budget ends first (everything is saved), StoreError for a record that was altered, and
         whatever error the computation ends with; what was there before is kept in each case.
         """
-        began = time.perf_counter()
         record = self._record(run)
         if record is None or not self._is_new(record):
             return self._computed(run)
         if not quiet:
-            self._event(record.folder.name, "record", time.perf_counter() - began)
+            self._event(record.folder.name, "record")
         return record
 
     def weights(self, run: Run) -> dict[str, Tensor]:
@@ -165,7 +163,7 @@ class Store:
                 litter.unlink(missing_ok=True)
             records.finish_move(folder)
             if self.state(run) == "complete" and not (again and self._lacks_weights(self.load(run))):
-                self._event(folder.name, "record", 0.0)  # another process was first
+                self._event(folder.name, "record")  # another process was first
                 return self.load(run)
             self.budget.check()
             return self._compute(run, folder)
@@ -173,7 +171,6 @@ class Store:
     def _compute(self, run: Run, folder: Path) -> Record:
         from dipddpm_utils.machine import provenance  # torch is imported only here
 
-        began = time.perf_counter()
         print(f"computing {folder.name}", file=sys.stderr, flush=True)
         device = pick_device(self.device)
         facts = provenance.provenance(run, device) | ({"round": self.round} if self.round else {})
@@ -184,7 +181,7 @@ class Store:
         record = records.write(folder, name, run, outcome, provenance.finish(facts, run), _now())
         for done in folder.glob("work*"):
             shutil.rmtree(done, ignore_errors=True)
-        self._event(folder.name, "computed", time.perf_counter() - began)
+        self._event(folder.name, "computed")
         return record
 
     # --- one at a time, and only in time ---
@@ -218,11 +215,10 @@ class Store:
         if self.round is not None:
             (self.root / "fresh.json").unlink(missing_ok=True)
 
-    def _event(self, run: str, action: str, seconds: float) -> None:
-        path = os.environ.get("DIPDDPM_EVENTS")
-        if path:
+    def _event(self, run: str, action: str) -> None:
+        if path := os.environ.get("DIPDDPM_EVENTS"):
             with open(path, "a", encoding="utf-8") as file:
-                file.write(json.dumps({"run": run, "action": action, "seconds": round(seconds, 3)}) + "\n")
+                file.write(json.dumps({"run": run, "action": action}) + "\n")
 
 
 def _now() -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import pkgutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,9 +39,8 @@ class Work:
 
 def compute(run: Run, work: Work) -> Outcome:
     """Compute a run. Raises OutOfTime with everything saved in `work.folder`; the next call goes on from there."""
-    module, function = run.computed_by.split(":")
     now = clock(work.device)
     began = now()
-    outcome = getattr(importlib.import_module(module), function)(run, work)
+    outcome = pkgutil.resolve_name(run.computed_by)(run, work)
     outcome.timings.setdefault("total", now() - began)
     return outcome
