@@ -111,7 +111,6 @@ def train(
         state.step += 1
         if updates and state.ema is not None and state.step % optim.ema_every == 0:
             state.ema.update_parameters(state.model)
-        state.images += optim.batch_size
         if watch is not None and (bad := watch.add(state.step, loss)) is not None:
             raise _not_finite("loss", bad, folder)
         state.seconds += now() - begin

@@ -59,7 +59,6 @@ class State:
     seed: int
     device: torch.device
     step: int = 0
-    images: int = 0
     seconds: float = 0.0  # spent in training steps only, over all sittings
     update_every: int = 1  # steps; the gradients of the steps between are dropped, not added up
     scaler: torch.amp.GradScaler = field(init=False)  # float16 alone needs one: small gradients would be lost
@@ -67,6 +66,10 @@ class State:
     def __post_init__(self) -> None:
         half = number_format(self.device, self.optim.precision) == "float16"
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=half)
+
+    @property
+    def images(self) -> int:
+        return self.step * self.optim.batch_size
 
     def sampler_model(self) -> nn.Module:
         """The network to sample from: the average where one is kept (TrainingError if it is too young), else the model."""
@@ -95,11 +98,18 @@ class State:
                 "extra": extra,
             }
         )
-        meta = {"step": self.step, "images": self.images, "seconds": self.seconds, "seed": self.seed}
+        meta = {"step": self.step, "seconds": self.seconds, "seed": self.seed}
         return tensors, {**meta, "device": self.device.type, "n": self.order.n, "position": self.order.position, "tree": tree}
 
-    def from_checkpoint(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> Any:
-        """Takes over a saved state in place; returns its `extra`. StoreError if it belongs to another run."""
+    def resume(self, folder: str | Path) -> tuple[Any, str | None] | None:
+        """Goes on from the newest sound checkpoint: (extra, note about damage or None); None if there is no checkpoint.
+
+        StoreError if it belongs to another run.
+        """
+        found = checkpoint.load(folder)
+        if found is None:
+            return None
+        tensors, meta = found
         if (meta["seed"], meta["n"]) != (self.seed, self.order.n):
             raise StoreError(
                 f"the checkpoint has seed {meta['seed']} and {meta['n']} items, this run has {self.seed} and {self.order.n}; "
@@ -124,18 +134,12 @@ class State:
             self.generator.set_state(tree["generator"])
         else:  # a generator's state means nothing on another kind of device: go on with a new stream
             self.generator = generator(self.seed, f"training from step {meta['step']}", self.device)
-        self.step, self.images, self.seconds = meta["step"], meta["images"], meta["seconds"]
-        self.order.position = meta["position"]
-        return tree["extra"]
+        self.step, self.seconds, self.order.position = meta["step"], meta["seconds"], meta["position"]
+        return tree["extra"], meta["note"]
 
     def save(self, folder: str | Path, extra: Any = None) -> Path:
         """Writes a checkpoint; TrainingError (and nothing written) if the state is not finite."""
         return checkpoint.save(folder, *self.to_checkpoint(extra))
-
-    def resume(self, folder: str | Path) -> tuple[Any, str | None] | None:
-        """Goes on from the newest sound checkpoint: (extra, note about damage or None); None if there is no checkpoint."""
-        found = checkpoint.load(folder)
-        return None if found is None else (self.from_checkpoint(*found), found[1]["note"])
 
 
 def new_state(model: nn.Module, optim: Optim, n_items: int, seed: int, device: str | torch.device = "cpu") -> State:
