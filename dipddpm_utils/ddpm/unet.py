@@ -163,7 +163,6 @@ class UNet(nn.Module):
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Number of trainable numbers in `model`."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 

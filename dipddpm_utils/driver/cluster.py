@@ -26,13 +26,11 @@ ROWS = 16  # of the table of states
 def built_on(value: Frozen) -> list[Run]:
     """The runs that stand anywhere in a configuration's fields, without those that these are built on in turn."""
     found = []
-    for name in type(value).model_fields:
-        item = getattr(value, name)
-        for part in item if isinstance(item, tuple) else (item,):
-            if isinstance(part, Run):
-                found.append(part)
-            elif isinstance(part, Frozen):
-                found += built_on(part)
+    for _, part in value:
+        if isinstance(part, Run):
+            found.append(part)
+        elif isinstance(part, Frozen):
+            found += built_on(part)
     return found
 
 

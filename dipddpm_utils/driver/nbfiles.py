@@ -107,5 +107,4 @@ def _without_paths(value: Any) -> Any:
 
 
 def text_of(cell: dict[str, Any]) -> str:
-    """The source of a cell."""
     return "".join(cell["source"])

@@ -74,7 +74,6 @@ def build_page(job: Job) -> Path:
 
 
 def print_table(results: list[Result]) -> None:
-    """One line for each notebook."""
     width = max(len("notebook"), *(len(r.name) for r in results))
     print(f"\n{'notebook':{width}}  {'result':7}  {'seconds':>8}  {'computed':>8}  {'from records':>12}")
     for r in results:

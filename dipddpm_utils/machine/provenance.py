@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 import platform
 import tomllib
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -77,27 +78,20 @@ def code_version() -> dict[str, Any]:
     if top and Path(top).resolve() == PACKAGE.parent:  # else it is installed inside some other project's checkout
         commit = output_of(["git", "-C", top, "rev-parse", "--verify", "-q", "HEAD"]).strip() or None
         dirty = commit is None or bool(output_of(["git", "-C", top, "status", "--porcelain", "--", PACKAGE.name]).strip())
-    version = _version("dipddpm-utils") or _version_in_checkout()
+    version = _version("dipddpm-utils")
+    if version is None:  # it is used from its checkout without being installed
+        with suppress(OSError, KeyError, ValueError):
+            version = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["project"]["version"]
     return {"version": version, "commit": commit, "dirty": dirty, "sha256": sources.hexdigest()}
 
 
 @lru_cache(maxsize=1)
 def cpu_model() -> str:
-    """The processor's name."""
     name = first_match(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo"))
     return name or platform.processor() or platform.machine()
 
 
 def _version(package: str) -> str | None:
-    try:
+    with suppress(importlib.metadata.PackageNotFoundError):
         return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _version_in_checkout() -> str | None:
-    """The version in pyproject.toml, for a package that is used from its checkout without being installed."""
-    try:
-        return tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["project"]["version"]
-    except (OSError, KeyError, ValueError):
-        return None
+    return None

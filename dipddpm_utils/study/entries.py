@@ -52,13 +52,10 @@ class Profile:
 
     name: str
     about: str = ""  # what it is for
-    folder: str = ""  # of its records below results/; its name unless given
+    folder: str = ""  # of its records below results/
     entries: dict[str, Entry] = field(default_factory=dict)
     groups: dict[str, list[Member]] = field(default_factory=dict)
     _by_hash: dict[str, Entry] = field(default_factory=dict, repr=False)
-
-    def __post_init__(self) -> None:
-        self.folder = self.folder or self.name
 
     def run(self, name: str, run: Run, notebook: str, seeds: Seeds = 1) -> None:
         """Declare a run; its seeds are a group of its name."""

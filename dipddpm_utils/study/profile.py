@@ -27,7 +27,7 @@ def load(name: str) -> Profile:
     if name not in PROFILES:
         raise UsageError(f"unknown profile {name!r}: choose one of {', '.join(PROFILES)}")
     declare, sizes = PROFILES[name]
-    profile = Profile(name, sizes.about)
+    profile = Profile(name, sizes.about, name)
     try:
         declare(profile, sizes)
     except ValidationError as error:

@@ -32,7 +32,6 @@ class Ema(AveragedModel):
 
     @property
     def age(self) -> int:
-        """Updates so far."""
         return int(self.n_averaged) - 1
 
     @torch.no_grad()
