@@ -10,11 +10,10 @@ from dipddpm_utils.study.recipes import changed
 MNIST_10000, MNIST_5000 = Data(name="mnist", n_train=10_000), Data(name="mnist", n_train=5000)
 
 
-def _judged(every: int, n: int, calls: int, final_n: int, published_n: int | None = None, fid_n: int | None = None) -> Evaluate:
+def _judged(every: int, n: int, calls: int, final_n: int, **more: int) -> Evaluate:
     """Judged with the same sampler all along, and few pictures kept. published_n: judged on so many as the reports did, too."""
     few = Sampler(name="dpmpp_2m", steps=calls)
-    kept = Evaluate(every=every, n=n, sampler=few, final_n=final_n, final_sampler=few, keep_all=False)
-    return changed(kept, published_n=published_n, fid_n=fid_n)
+    return Evaluate(every=every, n=n, sampler=few, final_n=final_n, final_sampler=few, keep_all=False, **more)
 
 
 def _fast(steps: int, **fields: int) -> Optim:
