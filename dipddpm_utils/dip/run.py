@@ -132,9 +132,12 @@ def dip_images(run: DipImages, work: Work) -> Outcome:
     fits = dips.fit_images(run.net, noisy, generator=streams.generator(run.seed, "fit", work.device), **run.options())
     with progress.progress(run.iterations, work.label) as bar:
         for fit in fits:
+            looked_at = fit.iteration % every == 0 or fit.iteration in run.snapshots
+            if looked_at and clean.is_cuda:
+                torch.cuda.synchronize()  # what it still has queued is part of the fit
             seconds += now() - began
             work.budget.check()
-            if fit.iteration % every == 0 or fit.iteration in run.snapshots:
+            if looked_at:
                 psnr, to_noisy = (fidelity.psnr(fit.outputs, target, 1.0).cpu() for target in (clean, noisy))
                 better = (psnr > best).to(clean.device)
                 best_output[better] = fit.outputs[better]

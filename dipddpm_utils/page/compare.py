@@ -79,8 +79,8 @@ def summary(frame: pd.DataFrame, metric: str, *, geometric: bool = True) -> Inte
     """
     if metric not in frame:
         return None
+    frame = frame[np.isfinite(frame[metric].to_numpy(float))]
     numbers = frame[metric].to_numpy(float)
-    numbers = numbers[np.isfinite(numbers)]
     if len(numbers) == 0:
         return None
     if len(numbers) == 1:

@@ -19,13 +19,14 @@ HIGHER_IS_BETTER = ("psnr", "ssim", "precision", "recall")
 def fd_vs_nfe(frame: pd.DataFrame, floor: Any) -> Figure:
     """Distance over network calls per image, one line a sampler (group 'samplers')."""
     figure, (ax,) = style.new(width=7.6)
-    for label, part in frame.groupby("label", sort=False):
-        style.points(ax, summed := over_seeds(part, "nfe", "fd"), look(str(label)))
+    lines = {label: over_seeds(part, "nfe", "fd") for label, part in frame.groupby("label", sort=False)}
+    for label, summed in lines.items():
+        style.points(ax, summed, look(str(label)))
     style.draw_floor(ax, floor, "fd", n := frame["n"].iloc[0])
     ax.set(xlabel="network calls an image (NFE)", ylabel=style.distance_label(frame["features"].iloc[0]))
     style.log_y(ax)
     style.log_x(ax, frame["nfe"].unique())
-    note = f"n = {n:.0f} images a point; {style.what_interval(summed, 'fd')}.{style.floor_note(floor, n)}"
+    note = f"n = {n:.0f} images a point; {style.what_interval(pd.concat(lines), 'fd')}.{style.floor_note(floor, n)}"
     style.legend_beside(ax)
     return style.finish(figure, "What a sampler makes of the same network and the same number of calls", note)
 
@@ -38,9 +39,10 @@ def fd_vs_total_seconds(baseline: Sequence[Any], on_dip: Sequence[Any], starts: 
     left.set(xlabel="training seconds at one pace, DIP fit included", title="training")
     left.set_ylabel(style.distance_label(starts["features"].iloc[0]))
     total = starts["sampling_seconds"].fillna(0) + starts["prior_seconds"].fillna(0)
+    lines = []
     for label, part in starts.assign(total=total).groupby("label", sort=False):
         if label in ("noise", *names.starts(dip=True)):
-            summed = over_seeds(part, "value", "fd")
+            lines.append(summed := over_seeds(part, "value", "fd"))
             style.points(right, summed.assign(x=summed["x"].map(part.groupby("value")["total"].mean())), look(str(label)))
     style.draw_floor(right, floor, "fd", n := starts["n"].iloc[0])
     right.set(xlabel=f"seconds to draw {n:.0f} images, DIP fit included", title="drawing: from noise or from DIP outputs")
@@ -48,7 +50,8 @@ def fd_vs_total_seconds(baseline: Sequence[Any], on_dip: Sequence[Any], starts: 
     style.log_y(left, right)
     style.legend_beside(right, left)
     calls = f"{starts['nfe'].min():.0f} to {starts['nfe'].max():.0f} calls"
-    note = f"Left: {note} Right: n = {n:.0f} images, {calls}; {style.what_interval(summed, 'fd')}.{style.floor_note(floor, n)}"
+    note = f"Left: {note} Right: n = {n:.0f} images, {calls}; {style.what_interval(pd.concat(lines), 'fd')}."
+    note += style.floor_note(floor, n)
     return style.finish(figure, "Quality for every second spent", note)
 
 
@@ -88,8 +91,9 @@ def ablations(
     axes: sweep -> what its axis is called.
     """
     figure, panels = style.new(len(frames), width=max(5.4, 1.4 + 2.0 * len(frames)), height=3.0, sharey=True)
+    lines = []
     for ax, (group, frame) in zip(panels, frames.items(), strict=True):
-        summed = _sweep(ax, frame, metric, label)
+        lines.append(_sweep(ax, frame, metric, label))
         if metric == "fd":
             style.draw_floor(ax, floor, metric, frame["n"].iloc[0])
         ax.set_xlabel(axes[group])
@@ -99,7 +103,8 @@ def ablations(
     first = next(iter(frames.values()))
     n, shared = first["n_restored" if restored else "n"].iloc[0], first[first["anchor"].astype(bool)]
     long = f", {shared['steps'].iloc[0]:.0f} steps" if "steps" in shared and shared["steps"].notna().any() else ""
-    note = f"n = {n:.0f} images a point; {style.what_interval(summed, metric)}; star: the run that all panels share{long}."
+    interval = style.what_interval(pd.concat(lines), metric)
+    note = f"n = {n:.0f} images a point; {interval}; star: the run that all panels share{long}."
     if metric == "fd":
         style.log_y(*panels)
         note += f" Grey, or written where it is far below: {METHODS['floor'].label}.{style.floor_note(floor, n)}"

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from dipddpm_utils.faults import FAULTS
+from dipddpm_utils.judging.stats import ALPHA
 from dipddpm_utils.page.compare import Paired, difference, family, frame_of, judged_alike, scaled, slope, summary
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import bullets, comparison, distance
@@ -120,7 +121,7 @@ def batch(lab: Any) -> str:
     a, b = tables.by_label(lab, "a-batch").values()
     gap = difference(b, a, "psnr")
     (p, _), within = side(gap, BATCH_MARGIN, equal=True), shows(gap, BATCH_MARGIN, equal=True)
-    verdict = "it does not matter" if within else "it matters" if p < 0.05 else "not decidable"
+    verdict = "it does not matter" if within else "it matters" if p < ALPHA else "not decidable"
     of_outputs = comparison("FD of their outputs, larger batch over the published one, equal images", difference(b, a, "fd"))
     allowed = f"{BATCH_MARGIN:g} dB either way are allowed"
     return f"{of_outputs} Restoration: {effect(gap, 'dB')} over {gap.n} seeds, {allowed}: **{verdict}**."

@@ -68,13 +68,19 @@ def few_steps(record: Any) -> str:
         rows = evals[evals["check"] == name].sort_values("x")
         reached = [f"{percent(row['expected'] / real, 3)} in {row['x']:.0f} steps" for _, row in rows.iloc[[0, -1]].iterrows()]
         parts.append(f"{label} reaches {' and '.join(reached)}")
-    alpha_bars, times = np.cumprod(1 - np.linspace(1e-4, 0.02, 1000)), [round(t) for t in np.linspace(999, 0, 5)]
-    chains = (ancestral_chain([0.0], [[1.0]], alpha_bars, times, variance) for variance in ("fixed_small", "exact"))
-    usual, exact = (float(chain.apply([0.0], [[1.0]])[1][0, 0]) for chain in chains)
+    usual, exact = (share_kept(variance, steps=5) for variance in ("fixed_small", "exact"))
     return (
         f"Of the data's variance {'; '.join(parts)}. By the closed forms, five ancestral steps keep {percent(usual)} of a unit "
         f"Gaussian's variance, and {percent(exact, 3)} once Var[x_0 | x_t] is added to each step."
     )
+
+
+def share_kept(variance: str, steps: int, T: int = 1000) -> float:
+    """Share of a unit Gaussian's variance that `steps` ancestral steps of a linear schedule keep (gaussian.ancestral_chain)."""
+    alpha_bars = np.cumprod(1 - np.linspace(1e-4, 0.02, T))
+    times = [round(t) for t in np.linspace(T - 1, 0, steps)]
+    chain = ancestral_chain([0.0], [[1.0]], alpha_bars, times, variance)
+    return float(chain.apply([0.0], [[1.0]])[1][0, 0])
 
 
 def spectrum(record: Any) -> str:

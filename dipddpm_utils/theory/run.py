@@ -36,7 +36,7 @@ def gaussian(run: Gaussian, work: Work) -> Outcome:
     """
     toy = _Toy(run)
     rows: list[Row] = []
-    for check in (_single_steps, _chain_variances, _mismatched_starts):
+    for check in (_q_moments, _posterior, _optimal_eps, _chain_variances, _mismatched_starts):
         work.budget.check()
         rows += check(toy)
     metrics: Row = {"n": run.n, "dim": run.dim}
@@ -76,6 +76,9 @@ class _Toy:
         how = Sampler(name=sampler, steps=steps)
         return sampling.sample(self.model, self.coefs, self.run.diffusion, how, x_t, t_start, generator, clip=False)[0]
 
+    def times(self) -> list[int]:
+        return [round(t) for t in np.linspace(1, self.T - 1, 8)]
+
 
 def _row(check: str, x: float, expected: float, samples: Tensor, statistic: Callable[[np.ndarray], float], **more: Any) -> Row:
     """One comparison; the interval is a t interval over SPLITS parts of the samples."""
@@ -90,23 +93,33 @@ def _mean_variance(values: np.ndarray) -> float:
     return float(values.var(axis=0, ddof=1).mean())
 
 
-def _single_steps(toy: _Toy) -> list[Row]:
-    """The variance of x_t; that of x_{t-1} - posterior mean(x_0, x_t), which is beta_tilde_t; the least possible loss."""
+def _q_moments(toy: _Toy) -> Iterator[Row]:
+    x0, eps = toy.x0("x0"), toy.normal("eps")
+    for t in toy.times():
+        x_t = process.diffuse(toy.coefs, x0, torch.full((len(x0),), t), eps)
+        _, cov = closed.marginal(toy.mean, toy.cov, toy.coefs.alpha_bar(t))
+        yield _row("q_variance", t, float(np.trace(cov)) / toy.run.dim, x_t, _mean_variance)
+
+
+def _posterior(toy: _Toy) -> Iterator[Row]:
+    """x_{t-1} - posterior mean(x_0, x_t) has variance beta_tilde_t."""
     x0, eps, more = toy.x0("x0"), toy.normal("eps"), toy.normal("more eps")
-    moments, posterior, least = [], [], []
-    for t in map(round, np.linspace(1, toy.T - 1, 8)):
-        batch_t, bar = torch.full((len(x0),), t), toy.coefs.alpha_bar(t)
-        x_t = process.diffuse(toy.coefs, x0, batch_t, eps)
-        _, cov = closed.marginal(toy.mean, toy.cov, bar)
-        moments.append(_row("q_variance", t, float(np.trace(cov)) / toy.run.dim, x_t, _mean_variance))
-        error = toy.model(x_t, batch_t) - eps
-        expected = closed.optimal_eps_error(toy.cov, bar)
-        least.append(_row("optimal_eps_error", t, expected, error, lambda values: float((values**2).mean())))
+    for t in toy.times():
+        batch_t = torch.full((len(x0),), t)
         before = process.diffuse(toy.coefs, x0, batch_t - 1, eps)
         x_t = toy.coefs.alphas[t].sqrt() * before + toy.coefs.betas[t].sqrt() * more
-        off = before - process.q_posterior_mean_variance(toy.coefs, x0, x_t, batch_t)[0]
-        posterior.append(_row("posterior_variance", t, float(toy.coefs.posterior_variance[t]), off, _mean_variance))
-    return moments + posterior + least
+        mean, _ = process.q_posterior_mean_variance(toy.coefs, x0, x_t, batch_t)
+        yield _row("posterior_variance", t, float(toy.coefs.posterior_variance[t]), before - mean, _mean_variance)
+
+
+def _optimal_eps(toy: _Toy) -> Iterator[Row]:
+    x0, eps = toy.x0("x0"), toy.normal("eps")
+    for t in toy.times():
+        batch_t = torch.full((len(x0),), t)
+        x_t = process.diffuse(toy.coefs, x0, batch_t, eps)
+        error = toy.model(x_t, batch_t) - eps
+        expected = closed.optimal_eps_error(toy.cov, toy.coefs.alpha_bar(t))
+        yield _row("optimal_eps_error", t, expected, error, lambda values: float((values**2).mean()))
 
 
 def _chain_variances(toy: _Toy) -> Iterator[Row]:
