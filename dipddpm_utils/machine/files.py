@@ -116,7 +116,7 @@ def _sync_folder(folder: Path) -> None:
 def cache_folder() -> Path:
     """DIPDDPM_CACHE, else dipddpm in the user's cache folder (XDG_CACHE_HOME or ~/.cache)."""
     own = os.environ.get("DIPDDPM_CACHE")
-    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or home() / ".cache") / "dipddpm"
+    return Path(own).expanduser() if own else Path(os.environ.get("XDG_CACHE_HOME") or home() / ".cache") / "dipddpm"
 
 
 def offline() -> bool:

@@ -18,6 +18,7 @@ from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, copying,
 from dipddpm_utils.page.words import count, number, span
 from dipddpm_utils.priors import mechanisms, restored
 from dipddpm_utils.reports import gate
+from dipddpm_utils.reports.tests_both import outputs_alone
 from dipddpm_utils.theory.gaussian import Cost
 
 SAYS_LITTLE = 0.9  # a bound on a total variation, which is at most 1 anyway
@@ -147,19 +148,16 @@ def best_given_back(frame: pd.DataFrame, *, named: bool = False) -> str:
 
 def without_a_chain(lab: Any) -> str:
     """What the DIP outputs that chains start from are worth themselves, at no network call."""
-    records = lab.seeds(started(lab))
-    dips = dict.fromkeys(record.run.start.dip for record in records if record.run.start.dip is not None)
-    known = [entry for dip in dips if (entry := lab.profile.find(dip)) is not None]
-    if not known:
+    if (own := outputs_alone(lab, started(lab))).empty:
         return ""
-    own = frame_of([lab.record(entry.name) for entry in known])
     distance, recall = span(compare.summary(own, "fd")), span(compare.summary(own, "recall"))
     chains = lab.frame(started(lab))
     best = chains[chains["label"].isin(names.starts(dip=True))].groupby("value")["fd"].mean().min()
     than = " No chain started from them has a lower mean." if own["fd"].mean() <= best else ""
     others = [f"{what} {number(fd)}" for fd, what in gate.without_learning(gate.floor_of(lab, compared(lab)[0]))]
     beside = f" What needs no network: {'; '.join(others)}." if others else ""
-    return f"The DIP outputs alone, without a chain: {own['features'].iloc[0]} {distance}, recall {recall}.{beside}{than}"
+    said = f"{own['features'].iloc[0]} {distance}, recall {recall} ({len(own)} DIPs)"
+    return f"The DIP outputs alone, without a chain: {said}.{beside}{than}"
 
 
 def over_t_start(frame: pd.DataFrame) -> str:

@@ -54,13 +54,16 @@ def _other_cause(frame: pd.DataFrame, rivals: Mapping[tuple[str, str, Any], Pair
     return f"any start near the data (the {look(best).label} does as well)" if best else ""
 
 
+def outputs_alone(lab: Any, group: str) -> pd.DataFrame:
+    """What the DIPs that chains of this group begin from make of images, at no call: their scores, as far as they are here."""
+    starts = dict.fromkeys(member.entry.run.start.dip for member in lab.profile.group(group))
+    return frame_of([lab.store.load(dip) for dip in starts if dip is not None and lab.store.state(dip) == "complete"])
+
+
 def _at_no_calls(lab: Any, group: str) -> str:
     """How good the starts themselves are, without a single call: what the DIP makes of images."""
-    used = {member.entry.run.start.dip for member in lab.profile.group(group) if member.label == "dip"}
-    records = [lab.store.load(dip) for dip in used if lab.store.state(dip) == "complete"]
-    if not records:
+    if (frame := outputs_alone(lab, group)).empty:
         return ""
-    frame = frame_of(records)
     fd, recall = span(summary(frame, "fd")), number(float(frame["recall"].mean()), 2)
     return f"The DIP's outputs themselves, at no calls: FD {fd}, recall {recall}."
 

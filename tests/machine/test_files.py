@@ -148,3 +148,9 @@ def test_offline_is_what_is_set_and_not_zero(monkeypatch, value, said):
     if value is not None:
         monkeypatch.setenv("DIPDDPM_OFFLINE", value)
     assert files.offline() is said
+
+
+def test_a_cache_folder_may_be_named_from_home(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("DIPDDPM_CACHE", "~/kept")
+    assert files.cache_folder() == tmp_path / "kept"

@@ -12,6 +12,7 @@ from dipddpm_utils.machine.errors import ConfigError, UsageError
 from dipddpm_utils.study import declare, sizes
 from dipddpm_utils.study import profile as profiles
 from dipddpm_utils.study.entries import By, Profile
+from dipddpm_utils.study.recipes import changed
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 SNAPSHOT = {  # number of runs; the start of SHA-256 over all names and hashes in order, and over all groups
@@ -34,6 +35,7 @@ LARGE = {
     "main-truncated",
     "main-condition",
     "main-weights",
+    "main-curriculum-blur",
     "main-drawn",
     "photos-floor",
     "photos",
@@ -169,8 +171,10 @@ def test_mechanisms_of_models_that_draw_digits_are_declared_by_name_and_make_as_
             continue
         assert len(timesteps(1000, run.sampler.steps, prior.truncate)) == z.main_drawn_steps == 12
         assert (prior.source == "blur") is member.label.endswith("blur") and run.seed in (4, 5)
-        alone = run.model.model_copy(update={"prior": None, "evaluate": digits.main(z).evaluate})
-        assert alone == digits.main(z).model_copy(update={"seed": run.seed})
+        alone, base = run.model.model_copy(update={"prior": None, "evaluate": digits.main(z).evaluate}), digits.main(z)
+        if prior.truncate:  # with its DIP in as many seconds
+            base = base.model_copy(update={"optim": changed(base.optim, steps=z.main_begun[0])})
+        assert alone == base.model_copy(update={"seed": run.seed})
     assert p.entry("main-truncated-s4").run.evaluate.final_sampler.steps == z.start_steps
 
 
