@@ -28,10 +28,7 @@ def noisy_input(images_unit: Tensor, std: float, clip: bool, generator: torch.Ge
 
     std: in units of [0, 1]. The generator may live elsewhere. ValueError if std < 0 or images_unit, on the CPU, leaves [0, 1].
     """
-    if std < 0:
-        raise ValueError(f"std is {std}, expected at least 0; it is the noise's standard deviation in units of [0, 1]")
-    if images_unit.device.type == "cpu":  # reading values off a GPU would stall it
-        ranges.check_unit(images_unit, "images_unit")
+    _check(images_unit, std)
     noisy = images_unit + std * _randn_like(images_unit, generator)
     return noisy.clamp(0, 1) if clip else noisy
 
@@ -45,6 +42,13 @@ def dip_loss(
     """
     output = net(noisy_input(images_unit, std, clip, generator))
     return (output.float() - (images_unit if target is None else target)).square().mean()
+
+
+def _check(images_unit: Tensor, std: float) -> None:
+    if std < 0:
+        raise ValueError(f"std is {std}, expected at least 0; it is the noise's standard deviation in units of [0, 1]")
+    if images_unit.device.type == "cpu":  # reading values off a GPU would stall it
+        ranges.check_unit(images_unit, "images_unit")
 
 
 @torch.no_grad()

@@ -20,7 +20,7 @@ class Made:
     """A lab of made-up records: two settings, three models, twelve images each; images are of differing difficulty."""
 
     def __init__(self, **moved):
-        self.records = []
+        self.records, self.kept = [], {}
         for task, strength in (("denoise", 0.2), ("inpaint", 0.25)):
             psnr = {name: value for name, value in (PSNR | moved).items() if task == "inpaint" or name not in TOLD}
             self.records += [record(task, strength, seed, psnr) for seed in range(3)]
