@@ -135,14 +135,9 @@ def _ways_to_restore(ax: Axes, records: Sequence[Any]) -> None:
     for name, (_, role) in restored.METHODS.items():
         if not role or f"{name}_psnr" not in records[0].metrics:
             continue
-        score, own = (
-            summary(restored.judged(records, name), "psnr"),
-            Look(role.replace("cheap", "single chain"), ROLES[role], "o"),
-        )
-        about = {
-            "markerfacecolor": own.colour if role == "with a DIP" else "white",
-            "markersize": 8.5 if name == best[role] else 5,
-        }
+        score, dip = summary(restored.judged(records, name), "psnr"), role == "with a DIP"
+        own = Look(role.replace("cheap", "single chain"), ROLES[role], "o")
+        about = {"markerfacecolor": own.colour if dip else "white", "markersize": 8.5 if name == best[role] else 5}
         bars(ax, restored.over_records(records, f"{name}_seconds"), score.value, score.low, score.high, own, **about)
     said = [TextArea(restored.METHODS[best[role]][0], textprops={"color": ROLES[role], "fontsize": 8}) for role in ROLES]
     above = {"loc": "lower left", "bbox_to_anchor": (0, 1), "bbox_transform": ax.transAxes, "frameon": False, "pad": 0}

@@ -24,6 +24,7 @@ from dipddpm_utils.store.work import Work
 
 Arrays = dict[str, np.ndarray]
 WATCHED = {"wmv": "plain", "emv": "plain", "discrepancy": "plain", "halves": "halves", "staged": "staged"}  # the rule's own fit
+FITS = {"halves": 2}  # fits a rule needs; "halves" stops the plain one where the validated one says, so that y is used whole
 CURVE_POINTS = 100
 
 
@@ -51,13 +52,19 @@ def stopping(run: Stopping, work: Work) -> Outcome:
 
 def _watchers(run: Stopping, fit: str, reference: Tensor) -> dict[str, tuple[Any, Callable[[Tensor], Tensor]]]:
     """rule -> (choice, score of the outputs), for the rules that watch this fit."""
-    moving = {"wmv": rules.WindowVariance(run.window).score, "emv": rules.ExponentialVariance(run.alpha).score}
-    watchers = {}
-    for rule in (rule for rule in run.rules if WATCHED.get(rule) == fit):
-        below = rule in ("discrepancy", "staged")
-        choice = rules.Below(run.n_images, run.std**2) if below else rules.Lowest(run.n_images, run.patience)
-        watchers[rule] = choice, moving.get(rule, lambda outputs: rules.mean_square(outputs, reference))
-    return watchers
+    n = run.n_images
+
+    def residual(outputs: Tensor) -> Tensor:
+        return rules.mean_square(outputs, reference)
+
+    everything = {
+        "wmv": lambda: (rules.Lowest(n, run.patience), rules.WindowVariance(run.window).score),
+        "emv": lambda: (rules.Lowest(n, run.patience), rules.ExponentialVariance(run.alpha).score),
+        "discrepancy": lambda: (rules.Below(n, run.std**2), residual),
+        "halves": lambda: (rules.Lowest(n, run.patience), residual),
+        "staged": lambda: (rules.Below(n, run.std**2), residual),
+    }
+    return {rule: make() for rule, make in everything.items() if rule in run.rules and WATCHED[rule] == fit}
 
 
 def _fit(run: Stopping, work: Work, name: str, clean: Tensor, target_at: Callable[[int], Tensor], reference: Tensor) -> Arrays:
@@ -131,8 +138,7 @@ def _stopped(run: Stopping, rule: str, fits: dict[str, Arrays]) -> Arrays:
         known = np.full(run.n_images, run.iterations if rule == "oracle" else given)
     psnr = returned["psnr"][step - 1, np.arange(run.n_images)]
     waited = np.where(known == 0, run.iterations, known)
-    fits_needed = 2 if rule == "halves" else 1  # the plain one is stopped where the validated one says, so that y is used whole
-    each = (own["seconds"] * fits_needed + own.get(f"{rule}_seconds", 0.0)) / run.n_images / len(own["psnr"])
+    each = (own["seconds"] * FITS.get(rule, 1) + own.get(f"{rule}_seconds", 0.0)) / run.n_images / len(own["psnr"])
     best = returned["psnr"].argmax(0) + 1  # of the fit whose output is returned
     return {
         "step": step,
