@@ -42,6 +42,7 @@ def provenance(config: Run | None, device: str | torch.device) -> dict[str, Any]
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu": cpu_model(),
+        "cpu_instructions": torch.backends.cpu.get_cpu_capability(),  # two processors of one name may add in another order
         "cpu_count": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "threads": torch.get_num_threads(),
         "clock": clock_name(device),

@@ -39,6 +39,21 @@ def distance(records: Sequence[Any], floor: Any = None, metric: str = "fd") -> s
     return f"{text}, {number(value.value / least.value, 2)} times the real-vs-real floor of {number(least.value)}{other_n}"
 
 
+def other_spaces(records: Sequence[Any]) -> str:
+    """FID, and the distance in the second space of colour images, where they were measured, else why not.
+
+    '' where a profile does not ask for them.
+    """
+    frame, said = frame_of(records), []
+    if "fid" in frame:
+        said.append(f"Its FID (pytorch-fid's Inception, n = {frame['fid_n'].iloc[0]:.0f}): {span(summary(frame, 'fid'))}.")
+    if "fd_imagenet" in frame:
+        n = frame["fd_imagenet_n"].iloc[0]
+        said.append(f"In a second space (FD-IMAGENET, n = {n:.0f}): {span(summary(frame, 'fd_imagenet'))}.")
+    notes = dict.fromkeys(note for record in records for note in record.notes if note.startswith(("no FID", "no second")))
+    return " ".join([*said, *(f"N{note[1:]}." for note in notes)])
+
+
 def verdict(gap: Paired, worse: str = "worse", better: str = "better") -> str:
     """'**worse** (p = 0.012, Holm over 8)', 'better' (for a measure where lower is better), or 'not decidable' and what it
     would take. Where no model draws images it is 'higher' or 'lower'.

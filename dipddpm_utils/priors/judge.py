@@ -143,12 +143,11 @@ class Judge:
             samples = torch.cat([samples, self.draw(model, plain(self.run, sampler), x_t, generator)[0]])
         return {"fid": evaluate.fid(samples[:n], self.source, space), "fid_n": len(samples[:n])}
 
-    @property
-    def notes(self) -> list[str]:
-        """What a reader has to know of how this was judged."""
-        evaluated, device = self.run.evaluate, self.work.device
-        missing = evaluate.fid_space(device)[1] if evaluated.fid_n else ""
-        second = evaluate.second_space(device)[1] if evaluated.fid_n and self.run.data.channels == 3 else ""
+    def notes(self, n: int) -> list[str]:
+        """What a reader has to know of how n samples were judged."""
+        device = self.work.device
+        missing = evaluate.fid_space(device)[1] if self.run.evaluate.fid_n else ""
+        second = evaluate.second_space(device)[1] if self.run.data.channels == 3 and n >= evaluate.SECOND_N else ""
         return [f"no FID: {missing}"] * bool(missing) + [second] * bool(second)
 
     def looks(self, samples: Tensor) -> dict[str, float | None]:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from dipddpm_utils.page.compare import Paired, difference, family, frame_of, summary
 from dipddpm_utils.page.lab import once
-from dipddpm_utils.page.prose import bullets, distance
+from dipddpm_utils.page.prose import bullets, distance, other_spaces
 from dipddpm_utils.page.tables import DATA
 from dipddpm_utils.page.words import number, span
 from dipddpm_utils.reports import gate
@@ -77,7 +77,18 @@ def denoiser(lab: Any, of: str) -> str:
     beside = f"; {what}: {number(least)}" if what else ""
     why = gate.passed(lab, (group,)).why
     drawn = f" It draws no images ({why})." if why else ""
-    return f"The DDPM: {distance(own, where)}, recall {number(float(frame_of(own)['recall'].mean()), 2)}{beside}.{drawn}"
+    quality = f"The DDPM: {distance(own, where)}, recall {number(float(frame_of(own)['recall'].mean()), 2)}{beside}."
+    return quality + drawn + _elsewhere(lab, f"{group}-drawn")
+
+
+def _elsewhere(lab: Any, group: str) -> str:
+    """What other feature spaces say of that model's samples, if it was judged in them, and of what needs no learning."""
+    if not lab.has(group):
+        return ""
+    found = {name: gate.floor_of(lab, group).metrics.get(f"trivial_{name}_fd_imagenet") for name in ("blur", "real")}
+    known = None not in found.values()
+    beside = f" Blurred training images: {number(found['blur'])}, real ones: {number(found['real'])}." if known else ""
+    return f" {other_spaces(lab.seeds(group))}{beside}"
 
 
 def in_short(setting: Setting) -> str:

@@ -57,7 +57,7 @@ def sample(run: Sample, work: Work) -> Outcome:
         **(_bound_on(run, given, x_start, t_start) if start.paired else {}),
     }
     timings = {"sample": metrics["sampling_seconds"], "dip": metrics["prior_seconds"]}
-    return Outcome(metrics, timings, arrays={"grid": images[: shown(run)].numpy()}, notes=judge.notes)
+    return Outcome(metrics, timings, arrays={"grid": images[: shown(run)].numpy()}, notes=judge.notes(run.n))
 
 
 def _with_its_prior(run: Sample, work: Work) -> Outcome:
@@ -73,7 +73,7 @@ def _with_its_prior(run: Sample, work: Work) -> Outcome:
         **bill(run.model, model, prior.flops, row["nfe"] * run.n, work.device),
     }
     timings = {"sample": row["sampling_seconds"], "dip": prior.seconds}
-    return Outcome(metrics, timings, arrays={"grid": images[: shown(run)].numpy()}, notes=judge.notes)
+    return Outcome(metrics, timings, arrays={"grid": images[: shown(run)].numpy()}, notes=judge.notes(run.n))
 
 
 def _advisor(run: Sample) -> Dip | None:

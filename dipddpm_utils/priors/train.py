@@ -193,7 +193,7 @@ def ddpm(run: Ddpm, work: Work) -> Outcome:
         evals=evals,
         arrays=arrays,
         weights={key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()},
-        notes=log["notes"] + judge.notes,
+        notes=log["notes"] + judge.notes(final["n"]),
     )
 
 

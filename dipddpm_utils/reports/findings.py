@@ -11,7 +11,7 @@ from dipddpm_utils.faults import FAULTS
 from dipddpm_utils.judging.stats import ALPHA
 from dipddpm_utils.page.compare import Paired, difference, family, frame_of, judged_alike, scaled, slope, summary
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import bullets, comparison, distance
+from dipddpm_utils.page.prose import bullets, comparison, distance, other_spaces
 from dipddpm_utils.page.words import count, effect, factor, number, span
 from dipddpm_utils.reports import gate, one_fault, printed, tables
 from dipddpm_utils.reports.printed import VARIANTS
@@ -185,23 +185,8 @@ def age(lab: Any) -> str:
             records = lab.seeds(name)
             where = distance(records, lab.seeds(f"{name[0]}-floor")[0])
             steps = count(records[0].evals["step"].max())
-            lines += [f"Report {report}'s corrected DDPM alone, after {steps} steps: {where}.", _fid(records)]
+            lines += [f"Report {report}'s corrected DDPM alone, after {steps} steps: {where}.", other_spaces(records)]
     return bullets([*lines, "A verdict holds for models of that age, and says nothing of older ones."]) if lines else ""
-
-
-def _fid(records: Sequence[Any]) -> str:
-    """FID, and the distance in the second space of colour images, where they were measured, else why not.
-
-    '' where a profile does not ask for them.
-    """
-    frame, said = frame_of(records), []
-    if "fid" in frame:
-        said.append(f"Its FID (pytorch-fid's Inception, n = {frame['fid_n'].iloc[0]:.0f}): {span(summary(frame, 'fid'))}.")
-    if "fd_imagenet" in frame:
-        n = frame["fd_imagenet_n"].iloc[0]
-        said.append(f"In a second space (FD-IMAGENET, n = {n:.0f}): {span(summary(frame, 'fd_imagenet'))}.")
-    notes = dict.fromkeys(note for record in records for note in record.notes if note.startswith(("no FID", "no second")))
-    return " ".join([*said, *(f"N{note[1:]}." for note in notes)])
 
 
 def inception(lab: Any) -> str:

@@ -227,7 +227,11 @@ def stopping(p: Profile, z: Sizes) -> None:
 
 
 def restoration(p: Profile, z: Sizes) -> None:
-    """04: a degraded image is given, and a DIP, a trained model, and both restore it; digits, and photographs if it can be."""
+    """04: a degraded image is given, and a DIP, a trained model, and both restore it; digits, and photographs if it can be.
+
+    Expected of the photographs' model in a second space, before its runs: nearer to real ones than blurred training images are,
+    as in the first.
+    """
     if z.main is None:
         return restored(p, z, longest(z), unseen=False)
     restored(p, z, main(z), unseen=True)
@@ -235,6 +239,9 @@ def restoration(p: Profile, z: Sizes) -> None:
         p.run("photos-floor", Floor(data=z.photos, ns=z.ns), "04")
         photos = changed(main(z), data=z.photos)
         p.run("photos", photos, "04", z.photo_seeds)
+        drawn = Sample(model=photos, n=z.photo_sampled, sampler=Sampler(name="dpmpp_2m", steps=z.restore_steps))
+        p.run("photos-drawn", drawn, "04", 3)
+        p.run("photos-drawn-floor", Floor(data=z.photos, ns=(z.photo_sampled,)), "04")
         few = replace(z, restore_tasks=z.photo_tasks, restore_seeds=z.photo_seeds, restore_iterations=z.photo_iterations)
         restored(p, few, photos, unseen=True, of="photos ")
     return None

@@ -140,6 +140,7 @@ def test_provenance_names_what_is_needed_to_judge_a_record():
     assert facts["packages"]["torch"] == torch.__version__.split("+")[0] or facts["packages"]["torch"] == torch.__version__
     assert (facts["seed"], facts["kind"], facts["hash"]) == (7, "floor", config.run_hash(run))
     assert facts["threads"] == torch.get_num_threads() and facts["device"] == "cpu" and facts["cpu"]
+    assert facts["cpu_instructions"] == torch.backends.cpu.get_cpu_capability()
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", facts["start"]) and facts["start"] <= facts["end"]
     assert len(facts["code"]["sha256"]) == 64 and facts["code"]["version"]
     json.dumps(facts, allow_nan=False)

@@ -11,6 +11,7 @@ import pytest
 from labs import Records, holding
 
 from dipddpm_utils.faults import FAULTS
+from dipddpm_utils.page import prose
 from dipddpm_utils.page.compare import frame_of
 from dipddpm_utils.page.words import factor
 from dipddpm_utils.reports import effects, findings, one_fault, printed, tables
@@ -204,12 +205,12 @@ def test_the_librarys_network_stands_beside_ours_at_the_same_step(lab):
 
 def test_fid_is_said_where_it_is_and_why_not_where_it_is_not(lab):
     records = lab.seeds("b-ddpm")
-    assert findings._fid(records) == ""
+    assert prose.other_spaces(records) == ""
     records[1].notes.append("no FID: its weights are not here")
-    assert findings._fid(records) == "No FID: its weights are not here."
+    assert prose.other_spaces(records) == "No FID: its weights are not here."
     for record in records:
         record.metrics |= {"fid": 12.0, "fid_n": 10_000}
-    assert findings._fid(records).startswith("Its FID (pytorch-fid's Inception, n = 10000): 12.0")
+    assert prose.other_spaces(records).startswith("Its FID (pytorch-fid's Inception, n = 10000): 12.0")
     for record in records:
         record.metrics |= {"fd_imagenet": 300.0, "fd_imagenet_n": 5000}
-    assert "In a second space (FD-IMAGENET, n = 5000): 300" in findings._fid(records)
+    assert "In a second space (FD-IMAGENET, n = 5000): 300" in prose.other_spaces(records)
