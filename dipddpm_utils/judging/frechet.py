@@ -15,7 +15,7 @@ from torch import Tensor
 from dipddpm_utils.judging import stats
 from dipddpm_utils.judging.stats import Interval
 
-EPSILON = torch.finfo(torch.float64).eps
+EPSILON, TINY = torch.finfo(torch.float64).eps, torch.finfo(torch.float64).tiny
 
 
 class Moments:
@@ -90,7 +90,7 @@ def frechet_interval(features: Tensor | np.ndarray, mu2: Tensor, cov2: Tensor, *
     root2, (mu1, cov1), n = symmetric_root(cov2) if root2 is None else root2, mean_cov(features), len(features)
     value = frechet_distance(mu1, cov1, mu2, cov2, root2=root2)
     squares, axes = torch.linalg.eigh(root2.T @ cov1 @ root2)
-    scaled = root2 @ axes * squares.clamp(min=squares[-1] * EPSILON).pow(-0.25)  # T = scaled scaled^T
+    scaled = root2 @ axes * squares.clamp(min=max(float(squares[-1]) * EPSILON, TINY)).pow(-0.25)  # T = scaled scaled^T
     d = features - mu1
     moves = 2 * d @ (mu1 - _float64(mu2)) + d.square().sum(1) - (d @ scaled).square().sum(1)
     half = stats.Z * float(moves.std()) / math.sqrt(n)

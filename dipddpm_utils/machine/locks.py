@@ -60,12 +60,14 @@ def _acquire(lock: FileLock | SoftFileLock, what: str, check: Callable[[], None]
         if not since:
             print(f"waiting for another process {what}", file=sys.stderr, flush=True)
             since = time.monotonic()
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, Timeout):
             sign = path.stat().st_mtime_ns
             if sign != seen:
                 seen, since = sign, time.monotonic()
             elif time.monotonic() - since > STALE and isinstance(lock, SoftFileLock):
-                path.unlink()
+                with SoftFileLock(f"{path}.taken", timeout=0.5):  # else two that wait may remove it, one of them the other's
+                    if path.stat().st_mtime_ns == seen:
+                        path.unlink()
 
 
 @contextmanager

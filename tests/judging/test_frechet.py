@@ -100,6 +100,11 @@ def test_the_interval_is_made_of_what_each_image_moves_the_distance_by():
     assert (found.high - found.value) / 1.96 == pytest.approx(float(moves.std()) / 60**0.5, rel=0.03)
 
 
+def test_images_that_are_all_alike_have_an_interval_of_no_width():
+    found = frechet.frechet_interval(np.ones((9, 3)), torch.zeros(3, dtype=torch.float64), torch.eye(3, dtype=torch.float64))
+    assert found.low == found.value == found.high == pytest.approx(6)  # 3 of the means, 3 of the covariance
+
+
 def test_bad_arguments_are_named():
     mean, cov = torch.zeros(3), torch.eye(3)
     with pytest.raises(ValueError, match="cov2"):

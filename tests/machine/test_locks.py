@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,35 @@ def test_an_owner_of_another_host_is_waited_for_as_long_as_it_lives(tmp_path, no
     assert done.wait(8)
     thread.join()
     assert not owner.exists()
+
+
+def test_of_several_that_take_over_a_lock_one_holds_it(tmp_path, no_flock, monkeypatch):
+    monkeypatch.setattr(locks, "STALE", 0.4)
+    (tmp_path / ".lock.owner").write_text("1\na-colab-machine\n")
+    holding, most, stat, together = [], [], Path.stat, threading.Barrier(4, timeout=3)
+
+    def slow(path, **options):  # all look at the file at once, and remove it, or not, one after the other
+        found = stat(path, **options)
+        if path.name == ".lock.owner":
+            with suppress(threading.BrokenBarrierError):
+                together.wait()
+            time.sleep(0.4 * int(threading.current_thread().name))
+        return found
+
+    def hold():
+        with locks.locked(tmp_path / ".lock", "", lambda: None):
+            holding.append(1)
+            most.append(len(holding))
+            time.sleep(1)
+            holding.pop()
+
+    monkeypatch.setattr(Path, "stat", slow)
+    threads = [threading.Thread(target=hold, name=str(i)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1, 1, 1, 1] and not list(tmp_path.glob("*.owner*"))
 
 
 def test_who_waits_can_be_stopped(tmp_path, no_flock):
