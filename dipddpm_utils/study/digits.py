@@ -230,7 +230,8 @@ def restoration(p: Profile, z: Sizes) -> None:
     """04: a degraded image is given, and a DIP, a trained model, and both restore it; digits, and photographs if it can be.
 
     Expected of the photographs' model in a second space, before its runs: nearer to real ones than blurred training images are,
-    as in the first.
+    as in the first. Expected of one setting with three times the images: the supervised U-Net, whose training is paid once and
+    may then take three times the seconds, overtakes the DIP, which is fitted to each image anew.
     """
     if z.main is None:
         return restored(p, z, longest(z), unseen=False)
@@ -244,6 +245,9 @@ def restoration(p: Profile, z: Sizes) -> None:
         p.run("photos-drawn-floor", Floor(data=z.photos, ns=(z.photo_sampled,)), "04")
         few = replace(z, restore_tasks=z.photo_tasks, restore_seeds=z.photo_seeds, restore_iterations=z.photo_iterations)
         restored(p, few, photos, unseen=True, of="photos ")
+        (task, strength, n), group = z.photo_more, "restore-more"
+        more = changed(p.entries[f"restore-photos-{task}-{strength:g}-s0"].run, n=n)
+        p.member(group, task, more, "04", 3, value=strength, name=f"{group}-{task}-{strength:g}")
     return None
 
 
