@@ -4,6 +4,7 @@ Every word follows from records by rule: a row has its effect, interval and corr
 """
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -72,8 +73,10 @@ def restoration(found: list[Row], others: Mapping[str, tuple[int, int]] | None =
     )
 
 
-def _others(lab: Any) -> dict[str, tuple[int, int]]:
-    return restored.won_and_lost(lab, "equal seconds") if lab.has("restore") else {}
+def _mended(lab: Any, found: list[Row]) -> str:
+    """`restoration`, with what other scores and more images say."""
+    others = restored.won_and_lost(lab, "equal seconds") if lab.has("restore") else {}
+    return " ".join(filter(None, [restoration(found, others), restored.more_images(lab)]))
 
 
 def _range(values: Sequence[float]) -> str:
@@ -137,7 +140,7 @@ def markdown(lab: Any) -> str:
     """The first screen of the page."""
     lab.store.records_only = True  # the page says what is there, and computes nothing
     found, png = rows(lab), picture(lab)
-    answers = generation(found, comparisons.untestable(lab)), restoration(found, _others(lab))
+    answers = generation(found, comparisons.untestable(lab)), _mended(lab, found)
     said = "\n\n".join(f'<p class="answer">{_html(text)}</p>' for text in answers)
     links = (
         "Measured by: [rules](#04_combined_model-the-rules-of-the-comparison), "
@@ -164,7 +167,7 @@ def readme_block(lab: Any) -> str:
     shown = f"![{ALT}]({folder}/figures/{PICTURE})" if (lab.store.root / "figures" / PICTURE).exists() else ""
     screen = [
         generation(found, comparisons.untestable(lab)),
-        restoration(found, _others(lab)),
+        _mended(lab, found),
         page,
         table(found, folder + "/figures/{}.png"),
         shown,
@@ -186,8 +189,7 @@ def _baseline(lab: Any) -> str:
 
 def _html(text: str) -> str:
     """Bold in a paragraph that is HTML already."""
-    first, bold, rest = text.split("**", 2)
-    return f"{first}<b>{bold}</b>{rest}"
+    return re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", text)
 
 
 def write_readme(results: Path) -> None:

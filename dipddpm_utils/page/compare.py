@@ -28,6 +28,7 @@ FAMILIES = {  # what is looked at together, whatever comes out; written when the
     "controls": "every setting of every mechanism against each control in its place",
     "speed": "seconds of every trained setting to every distance, against the DDPM alone",
     "restoration": "the best way with a DIP against the best and the best single chain without, every setting and score",
+    "more images": "one setting of restoration with more images: the best way with a DIP against the best without",
     "settings": "every pair of settings of one sweep, or of DIP networks",
     "rules": "every stopping rule that knows the noise level against every one that does not",
     "staged": "staged levels against discrepancy, for every network",

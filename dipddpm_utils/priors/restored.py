@@ -7,7 +7,7 @@ import pandas as pd
 
 from dipddpm_utils.page.compare import Paired, difference, family, frame_of, summary
 from dipddpm_utils.page.lab import once
-from dipddpm_utils.page.prose import bullets, distance, other_spaces
+from dipddpm_utils.page.prose import bullets, comparison, distance, other_spaces
 from dipddpm_utils.page.tables import DATA
 from dipddpm_utils.page.words import number, span
 from dipddpm_utils.reports import gate
@@ -47,9 +47,13 @@ def degraded(lab: Any) -> dict[Setting, list[Any]]:
     """Each setting's records, of all seeds."""
     found: dict[Setting, list[Any]] = {}
     for record in lab.seeds("restore"):
-        of = DATA.get(record.run.model.data.name, "own images")
-        found.setdefault(Setting(record.metrics["task"], record.metrics["strength"], of), []).append(record)
+        found.setdefault(_setting(record), []).append(record)
     return found
+
+
+def _setting(record: Any) -> Setting:
+    of = DATA.get(record.run.model.data.name, "own images")
+    return Setting(record.metrics["task"], record.metrics["strength"], of)
 
 
 def sets_of(lab: Any) -> dict[str, dict[Setting, list[Any]]]:
@@ -153,6 +157,26 @@ def restored(lab: Any) -> dict[tuple[Setting, str, str], Paired]:
     return family("restoration", gaps)
 
 
+def more_images(lab: Any, of: str = "") -> str:
+    """One setting with more images: more seconds for a network that is trained once, none for a DIP, which is fitted to each.
+
+    '' where this was not computed. of: of these images, one of `sets_of`; of all unless given.
+    """
+    if not lab.has("restore-more"):
+        return ""
+    more = lab.seeds("restore-more")
+    setting = _setting(more[0])
+    if of not in ("", setting.of):
+        return ""
+    own, rival = (judged(more, best(more, role)) for role in ("with a DIP", "equal seconds"))
+    gap = family("more images", {setting: difference(own, rival, "psnr", by="model")})[setting]
+    n, few = (records[0].metrics["n"] for records in (more, degraded(lab)[setting]))
+    said = (
+        f"{in_short(setting)}, {n} images in place of {few}, so that a network trained once has {number(n / few, 2)} times the"
+    )
+    return comparison(f"{said} seconds; PSNR gained by a DIP", gap, "dB", worse="better", better="worse")
+
+
 def restoration_table(lab: Any) -> pd.DataFrame:
     """One row a setting and method: scores with t-intervals over images, the first model's choices, seconds a model."""
     rows = []
@@ -228,7 +252,7 @@ def restored_short(lab: Any, of: str) -> str:
         f"Of {len(sets_of(lab)[of])} settings, against the best way without one, given {given(lab, 'equal seconds', of)} times "
         f"its seconds, a DIP {restored_count(lab, 'equal seconds', of)}. Against the best single chain, which takes "
         f"{given(lab, 'cheap', of)} times its seconds, it {restored_count(lab, 'cheap', of)} "
-        "([table](#tab-04_restore_pairs))."
+        f"([table](#tab-04_restore_pairs)). {more_images(lab, of)}"
     )
 
 

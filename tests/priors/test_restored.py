@@ -121,6 +121,23 @@ def test_the_figures_have_a_panel_and_a_row_a_setting():
         assert len(sheet.get_yticks()) == 1 and len(sheet.get_xticks()) == 10
 
 
+def test_more_images_are_said_wherever_the_setting_is():
+    lab = Records()
+    members = [member for member in lab.profile.groups["restore"] if "photos-inpaint-0.5" in member.entry.name]
+    lab.profile.groups["restore-more"] = members[1:]
+    assert restored.more_images(lab, "MNIST") == "" != restored.more_images(lab, "CIFAR-10")
+    for record in lab.seeds("restore-more"):
+        rows, worse = record.evals, record.evals["method"] == restored.best(lab.seeds("restore-more"), "with a DIP")
+        rows.loc[worse, "psnr"] = rows.loc[~worse, "psnr"].min() - 5 - record.seed / 10
+        record.metrics["n"] *= 3
+    said = restored.more_images(lab)
+    assert "has 3.0 times the seconds; PSNR gained by a DIP: -" in said and "models: **worse** (p" in said
+    assert said in front.readme_block(lab) and said in restored.restored_short(lab, "CIFAR-10")
+    assert "**" not in front.markdown(lab).split("From the records")[0]
+    lab.profile.groups["restore-more"] = []
+    assert restored.more_images(lab) == ""
+
+
 def test_the_denoiser_is_said_with_what_needs_no_learning():
     lab = Records()
     said = restored.denoiser(lab, "MNIST")
