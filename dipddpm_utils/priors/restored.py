@@ -247,13 +247,18 @@ def _highest(records: list[Any]) -> str:
 
 
 def restored_short(lab: Any, of: str) -> str:
-    """The best way with a DIP against the best without one at equal seconds, and the best single chain, counted."""
-    return (
+    """The best way with a DIP against the best without one at equal seconds, counted, and what more images do to that."""
+    counted = (
         f"Of {len(sets_of(lab)[of])} settings, against the best way without one, given {given(lab, 'equal seconds', of)} times "
-        f"its seconds, a DIP {restored_count(lab, 'equal seconds', of)}. Against the best single chain, which takes "
-        f"{given(lab, 'cheap', of)} times its seconds, it {restored_count(lab, 'cheap', of)} "
-        f"([table](#tab-04_restore_pairs)). {more_images(lab, of)}"
+        f"its seconds, a DIP {restored_count(lab, 'equal seconds', of)} ([table](#tab-04_restore_pairs))."
     )
+    return " ".join(filter(None, [counted, more_images(lab, of)]))
+
+
+def over_one_chain(lab: Any, of: str) -> str:
+    """The same against the best single chain, which takes few of the seconds."""
+    takes = f"which takes {given(lab, 'cheap', of)} times the seconds"
+    return f"Against the best single chain, {takes}, a DIP {restored_count(lab, 'cheap', of)}."
 
 
 def restored_drawn(lab: Any, of: str) -> str:
