@@ -119,7 +119,10 @@ def times_spent(records: list[Any], role: str) -> list[float]:
 def given(lab: Any, role: str, of: str = "") -> str:
     """'1.2 to 1.5': the least and the most of `times_spent`. of: of these images, one of `sets_of`; of all unless given."""
     found = sets_of(lab)[of] if of else degraded(lab)
-    times = [one for records in found.values() for one in times_spent(records, role)]
+    return _ends([one for records in found.values() for one in times_spent(records, role)])
+
+
+def _ends(times: list[float]) -> str:
     return " to ".join(dict.fromkeys(number(end, 2) for end in (min(times), max(times))))
 
 
@@ -172,9 +175,10 @@ def more_images(lab: Any, of: str = "") -> str:
     gap = family("more images", {setting: difference(own, rival, "psnr", by="model")})[setting]
     n, few = (records[0].metrics["n"] for records in (more, degraded(lab)[setting]))
     said = (
-        f"{in_short(setting)}, {n} images in place of {few}, so that a network trained once has {number(n / few, 2)} times the"
+        f"{in_short(setting)}, {n} images in place of {few}: a network trained once has {number(n / few, 2)} times the seconds"
     )
-    return comparison(f"{said} seconds; PSNR gained by a DIP", gap, "dB", worse="better", better="worse")
+    took = _ends(times_spent(more, "equal seconds"))
+    return comparison(f"{said} ({took} times the DIP's); PSNR gained by a DIP", gap, "dB", worse="better", better="worse")
 
 
 def restoration_table(lab: Any) -> pd.DataFrame:

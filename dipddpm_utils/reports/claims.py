@@ -40,7 +40,7 @@ class Judged:
     gate: gate.Gate = gate.Gate({})
     note: str = ""
     profile: str = ""
-    page: str = ""  # which other profile's page shows it, '' if the same one does
+    page: str | None = ""  # which other profile's page shows it, '' if the same one does, None if there is none
     since: str = ""  # when the first of the records it rests on was complete
 
     @property
@@ -56,7 +56,9 @@ class Judged:
         return self.finding is not None and not self.evidence.needs[0].startswith(("a-", "b-"))
 
     @property
-    def link(self) -> Link:
+    def link(self) -> Link | None:
+        if self.page is None:
+            return None
         figure = self.evidence.figure
         return Link("figure", f"{self.page}#{'tab' if figure in TABLES else 'fig'}-{figure}")
 
@@ -121,9 +123,10 @@ class Judged:
         each = "; ".join(f"{one} {effect(own)}" for one, own in self.finding.each.items())
         each = f" One by one: {each}." if 0 < len(self.finding.each) <= MANY else " All are in claims.csv." if each else ""
         note += f" In place of the report's own runs: {self.evidence.hypothesis}." if self.stands_in else ""
+        see = f" See [{self.link.text}]({self.link.target})." if self.link else ""
         return (
             f"{about} on {self.data}, profile {self.profile}:{closed} {self.said()} ({gap.n} {gap.over}).{needed}{note} "
-            f"{self.finding.why}{each} See [{self.link.text}]({self.link.target})."
+            f"{self.finding.why}{each}{see}"
         )
 
 
@@ -187,8 +190,14 @@ def audit(lab: Any, beside: Sequence[Any] | None = None) -> list[Judged]:
     judged = [judge(claim, beside) for claim in CLAIMS]
     corrected = holm([one.p for one in judged])
     of = max(1, sum(math.isfinite(p) for p in corrected))
-    pages = ["" if one.profile == lab.profile.name else f"../{one.profile}/report.html" for one in judged]
-    return [replace(one, p=float(p), of=of, page=page) for one, p, page in zip(judged, corrected, pages, strict=True)]
+    return [replace(one, p=float(p), of=of, page=_page(lab, one.profile)) for one, p in zip(judged, corrected, strict=True)]
+
+
+def _page(lab: Any, profile: str) -> str | None:
+    """The page of a profile, as one of this lab's refers to it."""
+    if profile in ("", lab.profile.name):
+        return ""
+    return f"../{profile}/report.html" if (lab.store.source.parent / profile / "report.html").exists() else None
 
 
 def table(judged: list[Judged]) -> pd.DataFrame:
@@ -205,7 +214,7 @@ def page_table(judged: list[Judged]) -> pd.DataFrame:
         parts += [late, "on a stand-in" if one.stands_in else ""]
         more = "; ".join(part for part in parts if part)
         verdict = one.verdict + (f" ({more})" if more else "")
-        said, link = (one.said().partition("; p ")[0], one.link) if one.finding else ("", "")
+        said, link = (one.said().partition("; p ")[0], one.link or "") if one.finding else ("", "")
         rows.append((f"{one.claim.id}. {one.claim.said}", said, verdict, link))
     return pd.DataFrame(rows, columns=["claim", "effect, corrected", "verdict", "shown in"])
 

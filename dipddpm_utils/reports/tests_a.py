@@ -4,7 +4,7 @@ Distances are compared as logarithms: they have no unit in common with the publi
 in both. Each test measures its effect in the corrected runs and again in those as published.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -102,7 +102,7 @@ def compared(
         net, of = decisive(found)
         about["each"] = {look(name).label: gap for name, gap in found.items()}
         role = "which speaks against it" if of > 1 else "the least sure"
-        about["why"] += f" The verdict is that of {look(net).label}, {role}."
+        about["why"] += f" The verdict is that of {look(net).label}, {role}." if len(found) > 1 else ""
         effect, corrected = found[net], corrected[net]
         if np.isfinite(effect.p):  # Bonferroni-corrected
             effect = replace(effect, p=min(1.0, of * effect.p), of=of)
@@ -157,14 +157,14 @@ def of_distance(statistic: OfCurve, combine: Combine, suspects: Mapping[str, int
     return test
 
 
-def rise_is_noise(lab: Any) -> Finding | None:
+def rise_is_noise(lab: Any, names: Sequence[str] = VARIANTS) -> Finding | None:
     """A7: is most of the rise that one set of 30 samples shows not there in other sets of the same models?
 
     By seed or, of one seed, by set. None where a record does not hold the many sets.
     """
     effects: dict[str, list[float]] = {}
     longer = []
-    for name in VARIANTS:
+    for name in names:
         own = [_drawn_rises(record) for record in lab.seeds(f"{name}-published")]
         if any(rises is None for rises in own):
             return None
@@ -178,7 +178,7 @@ def rise_is_noise(lab: Any) -> Finding | None:
     )
     least = min(map(len, effects.values()))
     values = pd.DataFrame({name: own[:least] for name, own in effects.items()})
-    over = "seeds" if len(lab.seeds(f"{ALONE}-published")) > 1 else "sets of 30"
+    over = "seeds" if len(lab.seeds(f"{names[0]}-published")) > 1 else "sets of 30"
     return compared(values, pd.DataFrame(), "", str, over, unit="FD", why=why)
 
 

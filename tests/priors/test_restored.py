@@ -131,7 +131,11 @@ def test_more_images_are_said_wherever_the_setting_is():
         rows.loc[worse, "psnr"] = rows.loc[~worse, "psnr"].min() - 5 - record.seed / 10
         record.metrics["n"] *= 3
     said = restored.more_images(lab)
-    assert "has 3.0 times the seconds; PSNR gained by a DIP: -" in said and "models: **worse** (p" in said
+    assert (
+        "times the DIP's); PSNR gained by a DIP: -" in said
+        and "has 3.0 times the seconds (" in said
+        and "models: **worse** (p" in said
+    )
     assert said in front.readme_block(lab) and said in restored.restored_short(lab, "CIFAR-10")
     assert "**" not in front.markdown(lab).split("From the records")[0]
     lab.profile.groups["restore-more"] = []

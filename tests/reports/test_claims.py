@@ -139,6 +139,15 @@ def test_a_rise_is_drawn_if_it_is_not_there_in_other_sets_of_one_model(rise, spr
     assert "Longer training: FD of all samples" in one.sentence()
 
 
+def test_until_all_three_are_there_the_rise_of_the_ddpm_alone_is_judged():
+    lab = reports(seeds=1)
+    drawn(lab, 1.0, 0.1)
+    del lab.profile.groups["a-2conv-published"]
+    one = judged("A7", lab)
+    assert (one.verdict, set(one.finding.each)) == ("holds", {"DDPM alone"})
+    assert one.row()["tested"].startswith("the DDPM alone, as published: ") and "least sure" not in one.sentence()
+
+
 def test_records_that_lack_what_a_test_reads_are_named_and_nothing_is_said_to_hold():
     lab = reports()
     for name in claims_list.PUBLISHED_A:
@@ -461,6 +470,10 @@ def test_each_claim_is_taken_from_the_strongest_profile_that_passes():
     assert (one.profile, one.verdict) == ("quick", "does not hold") and "profile quick" in one.sentence()
     shown = {one.claim.id: one for one in claims.audit(strong, both)}["A4"].link.target
     assert shown == "../quick/report.html#fig-04_a_fd_over_steps"  # where its figure is
+    weak.profile = dataclasses.replace(weak.profile, name="full")
+    far = {one.claim.id: one for one in claims.audit(strong, both)}["A4"]
+    assert far.link is None and "See [" not in far.sentence()  # of that profile no page was drawn
+    weak.profile = dataclasses.replace(weak.profile, name="quick")
     weak.seeds("a-ddpm")[0].metrics["recall"] = 0.0
     one = claims.judge(CLAIM["A4"], both)
     assert (one.profile, one.verdict) == (strong.profile.name, gate.NOT_TESTABLE)
