@@ -156,6 +156,19 @@ def test_the_denoiser_is_said_with_what_needs_no_learning():
     assert gate.trivial(None) == (np.inf, "")
 
 
+def test_of_photographs_a_second_space_is_said_or_why_there_is_none():
+    lab = Records()
+    said = restored.denoiser(lab, "CIFAR-10")
+    assert "In a second space (FD-IMAGENET, n = 5000): " in said and " Blurred training images: " in said
+    assert "FD-IMAGENET" not in restored.denoiser(lab, "MNIST")
+    for record in lab.seeds("photos-drawn"):
+        del record.metrics["fd_imagenet"]
+        record.notes.append("no second space for colour images: install it")
+    assert "No second space for colour images: install it." in restored.denoiser(lab, "CIFAR-10")
+    lab.profile.groups["photos-drawn"] = []
+    assert "second space" not in restored.denoiser(lab, "CIFAR-10")
+
+
 def test_names_and_roles_are_those_of_the_runs():
     restore = pytest.importorskip("dipddpm_utils.priors.restore")
     roles = {role: tuple(name for name, (_, own) in restored.METHODS.items() if own == role) for role in figures.ROLES}
