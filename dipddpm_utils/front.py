@@ -76,7 +76,7 @@ def restoration(found: list[Row], others: Mapping[str, tuple[int, int]] | None =
 def _mended(lab: Any, found: list[Row]) -> str:
     """`restoration`, with what other scores and more images say."""
     others = restored.won_and_lost(lab, "equal seconds") if lab.has("restore") else {}
-    return " ".join(filter(None, [restoration(found, others), restored.more_images(lab)]))
+    return " ".join(filter(None, [restoration(found, others), restored.more_images(lab, why=False)]))
 
 
 def _range(values: Sequence[float]) -> str:

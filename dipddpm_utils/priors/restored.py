@@ -160,10 +160,10 @@ def restored(lab: Any) -> dict[tuple[Setting, str, str], Paired]:
     return family("restoration", gaps)
 
 
-def more_images(lab: Any, of: str = "") -> str:
+def more_images(lab: Any, of: str = "", *, why: bool = True) -> str:
     """One setting with more images: more seconds for a network that is trained once, none for a DIP, which is fitted to each.
 
-    '' where this was not computed. of: of these images, one of `sets_of`; of all unless given.
+    '' where this was not computed. of: of these images, one of `sets_of`; of all unless given. why: with that reason.
     """
     if not lab.has("restore-more"):
         return ""
@@ -174,11 +174,11 @@ def more_images(lab: Any, of: str = "") -> str:
     own, rival = (judged(more, best(more, role)) for role in ("with a DIP", "equal seconds"))
     gap = family("more images", {setting: difference(own, rival, "psnr", by="model")})[setting]
     n, few = (records[0].metrics["n"] for records in (more, degraded(lab)[setting]))
-    said = (
-        f"{in_short(setting)}, {n} images in place of {few}: a network trained once has {number(n / few, 2)} times the seconds"
-    )
-    took = _ends(times_spent(more, "equal seconds"))
-    return comparison(f"{said} ({took} times the DIP's); PSNR gained by a DIP", gap, "dB", worse="better", better="worse")
+    said, took = f"{in_short(setting)}, {n} images in place of {few}", _ends(times_spent(more, "equal seconds"))
+    if why:
+        said += f": a network trained once has {number(n / few, 2)} times the seconds ({took} times the DIP's)"
+        said += "; PSNR gained by a DIP"
+    return comparison(said, gap, "dB", worse="better", better="worse")
 
 
 def restoration_table(lab: Any) -> pd.DataFrame:
