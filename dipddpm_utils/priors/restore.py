@@ -150,7 +150,10 @@ BEST = attrgetter("psnr")
 
 
 def restore(run: Restore, work: Work) -> Outcome:
-    """Every method on the same images. metrics: <method>_psnr, _ssim, _features, _seconds; _tuned: PSNR where all is chosen."""
+    """Every method on the same images. metrics: <method>_psnr, _ssim, _features, _seconds; _tuned: PSNR where all is chosen.
+
+    Of colour images also _imagenet, where the second space can be had; notes say why it cannot.
+    """
     source, wanted = sets.load(run.model.data), run.n_tune + run.n
     if wanted > len(source.held_out):
         raise ValueError(f"n_tune + n is {wanted}, but there are {len(source.held_out)} held-out images")
@@ -228,10 +231,16 @@ def _plan(bench: Bench, fits: Fits, train: Tensor) -> Plan:
 
 
 def _outcome(bench: Bench, plan: Plan, tuned: dict[str, float], made: dict[str, Made], rows: list[int]) -> Outcome:
-    """Each image judged by PSNR, SSIM, and its distance from the clean one in the features that samples are judged by."""
+    """Each image judged by PSNR, SSIM, and its distance from the clean one in features: those that samples are judged by, and,
+    of colour images and where they can be had, those of the second space, named "imagenet"."""
     run, truth = bench.run, bench.clean[bench.run.n_tune :]
-    space = evaluate.space(run.model.data, bench.work.device)
-    whole = space(ranges.unit_to_uint8(truth))
+    space, notes = evaluate.space(run.model.data, bench.work.device), []
+    spaces = {"features": space}
+    if run.model.data.channels == 3:
+        second, why = evaluate.second_space(bench.work.device)
+        spaces |= {"imagenet": second} if second else {}
+        notes += [why] if why else []
+    whole = {name: one(ranges.unit_to_uint8(truth)) for name, one in spaces.items()}
     metrics: dict[str, Any] = {"task": run.task, "strength": run.strength or STRENGTHS[run.task], "features": space.name}
     metrics |= {"n": run.n, "n_tune": run.n_tune, "net": run.net, "unet_steps": plan.steps}
     metrics["dip_iterations"] = (plan.look + 1) * max(1, run.iterations // LOOKS)
@@ -240,11 +249,9 @@ def _outcome(bench: Bench, plan: Plan, tuned: dict[str, float], made: dict[str, 
         metrics |= {f"{name}_t_start": chain.t, f"{name}_nfe": calls * chain.samples, f"{name}_samples": chain.samples}
     evals = []
     for name, (images, seconds) in made.items():
-        scores = {
-            "psnr": fidelity.psnr(images, truth, 1.0),
-            "ssim": fidelity.ssim(images, truth, 1.0),
-            "features": (space(ranges.unit_to_uint8(images.clamp(0, 1))) - whole).norm(dim=1),
-        }
+        shades = ranges.unit_to_uint8(images.clamp(0, 1))
+        scores = {"psnr": fidelity.psnr(images, truth, 1.0), "ssim": fidelity.ssim(images, truth, 1.0)}
+        scores |= {of: (one(shades) - whole[of]).norm(dim=1) for of, one in spaces.items()}
         metrics |= {f"{name}_{score}": values.double().mean().item() for score, values in scores.items()}
         metrics |= {f"{name}_seconds": seconds, f"{name}_tuned": tuned[name]}
         for i, row in enumerate(rows):
@@ -252,4 +259,4 @@ def _outcome(bench: Bench, plan: Plan, tuned: dict[str, float], made: dict[str, 
     shown = {"clean": truth, **{name: one.images for name, one in made.items()}} if run.seed == 0 else {}
     arrays = {f"panels_{name}": ranges.unit_to_uint8(x[:PANELS].clamp(0, 1)).numpy() for name, x in shown.items()}
     spent = {"dip": made["dip_oracle"].seconds, "sample": made["ddpm"].seconds}
-    return Outcome(metrics=metrics, timings=spent, evals=evals, arrays=arrays)
+    return Outcome(metrics=metrics, timings=spent, evals=evals, arrays=arrays, notes=notes)

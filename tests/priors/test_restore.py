@@ -7,6 +7,7 @@ from priors.runs import DDPM
 
 from dipddpm_utils import config, ranges
 from dipddpm_utils.config import Restore, Sampler, Unet
+from dipddpm_utils.data import sets
 from dipddpm_utils.ddpm import process, schedule
 from dipddpm_utils.ddpm.unet import UNet
 from dipddpm_utils.dip import fit
@@ -50,6 +51,28 @@ def test_a_restoration_run_judges_every_method_on_the_same_images(store, task, s
     np.testing.assert_allclose(apart.norm(dim=1), table["dip"][: len(apart)], atol=1e-3)
     assert len(apart) == restore.PANELS
     assert sum(path.stat().st_size for path in record.folder.iterdir()) < 60_000
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_colour_images_are_judged_in_a_second_space_too_or_the_record_says_why_not(tmp_path, monkeypatch, there):
+    def shades(images):
+        return images.float().mean((2, 3))
+
+    images, labels = torch.randint(256, (96, 3, 32, 32), generator=torch.Generator().manual_seed(0)), torch.zeros(96).long()
+    made = sets.DataSet("cifar10", images.byte(), labels, images.flip(3).byte(), labels, "made up", "0")
+    second = evaluate.Features("FD-IMAGENET", 3, "", shades, torch.device("cpu")) if there else None
+    monkeypatch.setattr(sets, "load", lambda data: made)
+    monkeypatch.setattr(evaluate, "second_space", lambda device: (second, "" if there else "no second space: install it"))
+    colour = DDPM.model_copy(update={"data": DDPM.data.model_copy(update={"name": "cifar10"})})
+    record = Store(tmp_path, "smoke", device="cpu").ensure(changed(model=colour))
+    assert record.notes == ([] if there else ["no second space: install it"])
+    assert ("imagenet" in record.evals) is ("dip_imagenet" in record.metrics) is there
+    if there:
+        own = record.evals[record.evals["method"] == "dip"]
+        assert record.metrics["dip_imagenet"] == pytest.approx(own["imagenet"].mean(), abs=1e-3)
+        panels = {name: torch.from_numpy(record.arrays[f"panels_{name}"]) for name in ("dip", "clean")}
+        apart = (shades(panels["dip"]) - shades(panels["clean"])).norm(dim=1)
+        np.testing.assert_allclose(apart, own["imagenet"][: len(apart)], atol=1e-3)
 
 
 def test_each_model_restores_images_of_its_own_and_only_the_first_shows_them(store):
