@@ -5,7 +5,7 @@ Every word follows from records by rule: a row has its effect, interval and corr
 
 import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,26 +56,25 @@ def _in_a_word(won: int, lost: int, unclear: int, back: int = 0) -> str:
     return "no" if lost > unclear else "no gain shown"
 
 
-def restoration(found: list[Row], others: Mapping[str, tuple[int, int]] | None = None) -> str:
-    """The answer for mending a degraded image, by PSNR, in a sentence. others: what other scores say, won and lost."""
+def restoration(found: list[Row], others: str = "") -> str:
+    """The answer for mending a degraded image, by PSNR, in a sentence. others: what other scores say."""
     own = [row for row in found if row.job == "restoration"]
     if not own:
         return "**Mending a degraded image:** not measured in this profile."
     won, lost, _, unclear = _counted(own)
-    more = ", ".join(f"{name} {one[0]} and {one[1]}" for name, one in (others or {}).items() if name != "PSNR")
     given = _range([times for row in own for times in row.rival_seconds])
     gaps, spent = zip(*(row.cheap for row in own), strict=True)
     ahead, behind = (sum(gap.decided and (gap.value > 0) is side for gap in gaps) for side in (True, False))
     return (
         f"**Mending a degraded image: {_in_a_word(won, lost, unclear)}.** Against the best way without one, given {given} "
-        f"times its seconds, a DIP won {won} and lost {lost} of {len(own)} settings by PSNR{f' ({more})' * bool(more)}. "
+        f"times its seconds, a DIP won {won} and lost {lost} of {len(own)} settings by PSNR{f' ({others})' * bool(others)}. "
         f"Against one chain, whose seconds it takes {_range(spent)} times, it won {ahead} and lost {behind}."
     )
 
 
 def _mended(lab: Any, found: list[Row]) -> str:
     """`restoration`, with what other scores and more images say."""
-    others = restored.won_and_lost(lab, "equal seconds") if lab.has("restore") else {}
+    others = restored.by_others(restored.won_and_lost(lab, "equal seconds")) if lab.has("restore") else ""
     return " ".join(filter(None, [restoration(found, others), restored.more_images(lab, why=False)]))
 
 

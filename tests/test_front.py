@@ -57,7 +57,7 @@ def test_the_answers_count_the_rows():
     said = front.restoration(mended)
     assert "in part." in said and "won 3 and lost 1 of 4 settings by PSNR." in said
     assert "whose seconds it takes 4.0 to 70 times, it won 2 and lost 1." in said
-    others = front.restoration(mended, {"PSNR": (3, 1), "SSIM": (1, 2)})
+    others = front.restoration(mended, "SSIM 1 and 2")
     assert "by PSNR (SSIM 1 and 2)." in others
     assert "not measured" in front.generation([]) and "not measured" in front.restoration([])
 

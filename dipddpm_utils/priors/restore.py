@@ -8,10 +8,12 @@ not: `degraded.told` tells it, at every step. A DIP takes many times the seconds
 - "eta": the same with eta 1; - "ddnm": told y, and begun at pure noise (Wang, Yu and Zhang 2023, eq. 13; eta as their code's);
 - "unet": the DDPM's network, untrained, told y and trained to give x0 for it, on training images.
 
-Every choice is made on `n_tune` images, rivals' numbers of samples, calls and steps by what one took there. Then all ways
-take turns, a block of images at a time.
+Every choice is made on `n_tune` images. A rival's number of samples, calls or steps is what fits into the seconds that a DIP
+takes for the first block of images judged (an image of many at once costs less than one of few). Then all ways take turns, a
+block of images at a time.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import attrgetter
@@ -34,7 +36,7 @@ from dipddpm_utils.priors.supervised import fill, supervised
 from dipddpm_utils.store.records import Outcome
 from dipddpm_utils.store.work import Work
 
-TOGETHER = 20  # images of a block
+TOGETHER = 20  # images of a block, at most
 LOOKS = 50  # of a fit, from which its budget is chosen
 PANELS = 2  # images shown, which records keep
 FEW = 4  # samples by whose mean the t_start of "mean" is chosen
@@ -164,15 +166,19 @@ def restore(run: Restore, work: Work) -> Outcome:
     generator = streams.generator(run.seed, f"degrade {run.task}", work.device)
     seen = degrade(run.task, clean.to(work.device), generator, run.strength)
     bench = Bench(run, work, clean, seen, autocast(trained(run.model, work), run.model))
-    first = slice(0, run.n_tune)
-    fits = bench.fit(first)
-    plan = _plan(bench, fits, source.train)
-    tuned, parts = _block(bench, plan, first, fits), []
-    for start in range(run.n_tune, wanted, TOGETHER):
-        rows = slice(start, min(start + TOGETHER, wanted))
-        parts.append(_block(bench, plan, rows, bench.fit(rows)))
+    tuning, (first, *others) = slice(0, run.n_tune), blocks(run.n_tune, run.n)
+    fits, early = bench.fit(tuning), bench.fit(first)
+    plan = _plan(bench, fits, [second / (first.stop - first.start) for second in early.seconds], source.train)
+    tuned, parts = _block(bench, plan, tuning, fits), [_block(bench, plan, first, early)]
+    parts += [_block(bench, plan, rows, bench.fit(rows)) for rows in others]
     made = {n: Made(torch.cat([part[n].images for part in parts]), sum(part[n].seconds for part in parts)) for n in tuned}
     return _outcome(bench, plan, {name: bench.psnr(one.images) for name, one in tuned.items()}, made, rest.tolist())
+
+
+def blocks(start: int, n: int) -> list[slice]:
+    """The rows of n images from `start` on, in blocks of TOGETHER at most, as alike in size as can be."""
+    size = math.ceil(n / math.ceil(n / TOGETHER))
+    return [slice(at, min(at + size, start + n)) for at in range(start, start + n, size)]
 
 
 def _block(bench: Bench, plan: Plan, rows: slice, fits: Fits) -> dict[str, Made]:
@@ -193,8 +199,11 @@ def _block(bench: Bench, plan: Plan, rows: slice, fits: Fits) -> dict[str, Made]
     return made | {"unet": Made(images, share * plan.training_seconds + seconds)}
 
 
-def _plan(bench: Bench, fits: Fits, train: Tensor) -> Plan:
-    """Choose on the tuning images; then give each rival the seconds of the best way with a DIP."""
+def _plan(bench: Bench, fits: Fits, an_image: list[float], train: Tensor) -> Plan:
+    """Choose on the tuning images; then give each rival the seconds of the best way with a DIP.
+
+    an_image: seconds that a fit takes for an image of a block, until each look.
+    """
     run, rows, T = bench.run, slice(0, bench.run.n_tune), bench.run.model.diffusion.num_train_timesteps
     look = max(range(len(fits.looks)), key=lambda i: bench.psnr(fits.looks[i]))
     guesses = {"degraded": bench.seen.picture[rows], "smooth": bench.seen.smooth[rows], "dip": fits.looks[look]}
@@ -209,10 +218,10 @@ def _plan(bench: Bench, fits: Fits, train: Tensor) -> Plan:
     cheap = max((best[name] for name in CHEAP if name in best), key=BEST)
     several = tried(cheap.chain._replace(samples=FEW))
     every = [one for ones in (*found.values(), several) for one in ones]
-    call = sum(one.seconds for one in every) / sum(one.calls for one in every)
+    call = sum(one.seconds for one in every) / sum(one.calls for one in every) / run.n_tune
     with_dip = [(bench.psnr(fits.looks[look]), 0.0)]
     with_dip += [(best[name].psnr, best[name].seconds) for name in WITH_DIP if name in best]
-    seconds = fits.seconds[look] + max(with_dip)[1]
+    seconds = an_image[look] + max(with_dip)[1] / run.n_tune
 
     def longer(chain: Chain, eta: float) -> Chain:
         steps = min(T, max(1, round(fill(seconds, call) * T / (chain.t + 1))))
@@ -226,7 +235,7 @@ def _plan(bench: Bench, fits: Fits, train: Tensor) -> Plan:
     }
     if run.task != "denoise":
         rivals["ddnm"] = longer(Chain("grey", True, T - 1, run.sampler), DDNM_ETA)
-    network, training_seconds, steps = supervised(run, train, seconds * run.n / run.n_tune, bench.work)
+    network, training_seconds, steps = supervised(run, train, seconds * run.n, bench.work)
     return Plan(look, {name: one.chain for name, one in best.items()} | rivals, network, training_seconds, steps)
 
 

@@ -33,7 +33,20 @@ METHODS = {  # of a restore record: in short, and what it is to the comparison (
     "ddnm": ("DDNM from noise", "equal seconds"),
     "unet": ("supervised U-Net", "equal seconds"),
 }
-SCORES = {"psnr": ("PSNR (dB)", True), "ssim": ("SSIM", True), "features": ("feature distance", False)}  # more is better?
+SCORES = {  # (name, is more better?); the last only of colour images, and where that net was installed
+    "psnr": ("PSNR (dB)", True),
+    "ssim": ("SSIM", True),
+    "features": ("feature distance", False),
+    "imagenet": ("ImageNet distance", False),
+}
+
+
+class Counted(NamedTuple):
+    """In how many of `of` settings the best way with a DIP is shown to be better than its rival, and worse."""
+
+    won: int
+    lost: int
+    of: int
 
 
 class Setting(NamedTuple):
@@ -139,6 +152,11 @@ def best(records: list[Any], role: str) -> str:
     return max(able, key=lambda name: over_records(records, f"{name}_tuned"))
 
 
+def scores(records: list[Any]) -> list[str]:
+    """Which SCORES these records hold."""
+    return [score for score in SCORES if all(score in record.evals for record in records)]
+
+
 def judged(records: list[Any], method: str) -> pd.DataFrame:
     """The scores of a method, a row an image; models have images of their own."""
     rows = pd.concat([record.evals.assign(model=record.seed) for record in records])
@@ -156,7 +174,7 @@ def restored(lab: Any) -> dict[tuple[Setting, str, str], Paired]:
         own = judged(records, best(records, "with a DIP"))
         for role in ("equal seconds", "cheap"):
             rival = judged(records, best(records, role))
-            gaps |= {(setting, score, role): difference(own, rival, score, by="model") for score in SCORES}
+            gaps |= {(setting, score, role): difference(own, rival, score, by="model") for score in scores(records)}
     return family("restoration", gaps)
 
 
@@ -190,13 +208,13 @@ def restoration_table(lab: Any) -> pd.DataFrame:
             if f"{method}_psnr" not in m:  # a noisy image is nothing to be held to
                 continue
             row = {"task": in_short(setting), "method": label}
-            row |= {name: span(summary(judged(records, method), score)) for score, (name, _) in SCORES.items()}
+            row |= {SCORES[score][0]: span(summary(judged(records, method), score)) for score in scores(records)}
             calls = m.get(f"{method}_nfe")
             chosen = [f"t = {m[f'{method}_t_start']}, {calls} call{'s' * (calls != 1)}"] if calls else []
             chosen += [f"{m[f'{method}_{what}']} {what}" for what in ("iterations", "steps") if f"{method}_{what}" in m]
             spent = number(over_records(records, f"{method}_seconds"), 2)
             rows.append(row | {"chosen": "; ".join(chosen), "seconds": spent})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).fillna("")
 
 
 def restored_pairs(lab: Any) -> pd.DataFrame:
@@ -206,10 +224,12 @@ def restored_pairs(lab: Any) -> pd.DataFrame:
         own = best(records, "with a DIP")
         for role in ("equal seconds", "cheap"):
             rival = best(records, role)
-            spent = " / ".join(number(over_records(records, f"{name}_seconds"), 2) for name in (own, rival))
-            row = {"task": in_short(setting), "with a DIP": METHODS[own][0], "without": METHODS[rival][0], "seconds": spent}
-            rows.append(row | {name: _told(gaps[setting, score, role], more) for score, (name, more) in SCORES.items()})
-    return pd.DataFrame(rows)
+            ways = {"with a DIP (s)": own, "without (s)": rival}
+            spent = {way: number(over_records(records, f"{name}_seconds"), 2) for way, name in ways.items()}
+            row = {"task": in_short(setting)} | {way: f"{METHODS[name][0]} ({spent[way]})" for way, name in ways.items()}
+            told = {SCORES[score]: gaps[setting, score, role] for score in scores(records)}
+            rows.append(row | {name: _told(gap, more) for (name, more), gap in told.items()})
+    return pd.DataFrame(rows).fillna("")
 
 
 def _told(gap: Paired, more: bool) -> str:
@@ -219,22 +239,26 @@ def _told(gap: Paired, more: bool) -> str:
 
 def restored_count(lab: Any, role: str, of: str = "") -> str:
     """'won 0 and lost 2 by PSNR (SSIM 0 and 1)': settings that the best way with a DIP won and lost. of: as won_and_lost."""
-    (first, (won, lost)), *others = won_and_lost(lab, role, of).items()
-    more = ", ".join(f"{name} {gained} and {missed}" for name, (gained, missed) in others)
-    return f"won {won} and lost {lost} by {first} ({more})"
+    found = won_and_lost(lab, role, of)
+    return f"won {found['PSNR'].won} and lost {found['PSNR'].lost} by PSNR ({by_others(found)})"
 
 
-def won_and_lost(lab: Any, role: str, of: str = "") -> dict[str, tuple[int, int]]:
-    """score -> in how many settings the best way with a DIP is shown to be better than its rival, and worse.
+def by_others(found: dict[str, Counted]) -> str:
+    """What scores beside PSNR count; with the number of settings where some do not have that score."""
+    every = found["PSNR"].of
+    others = [(name, one) for name, one in found.items() if name != "PSNR"]
+    return ", ".join(f"{name} {one.won} and {one.lost}" + f" of {one.of}" * (one.of < every) for name, one in others)
 
-    of: those of these images, one of `sets_of`; of all unless given.
-    """
+
+def won_and_lost(lab: Any, role: str, of: str = "") -> dict[str, Counted]:
+    """score -> in how many settings a DIP won and lost. of: of these images, one of `sets_of`; of all unless given."""
     found = {}
     for score, (name, more) in SCORES.items():
         gaps = {setting: gap for (setting, by, to), gap in restored(lab).items() if (by, to) == (score, role)}
         own = [gap for setting, gap in gaps.items() if of in ("", setting.of)]
         won, lost = (sum(gap.decided and (gap.value > 0) == (more is side) for gap in own) for side in (True, False))
-        found[name.split(" (")[0]] = won, lost
+        if own:
+            found[name.split(" (")[0]] = Counted(won, lost, len(own))
     return found
 
 

@@ -1,6 +1,8 @@
 """The rival of restoration that needs neither a DIP nor a DDPM: the same network, trained to give the clean image for y."""
 
 from collections.abc import Callable
+from itertools import pairwise
+from statistics import median
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +19,7 @@ from dipddpm_utils.training import loop
 from dipddpm_utils.training.resumable import seeded
 
 BATCH = 32  # small, since there are seconds only
-TRIAL = 5  # steps from which the seconds of one are known
+TRIAL = 20  # steps from whose median the seconds of one are known
 
 
 def fill(seconds: float, one: float) -> int:
@@ -47,7 +49,7 @@ def supervised(run: Restore, train: Tensor, seconds: float, work: Work) -> tuple
         return state, [step.seconds for step in batches]
 
     _, trial = trained_for(TRIAL)
-    state, _ = trained_for(fill(seconds, (trial[-1] - trial[0]) / (TRIAL - 1)))  # the first step is slower than any other
+    state, _ = trained_for(fill(seconds, median(late - soon for soon, late in pairwise(trial))))
     network = autocast(state.model.eval(), run.model)
 
     @torch.no_grad()

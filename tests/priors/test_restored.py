@@ -44,6 +44,8 @@ def record(task, strength, seed, psnr):
         for k, i in enumerate(images)
     ]
     rows = pd.DataFrame(rows)
+    if task == "inpaint":  # of colour images
+        rows["imagenet"] = rows["features"] / 2
     metrics = {"task": task, "strength": strength, "n": 12, "dip_iterations": 90, "unet_steps": 7}
     for name, value in psnr.items():
         long = restored.METHODS[name][1] in ("with a DIP", "equal seconds")
@@ -66,7 +68,7 @@ def test_the_rival_is_chosen_where_nothing_is_judged():
 
 def test_a_difference_is_paired_by_model_since_its_images_share_it():
     gaps = restored.restored(Made())
-    assert len(gaps) == 2 * 3 * 2 and {gap.n for gap in gaps.values()} == {3} and {gap.of for gap in gaps.values()} == {12}
+    assert len(gaps) == (3 + 4) * 2 and {gap.n for gap in gaps.values()} == {3} and {gap.of for gap in gaps.values()} == {14}
     assert {gap.over for gap in gaps.values()} == {"models"}
     gap = gaps[("inpaint", 0.25, "CIFAR-10"), "psnr", "equal seconds"]
     assert gap.value == pytest.approx(22 - 23, abs=0.1) and gap.decided and gap.high - gap.low < 0.3  # how hard drops out
@@ -77,12 +79,16 @@ def test_a_difference_is_paired_by_model_since_its_images_share_it():
 def test_a_moved_record_moves_verdict_sentence_table_and_answer(mean, verdict, answer):
     lab = Made(mean=mean)
     pairs = restored.restored_pairs(lab)
-    own = pairs[pairs["seconds"] == "30 / 30"]
-    assert len(pairs) == 4 and len(pairs.columns) == 7 and len(own) == 2
+    own = pairs[pairs["without (s)"].str.endswith(" (30)")]
+    assert len(pairs) == 4 and len(pairs.columns) == 7 and len(own) == 2 and own["with a DIP (s)"].str.endswith(" (30)").all()
     assert all(own[name].str.endswith(f" {verdict}").all() for name in ("PSNR (dB)", "SSIM", "feature distance"))
+    assert own["ImageNet distance"].iloc[0] == "" and own["ImageNet distance"].iloc[1].endswith(f" {verdict}")
+    of_one = " and ".join(["1", "0"][:: 1 if verdict == "better" else -1])
+    assert f", ImageNet distance {of_one} of 1)" in restored.restored_count(lab, "equal seconds")
+    assert "ImageNet" not in restored.restored_count(lab, "equal seconds", "MNIST")
     counted = "won 2 and lost 0" if verdict == "better" else "won 0 and lost 2"
     assert restored.restored_count(lab, "equal seconds").startswith(f"{counted} by PSNR (SSIM ")
-    assert restored.won_and_lost(lab, "equal seconds", "MNIST")["PSNR"] == ((1, 0) if verdict == "better" else (0, 1))
+    assert restored.won_and_lost(lab, "equal seconds", "MNIST")["PSNR"] == ((1, 0, 1) if verdict == "better" else (0, 1, 1))
     rival = 30.0 if mean == 30 else 19.0
     drawn = restored.restored_drawn(lab, "MNIST")
     assert f"noise of std 0.2: 16.0, {rival}, 21.0 dB." in drawn and "CIFAR-10" not in drawn
@@ -107,7 +113,9 @@ def test_it_is_said_where_no_stop_of_its_fit_would_put_a_dip_ahead(oracle, behin
 
 def test_the_table_has_every_method_and_fits_the_page():
     table = restored.restoration_table(Made())
-    assert len(table) == 2 * len(PSNR) - len(TOLD) and len(table.columns) == 7
+    assert len(table) == 2 * len(PSNR) - len(TOLD)
+    assert len(table.drop(columns="ImageNet distance").columns) == 7  # what the page shows
+    assert (table["ImageNet distance"] == "").equals(table["task"].str.startswith("Denoising MNIST"))
     assert "90 iterations" in set(table["chosen"]) and "7 steps" in set(table["chosen"])
 
 
