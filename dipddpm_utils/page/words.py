@@ -3,7 +3,7 @@
 import math
 from typing import NamedTuple
 
-from dipddpm_utils.judging.stats import Interval
+from dipddpm_utils.judging.stats import ALPHA, Interval
 from dipddpm_utils.page.compare import Paired
 
 FEW = 4  # seeds, at most, whose interval may say nothing
@@ -78,5 +78,6 @@ def shown_by(gap: Paired) -> str:
     """'p = 0.012, Holm over 8': what the verdict rests on; '' with one pair."""
     if not math.isfinite(gap.p):
         return ""
-    p = "p < 0.001" if gap.p < 1e-3 else f"p = {gap.p:.{2 if gap.p >= 0.1 else 3}f}"
+    places = 4 if f"{gap.p:.3f}" == f"{ALPHA:.3f}" else 2 if gap.p >= 0.1 else 3  # so that it is seen to be above or below
+    p = "p < 0.001" if gap.p < 1e-3 else f"p = {gap.p:.{places}f}"
     return p + (f", Holm over {gap.of}" if gap.of > 1 else "")
