@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from dipddpm_utils.page.compare import Paired
 from dipddpm_utils.page.names import GREY, METHODS, Look, look
 from dipddpm_utils.page.style import VIRIDIS, bars, finish, legend_beside, new, styled
-from dipddpm_utils.page.words import number
+from dipddpm_utils.page.words import factor, number
 from dipddpm_utils.theory.findings import CHECKS
 from dipddpm_utils.theory.gaussian import Cost
 
@@ -103,22 +104,31 @@ def mismatch(record: Any) -> Figure:
 
 
 @styled
-def break_even(cost: Cost, *, unit: str = "seconds") -> Figure:
-    """Total cost over the number of images drawn, of the whole chain and from a prior. cost: in any unit of cost."""
+def break_even(cost: Cost, limit: Paired | None = None, *, unit: str = "seconds") -> Figure:
+    """Total cost over the number of images drawn, of the whole chain and from a prior. cost: in any unit of cost.
+
+    limit: the logarithm of the number of images beyond which the prior pays, over seeds, where it was measured.
+    """
     figure, (ax,) = new(width=5.6, height=3.1)
-    limit = cost.break_even_images
-    pays = math.isfinite(limit)
-    images = np.linspace(0, 2.5 * limit if pays else 10_000, 50)
+    crossing = cost.break_even_images
+    pays, spread = math.isfinite(crossing), limit is not None and math.isfinite(limit.high)
+    images = np.linspace(0, 2.5 * crossing if pays else 10_000, 50)
     ax.plot(images, [cost.whole_chain(n) for n in images], color=METHODS["baseline"].colour, label="whole chain from noise")
     ax.plot(images, [cost.from_prior(n) for n in images], color=look("dip").colour, label="prior once, then part of it")
     if pays:
-        ax.axvline(limit, color=GREY, linestyle="--", linewidth=1, zorder=1)
-        top = (limit, ax.get_ylim()[1])
-        ax.annotate(f"{number(limit)} images", top, xytext=(4, -12), textcoords="offset points", fontsize=8)
+        at = math.exp(limit.value) if spread else crossing
+        ax.axvline(at, color=GREY, linestyle="--", linewidth=1, zorder=1)
+        if spread:
+            ax.axvspan(math.exp(limit.low), math.exp(limit.high), color=GREY, alpha=0.2, linewidth=0, zorder=0)
+            ax.set_xlim(0, images[-1])
+        said, top = factor(limit) if spread else number(crossing), (at, ax.get_ylim()[1])
+        ax.annotate(f"{said} images", top, xytext=(4, -12), textcoords="offset points", fontsize=8)
     ax.set(xlabel="images drawn", ylabel=f"total cost ({unit})")
     ax.legend(loc="upper left" if not pays else "lower right")
     note = f"Chain from t_start = {cost.t_start}; prior: {number(cost.prior_seconds)} {unit} once"
     note += f"; whole chain: {cost.chain_seconds:.3g} {unit} an image. " if unit == "seconds" else ". "
+    if pays and spread:
+        note += f"Grey: 95% t-interval over {limit.n} seeds. "
     if not pays:
         note += f"From t_start = {cost.t_start} the prior never pays: an image costs no less with it. "
     return finish(figure, "When a prior pays for itself", note + "Cost only: that the images are equally good is not implied.")

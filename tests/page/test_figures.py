@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from dipddpm_utils.page import curves, names, style, sweeps
 from dipddpm_utils.page import images as pictures
-from dipddpm_utils.page.compare import floor_at
+from dipddpm_utils.page.compare import floor_at, paired
 from dipddpm_utils.theory import figures as figures_theory
 from dipddpm_utils.theory.gaussian import Cost
 
@@ -18,6 +18,7 @@ LAB = Records()
 FLOOR = LAB.record("floor")
 BOTH = {"baseline": LAB.seeds("ddpm"), "on-dip": LAB.seeds("ddpm-on-dip")}
 LONG = LAB.record("ddpm-long")
+LIMIT = paired(np.log([55.0, 60.0, 65.0]), ratio=True)  # images beyond which a prior pays, a value a seed
 SWEEPS = {group: LAB.frame(group) for group in ("dip_net", "dip_lr", "std", "dip_iterations")}
 AXES = {group: group.replace("_", " ") for group in SWEEPS}
 ALL = {
@@ -35,6 +36,7 @@ ALL = {
     "checks": lambda: figures_theory.gaussian_checks(LAB.record("gaussian"), list(figures_theory.CHECKS)),
     "mismatch": lambda: figures_theory.mismatch(LAB.record("gaussian")),
     "break-even": lambda: figures_theory.break_even(Cost(30, 0, 0.01, 500, 1000)),
+    "break-even, measured": lambda: figures_theory.break_even(Cost(30, 0, 0.01, 500, 1000), LIMIT),
     "break-even, never": lambda: figures_theory.break_even(Cost(30, 1, 0.01, 500, 1000)),
     "grids": lambda: pictures.grids({"a": LONG.arrays["grid"], "b": LONG.arrays["grid"]}, "Samples", "not selected"),
     "rows": lambda: pictures.rows_of_images({"a": LONG.arrays["grid"][:8], "b": LONG.arrays["grid"][8:16]}, "Rows", "n = 8"),
@@ -176,3 +178,12 @@ def test_a_closed_form_stands_at_the_points_where_it_was_computed():
     rows = record.evals[record.evals["check"] == "ddim_variance"].sort_values("x")
     assert ax.lines[0].get_ydata().tolist() == rows["expected"].tolist() and ax.lines[0].get_linestyle() == "None"
     assert any(line.get_label() == "variance of the data" for line in ax.lines)
+
+
+def test_break_even_marks_what_the_seeds_give_with_its_interval():
+    (ax,) = ALL["break-even, measured"]().axes
+    (band,) = ax.patches
+    assert band.get_x() == pytest.approx(np.exp(LIMIT.low)) and band.get_x() + band.get_width() == pytest.approx(
+        np.exp(LIMIT.high)
+    )
+    assert f"{np.exp(LIMIT.value):.1f} [" in ax.texts[0].get_text()
