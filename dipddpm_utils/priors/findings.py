@@ -97,7 +97,7 @@ def on_the_front(lab: Any) -> str:
         for one in best
     ]
     with_dip = sum(label in names.mechanisms() for label, _, _ in best)
-    said = f"Best for their seconds, which count as equal where seeds differ as much: {'; '.join(parts)}. "
+    said = f"Lowest FD for their seconds (gaps no wider than between seeds ignored): {'; '.join(parts)}. "
     said += (
         f"A DIP is in {count(with_dip)} of these {len(parts)}."
         if len(parts) > 1

@@ -244,10 +244,10 @@ def headcount(lab: Any) -> str:
             best += [name] if all(won) and len(won) == 1 + len(names.mechanisms()[label].controls) else []
     controls = f", and {_named(best)} shown to be better than every control in its place as well" if better else ""
     base = in_words(frame, "baseline")
-    said = f"{_named(better)} shown to be better than the {base}{controls}"
+    said = f"{_named(better)} shown to be better than the {base}, same sampler{controls}"
     which = "models that draw digits" if on_larger(lab) else "small models"
-    copied = f" Lower only by training images given back: {', '.join(back)}." if back else ""
-    return f"Of {len(tried)} mechanisms measured on {which}, each at its best setting, {said}.{copied}"
+    copied = f" Lower by training images given back: {', '.join(back)}." if back else ""
+    return f"Of {len(tried)} mechanisms on {which}, each at its best setting, {said}.{copied}"
 
 
 def _named(labels: list[str]) -> str:

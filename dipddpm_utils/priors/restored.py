@@ -195,7 +195,7 @@ def more_images(lab: Any, of: str = "", *, why: bool = True) -> str:
     said, took = f"{in_short(setting)}, {n} images in place of {few}", _ends(times_spent(more, "equal seconds"))
     if why:
         said += f": a network trained once has {number(n / few, 2)} times the seconds ({took} times the DIP's)"
-        said += "; PSNR gained by a DIP"
+    said += "; PSNR gained by a DIP" if why else ", PSNR"
     return comparison(said, gap, "dB", worse="better", better="worse")
 
 
@@ -296,5 +296,5 @@ def restored_drawn(lab: Any, of: str) -> str:
         reached = [number(over_records(records, f"{best(records, role)}_psnr")) for role in roles]
         lines.append(f"{in_short(setting)}: {', '.join(reached)} dB.")
         behind += over_records(records, "dip_oracle_psnr") < over_records(records, f"{best(records, 'equal seconds')}_psnr")
-    said = "Mean PSNR by the best single chain, at equal seconds, with a DIP:"
+    said = "Mean PSNR by the best single chain, best rival, DIP:"
     return f"{said}\n\n{bullets(lines)}\n\nEven stopped at each image's best step the DIP alone is behind in {behind}."

@@ -186,7 +186,7 @@ def age(lab: Any) -> str:
             where = distance(records, lab.seeds(f"{name[0]}-floor")[0])
             steps = count(records[0].evals["step"].max())
             lines += [f"Report {report}'s corrected DDPM alone, after {steps} steps: {where}.", other_spaces(records)]
-    return bullets([*lines, "A verdict holds for models of that age, and says nothing of older ones."]) if lines else ""
+    return bullets([*lines, "A verdict holds for models trained that long, not for longer."]) if lines else ""
 
 
 def inception(lab: Any) -> str:

@@ -108,7 +108,7 @@ def break_even(cost: Cost, limit: Any = None) -> str:
     pays = f"saves time once more than **{count(cost.break_even_images)} images** are drawn."
     if limit is not None and math.isfinite(limit.high):
         most = count(math.exp(limit.high))
-        pays = f"saves time once more than **{most} images** are drawn, the upper end of {factor(limit)}, {limit.n} seeds."
+        pays = f"saves time beyond **{most} images**, the upper end of the interval: {factor(limit)}, {limit.n} seeds."
     if math.isinf(cost.break_even_images):
         pays = "never pays: the prior costs more per image than it saves."
     elif limit is None:
