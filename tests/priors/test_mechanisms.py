@@ -155,7 +155,7 @@ def test_sentences_follow_the_numbers(lab):
     assert "no run of it" in mechanisms.mechanism(Records("standard", without=("mechanisms",)), "shift")
     useful = findings.useful(lab)
     three = "3 (DIP start, DIP-shifted process, DIP as a condition) were"
-    assert f"Of 8 mechanisms measured on small models, each at its best setting, {three}" in useful
+    assert f"Of 8 mechanisms on small models, each at its best setting, {three}" in useful
     assert "and 2 (DIP-shifted process, DIP as a condition) were shown to be better than every control" in useful
     assert "A DIP is in" in findings.on_the_front(lab)
     none_better = made_up()
