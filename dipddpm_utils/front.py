@@ -66,7 +66,7 @@ def restoration(found: list[Row], others: str = "") -> str:
     gaps, spent = zip(*(row.cheap for row in own), strict=True)
     ahead, behind = (sum(gap.decided and (gap.value > 0) is side for gap in gaps) for side in (True, False))
     return (
-        f"**Mending a degraded image: {_in_a_word(won, lost, unclear)}.** Against the best way without one, given {given} "
+        f"**Mending a degraded image: {_in_a_word(won, lost, unclear)}.** Against the best rival, given {given} "
         f"times its seconds, a DIP won {won} and lost {lost} of {len(own)} settings by PSNR{f' ({others})' * bool(others)}. "
         f"Against one chain, whose seconds it takes {_range(spent)} times, it won {ahead} and lost {behind}."
     )

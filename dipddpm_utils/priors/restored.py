@@ -183,19 +183,18 @@ def more_images(lab: Any, of: str = "", *, why: bool = True) -> str:
 
     '' where this was not computed. of: of these images, one of `sets_of`; of all unless given. why: with that reason.
     """
-    if not lab.has("restore-more"):
+    more = lab.seeds("restore-more") if lab.has("restore-more") else []
+    if not more or of not in ("", _setting(more[0]).of):
         return ""
-    more = lab.seeds("restore-more")
     setting = _setting(more[0])
-    if of not in ("", setting.of):
-        return ""
     own, rival = (judged(more, best(more, role)) for role in ("with a DIP", "equal seconds"))
     gap = family("more images", {setting: difference(own, rival, "psnr", by="model")})[setting]
     n, few = (records[0].metrics["n"] for records in (more, degraded(lab)[setting]))
-    said, took = f"{in_short(setting)}, {n} images in place of {few}", _ends(times_spent(more, "equal seconds"))
+    times, took = number(n / few, 2), _ends(times_spent(more, "equal seconds"))
+    said = f"{in_short(setting)}, {times} times the images (rival: {took} times the seconds), PSNR"
     if why:
-        said += f": a network trained once has {number(n / few, 2)} times the seconds ({took} times the DIP's)"
-    said += "; PSNR gained by a DIP" if why else ", PSNR"
+        said = f"{in_short(setting)}, {n} images in place of {few}: a network trained once has {times} times the seconds "
+        said += f"({took} times the DIP's); PSNR gained by a DIP"
     return comparison(said, gap, "dB", worse="better", better="worse")
 
 

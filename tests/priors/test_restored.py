@@ -145,7 +145,7 @@ def test_more_images_are_said_wherever_the_setting_is():
         and "models: **worse** (p" in said
     )
     assert said in restored.restored_short(lab, "CIFAR-10")
-    assert f"images in place of 34, PSNR: {said.partition('by a DIP: ')[2]}" in front.readme_block(lab)
+    assert f"times the seconds), PSNR: {said.partition('by a DIP: ')[2]}" in front.readme_block(lab)
     assert "**" not in front.markdown(lab).split("From the records")[0]
     lab.profile.groups["restore-more"] = []
     assert restored.more_images(lab) == ""
