@@ -5,7 +5,6 @@ Every word follows from records by rule: a row has its effect, interval and corr
 
 import base64
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from dipddpm_utils.page import names, speed
 from dipddpm_utils.page.compare import best_start
 from dipddpm_utils.page.lab import Lab
 from dipddpm_utils.page.prose import distance
-from dipddpm_utils.page.words import number
+from dipddpm_utils.page.words import ends
 from dipddpm_utils.priors import comparisons, restored
 from dipddpm_utils.store import runs
 from dipddpm_utils.verdicts import MECHANISM, Row, rows
@@ -62,13 +61,13 @@ def restoration(found: list[Row], others: str = "") -> str:
     if not own:
         return "**Mending a degraded image:** not measured in this profile."
     won, lost, _, unclear = _counted(own)
-    given = _range([times for row in own for times in row.rival_seconds])
+    given = ends([times for row in own for times in row.rival_seconds])
     gaps, spent = zip(*(row.cheap for row in own), strict=True)
     ahead, behind = (sum(gap.decided and (gap.value > 0) is side for gap in gaps) for side in (True, False))
     return (
         f"**Mending a degraded image: {_in_a_word(won, lost, unclear)}.** Against the best rival, given {given} "
         f"times its seconds, a DIP won {won} and lost {lost} of {len(own)} settings by PSNR{f' ({others})' * bool(others)}. "
-        f"Against one chain, whose seconds it takes {_range(spent)} times, it won {ahead} and lost {behind}."
+        f"Against one chain, whose seconds it takes {ends(spent)} times, it won {ahead} and lost {behind}."
     )
 
 
@@ -76,11 +75,6 @@ def _mended(lab: Any, found: list[Row]) -> str:
     """`restoration`, with what other scores and more images say."""
     others = restored.by_others(restored.won_and_lost(lab, "equal seconds")) if lab.has("restore") else ""
     return " ".join(filter(None, [restoration(found, others), restored.more_images(lab, why=False)]))
-
-
-def _range(values: Sequence[float]) -> str:
-    ends = [number(end, 2) for end in (min(values), max(values))]
-    return " to ".join(dict.fromkeys(ends))
 
 
 def table(found: list[Row], target: str = "#fig-{}") -> str:
@@ -102,8 +96,8 @@ def on_screen(found: list[Row]) -> list[tuple[str, Row]]:
             rows.append((f"{word} of {len(those)} {what}: {best.question}" if len(those) > 1 else best.question, best))
     mended = sorted((row for row in found if row.job == "restoration"), key=lambda row: -row.value)
     if len(mended) > 2:
-        ends = {"best": mended[0], "worst": mended[-1]}
-        rows += [(row.question.replace(": ", f", {end} of {len(mended)}: ", 1), row) for end, row in ends.items()]
+        extremes = {"best": mended[0], "worst": mended[-1]}
+        rows += [(row.question.replace(": ", f", {end} of {len(mended)}: ", 1), row) for end, row in extremes.items()]
         return rows
     return rows + [(row.question, row) for row in mended]
 

@@ -1,6 +1,7 @@
 """Numbers as text: three significant digits, intervals to the same place as the value, nothing typed by hand."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from dipddpm_utils.judging.stats import ALPHA, Interval
@@ -59,6 +60,11 @@ def span(interval: Interval | None, sign: str = "") -> str:
     ):
         return f"{value} [wide: {' to '.join(bounds)}]"
     return f"{value} [{', '.join(bounds)}]" if len(bounds) == 2 else value
+
+
+def ends(values: Sequence[float]) -> str:
+    """The least and the most of some numbers: '1.2 to 1.5'."""
+    return " to ".join(dict.fromkeys(number(end, 2) for end in (min(values), max(values))))
 
 
 def factor(gap: Paired) -> str:

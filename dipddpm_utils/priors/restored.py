@@ -9,7 +9,7 @@ from dipddpm_utils.page.compare import Paired, difference, family, frame_of, sum
 from dipddpm_utils.page.lab import once
 from dipddpm_utils.page.prose import bullets, comparison, distance, other_spaces
 from dipddpm_utils.page.tables import DATA
-from dipddpm_utils.page.words import number, span
+from dipddpm_utils.page.words import ends, number, span
 from dipddpm_utils.reports import gate
 
 TASKS = {  # what is asked, and how strongly the images are degraded
@@ -132,11 +132,7 @@ def times_spent(records: list[Any], role: str) -> list[float]:
 def given(lab: Any, role: str, of: str = "") -> str:
     """'1.2 to 1.5': the least and the most of `times_spent`. of: of these images, one of `sets_of`; of all unless given."""
     found = sets_of(lab)[of] if of else degraded(lab)
-    return _ends([one for records in found.values() for one in times_spent(records, role)])
-
-
-def _ends(times: list[float]) -> str:
-    return " to ".join(dict.fromkeys(number(end, 2) for end in (min(times), max(times))))
+    return ends([one for records in found.values() for one in times_spent(records, role)])
 
 
 def how_many(lab: Any) -> str:
@@ -190,7 +186,7 @@ def more_images(lab: Any, of: str = "", *, why: bool = True) -> str:
     own, rival = (judged(more, best(more, role)) for role in ("with a DIP", "equal seconds"))
     gap = family("more images", {setting: difference(own, rival, "psnr", by="model")})[setting]
     n, few = (records[0].metrics["n"] for records in (more, degraded(lab)[setting]))
-    times, took = number(n / few, 2), _ends(times_spent(more, "equal seconds"))
+    times, took = number(n / few, 2), ends(times_spent(more, "equal seconds"))
     said = f"{in_short(setting)}, {times} times the images (rival: {took} times the seconds), PSNR"
     if why:
         said = f"{in_short(setting)}, {n} images in place of {few}: a network trained once has {times} times the seconds "

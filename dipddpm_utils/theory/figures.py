@@ -111,23 +111,23 @@ def break_even(cost: Cost, limit: Paired | None = None, *, unit: str = "seconds"
     """
     figure, (ax,) = new(width=5.6, height=3.1)
     crossing = cost.break_even_images
-    pays, spread = math.isfinite(crossing), limit is not None and math.isfinite(limit.high)
+    pays = math.isfinite(crossing)
+    spread = pays and limit is not None and math.isfinite(limit.high)
     images = np.linspace(0, 2.5 * crossing if pays else 10_000, 50)
     ax.plot(images, [cost.whole_chain(n) for n in images], color=METHODS["baseline"].colour, label="whole chain from noise")
     ax.plot(images, [cost.from_prior(n) for n in images], color=look("dip").colour, label="prior once, then part of it")
     if pays:
-        at = math.exp(limit.value) if spread else crossing
+        at, said = (math.exp(limit.value), factor(limit)) if spread else (crossing, number(crossing))
         ax.axvline(at, color=GREY, linestyle="--", linewidth=1, zorder=1)
-        if spread:
-            ax.axvspan(math.exp(limit.low), math.exp(limit.high), color=GREY, alpha=0.2, linewidth=0, zorder=0)
-            ax.set_xlim(0, images[-1])
-        said, top = factor(limit) if spread else number(crossing), (at, ax.get_ylim()[1])
-        ax.annotate(f"{said} images", top, xytext=(4, -12), textcoords="offset points", fontsize=8)
+        ax.annotate(f"{said} images", (at, ax.get_ylim()[1]), xytext=(4, -12), textcoords="offset points", fontsize=8)
+    if spread:
+        ax.axvspan(math.exp(limit.low), math.exp(limit.high), color=GREY, alpha=0.2, linewidth=0, zorder=0)
+        ax.set_xlim(0, images[-1])
     ax.set(xlabel="images drawn", ylabel=f"total cost ({unit})")
     ax.legend(loc="upper left" if not pays else "lower right")
     note = f"Chain from t_start = {cost.t_start}; prior: {number(cost.prior_seconds)} {unit} once"
     note += f"; whole chain: {cost.chain_seconds:.3g} {unit} an image. " if unit == "seconds" else ". "
-    if pays and spread:
+    if spread:
         note += f"Grey: 95% t-interval over {limit.n} seeds. "
     if not pays:
         note += f"From t_start = {cost.t_start} the prior never pays: an image costs no less with it. "

@@ -14,7 +14,7 @@ from dipddpm_utils.judging.stats import Interval
 from dipddpm_utils.page import lab, tables, words
 from dipddpm_utils.page.compare import difference, family, frame_of, paired
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.words import decimals, effect, factor, number, shown_by, span
+from dipddpm_utils.page.words import decimals, effect, ends, factor, number, shown_by, span
 from dipddpm_utils.reports.tables import theirs_and_ours
 
 LAB = Records()
@@ -86,6 +86,7 @@ def test_numbers_as_text():
     assert [decimals(x) for x in (14.2, 0.0412, 1234.0, 0.0, 1e-12)] == [1, 4, 0, 2, 5]
     assert number(1_500_000) == "1\u202f500\u202f000"
     assert number(float("nan")) == number(None) == "not known"
+    assert ends([1.5, 1.18, 1.3]) == "1.2 to 1.5" and ends((1.02, 1.0)) == "1.0"
     gap = paired([6.2, 6.3, 6.4])
     assert span(gap) == "6.30 [6.05, 6.55]" and span(gap, "+") == "+6.30 [+6.05, +6.55]" == effect(gap)
     assert effect(gap, "dB") == "+6.30 [+6.05, +6.55] dB" and span(None) == effect(None) == ""
