@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from benchmarks import children
 from benchmarks.pairs import Row, Setting, at_most
-from dipddpm_utils.answer import strongest
+from dipddpm_utils.front import strongest
 from dipddpm_utils.store.runs import CHECKOUT, Store
 
 TRAP = """import os, pathlib

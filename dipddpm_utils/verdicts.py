@@ -10,8 +10,7 @@ import pandas as pd
 from dipddpm_utils.page import names
 from dipddpm_utils.page.compare import Copies, Paired, best_rival, best_start, copies
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import images_back, verdict
-from dipddpm_utils.page.words import effect, factor, number, shown_by
+from dipddpm_utils.page.prose import effect, factor, images_back, number, shown_by, verdict
 from dipddpm_utils.priors import comparisons, mechanisms, restored
 
 MECHANISM = "mechanism"
@@ -92,7 +91,7 @@ def _starts(lab: Any) -> Iterator[Row]:
         if pays is not None:
             cost = f"saves time beyond {number(math.exp(pays.high if pays.n > 1 else pays.value))} images"
     own = copies(chosen)
-    found = [(f"Started from DIP outputs, t = {t_start:.0f}: FD over noise", gap)]
+    found = [(f"Started from {comparisons.whose(chosen)}, t = {t_start:.0f}: FD over noise", gap)]
     if (rival := best_rival(frame, chosen)) is not None:
         found.append((f"The same over the best start without a DIP ({look(rival[0]).label})", rival[1]))
     for also, (question, gap) in enumerate(found):

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 from labs import Records, holding
 
-from dipddpm_utils import answer, front, verdicts
+from dipddpm_utils import front, verdicts
 from dipddpm_utils.page.compare import Paired
-from dipddpm_utils.page.words import factor
-from dipddpm_utils.priors import comparisons
+from dipddpm_utils.page.prose import factor
+from dipddpm_utils.priors import comparisons, conclusions
 
 LAB = Records()
 
@@ -33,14 +33,14 @@ def test_a_moved_record_moves_verdict_sentence_and_table(factor, verdict, better
 
 def test_one_record_moved_moves_readme_first_screen_and_answer():
     lab = Records()
-    before = front.readme_block(lab), front.markdown(lab), answer.answer(lab)
+    before = front.readme_block(lab), front.markdown(lab), "\n".join(conclusions.answer(lab))
     own = lab.seeds("main-on-dip")[0].metrics
     own |= {name: 40 * own[name] for name in ("fd", "fd_low", "fd_high")}
     gap = factor(comparisons.outputs(lab)["fd"])
-    after = front.readme_block(lab), front.markdown(lab), answer.answer(lab)
+    after = front.readme_block(lab), front.markdown(lab), "\n".join(conclusions.answer(lab))
     assert all(gap in new and gap not in old for old, new in zip(before, after, strict=True))
     assert all("not decidable" in line for text in after for line in text.splitlines() if gap in line)
-    assert comparisons.found(lab).splitlines()[0].count("not decidable") == 1
+    assert conclusions.found(lab)[0].count("not decidable") == 1
 
 
 def test_the_answers_count_the_rows():
@@ -130,7 +130,7 @@ def test_models_that_draw_no_images_give_no_verdict(recall):
     assert drawn and all((row.verdict == "not testable") is closed for row in drawn)
     text = front.markdown(lab)
     assert ("<b>Drawing new images: not testable at this size:</b> the samples of the DDPM alone" in text) is closed
-    assert ("**No answer at this size**" in answer.answer(lab)) is closed
+    assert ("**No verdict at this size**" in "\n".join(conclusions.answer(lab))) is closed
     assert ("went to the DIP" in text) is not closed
 
 

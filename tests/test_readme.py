@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from labs import Records
 
-from dipddpm_utils import answer, front
+from dipddpm_utils import front, verdicts
 from dipddpm_utils.front import README_MARKS
 from dipddpm_utils.page import sweeps, tables
 from dipddpm_utils.page.lab import Lab
@@ -21,7 +21,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 def test_the_answer_is_computed_from_the_committed_records():
     begin, end = README_MARKS
     written = README.split(begin)[1].split(end)[0].strip()
-    lab = Lab(answer.strongest(ROOT / "results"), str(ROOT / "results"))
+    lab = Lab(front.strongest(ROOT / "results"), str(ROOT / "results"))
     lab.store.records_only = True
     assert written == front.readme_block(lab).strip(), "run `python -m dipddpm_utils report`"
 
@@ -104,8 +104,9 @@ def test_the_worked_examples_of_starts_are_named_in_every_figure_table_and_compa
     assert {"median", "half"} <= set(comparisons.start_bounds(starts)["start"])
     for said in (comparisons.starts(starts), comparisons.start_bound(comparisons.start_bounds(starts))):
         assert median in said and half in said
-    said = answer.answer(shown)
-    assert f"starting from {half}?**" in said and f"FD over that from the {median}" in said
+    said = "\n".join(conclusions.answer(shown))
+    assert f"Started from {half}**" in said and f"FD over that from the {median}" in said
+    assert any(row.question.startswith(f"Started from {half}, t = ") for row in verdicts.rows(shown))
     compared = conclusions.negative_results(shown)["comparison"]
     assert compared.str.contains(f"{half} / {median}").any() and compared.str.contains(f"DIP outputs / {median}").any()
 

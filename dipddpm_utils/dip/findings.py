@@ -8,8 +8,7 @@ import pandas as pd
 
 from dipddpm_utils.page.compare import among, frame_of, over_seeds, own_interval, paired, summary
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import bullets, percent
-from dipddpm_utils.page.words import count, effect, number, span
+from dipddpm_utils.page.prose import bullets, count, effect, number, percent, span
 
 
 def sizes(nets: Mapping[str, Sequence[Any]]) -> str:

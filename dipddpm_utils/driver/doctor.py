@@ -79,14 +79,14 @@ class Look:
     def device(self) -> Iterator[str]:
         from dipddpm_utils.machine import device as machine_device
         from dipddpm_utils.machine.provenance import cpu_model, provenance
+        from dipddpm_utils.page.prose import hardware
 
         if importlib.util.find_spec("torch") is None:
             yield f"torch is not installed; {', '.join(machine_device.nvidia_gpus()) or 'no NVIDIA GPU'}; {cpu_model()}"
             return
         device = machine_device.pick_device("auto")
         facts, number = provenance(None, device), machine_device.number_format(device, "bfloat16")
-        threads = f"{facts['threads']} thread{'s' * (facts['threads'] != 1)}"
-        yield f"{device}: {facts['device_name']}, {threads}; {number} where bfloat16 is asked for"
+        yield f"{device}: {hardware(facts)}; {number} where bfloat16 is asked for"
         if warning := machine_device.gpu_warning():
             yield warning.splitlines()[1].strip("! ")
             self.advice.append("update the GPU's driver, or install the torch build that fits it")

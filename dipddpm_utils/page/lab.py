@@ -18,7 +18,7 @@ import pandas as pd
 from dipddpm_utils.machine import drive, files
 from dipddpm_utils.machine.errors import StoreError
 from dipddpm_utils.page import notebook
-from dipddpm_utils.page.words import TOO_WIDE, TOO_WIDE_MEANS, Link
+from dipddpm_utils.page.prose import TOO_WIDE, TOO_WIDE_MEANS, Link
 from dipddpm_utils.store.records import Record
 from dipddpm_utils.store.runs import open_store
 
@@ -193,7 +193,7 @@ class Lab:
 
     def _weights(self, shown: str) -> str:
         """Said wherever ResNet-18 is shown and had random weights; '' elsewhere. shown: all that is read there."""
-        if "ResNet-18" not in shown or "random weights" in shown:
+        if not re.search("ResNet-?18", shown) or "random weights" in shown:
             return ""
         fits = {record.run if record.kind == "dip" else getattr(record.run, "dip", None) for record in self.used.values()}
         own = [fit for fit in fits if fit is not None and fit.net == "resnet18" and self.store.state(fit) == "complete"]

@@ -14,8 +14,7 @@ import pandas as pd
 from dipddpm_utils.page.compare import copies, summary
 from dipddpm_utils.page.images import png, tile
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import copying
-from dipddpm_utils.page.words import number
+from dipddpm_utils.page.prose import copying, number
 
 SAMPLES = 16
 

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from dipddpm_utils.machine import files
-from dipddpm_utils.page.words import number
+from dipddpm_utils.page.prose import hardware, number
 
 NOT_MEASURED = "Speed has not been measured here: `./run_all.sh --bench` does it."
 NO_QUALITY = "an easier quality than"  # in the note of a time to a distance at which no digit is drawn
@@ -36,13 +36,6 @@ def table(content: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def machine(content: dict[str, Any]) -> str:
-    """'AMD EPYC, 2 threads, torch 2.14.1'."""
-    about = content["machine"]
-    threads = f"{about['threads']} thread{'s' * (about['threads'] != 1)}"
-    return f"{about['device_name']}, {threads}, torch {about['packages']['torch']}"
-
-
 def ratios(content: dict[str, Any]) -> pd.DataFrame:
     """Every ratio to a peer at one quality: what, measured with spread, target, and what it was measured at."""
     rows = [row for row in _judged(content) if row["unit"] in RATIOS]
@@ -52,11 +45,11 @@ def ratios(content: dict[str, Any]) -> pd.DataFrame:
 
 def met(content: dict[str, Any]) -> str:
     """How many targets were met, on which machine, and which were not."""
-    judged = _judged(content)
+    judged, about = _judged(content), content["machine"]
     missed = [row["name"] for row in judged if not row["met"]]
     shown = sum(row["unit"] in RATIOS for row in judged)
     count = f"Shown: {shown} of {len(content['rows'])} rows. Of all {len(judged)} targets, ratios or not, "
-    count += f"{len(judged) - len(missed)} met ({machine(content)})"
+    count += f"{len(judged) - len(missed)} met ({hardware(about)}, torch {about['packages']['torch']})"
     return count + (f"; not met: {', '.join(missed)}." if missed else ".")
 
 

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dipddpm_utils.page.names import Look, look
+from dipddpm_utils.page.prose import hardware
 from dipddpm_utils.page.style import bars, finish, new, round_ticks, styled
 
 TITLES = {
@@ -42,9 +43,8 @@ def curves(content: dict[str, Any], name: str) -> Figure | None:
         ax.legend()
     for ax in axes[len(panels) :]:
         ax.set_visible(False)
-    about = content["machine"]
     spread = "95% bootstrap intervals over the images judged" if name in ("quality", "samplers") else "quartiles over repeats"
-    note = f"Bars: {spread}. {about['device_name']}, {about['threads']} thread{'s' * (about['threads'] != 1)}; log axes."
+    note = f"Bars: {spread}. {hardware(content['machine'])}; log axes."
     return finish(figure, TITLES.get(name, name), note)
 
 

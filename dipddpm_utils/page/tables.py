@@ -9,7 +9,7 @@ import pandas as pd
 from dipddpm_utils.page import names
 from dipddpm_utils.page.compare import difference, floor_at, frame_of, start_gaps, summary
 from dipddpm_utils.page.names import METHODS, look
-from dipddpm_utils.page.words import count, effect, factor, number, shown_by, span
+from dipddpm_utils.page.prose import count, effect, factor, number, shown_by, span
 
 SCORES = {"kid": "KID", "precision": "precision", "recall": "recall", "copy_rate": "copied"}
 

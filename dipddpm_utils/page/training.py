@@ -7,7 +7,7 @@ import pandas as pd
 
 from dipddpm_utils.page.compare import floor_at, frame_of, judged_alike, own_interval, summary
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.words import count, number, span
+from dipddpm_utils.page.prose import count, number, span
 
 
 def training(record: Any) -> str:

@@ -14,9 +14,8 @@ from dipddpm_utils.page import compare, names, tables
 from dipddpm_utils.page.compare import Paired, difference, family, frame_of
 from dipddpm_utils.page.lab import once
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, copying, direction, percent
-from dipddpm_utils.page.words import count, number, span
-from dipddpm_utils.priors import mechanisms, restored
+from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, copying, count, direction, number, percent, span
+from dipddpm_utils.priors import mechanisms
 from dipddpm_utils.reports import gate
 from dipddpm_utils.reports.tests_both import outputs_alone
 from dipddpm_utils.theory.gaussian import Cost
@@ -133,6 +132,12 @@ def _left_out(frame: pd.DataFrame, label: str, many: bool) -> str:
     return f" Left out for copying: {'; '.join(said)}."
 
 
+def whose(rows: pd.DataFrame) -> str:
+    """What these chains were started from, in words."""
+    label = rows["label"].iloc[0]
+    return "DIP outputs" if label == "dip" else look(label).label
+
+
 def given_back(rows: pd.DataFrame) -> str:
     """What is said of a start whose samples are no new images; '' of others."""
     own = compare.copies(rows)
@@ -143,7 +148,7 @@ def best_given_back(frame: pd.DataFrame, *, named: bool = False) -> str:
     """The same of the DIP start with the lowest distance. named: with its t_start, where others stand beside it."""
     best = compare.best_start(frame, *names.starts(dip=True))
     said = given_back(best[2]) if best else ""
-    return f" From DIP outputs at t_start = {best[0]:.0f}:{said.replace(' Of', ' of', 1)}" if said and named else said
+    return f" From {whose(best[2])} at t_start = {best[0]:.0f}:{said.replace(' Of', ' of', 1)}" if said and named else said
 
 
 def without_a_chain(lab: Any) -> str:
@@ -276,22 +281,3 @@ def _cost(starts: pd.DataFrame, label: str, t_start: int, T: int) -> Cost:
     whole = float((noise["sampling_seconds"] / noise["n"] / noise["nfe"]).mean() * dip["nfe_full"].mean())
     prior, applied = float(dip["prior_seconds"].mean()), float((dip["start_seconds"] / dip["n"]).mean())
     return Cost(prior, applied, whole, t_start, T)
-
-
-def found(lab: Any) -> str:
-    """What notebook 04 found, a line a question, each with the figure that it rests on."""
-    lines = [f"**No verdict at this size**: {why}."] if (why := untestable(lab)) else []
-    if lab.has(*compared(lab)):
-        name = f"**Trained on DIP outputs** ([figure](#fig-04_fd_over_steps)): FD over that of the {alone(lab)}"
-        lines += [comparison(name, outputs(lab)["fd"])]
-    if lab.has(started(lab)) and (best := compare.best_start(lab.frame(started(lab)), *names.starts(dip=True))):
-        name = f"**Started from DIP outputs** ([figure](#fig-04_fd_vs_t_start)): FD over that of noise, t_start = {best[0]:.0f}"
-        lines += [f"{comparison(name, best[1], **direction(compare.copies(best[2])))}{given_back(best[2])}"]
-    if lab.has("mechanisms"):
-        lines += [f"**Any other way in** ([figure](#fig-04_pareto)): {mechanisms.headcount(lab)}"]
-    if lab.has("restore"):
-        at, role = restored.figure_of(next(iter(restored.sets_of(lab)))), "equal seconds"
-        of, given = len(restored.degraded(lab)), restored.given(lab, role)
-        said = f"of {of} settings, against rivals given {given} times its seconds, a DIP"
-        lines += [f"**Restoration** ([figure](#fig-{at})): {said} {restored.restored_count(lab, role)}."]
-    return bullets(lines) or NOT_MEASURED

@@ -1,28 +1,71 @@
-"""What did not help, and what to use instead (notebook 07), computed from records."""
+"""What was found, what did not help, and what to use instead (notebooks 04 and 07), computed from records."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from dipddpm_utils.page import compare, names
-from dipddpm_utils.page.compare import difference, frame_of
+from dipddpm_utils.page.compare import Paired, best_rival, best_start, copies, difference, frame_of
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison
+from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, direction, hardware, number
 from dipddpm_utils.page.training import best_by_calls
-from dipddpm_utils.page.words import number
-from dipddpm_utils.priors import comparisons, findings
+from dipddpm_utils.priors import comparisons, findings, mechanisms, restored
+from dipddpm_utils.priors.comparisons import alone, compared, outputs, started, untestable
+from dipddpm_utils.reports.findings import REPORTS, against_alone
+from dipddpm_utils.stopping.findings import answer as stopping
+
+
+def found(lab: Any) -> list[str]:
+    """What notebook 04 found, a line a question, each with the figure that it rests on."""
+    lines = [f"**No verdict at this size**: {why}."] if (why := untestable(lab)) else []
+    if lab.has(*compared(lab)):
+        name = f"**Trained on DIP outputs** ([figure](#fig-04_fd_over_steps)): FD over that of the {alone(lab)}"
+        lines.append(comparison(name, outputs(lab)["fd"]))
+    if lab.has(started(lab)) and (best := best_start(lab.frame(started(lab)), *names.starts(dip=True))):
+        lines.append(_started(lab.frame(started(lab)), *best))
+    if lab.has("mechanisms"):
+        lines.append(f"**Any other way in** ([figure](#fig-04_pareto)): {mechanisms.headcount(lab)}")
+    if lab.has("restore"):
+        at, role = restored.figure_of(next(iter(restored.sets_of(lab)))), "equal seconds"
+        of, given = len(restored.degraded(lab)), restored.given(lab, role)
+        said = f"of {of} settings, against rivals given {given} times its seconds, a DIP {restored.restored_count(lab, role)}."
+        lines.append(" ".join([f"**Restoration** ([figure](#fig-{at})): {said}", restored.more_images(lab)]).strip())
+    for report, runs in REPORTS.items():
+        if lab.has(*runs, *(f"{name}-published" for name in runs)):
+            at = f"04_{report.lower()}_fd_over_steps"
+            lines.append(" ".join([f"**Report {report}** ([figure](#fig-{at})).", *against_alone(lab, report)]))
+    return lines
+
+
+def _started(starts: pd.DataFrame, t_start: float, gap: Paired, own: pd.DataFrame) -> str:
+    """The best start from a DIP against noise, and against the best start without a DIP from the same step."""
+    words, whose = direction(copies(own)), comparisons.whose(own)
+    name = f"**Started from {whose}** ([figure](#fig-04_fd_vs_t_start)): FD over that of noise, t_start = {t_start:.0f}"
+    said = comparison(name, gap, **words)
+    if (rival := best_rival(starts, own)) is not None:
+        said += f" {comparison(f'FD over that from the {look(rival[0]).label}', rival[1], **words)}"
+    return said + comparisons.given_back(own)
+
+
+def answer(lab: Any) -> list[str]:
+    """The question answered, a line a question: what 04 found, and when to stop a fit to one image."""
+    lines = found(lab)
+    if lab.has("stopping"):
+        lines.append(f"**When to stop a fit to one image** ([figure](#fig-05_stopping)): {stopping(lab.seeds('stopping'))}")
+    return lines
 
 
 def negative_results(lab: Any) -> pd.DataFrame:
     """Every comparison in which the DIP was not shown to be better: name, effect, n, verdict."""
     found: findings.Found = []
-    if lab.has(*comparisons.compared(lab), comparisons.started(lab)):
+    if lab.has(*compared(lab), started(lab)):
         ways = {
-            "fd": f"FD, trained on DIP outputs / {comparisons.alone(lab)}, equal steps",
+            "fd": f"FD, trained on DIP outputs / {alone(lab)}, equal steps",
             "seconds": "the same, equal seconds",
         }
-        found += [(ways[name], gap) for name, gap in comparisons.outputs(lab).items() if name in ways]
-        starts = lab.frame(comparisons.started(lab))
+        found += [(ways[name], gap) for name, gap in outputs(lab).items() if name in ways]
+        starts = lab.frame(started(lab))
         for rivals in (["noise"], names.starts(dip=False)):
             for (own, rival, t), gap in compare.start_gaps(starts, names.starts(dip=True), rivals).items():
                 found.append((f"FD, {look(own).label} / {look(rival).label}, t_start = {t:.0f}, equal calls", gap))
@@ -39,7 +82,7 @@ def instead(lab: Any) -> str:
     if lab.has("ddpm", "ddpm-more"):
         base, more = frame_of(lab.seeds("ddpm")), frame_of(lab.seeds("ddpm-more"))
         times = number(more["steps"].mean() / base["steps"].mean(), 2)  # their seconds are those of different days
-        over = f"{times} times the steps: FD over the {comparisons.alone(lab, 'ddpm')}"
+        over = f"{times} times the steps: FD over the {alone(lab, 'ddpm')}"
         name = f"**More training** ([table](#tab-07_more_training)), {over}"
         lines.append(comparison(name, difference(more, base, "fd")))
     return bullets(lines) or NOT_MEASURED
@@ -47,4 +90,21 @@ def instead(lab: Any) -> str:
 
 def trained_longer(lab: Any) -> dict[str, pd.DataFrame]:
     """The small DDPM alone after as many steps as in the comparisons, and after more."""
-    return {comparisons.alone(lab, group): frame_of(lab.seeds(group)) for group in ("ddpm", "ddpm-more")}
+    return {alone(lab, group): frame_of(lab.seeds(group)) for group in ("ddpm", "ddpm-more")}
+
+
+def clocks(lab: Any) -> str:
+    """How far seconds may be compared: what a step of one network took on different days, where it was trained twice."""
+    runs = [record for group in ("ddpm-long", "main") if lab.has(group) for record in lab.seeds(group)]
+    paces = [record.metrics["train_seconds"] / record.metrics["steps"] for record in runs]
+    alike = {(record.run.unet, record.run.optim.batch_size) for record in runs}
+    more = max(paces) / min(paces) if len(alike) == 1 else 1.0
+    apart = f"; a step of one network took up to {number(more, 2)} times as many on another day" if more > 1.5 else ""
+    made = sorted({timed_on(record.provenance) for record in runs if record.provenance})
+    where = f" on {' and '.join(made)}" if made else ""
+    return f"- Times are seconds of this code{where}{apart}: compare them within a table or figure only."
+
+
+def timed_on(made: Mapping[str, Any]) -> str:
+    """The machine of a record, and how a single thread was timed."""
+    return hardware(made) + " of processor time" * (made.get("clock") == "processor")

@@ -25,6 +25,7 @@ from dipddpm_utils.dip.fit import Z_CHANNELS, dip_loss
 from dipddpm_utils.machine import device as machine
 from dipddpm_utils.machine import files, provenance, streams
 from dipddpm_utils.machine.errors import StoreError
+from dipddpm_utils.page.prose import hardware
 from dipddpm_utils.priors import judge, train
 from dipddpm_utils.priors.images import Given
 from dipddpm_utils.training import flops, loop
@@ -132,8 +133,7 @@ def _bank(run: Ddpm) -> int:
 def machine_name(device: str) -> str:
     """What a probe is good for: processor or GPU, its threads, torch."""
     facts = provenance.provenance(None, device)
-    threads = f"{facts['threads']} thread{'s' * (facts['threads'] != 1)}"
-    return f"{facts['device_name']}, {threads}, torch {facts['packages']['torch']}"
+    return f"{hardware(facts)}, torch {facts['packages']['torch']}"
 
 
 def kept(device: str) -> Kept:

@@ -11,9 +11,8 @@ import pandas as pd
 from dipddpm_utils.dip import findings as dip_findings
 from dipddpm_utils.page import names
 from dipddpm_utils.page.compare import Paired, copies, family, judged_alike, paired, summary
-from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, verdict
+from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, count, factor, number, shown_by, span, verdict
 from dipddpm_utils.page.tables import SCORES
-from dipddpm_utils.page.words import count, factor, number, shown_by, span
 from dipddpm_utils.priors import mechanisms
 from dipddpm_utils.priors.mechanisms import SMALL, in_words
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from dipddpm_utils.machine import files
 from dipddpm_utils.machine.errors import StoreError
+from dipddpm_utils.page.prose import hardware
 
 HEAD = ("name", "hash", "state", "seconds", "size", "FLOPs", "hours")
 
@@ -88,11 +89,10 @@ def _keep(store: Any, measured: float, left: list[Any], device: str, made: dict[
 
     where, every = str(pick_device(device)), [cost.of(entry.run) for entry in store.profile.entries.values()]
     probes = cost.kept(where)
-    threads = f"{made['threads']} thread{'s' if made['threads'] != 1 else ''}" if made else ""
-    machine = cost.machine_name(where) if left else f"{made['device_name']}, {threads}"
+    here = cost.machine_name(where) if left else hardware(made)
     hours = measured + sum(cost.of(run).hours(probes) for run in left)
     how = "measured" if not left else "estimated" if measured == 0 else "measured and estimated"
-    row = {"profile": store.profile.name, "runs": len(every), "hours": f"{hours:.2g}", "how": how, "machine": machine}
+    row = {"profile": store.profile.name, "runs": len(every), "hours": f"{hours:.2g}", "how": how, "machine": here}
     for name, (rate, least) in cost.ELSEWHERE.items():
         row[name] = f"{sum(own.hours_on_paper(rate, least) for own in every):.2g}"
     path = store.root.parent / "bench" / "hours.csv"

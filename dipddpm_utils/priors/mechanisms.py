@@ -15,8 +15,7 @@ from dipddpm_utils.page import names
 from dipddpm_utils.page.compare import Paired, copies, difference, family, summary
 from dipddpm_utils.page.lab import once
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import LOWER, bullets, copying, images_back, verdict
-from dipddpm_utils.page.words import count, factor, number, shown_by, span
+from dipddpm_utils.page.prose import LOWER, bullets, copying, count, factor, images_back, number, shown_by, span, verdict
 from dipddpm_utils.study.entries import By
 
 SMALL, LARGER = "mechanisms", "main-drawn"

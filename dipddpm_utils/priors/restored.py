@@ -7,9 +7,8 @@ import pandas as pd
 
 from dipddpm_utils.page.compare import Paired, difference, family, frame_of, summary
 from dipddpm_utils.page.lab import once
-from dipddpm_utils.page.prose import bullets, comparison, distance, other_spaces
+from dipddpm_utils.page.prose import bullets, comparison, distance, ends, number, other_spaces, span
 from dipddpm_utils.page.tables import DATA
-from dipddpm_utils.page.words import ends, number, span
 from dipddpm_utils.reports import gate
 
 TASKS = {  # what is asked, and how strongly the images are degraded

@@ -6,8 +6,7 @@ import pandas as pd
 
 from dipddpm_utils.page import compare
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import DIFFERS, bullets, comparison
-from dipddpm_utils.page.words import span
+from dipddpm_utils.page.prose import DIFFERS, bullets, comparison, span
 
 
 def sweep(group: str, frame: pd.DataFrame, metric: str, unit: str, *, higher_is_better: bool = False) -> str:

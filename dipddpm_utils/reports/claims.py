@@ -16,8 +16,7 @@ import pandas as pd
 
 from dipddpm_utils.judging.stats import ALPHA, holm
 from dipddpm_utils.page.lab import Lab
-from dipddpm_utils.page.prose import bullets
-from dipddpm_utils.page.words import Link, decimals, effect, shown_by
+from dipddpm_utils.page.prose import Link, bullets, decimals, effect, shown_by
 from dipddpm_utils.reports import gate
 from dipddpm_utils.reports.claims_list import AS_WRITTEN, CHANGES, CLAIMS, TABLES, Claim, Evidence
 from dipddpm_utils.reports.tests_a import Finding, shows
@@ -38,9 +37,7 @@ class Judged:
     p: float = math.nan
     of: int = 1
     gate: gate.Gate = gate.Gate({})
-    note: str = ""
     profile: str = ""
-    page: str | None = ""  # which other profile's page shows it, '' if the same one does, None if there is none
     since: str = ""  # when the first of the records it rests on was complete
 
     @property
@@ -54,13 +51,6 @@ class Judged:
     def stands_in(self) -> bool:
         """Whether it was not tested on the report's own models, which were not measured or did not pass the gate."""
         return self.finding is not None and not self.evidence.needs[0].startswith(("a-", "b-"))
-
-    @property
-    def link(self) -> Link | None:
-        if self.page is None:
-            return None
-        figure = self.evidence.figure
-        return Link("figure", f"{self.page}#{'tab' if figure in TABLES else 'fig'}-{figure}")
 
     @property
     def changed(self) -> str:
@@ -112,22 +102,15 @@ class Judged:
         return "; ".join(part for part in (what, shown_by(replace(gap, p=self.p, of=self.of))) if part)
 
     def sentence(self) -> str:
-        """The verdict in Markdown: claim, verdict, effect with its interval and n, what it would take, why, figure."""
-        about = f"**{self.claim.id}** *{self.claim.said}* **{self.verdict[0].upper()}{self.verdict[1:]}**"
+        """What its row of the page's table has no room for, in Markdown: on what, what was tested, each net or start, why."""
         if self.finding is None:
-            return f"{about}: it {self.why}."
-        gap = self.finding.effect
-        needed = f" It would take {_needed(self)}." if self.verdict == "not decidable" else ""
-        closed = f" Its models do not pass the gate ({self.gate.why}); they show:" if self.gate.why else ""
-        note = f" {self.note}" if self.note else ""
-        each = "; ".join(f"{one} {effect(own)}" for one, own in self.finding.each.items())
+            return f"**{self.claim.id}** {self.why}."
+        gap, each = self.finding.effect, "; ".join(f"{one} {effect(own)}" for one, own in self.finding.each.items())
         each = f" One by one: {each}." if 0 < len(self.finding.each) <= MANY else " All are in claims.csv." if each else ""
-        note += f" In place of the report's own runs: {self.evidence.hypothesis}." if self.stands_in else ""
-        see = f" See [{self.link.text}]({self.link.target})." if self.link else ""
-        return (
-            f"{about} on {self.data}, profile {self.profile}:{closed} {self.said()} ({gap.n} {gap.over}).{needed}{note} "
-            f"{self.finding.why}{each}{see}"
-        )
+        closed = f" Its models do not pass the gate: {self.gate.why}." if self.gate.why else ""
+        rests = f"{gap.n} {gap.over}" + (f"; {shown}" if (shown := shown_by(replace(gap, p=self.p, of=self.of))) else "")
+        about = f"**{self.claim.id}** on {self.data}, profile {self.profile} ({rests})"
+        return f"{about}: {self.evidence.hypothesis}. {self.finding.why}{each}{closed}"
 
 
 def labs(lab: Any) -> list[Any]:
@@ -172,16 +155,9 @@ def judge(claim: Claim, beside: Sequence[Any]) -> Judged:
 def _judged(claim: Claim, evidence: Evidence, finding: Finding, lab: Any) -> Judged:
     records = [record for group in evidence.needs for record in lab.seeds(group)]
     run = records[0].run
-    data, note = (getattr(run, "data", None) or run.model.data).name, weights_note(lab) if claim.id in ("A5", "A6") else ""
+    data = (getattr(run, "data", None) or run.model.data).name
     about = {"profile": lab.profile.name, "since": min(record.completed for record in records)}
-    return Judged(claim, evidence, finding, data, finding.side()[0], gate=gate.passed(lab, evidence.models), note=note, **about)
-
-
-def weights_note(lab: Any) -> str:
-    """Said where ResNet-18 decides a claim and did not have ImageNet's weights, as report A's had; '' if it had."""
-    records = lab.seeds("a-dip-resnet18") if lab.has("a-dip-resnet18") else []
-    had_none = any(note.startswith("random weights") for record in records for note in record.notes)
-    return "ResNet-18 had random weights here, ImageNet's in report A." if had_none else ""
+    return Judged(claim, evidence, finding, data, finding.side()[0], gate=gate.passed(lab, evidence.models), **about)
 
 
 def audit(lab: Any, beside: Sequence[Any] | None = None) -> list[Judged]:
@@ -190,14 +166,7 @@ def audit(lab: Any, beside: Sequence[Any] | None = None) -> list[Judged]:
     judged = [judge(claim, beside) for claim in CLAIMS]
     corrected = holm([one.p for one in judged])
     of = max(1, sum(math.isfinite(p) for p in corrected))
-    return [replace(one, p=float(p), of=of, page=_page(lab, one.profile)) for one, p in zip(judged, corrected, strict=True)]
-
-
-def _page(lab: Any, profile: str) -> str | None:
-    """The page of a profile, as one of this lab's refers to it."""
-    if profile in ("", lab.profile.name):
-        return ""
-    return f"../{profile}/report.html" if (lab.store.source.parent / profile / "report.html").exists() else None
+    return [replace(one, p=float(p), of=of) for one, p in zip(judged, corrected, strict=True)]
 
 
 def table(judged: list[Judged]) -> pd.DataFrame:
@@ -205,17 +174,19 @@ def table(judged: list[Judged]) -> pd.DataFrame:
     return pd.DataFrame([one.row() for one in judged])
 
 
-def page_table(judged: list[Judged]) -> pd.DataFrame:
-    """The same for a page, as few columns as can be read at once; the sentences below it say why."""
+def page_table(judged: list[Judged], page: str) -> pd.DataFrame:
+    """The same for the page of a profile, as few columns as can be read at once; the sentences below it say why."""
     rows = []
     for one in judged:
         late = "test changed later" if "these" in one.changed else ""
-        parts = [f"would take {_needed(one)}" if one.verdict == "not decidable" else "", one.note.rstrip(".")]
-        parts += [late, "on a stand-in" if one.stands_in else ""]
+        parts = [f"would take {_needed(one)}" if one.verdict == "not decidable" else "", late]
+        parts += ["on a stand-in"] if one.stands_in else []
         more = "; ".join(part for part in parts if part)
         verdict = one.verdict + (f" ({more})" if more else "")
-        said, link = (one.said().partition("; p ")[0], one.link or "") if one.finding else ("", "")
-        rows.append((f"{one.claim.id}. {one.claim.said}", said, verdict, link))
+        said = one.said().partition("; p ")[0] if one.finding else ""
+        at = f"#{'tab' if one.evidence.figure in TABLES else 'fig'}-{one.evidence.figure}"
+        shown = Link("figure", at) if one.profile == page else f"page of {one.profile}" if one.finding else ""
+        rows.append((f"{one.claim.id}. {one.claim.said}", said, verdict, shown))
     return pd.DataFrame(rows, columns=["claim", "effect, corrected", "verdict", "shown in"])
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dipddpm_utils.faults import DIP_REPORTED_OVER, REPORTED_OVER, reported_loss
-from dipddpm_utils.page import words
+from dipddpm_utils.page import prose
 from dipddpm_utils.page.compare import Paired, best_start, difference, frame_of, own_interval, paired
 
 WINDOW = 2000  # steps in the shortest window whose loss report A divides by 3000
@@ -25,7 +25,7 @@ def table(lab: Any) -> pd.DataFrame:
             found = measure(lab)
             timed = f", timed on {lab.seeds(groups[0])[0].provenance.get('device_name', 'an unknown machine')}"
             about = {"fault": fault, "measured": measured, "on": ", ".join(groups) + timed * (fault == "FB1")}
-            rows.append({**about, "effect": words.effect(found, unit), "n": f"{found.n} {found.over}"})
+            rows.append({**about, "effect": prose.effect(found, unit), "n": f"{found.n} {found.over}"})
     return pd.DataFrame(rows, columns=["fault", "measured", "on", "effect", "n"])
 
 

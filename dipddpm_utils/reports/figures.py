@@ -16,7 +16,7 @@ from dipddpm_utils.page import style
 from dipddpm_utils.page.compare import Paired, floor_at, floor_n, judged_alike, over_seeds, summary
 from dipddpm_utils.page.curves import training_lines
 from dipddpm_utils.page.names import GREY, METHODS, Look, look
-from dipddpm_utils.page.words import factor, number
+from dipddpm_utils.page.prose import number
 from dipddpm_utils.reports import one_fault, printed
 from dipddpm_utils.reports.printed import VARIANTS
 
@@ -89,7 +89,6 @@ def fault_effects(effects: Mapping[tuple[str, str, str], Paired], title: str, im
             ends = (np.exp([getattr(gap, end) for gap in own.values()]) for end in ("value", "low", "high"))
             style.bars(ax, [faults.index(fault) + shift for fault in own], *ends, shown, sideways=True)
         ax.set_xlabel(f"{label}, times")
-        _without_outlier(ax, {key: gap for key, gap in effects.items() if key[0] == measure}, faults)
         style.log_x(ax)
     panels[0].set_yticks(range(len(faults)), [_in_words(fault) for fault in faults], fontsize=8)
     panels[0].set_ylim(-0.6, len(faults) - 0.4)
@@ -98,26 +97,7 @@ def fault_effects(effects: Mapping[tuple[str, str, str], Paired], title: str, im
     how = f"95% t-interval of ratios paired over {n} seeds" if n > 1 else "one seed, no interval"
     note = f"{how.capitalize()}. Only on: that fault alone over corrected. Only off: as published over the same without it."
     note += f" In brackets: the DDPM it was measured on, alone or trained on outputs. FD: n = {images:.0f} images a run."
-    note += " An arrow: beyond the axis, its value written there."
     return style.finish(figure, title, note)
-
-
-def _without_outlier(ax: Axes, effects: Mapping[tuple[str, str, str], Paired], faults: Sequence[str]) -> None:
-    """If one fault reaches over twice as far as all others, the axis ends beyond the others and its value is written there."""
-    ends = pd.DataFrame([(fault, *map(abs, (gap.low, gap.value, gap.high))) for (_, fault, _), gap in effects.items()])
-    reach = ends.groupby(0, sort=False).max().max(axis=1).nlargest(2)
-    if len(reach) < 2 or not 0 < 2 * reach.iloc[1] <= reach.iloc[0]:
-        return
-    most, limit = reach.index[0], 1.3 * reach.iloc[1]
-    ax.set_xlim(np.exp(-limit), np.exp(limit))
-    for shift, side in zip((0.13, -0.13), SIDES, strict=True):
-        for gap in (gap for (_, *at), gap in effects.items() if at == [most, side] and abs(gap.value) > limit):
-            up = gap.value > 0
-            told = f"{factor(gap)} \u2192" if up else f"\u2190 {factor(gap)}"
-            place = (0.98 if up else 0.02, faults.index(most) + 2.2 * shift)
-            paper = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
-            side_of = {"ha": "right" if up else "left", "va": "center", "fontsize": 8}
-            ax.text(*place, told, transform=ax.get_yaxis_transform(), bbox=paper, **side_of)
 
 
 def _in_words(fault: str) -> str:

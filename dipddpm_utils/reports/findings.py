@@ -11,8 +11,7 @@ from dipddpm_utils.faults import FAULTS
 from dipddpm_utils.judging.stats import ALPHA
 from dipddpm_utils.page.compare import Paired, difference, family, frame_of, judged_alike, scaled, slope, summary
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import bullets, comparison, distance, other_spaces
-from dipddpm_utils.page.words import count, effect, factor, number, span
+from dipddpm_utils.page.prose import bullets, comparison, count, distance, effect, factor, number, other_spaces, span
 from dipddpm_utils.reports import gate, one_fault, printed, tables
 from dipddpm_utils.reports.printed import VARIANTS
 from dipddpm_utils.reports.tests_a import shows, side
@@ -24,6 +23,7 @@ Report A trained denoising-diffusion-pytorch's Unet; `full` trains ours, as larg
 two skips a level to the way up and concatenates them, and has linear attention on the three finer levels and full attention
 on the coarsest and in the middle. Ours begins with 3 x 3, hands on one skip a level and adds it, and has one full attention, in
 the middle. Both are trained on the same batches, times and noise."""
+REPORTS = {"A": VARIANTS, "B": PAIR}  # the DDPM alone, and with a DIP
 BATCH_MARGIN = 0.5  # dB, either way
 
 
@@ -32,21 +32,19 @@ def not_held(*groups: str) -> str:
     return f"*This profile does not hold the runs of this section ({', '.join(groups)}).*"
 
 
-def variants(lab: Any) -> str:
-    """Report A's two DIP variants against the DDPM alone at the end of training, corrected and as published."""
-    ways = {"-published": "As published", "": "Corrected"}
+def against_alone(lab: Any, report: str, *, published: bool = False) -> list[str]:
+    """A report's DIP variants over its DDPM alone, corrected: FD, seconds with DIP, recall. published: as published, too."""
+    names, ways = REPORTS[report], {"-published": "As published", "": "Corrected"}
     lines = [
-        comparison(f"{ways[ending]}: FD trained on {look(name).label} outputs over FD alone, equal steps", gap)
-        for (ending, name), gap in _over_alone(lab, "report A", *VARIANTS).items()
+        comparison(f"{ways[ending]}: FD of {look(name).label} over FD alone, equal steps", gap)
+        for (ending, name), gap in _over_alone(lab, f"report {report}", *names).items()
+        if published or not ending
     ]
-    return f"{bullets(lines)}\n\n{no_images({name: lab.seeds(name) for name in VARIANTS})}"
-
-
-def corrected_a(lab: Any) -> str:
-    """Report A's two DIP variants over its DDPM alone, all corrected."""
-    gaps = {name: gap for (ending, name), gap in _over_alone(lab, "report A", *VARIANTS).items() if not ending}
-    said = [comparison(f"FD trained on {look(name).label} outputs over FD alone", gap) for name, gap in gaps.items()]
-    return " ".join(said) + no_images({name: lab.seeds(name) for name in VARIANTS})
+    frames = {look(name).label: frame_of(lab.seeds(name)) for name in names}
+    spent = [f"{label} {number(float(own['total_seconds'].mean()))}" for label, own in frames.items()]
+    cover = [f"{label} {number(float(own['recall'].mean()), 2)}" for label, own in frames.items()]
+    drawn = no_images({name: lab.seeds(name) for name in names})
+    return [*lines, f"Seconds with the DIP's: {', '.join(spent)}. Recall: {', '.join(cover)}.{drawn}"]
 
 
 def _over_alone(lab: Any, report: str, alone: str, *others: str) -> dict[tuple[str, str], Paired]:
@@ -73,30 +71,6 @@ def last_losses(lab: Any, names: Mapping[str, str]) -> str:
         own = float(np.mean([record.curve["loss"].tail(10).mean() for record in lab.seeds(name)]))
         said.append(f"{look(net).label} {number(own)} (report A: {number(printed.dip_loss(f'a-dip-{net}'))})")
     return f"Mean squared error at the end: {', '.join(said)}; report A printed a 25th of its own (fault FA6)."
-
-
-def pair_b(lab: Any) -> str:
-    """Report B's combined model against its DDPM alone, as published and corrected; seconds with and without the DIP's."""
-    alone, combined = (frame_of(lab.seeds(name)) for name in PAIR)
-    gap = difference(combined, alone, "train_seconds")
-    dip, spent = (number(float(combined[name].mean())) for name in ("dip_seconds", "train_seconds"))
-    lines = [
-        comparison("As published: FD combined over FD alone", _over_alone(lab, "report B", *PAIR)["-published", PAIR[1]]),
-        f"Corrected: {corrected_b(lab)}",
-        comparison("Corrected: training seconds combined over alone, DIP left out", gap, worse="slower", better="faster"),
-        f"The DIP takes another {dip} s, beside {spent} s of training.",
-    ]
-    return bullets(lines)
-
-
-def corrected_b(lab: Any) -> str:
-    """Report B's combined model over its DDPM alone, both corrected: quality at equal steps, and what both cost and reach."""
-    alone, combined = (frame_of(lab.seeds(name)) for name in PAIR)
-    spent = [number(float((frame["train_seconds"] + frame["dip_seconds"]).mean())) for frame in (combined, alone)]
-    cover = [number(float(frame["recall"].mean()), 2) for frame in (combined, alone)]
-    said = comparison("FD combined over FD alone at equal steps", _over_alone(lab, "report B", *PAIR)["", PAIR[1]])
-    said += f" With the DIP it took {spent[0]} s, alone {spent[1]} s; recall {cover[0]} against {cover[1]}."
-    return said + no_images({name: lab.seeds(name) for name in PAIR})
 
 
 def timing(lab: Any) -> str:
@@ -187,15 +161,3 @@ def age(lab: Any) -> str:
             steps = count(records[0].evals["step"].max())
             lines += [f"Report {report}'s corrected DDPM alone, after {steps} steps: {where}.", other_spaces(records)]
     return bullets([*lines, "A verdict holds for models trained that long, not for longer."]) if lines else ""
-
-
-def inception(lab: Any) -> str:
-    """Whether the models of this profile have an FID, with Inception's features."""
-    asking = [entry for entry in lab.profile.entries.values() if entry.run.kind == "ddpm" and entry.run.evaluate.fid_n]
-    if not asking:
-        return "No run of this profile asks for FID, which takes Inception's weights; those of `full` do."
-    asked = [lab.record(entry.name) for entry in asking if lab.store.state(entry.run) == "complete"]
-    held = sum("fid" in record.metrics for record in asked)
-    notes = dict.fromkeys(note for record in asked for note in record.notes if note.startswith("no FID"))
-    said = f"Of {len(asked)} models computed that FID is asked for, {held} have it."
-    return " ".join([said, *(f"N{note[1:]}." for note in notes)])

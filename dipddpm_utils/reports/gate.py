@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dipddpm_utils.page.compare import LEAST_RECALL, floor_at, frame_of
-from dipddpm_utils.page.words import number
+from dipddpm_utils.page.prose import number
 
 TRIVIAL = {  # metrics of a floor record
     "trivial_gaussian_fd": "a Gaussian with the training images' mean and covariance",

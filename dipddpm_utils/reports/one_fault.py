@@ -15,7 +15,7 @@ import pandas as pd
 
 from dipddpm_utils.faults import FAULTS, Fault
 from dipddpm_utils.page.compare import Paired, family, paired
-from dipddpm_utils.page.words import factor
+from dipddpm_utils.page.prose import factor
 
 Statistic = Callable[[Any], float]  # of one record, in logarithms
 MEASURES = {"fd": "FD", "loss_last": "loss at the end", "train_seconds": "training seconds"}  # what a fault may change

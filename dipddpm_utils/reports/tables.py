@@ -7,8 +7,8 @@ import pandas as pd
 
 from dipddpm_utils.page.compare import difference, family, frame_of, judged_alike, summary
 from dipddpm_utils.page.names import look
+from dipddpm_utils.page.prose import count, factor, number, span
 from dipddpm_utils.page.tables import Say, quality_table, settings, settings_of
-from dipddpm_utils.page.words import count, factor, number, span
 from dipddpm_utils.reports import printed
 from dipddpm_utils.reports.printed import row_seconds
 from dipddpm_utils.study import profile as profiles
@@ -131,16 +131,3 @@ def own_size(full: Any) -> pd.DataFrame:
                 quality["FD-IMAGENET"] = [*seconds, *([number(real) if real else ""] * (len(quality) - len(seconds)))]
             parts.append(quality.drop(columns="times the floor").rename(columns={distance: "FD-CIFAR (a-), FD-MNIST (b-)"}))
     return pd.concat(parts).fillna("") if parts else pd.DataFrame()
-
-
-def rule() -> pd.DataFrame:
-    """From what is shown of an effect to the verdict, in words: `claims.verdict_of` behind the gate."""
-    rows = [
-        ("no runs", "", "not yet measured"),
-        ("any, but the gate is closed", "", "not testable at this size"),
-        ("shown above zero", "", "holds; artefact of another cause where one explains it"),
-        ("shown below zero, or the two differ", "above zero", "artefact of fault X"),
-        ("shown below zero", "not above zero", "does not hold"),
-        ("not shown, or one seed only", "", "not decidable, with the seeds it would take for 80% power at 0.05 / m"),
-    ]
-    return pd.DataFrame(rows, columns=("effect, corrected runs", "as published", "verdict"))

@@ -15,7 +15,7 @@ import pandas as pd
 from dipddpm_utils.judging.stats import ALPHA
 from dipddpm_utils.page.compare import Paired, judged_alike, paired
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.words import effect as told
+from dipddpm_utils.page.prose import effect as told
 from dipddpm_utils.reports import one_fault
 from dipddpm_utils.reports.printed import VARIANTS, same_fid
 

@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 
 from dipddpm_utils.page.compare import Paired, difference, frame_of, own_interval, paired, scaled, slope, summary
-from dipddpm_utils.page.prose import percent
-from dipddpm_utils.page.words import effect as told
-from dipddpm_utils.page.words import span
+from dipddpm_utils.page.prose import effect as told
+from dipddpm_utils.page.prose import percent, span
 from dipddpm_utils.reports import one_fault
 from dipddpm_utils.reports.tables import grid_frame
 from dipddpm_utils.reports.tests_a import Finding, Test, compared, contrast

@@ -8,9 +8,8 @@ import pandas as pd
 
 from dipddpm_utils.page.compare import Paired, copies, frame_of, paired, scaled, start_gaps, summary
 from dipddpm_utils.page.names import look, starts
-from dipddpm_utils.page.prose import copying, percent
-from dipddpm_utils.page.words import effect as told
-from dipddpm_utils.page.words import number, span
+from dipddpm_utils.page.prose import copying, number, percent, span
+from dipddpm_utils.page.prose import effect as told
 from dipddpm_utils.reports.tests_a import Finding, Test, compared
 
 

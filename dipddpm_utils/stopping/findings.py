@@ -8,8 +8,7 @@ import pandas as pd
 
 from dipddpm_utils.page.compare import Paired, among, family, own_interval, paired
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import DIFFERS, bullets, comparison, percent
-from dipddpm_utils.page.words import number, span
+from dipddpm_utils.page.prose import DIFFERS, bullets, comparison, number, percent, span
 
 RULES: dict[str, str] = {  # as they are called, in the order in which they are shown
     "end": "no stop",

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 
 from dipddpm_utils.page.compare import Paired
 from dipddpm_utils.page.names import GREY, METHODS, Look, look
+from dipddpm_utils.page.prose import factor, number
 from dipddpm_utils.page.style import VIRIDIS, bars, finish, legend_beside, new, styled
-from dipddpm_utils.page.words import factor, number
 from dipddpm_utils.theory.findings import CHECKS
 from dipddpm_utils.theory.gaussian import Cost
 

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import bullets, percent
-from dipddpm_utils.page.words import count, factor, number
+from dipddpm_utils.page.prose import bullets, count, factor, number, percent
 from dipddpm_utils.theory.gaussian import Cost, ancestral_chain
 
 CHECKS = {  # of the Gaussian run: in words; title, x axis, y axis of its panel

@@ -9,11 +9,10 @@ import pandas as pd
 import pytest
 from labs import NETS, Records
 
-from dipddpm_utils import answer
 from dipddpm_utils.dip import findings as dip_findings
 from dipddpm_utils.page import prose, training
 from dipddpm_utils.page.compare import difference, family, frame_of, paired
-from dipddpm_utils.page.words import count
+from dipddpm_utils.page.prose import count
 from dipddpm_utils.priors import comparisons, conclusions, settings
 from dipddpm_utils.priors import findings as findings_priors
 from dipddpm_utils.theory import findings as theory_findings
@@ -96,13 +95,13 @@ def test_every_finding_is_a_sentence_without_gaps():
     said = [
         *(f(gaussian) for f in (theory_findings.checks, theory_findings.mismatch, theory_findings.few_steps)),
         *(f(long) for f in (training.training, training.progress, training.loss_and_distance)),
-        training.loss([long]), answer.clocks(LAB), dip_findings.headline(LAB), dip_findings.picked(LAB.seeds("dip_pick")),
+        training.loss([long]), conclusions.clocks(LAB), dip_findings.headline(LAB), dip_findings.picked(LAB.seeds("dip_pick")),
         training.best_by_calls(samplers),
         theory_findings.spectrum(LAB.record("spectrum")),
         dip_findings.best_net(nets), dip_findings.peaks(images), dip_findings.best_peak(images),
         training.coverage(long.metrics, LAB.record("floor")),
         comparisons.combined(LAB), comparisons.starts(LAB.frame("starts")), comparisons.equal_seconds(LAB),
-        conclusions.instead(LAB), answer.answer(LAB), prose.caution(LAB),
+        conclusions.instead(LAB), *conclusions.answer(LAB), prose.caution(LAB),
         settings.sweep("std", LAB.frame("std"), "fd", "FD"), *findings_priors.weights(LAB),
         training.drawn({"alone": LAB.seeds("ddpm")}, LAB.record("floor")), training.ends({"alone": LAB.seeds("ddpm")}),
         prose.seconds(LAB, LAB.seeds("ddpm")), prose.distance(LAB.seeds("ddpm"), LAB.record("floor")),
@@ -173,11 +172,11 @@ def test_the_answer_and_the_readme_follow_the_records():
         group = comparisons.started(lab)
         fds = {value: [100.0, 101.0, 103.0] for _, value, _ in lab.members(group)}
         lab.set(group, fd=lambda record, label, value: fds[value][record.seed % 3] * (factor if label == "dip" else 1.0))
-        return next(x for x in answer.answer(lab).splitlines() if "Fewer steps by starting from DIP outputs" in x)
+        return next(x for x in conclusions.answer(lab) if "Started from DIP outputs" in x)
 
     assert "**higher**" in said(3.0) and "**lower**" in said(0.3)  # no verdict: its samples are given back
     bare = Records(without=(*OURS, "main-starts", "stopping", "a-ddpm", "b-ddpm"))
-    assert answer.answer(bare) == prose.NOT_MEASURED
+    assert conclusions.answer(bare) == []
     assert "mean nothing else" in prose.caution(SimpleNamespace(profile=SimpleNamespace(name="smoke", about="")))
     own = SimpleNamespace(profile=SimpleNamespace(name="quick:/somewhere/cats", about=""))
     assert "**quick** profile." in prose.caution(own)

@@ -11,10 +11,10 @@ from labs import NETS, Records
 
 from dipddpm_utils.dip.findings import first_weights
 from dipddpm_utils.judging.stats import Interval
-from dipddpm_utils.page import lab, tables, words
+from dipddpm_utils.page import lab, prose, tables
 from dipddpm_utils.page.compare import difference, family, frame_of, paired
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.words import decimals, effect, ends, factor, number, shown_by, span
+from dipddpm_utils.page.prose import decimals, effect, ends, factor, number, shown_by, span
 from dipddpm_utils.reports.tables import theirs_and_ours
 
 LAB = Records()
@@ -110,7 +110,7 @@ def test_a_shown_table_has_links_wraps_sentences_and_lets_no_markup_in(monkeypat
 
     seen = []
     monkeypatch.setattr(IPython.display, "display", lambda shown: seen.append(shown.data))
-    frame = pd.DataFrame([{"a <b>": "x & y", "number": 1.23456, "figure": words.Link("04_x", '04 "x".ipynb')}])
+    frame = pd.DataFrame([{"a <b>": "x & y", "number": 1.23456, "figure": prose.Link("04_x", '04 "x".ipynb')}])
     monkeypatch.setattr(lab.files, "write_text", lambda *_: None)
     Records().table(frame, "x", "Of <i>")
     assert "<th>a &lt;b&gt;</th>" in seen[0] and "x &amp; y" in seen[0] and "<caption>Of &lt;i&gt; <a href=" in seen[0]
@@ -123,7 +123,7 @@ def test_settings_are_those_of_the_records_and_differences_from_the_reports_are_
     alone, rows = LAB.seeds("ddpm"), tables.DDPM_SETTINGS
     own = tables.settings_of(alone, rows)
     optim = alone[0].run.optim
-    assert own["batch, steps"] == f"{optim.batch_size}, {words.count(optim.steps)}" and set(own) == set(rows)
+    assert own["batch, steps"] == f"{optim.batch_size}, {prose.count(optim.steps)}" and set(own) == set(rows)
     columns = theirs_and_ours(LAB, {"B": "b-ddpm"}, rows)
     theirs, ours = columns["B: theirs"], columns["B: ours"]
     assert theirs["parameters"] == "606\u202f852" and theirs["optimiser"] == "Adam" and ours["optimiser"] == "≠ Muon"
@@ -144,4 +144,5 @@ def test_resnet_is_said_to_have_random_weights_wherever_it_is_read_and_had_them(
     assert lab._weights("ResNet-18 and 2conv") == ""  # none is drawn yet
     lab.seeds("a-resnet18")
     assert lab._weights("ResNet-18 and 2conv") == " ResNet-18 has random weights." and lab._weights("2conv") == ""
+    assert lab._weights("a-resnet18, or ResNet18 as report A writes it") == " ResNet-18 has random weights."
     assert lab._weights("ResNet-18 (random weights)") == ""

@@ -13,7 +13,7 @@ from labs import Records, holding
 from dipddpm_utils.faults import FAULTS
 from dipddpm_utils.page import prose
 from dipddpm_utils.page.compare import frame_of
-from dipddpm_utils.page.words import factor
+from dipddpm_utils.page.prose import factor
 from dipddpm_utils.reports import effects, findings, one_fault, printed, tables
 from dipddpm_utils.reports import figures as figures_reports
 
@@ -144,7 +144,8 @@ def test_grid_frame_reads_settings_off_the_configurations(lab):
 def test_sentences_are_computed_and_whole(lab):
     nets = {net: f"a-dip-{net}-published" for net in ("2conv", "resnet18")}
     said = [
-        findings.variants(lab), findings.controls(on(lab), "2conv outputs"), findings.pair_b(lab), findings.timing(lab),
+        *findings.against_alone(lab, "A", published=True), *findings.against_alone(lab, "B"),
+        findings.controls(on(lab), "2conv outputs"), findings.timing(lab),
         findings.restored(lab, "b-dip"), findings.batch(lab), findings.faults(lab, "A"), findings.last_losses(lab, nets),
         findings.faults(lab, "B"), findings.grid_slopes(lab, "fd"), findings.grid_slopes(lab, "train_seconds"),
         findings.not_held("x"),
@@ -153,7 +154,7 @@ def test_sentences_are_computed_and_whole(lab):
         assert sentence.strip() and not re.search(r"\bnan\b|None|\{|\binf\b", sentence), sentence
     for record in lab.seeds("a-2conv"):
         record.metrics["fd"] = lab.seeds("a-ddpm")[record.seed].metrics["fd"] / 10
-    assert "**lower**" in findings.variants(lab).split("Corrected")[1]
+    assert "**lower**" in findings.against_alone(lab, "A")[0]
 
 
 def test_a_larger_batch_matters_beyond_a_margin_only(lab):

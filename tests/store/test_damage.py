@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from dipddpm_utils import __main__ as command_line
-from dipddpm_utils import answer, front
+from dipddpm_utils import front
 from dipddpm_utils.driver import notebooks
 from dipddpm_utils.machine import files
 from dipddpm_utils.machine.errors import StoreError
 from dipddpm_utils.page.lab import Lab
+from dipddpm_utils.priors import conclusions
 from dipddpm_utils.store import runs
 from dipddpm_utils.store.runs import Store
 from dipddpm_utils.study import profile
@@ -84,7 +85,7 @@ def test_a_damaged_record_stops_whatever_asks_for_it_and_is_named(checkout, caps
         assert code == 1 and store.folder(RUN).name in said.err and said.err.count("\n") == 1
     assert "as it was" in (checkout / "README.md").read_text()
     with pytest.raises(StoreError, match=says):
-        answer.answer(lab)  # no bullet vanishes
+        conclusions.answer(lab)  # no bullet vanishes
 
 
 @pytest.mark.parametrize("name", ["curve.csv", "evals.csv", "arrays.npz"])
@@ -139,11 +140,11 @@ def test_a_run_that_is_no_longer_declared_is_not_missed(checkout):
 
 def test_readme_does_not_move_to_a_weaker_profile_unnoticed(checkout, capsys):
     """Once without a word: standard lost its records, and quick spoke in its place."""
-    assert answer.strongest(checkout / "results") == "quick"
+    assert front.strongest(checkout / "results") == "quick"
     lost = profile.load("standard").entry("ddpm-s0").folder
     files.write_text(checkout / "results" / "standard" / runs.PUBLISHED, f"record\n{lost}")
     with pytest.raises(StoreError, match="profile standard lost 1 of the 1 records"):
-        answer.strongest(checkout / "results")
+        front.strongest(checkout / "results")
     code, said = call(capsys, "report", "--profile", "quick")
     assert code == 1 and "profile standard lost" in said.err and "as it was" in (checkout / "README.md").read_text()
 
@@ -151,9 +152,9 @@ def test_readme_does_not_move_to_a_weaker_profile_unnoticed(checkout, capsys):
 def test_the_strongest_profile_is_the_largest_with_all_headline_records(tmp_path, monkeypatch):
     complete = {"standard", "full"}  # full has the two reports alone, no answer
     monkeypatch.setattr(Store, "state", lambda self, run: "complete" if self.profile.name in complete else "partial")
-    assert answer.strongest(tmp_path) == "standard"
+    assert front.strongest(tmp_path) == "standard"
     complete.clear()
-    assert answer.strongest(tmp_path) == "quick"
+    assert front.strongest(tmp_path) == "quick"
 
 
 @pytest.fixture
