@@ -35,7 +35,7 @@ class Row:
     target: float | None
     unit: str
     spread: tuple[float, float]
-    met: bool | None
+    met: bool | None  # None: not judged, at a quality that is none
     note: str = ""
 
     def plain(self) -> dict[str, Any]:

@@ -95,7 +95,8 @@ def sooner(own: Trainer, curve: Looks, peer: Trainer, theirs: Looks, target: flo
         f"than {TIMES_FLOOR:g} times the floor; {judged}; spread: from the 95% interval of that FD; "
         f"{peer.parameters / 1e6:.2f} M parameters against {own.parameters / 1e6:.2f} M, batch {peer.batch} against {own.batch}"
     )
-    return Row(f"seconds to quality against {peer.name}", value, target, "times sooner", spread, value >= target, note)
+    met = None  # at that distance no digit is drawn
+    return Row(f"seconds to quality against {peer.name}", value, target, "times sooner", spread, met, note)
 
 
 def _seconds(curve: list[tuple[float, float]], level: float) -> float:

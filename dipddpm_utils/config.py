@@ -232,7 +232,7 @@ _ANY = TypeAdapter(Annotated[_ALL, Field(discriminator="kind")])
 
 
 def parse(values: dict[str, Any]) -> Run:
-    """Turn plain values (from TOML or JSON) into a run; pydantic's ValidationError says which field is wrong."""
+    """Turn plain values (from JSON) into a run; pydantic's ValidationError says which field is wrong."""
     return _ANY.validate_python(values)
 
 

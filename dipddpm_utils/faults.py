@@ -2,7 +2,7 @@
 
 `reports/mistakes.py` holds the code of each fault that computes something; a configuration switches it on by naming it in
 `faults` (`Ddpm.faults`, or `Dip.faults` for what goes wrong in the DIP). Report A is ty0601/GAI-HW4, report B
-zglian/GAI-project4. This module imports nothing, so that configurations and the report can read the table.
+zglian/GAI-project4. This module needs no other one, so that configurations and the report can read the table.
 """
 
 from collections.abc import Sequence

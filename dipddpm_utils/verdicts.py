@@ -10,7 +10,7 @@ import pandas as pd
 from dipddpm_utils.page import names
 from dipddpm_utils.page.compare import Copies, Paired, best_rival, best_start, copies
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import effect, factor, images_back, number, shown_by, verdict
+from dipddpm_utils.page.prose import effect, factor, images_back, number, shown_by, word
 from dipddpm_utils.priors import comparisons, mechanisms, restored
 
 MECHANISM = "mechanism"
@@ -47,8 +47,8 @@ def _row(job: str, question: str, gap: Paired, cost: str, figure: str, unit: str
     words = ("better", "worse") if more_is_better else ("worse", "better")
     better = None if not (gap.decided and gap.images) else (gap.value > 0) == more_is_better
     said = f"{factor(gap)} times" if gap.ratio else effect(gap, unit)
-    word, p = verdict(gap, *words).partition(" (")[0], shown_by(replace(gap, of=1))  # what it takes is said at the figure
-    return Row(job, question, said, f"{word} ({p})" if p else word, cost, figure, better, gap.value)
+    ours, p = word(gap, *words), shown_by(replace(gap, of=1))  # what it takes is said at the figure
+    return Row(job, question, said, f"{ours} ({p})" if p else ours, cost, figure, better, gap.value)
 
 
 def rows(lab: Any) -> list[Row]:

@@ -147,15 +147,21 @@ def verdict(gap: Paired, worse: str = "worse", better: str = "better") -> str:
     """'**worse** (p = 0.012, Holm over 8)', 'better' (for a measure where lower is better), or 'not decidable' and what it
     would take. Where no model draws images it is 'higher' or 'lower'.
     """
+    said = word(gap, worse, better)
+    if gap.n == 1:
+        return said
+    needed = None if gap.decided else gap.needed()
+    more = f"; 80% power: {needed} {gap.over}" if needed and needed > gap.n else ""
+    return f"{said} ({shown_by(gap)}{more})"
+
+
+def word(gap: Paired, worse: str = "worse", better: str = "better") -> str:
+    """The verdict without what it rests on: '**worse**'."""
+    if not gap.decided:
+        return "**not decidable**" + (f" from one {gap.over.removesuffix('s')}" if gap.n == 1 else "")
     if not gap.images and worse != better:
         worse, better = LOWER.values()
-    if gap.n == 1:
-        return f"**not decidable** from one {gap.over.removesuffix('s')}"
-    if gap.decided:
-        return f"**{worse if gap.value > 0 else better}** ({shown_by(gap)})"
-    needed = gap.needed()
-    more = f"; 80% power: {needed} {gap.over}" if needed and needed > gap.n else ""
-    return f"**not decidable** ({shown_by(gap)}{more})"
+    return f"**{worse if gap.value > 0 else better}**"
 
 
 def comparison(name: str, gap: Paired | None, unit: str = "", *, worse: str = "worse", better: str = "better") -> str:
@@ -179,7 +185,7 @@ def caution(lab: Any) -> str:
     return f"> Numbers of the **{name}** profile" + (f" ({about})." if about else ".")
 
 
-def seconds(lab: Any, records: Sequence[Any]) -> str:
+def seconds(records: Sequence[Any]) -> str:
     """What it took to compute these records: 'Computing the 12 runs of this notebook took 3.4 minutes (cpu).'"""
     total = sum(record.seconds for record in records)
     device = ", ".join(sorted({record.provenance["device"] for record in records}))

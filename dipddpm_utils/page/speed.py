@@ -15,8 +15,6 @@ from dipddpm_utils.machine import files
 from dipddpm_utils.page.prose import hardware, number
 
 NOT_MEASURED = "Speed has not been measured here: `./run_all.sh --bench` does it."
-NO_QUALITY = "an easier quality than"  # in the note of a time to a distance at which no digit is drawn
-EQUAL = 1.1  # distances within this factor count as one quality
 RATIOS = ("times faster", "times sooner", "times fewer", "times more", "times the floor")
 
 
@@ -38,23 +36,19 @@ def table(content: dict[str, Any]) -> pd.DataFrame:
 
 def ratios(content: dict[str, Any]) -> pd.DataFrame:
     """Every ratio to a peer at one quality: what, measured with spread, target, and what it was measured at."""
-    rows = [row for row in _judged(content) if row["unit"] in RATIOS]
+    rows = [row for row in content["rows"] if row["met"] is not None and row["unit"] in RATIOS]
     found = [(row["name"], _cell(row), _short(row["target"]), row["note"].split(";")[0]) for row in rows]
     return pd.DataFrame(found, columns=("beside the peers", "measured", "target", "at"))
 
 
 def met(content: dict[str, Any]) -> str:
     """How many targets were met, on which machine, and which were not."""
-    judged, about = _judged(content), content["machine"]
+    judged, about = [row for row in content["rows"] if row["met"] is not None], content["machine"]
     missed = [row["name"] for row in judged if not row["met"]]
     shown = sum(row["unit"] in RATIOS for row in judged)
     count = f"Shown: {shown} of {len(content['rows'])} rows. Of all {len(judged)} targets, ratios or not, "
     count += f"{len(judged) - len(missed)} met ({hardware(about)}, torch {about['packages']['torch']})"
     return count + (f"; not met: {', '.join(missed)}." if missed else ".")
-
-
-def _judged(content: dict[str, Any]) -> list[dict[str, Any]]:
-    return [row for row in content["rows"] if row["met"] is not None and _at_quality(row)]
 
 
 def summary(results: Path) -> str:
@@ -82,19 +76,11 @@ def hours(results: Path) -> str:
     return "\n".join(lines) + "\n\nOn paper: counted FLOPs at an assumed speed, not measured."
 
 
-def _at_quality(row: dict[str, Any]) -> bool:
-    """Whether a row compares at one quality: not at one where nothing is drawn, nor at two that only few images leave equal."""
-    digits = r"(\d+(?:\.\d+)?)"
-    found = [float(v) for pair in re.findall(f"FD {digits}(?: against {digits})?", row["note"]) for v in pair if v]
-    apart = "at equal FD" in row["name"] and len(found) > 1 and max(found) > EQUAL * min(found)
-    return NO_QUALITY not in row["note"] and not apart
-
-
 def to_quality(content: dict[str, Any]) -> str:
     """Where each curve of distance over training seconds ends, and why no 'times sooner' is made of them."""
     own = [curve for curve in content.get("curves", []) if curve["figure"] == "quality" and len(curve["y"])]
     ends = [f"{curve['label']} at {number(curve['y'][-1])} after {number(curve['x'][-1])} s" for curve in own]
-    easy = any(NO_QUALITY in row["note"] for row in content["rows"])
+    easy = any(row["unit"] == "times sooner" and row["met"] is None for row in content["rows"])
     judged = next((found[1] for row in content["rows"] if (found := re.search(r"; FD by ([^;]*);", row["note"]))), "")
     said = f"The curves end with {'; '.join(ends)}{f' (FD by {judged})' if judged else ''}." if ends else NOT_MEASURED
     return said + (" The distances that all reach are so large that no time to a quality is compared." if easy else "")

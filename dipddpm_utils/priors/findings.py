@@ -11,7 +11,7 @@ import pandas as pd
 from dipddpm_utils.dip import findings as dip_findings
 from dipddpm_utils.page import names
 from dipddpm_utils.page.compare import Paired, copies, family, judged_alike, paired, summary
-from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, count, factor, number, shown_by, span, verdict
+from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, count, factor, number, shown_by, span, word
 from dipddpm_utils.page.tables import SCORES
 from dipddpm_utils.priors import mechanisms
 from dipddpm_utils.priors.mechanisms import SMALL, in_words
@@ -160,7 +160,7 @@ def rows_of(found: Found) -> list[dict[str, Any]]:
         if gap is None:
             rows.append({"comparison": name, "ratio": "", "n": "", "verdict": "not reached", "it would take": ""})
         elif not (gap.decided and gap.value < 0):
-            said = f"{verdict(gap).partition(' (')[0].strip('*')} ({shown_by(gap)})"
+            said = f"{word(gap).strip('*')} ({shown_by(gap)})"
             needed = "" if gap.decided or gap.n == 1 else f"{gap.needed() or 'over 1000'} {gap.over}"
             row = {"comparison": name, "ratio": factor(gap), "n": f"{gap.n} {gap.over}", "verdict": said}
             rows.append(row | {"it would take": needed})

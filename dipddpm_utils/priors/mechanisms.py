@@ -15,7 +15,7 @@ from dipddpm_utils.page import names
 from dipddpm_utils.page.compare import Paired, copies, difference, family, summary
 from dipddpm_utils.page.lab import once
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import LOWER, bullets, copying, count, factor, images_back, number, shown_by, span, verdict
+from dipddpm_utils.page.prose import LOWER, bullets, copying, count, factor, images_back, number, shown_by, span, word
 from dipddpm_utils.study.entries import By
 
 SMALL, LARGER = "mechanisms", "main-drawn"
@@ -222,7 +222,7 @@ def mechanism(lab: Any, label: str) -> str:
 def in_brief(gap: Paired, *, by_copies: bool = False) -> str:
     """'1.31 [1.12, 1.53], **worse** (p = 0.012, Holm over 8)'. by_copies: by images given back nobody wins."""
     why = f" ({shown_by(gap)})" if shown_by(gap) else ""
-    return f"{factor(gap)}, {verdict(gap, **(LOWER if by_copies else {})).partition(' (')[0]}{why}"
+    return f"{factor(gap)}, {word(gap, **(LOWER if by_copies else {}))}{why}"
 
 
 def headcount(lab: Any) -> str:

@@ -241,6 +241,6 @@ def open_store(profile: str, results: str | Path = "", device: str = "auto") -> 
         results_folder(results),
         profile,
         device=os.environ.get("DIPDDPM_DEVICE") or device,
-        fresh=os.environ.get("DIPDDPM_FRESH") == profile,  # notebook 07 opens others, which are not begun anew
+        fresh=os.environ.get("DIPDDPM_FRESH") == profile,  # claims come from others, too, which are not begun anew
         records_only=os.environ.get("DIPDDPM_RECORDS_ONLY") == "1",
     )
