@@ -15,7 +15,7 @@ from dipddpm_utils.machine.errors import StoreError
 from dipddpm_utils.page import names, speed
 from dipddpm_utils.page.compare import best_start
 from dipddpm_utils.page.lab import Lab
-from dipddpm_utils.page.prose import distance, ends
+from dipddpm_utils.page.prose import distance
 from dipddpm_utils.priors import comparisons, restored
 from dipddpm_utils.priors.conclusions import timed_on
 from dipddpm_utils.store import runs
@@ -61,26 +61,18 @@ def _in_a_word(won: int, lost: int, unclear: int, back: int = 0) -> str:
     return "no" if lost > unclear else "no gain shown"
 
 
-def restoration(found: list[Row], others: str = "") -> str:
-    """The answer for mending a degraded image, by PSNR, in a sentence. others: what other scores say."""
-    own = [row for row in found if row.job == "restoration"]
-    if not own:
+def restoration(lab: Any) -> str:
+    """The answer for mending a degraded image, by PSNR, with what other scores and more images say."""
+    if not lab.has("restore"):
         return "**Mending a degraded image:** not measured in this profile."
-    won, lost, _, unclear = _counted(own)
-    given = ends([times for row in own for times in row.rival_seconds])
-    gaps, spent = zip(*(row.cheap for row in own), strict=True)
-    ahead, behind = (sum(gap.decided and (gap.value > 0) is side for gap in gaps) for side in (True, False))
-    return (
-        f"**Mending a degraded image: {_in_a_word(won, lost, unclear)}.** Against the best rival, given {given} "
-        f"times its seconds, a DIP won {won} and lost {lost} of {len(own)} settings by PSNR{f' ({others})' * bool(others)}. "
-        f"Against one chain, whose seconds it takes {ends(spent)} times, it won {ahead} and lost {behind}."
+    best, single = (restored.won_and_lost(lab, role)["PSNR"] for role in ("equal seconds", "cheap"))
+    answer = _in_a_word(best.won, best.lost, best.of - best.won - best.lost)
+    said = (
+        f"**Mending a degraded image: {answer}.** Against the best rival, given {restored.given(lab, 'equal seconds')} times "
+        f"its seconds, of {best.of} settings a DIP {restored.restored_count(lab, 'equal seconds')}. Against one chain, given "
+        f"{restored.given(lab, 'cheap')} times its seconds, it won {single.won} and lost {single.lost}."
     )
-
-
-def _mended(lab: Any, found: list[Row]) -> str:
-    """`restoration`, with what other scores and more images say."""
-    others = restored.by_others(restored.won_and_lost(lab, "equal seconds")) if lab.has("restore") else ""
-    return " ".join(filter(None, [restoration(found, others), restored.more_images(lab, why=False)]))
+    return " ".join(filter(None, [said, restored.more_images(lab, why=False)]))
 
 
 def table(found: list[Row], target: str = "#fig-{}") -> str:
@@ -139,7 +131,7 @@ def markdown(lab: Any) -> str:
     """The first screen of the page."""
     lab.store.records_only = True  # the page says what is there, and computes nothing
     found, png = rows(lab), picture(lab)
-    answers = generation(found, comparisons.untestable(lab)), _mended(lab, found)
+    answers = generation(found, comparisons.untestable(lab)), restoration(lab)
     said = "\n\n".join(f'<p class="answer">{_html(text)}</p>' for text in answers)
     links = (
         "Measured by: [rules](#04_combined_model-the-rules-of-the-comparison), "
@@ -166,7 +158,7 @@ def readme_block(lab: Any) -> str:
     shown = f"![{ALT}]({folder}/figures/{PICTURE})" if (lab.store.root / "figures" / PICTURE).exists() else ""
     screen = [
         generation(found, comparisons.untestable(lab)),
-        _mended(lab, found),
+        restoration(lab),
         page,
         table(found, folder + "/figures/{}.png"),
         shown,

@@ -30,8 +30,6 @@ class Row:
     value: float  # the effect alone
     also: bool = False  # whether it is the row before against a second rival
     given_back: bool = False  # what is lower here are training images given back, which is no gain
-    cheap: tuple[Paired, float] | None = None  # of restoration: gain over a single chain, and at how many times its seconds
-    rival_seconds: tuple[float, float] = (1.0, 1.0)  # of restoration: what its rival took, in times its own, least and most
     new: bool = True  # whether its samples are known to be no training images given back
 
 
@@ -129,11 +127,8 @@ def _restored(lab: Any) -> Iterator[Row]:
         return
     gaps = restored.restored(lab)
     for setting, records in restored.degraded(lab).items():
-        rival, cheap = (gaps[setting, "psnr", role] for role in ("equal seconds", "cheap"))
-        own, even, other = (restored.seconds(records, of) for of in ("with a DIP", "equal seconds", "cheap"))
+        own, even = (sum(restored.seconds(records, of)) for of in ("with a DIP", "equal seconds"))
         asked = restored.in_short(setting)
         question = f"PSNR gained by a DIP: {asked[0].lower()}{asked[1:]}"
-        cost = f"{number(sum(own) / sum(even), 2)} × time"
-        row = _row("restoration", question, rival, cost, restored.figure_of(setting.of), "dB", True)
-        times = restored.times_spent(records, "equal seconds")
-        yield replace(row, cheap=(cheap, sum(own) / sum(other)), rival_seconds=(min(times), max(times)))
+        cost, gap = f"{number(own / even, 2)} × time", gaps[setting, "psnr", "equal seconds"]
+        yield _row("restoration", question, gap, cost, restored.figure_of(setting.of), "dB", True)
