@@ -102,7 +102,8 @@ def from_torchvision(name: str) -> Contents:
         except subprocess.TimeoutExpired:
             raise Unavailable(f"not finished within {DOWNLOAD_SECONDS // 3600} hours") from None
         if done.returncode:
-            raise Unavailable(f"failed: {short((done.stderr or 'see above').strip().splitlines()[-1])}")
+            said = (done.stderr or "").strip().splitlines() or ["see above"]
+            raise Unavailable(f"failed: {short(said[-1])}")
         paths = {file: Path(folder).rglob(file) for file in (_BIN if name == "cifar10" else _IDX)}
         return {file: np.fromfile(_first(found, f"holds no {file}"), np.uint8) for file, found in paths.items()}
 

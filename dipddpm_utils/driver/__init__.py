@@ -1,1 +1,1 @@
-"""Running the whole: notebooks by papermill, and set-up."""
+"""Running the whole: notebooks by papermill, jobs on a cluster, set-up, and what this machine has."""

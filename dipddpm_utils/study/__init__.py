@@ -1,1 +1,1 @@
-"""What is computed: every run of every profile, declared in Python. Look-ups are in profile.py, the list in declare.py."""
+"""What is computed: every run of every profile, declared in Python. profile.py lists and looks up."""

@@ -3,6 +3,7 @@
 import re
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from dipddpm_utils.config import Data, Evaluate, Floor, Frozen, Restore, Sample
 from dipddpm_utils.data import own
@@ -48,7 +49,9 @@ def _on(part: Frozen, found: own.Own) -> Frozen:
         limits = {"n": most, "final_n": most}
     if isinstance(part, Restore):
         limits = {"n": given * 3 // 4, "n_tune": given // 4}
-    fields = {name: min(getattr(part, name), limit) for name, limit in limits.items() if hasattr(part, name)}
+    fields: dict[str, Any] = {name: min(getattr(part, name), limit) for name, limit in limits.items() if hasattr(part, name)}
+    if isinstance(part, Restore):  # all training images are trained on, so what is chosen is chosen on further held-out ones
+        fields["validation"] = False
     if isinstance(part, Floor):
         fields = {"ns": tuple(sorted({min(n, most) for n in part.ns}))}
     return part.model_copy(update=fields)

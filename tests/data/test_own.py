@@ -312,7 +312,7 @@ def test_a_profile_on_own_images_has_its_own_question_and_no_run_of_ours(colour,
                 assert part.n <= 90 and part.final_n <= 90
             assert not isinstance(part, Floor) or max(part.ns) <= 90
             assert not isinstance(part, Stopping) or part.n_images <= 120
-            assert not isinstance(part, Restore) or part.n + part.n_tune <= 120
+            assert not isinstance(part, Restore) or part.n + part.n_tune <= 120 and not part.validation
             assert not isinstance(part, Data) or (part.n_train or 0) < 180 and (part.n_held_out or 0) < 120
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from dipddpm_utils import config
 from dipddpm_utils.machine.errors import ConfigError, UsageError
-from dipddpm_utils.study import declare, sizes
 from dipddpm_utils.study import profile as profiles
+from dipddpm_utils.study import sizes
 from dipddpm_utils.study.entries import By, Profile
 from dipddpm_utils.study.recipes import changed
 
@@ -215,7 +215,7 @@ def test_unknown_names_say_what_there_is():
 
 
 def test_a_size_that_is_not_allowed_is_one_clear_line(monkeypatch):
-    monkeypatch.setitem(declare.PROFILES, "p", (declare.everything, replace(sizes.SMOKE, dip_steps=0)))
+    monkeypatch.setitem(profiles.PROFILES, "p", (profiles.everything, replace(sizes.SMOKE, dip_steps=0)))
     with pytest.raises(ConfigError, match="p, after spectrum-s0: Optim.steps: Input should be greater than 0") as caught:
         profiles.load("p")
     assert "\n" not in str(caught.value)
