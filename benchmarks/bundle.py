@@ -35,19 +35,10 @@ runs.Store(Path(folder), "quick").ensure(run)
 """
 # run -> steps: memory is the same for more
 HEAVIEST = {"ddpm-long-s0": 40, "dip-resnet18-s0": 5, "dip-images-resnet18-s0": 10}
-STREAM = """
-import sys
-import numpy as np
-from dipddpm_utils.judging.frechet import Moments
-moments, rng = Moments(), np.random.default_rng(0)
-for _ in range(int(sys.argv[1])):
-    moments.update(rng.standard_normal((500, 512)))
-moments.mean_cov()
-"""
 
 
 def rows(setting: Setting) -> Iterator[Row]:
-    """Seconds of an import, peak memory of the heaviest runs, memory that more images add, seconds of a redraw."""
+    """Seconds of an import, peak memory of the heaviest runs, seconds of a redraw."""
     repeats = setting.pick(7, 2)
     for name, what, target in (
         ("import dipddpm_utils, beyond torch", "import dipddpm_utils", 0.3),
@@ -61,14 +52,6 @@ def rows(setting: Setting) -> Iterator[Row]:
         note = "the process that computes it; all sizes as in quick, fewer steps"
         yield at_most(f"peak memory, quick's {name.removesuffix('-s0')}", [child.peak / 1e9], 2.5, "GB", note)
     shutil.rmtree(folder)
-    few, many = setting.pick((20, 160), (4, 8))  # the first pieces warm the allocator up
-    added = []
-    for _ in range(repeats):  # a process's peak scatters by tens of megabytes, so pairs of them and their median
-        low, high = (children.checked(["-c", STREAM, str(pieces)]).peak / 1e6 for pieces in (few, many))
-        added.append(high - low)
-    held = f"held, they would take {500 * many * 512 * 8 / 1e6:.0f} MB"
-    note = f"512 features of {500 * many} images after those of {500 * few}; {repeats} pairs of processes; {held}"
-    yield at_most("memory added by more images, features streamed", added, 20.0, "MB", note)
     yield from _redraw(setting)
 
 

@@ -15,7 +15,7 @@ from dipddpm_utils.config import Ddpm, Diffusion
 from dipddpm_utils.ddpm import process as diffusion
 from dipddpm_utils.ddpm import schedule
 from dipddpm_utils.ddpm.process import Model
-from dipddpm_utils.ddpm.unet import UNet, count_parameters
+from dipddpm_utils.ddpm.unet import UNet
 from dipddpm_utils.machine.device import autocast
 from dipddpm_utils.study import profile
 from dipddpm_utils.training import loop
@@ -31,6 +31,10 @@ class Trainer:
     batch: int
     steps: Iterator[float]
     model: Callable[[], tuple[nn.Module, Model]]  # (module to put into evaluation mode, how it is called)
+
+
+def count_parameters(model: nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def recipe() -> Ddpm:

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from benchmarks import trainers
 from benchmarks.pairs import Row, Setting, at_most, times_faster
+from benchmarks.trainers import count_parameters
 from dipddpm_utils.config import Ddpm
-from dipddpm_utils.ddpm.unet import count_parameters
 from dipddpm_utils.training import loop
 
 SIZE = 32

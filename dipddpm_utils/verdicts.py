@@ -116,9 +116,8 @@ def _ways(lab: Any) -> Iterator[Row]:
         rival, gap = max(gaps, key=lambda one: one[1].value)
         base = mechanisms.rival_rows(frame, rival, best[1]).groupby("seed")["cost"].mean()
         cost = f"{number(float((best[1].groupby('seed')['cost'].mean() / base).mean()), 3)} × time"
-        new = not own.many and not mechanisms.unjudged(label, *best)
-        question = f"{look(label).label}: FD over {mechanisms.rival_in_words(frame, rival, best[1])}"
-        row = replace(_row(MECHANISM, question, gap, cost, "04_pareto"), new=new)
+        question = f"{mechanisms.in_words(frame, label, best[0])}: FD over {mechanisms.rival_in_words(frame, rival, best[1])}"
+        row = replace(_row(MECHANISM, question, gap, cost, "04_pareto"), new=not own.many)
         yield _no_gain(row, own) if copied else row
 
 

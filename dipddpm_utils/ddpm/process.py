@@ -4,9 +4,8 @@ Shapes: images x0, x_t, eps, v and the network's output are floats [B, C, H, W],
 0..T-1. Results have the dtype of the images, whatever the dtype of the coefficients. Equations: Ho et al. 2020 (DDPM);
 Salimans & Ho 2022 (v); Hang et al. 2023 (min-SNR).
 
-Equation numbers are those of notebook 01. The functions that begin a computation, `q_sample` and `loss`, check their
-arguments; the others are plain arithmetic. Shapes and dtypes cost nothing to check. Reading values off a GPU would stall it,
-so `loss` reads values on the CPU only.
+Equation numbers are those of notebook 01. `loss` checks its arguments; the other functions are plain arithmetic. Shapes and
+dtypes cost nothing to check. Reading values off a GPU would stall it, so `loss` reads values on the CPU only.
 """
 
 from collections.abc import Callable
@@ -20,26 +19,23 @@ from dipddpm_utils.ddpm.schedule import Coefficients
 Model = Callable[[Tensor, Tensor], Tensor]  # (x_t [B, C, H, W], t [B]) -> [B, C, H, W]
 
 
-def q_sample(coefs: Coefficients, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-    """Draw x_t from q(x_t | x0), (1) of notebook 01: sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar) eps.
-
-    ValueError naming the argument if a shape is wrong, t is outside 0..T-1, or x0 is outside [-1, 1].
-    """
-    _check(coefs, x0, t, eps, values=True)
-    return diffuse(coefs, x0, t, eps)
-
-
 def diffuse(coefs: Coefficients, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-    """(1) of notebook 01 alone, `q_sample` without its checks: for training, and for data without bounds (Gaussian data)."""
+    """x_t from q(x_t | x0), (1) of notebook 01: sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar) eps."""
     return at(coefs.sqrt_alphas_cumprod, t, x0) * x0 + at(coefs.sqrt_one_minus_alphas_cumprod, t, x0) * eps
 
 
 # --- x0, eps and v from one another, given x_t -----------------------------------------------------------------------
 
 
-def predict_x0_from_eps(coefs: Coefficients, x_t: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-    """x0 = (x_t - sqrt(1 - alpha_bar) eps) / sqrt(alpha_bar), (1) of notebook 01 solved for x0."""
-    return (x_t - at(coefs.sqrt_one_minus_alphas_cumprod, t, x_t) * eps) / at(coefs.sqrt_alphas_cumprod, t, x_t)
+def predicted_x0(objective: str, out: Tensor, x_t: Tensor, signal: float | Tensor, noise: float | Tensor) -> Tensor:
+    """x0_hat from a network's output, by what it predicts: "eps", "x0" or "v". Nothing is clipped.
+
+    signal, noise: sqrt(alpha_bar) and sqrt(1 - alpha_bar), numbers or [B, 1, 1, 1]. For "eps" (1) of notebook 01 solved for x0.
+    """
+    out = out.to(x_t.dtype)  # a network under autocast answers in bfloat16
+    if objective == "x0":
+        return out
+    return (x_t - noise * out) / signal if objective == "eps" else signal * x_t - noise * out
 
 
 def predict_eps_from_x0(coefs: Coefficients, x_t: Tensor, t: Tensor, x0: Tensor) -> Tensor:
@@ -50,28 +46,6 @@ def predict_eps_from_x0(coefs: Coefficients, x_t: Tensor, t: Tensor, x0: Tensor)
 def predict_v_from_x0_eps(coefs: Coefficients, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
     """v = sqrt(alpha_bar) eps - sqrt(1 - alpha_bar) x0 (Salimans & Ho 2022, section 4)."""
     return at(coefs.sqrt_alphas_cumprod, t, x0) * eps - at(coefs.sqrt_one_minus_alphas_cumprod, t, x0) * x0
-
-
-def predict_x0_from_v(coefs: Coefficients, x_t: Tensor, t: Tensor, v: Tensor) -> Tensor:
-    """x0 = sqrt(alpha_bar) x_t - sqrt(1 - alpha_bar) v."""
-    return at(coefs.sqrt_alphas_cumprod, t, x_t) * x_t - at(coefs.sqrt_one_minus_alphas_cumprod, t, x_t) * v
-
-
-def predict_eps_from_v(coefs: Coefficients, x_t: Tensor, t: Tensor, v: Tensor) -> Tensor:
-    """eps = sqrt(alpha_bar) v + sqrt(1 - alpha_bar) x_t."""
-    return at(coefs.sqrt_alphas_cumprod, t, x_t) * v + at(coefs.sqrt_one_minus_alphas_cumprod, t, x_t) * x_t
-
-
-def to_x0_eps(coefs: Coefficients, objective: str, model_out: Tensor, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-    """(x0_hat, eps_hat) from a network's output, by what it predicts: "eps", "x0" or "v". Nothing is clipped."""
-    out = model_out.to(x_t.dtype)  # a network under autocast answers in bfloat16
-    if objective == "eps":
-        return predict_x0_from_eps(coefs, x_t, t, out), out
-    if objective == "x0":
-        return out, predict_eps_from_x0(coefs, x_t, t, out)
-    if objective == "v":
-        return predict_x0_from_v(coefs, x_t, t, out), predict_eps_from_v(coefs, x_t, t, out)
-    raise ValueError(f"objective is {objective!r}, expected 'eps', 'x0' or 'v'")
 
 
 # --- one step back ----------------------------------------------------------------------------------------------------
@@ -115,13 +89,13 @@ def training_times(
 def loss(
     coefs: Coefficients, diffusion: config.Diffusion, model: Model, x0: Tensor, t: Tensor, eps: Tensor, *, free: bool = False
 ) -> Tensor:
-    """The training loss, a scalar: mean squared error of the network's prediction at x_t = q_sample(x0, t, eps).
+    """The training loss, a scalar: mean squared error of the network's prediction at x_t = diffuse(x0, t, eps).
 
     (3) of notebook 01 for "eps" without weights; `snr_weights` otherwise. free: x0 may leave [-1, 1], as data that were scaled
     wrongly on purpose do (reports/mistakes.py), and residuals. ValueError naming the argument if a shape or dtype is wrong
     and, for tensors on the CPU, if t is outside 0..T-1 or x0 outside its range.
     """
-    _check(coefs, x0, t, eps, values=x0.device.type == "cpu" and not torch.compiler.is_compiling(), free=free)
+    _check(coefs, x0, t, eps, free=free)
     return squared_error(coefs, diffusion, model, x0, t, eps)
 
 
@@ -161,14 +135,16 @@ def check_like(x: Tensor, other: Tensor, name: str, other_name: str) -> None:
         raise ValueError(f"{name} has shape {list(x.shape)}, expected that of {other_name}, {list(other.shape)}")
 
 
-def _check(coefs: Coefficients, x0: Tensor, t: Tensor, eps: Tensor, *, values: bool, free: bool = False) -> None:
-    """ValueError naming the argument that is wrong; the numbers in t and x0 are read only for `values`."""
+def _check(coefs: Coefficients, x0: Tensor, t: Tensor, eps: Tensor, *, free: bool) -> None:
+    """ValueError naming the argument that is wrong; the numbers in t and x0 are read on the CPU only."""
     check_images(x0, "x0")
     check_like(eps, x0, "eps", "x0")
     last = coefs.num_train_timesteps - 1
     if t.dtype != torch.int64 or t.shape != x0.shape[:1]:
         raise ValueError(f"t is {t.dtype} {list(t.shape)}, expected torch.int64 [{x0.shape[0]}] with values in 0..{last}")
-    if values and ((t < 0) | (t > last)).any():  # a negative index would silently count from the end
+    if x0.device.type != "cpu" or torch.compiler.is_compiling():
+        return
+    if ((t < 0) | (t > last)).any():  # a negative index would silently count from the end
         raise ValueError(f"t has values from {t.min()} to {t.max()}, expected 0..{last} (t counts from 0)")
-    if values and not free:
+    if not free:
         ranges.check_signed(x0, "x0")

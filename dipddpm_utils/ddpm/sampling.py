@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from dipddpm_utils import config
-from dipddpm_utils.ddpm.process import Model, check_images, check_like
+from dipddpm_utils.ddpm.process import Model, check_images, check_like, predicted_x0
 from dipddpm_utils.ddpm.schedule import Coefficients
+from dipddpm_utils.machine import streams
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +128,7 @@ def chain(
             else:
                 x = x0_hat if s < 0 else dpmpp_step(x, x0_hat, bar_t, bar_s, earlier)
             if s >= 0 and std > 0:
-                x = x + std * _noise(x, generator)
+                x = x + std * streams.normal(x, generator)
             earlier = bar_t, x0_hat
             yield Step(index, t, s, x, x0_hat, index + 1)
 
@@ -135,20 +136,11 @@ def chain(
 
 
 def _predictions(out: Tensor, x: Tensor, alpha_bar: float, objective: str, clip: bool) -> tuple[Tensor, Tensor]:
-    """(x0_hat, eps_hat): `process.to_x0_eps` for one t, with the clipping, after which eps_hat follows from x0_hat."""
+    """(x0_hat, eps_hat) at one t; after clipping eps_hat follows from x0_hat."""
     signal, noise = math.sqrt(alpha_bar), math.sqrt(1 - alpha_bar)
-    out = out.to(x.dtype)  # a network under autocast answers in bfloat16
-    if objective == "eps":
-        x0_hat = (x - noise * out) / signal
-    else:
-        x0_hat = out if objective == "x0" else signal * x - noise * out
+    x0_hat = predicted_x0(objective, out, x, signal, noise)
     if clip:
         x0_hat = x0_hat.clamp(-1, 1)
     elif objective == "eps":
-        return x0_hat, out
+        return x0_hat, out.to(x.dtype)
     return x0_hat, (x - signal * x0_hat) / noise
-
-
-def _noise(like: Tensor, generator: torch.Generator) -> Tensor:
-    """Standard normal noise, drawn where the generator lives: a CPU generator gives the same noise for every device."""
-    return torch.randn(like.shape, generator=generator, device=generator.device, dtype=like.dtype).to(like.device)

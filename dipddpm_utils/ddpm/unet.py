@@ -114,13 +114,13 @@ class UNet(nn.Module):
             raise ValueError(f"attention names level {max(config.attention)}, but levels are 0 to {len(config.mults) - 1}")
         if config.width % 2:
             raise ValueError(f"width is {config.width}; it must be even, for the sine and cosine of the time")
-        self.config, self.channels, self.size = config, channels + given, size  # of the input
+        self.config, self.inputs, self.size = config, channels + given, size
         time_width = config.time_width or 4 * config.width
         widths = [config.width * m for m in config.mults]
         folded = channels * config.patch**2
 
         self.time = nn.Sequential(nn.Linear(config.width, time_width), nn.SiLU(), nn.Linear(time_width, time_width), nn.SiLU())
-        self.stem = nn.Conv2d((channels + given) * config.patch**2, config.width, 3, padding=1)
+        self.stem = nn.Conv2d(self.inputs * config.patch**2, config.width, 3, padding=1)
         self.down, self.up, self.narrow = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         for i, (before, here) in enumerate(zip([config.width, *widths], widths, strict=False)):
             self.down.append(Level(before, here, config, time_width, attention=i in config.attention))
@@ -156,14 +156,10 @@ class UNet(nn.Module):
         return F.pixel_shuffle(self.head(F.silu(self.head_norm(h))), self.config.patch)
 
     def _check(self, x: Tensor, t: Tensor) -> None:
-        if x.ndim != 4 or tuple(x.shape[1:]) != (self.channels, self.size, self.size):
-            raise ValueError(f"x has shape {tuple(x.shape)}; expected [B, {self.channels}, {self.size}, {self.size}]")
+        if x.ndim != 4 or tuple(x.shape[1:]) != (self.inputs, self.size, self.size):
+            raise ValueError(f"x has shape {tuple(x.shape)}; expected [B, {self.inputs}, {self.size}, {self.size}]")
         if t.shape != x.shape[:1]:
             raise ValueError(f"t has shape {tuple(t.shape)}; expected [{x.shape[0]}], one step for each image")
-
-
-def count_parameters(model: nn.Module) -> int:
-    return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def library_unet(config: cfg.Unet, channels: int) -> nn.Module:

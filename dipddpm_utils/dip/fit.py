@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from dipddpm_utils import ranges
 from dipddpm_utils.dip.nets import build
+from dipddpm_utils.machine import streams
 
 Z_CHANNELS = 32  # of the fixed input z, which is uniform on [0, high]: Ulyanov et al. 2018, supplementary material
 Z_HIGH = {"2conv": 1.0, "5conv": 1.0, "resnet18": 0.1, "skip": 0.1}  # 0.1 as published; without normalisation it is lost
@@ -29,7 +30,7 @@ def noisy_input(images_unit: Tensor, std: float, clip: bool, generator: torch.Ge
     std: in units of [0, 1]. The generator may live elsewhere. ValueError if std < 0 or images_unit, on the CPU, leaves [0, 1].
     """
     _check(images_unit, std)
-    noisy = images_unit + std * _randn_like(images_unit, generator)
+    noisy = images_unit + std * streams.normal(images_unit, generator)
     return noisy.clamp(0, 1) if clip else noisy
 
 
@@ -119,7 +120,7 @@ def fit_images(
         """(1) of notebook 02: look at the networks' outputs for z, compare them with the targets, update, again."""
         for iteration in range(1, iterations + 1):
             with torch.enable_grad():  # the caller may hold no_grad around the loop
-                outputs = forward(z + z_std * _randn_like(z, generator))
+                outputs = forward(z + z_std * streams.normal(z, generator))
                 seen = outputs if observe is None else observe(outputs)
                 losses = (seen - target_at(iteration)).square().flatten(1).mean(1)
                 losses.sum().backward()  # a sum, so that each network gets the gradient of its own loss
@@ -146,7 +147,3 @@ def stack(nets: Sequence[nn.Module]) -> tuple[Callable[[Tensor], Tensor], list[T
         return torch.func.functional_call(blank, own, (row[None],))[0]
 
     return lambda z: torch.vmap(one)(weights, z), list(weights.values())
-
-
-def _randn_like(x: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.randn(x.shape, generator=generator, device=generator.device).to(x)

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -78,8 +77,6 @@ def dip(run: Dip, work: Work) -> Outcome:
         "train_seconds": state.seconds,
         "apply_seconds": apply_seconds,
         "parameters": sum(p.numel() for p in net.parameters()),
-        "steps_kept": early[0] if early else state.step,
-        "loss_first": log["curve"][0]["loss"],
         "loss_last": float(np.mean([row["loss"] for row in log["curve"][-10:]])),
     }
     shown = PANELS[run.data.channels]
@@ -152,11 +149,7 @@ def dip_images(run: DipImages, work: Work) -> Outcome:
             began = now()
     arrays = _panels(run, clean=clean, noisy=noisy, outputs_best=best_output)
     arrays |= {"snapshots": np.stack(list(snapshots.values())), "snapshot_iterations": np.array(list(snapshots))}
-    psnr = pd.DataFrame(rows).pivot(index="iteration", columns="image", values="psnr")
-    scores = {"psnr_peak": psnr.max(), "psnr_final": psnr.iloc[-1], "overfit_loss": psnr.max() - psnr.iloc[-1]}
-    scores |= {"psnr_input": fidelity.psnr(noisy, clean, 1.0).cpu(), "peak_iteration": psnr.idxmax()}
-    metrics = {"n": len(clean), "seconds": seconds, **stats.mean_intervals(scores)}
-    return Outcome(metrics=metrics, timings={"train": seconds}, evals=rows, arrays=arrays)
+    return Outcome(metrics={"n": len(clean), "seconds": seconds}, timings={"train": seconds}, evals=rows, arrays=arrays)
 
 
 def _panels(run: Dip | DipImages, **images: Tensor) -> dict[str, np.ndarray]:

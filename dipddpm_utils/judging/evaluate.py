@@ -63,26 +63,25 @@ def evaluate(samples: Tensor, dataset: DataSet, features: Features, rng: np.rand
     """
     _check(samples, dataset, features)
     reference = _reference(dataset, features)
-    nearest = fidelity.nearest(_small(samples[_some(len(samples), rng)]), reference.train_small)
+    nearest, _ = fidelity.nearest_rows(_small(samples[_some(len(samples), rng)]), reference.train_small)
     return _judge(features(samples), nearest, reference, features, rng)
 
 
 def floor(dataset: DataSet, n: int, features: Features, rng: np.random.Generator) -> Scores:
     """`evaluate` for n real training images drawn with `rng`: what no generator should be expected to beat at this n.
 
-    For copies, each is compared with the training images that were not drawn.
+    For copies, each is compared with the training images that were not drawn: ValueError if none would be left.
     """
-    if n > len(dataset.train):
-        raise ValueError(f"n is {n}, but {dataset.name} has {len(dataset.train)} training images: ask for at most that many")
+    if n >= len(dataset.train):
+        raise ValueError(f"n is {n}, but {dataset.name} has {len(dataset.train)} training images: ask for fewer than that")
     order = torch.from_numpy(rng.permutation(len(dataset.train)))
     chosen, others = order[:n], order[n:]
     samples = dataset.train[chosen]
     _check(samples, dataset, features)
     reference = _reference(dataset, features)
     some = chosen[_some(n, rng)]
-    small = reference.train_small
-    rest = small[others] if len(others) else small
-    return _judge(features(samples), fidelity.nearest(small[some], rest), reference, features, rng)
+    nearest, _ = fidelity.nearest_rows(reference.train_small[some], reference.train_small[others])
+    return _judge(features(samples), nearest, reference, features, rng)
 
 
 def fid(samples: Tensor, dataset: DataSet, features: Features) -> float:
@@ -172,7 +171,7 @@ def _reference(dataset: DataSet, features: Features) -> Reference:
             with np.load(files.cache_folder() / kept) as stored:
                 held_out, nearest = torch.from_numpy(stored["held_out"]), torch.from_numpy(stored["nearest"])
         except files.NOT_KEPT:
-            held_out, nearest = features(dataset.held_out), fidelity.nearest(_small(dataset.held_out[:COMPARED]), small)
+            held_out, nearest = features(dataset.held_out), fidelity.nearest_rows(_small(dataset.held_out[:COMPARED]), small)[0]
             files.keep(kept, files.npz_bytes({"held_out": held_out.numpy(), "nearest": nearest.numpy()}))
         mean, cov = mean_cov(held_out)
         _KEPT[key] = Reference(held_out, mean, cov, symmetric_root(cov), small, nearest)

@@ -56,11 +56,6 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, flo
     return covered(fake, real), covered(real, fake)
 
 
-def nearest(a: Tensor, b: Tensor) -> Tensor:
-    """Distance of each row of a [n, D] to the nearest row of b [m, D] -> [n], float32."""
-    return nearest_rows(a, b)[0]
-
-
 def nearest_rows(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """(distance to the nearest row of b [m, D], which row that is) for each row of a [n, D]: float32 [n], int64 [n]."""
     a, b = a.float(), b.float()

@@ -6,7 +6,6 @@ root2 @ root2.T = cov2.
 """
 
 import math
-from typing import Self
 
 import numpy as np
 import torch
@@ -18,38 +17,14 @@ from dipddpm_utils.judging.stats import Interval
 EPSILON, TINY = torch.finfo(torch.float64).eps, torch.finfo(torch.float64).tiny
 
 
-class Moments:
-    """Mean and covariance of features that come in pieces, merged without cancellation (Chan et al. 1983)."""
-
-    def __init__(self) -> None:
-        self.n, self.mean, self.scatter = 0, torch.zeros(()), torch.zeros(())
-
-    def update(self, features: Tensor | np.ndarray) -> Self:
-        """Add features [n, D]; returns itself."""
-        features = _float64(features)
-        if features.ndim != 2:
-            raise ValueError(f"features have shape {tuple(features.shape)}; expected [n, D]")
-        n = len(features)
-        if n == 0:
-            return self
-        mean = features.mean(0)
-        centred = features - mean
-        shift, total = mean - self.mean, self.n + n
-        self.scatter = self.scatter + centred.T @ centred + torch.outer(shift, shift) * (self.n * n / total)
-        self.mean = self.mean + shift * (n / total)
-        self.n = total
-        return self
-
-    def mean_cov(self) -> tuple[Tensor, Tensor]:
-        """(mean [D], covariance [D, D] with n - 1 below), float64. ValueError with fewer than two images."""
-        if self.n < 2:
-            raise ValueError(f"a covariance needs at least 2 images, got {self.n}")
-        return self.mean, self.scatter / (self.n - 1)
-
-
 def mean_cov(features: Tensor | np.ndarray) -> tuple[Tensor, Tensor]:
     """(mean [D], covariance [D, D]) of features [n, D] in float64, as np.mean and np.cov(rowvar=False) give them."""
-    return Moments().update(features).mean_cov()
+    features = _float64(features)
+    if features.ndim != 2 or len(features) < 2:
+        raise ValueError(f"features have shape {tuple(features.shape)}; expected [n, D] of at least 2 images")
+    mean = features.mean(0)
+    centred = features - mean
+    return mean, centred.T @ centred / (len(features) - 1)
 
 
 def symmetric_root(cov: Tensor | np.ndarray) -> Tensor:

@@ -1,4 +1,4 @@
-"""How drawn digits look, in numbers: their contrast, and how ragged their outline is. numpy only, for the report."""
+"""How drawn digits look, in numbers: their contrast, and how ragged their outline is."""
 
 import math
 

@@ -22,6 +22,13 @@ def generator(seed: int, purpose: str, device: str | torch.device = "cpu") -> to
     return torch.Generator(device=device).manual_seed(derived_seed(seed, purpose))
 
 
+def normal(like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """N(0, I) as large as `like`, drawn where the generator lives: one on the CPU gives the same noise for every device."""
+    import torch
+
+    return torch.randn(like.shape, generator=generator, device=generator.device, dtype=like.dtype).to(like.device)
+
+
 def numpy_rng(seed: int, purpose: str) -> numpy.random.Generator:
     """A numpy generator for one purpose of a run."""
     import numpy as np

@@ -102,34 +102,16 @@ def alone(lab: Any, group: str | None = None) -> str:
 
 
 def starts(frame: pd.DataFrame) -> str:
-    """Each start against the whole chain from noise with as many calls, at the t_start where it does best, and its copies."""
-    lines, usual = [], 0.0
-    for label in dict.fromkeys(frame["label"]):
-        best = compare.best_start(frame, label) if label != "noise" else None
-        if best is None:
-            continue
-        t_start, gap, rows = best
-        own = compare.copies(rows)
-        usual = own.usual
-        calls = f"t_start = {t_start:.0f} ({rows['nfe'].iloc[0]:.0f} calls)"
-        said = f"{comparison(f'{look(label).label}, {calls}', gap, **direction(own))} Of its samples {copying(own)}"
-        said += ", not recorded how many lie nearest to their own image." if math.isnan(own.source) else "."
-        if gap.decided and gap.value < 0 and own.many:
-            said += " These are training images given back, and no gain."
-        lines.append(said + _left_out(frame, label, own.many))
-    sampler = look(frame["sampler"].iloc[0]).label if "sampler" in frame else "the same sampler"
-    each = ", each start at its best t_start" if frame["label"].nunique() > 2 else ", at the best t_start"
-    head = f"FD over that of noise with as many calls of {sampler}{each} "
-    return f"{head}(of held-out images {percent(usual)} look copied):\n\n{bullets(lines)}"
-
-
-def _left_out(frame: pd.DataFrame, label: str, many: bool) -> str:
-    """The other t_starts of a start that were passed over since they give training images back; many: none was."""
-    parts = {t: rows for t, rows in frame[frame["label"] == label].groupby("value") if compare.copies(rows).many}
-    if many or not parts:
+    """The best start from a DIP over noise with as many calls, and over the best start without a DIP from the same step."""
+    best = compare.best_start(frame, *names.starts(dip=True))
+    if best is None:
         return ""
-    said = [f"t_start = {t:.0f}, {copying(compare.copies(rows))}" for t, rows in parts.items()]
-    return f" Left out for copying: {'; '.join(said)}."
+    t_start, gap, own = best
+    words = direction(compare.copies(own))
+    said = comparison(f"FD over that of noise with as many calls, t_start = {t_start:.0f}", gap, **words)
+    if (rival := compare.best_rival(frame, own)) is not None:
+        said += f" {comparison(f'FD over that from the {look(rival[0]).label}', rival[1], **words)}"
+    return said + given_back(own)
 
 
 def whose(rows: pd.DataFrame) -> str:
@@ -163,21 +145,6 @@ def without_a_chain(lab: Any) -> str:
     beside = f" What needs no network: {'; '.join(others)}." if others else ""
     said = f"{own['features'].iloc[0]} {distance}, recall {recall} ({len(own)} DIPs)"
     return f"The DIP outputs alone, without a chain: {said}.{beside}{than}"
-
-
-def over_t_start(frame: pd.DataFrame) -> str:
-    """What the figure to play with shows: distance and copies of DIP outputs, noise and the oracle, from end to end."""
-    parts, ends = [], (frame["value"].min(), frame["value"].max())
-    for label in dict.fromkeys(frame["label"]):
-        own = [frame[(frame["label"] == label) & (frame["value"] == t)] for t in ends]
-        if label not in ("noise", "real", *names.starts(dip=True)) or not all(map(len, own)):
-            continue
-        fds, copied = ([compare.summary(rows, column).value for rows in own] for column in ("fd", "copy_rate"))
-        name = "the whole chain from noise, as few calls" if label == "noise" else look(label).label
-        parts.append(f"{name}: FD {' and '.join(map(number, fds))}, copied {' and '.join(map(percent, copied))}")
-    seeds = frame["seed"].nunique()
-    how = f"Samples of seed 0, the first ones drawn, not selected; numbers: means of {seeds} seeds."
-    return f"At t_start = {ends[0]:.0f} and {ends[1]:.0f}. {'; '.join(parts)}. {how}"
 
 
 EVENTS = {"precision": "among real images", "copy_rate": "copied"}  # of a sample, and so with a probability

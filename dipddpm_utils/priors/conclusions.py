@@ -6,9 +6,9 @@ from typing import Any
 import pandas as pd
 
 from dipddpm_utils.page import compare, names
-from dipddpm_utils.page.compare import Paired, best_rival, best_start, copies, difference, frame_of
+from dipddpm_utils.page.compare import best_start, difference, frame_of
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, direction, hardware, number
+from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, hardware, number
 from dipddpm_utils.page.training import best_by_calls
 from dipddpm_utils.priors import comparisons, findings, mechanisms, restored
 from dipddpm_utils.priors.comparisons import alone, compared, outputs, started, untestable
@@ -23,7 +23,8 @@ def found(lab: Any) -> list[str]:
         name = f"**Trained on DIP outputs** ([figure](#fig-04_fd_over_steps)): FD over that of the {alone(lab)}"
         lines.append(comparison(name, outputs(lab)["fd"]))
     if lab.has(started(lab)) and (best := best_start(lab.frame(started(lab)), *names.starts(dip=True))):
-        lines.append(_started(lab.frame(started(lab)), *best))
+        whose, said = comparisons.whose(best[2]), comparisons.starts(lab.frame(started(lab)))
+        lines.append(f"**Started from {whose}** ([figure](#fig-04_fd_vs_t_start)): {said}")
     if lab.has("mechanisms"):
         lines.append(f"**Any other way in** ([figure](#fig-04_pareto)): {mechanisms.headcount(lab)}")
     if lab.has("restore"):
@@ -36,16 +37,6 @@ def found(lab: Any) -> list[str]:
             at = f"04_{report.lower()}_fd_over_steps"
             lines.append(" ".join([f"**Report {report}** ([figure](#fig-{at})).", *against_alone(lab, report)]))
     return lines
-
-
-def _started(starts: pd.DataFrame, t_start: float, gap: Paired, own: pd.DataFrame) -> str:
-    """The best start from a DIP against noise, and against the best start without a DIP from the same step."""
-    words, whose = direction(copies(own)), comparisons.whose(own)
-    name = f"**Started from {whose}** ([figure](#fig-04_fd_vs_t_start)): FD over that of noise, t_start = {t_start:.0f}"
-    said = comparison(name, gap, **words)
-    if (rival := best_rival(starts, own)) is not None:
-        said += f" {comparison(f'FD over that from the {look(rival[0]).label}', rival[1], **words)}"
-    return said + comparisons.given_back(own)
 
 
 def answer(lab: Any) -> list[str]:

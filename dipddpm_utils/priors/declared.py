@@ -59,8 +59,7 @@ class Kind:
 
     @property
     def look(self) -> Look:
-        """Label with what its setting is, colour, marker."""
-        return Look(f"{self.label} ({self.setting})" if self.setting else self.label, self.colour, self.marker)
+        return Look(self.label, self.colour, self.marker)
 
     def dip_calls(self, nfe: int) -> int:
         """How often the DIP is applied for an image that takes `nfe` calls of the denoiser."""

@@ -17,6 +17,7 @@ from dipddpm_utils.ddpm import sampling
 from dipddpm_utils.ddpm.process import Model
 from dipddpm_utils.ddpm.schedule import Coefficients
 from dipddpm_utils.judging.fidelity import gaussian_blur
+from dipddpm_utils.machine import streams
 from dipddpm_utils.priors.process import corrected, start_chain
 
 STRENGTHS = {"denoise": 0.4, "inpaint": 0.5, "super_resolve": 2.0}  # where a run names none
@@ -64,8 +65,7 @@ def degrade(task: str, clean: Tensor, generator: torch.Generator, strength: floa
         raise ValueError(f"task is {task!r}, expected {', '.join(STRENGTHS)}")
     strength, known = STRENGTHS[task] if strength is None else strength, torch.zeros_like(clean[:, :1])
     if task == "denoise":
-        noise = torch.randn(clean.shape, generator=generator, device=generator.device).to(clean)
-        noisy = (clean + strength * noise).clamp(0, 1)
+        noisy = (clean + strength * streams.normal(clean, generator)).clamp(0, 1)
         return Observation(task, noisy, noisy, gaussian_blur(noisy), known)
     if task == "inpaint":
         known = (torch.rand(known.shape, generator=generator, device=generator.device) < strength).to(clean)

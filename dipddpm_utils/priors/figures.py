@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnchoredOffsetbox, TextArea, VPacker
 
+from dipddpm_utils.judging.stats import Interval
 from dipddpm_utils.page import images
 from dipddpm_utils.page.compare import Copies, copies, floor_at, floor_n, over_seeds, summary
 from dipddpm_utils.page.names import METHODS, Look, mechanisms
@@ -20,18 +21,14 @@ POINT = Look("", "#0072B2", "o")
 
 
 class Way(NamedTuple):
-    """One setting of a mechanism or control: in words, seconds (`cost`: one number for all that are alike, and its
-    own with ends), distance with its ends, what it gives back of the training images, and whether no other is better for
-    its seconds.
+    """One setting of a mechanism or control: in words, seconds, distance, what it gives back of the training images, and
+    whether no other is better for its seconds.
     """
 
     label: str
     name: str
-    cost: float
-    seconds: tuple[float, float, float]
-    mean: float
-    low: float
-    high: float
+    seconds: Interval
+    distance: Interval
     copies: Copies
     best: bool
 
@@ -57,14 +54,10 @@ def pareto(frame: pd.DataFrame, floor: Any) -> Figure:
 
 def ways(frame: pd.DataFrame) -> list[Way]:
     """Every setting: the DDPM alone first, then each mechanism with its controls, then what one would try without any."""
-    found, costs, best = [], findings.at_equal_cost(frame), {one[:2] for one in findings.front(frame)}
+    found, best = [], {one[:2] for one in findings.front(frame)}
     for label, value, rows in settings(frame):
-        seconds, distance = (
-            tuple(float(over_seeds(rows.assign(all="all"), "all", column).iloc[0][end]) for end in ("mean", "low", "high"))
-            for column in ("cost", "fd")
-        )
-        name, at = in_words(frame, label, value), (label, value)
-        found.append(Way(label, name, costs[at], seconds, *distance, copies(rows), at in best))
+        about = in_words(frame, label, value), summary(rows, "cost"), summary(rows, "fd"), copies(rows)
+        found.append(Way(label, *about, best=(label, value) in best))
     place = {name: i for i, name in enumerate(("baseline", *mechanisms()))}
     return sorted(found, key=lambda way: place.get(way.label, place.get(way.label.split()[0], len(place))))  # keeps the order
 
@@ -74,12 +67,12 @@ def _rows(panels: Sequence[Axes], found: Sequence[Way], unit: str) -> None:
     quality, seconds, back = panels
     for place, way in enumerate(found):
         filled = POINT.colour if way.label in mechanisms() else "white"  # a DIP in it, or none: too many for colours
-        bars(quality, place, way.mean, way.low, way.high, POINT, markerfacecolor=filled, label=None, sideways=True)
-        bars(seconds, place, *way.seconds, Look("", "#444444", ""), sideways=True)
+        bars(quality, place, *_ends(way.distance), POINT, markerfacecolor=filled, label=None, sideways=True)
+        bars(seconds, place, *_ends(way.seconds), Look("", "#444444", ""), sideways=True)
         if way.label == "baseline":
-            quality.axvline(way.mean, color=POINT.colour, linestyle="--", linewidth=1, zorder=1)
+            quality.axvline(way.distance.value, color=POINT.colour, linestyle="--", linewidth=1, zorder=1)
     log_x(quality)
-    seconds.barh(range(len(found)), [way.seconds[0] for way in found], color="#BBBBBB", height=0.6)
+    seconds.barh(range(len(found)), [way.seconds.value for way in found], color="#BBBBBB", height=0.6)
     seconds.set_xlim(left=0)
     quality.set_yticks(range(len(found)), [way.name for way in found], fontsize=8)
     for way, name in zip(found, quality.get_yticklabels(), strict=True):
@@ -93,6 +86,10 @@ def _rows(panels: Sequence[Axes], found: Sequence[Way], unit: str) -> None:
     back.set(xlabel="given back (%)", xlim=(0, 100))
     for ax in (seconds, back):
         ax.tick_params(axis="y", left=False)
+
+
+def _ends(interval: Interval) -> tuple[float, float, float]:
+    return interval.value, interval.low, interval.high
 
 
 ROLES = {"with a DIP": "#0072B2", "equal seconds": "#D55E00", "cheap": "#767676"}  # of a way to restore: its colour

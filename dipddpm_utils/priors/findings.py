@@ -2,13 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from dipddpm_utils.dip import findings as dip_findings
 from dipddpm_utils.page import names
 from dipddpm_utils.page.compare import Paired, copies, family, judged_alike, paired, summary
 from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, count, factor, number, shown_by, span, word
@@ -67,11 +65,10 @@ def at_equal_cost(frame: pd.DataFrame) -> dict[tuple[str, Any], float]:
 def front(frame: pd.DataFrame) -> list[tuple[str, Any, pd.DataFrame]]:
     """The settings that no other beats at the same or fewer seconds, cheapest first.
 
-    Oracles and copiers are left out, and who may be one: whose own images were not recorded.
+    Oracles and copiers are left out.
     """
     cost = at_equal_cost(frame)
     own = [one for one in mechanisms.settings(frame) if one[0] not in mechanisms.oracles() and not copies(one[2]).many]
-    own = [one for one in own if not mechanisms.unjudged(*one)]
     return [own[i] for i in undominated([(cost[one[:2]], summary(one[2], "fd").value) for one in own])]
 
 
@@ -86,36 +83,19 @@ def undominated(points: Sequence[tuple[float, float]]) -> list[int]:
 
 
 def on_the_front(lab: Any) -> str:
-    """Which settings no other beats at their cost, cheapest first, whether they differ, and how many copiers were left out."""
+    """Which settings no other beats at their cost, cheapest first, how many have a DIP, and how many copiers were left out."""
     if not lab.has(SMALL):
         return NOT_MEASURED
     frame = mechanisms.table_of(lab)
-    best, over = front(frame), mechanisms.found(lab)
+    best = front(frame)
     parts = [
         f"{in_words(frame, *one[:2])} ({number(one[2]['cost'].mean(), 2)} s, FD {number(summary(one[2], 'fd').value)})"
         for one in best
     ]
-    with_dip = sum(label in names.mechanisms() for label, _, _ in best)
     said = f"Lowest FD for their seconds (gaps no wider than between seeds ignored): {'; '.join(parts)}. "
-    said += (
-        f"A DIP is in {count(with_dip)} of these {len(parts)}."
-        if len(parts) > 1
-        else f"{'A' if with_dip else 'No'} DIP is in it."
-    )
-    for (label, *_), (own, value, _) in pairwise(best):
-        if (gap := over.get((own, value, label))) and {own, label} & set(names.mechanisms()):  # the others are in the CSV
-            said += f" {comparison(f'FD of {in_words(frame, own)} over that of {in_words(frame, label)}', gap)}"
+    said += f"With a DIP: {count(sum(label in names.mechanisms() for label, _, _ in best))} of {len(parts)}."
     out = sum(copies(rows).many for *_, rows in mechanisms.settings(frame))
-    said += f" Left out, since they give training images back ([table](#tab-04_mechanisms)): {count(out)}." if out else ""
-    open_ = [
-        in_words(frame, *at)
-        for *at, rows in mechanisms.settings(frame)
-        if mechanisms.unjudged(*at, rows) and not copies(rows).many
-    ]
-    said += f" Not judged, since their samples' own images were not recorded: {', '.join(open_)}." if open_ else ""
-    runs = [getattr(record.run, "model", record.run) for record in frame.loc[frame["label"] == "curriculum", "record"]]
-    dips = [run.prior.source if run.prior else run.dip for run in runs]
-    return said + (f" The mechanisms' DIP: {dip_findings.in_words(dips[0])}." if dips else "")
+    return f"{said} Left out, since they give training images back ([table](#tab-04_mechanisms)): {count(out)}."
 
 
 def no_gain(lab: Any) -> Found:
@@ -144,7 +124,7 @@ def gains(lab: Any) -> str:
     """What a mechanism was shown to be better than, by images that are new; '' if it was nothing."""
     frame, said = mechanisms.table_of(lab), []
     for label, value, rows in mechanisms.settings(frame):
-        if label not in names.mechanisms() or copies(rows).many or mechanisms.unjudged(label, value, rows):
+        if label not in names.mechanisms() or copies(rows).many:
             continue
         for rival, gap in mechanisms.against(mechanisms.found(lab), label, value):
             if gap.decided and gap.images and gap.value < 0:

@@ -166,7 +166,7 @@ def in_words(frame: pd.DataFrame, label: str, value: Any = None) -> str:
     namesakes in other notebooks.
     """
     unit = getattr(names.kinds().get(label, names.kinds().get(label.split()[0])), "setting", "")
-    base = look(label).label.removesuffix(f" ({unit})")
+    base = look(label).label
     if label in ("baseline", "more training"):
         run = frame.loc[frame["label"] == label, "record"].iloc[0].run
         return f"{base}, {count(getattr(run, 'model', run).optim.steps)} steps"
@@ -202,9 +202,8 @@ def mechanism(lab: Any, label: str) -> str:
     value, rows = best_setting(frame, label)
     tried = len(settings(frame, label))
     several = f", best of {tried} settings" if tried > 1 else ""
-    open_ = " (own images not recorded)" if unjudged(label, value, rows) else ""
     own = copies(rows)
-    said = f"{rows['features'].iloc[0]} {span(summary(rows, 'fd'))}, {copying(own)}{open_}"
+    said = f"{rows['features'].iloc[0]} {span(summary(rows, 'fd'))}, {copying(own)}"
     lines = [
         f"{rival_in_words(frame, rival, rows)}: {in_brief(gap, by_copies=own.many)}"
         for rival, gap in against(found(lab), label, value)
@@ -253,9 +252,3 @@ def _named(labels: list[str]) -> str:
     if not labels:
         return "none was"
     return f"{count(len(labels))} ({', '.join(labels)}) {'was' if len(labels) == 1 else 'were'}"
-
-
-def unjudged(label: str, value: Any, rows: pd.DataFrame) -> bool:
-    """Whether it is not known how many samples of a model that is given images when it draws lie nearest to their own."""
-    kind = names.kinds().get(label.removesuffix(" blur"))
-    return kind is not None and kind.place == "learned" and math.isnan(copies(rows).source)

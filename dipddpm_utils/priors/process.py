@@ -27,6 +27,7 @@ from dipddpm_utils.config import Advice, Diffusion, Sampler
 from dipddpm_utils.ddpm import process, sampling
 from dipddpm_utils.ddpm.process import Model
 from dipddpm_utils.ddpm.schedule import Coefficients
+from dipddpm_utils.machine import streams
 from dipddpm_utils.priors.declared import Joint
 
 
@@ -37,8 +38,8 @@ def start_chain(coefs: Coefficients, x_start: Tensor, t_start: int, generator: t
     ValueError if t_start is not in 0..T-1.
     """
     _check_start(coefs, t_start)
-    eps = torch.randn(x_start.shape, generator=generator, device=generator.device, dtype=x_start.dtype).to(x_start.device)
-    return process.diffuse(coefs, x_start, torch.full((len(x_start),), t_start, device=x_start.device), eps)
+    t = torch.full((len(x_start),), t_start, device=x_start.device)
+    return process.diffuse(coefs, x_start, t, streams.normal(x_start, generator))
 
 
 def _check_start(coefs: Coefficients, t_start: int) -> None:
@@ -71,8 +72,8 @@ def corrected(model: Model, coefs: Coefficients, about: Diffusion, change: Calla
 
     @torch.no_grad()
     def network(x_t: Tensor, t: Tensor) -> Tensor:
-        x0_hat, _ = process.to_x0_eps(coefs, about.objective, model(x_t, t), x_t, t)
-        x0_hat = change(x0_hat, int(t[0]))
+        signal, noise = (process.at(of, t, x_t) for of in (coefs.sqrt_alphas_cumprod, coefs.sqrt_one_minus_alphas_cumprod))
+        x0_hat = change(process.predicted_x0(about.objective, model(x_t, t), x_t, signal, noise), int(t[0]))
         if about.objective == "x0":
             return x0_hat
         eps_hat = process.predict_eps_from_x0(coefs, x_t, t, x0_hat)

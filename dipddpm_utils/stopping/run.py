@@ -1,7 +1,7 @@
 """Runs of kind `stopping`: up to three fits of the same images, and where each rule of rules.py stops them.
 
-"plain" is fitted to y, "halves" to y1, "staged" to q_sample(y, t_k). All begin with the same weights and inputs. A finished
-fit is saved, so a run that is cut off repeats at most one of them.
+"plain" is fitted to y, "halves" to y1, "staged" to each y_k. All begin with the same weights and inputs. A finished fit is
+saved, so a run that is cut off repeats at most one of them.
 """
 
 from collections.abc import Callable
@@ -25,14 +25,13 @@ from dipddpm_utils.store.work import Work
 Arrays = dict[str, np.ndarray]
 WATCHED = {"wmv": "plain", "emv": "plain", "discrepancy": "plain", "halves": "halves", "staged": "staged"}  # the rule's own fit
 FITS = {"halves": 2}  # fits a rule needs; "halves" stops the plain one where the validated one says, so that y is used whole
-CURVE_POINTS = 100
 
 
 def stopping(run: Stopping, work: Work) -> Outcome:
     """Fit every image as often as the rules need, and judge where each rule stops."""
     source = sets.load(run.data)
     clean = ranges.uint8_to_unit(source.held_out[: run.n_images].to(work.device))
-    noise = torch.randn(clean.shape, generator=streams.generator(run.seed, "observed noise", work.device), device=clean.device)
+    noise = streams.normal(clean, streams.generator(run.seed, "observed noise", work.device))
     observed = clean + run.std * noise  # not clipped: clipping would leave noise that is neither Gaussian nor centred
     fits = {"plain": _fit(run, work, "plain", clean, lambda _: observed, observed)}
     if "halves" in run.rules:
@@ -44,7 +43,7 @@ def stopping(run: Stopping, work: Work) -> Outcome:
         times, generator = [rules.nearest_t(coefs, one) for one in levels], streams.generator(run.seed, "stages", work.device)
         stages = rules.Stages(observed, coefs, times, run.iterations, generator)
         fits["staged"] = _fit(run, work, "staged", clean, stages.target, observed)
-    return _outcome(run, fits, observed.clamp(0, 1), clean)
+    return _outcome(run, fits)
 
 
 # --- one fit, watched by its rules ------------------------------------------------------------------------------------
@@ -103,24 +102,15 @@ def _fit(run: Stopping, work: Work, name: str, clean: Tensor, target_at: Callabl
 # --- what it comes to -------------------------------------------------------------------------------------------------
 
 
-def _outcome(run: Stopping, fits: dict[str, Arrays], noisy: Tensor, clean: Tensor) -> Outcome:
+def _outcome(run: Stopping, fits: dict[str, Arrays]) -> Outcome:
     arrays: Arrays = {"rules": np.array(run.rules)}
     per_rule = {rule: _stopped(run, rule, fits) for rule in run.rules}
     for name in ("psnr", "lost", "log2_step", "step", "known", "seconds"):
         arrays[name] = np.stack([values[name] for values in per_rule.values()]).astype(np.float32)  # [rules, images]
-    arrays["psnr_input"] = fidelity.psnr(noisy, clean, 1.0).cpu().numpy()
-    shown = np.unique(np.geomspace(1, run.iterations, CURVE_POINTS).round().astype(int))
-    arrays["curve_iterations"] = shown
-    for fit in fits.keys() & {"plain", "staged"}:
-        arrays[f"curve_{fit}"] = fits[fit]["psnr"][shown - 1].mean(1)
-    evals = [_row(run, rule, values, fits) for rule, values in per_rule.items()]
-    metrics: dict[str, Any] = {"n": run.n_images, "iterations": run.iterations, "psnr_input": arrays["psnr_input"].mean()}
-    for row in evals:
-        metrics |= {f"{row['rule']}_{key}": row[key] for key in ("psnr", "lost", "log2_step", "abs_log2_step", "seconds")}
     return Outcome(
-        metrics=metrics,
+        metrics={"n": run.n_images, "iterations": run.iterations},
         timings={"train": float(sum(values["seconds"] for values in fits.values()))},
-        evals=evals,
+        evals=[_row(run, rule, values, fits) for rule, values in per_rule.items()],
         arrays=arrays,
     )
 
@@ -158,7 +148,6 @@ def _row(run: Stopping, rule: str, values: Arrays, fits: dict[str, Arrays]) -> d
     named["abs_log2_step"] = np.abs(values["log2_step"])
     named["fit_gain"] = values["best"] - fits["plain"]["psnr"].max(0)  # best of the fit it stops over the plain one's
     row |= stats.mean_intervals(named)
-    row["step_median"] = float(np.median(values["step"]))
     row["unfinished"] = float((values["known"] == 0).mean())  # share of images for which the rule never stopped
     row["seconds"] = float(values["seconds"].mean())
     return row

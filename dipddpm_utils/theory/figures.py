@@ -60,7 +60,7 @@ def spectral_bias(record: Any) -> Figure:
 
 @styled
 def gaussian_checks(record: Any, names: Sequence[str]) -> Figure:
-    """Closed form (line) beside measurement (dots with 95% bars), one panel a check."""
+    """Closed form (square) beside measurement (dots with 95% bars), one panel a check."""
     evals = record.evals
     columns = min(3, len(names))
     rows = -(-len(names) // columns)

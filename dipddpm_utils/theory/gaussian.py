@@ -148,34 +148,25 @@ def kl(mean_p: ArrayLike, cov_p: ArrayLike, mean_q: ArrayLike, cov_q: ArrayLike)
     return max(0.0, float(0.5 * ((ratio**2).sum() - len(mean_p) + shift @ shift + log_det)))
 
 
-@dataclass(frozen=True)
-class Mismatch:
-    """How far a start's x_t is from q(x_t), and so how far, at most, the samples are from those of the right start.
+def most_variation(kl: float) -> float:
+    """A bound on the outputs' total variation distance, in [0, 1], by the KL of the starts' x_t in nats.
 
-    By data processing no reverse chain can raise the KL, so it bounds that of the outputs too.
+    By data processing no reverse chain can raise the KL, so it bounds that of the outputs too. The lesser of Pinsker's
+    sqrt(kl / 2) and Bretagnolle and Huber's sqrt(1 - exp(-kl)).
     """
-
-    kl: float  # KL(start's x_t || q(x_t)) in nats
-
-    @property
-    def total_variation(self) -> float:
-        """A bound on the outputs' total variation distance, in [0, 1].
-
-        The lesser of Pinsker's sqrt(kl / 2) and Bretagnolle and Huber's sqrt(1 - exp(-kl)).
-        """
-        return min(math.sqrt(self.kl / 2), math.sqrt(-math.expm1(-self.kl)))
+    return min(math.sqrt(kl / 2), math.sqrt(-math.expm1(-kl)))
 
 
-def start_mismatch(mean: ArrayLike, cov: ArrayLike, start_mean: ArrayLike, start_cov: ArrayLike, alpha_bar: float) -> Mismatch:
-    """The mismatch of x_t = sqrt(alpha_bar) x_start + sqrt(1 - alpha_bar) eps, x_start ~ N(start_mean, start_cov).
+def start_mismatch(mean: ArrayLike, cov: ArrayLike, start_mean: ArrayLike, start_cov: ArrayLike, alpha_bar: float) -> float:
+    """KL(start's x_t || q(x_t)) in nats, where x_start ~ N(start_mean, start_cov) is noised as x_0 is.
 
     With equal covariances kl = alpha_bar / 2 * d^T (alpha_bar cov + (1 - alpha_bar) I)^-1 d for d = start_mean - mean, (9) of
     notebook 01: at a late t noise hides any error of the start, at an early t little is undone. alpha_bar must be below 1.
     """
-    return Mismatch(kl(*marginal(start_mean, start_cov, alpha_bar), *marginal(mean, cov, alpha_bar)))
+    return kl(*marginal(start_mean, start_cov, alpha_bar), *marginal(mean, cov, alpha_bar))
 
 
-def paired_mismatch(moved: float, alpha_bar: float) -> Mismatch:
+def paired_mismatch(moved: float, alpha_bar: float) -> float:
     """(9a) of notebook 01, for any data where starts and images come in pairs: kl <= alpha_bar / (2 (1 - alpha_bar)) moved.
 
     moved: mean of |x_start - x_0|^2 over the pairs, summed over pixels of images in [-1, 1]. Given its pair each x_t is
@@ -184,7 +175,7 @@ def paired_mismatch(moved: float, alpha_bar: float) -> Mismatch:
     """
     if not (moved >= 0 and 0 <= alpha_bar < 1):
         raise ValueError(f"moved, alpha_bar are {moved}, {alpha_bar}, expected at least 0, and 0 <= alpha_bar < 1")
-    return Mismatch(alpha_bar / (2 * (1 - alpha_bar)) * moved)
+    return alpha_bar / (2 * (1 - alpha_bar)) * moved
 
 
 def total_variation_equal_cov(mean_p: ArrayLike, mean_q: ArrayLike, cov: ArrayLike) -> float:

@@ -159,7 +159,7 @@ def _mismatched_starts(toy: _Toy) -> Iterator[Row]:
 
             expected = float((wrong - right) @ along)
             yield _row("output_shift", t, expected, apart, lambda values: float(values.mean(0) @ along), mismatch=mismatch)
-            yield _row("start_bound", t, bound.total_variation, apart, distance, mismatch=mismatch, kl=bound.kl)
+            yield _row("start_bound", t, closed.most_variation(bound), apart, distance, mismatch=mismatch, kl=bound)
 
 
 # --- real against real ------------------------------------------------------------------------------------------------

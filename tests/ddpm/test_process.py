@@ -32,21 +32,26 @@ def _case(diffusion, batch=16, dtype=torch.float64):
     return coefs, x0, t, torch.randn(x0.shape, generator=rng, dtype=dtype)
 
 
+def _x0_hat(coefs, objective, out, x_t, t):
+    signal, noise = (core.at(of, t, x_t) for of in (coefs.sqrt_alphas_cumprod, coefs.sqrt_one_minus_alphas_cumprod))
+    return core.predicted_x0(objective, out, x_t, signal, noise)
+
+
 @pytest.mark.parametrize("schedule", ["linear", "cosine", "sigmoid"])
 def test_forward_posterior_and_predictions_equal_the_oracle(monkeypatch, schedule):
     diffusion = config.Diffusion(schedule=schedule)
     coefs, x0, t, eps = _case(diffusion)
     oracle = oracles.gaussian_diffusion(monkeypatch, diffusion)
-    x_t = core.q_sample(coefs, x0, t, eps)
+    x_t = core.diffuse(coefs, x0, t, eps)
     v = core.predict_v_from_x0_eps(coefs, x0, t, eps)
     mean, variance = core.q_posterior_mean_variance(coefs, x0, x_t, t)
     their_mean, their_variance, _ = oracle.q_posterior(x0, x_t, t)
     for ours, theirs, tolerance in [
         (x_t, oracle.q_sample(x0, t, eps), 1e-12),
         (v, oracle.predict_v(x0, t, eps), 1e-12),
-        (core.predict_x0_from_v(coefs, x_t, t, v), oracle.predict_start_from_v(x_t, t, v), 1e-12),
+        (_x0_hat(coefs, "v", v, x_t, t), oracle.predict_start_from_v(x_t, t, v), 1e-12),
         (core.predict_eps_from_x0(coefs, x_t, t, x0), oracle.predict_noise_from_start(x_t, t, x0), 1e-12),
-        (core.predict_x0_from_eps(coefs, x_t, t, eps), oracle.predict_start_from_noise(x_t, t, eps), 1e-10),
+        (_x0_hat(coefs, "eps", eps, x_t, t), oracle.predict_start_from_noise(x_t, t, eps), 1e-10),
         (mean, their_mean, 1e-12),
         (variance, their_variance, 1e-12),
     ]:
@@ -58,9 +63,10 @@ def test_forward_posterior_and_predictions_equal_the_oracle(monkeypatch, schedul
 def test_whatever_is_predicted_x0_and_eps_come_back(objective, schedule, step):
     coefs, x0, t, eps = _case(config.Diffusion(schedule=schedule), batch=2)
     t = torch.full_like(t, step)
-    x_t = core.q_sample(coefs, x0, t, eps)
+    x_t = core.diffuse(coefs, x0, t, eps)
     out = {"eps": eps, "x0": x0, "v": core.predict_v_from_x0_eps(coefs, x0, t, eps)}[objective]
-    x0_hat, eps_hat = core.to_x0_eps(coefs, objective, out, x_t, t)
+    x0_hat = _x0_hat(coefs, objective, out, x_t, t)
+    eps_hat = core.predict_eps_from_x0(coefs, x_t, t, x0_hat)
     loss_of_digits = 1e-15 / math.sqrt(coefs.alpha_bars[step]) + 1e-15 / math.sqrt(1 - coefs.alpha_bars[step])
     assert (x0_hat - x0).abs().max() < 1e-13 + 10 * loss_of_digits
     assert (eps_hat - eps).abs().max() < 1e-13 + 10 * loss_of_digits
@@ -93,7 +99,7 @@ def test_results_have_the_dtype_of_the_images_whatever_the_network_or_tables_use
             _, x0, t, eps = _case(diffusion, dtype=dtype)
             coefs = coefficients(diffusion, tables)
             assert core.loss(coefs, diffusion, lambda x, t: x.bfloat16(), x0, t, eps).dtype == dtype
-            assert {y.dtype for y in core.to_x0_eps(coefs, objective, x0.bfloat16(), x0, t)} == {dtype}
+            assert _x0_hat(coefs, objective, x0.bfloat16(), x0, t).dtype == dtype
 
 
 @pytest.mark.parametrize(
@@ -116,18 +122,14 @@ def test_errors_name_the_argument(change, message):
     arguments = {"x0": x0, "t": t, "eps": eps}
     arguments.update({name: f(arguments[name]) for name, f in change.items()})
     with pytest.raises(ValueError, match="^" + message + "[^\n]*$"):
-        core.q_sample(coefs, **arguments)
-    with pytest.raises(ValueError, match="^" + message + "[^\n]*$"):
         core.loss(coefs, diffusion, oracles.affine_model, **arguments)
 
 
-def test_a_network_with_the_wrong_output_and_an_unknown_objective_are_named():
+def test_a_network_with_the_wrong_output_is_named():
     diffusion = config.Diffusion()
     coefs, x0, t, eps = _case(diffusion)
     with pytest.raises(ValueError, match="the model's output has shape"):
         core.loss(coefs, diffusion, lambda x, t: x[:, :1], x0, t, eps)
-    with pytest.raises(ValueError, match="objective is 'score', expected"):
-        core.to_x0_eps(coefs, "score", eps, x0, t)
 
 
 def test_training_never_waits_for_a_device_to_give_up_its_values():

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from dipddpm_utils import config
 from dipddpm_utils.ddpm import sampling
-from dipddpm_utils.ddpm.process import q_sample
+from dipddpm_utils.ddpm.process import diffuse
 from dipddpm_utils.ddpm.schedule import coefficients
 from dipddpm_utils.theory import gaussian
 
@@ -152,7 +152,7 @@ def test_every_chain_has_exactly_the_gain_offset_and_noise_of_theory(monkeypatch
         expected = exact(times)
         options = {"steps": steps, "t_start": t_start, "generator": rng()}
 
-        monkeypatch.setattr(sampling, "_noise", lambda like, _: torch.zeros_like(like))
+        monkeypatch.setattr(sampling.streams, "normal", lambda like, _: torch.zeros_like(like))
         start = torch.cat([torch.zeros(1, 4), torch.eye(4)]).double()
         out = draw(start.view(5, 1, 2, 2), **options)
         mean, _ = expected.apply(np.zeros(4), np.eye(4))
@@ -168,7 +168,7 @@ def test_every_chain_has_exactly_the_gain_offset_and_noise_of_theory(monkeypatch
             noise.view(-1, 4, 4)[k] = torch.eye(4, dtype=like.dtype)
             return noise
 
-        monkeypatch.setattr(sampling, "_noise", one_step_each)
+        monkeypatch.setattr(sampling.streams, "normal", one_step_each)
         effects = draw(torch.zeros(4 * len(times), 1, 2, 2, dtype=torch.float64), **options) - out[0]
         assert len(calls) == (0 if not expected.noise.any() else len(times) - 1)  # none in the last step
         np.testing.assert_allclose(effects.T @ effects, expected.basis * expected.noise @ expected.basis.T, atol=1e-10)
@@ -213,7 +213,7 @@ def test_a_perfect_network_brings_back_the_image_from_any_start():
     coefs, diffusion, _ = _case(objective="x0")
     x0 = torch.rand(2, 3, 4, 4, generator=rng(), dtype=torch.float64) * 2 - 1
     for t_start in (0, 1, 37, 999):
-        x_t = q_sample(coefs, x0, torch.full((2,), t_start), torch.randn(x0.shape, generator=rng(), dtype=x0.dtype))
+        x_t = diffuse(coefs, x0, torch.full((2,), t_start), torch.randn(x0.shape, generator=rng(), dtype=x0.dtype))
         for name in ("ancestral", "ddim", "dpmpp_2m"):
             chosen = config.Sampler(name=name, steps=50)
             out, nfe = sampling.sample(lambda x, t: x0, coefs, diffusion, chosen, x_t, t_start, rng())

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dipddpm_utils.config import Unet
-from dipddpm_utils.ddpm.unet import Block, UNet, count_parameters, library_unet, time_features
+from dipddpm_utils.ddpm.unet import Block, UNet, library_unet, time_features
 from dipddpm_utils.machine.errors import ConfigError
 from dipddpm_utils.study.recipes import UNET_REPORT_A
 
@@ -81,6 +81,10 @@ def test_a_pixel_reaches_the_whole_image():
     x = torch.zeros(1, 1, 28, 28, requires_grad=True)
     net(x, torch.tensor([500]))[0, 0, 0, 0].backward()
     assert x.grad[0, 0, 27, 27] != 0
+
+
+def count_parameters(model):
+    return sum(p.numel() for p in model.parameters())
 
 
 @pytest.mark.parametrize(

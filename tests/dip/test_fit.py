@@ -190,8 +190,8 @@ def test_each_fit_is_a_plain_adam_loop_of_its_own(net, digits):
     net = nets[1].double()
     optimiser = torch.optim.Adam(net.parameters(), lr=3e-3, foreach=False)
     for f in fits:
-        noise = torch.randn(z.shape, generator=generator, dtype=torch.float32)
-        loss = torch.nn.functional.mse_loss(net((z.double() + 0.03 * noise.double())[1:2]), targets[1:2])
+        noise = torch.randn(z.shape, generator=generator, dtype=torch.float64)
+        loss = torch.nn.functional.mse_loss(net((z.double() + 0.03 * noise)[1:2]), targets[1:2])
         assert f.losses[1].item() == pytest.approx(loss.item(), rel=1e-9)
         optimiser.zero_grad()
         loss.backward()

@@ -23,6 +23,6 @@ def test_pictures_of_a_dip_are_kept_for_the_seed_that_is_shown(store):
 
 def test_one_dip_per_image_never_sees_the_clean_one(store):
     record = store.ensure(DipImages(data=DATA, net="2conv", n_images=3, iterations=20, snapshots=(5, 20), width=8))
-    assert record.metrics["n"] == 3 and record.metrics["psnr_peak"] >= record.metrics["psnr_final"]
+    assert record.metrics["n"] == 3 and record.metrics["seconds"] > 0
     assert record.arrays["snapshots"].shape == (2, 3, 1, 28, 28)
     assert set(record.evals.columns) == {"iteration", "image", "psnr", "psnr_noisy", "loss"}

@@ -118,8 +118,8 @@ def test_guards_explain_themselves(digits, space):
     few = load(Data(name="digits5k", n_train=600, n_held_out=60))
     with pytest.raises(ValueError, match="held-out images: 60 images for 64 features"):
         evaluate.evaluate(digits.train[:100], few, space, rng())
-    with pytest.raises(ValueError, match="n is 601, but digits5k has 600"):
-        evaluate.floor(digits, 601, space, rng())
+    with pytest.raises(ValueError, match="n is 600, but digits5k has 600"):
+        evaluate.floor(digits, 600, space, rng())
 
 
 @pytest.mark.parametrize("damage", ["missing", "altered", "no json"])

@@ -46,16 +46,18 @@ def test_precision_and_recall_on_known_geometry():
 
 def test_nearest_is_cdists():
     a, b = _normal(6, 300, 7).float(), _normal(7, 40, 7).float()
-    torch.testing.assert_close(fidelity.nearest(a, b), torch.cdist(a, b).amin(1), rtol=1e-4, atol=1e-4)
+    (distances, rows), expected = fidelity.nearest_rows(a, b), torch.cdist(a, b)
+    torch.testing.assert_close(distances, expected.amin(1), rtol=1e-4, atol=1e-4)
+    assert torch.equal(rows, expected.argmin(1))
 
 
 def test_copies_are_counted_and_the_floor_is_the_quantile():
     train, held_out, fresh = (_normal(seed, 1000, 5) for seed in (8, 9, 10))
     samples = torch.cat([train[:300] + 1e-4, fresh[:700]])
-    usual = fidelity.nearest(held_out, train)
-    rate, floor = fidelity.copied_share(fidelity.nearest(samples, train), usual)
+    usual = fidelity.nearest_rows(held_out, train)[0]
+    rate, floor = fidelity.copied_share(fidelity.nearest_rows(samples, train)[0], usual)
     assert rate == pytest.approx(0.3, abs=0.03) and floor == pytest.approx(0.01, abs=0.01)
-    assert fidelity.copied_share(fidelity.nearest(fresh, train), usual)[0] == pytest.approx(0.01, abs=0.012)
+    assert fidelity.copied_share(fidelity.nearest_rows(fresh, train)[0], usual)[0] == pytest.approx(0.01, abs=0.012)
     with pytest.raises(ValueError, match="held_out has 2"):
         fidelity.copied_share(torch.zeros(3), torch.zeros(2))
 

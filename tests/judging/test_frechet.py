@@ -59,15 +59,11 @@ def test_diagonal_gaussians_have_a_closed_form(values):
     assert frechet.frechet_distance(m, np.diag(a), 0 * m, np.diag(b)) == pytest.approx(want, rel=1e-9, abs=1e-9)
 
 
-@given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.floats(-1e6, 1e6))
+@given(st.integers(2, 50), st.floats(-1e6, 1e6))
 @settings(max_examples=30, deadline=None)
-def test_moments_in_pieces_are_numpys_of_the_whole(sizes, offset):
-    pieces = [np.random.default_rng(i).normal(size=(n, 3)) + offset for i, n in enumerate([2, *sizes])]
-    moments = frechet.Moments()
-    for piece in pieces:
-        moments.update(piece)
-    mean, cov = moments.mean_cov()
-    whole = np.concatenate(pieces)
+def test_mean_and_covariance_are_numpys(n, offset):
+    whole = np.random.default_rng(n).normal(size=(n, 3)) + offset
+    mean, cov = frechet.mean_cov(whole)
     np.testing.assert_allclose(mean, whole.mean(0), rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(cov, np.cov(whole, rowvar=False), rtol=1e-6, atol=1e-7)
 
@@ -111,7 +107,6 @@ def test_bad_arguments_are_named():
         frechet.frechet_distance(mean, cov, mean, torch.eye(4))
     with pytest.raises(ValueError, match="mu2 holds values that are not finite"):
         frechet.frechet_distance(mean, cov, mean * float("nan"), cov)
-    with pytest.raises(ValueError, match="at least 2 images"):
-        frechet.mean_cov(torch.zeros(1, 3))
-    with pytest.raises(ValueError, match=r"expected \[n, D\]"):
-        frechet.mean_cov(torch.zeros(3))
+    for features in (torch.zeros(1, 3), torch.zeros(3)):
+        with pytest.raises(ValueError, match=r"expected \[n, D\] of at least 2 images"):
+            frechet.mean_cov(features)

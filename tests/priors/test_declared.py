@@ -64,7 +64,7 @@ def test_a_new_prior_is_one_decorated_function_with_a_name_and_a_look_of_its_own
 
     assert find("start", "grey").function is grey and find("opinion", "darker").function is darker
     assert names.look("grey").label == "grey images" and names.look("start grey").label == "start: grey images"
-    assert names.look("darker").label == "a darker image (weight)" and names.look("darker").marker
+    assert names.look("darker").label == "a darker image" and names.look("darker").marker
     assert len({names.look(name)[1:] for name in ("grey", "darker")} - before) == 2  # no look of another prior
     assert names.starts(dip=False)[-1] == "grey" and "grey" not in names.starts(dip=True)
     assert list(names.mechanisms())[-1] == "darker" and (kinds["darker"].dip_calls(20), kinds["grey"].dip_calls(20)) == (20, 0)
@@ -140,10 +140,10 @@ def test_dip_without_a_network_says_so(given):
 
 
 @pytest.mark.parametrize("t_start", [0, 500, 999])
-def test_start_chain_is_q_sample(given, t_start):
+def test_start_chain_is_the_forward_process(given, t_start):
     x_start = find("start", "real").function(given, 6, rng(1))
     eps = torch.randn(x_start.shape, generator=rng(2))
-    expected = process.q_sample(COEFS, x_start, torch.full((6,), t_start), eps)
+    expected = process.diffuse(COEFS, x_start, torch.full((6,), t_start), eps)
     torch.testing.assert_close(start_chain(COEFS, x_start, t_start, rng(2)), expected)
 
 

@@ -146,7 +146,7 @@ def test_every_bar_is_in_view(frame):
     figure = figures.pareto(frame, made_up().record("floor"))
     low, high = figure.axes[0].get_xlim()
     ways = figures.ways(frame)
-    assert low < min(way.low for way in ways) and max(way.high for way in ways) < high
+    assert low < min(way.distance.low for way in ways) and max(way.distance.high for way in ways) < high
 
 
 def test_sentences_follow_the_numbers(lab):
@@ -157,7 +157,7 @@ def test_sentences_follow_the_numbers(lab):
     three = "3 (DIP start, DIP-shifted process, DIP as a condition) were"
     assert f"Of 8 mechanisms on small models, each at its best setting, {three}" in useful
     assert "and 2 (DIP-shifted process, DIP as a condition) were shown to be better than every control" in useful
-    assert "A DIP is in" in findings.on_the_front(lab)
+    assert "With a DIP: " in findings.on_the_front(lab)
     none_better = made_up()
     none_better.set("mechanisms", fd=lambda *_: 20.0)
     assert "each at its best setting, none was shown to be better than the" in mechanisms.headcount(none_better)
@@ -263,7 +263,7 @@ def test_a_ddpm_alone_is_called_by_its_steps():
 def test_every_start_and_step_is_in_the_figure_to_play_with_and_it_is_small():
     starts = LAB.frame("starts")
     first = [record for record in LAB.seeds("starts") if record.seed == 0]
-    html = play.starts(starts, first, "04_play", comparisons.over_t_start(starts))
+    html = play.starts(starts, first, "04_play", "Samples.")
     panels = pd.unique(starts["label"] + starts["value"].astype(str))
     assert html.count("data-prior=") == len(panels) and len(html) < 400_000 and 'id="fig-04_play"' in html
 

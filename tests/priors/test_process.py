@@ -119,7 +119,8 @@ def heard(given, about, x0_hat, change, t=7):
     v_hat = diffusion.predict_v_from_x0_eps(coefs, x0_hat, times, eps_hat)
     says = {"x0": x0_hat, "eps": eps_hat, "v": v_hat}[about.objective]
     out = priors_process.corrected(lambda x, t: says, coefs, about, change)(x_t, times)
-    return diffusion.to_x0_eps(coefs, about.objective, out, x_t, times)[0]
+    bar = coefs.alpha_bar(t)
+    return diffusion.predicted_x0(about.objective, out, x_t, bar**0.5, (1 - bar) ** 0.5)
 
 
 @pytest.mark.parametrize("objective", ["eps", "x0", "v"])

@@ -122,7 +122,7 @@ def test_a_truncated_model_learns_no_level_above_and_its_chains_begin_there_from
     _, calls = prior.chain(Sampler(steps=10), 200, "here")(model, eps, slice(0, 200), torch.Generator())
     x_t, t = asked[1]
     assert set(t.tolist()) == {30} and calls == 3 and len(asked) == 4
-    torch.testing.assert_close(x_t, diffusion.q_sample(prior.given.coefs, bank, t, eps))
+    torch.testing.assert_close(x_t, diffusion.diffuse(prior.given.coefs, bank, t, eps))
 
 
 def test_a_share_of_nothing_is_the_plain_model(store):

@@ -113,7 +113,7 @@ def test_the_second_half_judges_a_fit_to_the_first_without_bias():
 # --- stages
 
 
-@given(st.sampled_from(rules.SPACINGS), st.integers(2, 100), st.floats(0.001, 0.4), st.floats(0.5, 2))
+@given(st.sampled_from(["linear", "cosine", "log"]), st.integers(2, 100), st.floats(0.001, 0.4), st.floats(0.5, 2))
 def test_levels_fall_from_high_to_low(spacing, stages, low, high):
     levels = np.array(rules.levels(spacing, stages, high, low))
     assert len(levels) == stages and (np.diff(levels) < 0).all()
@@ -131,7 +131,7 @@ def test_the_nearest_step_has_the_level():
         assert rules.nearest_t(COEFS, math.sqrt((1 - bar) / bar) / 2) == t
 
 
-def test_targets_are_q_samples_of_the_observed_image_drawn_once_a_stage():
+def test_targets_are_the_observed_image_diffused_drawn_once_a_stage():
     y, times = torch.rand(2, 1, 200, 200, generator=rng(1)), [600, 300, 5]
     stages = rules.Stages(y, COEFS, times, 9, rng(4))
     targets = [stages.target(i) for i in range(1, 10)]
@@ -139,7 +139,7 @@ def test_targets_are_q_samples_of_the_observed_image_drawn_once_a_stage():
     draws = rng(4)
     for k, t in enumerate(times):
         eps = torch.randn(y.shape, generator=draws)
-        x_t = process.q_sample(COEFS, 2 * y - 1, torch.full((2,), t), eps)
+        x_t = process.diffuse(COEFS, 2 * y - 1, torch.full((2,), t), eps)
         torch.testing.assert_close((x_t / COEFS.alpha_bar(t) ** 0.5 + 1) / 2, targets[3 * k], rtol=1e-4, atol=1e-4)
         assert all(torch.equal(targets[3 * k], other) for other in targets[3 * k : 3 * k + 3])
         level = math.sqrt(1 / COEFS.alpha_bar(t) - 1) / 2
@@ -156,31 +156,19 @@ def test_fits_follow_targets_that_change_and_may_leave_the_unit_range():
     assert torch.equal(same[-1].losses, other[-1].losses)
 
 
-@pytest.mark.parametrize(
-    ("call", "named"),
-    [
-        (lambda: rules.Lowest(2, 0), "patience is 0"),
-        (lambda: rules.WindowVariance(1), "window is 1"),
-        (lambda: rules.ExponentialVariance(1.0), "alpha is 1.0"),
-        (lambda: rules.halves(torch.zeros(1), 0.0, 1.0, rng()), "std, tau are 0.0, 1.0"),
-        (lambda: rules.levels("lin", 3, 1.0, 0.1), "spacing is 'lin'"),
-        (lambda: rules.levels("log", 3, 0.1, 1.0), "stages, low, high are 3, 1.0, 0.1"),
-    ],
-)
-def test_bad_arguments_are_refused_by_name(call, named):
-    with pytest.raises(ValueError, match=f"^{named}"):
-        call()
-
-
 # --- runs
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"rules": ("wmv",)}, {"rules": ("oracle", "oracle")}, {"level_low": 2.0}, {"fixed": 40}, {"stages": 31}, {"n_images": 1}],
+    [
+        *({"rules": ("wmv",)}, {"rules": ("oracle", "oracle")}, {"level_low": 2.0}, {"fixed": 40}, {"stages": 31}),
+        *({"n_images": 1}, {"patience": 0}, {"window": 1}, {"alpha": 1.0}, {"std": 0.0}, {"tau": 0.0}),
+        *({"spacing": "lin"}, {"stages": 1}, {"level_low": 0.0}),
+    ],
 )
 def test_a_run_that_makes_no_sense_is_refused(changes):
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError, match=next(iter(changes))):
         Stopping(**{**RUN.model_dump(), **changes})
 
 
@@ -195,11 +183,11 @@ def test_a_record_has_a_row_a_rule_and_the_oracle_loses_nothing(record):
     assert evals.loc["oracle", ["lost", "log2_step", "fit_gain"]].abs().max() == 0
     plain = evals.drop(index="staged")
     assert (plain["lost"] >= 0).all() and (plain["fit_gain"] == 0).all() and (evals["seconds"] > 0).all()
-    assert evals.loc["end", "step_median"] == 30 and evals.loc["fixed", "step_median"] == 10
+    stops = dict(zip(evals.index, record.arrays["step"], strict=True))
+    assert (stops["end"] == 30).all() and (stops["fixed"] == 10).all()
     assert record.arrays["lost"].shape == (8, 3) and record.arrays["lost"].dtype == np.float32
     for i, rule in enumerate(config.STOPPING_RULES):
         assert evals.loc[rule, "lost"] == pytest.approx(float(record.arrays["lost"][i].mean()), abs=1e-5)
-        assert record.metrics[f"{rule}_lost"] == pytest.approx(evals.loc[rule, "lost"], abs=1e-5)
     assert sum(file.stat().st_size for file in record.folder.iterdir()) < 100_000
 
 
@@ -210,10 +198,12 @@ def test_a_run_that_is_cut_off_keeps_its_finished_fits_and_ends_alike(record, tm
         assert (again.arrays[name] == record.arrays[name]).all(), name
 
 
-def test_rules_that_are_not_asked_for_cost_no_fit(tmp_path):
+def test_rules_that_are_not_asked_for_cost_no_fit(tmp_path, monkeypatch):
+    fits, fit_images = [], fit.fit_images
+    monkeypatch.setattr(fit, "fit_images", lambda *args, **options: fits.append(args) or fit_images(*args, **options))
     few = RUN.model_copy(update={"rules": ("oracle", "wmv")})
     record = Store(tmp_path, "smoke", device="cpu").ensure(few)
-    assert record.evals["rule"].tolist() == ["oracle", "wmv"] and "curve_staged" not in record.arrays
+    assert record.evals["rule"].tolist() == ["oracle", "wmv"] and len(fits) == 1
 
 
 # --- what is said and drawn
