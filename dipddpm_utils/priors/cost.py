@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from dipddpm_utils import ranges
 from dipddpm_utils.config import Data, Ddpm, Dip, Run, Sample
 from dipddpm_utils.data import sources
-from dipddpm_utils.ddpm import schedule
+from dipddpm_utils.ddpm import sampling, schedule
 from dipddpm_utils.dip import nets
 from dipddpm_utils.dip import run as dips
 from dipddpm_utils.dip.fit import Z_CHANNELS, dip_loss
@@ -41,7 +41,7 @@ Kept = dict[str, dict[str, float]]  # of a network: seconds of a training step, 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one run takes. `network`: its key among the probes; '' where nothing is counted, since it takes seconds."""
+    """What one run takes. `network`: its key among the probes; '' where nothing is counted: restoration, stopping, floors."""
 
     network: str = ""
     steps: int = 0
@@ -82,8 +82,8 @@ def of(run: Run) -> Cost:
         return Cost()
     once, learned = _counted(model)
     if isinstance(run, Sample):
-        share = 1.0 if run.start.t_start is None else run.start.t_start / model.diffusion.num_train_timesteps
-        calls = run.n * math.ceil(run.sampler.steps * share)
+        T = model.diffusion.num_train_timesteps
+        calls = run.n * len(sampling.timesteps(T, run.sampler.steps, run.start.t_start))
         return Cost(network(model), 0, model.optim.batch_size, calls, once, learned)
     way = model.evaluate
     visits = model.optim.steps // way.every
@@ -163,6 +163,7 @@ def _probed(run: Ddpm | Dip, device: str) -> dict[str, float]:
     images = torch.randint(256, (batch, run.data.channels, run.data.size, run.data.size), generator=generator).to(device)
     unit = images.float() / 255
     if isinstance(run, Ddpm):
+        run = run.model_copy(update={"prior": None})  # whatever it is told costs next to nothing
         prior = train.AtWork(run, Given(images.to(torch.uint8), schedule.coefficients(run.diffusion, device=device)))
         model, loss = judge.build(run), prior.loss
 

@@ -62,12 +62,14 @@ def _left(store: Any, rows: list[list[str]], left: list[Any], device: str, probe
     hours = {name: own.hours(probes) for name, own in undone.items()}
     for row in rows:
         if row[0] in undone:
-            row[5] = f"{undone[row[0]].flops:.1e}" if undone[row[0]].flops else "few"
-            row[6] = f"~{hours[row[0]]:.2f}" if math.isfinite(hours[row[0]]) else "?"
+            row[5] = f"{undone[row[0]].flops:.1e}" if undone[row[0]].flops else "not counted"
+            known = undone[row[0]].network and math.isfinite(hours[row[0]])
+            row[6] = f"~{hours[row[0]]:.2f}" if known else "?"
     unknown = {own.network for name, own in undone.items() if not math.isfinite(hours[name])}
     here = f"on this machine ({cost.machine_name(where)})"
     known = sum(value for value in hours.values() if math.isfinite(value))
     said = f"estimated from probes of {cost.PROBED} training steps, one process"
+    said += ", restoration, stopping and floors not counted" * any(not own.network for own in undone.values())
     lines = [f"left: {len(undone)} runs, {sum(own.flops for own in undone.values()):.2e} FLOPs"]
     lines.append(f"hours left {here}: {'over ' if unknown else ''}{known:.1f}, {said}")
     if unknown:

@@ -54,7 +54,7 @@ def test_a_probe_is_made_once_and_turns_question_marks_into_hours(monkeypatch, t
     few = [SMOKE.entry(name) for name in ("floor-s0", "b-ddpm-s0", "b-dip-s0", "a-dip-resnet18-s0")]
     store.profile = SimpleNamespace(name="smoke", entries={entry.name: entry for entry in few}, find=SMOKE.find)
     lines, wrong = listed.listing(store)
-    assert not wrong and [line.split()[-1] for line in lines[1:5]] == ["~0.00", "?", "?", "?"]
+    assert not wrong and [line.split()[-1] for line in lines[1:5]] == ["?"] * 4 and "not counted" in lines[1]
     assert "over 0.0" in "".join(lines) and "not timed here yet: 3 networks" in "".join(lines)
     said = []
     cost.probe([entry.run for entry in few], "cpu", said.append)
@@ -65,4 +65,7 @@ def test_a_probe_is_made_once_and_turns_question_marks_into_hours(monkeypatch, t
     assert (kept["profile"], kept["runs"], kept["how"]) == ("smoke", 4, "estimated") and kept["hours"] > 0
     shown = speed.hours(tmp_path / "results")
     assert f"| smoke | 4 | {kept['hours']:g}, estimated (" in shown and shown.count("on paper") == len(cost.ELSEWHERE)
-    assert all(line.split()[-1].startswith("~") for line in lines[1:5]) and "not timed" not in "".join(lines)
+    assert all(line.split()[-1].startswith("~") for line in lines[2:5]) and "not timed" not in "".join(lines)
+    assert "restoration, stopping and floors not counted" in "".join(lines)
+    told = next(entry.run for entry in SMOKE.entries.values() if entry.run.kind == "ddpm" and "condition" in entry.name)
+    assert told.prior.condition and cost._probed(told, "cpu")["step"] > 0  # without the images that it is told
