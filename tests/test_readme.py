@@ -103,9 +103,9 @@ def test_the_worked_examples_of_starts_are_named_in_every_figure_table_and_compa
     assert {median, half} <= set(tables.start_table(starts)["start"])
     assert {"median", "half"} <= set(comparisons.start_bounds(starts)["start"])
     for said in (comparisons.starts(starts), comparisons.start_bound(comparisons.start_bounds(starts))):
-        assert median in said and half in said
+        assert median in said and half in said, said
     said = "\n".join(conclusions.answer(shown))
-    assert f"Started from {half}**" in said and f"FD over that from the {median}" in said
+    assert f"Started from {half}, t_start" in said and f"FD over that from the {median}" in said
     assert any(row.question.startswith(f"Started from {half}, t = ") for row in verdicts.rows(shown))
     compared = conclusions.negative_results(shown)["comparison"]
     assert compared.str.contains(f"{half} / {median}").any() and compared.str.contains(f"DIP outputs / {median}").any()

@@ -108,7 +108,8 @@ def starts(frame: pd.DataFrame) -> str:
         return ""
     t_start, gap, own = best
     words = direction(compare.copies(own))
-    said = comparison(f"FD over that of noise with as many calls, t_start = {t_start:.0f}", gap, **words)
+    name = f"Started from {whose(own)}, t_start = {t_start:.0f}, FD over that of noise with as many calls"
+    said = comparison(name, gap, **words)
     if (rival := compare.best_rival(frame, own)) is not None:
         said += f" {comparison(f'FD over that from the {look(rival[0]).label}', rival[1], **words)}"
     return said + given_back(own)

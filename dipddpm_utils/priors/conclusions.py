@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from dipddpm_utils.page import compare, names
-from dipddpm_utils.page.compare import best_start, difference, frame_of
+from dipddpm_utils.page.compare import difference, frame_of
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, hardware, number
 from dipddpm_utils.page.training import best_by_calls
@@ -22,9 +22,8 @@ def found(lab: Any) -> list[str]:
     if lab.has(*compared(lab)):
         name = f"**Trained on DIP outputs** ([figure](#fig-04_fd_over_steps)): FD over that of the {alone(lab)}"
         lines.append(comparison(name, outputs(lab)["fd"]))
-    if lab.has(started(lab)) and (best := best_start(lab.frame(started(lab)), *names.starts(dip=True))):
-        whose, said = comparisons.whose(best[2]), comparisons.starts(lab.frame(started(lab)))
-        lines.append(f"**Started from {whose}** ([figure](#fig-04_fd_vs_t_start)): {said}")
+    if lab.has(started(lab)) and (said := comparisons.starts(lab.frame(started(lab)))):
+        lines.append(f"**The best DIP start** ([figure](#fig-04_fd_vs_t_start)). {said}")
     if lab.has("mechanisms"):
         lines.append(f"**Any other way in** ([figure](#fig-04_pareto)): {mechanisms.headcount(lab)}")
     if lab.has("restore"):
