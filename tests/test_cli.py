@@ -114,7 +114,7 @@ DRAWING = "page.style page.curves page.sweeps page.images page.tables page.compa
         ("machine.budget machine.device machine.progress machine.provenance machine.streams", {"torch", "numpy", "tqdm"}),
         (DRAWING, {"torch", "torchvision", "matplotlib.pyplot", "seaborn"}),
         (
-            "__main__ driver.notebooks driver.nbfiles page.html page.lab store.runs page.training reports.claims answer",
+            "__main__ driver.notebooks driver.nbfiles page.html page.lab store.runs page.training reports.claims verdicts",
             {"torch", "torchvision", "papermill", "nbconvert"},
         ),
     ],
