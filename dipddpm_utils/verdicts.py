@@ -117,7 +117,8 @@ def _ways(lab: Any) -> Iterator[Row]:
         base = mechanisms.rival_rows(frame, rival, best[1]).groupby("seed")["cost"].mean()
         cost = f"{number(float((best[1].groupby('seed')['cost'].mean() / base).mean()), 3)} × time"
         question = f"{mechanisms.in_words(frame, label, best[0])}: FD over {mechanisms.rival_in_words(frame, rival, best[1])}"
-        row = replace(_row(MECHANISM, question, gap, cost, "04_pareto"), new=not own.many)
+        new = not own.many and not mechanisms.unjudged(label, *best)
+        row = replace(_row(MECHANISM, question, gap, cost, "04_pareto"), new=new)
         yield _no_gain(row, own) if copied else row
 
 

@@ -5,6 +5,7 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 from html import escape
+from html.parser import HTMLParser
 from pathlib import Path
 
 from dipddpm_utils.page import notebook
@@ -54,10 +55,30 @@ def build(notebooks: list[tuple[str, Path]], front: str = "") -> Page:
     allowed = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
     values = {"title": escape(TITLE), "style": style, "front": opening, "toc": toc, "body": body}
     text = _TEMPLATE.format(**values, script=SCRIPT, allowed=allowed)
-    # a browser would fetch nothing, by the policy in the head; what a notebook's author forgot is said here
-    outside = re.findall(r'<img\b[^>]*\bsrc="(?!data:)([^"]{,80})', text)
-    problems += [f"a picture from outside, which the page does not show: {source}" for source in outside]
+    problems += [f"a reference to outside: {reference}" for reference in outside_references(text)]
     return Page(text, problems)
+
+
+def outside_references(page: str) -> list[str]:
+    """What a browser would fetch to show the page; must be empty. Links that a reader may follow do not count."""
+
+    class Look(HTMLParser):
+        def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+            if tag == "script":
+                self.found.append("<script>")
+            for name, value in attributes:
+                linked = "href" in name and tag in ("link", "use", "image")
+                fetched = linked or name in ("src", "srcset", "poster", "data", "background")
+                if fetched and not (value or "").startswith("data:"):
+                    self.found.append(f"<{tag} {name}={(value or '')[:80]}>")
+                if name == "style" and re.search(r"url\((?!['\"]?data:)", value or ""):
+                    self.found.append(f"<{tag} style={(value or '')[:80]}>")
+
+    look = Look()
+    look.found = []
+    look.feed(page.replace(f"<script>{SCRIPT}</script>", ""))  # the only one, allowed by its checksum
+    styles = "".join(re.findall(r"<style\b.*?</style>", page, flags=re.DOTALL))
+    return look.found + re.findall(r"@import[^;]*|url\((?!['\"]?(?:data:|#))[^)]*\)", styles)
 
 
 def _numbered(body: str, numbers: dict[str, str], problems: list[str]) -> str:

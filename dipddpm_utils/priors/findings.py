@@ -65,10 +65,11 @@ def at_equal_cost(frame: pd.DataFrame) -> dict[tuple[str, Any], float]:
 def front(frame: pd.DataFrame) -> list[tuple[str, Any, pd.DataFrame]]:
     """The settings that no other beats at the same or fewer seconds, cheapest first.
 
-    Oracles and copiers are left out.
+    Oracles and copiers are left out, and who may be one: whose own images were not recorded.
     """
     cost = at_equal_cost(frame)
     own = [one for one in mechanisms.settings(frame) if one[0] not in mechanisms.oracles() and not copies(one[2]).many]
+    own = [one for one in own if not mechanisms.unjudged(*one)]
     return [own[i] for i in undominated([(cost[one[:2]], summary(one[2], "fd").value) for one in own])]
 
 
@@ -124,7 +125,7 @@ def gains(lab: Any) -> str:
     """What a mechanism was shown to be better than, by images that are new; '' if it was nothing."""
     frame, said = mechanisms.table_of(lab), []
     for label, value, rows in mechanisms.settings(frame):
-        if label not in names.mechanisms() or copies(rows).many:
+        if label not in names.mechanisms() or copies(rows).many or mechanisms.unjudged(label, value, rows):
             continue
         for rival, gap in mechanisms.against(mechanisms.found(lab), label, value):
             if gap.decided and gap.images and gap.value < 0:

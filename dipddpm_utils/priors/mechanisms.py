@@ -203,7 +203,8 @@ def mechanism(lab: Any, label: str) -> str:
     tried = len(settings(frame, label))
     several = f", best of {tried} settings" if tried > 1 else ""
     own = copies(rows)
-    said = f"{rows['features'].iloc[0]} {span(summary(rows, 'fd'))}, {copying(own)}"
+    open_ = " (own images not recorded)" if unjudged(label, value, rows) else ""
+    said = f"{rows['features'].iloc[0]} {span(summary(rows, 'fd'))}, {copying(own)}{open_}"
     lines = [
         f"{rival_in_words(frame, rival, rows)}: {in_brief(gap, by_copies=own.many)}"
         for rival, gap in against(found(lab), label, value)
@@ -252,3 +253,9 @@ def _named(labels: list[str]) -> str:
     if not labels:
         return "none was"
     return f"{count(len(labels))} ({', '.join(labels)}) {'was' if len(labels) == 1 else 'were'}"
+
+
+def unjudged(label: str, value: Any, rows: pd.DataFrame) -> bool:
+    """Whether it is not known how many samples of a model that is given images when it draws lie nearest to their own."""
+    kind = names.kinds().get(label.removesuffix(" blur"))
+    return kind is not None and kind.place == "learned" and math.isnan(copies(rows).source)

@@ -268,6 +268,13 @@ def test_every_start_and_step_is_in_the_figure_to_play_with_and_it_is_small():
     assert html.count("data-prior=") == len(panels) and len(html) < 400_000 and 'id="fig-04_play"' in html
 
 
+def test_a_model_whose_own_images_were_not_recorded_is_not_on_the_front():
+    frame = mechanisms.small(LAB)
+    unknown = {label for label, *rest in mechanisms.settings(frame) if mechanisms.unjudged(label, *rest)}
+    assert "shift" in unknown and "baseline" not in unknown
+    assert not unknown & {label for label, *_ in findings.front(frame)}
+
+
 def test_what_was_found_names_the_figure_of_every_line():
     said = conclusions.found(LAB)
     assert said and all("](#fig-04_" in line for line in said)
