@@ -15,6 +15,7 @@ from pydantic import Field, PositiveFloat, TypeAdapter, model_validator
 
 from dipddpm_utils.parts import (
     Advice,
+    Bank,
     Control,
     Data,
     DdpmFaults,
@@ -173,6 +174,8 @@ class Sample(Run):
         t, last = self.start.t_start, self.model.diffusion.num_train_timesteps - 1
         if t is not None and t > last:
             raise ValueError(f"start.t_start is {t}, but the model's last step is {last}")
+        if (bank := self.start.bank) is not None and (bank.data != self.model.data or (bank.n or self.n) < self.n):
+            raise ValueError(f"start.bank is of {bank.n} images of {bank.data.name}, expected {self.n} of the model's own data")
         own = self.model.prior is not None and self.model.prior.in_chains
         if own and (self.start != Start() or self.advice is not None):
             raise ValueError("model has a prior that its chains need, and start and advice know nothing of it; leave both out")
@@ -226,7 +229,7 @@ def priors() -> ModuleType:
     return importlib.import_module("dipddpm_utils.priors.declared")
 
 
-_ALL = Gaussian | Floor | Dip | DipImages | Stopping | Spectrum | Ddpm | Sample | Restore | EpochTiming
+_ALL = Gaussian | Floor | Dip | DipImages | Bank | Stopping | Spectrum | Ddpm | Sample | Restore | EpochTiming
 KINDS: dict[str, type[Run]] = {kind.model_fields["kind"].default: kind for kind in get_args(_ALL)}
 _ANY = TypeAdapter(Annotated[_ALL, Field(discriminator="kind")])
 

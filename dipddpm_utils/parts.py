@@ -213,6 +213,16 @@ class Dip(Run):
     faults: DipFaults = ()
 
 
+class Bank(Run):
+    """A DIP as published, for each of n training images: what each shows when its fit is stopped stands for its image."""
+
+    computed_by: ClassVar[str] = "dipddpm_utils.dip.run:bank"
+    kind: Literal["bank"] = "bank"
+    data: Data
+    fit: PerImage = PerImage()
+    n: Positive | None = None  # drawn at random; None: all of them, in order
+
+
 class Prior(Frozen):
     """What x_dip, an image that a DIP makes of a training image, is used for (notebook 04); several may be combined."""
 
@@ -252,6 +262,7 @@ class Start(Frozen):
     name: str = "noise"  # a start of priors/declared.py
     t_start: NonNegative | None = None  # None: T - 1, the whole chain
     dip: Dip | None = None  # the network whose outputs are the start, for the starts that need one
+    bank: Bank | None = None  # the fits that are the start, for those that need one for each image
 
 
 class Advice(Frozen):

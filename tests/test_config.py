@@ -18,7 +18,7 @@ def test_a_run_survives_json():
 def test_every_kind_is_named_after_its_tag():
     assert all(kind.model_fields["kind"].default == name for name, kind in config.KINDS.items())
     assert set(config.KINDS) == {
-        "gaussian", "floor", "spectrum", "dip", "dip_images", "stopping", "ddpm", "sample", "restore", "epoch_timing",
+        "gaussian", "floor", "spectrum", "dip", "dip_images", "bank", "stopping", "ddpm", "sample", "restore", "epoch_timing",
     }  # fmt: skip
 
 

@@ -7,12 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from dipddpm_utils import ranges
-from dipddpm_utils.config import Dip, DipImages
+from dipddpm_utils.config import Bank, Data, Dip, DipImages
 from dipddpm_utils.data import sets
 from dipddpm_utils.dip import fit as dips
 from dipddpm_utils.dip import nets
 from dipddpm_utils.judging import evaluate, fidelity, stats
-from dipddpm_utils.machine import device, progress, streams
+from dipddpm_utils.machine import device, files, progress, streams
+from dipddpm_utils.machine.errors import DataError
+from dipddpm_utils.parts import PerImage
 from dipddpm_utils.reports import mistakes
 from dipddpm_utils.store.records import Outcome
 from dipddpm_utils.store.work import Work
@@ -21,6 +23,7 @@ from dipddpm_utils.training.resumable import train_resumably
 
 PANELS = {1: 8, 3: 3}  # images shown, by channels: a colour image has four times the bytes
 JUDGED = 500  # held-out images on which the restoration is judged
+FITTED_TOGETHER = 64  # images whose networks are fitted side by side; what a cut-off costs at most
 
 
 def build(run: Dip, *, pretrained_ok: bool = False) -> nn.Module:
@@ -152,7 +155,58 @@ def dip_images(run: DipImages, work: Work) -> Outcome:
     return Outcome(metrics={"n": len(clean), "seconds": seconds}, timings={"train": seconds}, evals=rows, arrays=arrays)
 
 
-def _panels(run: Dip | DipImages, **images: Tensor) -> dict[str, np.ndarray]:
+def bank(run: Bank, work: Work) -> Outcome:
+    """Fit one untrained network to each of n training images, and judge what they show when they are stopped.
+
+    In place of weights it keeps these outputs, `images`, floats [n, C, H, W] in [0, 1], and whose they are, `rows`, int64 [n].
+    Done in parts, each kept in the run's folder, so that a run that is cut off fits no part twice.
+    """
+    source, now, outputs, seconds = sets.load(run.data), device.clock(work.device), [], 0.0
+    rows = banked_rows(run, len(source.train))
+    clean = ranges.uint8_to_unit(source.train[rows].to(work.device))
+    with progress.progress(len(rows), work.label) as bar:
+        for i, part in enumerate(clean.split(FITTED_TOGETHER)):
+            path = work.folder / f"part-{i}.npz"
+            if not path.exists():
+                began = now()
+                generator = streams.generator(run.seed, f"fit of part {i}", work.device)
+                for shown in dips.fit_images(run.fit.net, part, generator=generator, **run.fit.options()):
+                    work.budget.check()
+                    images = shown.outputs
+                content = files.npz_bytes({"images": images.cpu().numpy(), "seconds": np.array(now() - began)})
+                files.write_bytes(path, content)
+            with np.load(path) as stored:
+                outputs.append(torch.from_numpy(stored["images"]))
+                seconds += float(stored["seconds"])
+            bar.update(len(part))
+    images = torch.cat(outputs)
+    metrics = stats.mean_intervals({"psnr": fidelity.psnr(images, clean.cpu(), 1.0).numpy()})
+    shown, rng = ranges.unit_to_uint8(images), streams.numpy_rng(run.seed, "evaluation")
+    metrics |= evaluate.evaluate(shown[:2000], source, evaluate.space(run.data, work.device), rng)
+    metrics |= {"n": len(rows), "train_seconds": seconds, "flops": fits_operations(run.fit, run.data, len(rows))}
+    arrays = {} if run.seed else _panels(run, panels_train=clean, panels_applied=images)
+    return Outcome(metrics, {"train": seconds}, arrays=arrays, weights={"images": images.contiguous(), "rows": rows})
+
+
+def banked_rows(run: Bank, total: int) -> Tensor:
+    """The training images of a bank: int64 [n]. DataError if there are fewer."""
+    if run.n is None:
+        return torch.arange(total)
+    if run.n > total:
+        raise DataError(
+            f"a bank of {run.n} images is asked for, but {run.data.name} has {total} training images: ask for fewer"
+        )
+    return torch.randperm(total, generator=streams.generator(run.seed, "bank"))[: run.n]
+
+
+def fits_operations(about: PerImage, data: Data, n: int) -> int:
+    """FLOPs of fitting a network to each of n images."""
+    options = {"width": about.width, "in_channels": dips.Z_CHANNELS, "per_image": True}
+    net = nets.build(about.net, data.channels, data.size, generator=streams.generator(0, "counting"), **options)
+    return n * about.iterations * flops.training(net, torch.zeros(1, dips.Z_CHANNELS, data.size, data.size))
+
+
+def _panels(run: Bank | Dip | DipImages, **images: Tensor) -> dict[str, np.ndarray]:
     """The first images of each kind, as uint8."""
     n = PANELS[run.data.channels]
     return {name: ranges.unit_to_uint8(part[:n]).cpu().numpy() for name, part in images.items()}

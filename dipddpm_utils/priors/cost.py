@@ -19,9 +19,8 @@ from dipddpm_utils import ranges
 from dipddpm_utils.config import Data, Ddpm, Dip, Run, Sample
 from dipddpm_utils.data import sources
 from dipddpm_utils.ddpm import sampling, schedule
-from dipddpm_utils.dip import nets
 from dipddpm_utils.dip import run as dips
-from dipddpm_utils.dip.fit import Z_CHANNELS, dip_loss
+from dipddpm_utils.dip.fit import dip_loss
 from dipddpm_utils.machine import device as machine
 from dipddpm_utils.machine import files, provenance, streams
 from dipddpm_utils.machine.errors import StoreError
@@ -121,10 +120,7 @@ def _bank(run: Ddpm) -> int:
     """FLOPs of a DIP for each training image."""
     if (fit := run.per_image) is None:
         return 0
-    generator = streams.generator(run.seed, "counting")
-    data, about = run.data, {"width": fit.width, "per_image": True}
-    net = nets.build(fit.net, data.channels, data.size, in_channels=Z_CHANNELS, generator=generator, **about)
-    return _images(data) * fit.iterations * flops.training(net, torch.zeros(1, Z_CHANNELS, data.size, data.size))
+    return dips.fits_operations(fit, run.data, _images(run.data))
 
 
 # --- this machine -------------------------------------------------------------------------------------------------------

@@ -47,6 +47,7 @@ class Kind:
     colour: str
     marker: str
     dip: bool = False  # needs a fitted DIP, whose seconds and operations are then on the bill
+    bank: bool = False  # that DIP is one for each image: needs a bank of them
     controls: tuple[str, ...] = ()  # what it has to beat: labels of the group "mechanisms"
     setting: str = ""  # what its value in that group is
     varied: str = ""  # the same as an axis of notebook 05; a value of 0 is the DDPM alone
@@ -129,6 +130,12 @@ def noise(given: Given, n: int, generator: torch.Generator) -> Tensor:
 def dip(given: Given, n: int, generator: torch.Generator) -> Tensor:
     """x_start in (1) of notebook 04: the DIP's outputs for random training images, near *those*, so copies are counted."""
     return given.dip(given.drawn(n, generator))
+
+
+@start("per_image", "DDPM started from per-image DIPs", "#D55E00P", dip=True, bank=True)
+def per_image(given: Given, n: int, generator: torch.Generator) -> Tensor:
+    """x_start: what untrained networks show that were fitted to one training image each, and stopped; a DIP as published."""
+    return given.banked(n)
 
 
 @start("mean", "mean training image", "#CC79A7X", of_image=False)

@@ -7,23 +7,21 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from dipddpm_utils import ranges
-from dipddpm_utils.config import Ddpm, Dip
+from dipddpm_utils.config import Bank, Ddpm, Dip
 from dipddpm_utils.data import sets
 from dipddpm_utils.ddpm import process
 from dipddpm_utils.ddpm.schedule import Coefficients
 from dipddpm_utils.dip import fit
 from dipddpm_utils.dip.run import build, fitted, operations
 from dipddpm_utils.judging import fidelity
-from dipddpm_utils.machine import device, files, streams
+from dipddpm_utils.machine import device
 from dipddpm_utils.reports import mistakes
 from dipddpm_utils.store.work import Work
 
-FITTED_TOGETHER = 64  # images whose networks are fitted side by side; what a cut-off costs at most
 WIDTHS = tuple(k / 20 for k in range(61))  # pixels, 0 to 3: the Gaussian widths that `blur` chooses from
 COMPARED = 1000  # images whose spectra are compared
 
@@ -35,6 +33,7 @@ class Given:
     train: Tensor  # uint8 [N, C, H, W], the training images
     coefs: Coefficients
     net: nn.Module | None = None  # the fitted DIP, [0, 1] -> about [0, 1], for a prior that is declared to need one
+    bank: Tensor | None = None  # floats [n, C, H, W] in [-1, 1], the outputs of DIPs fitted to one training image each
 
     def drawn(self, n: int, generator: torch.Generator) -> Tensor:
         """n training images, uint8, without repeats as far as there are enough."""
@@ -69,6 +68,14 @@ class Given:
         unit = ranges.uint8_to_unit(images) if images.dtype == torch.uint8 else ranges.signed_to_unit(images).clamp(0, 1)
         return fit.dip_outputs(self.net, unit)
 
+    def banked(self, n: int) -> Tensor:
+        """What the first n DIPs of the bank show, in [-1, 1]. ValueError if none was given, or it has fewer."""
+        if self.bank is None or len(self.bank) < n:
+            raise ValueError(
+                f"no bank of {n} DIPs is given: declare the prior with bank=True, name a `bank` in its configuration"
+            )
+        return self.bank[:n]
+
 
 @dataclass(frozen=True)
 class Made:
@@ -81,13 +88,14 @@ class Made:
     seconds: float = 0.0  # fitting and applying a DIP
     flops: int = 0
     strength: float | None = None  # of a control
+    rows: Tensor | None = None  # int64, which training images these are made of; None: all, in order
 
 
 def training_images(run: Ddpm, source: sets.DataSet, work: Work) -> Made:
     """What the run trains on. A control that has its strength from `run.dip` is not charged that DIP's seconds."""
     real = source.train.to(work.device)
     if run.per_image is not None:
-        return _per_image(run, ranges.uint8_to_unit(real), work)
+        return of_bank(Bank(data=run.data, fit=run.per_image, seed=run.seed), work)
     if run.train_on == "untrained":
         return Made(fit.dip_outputs(build(run.dip).to(work.device), ranges.uint8_to_unit(real)))
     if run.train_on is not None:
@@ -116,26 +124,11 @@ def of_blur(real: Tensor, work: Work) -> Made:
     return Made(images, now() - began)
 
 
-def _per_image(run: Ddpm, targets: Tensor, work: Work) -> Made:
-    """One untrained network fitted to each image and stopped.
-
-    Done in parts, each kept in the run's folder, so that a run that is cut off fits no part twice.
-    """
-    outputs, seconds, now = [], 0.0, device.clock(work.device)
-    for i, part in enumerate(targets.split(FITTED_TOGETHER)):
-        path = work.folder / f"per-image-{i}.npz"
-        if not path.exists():
-            began = now()
-            generator = streams.generator(run.seed, f"fit of part {i}", work.device)
-            for shown in fit.fit_images(run.per_image.net, part, generator=generator, **run.per_image.options()):
-                work.budget.check()
-                images = shown.outputs
-            content = files.npz_bytes({"images": images.cpu().numpy(), "seconds": np.array(now() - began)})
-            files.write_bytes(path, content)
-        with np.load(path) as stored:
-            outputs.append(torch.from_numpy(stored["images"]))
-            seconds += float(stored["seconds"])
-    return Made(ranges.unit_to_signed(torch.cat(outputs).to(targets)), seconds)
+def of_bank(bank: Bank, work: Work) -> Made:
+    """What the fits of a bank show, one of each training image."""
+    kept, about = work.weights(bank), work.record(bank).metrics
+    images = ranges.unit_to_signed(kept["images"].to(work.device))
+    return Made(images, about["train_seconds"], about["flops"], rows=kept["rows"])
 
 
 # --- controls: (real images, what the DIP makes of them) -> (real images changed, how much), floats in [-1, 1] throughout ---

@@ -15,7 +15,7 @@ from dipddpm_utils.machine import device, streams
 from dipddpm_utils.machine.errors import ConfigError
 from dipddpm_utils.priors import process
 from dipddpm_utils.priors.declared import Kind, find
-from dipddpm_utils.priors.images import Given
+from dipddpm_utils.priors.images import Given, of_bank
 from dipddpm_utils.priors.judge import Chain, Judge, bill, plain, shown, trained
 from dipddpm_utils.priors.train import at_work
 from dipddpm_utils.store.records import Outcome
@@ -30,7 +30,9 @@ def sample(run: Sample, work: Work) -> Outcome:
     source, model = sets.load(run.model.data), trained(run.model, work)
     start, users = find("start", run.start.name), _users(run)
     nets = {dip: fitted(dip, work) for dip in users}
-    given = Given(source.train.to(work.device), schedule.coefficients(run.model.diffusion, device=work.device))
+    coefs = schedule.coefficients(run.model.diffusion, device=work.device)
+    fits = of_bank(run.start.bank, work) if run.start.bank else None
+    given = Given(source.train.to(work.device), coefs, bank=fits.images if fits else None)
     now = device.clock(work.device)
     began = now()
     generator = streams.generator(run.seed, f"start {start.key}")
@@ -38,12 +40,14 @@ def sample(run: Sample, work: Work) -> Outcome:
     t_start = len(given.coefs.alpha_bars) - 1 if run.start.t_start is None else run.start.t_start
     x_t = process.start_chain(given.coefs, x_start, t_start, generator)
     chain = _chain(run, replace(given, net=nets.get(_advisor(run))), t_start)
-    start_seconds = now() - began
+    start_seconds = now() - began + (fits.seconds * run.n / len(fits.rows) if fits else 0.0)
     judge = Judge(run.model, work, source)
     row, images = judge.score(model, run.sampler, run.n, f"sample {run.seed}", chain, x_t)
     whole = work.record(run.model).metrics
-    fits = sum(operations(dip, nets[dip], run.n * sum(k.dip_calls(row["nfe"]) for k in kinds)) for dip, kinds in users.items())
-    sources = given.drawn_rows(run.n, streams.generator(run.seed, f"start {run.start.name}"))  # of a start that knows its image
+    flops = sum(operations(dip, nets[dip], run.n * sum(k.dip_calls(row["nfe"]) for k in kinds)) for dip, kinds in users.items())
+    flops += fits.flops * run.n // len(fits.rows) if fits else 0
+    drawn = given.drawn_rows(run.n, streams.generator(run.seed, f"start {run.start.name}"))
+    sources = fits.rows[: run.n] if start.bank else drawn  # of a start that knows its image
     metrics = {
         **row,
         "own_source_rate": evaluate.own_source_rate(images, source, sources),
@@ -53,8 +57,8 @@ def sample(run: Sample, work: Work) -> Outcome:
         "start_seconds": start_seconds,
         "sampling_seconds": row["sampling_seconds"] + start_seconds,
         "model_seconds": whole["total_seconds"],
-        **bill(run.model, model, whole.get("dip_flops", 0) + fits, row["nfe"] * run.n, work.device),
-        **(_bound_on(run, given, x_start, t_start) if start.paired else {}),
+        **bill(run.model, model, whole.get("dip_flops", 0) + flops, row["nfe"] * run.n, work.device),
+        **(_bound_on(given, x_start, t_start, sources) if start.paired else {}),
     }
     timings = {"sample": metrics["sampling_seconds"], "dip": metrics["prior_seconds"]}
     return Outcome(metrics, timings, arrays={"grid": images[: shown(run)].numpy()}, notes=judge.notes(run.n))
@@ -89,9 +93,10 @@ def _users(run: Sample) -> dict[Dip, list[Kind]]:
         asked += [(_advisor(run), find("start", run.advice.bank))] if run.advice.bank is not None else []
     found: dict[Dip, list[Kind]] = {}
     for dip, kind in asked:
-        if kind.dip and dip is None:
-            raise ConfigError(f"the {kind.place} {kind.key!r} needs a fitted DIP, and there is none: name a `dip` beside it")
-        if kind.dip:
+        needed, name = ("a DIP for each image", "bank") if kind.bank else ("a fitted DIP", "dip")
+        if kind.dip and (run.start.bank if kind.bank else dip) is None:
+            raise ConfigError(f"the {kind.place} {kind.key!r} needs {needed}, and there is none: name a `{name}` beside it")
+        if kind.dip and not kind.bank:
             found.setdefault(dip, []).append(kind)
     return found
 
@@ -113,9 +118,8 @@ def _chain(run: Sample, given: Given, t_start: int) -> Chain:
     return drawn
 
 
-def _bound_on(run: Sample, given: Given, x_start: Tensor, t_start: int) -> dict[str, float]:
+def _bound_on(given: Given, x_start: Tensor, t_start: int, sources: Tensor) -> dict[str, float]:
     """How far the starts are from the training images they stand for, and how much their chains may differ for it, at most."""
-    images = given.drawn(run.n, streams.generator(run.seed, f"start {run.start.name}"))  # the same as the start drew
-    moved = (x_start - given.signed(images)).square().sum(dim=(1, 2, 3)).double().mean()
+    moved = (x_start - given.signed(given.train[sources.to(given.train.device)])).square().sum(dim=(1, 2, 3)).double().mean()
     mismatch = gaussian.paired_mismatch(float(moved), given.coefs.alpha_bar(t_start))
     return {"start_moved": float(moved), "start_kl_bound": mismatch, "start_tv_bound": gaussian.most_variation(mismatch)}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from dipddpm_utils.config import Advice, Ddpm, DipImages, Floor, Restore, Sample, Spectrum, Warm, priors
+from dipddpm_utils.config import Advice, Bank, Ddpm, DipImages, Floor, Restore, Sample, Spectrum, Warm, priors
 from dipddpm_utils.parts import Diffusion, Dip, Net, Optim, Prior, Sampler, Start
 from dipddpm_utils.study import recipes as r
 from dipddpm_utils.study.entries import By, Profile
@@ -114,6 +114,7 @@ def headline(p: Profile, z: Sizes) -> None:
         p.member("main-drawn", name, drawn, "04", seeds, value=value, name=f"main-{name}-drawn")
     drawn = Sample(model=main(z), n=z.sampled, sampler=Sampler(steps=z.start_steps))
     started(p, "main-starts", drawn, main_dip(z), start_names(z), z.main_start_ts, z.main_start_seeds, "main-noise")
+    started_from_fits(p, z, "main-starts", drawn, z.main_start_ts)
     drawn = Sample(model=main(z), n=z.sampled, sampler=Sampler(steps=z.main_drawn_steps))
     for name in (*z.main_advised, *newcomers("opinion")):
         run = changed(drawn, advice=main_advice(z, name))
@@ -172,6 +173,8 @@ def starts(p: Profile, z: Sizes) -> None:
     """04: the baseline started from what a DIP, and its rivals, give."""
     drawn = Sample(model=ddpm(z), n=z.sampled, sampler=Sampler(steps=z.start_steps))
     started(p, "starts", drawn, dip(z, z.dip), start_names(z), z.start_ts, z.seeds, "whole_chain")
+    if z.main is None:
+        started_from_fits(p, z, "starts", drawn, z.start_ts)
 
 
 def start_names(z: Sizes) -> tuple[str, ...]:
@@ -189,6 +192,35 @@ def started(
     for t in ts:
         steps = math.ceil(t * drawn.sampler.steps / drawn.model.diffusion.num_train_timesteps - 0.5)
         p.member(group, "noise", changed(drawn, sampler=Sampler(steps=steps)), "04", seeds, value=t, name=f"{control}-{steps}")
+
+
+def started_from_fits(p: Profile, z: Sizes, group: str, drawn: Sample, ts: Sequence[int]) -> None:
+    """The same from a DIP as published, fitted to each image, in place of one network for all.
+
+    Expected before the runs: at t_start 150 and 300 nearly all samples lie nearest to their own image, as from the network's
+    outputs; and no seconds are saved, however many images are drawn, since an image's fit takes longer than its chain.
+    """
+    if z.fit is None:
+        return
+    fits = Bank(data=z.data, fit=z.fit, n=drawn.n)
+    p.run("start-fits", fits, "04", z.fit_seeds)
+    for t in ts:
+        run = changed(drawn, start=Start(name="per_image", t_start=t, bank=fits))
+        p.member(group, "per_image", run, "04", z.fit_seeds, value=t, name=f"{group}-per_image-{t}")
+
+
+def bank(p: Profile, z: Sizes) -> None:
+    """04: models trained on a few digits, on what one network makes of them, and on what a DIP fitted to each shows.
+
+    Expected before the runs: both are worse than the digits themselves, and which of the two is, three seeds do not decide.
+    """
+    if z.fit is None:
+        return
+    (net, std), real = z.main_dip, changed(ddpm(z), data=z.bank)
+    p.run("bank-fits", Bank(data=z.bank, fit=z.fit), "04", z.seeds)
+    p.member("bank", "real", real, "04", z.seeds)
+    p.member("bank", "dae", changed(real, dip=changed(dip(z, net, std=std), data=z.bank)), "04", z.seeds)
+    p.member("bank", "per_image", changed(real, per_image=z.fit), "04", z.seeds)
 
 
 def settings(p: Profile, z: Sizes) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from dipddpm_utils.config import Control, Data, Ddpm, Dip, Floor, Sample, Sampler
+from dipddpm_utils.config import Bank, Control, Data, Ddpm, Dip, Floor, Sample, Sampler
 from dipddpm_utils.faults import FAULTS, FaultId
 from dipddpm_utils.study import recipes as r
 from dipddpm_utils.study.digits import restored, started
@@ -90,6 +90,7 @@ def a_starts(p: Profile, z: Sizes) -> None:
 def a_bank(p: Profile, z: Sizes) -> None:
     """04, FA9: a DIP for each image, and one autoencoder for all, on the same few images."""
     real = a_ddpm(z, data=z.a_bank)
+    p.run("a-bank-fits", Bank(data=z.a_bank, fit=z.a_per_image), "04", z.fault_seeds)
     p.member("a-bank", "real", real, "04", z.fault_seeds)
     p.member("a-bank", "dae", changed(real, dip=a_dip(z, data=z.a_bank)), "04", z.fault_seeds)
     p.member("a-bank", "per_image", changed(real, per_image=z.a_per_image), "04", z.fault_seeds)

@@ -94,6 +94,10 @@ class Sizes:
     starts: tuple[str, ...] = ("dip", "mean", "gaussian", "blur", "real")
     start_ts: tuple[int, ...] = (150, 300, 600, 900)
     main_start_ts: tuple[int, ...] = (150, 300, 600)
+    # a DIP for each image: where chains begin, and what a model is trained on
+    fit: PerImage | None = PerImage(iterations=100, width=8, lr=2e-2)  # stopped at 26 dB (32 training digits)
+    fit_seeds: Seeds = 8
+    bank: Data = Data(name="mnist", n_train=1024)  # the few images that are trained on
     start_steps: int = 20  # of DDIM's whole chain, of which a start at t leaves the share t / T
     # mechanisms
     few_mechanisms: bool = False
@@ -173,6 +177,7 @@ SMOKE = Sizes(
     stopping_stds=(0.2,), stage_images=2, spacings=("linear", "log"), stages=(10,), stages_anchor=10,
     unet_long=r.UNET_TINY, unet=r.UNET_TINY, long=(60, 30), short=(40, 20), more=(60, 20),
     evaluate=_GLANCE, evaluate_short=_GLANCE, schedules=("linear", "cosine"), schedule_seeds=1, Ts=(), batches=(),
+    fit=PerImage(net="2conv", iterations=2, width=4), fit_seeds=1, bank=changed(_FEW, n_train=80),
     sampled=128, sampler_steps=(3, 6), starts=("dip", "blur", "real"), start_ts=(300, 600), start_steps=6,
     mech_seeds=1, mech_dip_steps=4, mech_optim=_fast(6, warmup_steps=2, batch_size=32, ema_warmup=2), mech_more=(8, 4),
     mech_warm_steps=2, mech_image_steps=2, mech_evaluate=_judged(4, n=80, calls=2, final_n=80), mech_start_steps=4, mech_n=80,
@@ -197,7 +202,7 @@ QUICK = Sizes(
     unet=r.UNET_COARSE, long=(3200, 800), short=(240, 120), more=(360, 180),
     ddpm_lrs=(), schedules=(), Ts=(), batches=(),
     sampled=1000, sampler_steps=(5, 10), starts=("dip", "gaussian", "blur", "real"), start_ts=(300, 600), start_steps=10,
-    few_mechanisms=True, mech_dip_steps=60, mech_optim=_fast(240), mech_more=(360, 180),
+    fit=None, few_mechanisms=True, mech_dip_steps=60, mech_optim=_fast(240), mech_more=(360, 180),
     mech_evaluate=changed(Sizes.evaluate_short, every=120),
     headline_only=True, report_seeds=1,
     a_data=_5000, a_2conv=_dip(32, 100, 2.83e-3), a_resnet=_dip(32, 100, 2e-3),

@@ -1,9 +1,19 @@
 """Both kinds of DIP run, tiny, through the real store: what is computed and what is kept."""
 
 import pytest
+import torch
 from priors.runs import DATA, DIP, JUDGED
+from safetensors.torch import load_file
 
-from dipddpm_utils.config import DipImages
+from dipddpm_utils import ranges
+from dipddpm_utils.config import Bank, DipImages
+from dipddpm_utils.data import sets
+from dipddpm_utils.dip import fit
+from dipddpm_utils.dip.run import FITTED_TOGETHER
+from dipddpm_utils.judging import fidelity
+from dipddpm_utils.machine import streams
+from dipddpm_utils.machine.errors import DataError
+from dipddpm_utils.parts import PerImage
 
 
 @pytest.mark.parametrize("clip", [True, False])
@@ -26,3 +36,32 @@ def test_one_dip_per_image_never_sees_the_clean_one(store):
     assert record.metrics["n"] == 3 and record.metrics["seconds"] > 0
     assert record.arrays["snapshots"].shape == (2, 3, 1, 28, 28)
     assert set(record.evals.columns) == {"iteration", "image", "psnr", "psnr_noisy", "loss"}
+
+
+BANK = Bank(data=DATA, fit=PerImage(net="2conv", width=4, iterations=5), n=80)
+
+
+def test_a_bank_keeps_what_a_fit_to_each_of_its_images_shows(store):
+    record = store.ensure(BANK)
+    kept, train = load_file(record.folder / "weights.safetensors"), sets.load(DATA).train
+    images, rows = kept["images"], kept["rows"]
+    assert images.shape == (80, 1, 28, 28) and len(set(rows.tolist())) == 80 and rows.max() < 96
+    clean = ranges.uint8_to_unit(train[rows])
+    generator = streams.generator(0, "fit of part 1")
+    *_, last = fit.fit_images("2conv", clean[FITTED_TOGETHER:], generator=generator, **BANK.fit.options())
+    torch.testing.assert_close(images[FITTED_TOGETHER:], last.outputs)
+    assert record.metrics["psnr"] == pytest.approx(float(fidelity.psnr(images, clean, 1.0).mean()))
+    assert JUDGED <= set(record.metrics) and record.metrics["train_seconds"] > 0 and record.metrics["flops"] > 0
+    assert record.arrays["panels_applied"].shape == record.arrays["panels_train"].shape == (8, 1, 28, 28)
+
+
+def test_a_bank_of_all_images_has_them_in_order_and_another_seed_draws_others(store):
+    every = store.ensure(BANK.model_copy(update={"n": None}))
+    assert load_file(every.folder / "weights.safetensors")["rows"].tolist() == list(range(96))
+    one, other = (store.weights(BANK.model_copy(update={"seed": seed}))["rows"] for seed in (0, 1))
+    assert one.tolist() != other.tolist()
+
+
+def test_a_bank_larger_than_its_data_is_refused(store):
+    with pytest.raises(DataError, match="a bank of 97 images is asked for, but digits5k has 96 training images: ask for fewer"):
+        store.ensure(BANK.model_copy(update={"n": 97}))

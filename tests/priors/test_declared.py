@@ -87,7 +87,7 @@ def test_every_control_has_a_name():
         for control in kind.controls:
             assert names.look(control).label != control or control in names.METHODS, (name, control)
             assert "DIP" not in names.look(control).label
-    assert names.starts(dip=True) == ("dip",) and names.starts(dip=False) == ("mean", "gaussian", "blur")
+    assert names.starts(dip=True) == ("dip", "per_image") and names.starts(dip=False) == ("mean", "gaussian", "blur")
 
 
 # --- each start

@@ -5,10 +5,12 @@ from priors.runs import DDPM, DIP, SMALL
 from pydantic import ValidationError
 
 from dipddpm_utils import ranges
-from dipddpm_utils.config import Advice, Prior, Sample, Sampler, Start
+from dipddpm_utils.config import Advice, Bank, Prior, Sample, Sampler, Start
 from dipddpm_utils.data import sets
 from dipddpm_utils.ddpm import schedule
+from dipddpm_utils.judging import evaluate
 from dipddpm_utils.machine.errors import ConfigError
+from dipddpm_utils.parts import PerImage
 from dipddpm_utils.priors import train
 from dipddpm_utils.theory import gaussian
 
@@ -32,6 +34,34 @@ def test_images_are_drawn_from_every_start(store, start):
         assert record.metrics["start_moved"] == pytest.approx(float(images.var(0, correction=0).sum()), rel=0.1)
         at = gaussian.paired_mismatch(record.metrics["start_moved"], schedule.coefficients(DDPM.diffusion).alpha_bar(49))
         assert (record.metrics["start_kl_bound"], record.metrics["start_tv_bound"]) == (at, gaussian.most_variation(at))
+
+
+BANK = Bank(data=DDPM.data, fit=PerImage(net="2conv", width=4, iterations=5), n=80)
+
+
+def test_chains_begin_at_a_fit_of_each_image_and_know_whose_it_is(store):
+    run = Sample(model=DDPM, start=Start(name="per_image", t_start=49, bank=BANK), sampler=Sampler(steps=4), n=80)
+    own, fits = store.ensure(run).metrics, store.ensure(BANK).metrics
+    kept, source = store.weights(BANK), sets.load(DDPM.data)
+    moved = (ranges.unit_to_signed(kept["images"]) - ranges.uint8_to_signed(source.train[kept["rows"]])).square().sum((1, 2, 3))
+    assert own["start_moved"] == pytest.approx(float(moved.mean()), rel=1e-5)
+    assert own["prior_seconds"] == 0 and own["start_seconds"] > fits["train_seconds"]  # each image has a fit of its own to pay
+    assert own["dip_flops"] == fits["flops"]
+    begun = evaluate.own_source_rate(source.train[kept["rows"]], source, kept["rows"])
+    assert begun == pytest.approx(1) and own["own_source_rate"] < 0.5  # this model draws no digits
+
+
+def test_a_part_of_a_bank_has_its_part_of_the_seconds(store):
+    whole = BANK.model_copy(update={"n": None})  # 96 images
+    begin = Start(name="per_image", t_start=49, bank=whole)
+    own = store.ensure(Sample(model=DDPM, start=begin, sampler=Sampler(steps=4), n=80)).metrics
+    assert own["dip_flops"] == store.ensure(whole).metrics["flops"] * 80 // 96
+
+
+@pytest.mark.parametrize("other", [{"n": 79}, {"data": DDPM.data.model_copy(update={"n_train": 95})}])
+def test_a_bank_of_too_few_or_other_images_is_refused(other):
+    with pytest.raises(ValidationError, match="start.bank is of .* images of digits5k, expected 80 of the model's own data"):
+        Sample(model=DDPM, start=Start(name="per_image", bank=BANK.model_copy(update=other)), n=80)
 
 
 @pytest.mark.parametrize("name", ADVICE)
@@ -90,7 +120,8 @@ def test_a_start_and_an_opinion_use_each_its_own_dip_and_both_are_on_the_bill(st
         (Start(name="dip"), None, "the start 'dip' needs a fitted DIP"),
         (Start(), Advice(name="dip", weight=0.1), "the opinion 'dip' needs a fitted DIP"),
         (Start(), Advice(name="bank", bank="dip", weight=0.1), "the start 'dip' needs a fitted DIP"),
-        (Start(name="middle"), None, "the start 'middle' is not declared: expected one of noise, dip, mean"),
+        (Start(name="middle"), None, "the start 'middle' is not declared: expected one of noise, dip, per_image, mean"),
+        (Start(name="per_image"), None, "the start 'per_image' needs a DIP for each image, and there is none: name a `bank`"),
     ],
 )
 def test_what_is_not_there_is_said_in_one_line(store, start, advice, said):
