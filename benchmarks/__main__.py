@@ -22,7 +22,7 @@ from dipddpm_utils.store.runs import results_folder
 PROGRAMS = (
     "training_step",
     "seconds_to_quality",
-    "guidance",
+    "one_sitting",
     "sampling",  # after seconds_to_quality, whose model it takes
     "machine_share",
     "dip_images",

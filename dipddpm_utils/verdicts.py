@@ -9,7 +9,7 @@ import pandas as pd
 
 from dipddpm_utils.page import names
 from dipddpm_utils.page.compare import Copies, Paired, best_rival, best_start, copies
-from dipddpm_utils.page.names import look
+from dipddpm_utils.page.names import begun_from, look
 from dipddpm_utils.page.prose import effect, factor, images_back, number, shown_by, word
 from dipddpm_utils.priors import comparisons, mechanisms, restored
 
@@ -89,7 +89,7 @@ def _starts(lab: Any) -> Iterator[Row]:
         if pays is not None:
             cost = f"saves time beyond {number(math.exp(pays.high if pays.n > 1 else pays.value))} images"
     own = copies(chosen)
-    found = [(f"Started from {comparisons.whose(chosen)}, t = {t_start:.0f}: FD over noise", gap)]
+    found = [(f"Started from {begun_from(chosen['label'].iloc[0])}, t = {t_start:.0f}: FD over noise", gap)]
     if (rival := best_rival(frame, chosen)) is not None:
         found.append((f"The same over the best start without a DIP ({look(rival[0]).label})", rival[1]))
     for also, (question, gap) in enumerate(found):

@@ -156,7 +156,7 @@ def dip_images(run: DipImages, work: Work) -> Outcome:
 
 
 def bank(run: Bank, work: Work) -> Outcome:
-    """Fit one untrained network to each of n training images, and judge what they show when they are stopped.
+    """Fit an untrained network to each of n training images by (1) of notebook 02, and judge what they show when stopped.
 
     In place of weights it keeps these outputs, `images`, floats [n, C, H, W] in [0, 1], and whose they are, `rows`, int64 [n].
     Done in parts, each kept in the run's folder, so that a run that is cut off fits no part twice.

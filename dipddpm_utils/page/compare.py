@@ -33,7 +33,7 @@ FAMILIES = {  # what is looked at together, whatever comes out; written when the
     "rules": "every stopping rule that knows the noise level against every one that does not",
     "staged": "staged levels against discrepancy, for every network",
     "report A": "both networks against the DDPM alone, as published and corrected",
-    "report A's controls": "training on other images against training on the DIP's outputs",
+    "other images": "training on other images against training on the DIP's outputs: report A's controls, a DIP for each image",
     "report B": "the combined model against the DDPM alone, as published and corrected",
     "faults": "every fault of one report, alone and alone left out",
     "claims": "the claims that could be measured",

@@ -57,6 +57,11 @@ def starts(*, dip: bool) -> tuple[str, ...]:
     return tuple(kind.name for kind in own if kind.dip == dip and not kind.oracle and kind.name != "noise")
 
 
+def begun_from(start: str) -> str:
+    """What chains of a start with a DIP begin from, in words."""
+    return "DIP outputs" if start == "dip" else look(start).label
+
+
 def look(method: str) -> Look:
     """Label, colour and marker of a method, a sampler, a prior, or (black dots) of something that has none.
 

@@ -61,6 +61,16 @@ def summary(results: Path) -> str:
     return "\n\n".join(parts) if parts else NOT_MEASURED
 
 
+def in_turn(results: Path) -> str:
+    """A step on DIP outputs beside one on real images, timed in one sitting; '' where that was not measured."""
+    found = [row for content in measured(results) for row in content["rows"] if row["program"] == "one_sitting"]
+    if not found:
+        return ""
+    step = found[0]
+    times = f"{_short(step['value'])} [{_spread(step, ', ')}] times"
+    return f" In one sitting, {step['note']}, a step on its outputs takes {times} as long as one on real images."
+
+
 def hours(results: Path) -> str:
     """Markdown for the README: how long each profile takes, of results/bench/hours.csv, which `runs --probe` writes."""
     path = results / "bench" / "hours.csv"

@@ -10,10 +10,10 @@ import pandas as pd
 
 from dipddpm_utils.dip import findings as dip_findings
 from dipddpm_utils.judging.stats import ALPHA, holm
-from dipddpm_utils.page import compare, names, tables
+from dipddpm_utils.page import compare, names, speed, tables
 from dipddpm_utils.page.compare import Paired, difference, family, frame_of
 from dipddpm_utils.page.lab import once
-from dipddpm_utils.page.names import look
+from dipddpm_utils.page.names import begun_from, look
 from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, copying, count, direction, number, percent, span
 from dipddpm_utils.priors import mechanisms
 from dipddpm_utils.reports import gate
@@ -83,6 +83,7 @@ def dips(lab: Any) -> pd.DataFrame:
     uses = {
         f"trained on, started from{', other mechanisms' if large else ''}": compared(lab)[1],
         "mechanisms of small models" if large else "other mechanisms": "mech-dip",
+        "started from, one an image": "start-fits",
         "restoration, one an image": "restore",
     }
     first: dict[str, tables.Say] = {"network": lambda run, m, notes: look(run.net).label}
@@ -92,7 +93,8 @@ def dips(lab: Any) -> pd.DataFrame:
             record = lab.seeds(group)[0]
             if entry := lab.profile.find(getattr(record.run, "dip", record.run)):
                 record = lab.record(entry.name)
-            columns[use] = tables.settings_of([record], sets if record.kind == "dip" else images)
+            run = getattr(record.run, "fit", record.run)
+            columns[use] = tables.settings(run, sets if record.kind == "dip" else images, record.metrics, record.notes)
     return tables.settings_table(columns, {name: say for name, say in (sets | images).items() if "(s)" not in name})
 
 
@@ -108,17 +110,11 @@ def starts(frame: pd.DataFrame) -> str:
         return ""
     t_start, gap, own = best
     words = direction(compare.copies(own))
-    name = f"Started from {whose(own)}, t_start = {t_start:.0f}, FD over that of noise with as many calls"
+    name = f"Started from {begun_from(own['label'].iloc[0])}, t_start = {t_start:.0f}, FD over that of noise with as many calls"
     said = comparison(name, gap, **words)
     if (rival := compare.best_rival(frame, own)) is not None:
         said += f" {comparison(f'FD over that from the {look(rival[0]).label}', rival[1], **words)}"
     return said + given_back(own)
-
-
-def whose(rows: pd.DataFrame) -> str:
-    """What these chains were started from, in words."""
-    label = rows["label"].iloc[0]
-    return "DIP outputs" if label == "dip" else look(label).label
 
 
 def given_back(rows: pd.DataFrame) -> str:
@@ -131,21 +127,25 @@ def best_given_back(frame: pd.DataFrame, *, named: bool = False) -> str:
     """The same of the DIP start with the lowest distance. named: with its t_start, where others stand beside it."""
     best = compare.best_start(frame, *names.starts(dip=True))
     said = given_back(best[2]) if best else ""
-    return f" From {whose(best[2])} at t_start = {best[0]:.0f}:{said.replace(' Of', ' of', 1)}" if said and named else said
+    if not (said and named):
+        return said
+    return f" From {begun_from(best[2]['label'].iloc[0])} at t_start = {best[0]:.0f}:{said.replace(' Of', ' of', 1)}"
 
 
 def without_a_chain(lab: Any) -> str:
     """What the DIP outputs that chains start from are worth themselves, at no network call."""
-    if (own := outputs_alone(lab, started(lab))).empty:
+    chains, said = lab.frame(started(lab)), []
+    for start, own in outputs_alone(lab, started(lab)).items():
+        distance, recall = span(compare.summary(own, "fd")), span(compare.summary(own, "recall"))
+        best = chains[chains["label"] == start].groupby("value")["fd"].mean().min()
+        than = "; no chain started from them has a lower mean" if own["fd"].mean() <= best else ""
+        what = "banks" if names.kinds()[start].bank else "DIPs"
+        said.append(f"{begun_from(start)}: {own['features'].iloc[0]} {distance}, recall {recall} ({len(own)} {what}){than}.")
+    if not said:
         return ""
-    distance, recall = span(compare.summary(own, "fd")), span(compare.summary(own, "recall"))
-    chains = lab.frame(started(lab))
-    best = chains[chains["label"].isin(names.starts(dip=True))].groupby("value")["fd"].mean().min()
-    than = " No chain started from them has a lower mean." if own["fd"].mean() <= best else ""
     others = [f"{what} {number(fd)}" for fd, what in gate.without_learning(gate.floor_of(lab, compared(lab)[0]))]
     beside = f" What needs no network: {'; '.join(others)}." if others else ""
-    said = f"{own['features'].iloc[0]} {distance}, recall {recall} ({len(own)} DIPs)"
-    return f"The DIP outputs alone, without a chain: {said}.{beside}{than}"
+    return f"Without a chain, {' '.join(said)}{beside}"
 
 
 EVENTS = {"precision": "among real images", "copy_rate": "copied"}  # of a sample, and so with a probability
@@ -223,7 +223,8 @@ def equal_seconds(lab: Any) -> str:
     """The model trained on DIP outputs against the DDPM alone that was trained on for the DIP's seconds, too."""
     more, on_dip = longer(lab), compared(lab)[1]
     if more is None:
-        return f"Fitting and applying the DIP adds {percent(dip_share(lab))} to the seconds of training."
+        said = f"Fitting and applying the DIP adds {percent(dip_share(lab))} to the seconds of training."
+        return said + speed.in_turn(lab.store.source.parent)
     pairs = zip(lab.seeds(more), lab.seeds(on_dip), strict=True)
     share = np.mean([_seconds(alone, other) / alone.metrics["total_seconds"] for alone, other in pairs])
     when = "At equal total seconds" if share <= 1.02 else f"With {percent(1 - 1 / share)} fewer seconds for the DDPM alone"

@@ -132,9 +132,9 @@ def dip(given: Given, n: int, generator: torch.Generator) -> Tensor:
     return given.dip(given.drawn(n, generator))
 
 
-@start("per_image", "DDPM started from per-image DIPs", "#D55E00P", dip=True, bank=True)
+@start("per_image", "per-image DIP outputs", "#D55E00P", dip=True, bank=True)
 def per_image(given: Given, n: int, generator: torch.Generator) -> Tensor:
-    """x_start: what untrained networks show that were fitted to one training image each, and stopped; a DIP as published."""
+    """x_start in (1) of notebook 04: a DIP as published. Of each training image, what a fit to it shows when it is stopped."""
     return given.banked(n)
 
 

@@ -49,7 +49,7 @@ def _settings(run: Any) -> dict[str, float]:
 def controls(frames: Mapping[str, pd.DataFrame], against: str) -> dict[str, Any]:
     """FD of each kind of training data over that of `against`: a family."""
     gaps = {name: difference(frame, frames[against], "fd") for name, frame in frames.items() if name != against}
-    return family("report A's controls", gaps)
+    return family("other images", gaps)
 
 
 def trained_on_table(frames: Mapping[str, pd.DataFrame], against: str) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from dipddpm_utils.page.compare import Paired, copies, frame_of, paired, scaled, start_gaps, summary
-from dipddpm_utils.page.names import look, starts
+from dipddpm_utils.page.names import begun_from, look, starts
 from dipddpm_utils.page.prose import copying, number, percent, span
 from dipddpm_utils.page.prose import effect as told
 from dipddpm_utils.reports.tests_a import Finding, Test, compared
@@ -53,18 +53,24 @@ def _other_cause(frame: pd.DataFrame, rivals: Mapping[tuple[str, str, Any], Pair
     return f"any start near the data (the {look(best).label} does as well)" if best else ""
 
 
-def outputs_alone(lab: Any, group: str) -> pd.DataFrame:
-    """What the DIPs that chains of this group begin from make of images, at no call: their scores, as far as they are here."""
-    starts = dict.fromkeys(member.entry.run.start.dip for member in lab.profile.group(group))
-    return frame_of([lab.store.load(dip) for dip in starts if dip is not None and lab.store.state(dip) == "complete"])
+def outputs_alone(lab: Any, group: str) -> dict[str, pd.DataFrame]:
+    """What the DIPs that chains of this group begin from show, at no call: start -> their scores, as far as they are here."""
+    used: dict[str, dict[Any, None]] = {}
+    for member in lab.profile.group(group):
+        start = member.entry.run.start
+        if start.name in starts(dip=True) and (dip := start.bank or start.dip) is not None:
+            used.setdefault(start.name, {})[dip] = None
+    here = {name: [dip for dip in dips if lab.store.state(dip) == "complete"] for name, dips in used.items()}
+    return {name: frame_of([lab.store.load(dip) for dip in dips]) for name, dips in here.items() if dips}
 
 
 def _at_no_calls(lab: Any, group: str) -> str:
-    """How good the starts themselves are, without a single call: what the DIP makes of images."""
-    if (frame := outputs_alone(lab, group)).empty:
-        return ""
-    fd, recall = span(summary(frame, "fd")), number(float(frame["recall"].mean()), 2)
-    return f"The DIP's outputs themselves, at no calls: FD {fd}, recall {recall}."
+    """How good the starts themselves are, without a single call: what each DIP shows."""
+    said = [
+        f"FD {span(summary(frame, 'fd'))}, recall {number(float(frame['recall'].mean()), 2)} ({begun_from(name)})"
+        for name, frame in outputs_alone(lab, group).items()
+    ]
+    return f"The starts themselves, at no calls: {'; '.join(said)}." if said else ""
 
 
 def costs_more(*pairs: tuple[str, str]) -> Test:

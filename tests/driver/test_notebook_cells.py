@@ -37,7 +37,12 @@ EQUATIONS = {
         "4": ["ddpm/sampling.py dpmpp_step"],
     },
     "04": {
-        "1": ["priors/process.py start_chain", "priors/declared.py dip", "priors/declared.py truncated"],
+        "1": [
+            "priors/process.py start_chain",
+            "priors/declared.py dip",
+            "priors/declared.py per_image",
+            "priors/declared.py truncated",
+        ],
         "2": ["priors/declared.py curriculum"],
         "3": ["priors/declared.py fit_loss"],
         "4": ["priors/process.py advised"],
