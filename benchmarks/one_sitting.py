@@ -1,19 +1,22 @@
-"""Seconds of a DIP way beside those of its rival, measured in turn in one sitting, the DIP's fit as well.
+"""Seconds of a DIP way beside those of its rival, timed in turn in one sitting, and the fit of its DIP in the same one.
 
 Records of one comparison come from several days, whose clocks differ; these rows say what a comparison at one pace is worth.
+Seconds do not depend on what the weights are: denoisers are as they are before training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from statistics import median
 
 import torch
+from torch import Tensor
 
 from benchmarks import trainers
 from benchmarks.pairs import Row, Setting, quartiles, seconds
 from dipddpm_utils import ranges
-from dipddpm_utils.config import Dip
+from dipddpm_utils.config import Ddpm, Dip, Sample
 from dipddpm_utils.data import sets
 from dipddpm_utils.ddpm import sampling, schedule
 from dipddpm_utils.dip import fit
@@ -28,82 +31,118 @@ DRAWN = 250  # images a measured chain, as many as a record draws together
 BLOCK = 10  # steps of one model before it is the other's turn
 
 
+@dataclass(frozen=True)
+class Ready:
+    """The DIP of the headline, fitted, and the images and process of the models that it is compared with."""
+
+    setting: Setting
+    given: Given
+    fitted: float  # seconds of its fit
+
+
 def rows(setting: Setting) -> Iterator[Row]:
-    """Training on DIP outputs, then guidance by a DIP, of the models that draw digits."""
-    yield from _training(setting)
-    yield from _guidance(setting)
+    """Training on DIP outputs, chains that begin at them, and guidance, of the models that draw digits; in one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as records are computed
+    try:
+        yield from _rows(setting)
+    finally:
+        torch.set_num_threads(threads)
 
 
-def _training(setting: Setting) -> Iterator[Row]:
+def _rows(setting: Setting) -> Iterator[Row]:
+    runs = [profile.load("standard").entry(name).run for name in ("main-s0", "main-on-dip-s0", "main-starts-dip-150-s0")]
+    alone, on_dip, start = runs
+    advised = next(e.run for e in profile.load("standard").entries.values() if e.name.startswith("main-guidance-drawn"))
+    data = setting.pick(alone.data, changed(alone.data, name="digits5k", n_train=256))
+    net, fitted = _fit(setting.pick(on_dip.dip, changed(on_dip.dip, optim=changed(on_dip.dip.optim, steps=2))), data, setting)
+    coefs = schedule.coefficients(alone.diffusion, device=setting.device)
+    ready = Ready(setting, Given(sets.load(data).train.to(setting.device), coefs, net), fitted)
+    yield from _training(ready, alone, on_dip)
+    yield _start(ready, start)
+    yield from _guidance(ready, advised)
+
+
+def _training(ready: Ready, alone: Ddpm, on_dip: Ddpm) -> Iterator[Row]:
     """A step on DIP outputs over one on real images; and all steps with the DIP over all steps without."""
-    alone, on_dip = (profile.load("standard").entry(f"{name}-s0").run for name in ("main", "main-on-dip"))
-    source, dip = _source(setting, alone.data), setting.pick(on_dip.dip, _brief(on_dip.dip))
-    real = source.train.to(setting.device)
-    net, fitted = _fit(dip, source, setting.device)
-    made: list[torch.Tensor] = []
-    applied = seconds(lambda: made.append(fit.dip_outputs(net.eval(), ranges.uint8_to_unit(real))))
+    setting, real, made = ready.setting, ready.given.train, []
+    applied = seconds(lambda: made.append(ready.given.dip(real)))
     loops = [trainers.our_steps(run, images, setting.device)[1] for run, images in ((on_dip, made[0]), (alone, real))]
+    size = setting.pick(BLOCK, 1)
 
     def block(steps: Iterator[loop.Step]) -> float:
-        return seconds(lambda: [next(steps) for _ in range(setting.pick(BLOCK, 1))])
+        return seconds(lambda: [next(steps) for _ in range(size)]) / size
 
-    for steps in loops:
-        block(steps)
-    measured = [[block(steps) for steps in loops] for _ in range(setting.pick(15, 2))]
+    measured = _in_turn([lambda steps=steps: block(steps) for steps in loops], setting.pick(15, 2))
     ratios = [own / rival for own, rival in measured]
-    about = f"{len(measured)} times {setting.pick(BLOCK, 1)} steps of each, in turn"
+    about = f"one thread, {len(measured)} times {size} steps of each, in turn"
     yield Row("a step on DIP outputs over one on real images", median(ratios), None, "times", quartiles(ratios), None, about)
-    added = (fitted + applied) / alone.optim.steps / (median(rival for _, rival in measured) / setting.pick(BLOCK, 1))
-    note = f"all {alone.optim.steps} steps; fit {fitted:.3g} s, outputs {applied:.3g} s"
+    added = (ready.fitted + applied) / alone.optim.steps / median(rival for _, rival in measured)
+    note = f"all {alone.optim.steps} steps; fit {ready.fitted:.3g} s, outputs {applied:.3g} s"
     whole = [ratio + added for ratio in ratios]
     yield Row("the same with the DIP's fit and outputs", median(whole), None, "times", quartiles(whole), None, note)
 
 
-def _guidance(setting: Setting) -> Iterator[Row]:
-    """Calls of the DDPM alone in the seconds of guidance: of images beyond number, and of as many as a record judges.
+def _start(ready: Ready, run: Sample) -> Row:
+    """The number of images beyond which chains that begin at DIP outputs save the seconds of the DIP's fit."""
+    network, x, t = _network(ready, run), _noise(ready), run.start.t_start
+    given, images = ready.given, ready.given.train[: len(x)]
 
-    Seconds do not depend on what the weights are: the denoiser is as it is before training.
-    """
-    run = next(e.run for e in profile.load("standard").entries.values() if e.name.startswith("main-guidance-drawn"))
-    n, pairs, device = setting.pick(DRAWN, 4), setting.pick(7, 1), setting.device
-    source = _source(setting, run.model.data)
-    network = judge.autocast(judge.build(run.model).to(device).eval(), run.model)
-    net, coefs = dips.build(run.advice.dip).to(device).eval(), schedule.coefficients(run.model.diffusion, device=device)
-    given = Given(source.train.to(device), coefs, net)
-    guided = process.advised(network, coefs, run.model.diffusion, run.advice, given.dip)
-    x = torch.randn(n, *source.train.shape[1:], generator=torch.Generator().manual_seed(0)).to(device)
+    def begun() -> None:
+        x_t = process.start_chain(given.coefs, given.dip(images), t, torch.Generator().manual_seed(0))
+        sampling.sample(network, given.coefs, run.model.diffusion, run.sampler, x_t, t, None)
+
+    def whole() -> None:
+        sampling.sample(network, given.coefs, run.model.diffusion, run.sampler, x, None, None)
+
+    measured = _in_turn([lambda: seconds(begun) / len(x), lambda: seconds(whole) / len(x)], ready.setting.pick(7, 1))
+    images_needed = [ready.fitted / (alone - own) for own, alone in measured]
+    own, alone = (median(column) for column in zip(*measured, strict=True))
+    note = f"fit {ready.fitted:.3g} s; {own:.3g} s an image begun at t = {t}, {alone:.3g} s begun at noise"
+    name = "images beyond which a DIP start saves time"
+    return Row(name, median(images_needed), None, "images", quartiles(images_needed), None, note)
+
+
+def _guidance(ready: Ready, run: Sample) -> Iterator[Row]:
+    """Calls of the DDPM alone in the seconds of guidance: of images beyond number, and of as many as a record judges."""
+    network, x, about, coefs = _network(ready, run), _noise(ready), run.model.diffusion, ready.given.coefs
+    guided = process.advised(network, coefs, about, run.advice, ready.given.dip)
 
     def drawn(model: judge.Model) -> float:
-        return seconds(lambda: sampling.sample(model, coefs, run.model.diffusion, run.sampler, x, None, None)) / n
+        return seconds(lambda: sampling.sample(model, coefs, about, run.sampler, x, None, None)) / len(x)
 
-    drawn(network), drawn(guided)
-    measured = [(drawn(guided), drawn(network)) for _ in range(pairs)]
+    measured = _in_turn([lambda: drawn(guided), lambda: drawn(network)], ready.setting.pick(7, 1))
     calls = [run.sampler.steps * own / alone for own, alone in measured]
     own, alone = (median(column) for column in zip(*measured, strict=True))
-    about = f"{run.sampler.steps} calls each; {own:.3g} s an image, alone {alone:.3g} s"
-    yield Row("DIP guidance, in calls of the DDPM alone", median(calls), None, "calls", quartiles(calls), None, about)
-    _, fitted = _fit(setting.pick(run.advice.dip, _brief(run.advice.dip)), source, device)
-    charged = [count + fitted / run.n / (alone / run.sampler.steps) for count, (_, alone) in zip(calls, measured, strict=True)]
-    note = f"its DIP's fit, {fitted:.3g} s, charged to {run.n} images"
+    note = f"{run.sampler.steps} calls each; {own:.3g} s an image, alone {alone:.3g} s"
+    yield Row("DIP guidance, in calls of the DDPM alone", median(calls), None, "calls", quartiles(calls), None, note)
+    fit_calls = ready.fitted / run.n / (alone / run.sampler.steps)
+    charged, note = [count + fit_calls for count in calls], f"its fit, {ready.fitted:.3g} s, charged to {run.n} images"
     yield Row("DIP guidance with the DIP's fit", median(charged), None, "calls", quartiles(charged), None, note)
 
 
-def _source(setting: Setting, data: sets.Data) -> sets.DataSet:
-    return sets.load(setting.pick(data, changed(data, name="digits5k", n_train=256)))
+def _in_turn(ways: Sequence[Callable[[], float]], times: int) -> list[list[float]]:
+    """What each way measures, one after the other, so many times; a first time does not count."""
+    return [[way() for way in ways] for _ in range(times + 1)][1:]
 
 
-def _brief(dip: Dip) -> Dip:
-    return changed(dip, optim=changed(dip.optim, steps=2))
+def _network(ready: Ready, run: Sample) -> judge.Model:
+    return judge.autocast(judge.build(run.model).to(ready.setting.device).eval(), run.model)
 
 
-def _fit(about: Dip, source: sets.DataSet, device: torch.device) -> tuple[torch.nn.Module, float]:
+def _noise(ready: Ready) -> Tensor:
+    images = ready.given.train[: ready.setting.pick(DRAWN, 4)]
+    return torch.randn(images.shape, generator=torch.Generator().manual_seed(0)).to(images.device)
+
+
+def _fit(about: Dip, data: sets.Data, setting: Setting) -> tuple[torch.nn.Module, float]:
     """(network, seconds) of training a data set's DIP."""
-    images = ranges.uint8_to_unit(source.train.to(device))
-    state = loop.new_state(dips.build(about), about.optim, len(images), about.seed, device)
+    images = ranges.uint8_to_unit(sets.load(data).train.to(setting.device))
+    state = loop.new_state(dips.build(about), about.optim, len(images), about.seed, setting.device)
 
-    def loss(model: torch.nn.Module, batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def loss(model: torch.nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
         return fit.dip_loss(model, batch, about.std, about.clip_input, generator)
 
     for _ in loop.train(state, loss, lambda rows: images[rows], steady=True):
         pass
-    return state.model, state.seconds
+    return state.model.eval(), state.seconds

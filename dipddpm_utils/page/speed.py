@@ -61,14 +61,11 @@ def summary(results: Path) -> str:
     return "\n\n".join(parts) if parts else NOT_MEASURED
 
 
-def in_turn(results: Path) -> str:
-    """A step on DIP outputs beside one on real images, timed in one sitting; '' where that was not measured."""
-    found = [row for content in measured(results) for row in content["rows"] if row["program"] == "one_sitting"]
-    if not found:
-        return ""
-    step = found[0]
-    times = f"{_short(step['value'])} [{_spread(step, ', ')}] times"
-    return f" In one sitting, {step['note']}, a step on its outputs takes {times} as long as one on real images."
+def in_turn(results: Path, name: str) -> str:
+    """A row of the program one_sitting, '1.02 [1.01, 1.03] times'; '' where it was not measured."""
+    rows = [row for content in measured(results) for row in content["rows"] if row["program"] == "one_sitting"]
+    found = [f"{_short(row['value'])} [{_spread(row, ', ')}] {row['unit']}" for row in rows if row["name"] == name]
+    return found[0] if found else ""
 
 
 def hours(results: Path) -> str:

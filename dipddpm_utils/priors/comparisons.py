@@ -224,7 +224,8 @@ def equal_seconds(lab: Any) -> str:
     more, on_dip = longer(lab), compared(lab)[1]
     if more is None:
         said = f"Fitting and applying the DIP adds {percent(dip_share(lab))} to the seconds of training."
-        return said + speed.in_turn(lab.store.source.parent)
+        step = speed.in_turn(lab.store.source.parent, "a step on DIP outputs over one on real images")
+        return said + (f" In one sitting, timed in turn, a step on its outputs took {step} one on real images." if step else "")
     pairs = zip(lab.seeds(more), lab.seeds(on_dip), strict=True)
     share = np.mean([_seconds(alone, other) / alone.metrics["total_seconds"] for alone, other in pairs])
     when = "At equal total seconds" if share <= 1.02 else f"With {percent(1 - 1 / share)} fewer seconds for the DDPM alone"

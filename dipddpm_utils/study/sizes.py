@@ -126,7 +126,7 @@ class Sizes:
         ("denoise", 0.4), ("denoise", 0.2), ("inpaint", 0.5), ("super_resolve", 2), ("inpaint", 0.2), ("super_resolve", 4),
     )  # fmt: skip
     photo_seeds: Seeds = 6  # three, then up to eight by the rule for seeds: inpainting half of the pixels was undecided
-    photo_more: tuple[str, float, int] = ("inpaint", 0.5, 102)  # so many images, of three models: see `digits.restoration`
+    photo_more: tuple[str, float, int] = ("inpaint", 0.5, 102)  # so many images: see `digits.restoration`
     photo_sampled: int = 5000  # what the second space of colour images judges, of three models
     photo_iterations: int = 500  # as good as width 16 after 300, in two thirds of the seconds (8 training photographs)
     restore_ts: tuple[int, ...] = (50, 100, 200, 300, 500, 700, 900)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchmarks import __main__ as bench
-from benchmarks import curves, pairs, report_b
+from benchmarks import curves, one_sitting, pairs, report_b
 from dipddpm_utils.config import Data
 from dipddpm_utils.data import sets
 from dipddpm_utils.page import speed, speed_figures
@@ -104,6 +104,22 @@ def test_the_summary_says_each_ratio_and_names_what_is_not_met(kept, tmp_path):
     assert "Of all 3 targets, ratios or not, 2 met" in said and "not met: distance." in said and ", not met |" in said
     assert "growth" not in said and "values apart" not in said  # ratios only
     assert speed.summary(tmp_path / "elsewhere") == speed.NOT_MEASURED
+
+
+def test_what_was_timed_in_turn_is_said_by_its_name(tmp_path):
+    row = pairs.Row("a step", 1.02, None, "times", (1.0, 1.04), None, "in turn")
+    content = {
+        "rows": [{"program": "one_sitting", **row.plain()}, {"program": "other", **row.plain(), "name": "b"}],
+        "curves": [],
+    }
+    bench.keep(tmp_path / "bench", torch.device("cpu"), content)
+    assert speed.in_turn(tmp_path, "a step") == "1.02 [1.00, 1.04] times"
+    assert speed.in_turn(tmp_path, "b") == speed.in_turn(tmp_path / "elsewhere", "a step") == ""
+
+
+def test_each_way_is_measured_in_turn_and_its_first_time_does_not_count():
+    calls = iter(range(100))
+    assert one_sitting._in_turn([lambda: next(calls), lambda: next(calls)], 2) == [[2, 3], [4, 5]]
 
 
 def test_an_unknown_program_is_refused(capsys):

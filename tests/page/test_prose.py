@@ -10,11 +10,13 @@ import pytest
 from labs import NETS, Records
 
 from dipddpm_utils.dip import findings as dip_findings
-from dipddpm_utils.page import prose, training
-from dipddpm_utils.page.compare import difference, family, frame_of, paired
-from dipddpm_utils.page.prose import count
+from dipddpm_utils.page import names, prose, training
+from dipddpm_utils.page.compare import difference, family, frame_of, paired, summary
+from dipddpm_utils.page.names import begun_from
+from dipddpm_utils.page.prose import count, span
 from dipddpm_utils.priors import comparisons, conclusions, settings
 from dipddpm_utils.priors import findings as findings_priors
+from dipddpm_utils.reports.tests_both import outputs_alone
 from dipddpm_utils.theory import findings as theory_findings
 from dipddpm_utils.theory.gaussian import Cost
 
@@ -164,6 +166,14 @@ def test_equal_seconds_reads_the_longer_run_at_the_others_total_seconds():
     for alone in more:
         alone.metrics["total_seconds"] = 100.0  # it stopped before: its own end counts, and that is said
     assert "With 33% fewer seconds for the DDPM alone" in comparisons.equal_seconds(lab)
+
+
+def test_each_dip_start_is_said_to_be_worth_what_its_images_are_without_a_chain():
+    alone, said = outputs_alone(LAB, comparisons.started(LAB)), comparisons.without_a_chain(LAB)
+    assert set(alone) == set(names.starts(dip=True))
+    for start, own in alone.items():
+        assert f"{begun_from(start)}: {own['features'].iloc[0]} {span(summary(own, 'fd'))}, recall" in said
+        assert f"({len(own)} {'banks' if start == 'per_image' else 'DIPs'})" in said
 
 
 def test_the_answer_and_the_readme_follow_the_records():
