@@ -264,9 +264,9 @@ def restoration(p: Profile, z: Sizes) -> None:
     Expected of the photographs' model in a second space, before its runs: nearer to real ones than blurred training images are,
     as in the first. Expected of one setting with three times the images: the supervised U-Net, whose training is paid once and
     may then take three times the seconds, overtakes the DIP, which is fitted to each image anew; three models left that
-    undecided. Expected of six: the U-Net stays a quarter of a dB ahead, and that is decided. Expected of photographs in features
-    of a net trained on ImageNet, when their other scores were known: a DIP ahead in inpainting with both strengths, as in the
-    first features, not so in super-resolution, where it is behind by PSNR and SSIM, and behind in denoising.
+    undecided. Expected of six: the U-Net stays a quarter of a dB ahead, and that is decided. Expected of photographs in
+    features of a net trained on ImageNet, when their other scores were known: a DIP ahead in inpainting with both strengths, as
+    in the first features, not so in super-resolution, where it is behind by PSNR and SSIM, and behind in denoising.
     """
     if z.main is None:
         return restored(p, z, longest(z), unseen=False)
