@@ -84,7 +84,7 @@ def _starts(lab: Any) -> Iterator[Row]:
     t_start, gap, chosen = best
     cost = ""
     if lab.has("ddpm"):
-        _, pays = comparisons.measured_cost(frame, lab.seeds("ddpm")[0])
+        _, pays = comparisons.measured_cost(frame, lab.seeds("ddpm")[0], chosen["label"].iloc[0])
         cost = "not shown to save time"
         if pays is not None:
             cost = f"saves time beyond {number(math.exp(pays.high if pays.n > 1 else pays.value))} images"

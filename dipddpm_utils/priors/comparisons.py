@@ -18,6 +18,7 @@ from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, copying,
 from dipddpm_utils.priors import mechanisms
 from dipddpm_utils.reports import gate
 from dipddpm_utils.reports.tests_both import outputs_alone
+from dipddpm_utils.theory.findings import break_even
 from dipddpm_utils.theory.gaussian import Cost
 
 SAYS_LITTLE = 0.9  # a bound on a total variation, which is at most 1 anyway
@@ -123,9 +124,9 @@ def given_back(rows: pd.DataFrame) -> str:
     return f" Of these samples {copying(own)}: training images given back, and no gain." if own.many else ""
 
 
-def best_given_back(frame: pd.DataFrame, *, named: bool = False) -> str:
-    """The same of the DIP start with the lowest distance. named: with its t_start, where others stand beside it."""
-    best = compare.best_start(frame, *names.starts(dip=True))
+def best_given_back(frame: pd.DataFrame, *labels: str, named: bool = False) -> str:
+    """The same of the best of these starts (none: of all with a DIP). named: with its t_start, where others stand beside it."""
+    best = compare.best_start(frame, *(labels or names.starts(dip=True)))
     said = given_back(best[2]) if best else ""
     if not (said and named):
         return said
@@ -233,17 +234,37 @@ def equal_seconds(lab: Any) -> str:
     return comparison(f"**{when}**, {name}", outputs(lab)["seconds"])
 
 
-def measured_cost(starts: pd.DataFrame, record: Any) -> tuple[Cost, Paired | None]:
-    """Seconds of the DIP start at its best t_start, as measured, and the images beyond which it saves time. record: its model.
+def measured_cost(starts: pd.DataFrame, record: Any, *labels: str) -> tuple[Cost, Paired | None]:
+    """Seconds of the best of these starts at its best t_start, as measured, and the images beyond which it saves time.
 
-    A call of the network takes what it takes in chains from noise; a DIP start has the seconds of applying the DIP on top.
-    The images: their logarithm, from each seed's own seconds; None if with one of them it never saves any.
+    record: its model. labels: of starts; none: `fitted_once`. A call of the network takes what it takes in chains from noise;
+    a DIP start has the seconds of applying the DIP on top. The images: their logarithm, from each seed's own seconds; None if
+    with one of them it never saves any.
     """
-    T, best = record.run.diffusion.num_train_timesteps, compare.best_start(starts, *names.starts(dip=True))
+    T, best = record.run.diffusion.num_train_timesteps, compare.best_start(starts, *(labels or fitted_once()))
     where = (best[2]["label"].iloc[0], int(best[0])) if best else ("dip", int(starts["value"].min()))
     limits = [_cost(own, *where, T).break_even_images for _, own in starts.groupby("seed")]
     pays = all(map(math.isfinite, limits))
     return _cost(starts, *where, T), compare.paired(np.log(np.maximum(limits, 1)), ratio=True) if pays else None
+
+
+def fitted_once() -> tuple[str, ...]:
+    """The DIP starts whose DIP is fitted once, for all images."""
+    return tuple(name for name in names.starts(dip=True) if not names.kinds()[name].bank)
+
+
+def pays(lab: Any, starts: pd.DataFrame, record: Any) -> str:
+    """What `measured_cost` found, the same timed in one sitting, and what a DIP of each image's own takes."""
+    said = break_even(*measured_cost(starts, record))
+    in_turn = speed.in_turn(lab.store.source.parent, "images beyond which a DIP start saves time")
+    said += f" Timed in turn in one sitting: beyond {in_turn}." if in_turn else ""
+    for label in set(names.starts(dip=True)) - set(fitted_once()):
+        if not (own := starts[starts["label"] == label]).empty:
+            cost = _cost(starts, label, int(own["value"].min()), record.run.diffusion.num_train_timesteps)
+            fit, chain = number(cost.prior_seconds_per_image), number(cost.chain_seconds)
+            ever = "never pays" if math.isinf(cost.break_even_images) else "pays from the first image on"
+            said += f" A fit to each image takes {fit} s, where a whole chain takes {chain} s: it {ever}."
+    return said
 
 
 def _cost(starts: pd.DataFrame, label: str, t_start: int, T: int) -> Cost:
