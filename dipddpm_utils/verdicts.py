@@ -107,7 +107,11 @@ def _ways(lab: Any) -> Iterator[Row]:
     outputs = {record.name for record in lab.seeds(on_dip)} if lab.has(on_dip) else set()
     for label in names.mechanisms():
         best = mechanisms.best_setting(frame, label)
-        if label == "start" or best is None or not (gaps := mechanisms.against(mechanisms.found(lab), label, best[0])):
+        if (
+            label.split()[0] == "start"
+            or best is None
+            or not (gaps := mechanisms.against(mechanisms.found(lab), label, best[0]))
+        ):
             continue
         if set(best[1]["name"]) <= outputs:  # trained on DIP outputs alone, which has its row
             continue

@@ -47,8 +47,13 @@ def kinds() -> dict[str, Any]:
 
 
 def mechanisms() -> dict[str, Any]:
-    """The declared priors that have something to beat, by name."""
-    return {name: kind for name, kind in kinds().items() if kind.controls}
+    """The declared priors that have something to beat, by name; every further start with a DIP as one, beside "start"."""
+    found = {}
+    for name, kind in kinds().items():
+        found |= {name: kind} if kind.controls else {}
+        if name == "start":
+            found |= {f"start {other}": kind for other in starts(dip=True) if other != kind.key}
+    return found
 
 
 def starts(*, dip: bool) -> tuple[str, ...]:

@@ -87,6 +87,8 @@ def test_every_control_has_a_name():
         for control in kind.controls:
             assert names.look(control).label != control or control in names.METHODS, (name, control)
             assert "DIP" not in names.look(control).label
+    order = list(names.mechanisms())
+    assert order[order.index("start") + 1] == "start per_image" and "start blur" not in order
     assert names.starts(dip=True) == ("dip", "per_image") and names.starts(dip=False) == ("mean", "gaussian", "blur")
 
 
