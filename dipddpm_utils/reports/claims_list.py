@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from dipddpm_utils.reports import tests_a as a
-from dipddpm_utils.reports import tests_b as b
-from dipddpm_utils.reports import tests_both as both
+from dipddpm_utils.reports import evidence_a as a
+from dipddpm_utils.reports import evidence_b as b
+from dipddpm_utils.reports import evidence_both as both
+from dipddpm_utils.reports.evidence_a import ALL_A, Test
+from dipddpm_utils.reports.evidence_b import PAIR, SAME
 from dipddpm_utils.reports.printed import FID_CHANGE, VARIANTS, same_fid
-from dipddpm_utils.reports.tests_a import ALL_A, Test
-from dipddpm_utils.reports.tests_b import PAIR, SAME
 
 TABLES = ("05_b_rows",)  # evidence that is a table rather than a figure
 

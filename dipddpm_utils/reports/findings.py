@@ -13,9 +13,9 @@ from dipddpm_utils.page.compare import Paired, difference, family, frame_of, jud
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import bullets, comparison, count, distance, effect, factor, number, other_spaces, span
 from dipddpm_utils.reports import gate, one_fault, printed, tables
+from dipddpm_utils.reports.evidence_a import shows, side
+from dipddpm_utils.reports.evidence_b import PAIR, path_share
 from dipddpm_utils.reports.printed import VARIANTS
-from dipddpm_utils.reports.tests_a import shows, side
-from dipddpm_utils.reports.tests_b import PAIR, path_share
 
 LIBRARY = """## Is our network a confound?
 

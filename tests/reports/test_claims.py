@@ -16,7 +16,7 @@ from dipddpm_utils.judging import shapes
 from dipddpm_utils.judging.stats import pairs_needed
 from dipddpm_utils.page.compare import judged_alike, paired
 from dipddpm_utils.page.lab import Lab
-from dipddpm_utils.reports import claims, claims_list, gate, one_fault, tables, tests_a, tests_b
+from dipddpm_utils.reports import claims, claims_list, evidence_a, evidence_b, gate, one_fault, tables
 from dipddpm_utils.reports.printed import same_fid
 from dipddpm_utils.store import records
 from dipddpm_utils.store.records import Outcome
@@ -242,8 +242,8 @@ def test_shorter_training_at_equal_data_path(combined, verdict):
 def test_data_paths_are_compared_epoch_by_epoch():
     record = reports().seeds("b-timing")[0]
     whole = record.evals.pivot_table("seconds", "repeat", "path", aggfunc="sum")
-    assert tests_b.paths(record).value == pytest.approx(np.log(whole["decode"] / whole["memory"]).mean())
-    assert (tests_b.paths(record).n, tests_b.paths(record).over) == (len(whole), "repeats")
+    assert evidence_b.paths(record).value == pytest.approx(np.log(whole["decode"] / whole["memory"]).mean())
+    assert (evidence_b.paths(record).n, evidence_b.paths(record).over) == (len(whole), "repeats")
 
 
 def ring(record, *, teeth=0, grey=1.0):
@@ -328,7 +328,7 @@ def test_emphasis_must_exceed_the_digits_own_and_a_blurs(dip, blur, verdict):
 
 
 def finding(values, **about):
-    return tests_a.Finding(paired(values), "FD", "why", **about)
+    return evidence_a.Finding(paired(values), "FD", "why", **about)
 
 
 UP, DOWN, OPEN = [1.0, 1.1, 1.2], [-1.0, -1.1, -1.2], [-1.0, 0.1, 1.0]
@@ -363,8 +363,8 @@ def test_an_effect_that_is_there_alone_and_not_after_the_correction_is_undecided
 
 def test_within_a_margin_is_two_one_sided_tests():
     effect = paired([0.01, 0.0, -0.02])
-    assert tests_a.side(effect, 0.05, equal=True) == (max(effect.p_against(0.05), effect.p_against(-0.05)), True)
-    p, within = tests_a.side(paired([0.20, 0.21, 0.22]), 0.05, equal=True)
+    assert evidence_a.side(effect, 0.05, equal=True) == (max(effect.p_against(0.05), effect.p_against(-0.05)), True)
+    p, within = evidence_a.side(paired([0.20, 0.21, 0.22]), 0.05, equal=True)
     assert not within and p == paired([0.20, 0.21, 0.22]).p_against(0.05)
 
 
@@ -550,9 +550,9 @@ def test_without_the_grid_and_the_sweeps_the_rows_speak():
 
 def test_a_claim_made_of_each_net_rests_on_the_least_sure_one_or_on_the_one_against():
     both = {"a-2conv": paired([1.0, 1.1, 1.2]), "a-resnet18": paired([0.1, 0.5, 0.9])}
-    assert tests_a.decisive(both) == ("a-resnet18", 1)
+    assert evidence_a.decisive(both) == ("a-resnet18", 1)
     against = {"a-2conv": paired([-1.0, -1.1, -1.2]), "a-resnet18": paired([5.0, 5.1, 5.2])}
-    assert tests_a.decisive(against) == ("a-2conv", 2)  # the mean would speak for the claim
+    assert evidence_a.decisive(against) == ("a-2conv", 2)  # the mean would speak for the claim
     lab = reports()
     distances(lab, three(FLAT, RISES, FALLS))
     one = judged("A3", lab)
@@ -637,9 +637,9 @@ def test_a_curve_is_what_was_judged_alike():
     rows = [{"sampler": "ddim", "nfe": 5, "n": 10, "fd": math.exp(value)} for value in (3.0, 1.0)]
     last = {"sampler": "ddim", "nfe": 50, "n": 99, "fd": 1e9}
     record = SimpleNamespace(evals=pd.DataFrame([*rows, last]))
-    assert tests_a.of_curve(lambda c: c[0] - c[-1], "fd")(record) == pytest.approx(2.0)
+    assert evidence_a.of_curve(lambda c: c[0] - c[-1], "fd")(record) == pytest.approx(2.0)
     record.evals = pd.DataFrame([rows[0], last])
-    assert math.isnan(tests_a.of_curve(lambda c: c[0], "fd")(record))  # one evaluation shows no change
+    assert math.isnan(evidence_a.of_curve(lambda c: c[0], "fd")(record))  # one evaluation shows no change
 
 
 def test_the_margin_of_a5_is_stated():
@@ -649,9 +649,9 @@ def test_the_margin_of_a5_is_stated():
 
 def test_published_slopes_use_rows_in_which_one_setting_varies():
     rows = pd.DataFrame({"dip_lr": [1, 1, 1, 2, 3], "ddpm_lr": [5, 5, 5, 9, 9], "std": [1.2, 1.0, 0.8, 1.2, 1.2]})
-    assert list(tests_b._varied(rows, "std").index) == [0, 1, 2]
-    assert list(tests_b._varied(rows, "dip_lr").index) == [3, 4]
-    assert tests_b._varied(rows, "ddpm_lr").empty
+    assert list(evidence_b._varied(rows, "std").index) == [0, 1, 2]
+    assert list(evidence_b._varied(rows, "dip_lr").index) == [3, 4]
+    assert evidence_b._varied(rows, "ddpm_lr").empty
 
 
 def test_the_largest_suspect_counts_in_the_claims_direction():

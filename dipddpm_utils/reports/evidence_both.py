@@ -10,7 +10,7 @@ from dipddpm_utils.page.compare import Paired, copies, frame_of, paired, scaled,
 from dipddpm_utils.page.names import begun_from, look, starts
 from dipddpm_utils.page.prose import copying, number, percent, span
 from dipddpm_utils.page.prose import effect as told
-from dipddpm_utils.reports.tests_a import Finding, Test, compared
+from dipddpm_utils.reports.evidence_a import Finding, Test, compared
 
 
 def fewer_steps(group: str) -> Test:

@@ -11,8 +11,8 @@ from dipddpm_utils.page.compare import Paired, difference, frame_of, own_interva
 from dipddpm_utils.page.prose import effect as told
 from dipddpm_utils.page.prose import percent, span
 from dipddpm_utils.reports import one_fault
+from dipddpm_utils.reports.evidence_a import Finding, Test, compared, contrast
 from dipddpm_utils.reports.tables import grid_frame
-from dipddpm_utils.reports.tests_a import Finding, Test, compared, contrast
 
 SAME = 0.05  # relative change of a time that still counts as none, fixed before any run
 PAIR = ("b-ddpm", "b-combined")
