@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dipddpm_utils.config import Data, Evaluate, Floor, Frozen, Restore, Sample
+from dipddpm_utils.config import Bank, Data, Evaluate, Floor, Frozen, Restore, Sample
 from dipddpm_utils.data import own
 from dipddpm_utils.machine.errors import UsageError
 from dipddpm_utils.study.entries import Profile
@@ -45,7 +45,8 @@ def _on(part: Frozen, found: own.Own) -> Frozen:
         return found.data.model_copy(update=fewer)
     most, given = found.n_train // 2, found.n_held_out
     limits = {"n_images": given}  # of fits to single images, which are held-out ones
-    if isinstance(part, Evaluate | Sample):  # as many as the floor, real against real, can have
+    some = isinstance(part, Bank) and part.n is not None
+    if some or isinstance(part, Evaluate | Sample):  # as many as the floor, real against real, can have
         limits = {"n": most, "final_n": most}
     if isinstance(part, Restore):
         limits = {"n": given * 3 // 4, "n_tune": given // 4}

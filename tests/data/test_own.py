@@ -10,7 +10,23 @@ from made_images import idx, made_colour_images, put_images
 from PIL import Image
 
 from dipddpm_utils import __main__ as command_line
-from dipddpm_utils.config import Data, Ddpm, Dip, Evaluate, Floor, Optim, Restore, Run, Sampler, Stopping, Unet, parse, run_hash
+from dipddpm_utils.config import (
+    Bank,
+    Data,
+    Ddpm,
+    Dip,
+    Evaluate,
+    Floor,
+    Optim,
+    Restore,
+    Run,
+    Sample,
+    Sampler,
+    Stopping,
+    Unet,
+    parse,
+    run_hash,
+)
 from dipddpm_utils.data import own, sets
 from dipddpm_utils.judging import classifier, evaluate, spaces
 from dipddpm_utils.machine.errors import DataError, UsageError
@@ -313,6 +329,9 @@ def test_a_profile_on_own_images_has_its_own_question_and_no_run_of_ours(colour,
             assert not isinstance(part, Floor) or max(part.ns) <= 90
             assert not isinstance(part, Stopping) or part.n_images <= 120
             assert not isinstance(part, Restore) or part.n + part.n_tune <= 120 and not part.validation
+            assert not isinstance(part, Bank) or (part.n or 90) <= 90
+            if isinstance(part, Sample) and (bank := part.start.bank) is not None:
+                assert bank.n == part.n and bank.data == part.model.data
             assert not isinstance(part, Data) or (part.n_train or 0) < 180 and (part.n_held_out or 0) < 120
 
 
