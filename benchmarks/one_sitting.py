@@ -6,21 +6,24 @@ Seconds do not depend on what the weights are: denoisers are as they are before 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from benchmarks import trainers
-from benchmarks.pairs import Row, Setting, quartiles, seconds
+from benchmarks.pairs import Row, Setting, quartiles
 from dipddpm_utils import ranges
 from dipddpm_utils.config import Ddpm, Dip, Sample
 from dipddpm_utils.data import sets
 from dipddpm_utils.ddpm import sampling, schedule
 from dipddpm_utils.dip import fit
 from dipddpm_utils.dip import run as dips
+from dipddpm_utils.machine import device as machine
 from dipddpm_utils.priors import judge, process
 from dipddpm_utils.priors.images import Given
 from dipddpm_utils.study import profile
@@ -41,7 +44,9 @@ class Ready:
 
 
 def rows(setting: Setting) -> Iterator[Row]:
-    """Training on DIP outputs, chains that begin at them, and guidance, of the models that draw digits; in one thread."""
+    """Training on DIP outputs, chains that begin at them, and guidance, of the models that draw digits; one thread of a CPU."""
+    if setting.device.type != "cpu":
+        return
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as records are computed
     try:
@@ -66,12 +71,12 @@ def _rows(setting: Setting) -> Iterator[Row]:
 def _training(ready: Ready, alone: Ddpm, on_dip: Ddpm) -> Iterator[Row]:
     """A step on DIP outputs over one on real images; and all steps with the DIP over all steps without."""
     setting, real, made = ready.setting, ready.given.train, []
-    applied = seconds(lambda: made.append(ready.given.dip(real)))
+    applied = _seconds(ready, lambda: made.append(ready.given.dip(real)))
     loops = [trainers.our_steps(run, images, setting.device)[1] for run, images in ((on_dip, made[0]), (alone, real))]
     size = setting.pick(BLOCK, 1)
 
     def block(steps: Iterator[loop.Step]) -> float:
-        return seconds(lambda: [next(steps) for _ in range(size)]) / size
+        return _seconds(ready, lambda: [next(steps) for _ in range(size)]) / size
 
     measured = _in_turn([lambda steps=steps: block(steps) for steps in loops], setting.pick(15, 2))
     ratios = [own / rival for own, rival in measured]
@@ -95,12 +100,13 @@ def _start(ready: Ready, run: Sample) -> Row:
     def whole() -> None:
         sampling.sample(network, given.coefs, run.model.diffusion, run.sampler, x, None, None)
 
-    measured = _in_turn([lambda: seconds(begun) / len(x), lambda: seconds(whole) / len(x)], ready.setting.pick(7, 1))
-    images_needed = [ready.fitted / (alone - own) for own, alone in measured]
+    ways = [lambda: _seconds(ready, begun) / len(x), lambda: _seconds(ready, whole) / len(x)]
+    measured = _in_turn(ways, ready.setting.pick(7, 1))
+    beyond = [ready.fitted / (alone - own) if alone > own else math.inf for own, alone in measured]
     own, alone = (median(column) for column in zip(*measured, strict=True))
     note = f"fit {ready.fitted:.3g} s; {own:.3g} s an image begun at t = {t}, {alone:.3g} s begun at noise"
-    name = "images beyond which a DIP start saves time"
-    return Row(name, median(images_needed), None, "images", quartiles(images_needed), None, note)
+    name = f"images beyond which a DIP start at t = {t} saves time"
+    return Row(name, median(beyond), None, "images", quartiles(beyond), None, note)
 
 
 def _guidance(ready: Ready, run: Sample) -> Iterator[Row]:
@@ -109,7 +115,7 @@ def _guidance(ready: Ready, run: Sample) -> Iterator[Row]:
     guided = process.advised(network, coefs, about, run.advice, ready.given.dip)
 
     def drawn(model: judge.Model) -> float:
-        return seconds(lambda: sampling.sample(model, coefs, about, run.sampler, x, None, None)) / len(x)
+        return _seconds(ready, lambda: sampling.sample(model, coefs, about, run.sampler, x, None, None)) / len(x)
 
     measured = _in_turn([lambda: drawn(guided), lambda: drawn(network)], ready.setting.pick(7, 1))
     calls = [run.sampler.steps * own / alone for own, alone in measured]
@@ -119,6 +125,14 @@ def _guidance(ready: Ready, run: Sample) -> Iterator[Row]:
     fit_calls = ready.fitted / run.n / (alone / run.sampler.steps)
     charged, note = [count + fit_calls for count in calls], f"its fit, {ready.fitted:.3g} s, charged to {run.n} images"
     yield Row("DIP guidance with the DIP's fit", median(charged), None, "calls", quartiles(charged), None, note)
+
+
+def _seconds(ready: Ready, action: Callable[[], Any]) -> float:
+    """Of one call, by the clock that records of one thread have, their DIP's fit among them."""
+    now = machine.clock(ready.setting.device)
+    began = now()
+    action()
+    return now() - began
 
 
 def _in_turn(ways: Sequence[Callable[[], float]], times: int) -> list[list[float]]:

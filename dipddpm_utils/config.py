@@ -139,6 +139,11 @@ class Ddpm(Run):
     faults: DdpmFaults = ()
     prior: Prior | None = None  # ways of using a DIP other than `dip`
 
+    @property
+    def bank(self) -> Bank | None:
+        """The run whose fits it is trained on."""
+        return None if self.per_image is None else Bank(data=self.data, fit=self.per_image, seed=self.seed)
+
     @model_validator(mode="after")
     def _what_it_is_trained_on_is_clear(self) -> Self:
         last = self.diffusion.num_train_timesteps - 1
@@ -174,8 +179,10 @@ class Sample(Run):
         t, last = self.start.t_start, self.model.diffusion.num_train_timesteps - 1
         if t is not None and t > last:
             raise ValueError(f"start.t_start is {t}, but the model's last step is {last}")
-        if (bank := self.start.bank) is not None and (bank.data != self.model.data or (bank.n or self.n) < self.n):
-            raise ValueError(f"start.bank is of {bank.n} images of {bank.data.name}, expected {self.n} of the model's own data")
+        if (bank := self.start.bank) is not None and bank.data != self.model.data:
+            raise ValueError("start.bank is of other data than the model, expected the images that it was trained on")
+        if bank is not None and (least := bank.n or bank.data.n_train) and least < self.n:
+            raise ValueError(f"start.bank has {least} DIPs, expected one for each of the {self.n} samples")
         own = self.model.prior is not None and self.model.prior.in_chains
         if own and (self.start != Start() or self.advice is not None):
             raise ValueError("model has a prior that its chains need, and start and advice know nothing of it; leave both out")

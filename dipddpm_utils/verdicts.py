@@ -78,25 +78,29 @@ def _starts(lab: Any) -> Iterator[Row]:
     if not lab.has(group):
         return
     frame = lab.frame(group)
-    best = best_start(frame, *names.starts(dip=True))
-    if best is None:
-        return
-    t_start, gap, chosen = best
-    cost = ""
-    if lab.has("ddpm"):
-        _, pays = comparisons.measured_cost(frame, lab.seeds("ddpm")[0], chosen["label"].iloc[0])
-        cost = "not shown to save time"
-        if pays is not None:
-            cost = f"saves time beyond {number(math.exp(pays.high if pays.n > 1 else pays.value))} images"
-    own = copies(chosen)
-    found = [(f"Started from {begun_from(chosen['label'].iloc[0])}, t = {t_start:.0f}: FD over noise", gap)]
-    if (rival := best_rival(frame, chosen)) is not None:
-        found.append((f"The same over the best start without a DIP ({look(rival[0]).label})", rival[1]))
-    for also, (question, gap) in enumerate(found):
-        row = replace(_row("generation", question, gap, cost, "04_fd_vs_t_start"), also=bool(also))
-        if row.better is True and not own.many and math.isnan(own.source):
-            row = replace(row, **UNJUDGED)
-        yield _no_gain(row, own) if row.better is True and own.many else row
+    for label in names.starts(dip=True):
+        if (best := best_start(frame, label)) is None:
+            continue
+        t_start, gap, chosen = best
+        own, cost = copies(chosen), _saves(lab, frame, label)
+        found = [(f"Started from {begun_from(label)}, t = {t_start:.0f}: FD over noise", gap)]
+        if (rival := best_rival(frame, chosen)) is not None:
+            found.append((f"The same over the best start without a DIP ({look(rival[0]).label})", rival[1]))
+        for also, (question, gap) in enumerate(found):
+            row = replace(_row("generation", question, gap, cost, "04_fd_vs_t_start"), also=bool(also))
+            if row.better is True and not own.many and math.isnan(own.source):
+                row = replace(row, **UNJUDGED)
+            yield _no_gain(row, own) if row.better is True and own.many else row
+
+
+def _saves(lab: Any, frame: pd.DataFrame, start: str) -> str:
+    """Whether such chains save time, and beyond how many images."""
+    if not lab.has("ddpm"):
+        return ""
+    _, pays = comparisons.measured_cost(frame, lab.seeds("ddpm")[0], start)
+    if pays is None:
+        return "not shown to save time"
+    return f"saves time beyond {number(math.exp(pays.high if pays.n > 1 else pays.value))} images"
 
 
 def _ways(lab: Any) -> Iterator[Row]:

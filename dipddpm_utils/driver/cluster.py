@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from dipddpm_utils.config import Frozen, Run
+from dipddpm_utils.config import Ddpm, Frozen, Run
 from dipddpm_utils.driver.jobs import Local, Slurm, Task
 from dipddpm_utils.driver.place import Place
 from dipddpm_utils.machine.budget import Budget
@@ -25,7 +25,7 @@ ROWS = 16  # of the table of states
 
 def built_on(value: Frozen) -> list[Run]:
     """The runs that stand anywhere in a configuration's fields, without those that these are built on in turn."""
-    found = []
+    found = [value.bank] if isinstance(value, Ddpm) and value.bank is not None else []
     for _, part in value:
         if isinstance(part, Run):
             found.append(part)

@@ -21,8 +21,8 @@ Key = TypeVar("Key", bound=Hashable)
 
 FAMILIES = {  # what is looked at together, whatever comes out; written when the first 282 records were there
     "outputs": "training on DIP outputs against the DDPM alone: quality and diversity at equal steps, quality at equal seconds",
-    "start": "one start of the chain against noise, at every t_start",
-    "rivals": "the DIP start against each start without a DIP, at every t_start",
+    "start": "every start with a DIP against noise, at every t_start (each other start by itself)",
+    "rivals": "every start with a DIP against each without one, at every t_start",
     "mechanisms": "every setting of every mechanism against the DDPM alone (small models by themselves)",
     "without": "everything that needs no DIP against the DDPM alone",
     "controls": "every setting of every mechanism against each control in its place",
@@ -266,12 +266,13 @@ def start_gaps(frame: pd.DataFrame, labels: Sequence[str], rivals: Sequence[str]
 
 
 def best_start(frame: pd.DataFrame, *labels: str) -> tuple[float, Paired, pd.DataFrame] | None:
-    """(t_start, log FD ratio to noise with as many calls, rows) where these starts have their lowest ratio; None without both.
+    """(t_start, log FD ratio to noise with as many calls, rows) where DIP starts have their lowest ratio; None without both.
 
-    Where some give training images back (`copies`), among the others if there are any. Chosen after the fact, which the
-    correction for all t_starts pays for.
+    labels: of these alone; none: of all. Where some give training images back (`copies`), among the others if there are any.
+    Chosen after the fact, which the correction for all DIP starts and t_starts pays for.
     """
-    found = start_gaps(frame, labels, ["noise"])
+    found = start_gaps(frame, names.starts(dip=True), ["noise"])
+    found = {at: gap for at, gap in found.items() if not labels or at[0] in labels}
     if not found:
         return None
     rows = {at: frame[(frame["label"] == at[0]) & (frame["value"] == at[2])] for at in found}

@@ -3,6 +3,7 @@
 Priors bring theirs along (priors/declared.py); here is what is not one.
 """
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from dipddpm_utils import config
@@ -51,8 +52,8 @@ def mechanisms() -> dict[str, Any]:
     found = {}
     for name, kind in kinds().items():
         found |= {name: kind} if kind.controls else {}
-        if name == "start":
-            found |= {f"start {other}": kind for other in starts(dip=True) if other != kind.key}
+        if name == "start":  # the others have its controls
+            found |= {f"start {other}": replace(kind, key=other) for other in starts(dip=True) if other != kind.key}
     return found
 
 

@@ -64,8 +64,7 @@ def summary(results: Path) -> str:
 def in_turn(results: Path, name: str) -> str:
     """A row of the program one_sitting, '1.02 [1.01, 1.03] times'; '' where it was not measured."""
     rows = [row for content in measured(results) for row in content["rows"] if row["program"] == "one_sitting"]
-    found = [f"{_short(row['value'])} [{_spread(row, ', ')}] {row['unit']}" for row in rows if row["name"] == name]
-    return found[0] if found else ""
+    return next((_cell(row) for row in rows if row["name"] == name), "")
 
 
 def hours(results: Path) -> str:
@@ -95,7 +94,7 @@ def to_quality(content: dict[str, Any]) -> str:
 
 def _cell(row: dict[str, Any]) -> str:
     spread = f" [{ends}]" if (ends := _spread(row, ", ")) else ""
-    return f"{_short(row['value'])}{spread} {row['unit']}" + ("" if row["met"] else ", not met")
+    return f"{_short(row['value'])}{spread} {row['unit']}" + (", not met" if row["met"] is False else "")
 
 
 def _spread(row: dict[str, Any], between: str) -> str:

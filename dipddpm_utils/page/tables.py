@@ -158,8 +158,9 @@ def start_table(frame: pd.DataFrame) -> pd.DataFrame:
     """One row a start and t_start: distance, paired ratio to the whole chain with as many calls, the DIP's to it, recall,
     copies, seconds.
     """
-    rows, gaps = [], start_gaps(frame, names.starts(dip=True), names.starts(dip=False))
-    for label in frame.loc[frame["label"] != "noise", "label"].unique():
+    dips, alone = names.starts(dip=True), set(frame["label"]) - {"noise", *names.starts(dip=True)}
+    rows, gaps = [], start_gaps(frame, dips, names.starts(dip=False)) | start_gaps(frame, dips, ["noise"])
+    for label in alone:
         gaps |= start_gaps(frame, [label], ["noise"])
 
     def over(start: str, rival: str, t: Any) -> str:
@@ -170,7 +171,7 @@ def start_table(frame: pd.DataFrame) -> pd.DataFrame:
     for (label, value), part in frame.groupby(["label", "value"], sort=False):
         row = {"start": look(label).label, "t_start (calls)": f"{value:.0f} ({part['nfe'].iloc[0]:.0f})"}
         row |= {part["features"].iloc[0]: span(summary(part, "fd")), "over noise": over(label, "noise", value)}
-        row["DIP over it"] = over("dip", label, value)
+        row |= {f"{'DIP' if dip == 'dip' else look(dip).label} over it": over(dip, label, value) for dip in dips}
         row |= {name: span(summary(part, score)) for name, score in scores.items() if score in part}
         spent = f"{part['prior_seconds'].mean():.3g} + {part['sampling_seconds'].mean():.3g}"
         rows.append(row | {"seconds, prior + drawing": spent})
@@ -179,6 +180,7 @@ def start_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 def shown_starts(table: pd.DataFrame) -> pd.DataFrame:
     """The columns of a `start_table` that fit a page; the CSV has the others, and all ends."""
-    fits = table.drop(columns=["copied", "seconds, prior + drawing"])
+    further = [name for name in table if name.endswith(" over it") and name != "DIP over it"]
+    fits = table.drop(columns=["copied", "seconds, prior + drawing", *further])
     ends = {"over noise": " (", "DIP over it": " (", "recall": " [", "own image": " ["}
     return fits.assign(**{name: fits[name].str.partition(end)[0] for name, end in ends.items() if name in fits})

@@ -84,7 +84,7 @@ def dips(lab: Any) -> pd.DataFrame:
     uses = {
         f"trained on, started from{', other mechanisms' if large else ''}": compared(lab)[1],
         "mechanisms of small models" if large else "other mechanisms": "mech-dip",
-        "started from, one an image": "start-fits",
+        "started from and trained on, one a digit": "start-fits",
         "restoration, one an image": "restore",
     }
     first: dict[str, tables.Say] = {"network": lambda run, m, notes: look(run.net).label}
@@ -105,17 +105,19 @@ def alone(lab: Any, group: str | None = None) -> str:
 
 
 def starts(frame: pd.DataFrame) -> str:
-    """The best start from a DIP over noise with as many calls, and over the best start without a DIP from the same step."""
-    best = compare.best_start(frame, *names.starts(dip=True))
-    if best is None:
-        return ""
-    t_start, gap, own = best
-    words = direction(compare.copies(own))
-    name = f"Started from {begun_from(own['label'].iloc[0])}, t_start = {t_start:.0f}, FD over that of noise with as many calls"
-    said = comparison(name, gap, **words)
-    if (rival := compare.best_rival(frame, own)) is not None:
-        said += f" {comparison(f'FD over that from the {look(rival[0]).label}', rival[1], **words)}"
-    return said + given_back(own)
+    """Each DIP start at its best step, over noise with as many calls and over the best start without a DIP from that step."""
+    said = []
+    for label in names.starts(dip=True):
+        if (best := compare.best_start(frame, label)) is None:
+            continue
+        t_start, gap, own = best
+        words = direction(compare.copies(own))
+        name = f"Started from {begun_from(label)}, t_start = {t_start:.0f}, FD over that of noise with as many calls"
+        said.append(comparison(name, gap, **words))
+        if (rival := compare.best_rival(frame, own)) is not None:
+            said.append(comparison(f"FD over that from the {look(rival[0]).label}", rival[1], **words))
+        said.append(given_back(own).strip())
+    return " ".join(filter(None, said))
 
 
 def given_back(rows: pd.DataFrame) -> str:
@@ -126,7 +128,7 @@ def given_back(rows: pd.DataFrame) -> str:
 
 def best_given_back(frame: pd.DataFrame, *labels: str, named: bool = False) -> str:
     """The same of the best of these starts (none: of all with a DIP). named: with its t_start, where others stand beside it."""
-    best = compare.best_start(frame, *(labels or names.starts(dip=True)))
+    best = compare.best_start(frame, *labels)
     said = given_back(best[2]) if best else ""
     if not (said and named):
         return said
@@ -139,14 +141,14 @@ def without_a_chain(lab: Any) -> str:
     for start, own in outputs_alone(lab, started(lab)).items():
         distance, recall = span(compare.summary(own, "fd")), span(compare.summary(own, "recall"))
         best = chains[chains["label"] == start].groupby("value")["fd"].mean().min()
-        than = "; no chain started from them has a lower mean" if own["fd"].mean() <= best else ""
-        what = "banks" if names.kinds()[start].bank else "DIPs"
-        said.append(f"{begun_from(start)}: {own['features'].iloc[0]} {distance}, recall {recall} ({len(own)} {what}){than}.")
+        than = ", and no chain started from them has a lower mean" if own["fd"].mean() <= best else ""
+        what = "seeds" if names.kinds()[start].bank else "DIPs"
+        said.append(f"{begun_from(start)} have {own['features'].iloc[0]} {distance}, recall {recall} ({len(own)} {what}){than}")
     if not said:
         return ""
     others = [f"{what} {number(fd)}" for fd, what in gate.without_learning(gate.floor_of(lab, compared(lab)[0]))]
     beside = f" What needs no network: {'; '.join(others)}." if others else ""
-    return f"Without a chain, {' '.join(said)}{beside}"
+    return f"Without a chain, {'; '.join(said)}.{beside}"
 
 
 EVENTS = {"precision": "among real images", "copy_rate": "copied"}  # of a sample, and so with a probability
@@ -225,7 +227,7 @@ def equal_seconds(lab: Any) -> str:
     more, on_dip = longer(lab), compared(lab)[1]
     if more is None:
         said = f"Fitting and applying the DIP adds {percent(dip_share(lab))} to the seconds of training."
-        step = speed.in_turn(lab.store.source.parent, "a step on DIP outputs over one on real images")
+        step = in_turn(lab, "a step on DIP outputs over one on real images")
         return said + (f" In one sitting, timed in turn, a step on its outputs took {step} one on real images." if step else "")
     pairs = zip(lab.seeds(more), lab.seeds(on_dip), strict=True)
     share = np.mean([_seconds(alone, other) / alone.metrics["total_seconds"] for alone, other in pairs])
@@ -248,6 +250,11 @@ def measured_cost(starts: pd.DataFrame, record: Any, *labels: str) -> tuple[Cost
     return _cost(starts, *where, T), compare.paired(np.log(np.maximum(limits, 1)), ratio=True) if pays else None
 
 
+def in_turn(lab: Any, row: str) -> str:
+    """What benchmarks/one_sitting.py measured, of the models of `standard` and so said on its page alone; else ''."""
+    return speed.in_turn(lab.store.source.parent, row) if lab.profile.name == "standard" else ""
+
+
 def fitted_once() -> tuple[str, ...]:
     """The DIP starts whose DIP is fitted once, for all images."""
     return tuple(name for name in names.starts(dip=True) if not names.kinds()[name].bank)
@@ -255,11 +262,12 @@ def fitted_once() -> tuple[str, ...]:
 
 def pays(lab: Any, starts: pd.DataFrame, record: Any) -> str:
     """What `measured_cost` found, the same timed in one sitting, and what a DIP of each image's own takes."""
-    said = break_even(*measured_cost(starts, record))
-    in_turn = speed.in_turn(lab.store.source.parent, "images beyond which a DIP start saves time")
-    said += f" Timed in turn in one sitting: beyond {in_turn}." if in_turn else ""
-    for label in set(names.starts(dip=True)) - set(fitted_once()):
-        if not (own := starts[starts["label"] == label]).empty:
+    cost, limit = measured_cost(starts, record)
+    said = break_even(cost, limit)
+    beyond = in_turn(lab, f"images beyond which a DIP start at t = {cost.t_start} saves time")
+    said += f" Timed in turn in one sitting: beyond {beyond}." if beyond else ""
+    for label in names.starts(dip=True):
+        if label not in fitted_once() and not (own := starts[starts["label"] == label]).empty:
             cost = _cost(starts, label, int(own["value"].min()), record.run.diffusion.num_train_timesteps)
             fit, chain = number(cost.prior_seconds_per_image), number(cost.chain_seconds)
             ever = "never pays" if math.isinf(cost.break_even_images) else "pays from the first image on"

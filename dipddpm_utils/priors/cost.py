@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from dipddpm_utils import ranges
-from dipddpm_utils.config import Data, Ddpm, Dip, Run, Sample
+from dipddpm_utils.config import Bank, Data, Ddpm, Dip, Run, Sample
 from dipddpm_utils.data import sources
 from dipddpm_utils.ddpm import sampling, schedule
 from dipddpm_utils.dip import run as dips
@@ -40,7 +40,7 @@ Kept = dict[str, dict[str, float]]  # of a network: seconds of a training step, 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one run takes. `network`: its key among the probes; '' where nothing is counted: restoration, stopping, floors."""
+    """What one run takes. `network`: its key among the probes; '' where no network is: fits to images, restoration, floors."""
 
     network: str = ""
     steps: int = 0
@@ -48,20 +48,19 @@ class Cost:
     calls: int = 0  # of the network, one image each, without gradients
     once: int = 0  # FLOPs of such a call
     learned: int = 0  # FLOPs of a training step, an image
-    beside: int = 0  # FLOPs of what the run fits beside its network
+    fits: int = 0  # FLOPs of fits to single images
 
     @property
     def flops(self) -> int:
-        return self.steps * self.batch * self.learned + self.calls * self.once + self.beside
+        return self.steps * self.batch * self.learned + self.calls * self.once + self.fits
 
     def hours(self, probes: Mapping[str, Mapping[str, float]]) -> float:
-        """On a machine whose probes these are; NaN without one. What is fitted beside goes at the speed of the steps."""
+        """On a machine whose probes these are; NaN without one."""
         if not self.network:
             return 0.0
         if (probe := probes.get(self.network)) is None:
             return math.nan
-        beside = self.beside / (self.batch * self.learned) * probe["step"]
-        return (self.steps * probe["step"] + self.calls * probe["call"] + beside) / 3600
+        return (self.steps * probe["step"] + self.calls * probe["call"]) / 3600
 
     def hours_on_paper(self, rate: float, least: float) -> float:
         """At so many FLOPs a second, and at least so many seconds a step."""
@@ -76,6 +75,8 @@ def of(run: Run) -> Cost:
     if isinstance(run, Dip):
         applied = run.optim.batch_size if run.one_batch else _images(run.data)
         return Cost(network(run), run.optim.steps, run.optim.batch_size, applied, *_counted(run))
+    if isinstance(run, Bank):
+        return Cost(fits=dips.fits_operations(run.fit, run.data, run.n or _images(run.data)))
     model = run.model if isinstance(run, Sample) else run
     if not isinstance(model, Ddpm):
         return Cost()
@@ -87,7 +88,7 @@ def of(run: Run) -> Cost:
     way = model.evaluate
     visits = model.optim.steps // way.every
     calls = visits * way.n * way.sampler.steps + way.final_draws * way.final_n * way.final_sampler.steps
-    return Cost(network(model), model.optim.steps, model.optim.batch_size, calls, once, learned, _bank(model))
+    return Cost(network(model), model.optim.steps, model.optim.batch_size, calls, once, learned)
 
 
 def _images(data: Data) -> int:
@@ -114,13 +115,6 @@ def _counted(run: Ddpm | Dip) -> tuple[int, int]:
             x = torch.zeros(1, run.data.channels, run.data.size, run.data.size)
             _COUNTED[key] = flops.forward(net, x), flops.training(net, x)
     return _COUNTED[key]
-
-
-def _bank(run: Ddpm) -> int:
-    """FLOPs of a DIP for each training image."""
-    if (fit := run.per_image) is None:
-        return 0
-    return dips.fits_operations(fit, run.data, _images(run.data))
 
 
 # --- this machine -------------------------------------------------------------------------------------------------------

@@ -70,10 +70,10 @@ class Given:
 
     def banked(self, n: int) -> Tensor:
         """What the first n DIPs of the bank show, in [-1, 1]. ValueError if none was given, or it has fewer."""
-        if self.bank is None or len(self.bank) < n:
-            raise ValueError(
-                f"no bank of {n} DIPs is given: declare the prior with bank=True, name a `bank` in its configuration"
-            )
+        if self.bank is None:
+            raise ValueError("no bank of DIPs is given: declare the prior with bank=True, and name `start.bank`")
+        if len(self.bank) < n:
+            raise ValueError(f"the bank has {len(self.bank)} DIPs, expected {n}: give it more images, or draw fewer samples")
         return self.bank[:n]
 
 
@@ -94,8 +94,8 @@ class Made:
 def training_images(run: Ddpm, source: sets.DataSet, work: Work) -> Made:
     """What the run trains on. A control that has its strength from `run.dip` is not charged that DIP's seconds."""
     real = source.train.to(work.device)
-    if run.per_image is not None:
-        return of_bank(Bank(data=run.data, fit=run.per_image, seed=run.seed), work)
+    if run.bank is not None:
+        return of_bank(run.bank, work)
     if run.train_on == "untrained":
         return Made(fit.dip_outputs(build(run.dip).to(work.device), ranges.uint8_to_unit(real)))
     if run.train_on is not None:

@@ -69,7 +69,7 @@ def _left(store: Any, rows: list[list[str]], left: list[Any], device: str, probe
     here = f"on this machine ({cost.machine_name(where)})"
     known = sum(value for value in hours.values() if math.isfinite(value))
     said = f"estimated from probes of {cost.PROBED} training steps, one process"
-    said += ", restoration, stopping and floors not counted" * any(not own.network for own in undone.values())
+    said += ", restoration, floors and fits to single images not counted" * any(not own.network for own in undone.values())
     lines = [f"left: {len(undone)} runs, {sum(own.flops for own in undone.values()):.2e} FLOPs"]
     lines.append(f"hours left {here}: {'over ' if unknown else ''}{known:.1f}, {said}")
     if unknown:

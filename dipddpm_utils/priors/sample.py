@@ -91,11 +91,13 @@ def _users(run: Sample) -> dict[Dip, list[Kind]]:
     if run.advice is not None:
         asked.append((_advisor(run), find("opinion", run.advice.name)))
         asked += [(_advisor(run), find("start", run.advice.bank))] if run.advice.bank is not None else []
+    if run.start.bank is not None and not any(kind.bank for _, kind in asked):
+        raise ConfigError("start.bank is given, and nothing here begins from it: leave it out, or use the start 'per_image'")
     found: dict[Dip, list[Kind]] = {}
     for dip, kind in asked:
-        needed, name = ("a DIP for each image", "bank") if kind.bank else ("a fitted DIP", "dip")
+        needed, where = ("a DIP for each image", "as `start.bank`") if kind.bank else ("a fitted DIP", "as the `dip` beside it")
         if kind.dip and (run.start.bank if kind.bank else dip) is None:
-            raise ConfigError(f"the {kind.place} {kind.key!r} needs {needed}, and there is none: name a `{name}` beside it")
+            raise ConfigError(f"the {kind.place} {kind.key!r} needs {needed}, and there is none: name one {where}")
         if kind.dip and not kind.bank:
             found.setdefault(dip, []).append(kind)
     return found

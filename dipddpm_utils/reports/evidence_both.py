@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from dipddpm_utils.page.compare import Paired, copies, frame_of, paired, scaled, start_gaps, summary
-from dipddpm_utils.page.names import begun_from, look, starts
+from dipddpm_utils.page.names import begun_from, kinds, look, starts
 from dipddpm_utils.page.prose import copying, number, percent, span
 from dipddpm_utils.page.prose import effect as told
 from dipddpm_utils.reports.evidence_a import Finding, Test, compared
@@ -17,16 +17,17 @@ def fewer_steps(group: str) -> Test:
     """FD from a DIP start against FD from noise with as many calls and from every start without a DIP, at every t_start.
 
     The t_start that decides is the best of those where the start is shown to beat noise and nothing else explains it, else the
-    best of all.
+    best of all. A DIP of each image's own, which no report had, is told beside it and decides nothing.
     """
 
     def test(lab: Any) -> Finding:
         frame, dips = lab.frame(group), starts(dip=True)
         found, rivals = start_gaps(frame, dips, ["noise"]), start_gaps(frame, dips, starts(dip=False))
         cause = {at: _other_cause(frame, rivals, at[0], at[2]) for at in found}
-        best = min(found, key=lambda at: (not found[at].decided or found[at].value >= 0 or bool(cause[at]), found[at].value))
+        own = [at for at in found if not kinds()[at[0]].bank]
+        best = min(own, key=lambda at: (not found[at].decided or found[at].value >= 0 or bool(cause[at]), found[at].value))
         t_start, gap, own = best[2], found[best], _rows(frame, best[0], best[2])
-        why = f"FD of noise over FD of the DIP start, at equal network calls; decided at t_start {t_start:g}, of {gap.of}. "
+        why = f"FD of noise over FD from {begun_from(best[0])}, equal calls; decided at t_start {t_start:g}, of {gap.of}. "
         why += f"Of its samples {copying(copies(own))} (of held-out images {percent(copies(own).usual)} look copied). "
         here = [f"{look(rival).label} {told(one)}" for (start, rival, t), one in rivals.items() if (start, t) == best[::2]]
         why += f"FD over that of each start without a DIP, same t_start: {'; '.join(here)}. " if here else ""

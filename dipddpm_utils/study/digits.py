@@ -209,17 +209,17 @@ def started_from_fits(p: Profile, z: Sizes, group: str, drawn: Sample, ts: Seque
         p.member(group, "per_image", run, "04", z.fit_seeds, value=t, name=f"{group}-per_image-{t}")
 
 
-def bank(p: Profile, z: Sizes) -> None:
+def trained_on_fits(p: Profile, z: Sizes) -> None:
     """04: models trained on a few digits, on what one network makes of them, and on what a DIP fitted to each shows.
 
-    Expected before the runs: both are worse than the digits themselves, and which of the two is, three seeds do not decide.
+    Expected before the runs: both are worse than the digits themselves; which of the two is better, three seeds do not decide.
     """
     if z.fit is None:
         return
-    (net, std), real = z.main_dip, changed(ddpm(z), data=z.bank)
-    p.run("bank-fits", Bank(data=z.bank, fit=z.fit), "04", z.seeds)
+    (net, std), real = z.main_dip, changed(ddpm(z), data=z.few)
+    p.run("bank-fits", Bank(data=z.few, fit=z.fit), "04", z.seeds)
     p.member("bank", "real", real, "04", z.seeds)
-    p.member("bank", "dae", changed(real, dip=changed(dip(z, net, std=std), data=z.bank)), "04", z.seeds)
+    p.member("bank", "dae", changed(real, dip=changed(dip(z, net, std=std), data=z.few)), "04", z.seeds)
     p.member("bank", "per_image", changed(real, per_image=z.fit), "04", z.seeds)
 
 

@@ -21,7 +21,7 @@ def everything(p: Profile, z: Sizes) -> None:
     reports.b_arms(p, z)
     if not z.headline_only:
         reports.b_others(p, z, z.report_seeds)
-    for chapter in (mechanisms.models, digits.samplers, digits.starts, digits.bank, digits.settings):
+    for chapter in (mechanisms.models, digits.samplers, digits.starts, digits.trained_on_fits, digits.settings):
         chapter(p, z)
     if not z.headline_only:
         for chapter in (reports.a_faults, reports.a_controls, reports.a_starts, reports.a_bank, reports.a_batch):

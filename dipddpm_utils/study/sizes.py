@@ -97,7 +97,7 @@ class Sizes:
     # a DIP for each image: where chains begin, and what a model is trained on
     fit: PerImage | None = PerImage(iterations=100, width=8, lr=2e-2)  # stopped at 26 dB (32 training digits)
     fit_seeds: Seeds = 8
-    bank: Data = Data(name="mnist", n_train=1024)  # the few images that are trained on
+    few: Data = Data(name="mnist", n_train=1024)  # the few images that are trained on
     start_steps: int = 20  # of DDIM's whole chain, of which a start at t leaves the share t / T
     # mechanisms
     few_mechanisms: bool = False
@@ -177,7 +177,7 @@ SMOKE = Sizes(
     stopping_stds=(0.2,), stage_images=2, spacings=("linear", "log"), stages=(10,), stages_anchor=10,
     unet_long=r.UNET_TINY, unet=r.UNET_TINY, long=(60, 30), short=(40, 20), more=(60, 20),
     evaluate=_GLANCE, evaluate_short=_GLANCE, schedules=("linear", "cosine"), schedule_seeds=1, Ts=(), batches=(),
-    fit=PerImage(net="2conv", iterations=2, width=4), fit_seeds=1, bank=changed(_FEW, n_train=80),
+    fit=PerImage(net="2conv", iterations=2, width=4), fit_seeds=1, few=changed(_FEW, n_train=80),
     sampled=128, sampler_steps=(3, 6), starts=("dip", "blur", "real"), start_ts=(300, 600), start_steps=6,
     mech_seeds=1, mech_dip_steps=4, mech_optim=_fast(6, warmup_steps=2, batch_size=32, ema_warmup=2), mech_more=(8, 4),
     mech_warm_steps=2, mech_image_steps=2, mech_evaluate=_judged(4, n=80, calls=2, final_n=80), mech_start_steps=4, mech_n=80,

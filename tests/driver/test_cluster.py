@@ -115,6 +115,7 @@ def test_every_run_of_every_profile_comes_behind_what_it_is_built_on():
 def test_a_run_is_submitted_once_all_that_it_needs_is_there_and_no_more_than_asked_for_at_once():
     work, engine = campaign("starts-dip-300-s0", "floor-s0", jobs=2)
     move(work)
+    assert cluster.built_on(SMOKE.entry("bank-per_image-s0").run) == [SMOKE.entry("bank-fits-s0").run]
     assert sorted(run.kind for run in cluster.built_on(SMOKE.entry("starts-dip-300-s0").run)) == ["ddpm", "dip"]
     assert len(engine.log) == 2 and "starts-dip-300-s0" not in short(engine.log)
     first, second = engine.log

@@ -10,7 +10,7 @@ import pytest
 from labs import NETS, Records
 
 from dipddpm_utils.dip import findings as dip_findings
-from dipddpm_utils.page import names, prose, training
+from dipddpm_utils.page import names, prose, speed, training
 from dipddpm_utils.page.compare import difference, family, frame_of, paired, summary
 from dipddpm_utils.page.names import begun_from
 from dipddpm_utils.page.prose import count, span
@@ -172,8 +172,26 @@ def test_each_dip_start_is_said_to_be_worth_what_its_images_are_without_a_chain(
     alone, said = outputs_alone(LAB, comparisons.started(LAB)), comparisons.without_a_chain(LAB)
     assert set(alone) == set(names.starts(dip=True))
     for start, own in alone.items():
-        assert f"{begun_from(start)}: {own['features'].iloc[0]} {span(summary(own, 'fd'))}, recall" in said
-        assert f"({len(own)} {'banks' if start == 'per_image' else 'DIPs'})" in said
+        assert f"{begun_from(start)} have {own['features'].iloc[0]} {span(summary(own, 'fd'))}, recall" in said
+        assert f"({len(own)} {'seeds' if start == 'per_image' else 'DIPs'})" in said
+
+
+def test_whether_a_start_pays_is_said_of_the_dip_that_is_fitted_once_and_of_a_fit_to_each_image_apart(monkeypatch):
+    lab, record = Records(), LAB.seeds("main")[0]
+    frame = lab.frame("main-starts")
+    monkeypatch.setattr(speed, "in_turn", lambda results, row: f"the row {row!r}")
+    said = comparisons.pays(lab, frame, record)
+    cost = comparisons.measured_cost(frame, record)[0]
+    assert (
+        cost.prior_seconds > 0 and f"beyond the row 'images beyond which a DIP start at t = {cost.t_start} saves time'" in said
+    )
+    each = comparisons.measured_cost(frame, record, "per_image")
+    assert each[0].prior_seconds == 0 and each[1] is None  # never
+    assert f"A fit to each image takes {prose.number(each[0].prior_seconds_per_image)} s" in said and "it never pays." in said
+    free = frame.assign(start_seconds=frame["start_seconds"].where(frame["label"] != "per_image", 0.0))
+    assert "it pays from the first image on." in comparisons.pays(lab, free, record)
+    small = Records("quick")
+    assert "the row" not in comparisons.pays(small, small.frame("starts"), small.seeds("ddpm")[0])  # of other models
 
 
 def test_the_answer_and_the_readme_follow_the_records():

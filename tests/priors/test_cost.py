@@ -33,12 +33,12 @@ def test_a_chain_that_begins_later_makes_fewer_calls_and_a_floor_makes_none():
     assert cost.of(Floor(data=MODEL.data)).flops == 0 == cost.of(Floor(data=MODEL.data)).hours({})
 
 
-def test_a_bank_of_dips_is_counted_beside_the_network():
+def test_a_bank_of_dips_is_a_run_of_its_own_and_costs_as_its_record_says(tmp_path):
     bank = next(m.entry.run for m in SMOKE.group("a-bank") if m.label == "per_image")
-    alone = cost.of(changed(bank, per_image=None))
-    twice = changed(bank, per_image=changed(bank.per_image, iterations=2 * bank.per_image.iterations))
-    assert cost.of(bank).beside > 0 and cost.of(bank).flops == alone.flops + cost.of(bank).beside
-    assert cost.of(twice).beside == 2 * cost.of(bank).beside
+    assert cost.of(bank).flops == cost.of(changed(bank, per_image=None)).flops  # what it is built on is another run
+    fits, twice = cost.of(bank.bank), changed(bank.bank, fit=changed(bank.bank.fit, iterations=4))
+    assert fits.flops == Store(tmp_path, "smoke", device="cpu").ensure(bank.bank).metrics["flops"] > 0
+    assert cost.of(twice).flops == 2 * fits.flops and not fits.network  # nothing that a probe could time
 
 
 def test_hours_are_steps_and_calls_at_the_probes_speed():
@@ -66,6 +66,6 @@ def test_a_probe_is_made_once_and_turns_question_marks_into_hours(monkeypatch, t
     shown = speed.hours(tmp_path / "results")
     assert f"| smoke | 4 | {kept['hours']:g}, estimated (" in shown and shown.count("on paper") == len(cost.ELSEWHERE)
     assert all(line.split()[-1].startswith("~") for line in lines[2:5]) and "not timed" not in "".join(lines)
-    assert "restoration, stopping and floors not counted" in "".join(lines)
+    assert "restoration, floors and fits to single images not counted" in "".join(lines)
     told = next(entry.run for entry in SMOKE.entries.values() if entry.run.kind == "ddpm" and "condition" in entry.name)
     assert told.prior.condition and cost._probed(told, "cpu")["step"] > 0  # without the images that it is told

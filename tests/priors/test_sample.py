@@ -1,6 +1,7 @@
 """Sample runs: from every start, and with every opinion."""
 
 import pytest
+import torch
 from priors.runs import DDPM, DIP, SMALL
 from pydantic import ValidationError
 
@@ -8,10 +9,10 @@ from dipddpm_utils import ranges
 from dipddpm_utils.config import Advice, Bank, Prior, Sample, Sampler, Start
 from dipddpm_utils.data import sets
 from dipddpm_utils.ddpm import schedule
-from dipddpm_utils.judging import evaluate
 from dipddpm_utils.machine.errors import ConfigError
 from dipddpm_utils.parts import PerImage
-from dipddpm_utils.priors import train
+from dipddpm_utils.priors import sample, train
+from dipddpm_utils.priors.images import Made
 from dipddpm_utils.theory import gaussian
 
 ADVICE = {
@@ -39,29 +40,58 @@ def test_images_are_drawn_from_every_start(store, start):
 BANK = Bank(data=DDPM.data, fit=PerImage(net="2conv", width=4, iterations=5), n=80)
 
 
-def test_chains_begin_at_a_fit_of_each_image_and_know_whose_it_is(store):
-    run = Sample(model=DDPM, start=Start(name="per_image", t_start=49, bank=BANK), sampler=Sampler(steps=4), n=80)
-    own, fits = store.ensure(run).metrics, store.ensure(BANK).metrics
-    kept, source = store.weights(BANK), sets.load(DDPM.data)
-    moved = (ranges.unit_to_signed(kept["images"]) - ranges.uint8_to_signed(source.train[kept["rows"]])).square().sum((1, 2, 3))
+BEGUN = Sample(model=DDPM, start=Start(name="per_image", t_start=49, bank=BANK), sampler=Sampler(steps=4), n=80)
+
+
+def test_chains_begin_at_a_fit_of_each_image_and_each_has_its_own_to_pay(store):
+    own, fits = store.ensure(BEGUN).metrics, store.ensure(BANK).metrics
+    kept, train = store.weights(BANK), sets.load(DDPM.data).train
+    moved = (ranges.unit_to_signed(kept["images"]) - ranges.uint8_to_signed(train[kept["rows"]])).square().sum((1, 2, 3))
     assert own["start_moved"] == pytest.approx(float(moved.mean()), rel=1e-5)
-    assert own["prior_seconds"] == 0 and own["start_seconds"] > fits["train_seconds"]  # each image has a fit of its own to pay
-    assert own["dip_flops"] == fits["flops"]
-    begun = evaluate.own_source_rate(source.train[kept["rows"]], source, kept["rows"])
-    assert begun == pytest.approx(1) and own["own_source_rate"] < 0.5  # this model draws no digits
+    assert own["prior_seconds"] == 0 and own["start_seconds"] > fits["train_seconds"] and own["dip_flops"] == fits["flops"]
 
 
-def test_a_part_of_a_bank_has_its_part_of_the_seconds(store):
-    whole = BANK.model_copy(update={"n": None})  # 96 images
-    begin = Start(name="per_image", t_start=49, bank=whole)
-    own = store.ensure(Sample(model=DDPM, start=begin, sampler=Sampler(steps=4), n=80)).metrics
-    assert own["dip_flops"] == store.ensure(whole).metrics["flops"] * 80 // 96
+def test_a_sample_of_a_bank_is_held_against_the_image_that_its_own_fit_is_of(store, monkeypatch):
+    train, rows = sets.load(DDPM.data).train, torch.arange(95, 15, -1)
+    made = Made(ranges.uint8_to_signed(train[rows]), 1e6, 960, rows=rows)  # fits that are their images, at great cost
+    monkeypatch.setattr(sample, "of_bank", lambda bank, work: made)
+    at_the_end = BEGUN.model_copy(update={"start": BEGUN.start.model_copy(update={"t_start": 0})})
+    own = store.ensure(at_the_end).metrics  # next to nothing is added, and one call takes it away
+    assert own["own_source_rate"] > 0.9 and own["start_moved"] == 0
+    assert own["start_seconds"] == pytest.approx(1e6, rel=1e-3) and own["dip_flops"] == 960
 
 
-@pytest.mark.parametrize("other", [{"n": 79}, {"data": DDPM.data.model_copy(update={"n_train": 95})}])
-def test_a_bank_of_too_few_or_other_images_is_refused(other):
-    with pytest.raises(ValidationError, match="start.bank is of .* images of digits5k, expected 80 of the model's own data"):
+def test_of_a_larger_bank_only_the_fits_that_are_used_are_paid(store, monkeypatch):
+    train = sets.load(DDPM.data).train
+    made = Made(ranges.uint8_to_signed(train), 96e6, 960, rows=torch.arange(96))
+    monkeypatch.setattr(sample, "of_bank", lambda bank, work: made)
+    begin = Start(name="per_image", t_start=49, bank=BANK.model_copy(update={"n": None}))
+    own = store.ensure(BEGUN.model_copy(update={"start": begin})).metrics
+    assert own["start_seconds"] == pytest.approx(80e6, rel=1e-3) and own["dip_flops"] == 800
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"n": 79}, "start.bank has 79 DIPs, expected one for each of the 80 samples"),
+        ({"data": DDPM.data.model_copy(update={"n_train": 95})}, "start.bank is of other data than the model"),
+    ],
+)
+def test_a_bank_of_too_few_or_other_images_is_refused(other, said):
+    with pytest.raises(ValidationError, match=said):
         Sample(model=DDPM, start=Start(name="per_image", bank=BANK.model_copy(update=other)), n=80)
+
+
+def test_a_bank_that_nothing_begins_from_is_refused(store):
+    with pytest.raises(ConfigError, match="start.bank is given, and nothing here begins from it: leave it out"):
+        store.ensure(Sample(model=DDPM, start=Start(name="noise", bank=BANK), sampler=Sampler(steps=4), n=80))
+
+
+def test_an_opinion_may_take_its_images_from_a_bank(store):
+    begin = Start(name="blur", t_start=49, bank=BANK)
+    pulled = BEGUN.model_copy(update={"start": begin, "advice": Advice(name="bank", bank="per_image", weight=0.3)})
+    own = store.ensure(pulled).metrics
+    assert own["nfe"] == 2 and own["dip_flops"] == store.ensure(BANK).metrics["flops"]
 
 
 @pytest.mark.parametrize("name", ADVICE)
@@ -121,7 +151,16 @@ def test_a_start_and_an_opinion_use_each_its_own_dip_and_both_are_on_the_bill(st
         (Start(), Advice(name="dip", weight=0.1), "the opinion 'dip' needs a fitted DIP"),
         (Start(), Advice(name="bank", bank="dip", weight=0.1), "the start 'dip' needs a fitted DIP"),
         (Start(name="middle"), None, "the start 'middle' is not declared: expected one of noise, dip, per_image, mean"),
-        (Start(name="per_image"), None, "the start 'per_image' needs a DIP for each image, and there is none: name a `bank`"),
+        (
+            Start(name="per_image"),
+            None,
+            "the start 'per_image' needs a DIP for each image, and there is none: name one as `start.bank`",
+        ),
+        (
+            Start(),
+            Advice(name="bank", bank="per_image", weight=0.1),
+            "the start 'per_image' needs a DIP for each image, and there is none: name one as `start.bank`",
+        ),
     ],
 )
 def test_what_is_not_there_is_said_in_one_line(store, start, advice, said):
