@@ -78,29 +78,23 @@ def _starts(lab: Any) -> Iterator[Row]:
     if not lab.has(group):
         return
     frame = lab.frame(group)
-    for label in names.starts(dip=True):
-        if (best := best_start(frame, label)) is None:
-            continue
-        t_start, gap, chosen = best
-        own, cost = copies(chosen), _saves(lab, frame, label)
-        found = [(f"Started from {begun_from(label)}, t = {t_start:.0f}: FD over noise", gap)]
-        if (rival := best_rival(frame, chosen)) is not None:
-            found.append((f"The same over the best start without a DIP ({look(rival[0]).label})", rival[1]))
-        for also, (question, gap) in enumerate(found):
-            row = replace(_row("generation", question, gap, cost, "04_fd_vs_t_start"), also=bool(also))
-            if row.better is True and not own.many and math.isnan(own.source):
-                row = replace(row, **UNJUDGED)
-            yield _no_gain(row, own) if row.better is True and own.many else row
-
-
-def _saves(lab: Any, frame: pd.DataFrame, start: str) -> str:
-    """Whether such chains save time, and beyond how many images."""
-    if not lab.has("ddpm"):
-        return ""
-    _, pays = comparisons.measured_cost(frame, lab.seeds("ddpm")[0], start)
-    if pays is None:
-        return "not shown to save time"
-    return f"saves time beyond {number(math.exp(pays.high if pays.n > 1 else pays.value))} images"
+    if (best := best_start(frame, *comparisons.fitted_once())) is None:
+        return
+    t_start, gap, chosen = best
+    own, cost, start = copies(chosen), "", chosen["label"].iloc[0]
+    if lab.has("ddpm"):
+        _, pays = comparisons.measured_cost(frame, lab.seeds("ddpm")[0])
+        cost = "not shown to save time"
+        if pays is not None:
+            cost = f"saves time beyond {number(math.exp(pays.high if pays.n > 1 else pays.value))} images"
+    found = [(f"Started from {begun_from(start)}, t = {t_start:.0f}: FD over noise", gap)]
+    if (rival := best_rival(frame, chosen)) is not None:
+        found.append((f"The same over the best start without a DIP ({look(rival[0]).label})", rival[1]))
+    for also, (question, gap) in enumerate(found):
+        row = replace(_row("generation", question, gap, cost, "04_fd_vs_t_start"), also=bool(also))
+        if row.better is True and not own.many and math.isnan(own.source):
+            row = replace(row, **UNJUDGED)
+        yield _no_gain(row, own) if row.better is True and own.many else row
 
 
 def _ways(lab: Any) -> Iterator[Row]:
@@ -111,11 +105,7 @@ def _ways(lab: Any) -> Iterator[Row]:
     outputs = {record.name for record in lab.seeds(on_dip)} if lab.has(on_dip) else set()
     for label in names.mechanisms():
         best = mechanisms.best_setting(frame, label)
-        if (
-            label.split()[0] == "start"
-            or best is None
-            or not (gaps := mechanisms.against(mechanisms.found(lab), label, best[0]))
-        ):
+        if label == "start" or best is None or not (gaps := mechanisms.against(mechanisms.found(lab), label, best[0])):
             continue
         if set(best[1]["name"]) <= outputs:  # trained on DIP outputs alone, which has its row
             continue

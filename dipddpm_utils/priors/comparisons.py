@@ -14,7 +14,7 @@ from dipddpm_utils.page import compare, names, speed, tables
 from dipddpm_utils.page.compare import Paired, difference, family, frame_of
 from dipddpm_utils.page.lab import once
 from dipddpm_utils.page.names import begun_from, look
-from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, copying, count, direction, number, percent, span
+from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, copying, count, direction, factor, number, percent, span
 from dipddpm_utils.priors import mechanisms
 from dipddpm_utils.reports import gate
 from dipddpm_utils.reports.evidence_both import outputs_alone
@@ -104,18 +104,17 @@ def alone(lab: Any, group: str | None = None) -> str:
     return f"{look('baseline').label}, {count(lab.seeds(group or compared(lab)[0])[0].evals['step'].max())} steps"
 
 
-def starts(frame: pd.DataFrame) -> str:
-    """Each DIP start at its best step, over noise with as many calls and over the best start without a DIP from that step."""
+def starts(frame: pd.DataFrame, *labels: str) -> str:
+    """DIP starts (none: all), each at its best step: over noise with as many calls, and over the best start without a DIP."""
     said = []
-    for label in names.starts(dip=True):
+    for label in labels or names.starts(dip=True):
         if (best := compare.best_start(frame, label)) is None:
             continue
         t_start, gap, own = best
-        words = direction(compare.copies(own))
         name = f"Started from {begun_from(label)}, t_start = {t_start:.0f}, FD over that of noise with as many calls"
-        said.append(comparison(name, gap, **words))
+        said.append(comparison(name, gap, **direction(compare.copies(own))))
         if (rival := compare.best_rival(frame, own)) is not None:
-            said.append(comparison(f"FD over that from the {look(rival[0]).label}", rival[1], **words))
+            said.append(f"Over that from the {look(rival[0]).label}: {factor(rival[1])}.")
         said.append(given_back(own).strip())
     return " ".join(filter(None, said))
 

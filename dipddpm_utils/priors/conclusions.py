@@ -22,7 +22,8 @@ def found(lab: Any) -> list[str]:
     if lab.has(*compared(lab)):
         name = f"**Trained on DIP outputs** ([figure](#fig-04_fd_over_steps)): FD over that of the {alone(lab)}"
         lines.append(comparison(name, outputs(lab)["fd"]))
-    if lab.has(started(lab)) and (said := comparisons.starts(lab.frame(started(lab)))):
+    if lab.has(started(lab)) and (best := compare.best_start(frame := lab.frame(started(lab)))) is not None:
+        said = comparisons.starts(frame, best[2]["label"].iloc[0])
         lines.append(f"**The best DIP start** ([figure](#fig-04_fd_vs_t_start)). {said}")
     if lab.has("mechanisms"):
         lines.append(f"**Any other way in** ([figure](#fig-04_pareto)): {mechanisms.headcount(lab)}")
