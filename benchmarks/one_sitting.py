@@ -78,7 +78,7 @@ def _training(ready: Ready, alone: Ddpm, on_dip: Ddpm) -> Iterator[Row]:
     def block(steps: Iterator[loop.Step]) -> float:
         return _seconds(ready, lambda: [next(steps) for _ in range(size)]) / size
 
-    measured = _in_turn([lambda steps=steps: block(steps) for steps in loops], setting.pick(15, 2))
+    measured = _in_turn([lambda steps=steps: block(steps) for steps in loops], setting.pick(9, 2))
     ratios = [own / rival for own, rival in measured]
     about = f"one thread, {len(measured)} times {size} steps of each, in turn"
     yield Row("a step on DIP outputs over one on real images", median(ratios), None, "times", quartiles(ratios), None, about)
@@ -101,7 +101,7 @@ def _start(ready: Ready, run: Sample) -> Row:
         sampling.sample(network, given.coefs, run.model.diffusion, run.sampler, x, None, None)
 
     ways = [lambda: _seconds(ready, begun) / len(x), lambda: _seconds(ready, whole) / len(x)]
-    measured = _in_turn(ways, ready.setting.pick(7, 1))
+    measured = _in_turn(ways, ready.setting.pick(5, 1))
     beyond = [ready.fitted / (alone - own) if alone > own else math.inf for own, alone in measured]
     own, alone = (median(column) for column in zip(*measured, strict=True))
     note = f"fit {ready.fitted:.3g} s; {own:.3g} s an image begun at t = {t}, {alone:.3g} s begun at noise"
@@ -117,7 +117,7 @@ def _guidance(ready: Ready, run: Sample) -> Iterator[Row]:
     def drawn(model: judge.Model) -> float:
         return _seconds(ready, lambda: sampling.sample(model, coefs, about, run.sampler, x, None, None)) / len(x)
 
-    measured = _in_turn([lambda: drawn(guided), lambda: drawn(network)], ready.setting.pick(7, 1))
+    measured = _in_turn([lambda: drawn(guided), lambda: drawn(network)], ready.setting.pick(5, 1))
     calls = [run.sampler.steps * own / alone for own, alone in measured]
     own, alone = (median(column) for column in zip(*measured, strict=True))
     note = f"{run.sampler.steps} calls each; {own:.3g} s an image, alone {alone:.3g} s"
