@@ -199,7 +199,10 @@ def test_the_answer_and_the_readme_follow_the_records():
         lab = Records()
         group = comparisons.started(lab)
         fds = {value: [100.0, 101.0, 103.0] for _, value, _ in lab.members(group)}
-        lab.set(group, fd=lambda record, label, value: fds[value][record.seed % 3] * (factor if label == "dip" else 1.0))
+        lab.set(
+            group,
+            fd=lambda record, label, value: fds[value][record.seed % 3] * (factor if label in names.starts(dip=True) else 1.0),
+        )
         return next(x for x in conclusions.answer(lab) if "Started from DIP outputs" in x)
 
     assert "**higher**" in said(3.0) and "**lower**" in said(0.3)  # no verdict: its samples are given back
