@@ -260,11 +260,12 @@ def fitted_once() -> tuple[str, ...]:
 
 
 def pays(lab: Any, starts: pd.DataFrame, record: Any) -> str:
-    """What `measured_cost` found, the same timed in one sitting, and what a DIP of each image's own takes."""
+    """What `measured_cost` found, the same timed in one sitting, what is given back, and what a fit to each image takes."""
     cost, limit = measured_cost(starts, record)
     said = break_even(cost, limit)
     beyond = in_turn(lab, f"images beyond which a DIP start at t = {cost.t_start} saves time")
     said += f" Timed in turn in one sitting: beyond {beyond}." if beyond else ""
+    said += best_given_back(starts, *fitted_once())
     for label in names.starts(dip=True):
         if label not in fitted_once() and not (own := starts[starts["label"] == label]).empty:
             cost = _cost(starts, label, int(own["value"].min()), record.run.diffusion.num_train_timesteps)
