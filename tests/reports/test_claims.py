@@ -206,12 +206,23 @@ def test_fewer_steps_by_copying_is_an_artefact_where_no_t_start_is_without_it():
         assert f"decided at t_start {first}," in judged("A8", lab).sentence()
 
 
+def test_a_dip_of_each_images_own_which_no_report_had_does_not_decide_a_claim():
+    lab, better = reports(), {"per_image": 1e-3}
+    before = judged("B7", lab)
+    lab.set(before.evidence.needs[0], own_source_rate=lambda record, label, value: 0.0, copy_rate=lambda *_: 0.0)
+    lab.set(before.evidence.needs[0], fd=lambda record, label, value: better.get(label, 1.0) * record.metrics["fd"])
+    after = judged("B7", lab)
+    assert after.finding.effect.value == pytest.approx(before.finding.effect.value, abs=0.05)
+    assert "FD from DIP outputs" in after.finding.why and "per-image DIP outputs" in after.finding.why
+
+
 def test_every_start_stands_against_noise_and_each_rival_at_every_t_start():
     lab = reports()
     one = judged("B7", lab)
     frame = lab.frame(one.evidence.needs[0])
     ts, rivals = frame["value"].nunique(), len({"noise", "mean", "gaussian", "blur"} & set(frame["label"]))
-    assert len(one.finding.each) == ts * rivals == len(one.row()["each"].split("; ")) > claims.MANY
+    dips = len({"dip", "per_image"} & set(frame["label"]))
+    assert len(one.finding.each) == ts * rivals * dips == len(one.row()["each"].split("; ")) > claims.MANY
     assert "All are in claims.csv" in one.sentence() and "at no calls: FD" in one.sentence()
 
 
