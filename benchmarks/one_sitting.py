@@ -80,10 +80,10 @@ def _training(ready: Ready, alone: Ddpm, on_dip: Ddpm) -> Iterator[Row]:
 
     measured = _in_turn([lambda steps=steps: block(steps) for steps in loops], setting.pick(9, 2))
     ratios = [own / rival for own, rival in measured]
-    about = f"one thread, {len(measured)} times {size} steps of each, in turn"
+    about = f"{len(measured)} turns; {size} steps of each, one thread"
     yield Row("a step on DIP outputs over one on real images", median(ratios), None, "times", quartiles(ratios), None, about)
     added = (ready.fitted + applied) / alone.optim.steps / median(rival for _, rival in measured)
-    note = f"all {alone.optim.steps} steps; fit {ready.fitted:.3g} s, outputs {applied:.3g} s"
+    note = f"{len(measured)} turns; all {alone.optim.steps} steps; fit {ready.fitted:.3g} s, outputs {applied:.3g} s"
     whole = [ratio + added for ratio in ratios]
     yield Row("the same with the DIP's fit and outputs", median(whole), None, "times", quartiles(whole), None, note)
 
@@ -104,7 +104,9 @@ def _start(ready: Ready, run: Sample) -> Row:
     measured = _in_turn(ways, ready.setting.pick(5, 1))
     beyond = [ready.fitted / (alone - own) if alone > own else math.inf for own, alone in measured]
     own, alone = (median(column) for column in zip(*measured, strict=True))
-    note = f"fit {ready.fitted:.3g} s; {own:.3g} s an image begun at t = {t}, {alone:.3g} s begun at noise"
+    note = (
+        f"{len(measured)} turns; fit {ready.fitted:.3g} s; {own:.3g} s an image begun at t = {t}, {alone:.3g} s begun at noise"
+    )
     name = f"images beyond which a DIP start at t = {t} saves time"
     return Row(name, median(beyond), None, "images", quartiles(beyond), None, note)
 
@@ -120,10 +122,13 @@ def _guidance(ready: Ready, run: Sample) -> Iterator[Row]:
     measured = _in_turn([lambda: drawn(guided), lambda: drawn(network)], ready.setting.pick(5, 1))
     calls = [run.sampler.steps * own / alone for own, alone in measured]
     own, alone = (median(column) for column in zip(*measured, strict=True))
-    note = f"{run.sampler.steps} calls each; {own:.3g} s an image, alone {alone:.3g} s"
+    note = f"{len(measured)} turns; {run.sampler.steps} calls each; {own:.3g} s an image, alone {alone:.3g} s"
     yield Row("DIP guidance, in calls of the DDPM alone", median(calls), None, "calls", quartiles(calls), None, note)
     fit_calls = ready.fitted / run.n / (alone / run.sampler.steps)
-    charged, note = [count + fit_calls for count in calls], f"its fit, {ready.fitted:.3g} s, charged to {run.n} images"
+    charged, note = (
+        [count + fit_calls for count in calls],
+        f"{len(measured)} turns; its fit, {ready.fitted:.3g} s, charged to {run.n} images",
+    )
     yield Row("DIP guidance with the DIP's fit", median(charged), None, "calls", quartiles(charged), None, note)
 
 

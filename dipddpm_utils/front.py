@@ -12,7 +12,7 @@ import pandas as pd
 
 from dipddpm_utils.machine import files
 from dipddpm_utils.machine.errors import StoreError
-from dipddpm_utils.page import speed
+from dipddpm_utils.page import names, speed
 from dipddpm_utils.page.compare import best_start
 from dipddpm_utils.page.lab import Lab
 from dipddpm_utils.page.prose import distance
@@ -110,7 +110,7 @@ def picture(lab: Any) -> bytes | None:
     if not lab.has(*groups):
         return None
     sets = [lab.seeds(name)[0].arrays["grid"][:12] for name in groups]
-    if lab.has(starts) and (best := best_start(lab.frame(starts), *comparisons.fitted_once())) is not None:
+    if lab.has(starts) and (best := best_start(lab.frame(starts), *names.fitted_once())) is not None:
         sets.append(lab.record(best[2]["name"].iloc[0]).arrays["grid"][:12])
     return png(np.concatenate([tile(images, columns=12) for images in sets]))
 

@@ -78,7 +78,7 @@ def _starts(lab: Any) -> Iterator[Row]:
     if not lab.has(group):
         return
     frame = lab.frame(group)
-    if (best := best_start(frame, *comparisons.fitted_once())) is None:
+    if (best := best_start(frame, *names.fitted_once())) is None:
         return
     t_start, gap, chosen = best
     own, cost, start = copies(chosen), "", chosen["label"].iloc[0]

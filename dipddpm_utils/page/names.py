@@ -63,6 +63,11 @@ def starts(*, dip: bool) -> tuple[str, ...]:
     return tuple(kind.name for kind in own if kind.dip == dip and not kind.oracle and kind.name != "noise")
 
 
+def fitted_once() -> tuple[str, ...]:
+    """The DIP starts whose DIP is fitted once, for all images."""
+    return tuple(name for name in starts(dip=True) if not kinds()[name].bank)
+
+
 def begun_from(start: str) -> str:
     """What chains of a start with a DIP begin from, in words."""
     return "DIP outputs" if start == "dip" else look(start).label

@@ -62,9 +62,11 @@ def summary(results: Path) -> str:
 
 
 def in_turn(results: Path, name: str) -> str:
-    """A row of the program one_sitting, '1.02 [1.01, 1.03] times'; '' where it was not measured."""
+    """A row of the program one_sitting, '1.02 [1.01, 1.03] times (median and quartiles of 9 turns)'; '' where there is none."""
     rows = [row for content in measured(results) for row in content["rows"] if row["program"] == "one_sitting"]
-    return next((_cell(row) for row in rows if row["name"] == name), "")
+    return next(
+        (f"{_cell(row)} (median and quartiles of {row['note'].split(';')[0]})" for row in rows if row["name"] == name), ""
+    )
 
 
 def hours(results: Path) -> str:

@@ -49,7 +49,7 @@ IMAGE_SETTINGS: dict[str, Say] = {  # of fits to single images
     "rate of Adam, one image": lambda run, m, notes: f"{run.lr:g}",
     "iterations, one image": lambda run, m, notes: count(run.iterations),
     "noise on z, one image": lambda run, m, notes: f"std {run.z_std:g}",
-    "fit of one image (s)": lambda run, m, notes: number((m["seconds"] if "seconds" in m else m["train_seconds"]) / m["n"]),
+    "fit of one image (s)": lambda run, m, notes: number(m["seconds"] / run.n_images),
 }
 
 

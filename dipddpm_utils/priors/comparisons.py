@@ -13,7 +13,7 @@ from dipddpm_utils.judging.stats import ALPHA, holm
 from dipddpm_utils.page import compare, names, speed, tables
 from dipddpm_utils.page.compare import Paired, difference, family, frame_of
 from dipddpm_utils.page.lab import once
-from dipddpm_utils.page.names import begun_from, look
+from dipddpm_utils.page.names import begun_from, fitted_once, look
 from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, copying, count, direction, factor, number, percent, span
 from dipddpm_utils.priors import mechanisms
 from dipddpm_utils.reports import gate
@@ -227,7 +227,9 @@ def equal_seconds(lab: Any) -> str:
     if more is None:
         said = f"Fitting and applying the DIP adds {percent(dip_share(lab))} to the seconds of training."
         step = in_turn(lab, "a step on DIP outputs over one on real images")
-        return said + (f" In one sitting, timed in turn, a step on its outputs took {step} one on real images." if step else "")
+        return said + (
+            f" In one sitting, timed in turn, a step on its outputs over one on real images: {step}." if step else ""
+        )
     pairs = zip(lab.seeds(more), lab.seeds(on_dip), strict=True)
     share = np.mean([_seconds(alone, other) / alone.metrics["total_seconds"] for alone, other in pairs])
     when = "At equal total seconds" if share <= 1.02 else f"With {percent(1 - 1 / share)} fewer seconds for the DDPM alone"
@@ -252,11 +254,6 @@ def measured_cost(starts: pd.DataFrame, record: Any, *labels: str) -> tuple[Cost
 def in_turn(lab: Any, row: str) -> str:
     """What benchmarks/one_sitting.py measured, of the models of `standard` and so said on its page alone; else ''."""
     return speed.in_turn(lab.store.source.parent, row) if lab.profile.name == "standard" else ""
-
-
-def fitted_once() -> tuple[str, ...]:
-    """The DIP starts whose DIP is fitted once, for all images."""
-    return tuple(name for name in names.starts(dip=True) if not names.kinds()[name].bank)
 
 
 def pays(lab: Any, starts: pd.DataFrame, record: Any) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from dipddpm_utils.page.compare import Paired, copies, frame_of, paired, scaled, start_gaps, summary
-from dipddpm_utils.page.names import begun_from, kinds, look, starts
+from dipddpm_utils.page.names import begun_from, fitted_once, look, starts
 from dipddpm_utils.page.prose import copying, number, percent, span
 from dipddpm_utils.page.prose import effect as told
 from dipddpm_utils.reports.evidence_a import Finding, Test, compared
@@ -24,7 +24,7 @@ def fewer_steps(group: str) -> Test:
         frame, dips = lab.frame(group), starts(dip=True)
         found, rivals = start_gaps(frame, dips, ["noise"]), start_gaps(frame, dips, starts(dip=False))
         cause = {at: _other_cause(frame, rivals, at[0], at[2]) for at in found}
-        own = [at for at in found if not kinds()[at[0]].bank]
+        own = [at for at in found if at[0] in fitted_once()]
         best = min(own, key=lambda at: (not found[at].decided or found[at].value >= 0 or bool(cause[at]), found[at].value))
         t_start, gap, own = best[2], found[best], _rows(frame, best[0], best[2])
         why = f"FD of noise over FD from {begun_from(best[0])}, equal calls; decided at t_start {t_start:g}, of {gap.of}. "

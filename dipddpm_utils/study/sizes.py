@@ -71,7 +71,7 @@ class Sizes:
     )  # fmt: skip
     main_begun: tuple[int, int] = (1960, 490)  # of "truncated": with its DIP as many seconds as the DDPM alone
     main_advised: tuple[str, ...] = ("baseline", "reinject", "guidance", "reinject blur", "guidance blur")  # no training
-    main_more_calls: tuple[int, ...] = (18, 20, 24)  # guidance takes the seconds of 19.4 [19.3, 19.5] calls (benchmarks)
+    main_more_calls: tuple[int, ...] = (18, 20, 24)  # guidance takes the seconds of 20.0 [19.3, 20.2] calls (benchmarks)
     main_samplers: tuple[Sampler, ...] = (  # at which the DDPM alone may draw instead, for nothing, and guidance as well
         Sampler(eta=1.0), Sampler(name="dpmpp_2m"),
     )  # fmt: skip

@@ -107,13 +107,13 @@ def test_the_summary_says_each_ratio_and_names_what_is_not_met(kept, tmp_path):
 
 
 def test_what_was_timed_in_turn_is_said_by_its_name(tmp_path):
-    row = pairs.Row("a step", 1.02, None, "times", (1.0, 1.04), None, "in turn")
+    row = pairs.Row("a step", 1.02, None, "times", (1.0, 1.04), None, "9 turns; one thread")
     content = {
         "rows": [{"program": "one_sitting", **row.plain()}, {"program": "other", **row.plain(), "name": "b"}],
         "curves": [],
     }
     bench.keep(tmp_path / "bench", torch.device("cpu"), content)
-    assert speed.in_turn(tmp_path, "a step") == "1.02 [1.00, 1.04] times"
+    assert speed.in_turn(tmp_path, "a step") == "1.02 [1.00, 1.04] times (median and quartiles of 9 turns)"
     assert speed.in_turn(tmp_path, "b") == speed.in_turn(tmp_path / "elsewhere", "a step") == ""
 
 
