@@ -216,7 +216,8 @@ def trained_on_fits(p: Profile, z: Sizes) -> None:
     """
     if z.fit is None:
         return
-    (net, std), real = z.main_dip, changed(ddpm(z), data=z.few)
+    (net, std), base = z.main_dip, ddpm(z)
+    real = changed(base, data=z.few, evaluate=changed(base.evaluate, keep_all=False))
     p.run("bank-fits", Bank(data=z.few, fit=z.fit), "04", z.seeds)
     p.member("bank", "real", real, "04", z.seeds)
     p.member("bank", "dae", changed(real, dip=changed(dip(z, net, std=std), data=z.few)), "04", z.seeds)
