@@ -5,12 +5,11 @@ from typing import Any
 
 import pandas as pd
 
-from dipddpm_utils.page import compare, names
+from dipddpm_utils.page import compare
 from dipddpm_utils.page.compare import difference, frame_of
-from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, hardware, number
 from dipddpm_utils.page.training import best_by_calls
-from dipddpm_utils.priors import comparisons, findings, mechanisms, restored
+from dipddpm_utils.priors import comparisons, mechanisms, restored
 from dipddpm_utils.priors.comparisons import alone, compared, outputs, started, untestable
 from dipddpm_utils.reports.findings import REPORTS, against_alone
 from dipddpm_utils.stopping.findings import answer as stopping
@@ -45,23 +44,6 @@ def answer(lab: Any) -> list[str]:
     if lab.has("stopping"):
         lines.append(f"**When to stop a fit to one image** ([figure](#fig-05_stopping)): {stopping(lab.seeds('stopping'))}")
     return lines
-
-
-def negative_results(lab: Any) -> pd.DataFrame:
-    """Every comparison in which the DIP was not shown to be better: name, effect, n, verdict."""
-    found: findings.Found = []
-    if lab.has(*compared(lab), started(lab)):
-        ways = {
-            "fd": f"FD, trained on DIP outputs / {alone(lab)}, equal steps",
-            "seconds": "the same, equal seconds",
-        }
-        found += [(ways[name], gap) for name, gap in outputs(lab).items() if name in ways]
-        starts = lab.frame(started(lab))
-        for rivals in (["noise"], names.starts(dip=False)):
-            for (own, rival, t), gap in compare.start_gaps(starts, names.starts(dip=True), rivals).items():
-                found.append((f"FD, {look(own).label} / {look(rival).label}, t_start = {t:.0f}, equal calls", gap))
-    rows = findings.rows_of(found + findings.no_gain(lab))
-    return pd.DataFrame(rows, columns=["comparison", "ratio", "n", "verdict", "it would take"])
 
 
 def instead(lab: Any) -> str:

@@ -44,8 +44,8 @@ def pareto(frame: pd.DataFrame, floor: Any) -> Figure:
     each = frame["label"] + " " + frame["value"].astype(str)
     interval = what_interval(over_seeds(frame.assign(setting=each), "setting", "fd"), "fd")
     note = f"n = {n:.0f} images a point; {interval}. Filled: a DIP in it; hollow: none. Each mechanism is followed by its "
-    note += "controls. Bold: what no other setting beats in distance and seconds (seconds that differ no more than seeds do "
-    note += "are one); oracles and what gives images back are left out. Dashed line: the DDPM alone. Given back: bars look "
+    note += "controls. Bold: what no other setting beats in distance and seconds (up to 5% more count as the "
+    note += "same); oracles and what gives images back are left out. Dashed line: the DDPM alone. Given back: bars look "
     note += "copied; diamonds lie nearest to the image that they were made from."
     if (least := floor_at(floor, "fd", n)) is not None:
         note += f" {METHODS['floor'].label.capitalize()}: {least.value:.2g} at n = {floor_n(floor, n):.0f}."

@@ -19,7 +19,6 @@ from dipddpm_utils.page.prose import LOWER, bullets, copying, count, factor, ima
 from dipddpm_utils.study.entries import By
 
 SMALL, LARGER = "mechanisms", "main-drawn"
-CONTROLS = ("more training", "more calls", "min-snr", "ddim sampler")  # what one would try without any of it
 
 
 def table_of(lab: Any) -> pd.DataFrame:
@@ -131,12 +130,6 @@ def against(found: Mapping[tuple[str, Any, str], Paired], label: str, value: Any
     return [(rival, gap) for (own, at, rival), gap in found.items() if (own, at) == (label, value)]
 
 
-def controls() -> tuple[str, ...]:
-    """What one would try without a mechanism: CONTROLS, and what is declared for every profile and has nothing to beat."""
-    declared = names.kinds().items()
-    return (*CONTROLS, *(name for name, own in declared if own.everywhere and not own.controls and own.place != "start"))
-
-
 def oracles() -> tuple[str, ...]:
     """Not methods: training images given away."""
     return tuple(f"start {name}" for name, kind in names.kinds().items() if kind.oracle)
@@ -241,18 +234,14 @@ def headcount(lab: Any) -> str:
         elif won and won[0]:
             better.append(name)
             best += [name] if all(won) and len(won) == 1 + len(names.mechanisms()[label].controls) else []
-    controls = f", and {_named(best)} shown to be better than every control in its place as well" if better else ""
-    base = in_words(frame, "baseline")
-    said = f"{_named(better)} shown to be better than the {base}, same sampler{controls}"
-    which = "models that draw digits" if on_larger(lab) else "small models"
-    copied = f" Lower by training images given back: {', '.join(back)}." if back else ""
-    return f"Of {len(tried)} mechanisms on {which}, each at its best setting, {said}.{copied}"
-
-
-def _named(labels: list[str]) -> str:
-    if not labels:
-        return "none was"
-    return f"{count(len(labels))} ({', '.join(labels)}) {'was' if len(labels) == 1 else 'were'}"
+    base, which = in_words(frame, "baseline"), "models that draw digits" if on_larger(lab) else "small models"
+    said = (
+        f"Of {len(tried)} mechanisms on {which}, each at its best setting, shown to be better than the {base}, same sampler: "
+    )
+    said += f"{', '.join(better) or 'none'}." + (
+        f" Than every control in its place, too: {', '.join(best) or 'none'}." * bool(better)
+    )
+    return said + (f" Lower by training images given back: {', '.join(back)}." if back else "")
 
 
 def unjudged(label: str, value: Any, rows: pd.DataFrame) -> bool:
