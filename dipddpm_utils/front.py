@@ -72,7 +72,7 @@ def restoration(lab: Any) -> str:
         f"its seconds, of {best.of} settings a DIP {restored.restored_count(lab, 'equal seconds')}. Against one chain, given "
         f"{restored.given(lab, 'cheap')} times its seconds, it won {single.won} and lost {single.lost}."
     )
-    return " ".join(filter(None, [said, restored.more_images(lab, why=False)]))
+    return " ".join(filter(None, [said, restored.more_images(lab)]))
 
 
 def table(found: list[Row], target: str = "#fig-{}") -> str:

@@ -9,19 +9,16 @@ import numpy as np
 import pandas as pd
 
 from dipddpm_utils.dip import findings as dip_findings
-from dipddpm_utils.judging.stats import ALPHA, holm
 from dipddpm_utils.page import compare, names, speed, tables
 from dipddpm_utils.page.compare import Paired, difference, family, frame_of
 from dipddpm_utils.page.lab import once
 from dipddpm_utils.page.names import begun_from, fitted_once, look
-from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, copying, count, direction, factor, number, percent, span
+from dipddpm_utils.page.prose import NOT_MEASURED, comparison, copying, count, direction, factor, number, percent, span
 from dipddpm_utils.priors import mechanisms
 from dipddpm_utils.reports import gate
 from dipddpm_utils.reports.evidence_both import outputs_alone
 from dipddpm_utils.theory.findings import break_even
 from dipddpm_utils.theory.gaussian import Cost
-
-SAYS_LITTLE = 0.9  # a bound on a total variation, which is at most 1 anyway
 
 
 def compared(lab: Any) -> tuple[str, str]:
@@ -125,13 +122,11 @@ def given_back(rows: pd.DataFrame) -> str:
     return f" Of these samples {copying(own)}: training images given back, and no gain." if own.many else ""
 
 
-def best_given_back(frame: pd.DataFrame, *labels: str, named: bool = False) -> str:
-    """The same of the best of these starts (none: of all with a DIP). named: with its t_start, where others stand beside it."""
+def best_given_back(frame: pd.DataFrame, *labels: str) -> str:
+    """The same of the best of these starts (none: of all with a DIP), with where it begins."""
     best = compare.best_start(frame, *labels)
-    said = given_back(best[2]) if best else ""
-    if not (said and named):
-        return said
-    return f" From {begun_from(best[2]['label'].iloc[0])} at t_start = {best[0]:.0f}:{said.replace(' Of', ' of', 1)}"
+    said = given_back(best[2]).replace(" Of", " of", 1) if best else ""
+    return f" From {begun_from(best[2]['label'].iloc[0])} at t_start = {best[0]:.0f}:{said}" if said else ""
 
 
 def without_a_chain(lab: Any) -> str:
@@ -150,56 +145,11 @@ def without_a_chain(lab: Any) -> str:
     return f"Without a chain, {'; '.join(said)}.{beside}"
 
 
-EVENTS = {"precision": "among real images", "copy_rate": "copied"}  # of a sample, and so with a probability
-
-
-def start_bounds(starts: pd.DataFrame) -> pd.DataFrame:
-    """The bound of notebook 01 on measured chains: a row a start and t_start, what may differ at most and what is seen to.
-
-    Two laws differ in total variation by at least the difference of any event's probability. Seen: that of the one of EVENTS
-    that differs most from the start from real images. broken: it is above the bound, after Holm over all cases and events.
-    Cases with fewer than two seeds, or without the bound in every record, are out.
-    """
-    rows, ps, real = [], [], starts[starts["label"] == "real"]
-    for (label, t_start), own in starts.groupby(["label", "value"], sort=False):
-        if "start_tv_bound" not in own or own["start_tv_bound"].isna().any():
-            continue
-        moved, bound = (float(own[name].mean()) for name in ("start_moved", "start_tv_bound"))
-        gaps = {said: difference(own, real[real["value"] == t_start], event) for event, said in EVENTS.items()}
-        made = {said: gap for said, gap in gaps.items() if gap is not None and gap.n > 1}
-        gaps = {said: compare.scaled(gap, math.copysign(1, gap.value)) for said, gap in made.items()}
-        if gaps:
-            event = max(gaps, key=lambda said: gaps[said].value)
-            ps.append([gap.p_against(bound) if gap.value > bound else 1.0 for gap in gaps.values()])
-            about = {"start": label, "t_start": int(t_start), "moved": moved, "bound": bound, "event": event}
-            seen = gaps[event]  # a difference of probabilities is at most 1
-            seen = replace(seen, low=max(seen.low, -1.0), high=min(seen.high, 1.0))
-            rows.append({**about, "seen": span(seen), "seeds": seen.n})
-    if not rows:
-        return pd.DataFrame()
-    return pd.DataFrame(rows).assign(broken=(holm(np.ravel(ps)).reshape(len(rows), -1) < ALPHA).any(axis=1))
-
-
-def start_bound(bounds: pd.DataFrame) -> str:
-    """Whether the bound of notebook 01 held on the measured chains, and for each start from which step on it says anything."""
-    if bounds.empty:
+def start_bound(starts: pd.DataFrame) -> str:
+    """What the bound of notebook 01 leaves open for chains from each start and t_start, where it was recorded."""
+    if "start_tv_bound" not in starts or (bounds := starts.groupby(["label", "value"])["start_tv_bound"].mean().dropna()).empty:
         return NOT_MEASURED
-    tight = bounds[bounds["bound"] < SAYS_LITTLE]
-    if tight.empty and not bounds["broken"].any():
-        least = f"{bounds['bound'].min():.2g}"
-        return f"The bound is {least} or more in all {len(bounds)} cases: it says nothing here, and cannot be broken."
-    lines = [f"The bound was broken in {bounds['broken'].sum()} of {len(bounds)} measured cases."]
-    for label in dict.fromkeys(bounds["start"]):
-        said = tight[tight["start"] == label].sort_values("t_start")
-        if said.empty:
-            lines.append(f"{look(label).label}: above {SAYS_LITTLE:g} at every step measured, so it says next to nothing.")
-            continue
-        first = said.iloc[0]
-        lines.append(
-            f"{look(label).label}: below {SAYS_LITTLE:g} from t_start = {first['t_start']} on, there at most "
-            f"{number(first['bound'], 2)}; seen is {first['seen']} ({first['event']})."
-        )
-    return bullets(lines)
+    return f"The bound on the total variation, which is at most 1, is {bounds.min():.2g} or more in all {len(bounds)} cases."
 
 
 def _at_equal_seconds(longer: Sequence[Any], on_dip: Sequence[Any]) -> Paired:

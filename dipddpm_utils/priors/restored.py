@@ -1,13 +1,12 @@
 """What the restoration found (notebooks 04 and 07), as sentences and tables computed from records. Needs no torch."""
 
-from collections import Counter
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from dipddpm_utils.page.compare import Paired, difference, family, frame_of, summary
 from dipddpm_utils.page.lab import once
-from dipddpm_utils.page.prose import bullets, comparison, distance, ends, number, other_spaces, span
+from dipddpm_utils.page.prose import comparison, distance, ends, number, other_spaces, span
 from dipddpm_utils.page.tables import DATA
 from dipddpm_utils.reports import gate
 
@@ -173,10 +172,10 @@ def restored(lab: Any) -> dict[tuple[Setting, str, str], Paired]:
     return family("restoration", gaps)
 
 
-def more_images(lab: Any, of: str = "", *, why: bool = True) -> str:
+def more_images(lab: Any, of: str = "") -> str:
     """One setting with more images: more seconds for a network that is trained once, none for a DIP, which is fitted to each.
 
-    '' where this was not computed. of: of these images, one of `sets_of`; of all unless given. why: with that reason.
+    '' where this was not computed. of: of these images, one of `sets_of`; of all unless given.
     """
     more = lab.seeds("restore-more") if lab.has("restore-more") else []
     if not more or of not in ("", _setting(more[0]).of):
@@ -184,20 +183,18 @@ def more_images(lab: Any, of: str = "", *, why: bool = True) -> str:
     setting = _setting(more[0])
     own, rival = (judged(more, best(more, role)) for role in ("with a DIP", "equal seconds"))
     gap = family("more images", {setting: difference(own, rival, "psnr", by="model")})[setting]
-    n, few = (records[0].metrics["n"] for records in (more, degraded(lab)[setting]))
-    times, took = number(n / few, 2), ends(times_spent(more, "equal seconds"))
-    said = f"{in_short(setting)}, {times} times the images (rival: {took} times the seconds), PSNR"
-    if why:
-        said = f"{in_short(setting)}, {n} images in place of {few}: a network trained once has {times} times the seconds "
-        said += f"({took} times the DIP's); PSNR gained by a DIP"
-    return comparison(said, gap, "dB", worse="better", better="worse")
+    times = number(more[0].metrics["n"] / degraded(lab)[setting][0].metrics["n"], 2)
+    said = (
+        f"{in_short(setting)}, {times} times the images (rival: {ends(times_spent(more, 'equal seconds'))} times the seconds)"
+    )
+    return comparison(f"{said}, PSNR gained by a DIP", gap, "dB", worse="better", better="worse")
 
 
 def restoration_table(lab: Any) -> pd.DataFrame:
     """One row a setting and method: scores with t-intervals over images, the first model's choices, seconds a model."""
     rows = []
     for setting, records in degraded(lab).items():
-        m = records[0].metrics
+        m, leading = records[0].metrics, [best(records, role) for role in ("with a DIP", "equal seconds", "cheap")]
         for method, (label, _) in METHODS.items():
             if f"{method}_psnr" not in m:  # a noisy image is nothing to be held to
                 continue
@@ -207,7 +204,7 @@ def restoration_table(lab: Any) -> pd.DataFrame:
             chosen = [f"t = {m[f'{method}_t_start']}, {calls} call{'s' * (calls != 1)}"] if calls else []
             chosen += [f"{m[f'{method}_{what}']} {what}" for what in ("iterations", "steps") if f"{method}_{what}" in m]
             spent = number(over_records(records, f"{method}_seconds"), 2)
-            rows.append(row | {"chosen": "; ".join(chosen), "seconds": spent})
+            rows.append(row | {"chosen": "; ".join(chosen), "seconds": spent, "best of its kind": "yes" * (method in leading)})
     return pd.DataFrame(rows).fillna("")
 
 
@@ -232,63 +229,43 @@ def _told(gap: Paired, more: bool) -> str:
 
 
 def restored_count(lab: Any, role: str, of: str = "") -> str:
-    """'won 0 and lost 2 by PSNR (SSIM 0 and 1)': settings that the best way with a DIP won and lost. of: as won_and_lost."""
+    """'won 0 and lost 2 by PSNR (SSIM 0 and 1)': settings that the best way with a DIP won and lost. of: as won_and_lost.
+
+    With the number of settings where some do not have a score.
+    """
     found = won_and_lost(lab, role, of)
-    return f"won {found['PSNR'].won} and lost {found['PSNR'].lost} by PSNR ({by_others(found)})"
-
-
-def by_others(found: dict[str, Counted]) -> str:
-    """What scores beside PSNR count; with the number of settings where some do not have that score."""
-    every = found["PSNR"].of
-    others = [(name, one) for name, one in found.items() if name != "PSNR"]
-    return ", ".join(f"{name} {one.won} and {one.lost}" + f" of {one.of}" * (one.of < every) for name, one in others)
+    psnr = found.pop("PSNR")
+    others = (f"{name} {one.won} and {one.lost}" + f" of {one.of}" * (one.of < psnr.of) for name, one in found.items())
+    return f"won {psnr.won} and lost {psnr.lost} by PSNR ({', '.join(others)})"
 
 
 def won_and_lost(lab: Any, role: str, of: str = "") -> dict[str, Counted]:
     """score -> in how many settings a DIP won and lost. of: of these images, one of `sets_of`; of all unless given."""
     found = {}
     for score, (name, more) in SCORES.items():
-        gaps = {setting: gap for (setting, by, to), gap in restored(lab).items() if (by, to) == (score, role)}
-        own = [gap for setting, gap in gaps.items() if of in ("", setting.of)]
+        gaps = restored(lab).items()
+        own = [gap for (setting, *by), gap in gaps if by == [score, role] and of in ("", setting.of)]
         won, lost = (sum(gap.decided and (gap.value > 0) == (more is side) for gap in own) for side in (True, False))
         if own:
             found[name.split(" (")[0]] = Counted(won, lost, len(own))
     return found
 
 
-def best_ways(lab: Any) -> str:
-    """Which way has the highest PSNR in how many settings."""
-    ways = [_highest(records) for records in degraded(lab).values()]
-    said = [f"{METHODS[way][0]} in {times}" for way, times in Counter(ways).most_common()]
-    return f"Highest PSNR in {len(ways)} settings, counted on the images judged: {', '.join(said)}."
-
-
-def _highest(records: list[Any]) -> str:
-    tried = [way for way, (_, role) in METHODS.items() if role and f"{way}_psnr" in records[0].metrics]
-    return max(tried, key=lambda way: over_records(records, f"{way}_psnr"))
-
-
 def restored_short(lab: Any, of: str) -> str:
-    """The best way with a DIP against the best without one at equal seconds, counted, and what more images do to that."""
-    counted = (
-        f"Of {len(sets_of(lab)[of])} settings, against the best way without one, given {given(lab, 'equal seconds', of)} times "
-        f"its seconds, a DIP {restored_count(lab, 'equal seconds', of)} ([table](#tab-04_restore_pairs))."
+    """The best way with a DIP counted against the best without one at equal seconds and against the best single chain, and
+    what more images do to that.
+    """
+    even, cheap = (f"{given(lab, role, of)} times its seconds" for role in ("equal seconds", "cheap"))
+    said = f"Of {len(sets_of(lab)[of])} settings, against the best way without one, given {even}, a DIP "
+    said += (
+        f"{restored_count(lab, 'equal seconds', of)} ([table](#tab-04_restore_pairs)). Against the best single chain, given "
     )
-    return " ".join(filter(None, [counted, more_images(lab, of)]))
+    return f"{said}{cheap}, it {restored_count(lab, 'cheap', of)}. {more_images(lab, of)}".strip()
 
 
-def over_one_chain(lab: Any, of: str) -> str:
-    """The same against the best single chain, which takes few of the seconds."""
-    takes = f"which takes {given(lab, 'cheap', of)} times the seconds"
-    return f"Against the best single chain, {takes}, a DIP {restored_count(lab, 'cheap', of)}."
-
-
-def restored_drawn(lab: Any, of: str) -> str:
-    """What the ways that are drawn reach with these images (one of `sets_of`), and what no stopping rule can change."""
-    lines, roles, behind = [], ("cheap", "equal seconds", "with a DIP"), 0
-    for setting, records in sets_of(lab)[of].items():
-        reached = [number(over_records(records, f"{best(records, role)}_psnr")) for role in roles]
-        lines.append(f"{in_short(setting)}: {', '.join(reached)} dB.")
-        behind += over_records(records, "dip_oracle_psnr") < over_records(records, f"{best(records, 'equal seconds')}_psnr")
-    said = "Mean PSNR by the best single chain, best rival, DIP:"
-    return f"{said}\n\n{bullets(lines)}\n\nEven stopped at each image's best step the DIP alone is behind in {behind}."
+def behind(lab: Any, of: str) -> str:
+    """Of these images (one of `sets_of`): what no stopping rule can change."""
+    found = sets_of(lab)[of].values()
+    lost = [over_records(own, "dip_oracle_psnr") < over_records(own, f"{best(own, 'equal seconds')}_psnr") for own in found]
+    said = "Even stopped at each image's best step the DIP alone is behind the best rival"
+    return f"{said} in {sum(lost)} of {len(lost)} settings ([table](#tab-04_restore_methods))."

@@ -218,30 +218,14 @@ def test_a_profile_of_the_two_reports_alone_is_tolerated():
     assert comparisons.combined(lab) == conclusions.instead(lab) == prose.NOT_MEASURED
 
 
-def test_the_bound_on_a_start_is_compared_with_what_is_seen():
-    def starts(precision, bound):
-        rows = [{"label": "real", "value": 900, "seed": i, "precision": 0.9, "copy_rate": 0.01} for i in range(3)]
-        for i in range(3):
-            seen = {"precision": precision + 0.001 * i, "copy_rate": 0.012}
-            rows.append({"label": "dip", "value": 900, "seed": i, **seen, "start_tv_bound": bound, "start_moved": 30.0})
-        return pd.DataFrame(rows)
-
-    held = comparisons.start_bounds(starts(0.7, 0.4))
-    assert held["event"].tolist() == ["among real images"] and held["seen"][0].startswith("0.199 [") and not held["broken"][0]
-    said = comparisons.start_bound(held)
-    assert "broken in 0 of 1" in said and "below 0.9 from t_start = 900 on, there at most 0.40" in said
-    assert "broken in 1 of 1" in comparisons.start_bound(comparisons.start_bounds(starts(0.4, 0.4)))
-    says_nothing = comparisons.start_bound(comparisons.start_bounds(starts(0.4, 0.98)))
-    assert says_nothing == "The bound is 0.98 or more in all 1 cases: it says nothing here, and cannot be broken."
-    wide = starts(0.7, 0.001)  # precision not told apart, the share of copies is: one is enough to break the bound
-    wide.loc[wide["label"] == "dip", "precision"] = [0.1, 0.9, 0.5]
-    wide.loc[wide["label"] == "dip", "copy_rate"] = [0.019, 0.02, 0.021]
-    assert "broken in 1 of 1" in comparisons.start_bound(comparisons.start_bounds(wide))
-    one = starts(0.4, 0.4)
-    assert comparisons.start_bounds(one[one["seed"] == 0]).empty  # one seed shows nothing
-    one.loc[one["label"] == "dip", "start_tv_bound"] = [0.4, math.nan, 0.4]  # a record from before the bound was kept
-    assert comparisons.start_bounds(one).empty
-    assert comparisons.start_bound(comparisons.start_bounds(one)) == prose.NOT_MEASURED
+def test_the_bound_on_starts_is_said_where_it_was_recorded():
+    starts = pd.DataFrame(
+        {"label": ["dip", "dip", "blur", "real"], "value": 900, "start_tv_bound": [0.95, 0.97, 1.0, math.nan]}
+    )
+    said = "The bound on the total variation, which is at most 1, is {} or more in all 2 cases."
+    assert comparisons.start_bound(starts) == said.format("0.96")
+    assert comparisons.start_bound(starts.drop(columns="start_tv_bound")) == prose.NOT_MEASURED
+    assert comparisons.start_bound(starts[starts["label"] == "real"]) == prose.NOT_MEASURED  # nothing stands for another image
 
 
 def test_frames_carry_name_and_seed():
