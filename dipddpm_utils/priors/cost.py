@@ -9,7 +9,7 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 import torch
@@ -39,20 +39,13 @@ Kept = dict[str, dict[str, float]]  # of a network: seconds of a training step, 
 
 
 @dataclass(frozen=True)
-class Cost:
+class Load:
     """What one run takes. `network`: its key among the probes; '' where no network is: fits to images, restoration, floors."""
 
     network: str = ""
     steps: int = 0
-    batch: int = 0
     calls: int = 0  # of the network, one image each, without gradients
-    once: int = 0  # FLOPs of such a call
-    learned: int = 0  # FLOPs of a training step, an image
-    fits: int = 0  # FLOPs of fits to single images
-
-    @property
-    def flops(self) -> int:
-        return self.steps * self.batch * self.learned + self.calls * self.once + self.fits
+    flops: int = 0
 
     def hours(self, probes: Mapping[str, Mapping[str, float]]) -> float:
         """On a machine whose probes these are; NaN without one."""
@@ -62,33 +55,36 @@ class Cost:
             return math.nan
         return (self.steps * probe["step"] + self.calls * probe["call"]) / 3600
 
-    def hours_on_paper(self, rate: float, least: float) -> float:
-        """At so many FLOPs a second, and at least so many seconds a step."""
-        return max(self.flops / rate, self.steps * least) / 3600
+
+def of(run: Run) -> Load:
+    """The cost of a run by its configuration alone."""
+    if isinstance(run, Dip):
+        return _load(run, run.optim.steps, run.optim.batch_size if run.one_batch else _images(run.data))
+    if isinstance(run, Bank):
+        return Load(flops=dips.fits_operations(run.fit, run.data, run.n or _images(run.data)))
+    if isinstance(run, Sample):
+        T = run.model.diffusion.num_train_timesteps
+        return _load(run.model, 0, run.n * len(sampling.timesteps(T, run.sampler.steps, run.start.t_start)))
+    if not isinstance(run, Ddpm):
+        return Load()
+    way, visits = run.evaluate, run.optim.steps // run.evaluate.every
+    calls = visits * way.n * way.sampler.steps + way.final_draws * way.final_n * way.final_sampler.steps
+    return _load(run, run.optim.steps, calls)
+
+
+def on_paper(profile: Any) -> dict[str, float]:
+    """Hours of all runs of a profile on each machine of ELSEWHERE."""
+    loads = [of(entry.run) for entry in profile.entries.values()]
+    machines = ELSEWHERE.items()
+    return {name: sum(max(own.flops / rate, own.steps * least) for own in loads) / 3600 for name, (rate, least) in machines}
+
+
+def _load(run: Ddpm | Dip, steps: int, calls: int) -> Load:
+    once, learned = _counted(run)
+    return Load(network(run), steps, calls, steps * run.optim.batch_size * learned + calls * once)
 
 
 _COUNTED: dict[str, tuple[int, int]] = {}
-
-
-def of(run: Run) -> Cost:
-    """The cost of a run by its configuration alone."""
-    if isinstance(run, Dip):
-        applied = run.optim.batch_size if run.one_batch else _images(run.data)
-        return Cost(network(run), run.optim.steps, run.optim.batch_size, applied, *_counted(run))
-    if isinstance(run, Bank):
-        return Cost(fits=dips.fits_operations(run.fit, run.data, run.n or _images(run.data)))
-    model = run.model if isinstance(run, Sample) else run
-    if not isinstance(model, Ddpm):
-        return Cost()
-    once, learned = _counted(model)
-    if isinstance(run, Sample):
-        T = model.diffusion.num_train_timesteps
-        calls = run.n * len(sampling.timesteps(T, run.sampler.steps, run.start.t_start))
-        return Cost(network(model), 0, model.optim.batch_size, calls, once, learned)
-    way = model.evaluate
-    visits = model.optim.steps // way.every
-    calls = visits * way.n * way.sampler.steps + way.final_draws * way.final_n * way.final_sampler.steps
-    return Cost(network(model), model.optim.steps, model.optim.batch_size, calls, once, learned)
 
 
 def _images(data: Data) -> int:
@@ -134,14 +130,13 @@ def kept(device: str) -> Kept:
 
 def probe(runs: Iterable[Run], device: str, say: Any = print) -> None:
     """Train and call each network of these runs that has no probe yet, on random images, and keep the seconds."""
-    name, found = machine_name(device), kept(device)
+    name, found, path = machine_name(device), kept(device), sources.cache_folder() / "probes.json"
     models = {network(part): part for run in runs if of(run).network for part in [getattr(run, "model", run)]}
     for key, run in models.items():
         if key in found:
             continue
         found[key] = _probed(run, device)
         say(f"{key}: {found[key]['step']:.3g} s a step")
-        path = sources.cache_folder() / "probes.json"
         try:
             files.write_json(path, (files.read_json(path) if path.exists() else {}) | {name: found})
         except StoreError as error:
@@ -149,42 +144,29 @@ def probe(runs: Iterable[Run], device: str, say: Any = print) -> None:
 
 
 def _probed(run: Ddpm | Dip, device: str) -> dict[str, float]:
-    batch, generator = run.optim.batch_size, streams.generator(run.seed, "probe")
-    images = torch.randint(256, (batch, run.data.channels, run.data.size, run.data.size), generator=generator).to(device)
-    unit = images.float() / 255
+    """Seconds of a training step, the median of PROBED, and of a call for one image, the better of two."""
+    shape = (run.optim.batch_size, run.data.channels, run.data.size, run.data.size)
+    images = torch.rand(shape, generator=streams.generator(run.seed, "probe")).to(device)
     if isinstance(run, Ddpm):
         run = run.model_copy(update={"prior": None})  # whatever it is told costs next to nothing
-        prior = train.AtWork(run, Given(images.to(torch.uint8), schedule.coefficients(run.diffusion, device=device)))
-        model, loss = judge.build(run), prior.loss
+        prior = train.AtWork(run, Given(images, schedule.coefficients(run.diffusion, device=device)))
+    model, x = judge.build(run) if isinstance(run, Ddpm) else dips.build(run), images[:DRAWN]
 
-        def get(rows: Tensor) -> Any:
-            return train.Batch(ranges.unit_to_signed(unit[rows]))
+    def loss(net: nn.Module, x: Tensor, draws: torch.Generator) -> Tensor:
+        if isinstance(run, Ddpm):
+            return prior.loss(net, train.Batch(ranges.unit_to_signed(x)), draws)
+        return dip_loss(net, x, run.std, run.clip_input, draws)
 
-    else:
-        model = dips.build(run)
-
-        def loss(net: nn.Module, x: Tensor, draws: torch.Generator) -> Tensor:
-            return dip_loss(net, x, run.std, run.clip_input, draws)
-
-        def get(rows: Tensor) -> Any:
-            return unit[rows]
-
-    state = loop.new_state(model, run.optim, batch, run.seed, device)
-    ends = [0.0, *(step.seconds for step in islice(loop.train(state, loss, get, steady=True), PROBED))]
-    steps = [after - before for before, after in zip(ends, ends[1:], strict=False)]
-    return {"step": statistics.median(steps), "call": _call(run, state.model.eval(), device)}
-
-
-def _call(run: Ddpm | Dip, model: nn.Module, device: str) -> float:
-    """Seconds of a call for one image, the better of two."""
-    x = torch.rand(DRAWN, run.data.channels, run.data.size, run.data.size, device=device)
-    now, spent = machine.clock(device), []
+    state = loop.new_state(model, run.optim, len(images), run.seed, device)
+    batches = loop.train(state, loss, images.__getitem__, steady=True)
+    steps = [after - before for before, after in pairwise([0.0, *(step.seconds for step in islice(batches, PROBED))])]
+    net, now, spent = state.model.eval(), machine.clock(device), []
     with torch.no_grad():
         for _ in range(2):
             began = now()
             if isinstance(run, Ddpm):
-                judge.autocast(model, run)(x, torch.zeros(DRAWN, dtype=torch.int64, device=device))
+                judge.autocast(net, run)(x, torch.zeros(len(x), dtype=torch.int64, device=device))
             else:
-                model(x)
+                net(x)
             spent.append(now() - began)
-    return min(spent) / DRAWN
+    return {"step": statistics.median(steps), "call": min(spent) / len(x)}

@@ -102,18 +102,11 @@ learned, trained = partial(_declare, "learned"), partial(_declare, "trained")
 
 def find(place: Place, key: str) -> Kind:
     """The declaration that a configuration names. ConfigError if there is none."""
-    found: dict[str, Kind] = {}
-    for kind in KINDS.values():
-        if kind.place == place:
-            found.setdefault(kind.key, kind)
-    if key not in found:
-        raise ConfigError(f"the {place} {key!r} is not declared: expected one of {', '.join(found)}")
-    return found[key]
-
-
-def newcomers() -> list[Kind]:
-    """Those that have runs in every profile of our own question without being named in the study."""
-    return [kind for kind in KINDS.values() if kind.everywhere]
+    here = [kind for kind in KINDS.values() if kind.place == place]
+    if (found := next((kind for kind in here if kind.key == key), None)) is None:
+        keys = ", ".join(dict.fromkeys(kind.key for kind in here))
+        raise ConfigError(f"the {place} {key!r} is not declared: expected one of {keys}")
+    return found
 
 
 # --- starts: no prior, the DIP, controls, an oracle -------------------------------------------------------------------

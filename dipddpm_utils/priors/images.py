@@ -18,7 +18,7 @@ from dipddpm_utils.ddpm.schedule import Coefficients
 from dipddpm_utils.dip import fit
 from dipddpm_utils.dip.run import build, fitted, operations
 from dipddpm_utils.judging import fidelity
-from dipddpm_utils.machine import device
+from dipddpm_utils.machine import device, streams
 from dipddpm_utils.reports import mistakes
 from dipddpm_utils.store.work import Work
 
@@ -47,7 +47,7 @@ class Given:
 
     def normal(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
         """N(0, I), drawn where the generator lives: a CPU generator gives the same noise for every device."""
-        return torch.randn(shape, generator=generator, device=generator.device).to(self.train.device)
+        return streams.normal(torch.empty(shape, device=self.train.device), generator)
 
     def signed(self, images: Tensor) -> Tensor:
         """The images as floats in [-1, 1]."""

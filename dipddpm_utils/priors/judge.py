@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dipddpm_utils import ranges
-from dipddpm_utils.config import Ddpm, Sample, Sampler
+from dipddpm_utils.config import Data, Ddpm, Sample, Sampler
 from dipddpm_utils.data import sets
 from dipddpm_utils.ddpm import process, sampling, schedule
 from dipddpm_utils.ddpm.process import Model
@@ -145,9 +145,8 @@ class Judge:
 
     def notes(self, n: int) -> list[str]:
         """What a reader has to know of how n samples were judged."""
-        device = self.work.device
-        missing = evaluate.fid_space(device)[1] if self.run.evaluate.fid_n else ""
-        second = evaluate.second_space(device)[1] if self.run.data.channels == 3 and n >= evaluate.SECOND_N else ""
+        missing = evaluate.fid_space(self.work.device)[1] if self.run.evaluate.fid_n else ""
+        second = second_space(self.run.data, self.work.device)[1] if n >= evaluate.SECOND_N else ""
         return [f"no FID: {missing}"] * bool(missing) + [second] * bool(second)
 
     def looks(self, samples: Tensor) -> dict[str, float | None]:
@@ -182,16 +181,20 @@ class Judge:
         T, coefs = about.num_train_timesteps, schedule.coefficients(about)
         x0 = ranges.uint8_to_signed(self.source.held_out[:4])
         eps = torch.randn(x0.shape, generator=generator)
-        forward_t = np.linspace(0, T - 1, STRIP).round().astype(int)
-        forward = [process.diffuse(coefs, x0, torch.full((len(x0),), int(t)), eps) for t in forward_t]
+        times = np.linspace(0, T - 1, STRIP).round().astype(int)
+        forward = [process.diffuse(coefs, x0, torch.full((len(x0),), int(t)), eps) for t in times]
         x = torch.randn(16, *x0.shape[1:], generator=generator).to(self.work.device)
-        frames, times = [x], [T - 1]
+        frames = [x]
         for step in sampling.chain(autocast(model, self.run), coefs, about, Sampler(steps=min(48, T)), x):
             if step.index % 2:
                 frames.append(step.x)
-                times.append(step.t_next)
         forward, reverse = (ranges.signed_to_uint8(torch.stack(part)).cpu().numpy() for part in (forward, frames))
-        return {"forward": forward, "forward_t": forward_t, "reverse": reverse, "reverse_t": np.array(times)}
+        return {"forward": forward, "reverse": reverse}
+
+
+def second_space(data: Data, device: str) -> tuple[evaluate.Features | None, str]:
+    """The space that colour images are judged in beside their own, or why it cannot be had; (None, '') for grey ones."""
+    return evaluate.second_space(device) if data.channels == 3 else (None, "")
 
 
 def plain(run: Ddpm, sampler: Sampler, t_start: int | None = None) -> Chain:

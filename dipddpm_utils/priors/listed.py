@@ -56,28 +56,22 @@ def _left(store: Any, rows: list[list[str]], left: list[Any], device: str, probe
     where = str(pick_device(device))
     if probe:
         cost.probe(left, where)
-    probes = cost.kept(where)
-    every = {entry.name: cost.of(entry.run) for entry in store.profile.entries.values()}
-    undone = {row[0]: every[row[0]] for row in rows if not row[-1]}
-    hours = {name: own.hours(probes) for name, own in undone.items()}
-    for row in rows:
-        if row[0] in undone:
-            row[5] = f"{undone[row[0]].flops:.1e}" if undone[row[0]].flops else "not counted"
-            known = undone[row[0]].network and math.isfinite(hours[row[0]])
-            row[6] = f"~{hours[row[0]]:.2f}" if known else "?"
-    unknown = {own.network for name, own in undone.items() if not math.isfinite(hours[name])}
-    here = f"on this machine ({cost.machine_name(where)})"
-    known = sum(value for value in hours.values() if math.isfinite(value))
+    probes, undone = cost.kept(where), [cost.of(run) for run in left]
+    hours = [own.hours(probes) for own in undone]
+    for row, own, here in zip([row for row in rows if not row[-1]], undone, hours, strict=True):
+        row[5] = f"{own.flops:.1e}" if own.flops else "not counted"
+        row[6] = f"~{here:.2f}" if own.network and math.isfinite(here) else "?"
+    unknown = {own.network for own, here in zip(undone, hours, strict=True) if not math.isfinite(here)}
     said = f"estimated from probes of {cost.PROBED} training steps, one process"
-    said += ", restoration, floors and fits to single images not counted" * any(not own.network for own in undone.values())
-    lines = [f"left: {len(undone)} runs, {sum(own.flops for own in undone.values()):.2e} FLOPs"]
-    lines.append(f"hours left {here}: {'over ' if unknown else ''}{known:.1f}, {said}")
+    said += ", restoration, floors and fits to single images not counted" * any(not own.network for own in undone)
+    known = f"{'over ' if unknown else ''}{sum(here for here in hours if math.isfinite(here)):.1f}"
+    lines = [f"left: {len(undone)} runs, {sum(own.flops for own in undone):.2e} FLOPs"]
+    lines.append(f"hours left on this machine ({cost.machine_name(where)}): {known}, {said}")
     if unknown:
         command = f"python -m dipddpm_utils runs --profile {store.profile.name} --probe"
         lines.append(f"not timed here yet: {len(unknown)} networks; time them, in minutes: {command}")
-    for name, (rate, least) in cost.ELSEWHERE.items():
-        total = sum(own.hours_on_paper(rate, least) for own in every.values())
-        lines.append(f"hours of all {len(every)} runs on {name}: about {total:.1f}, on paper, not measured")
+    for name, total in cost.on_paper(store.profile).items():
+        lines.append(f"hours of all {len(rows)} runs on {name}: about {total:.1f}, on paper, not measured")
     return lines
 
 
@@ -89,14 +83,12 @@ def _keep(store: Any, measured: float, left: list[Any], device: str, made: dict[
     from dipddpm_utils.machine.device import pick_device
     from dipddpm_utils.priors import cost  # imports torch
 
-    where, every = str(pick_device(device)), [cost.of(entry.run) for entry in store.profile.entries.values()]
-    probes = cost.kept(where)
-    here = cost.machine_name(where) if left else hardware(made)
-    hours = measured + sum(cost.of(run).hours(probes) for run in left)
+    where = str(pick_device(device))
+    hours = measured + sum(cost.of(run).hours(cost.kept(where)) for run in left)
     how = "measured" if not left else "estimated" if measured == 0 else "measured and estimated"
-    row = {"profile": store.profile.name, "runs": len(every), "hours": f"{hours:.2g}", "how": how, "machine": here}
-    for name, (rate, least) in cost.ELSEWHERE.items():
-        row[name] = f"{sum(own.hours_on_paper(rate, least) for own in every):.2g}"
+    row = {"profile": store.profile.name, "runs": len(store.profile.entries), "hours": f"{hours:.2g}", "how": how}
+    row["machine"] = cost.machine_name(where) if left else hardware(made)
+    row |= {name: f"{total:.2g}" for name, total in cost.on_paper(store.profile).items()}
     path = store.root.parent / "bench" / "hours.csv"
     before = pd.read_csv(path, dtype=str).to_dict("records") if path.exists() else []
     rows = {one["profile"]: one for one in before} | {row["profile"]: row}

@@ -35,9 +35,6 @@ def small(lab: Any) -> pd.DataFrame:
     """A row a record of the small models, with `cost`, all seconds that its judged images took: training, prior, drawing."""
     frame = lab.frame(SMALL).copy()
     frame["record"] = lab.seeds(SMALL)
-    for column in ("total_seconds", "model_seconds", "prior_seconds"):
-        if column not in frame:
-            frame[column] = math.nan
     drawn = frame["model_seconds"] + frame["prior_seconds"]
     frame["cost"] = frame["total_seconds"].where(frame["kind"] == "ddpm", drawn) + frame["sampling_seconds"]
     return frame
@@ -75,11 +72,8 @@ def settings(frame: pd.DataFrame, label: str | None = None) -> list[tuple[str, A
 
 def best_setting(frame: pd.DataFrame, label: str) -> tuple[Any, pd.DataFrame] | None:
     """(value, rows) of the setting with the lowest FD; chosen after the fact, which a family of all settings pays for."""
-    own = settings(frame, label)
-    if not own:
-        return None
-    _, value, rows = min(own, key=lambda item: item[2]["fd"].mean())
-    return value, rows
+    best = min(settings(frame, label), key=lambda one: one[2]["fd"].mean(), default=None)
+    return best and best[1:]
 
 
 def gaps(frame: pd.DataFrame) -> dict[tuple[str, Any, str], Paired]:

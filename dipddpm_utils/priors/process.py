@@ -37,14 +37,10 @@ def start_chain(coefs: Coefficients, x_start: Tensor, t_start: int, generator: t
     x_start: [n, C, H, W]. An x_start that is N(0, I) itself stays so, as alpha_bar + (1 - alpha_bar) = 1.
     ValueError if t_start is not in 0..T-1.
     """
-    _check_start(coefs, t_start)
-    t = torch.full((len(x_start),), t_start, device=x_start.device)
-    return process.diffuse(coefs, x_start, t, streams.normal(x_start, generator))
-
-
-def _check_start(coefs: Coefficients, t_start: int) -> None:
     if not 0 <= t_start < coefs.num_train_timesteps:
         raise ValueError(f"t_start is {t_start}, expected 0..{coefs.num_train_timesteps - 1}; T - 1 is the whole chain")
+    t = torch.full((len(x_start),), t_start, device=x_start.device)
+    return process.diffuse(coefs, x_start, t, streams.normal(x_start, generator))
 
 
 # --- on the way down --------------------------------------------------------------------------------------------------

@@ -31,7 +31,8 @@ from dipddpm_utils.dip import fit as dips
 from dipddpm_utils.judging import evaluate, fidelity
 from dipddpm_utils.machine import device, streams
 from dipddpm_utils.priors.degraded import STRENGTHS, Observation, degrade, restart, told
-from dipddpm_utils.priors.judge import autocast, trained
+from dipddpm_utils.priors.judge import autocast, second_space, trained
+from dipddpm_utils.priors.restored import METHODS
 from dipddpm_utils.priors.supervised import fill, supervised
 from dipddpm_utils.store.records import Outcome
 from dipddpm_utils.store.work import Work
@@ -47,7 +48,7 @@ CHAINS = {  # what a chain starts from, and whether it is told y at every step, 
     "dip_ddpm": ("dip", False),
     "dip_told_ddpm": ("dip", True),
 }
-CHEAP, WITH_DIP = ("ddpm", "smooth_ddpm", "told_ddpm"), ("dip", "dip_ddpm", "dip_told_ddpm")
+CHEAP, WITH_DIP = ([way for way, (_, own) in METHODS.items() if own == role] for role in ("cheap", "with a DIP"))
 DDNM_ETA = 0.85
 
 
@@ -243,12 +244,8 @@ def _outcome(bench: Bench, plan: Plan, tuned: dict[str, float], made: dict[str, 
     """Each image judged by PSNR, SSIM, and its distance from the clean one in features: those that samples are judged by, and,
     of colour images and where they can be had, those of the second space, named "imagenet"."""
     run, truth = bench.run, bench.clean[bench.run.n_tune :]
-    space, notes = evaluate.space(run.model.data, bench.work.device), []
-    spaces = {"features": space}
-    if run.model.data.channels == 3:
-        second, why = evaluate.second_space(bench.work.device)
-        spaces |= {"imagenet": second} if second else {}
-        notes += [why] if why else []
+    space, (second, why) = (of(run.model.data, bench.work.device) for of in (evaluate.space, second_space))
+    spaces = {"features": space} | ({"imagenet": second} if second else {})
     whole = {name: one(ranges.unit_to_uint8(truth)) for name, one in spaces.items()}
     metrics: dict[str, Any] = {"task": run.task, "strength": run.strength or STRENGTHS[run.task], "features": space.name}
     metrics |= {"n": run.n, "n_tune": run.n_tune, "net": run.net, "unet_steps": plan.steps}
@@ -268,4 +265,4 @@ def _outcome(bench: Bench, plan: Plan, tuned: dict[str, float], made: dict[str, 
     shown = {"clean": truth, **{name: one.images for name, one in made.items()}} if run.seed == 0 else {}
     arrays = {f"panels_{name}": ranges.unit_to_uint8(x[:PANELS].clamp(0, 1)).numpy() for name, x in shown.items()}
     spent = {"dip": made["dip_oracle"].seconds, "sample": made["ddpm"].seconds}
-    return Outcome(metrics=metrics, timings=spent, evals=evals, arrays=arrays, notes=notes)
+    return Outcome(metrics=metrics, timings=spent, evals=evals, arrays=arrays, notes=[why] if why else [])

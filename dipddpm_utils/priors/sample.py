@@ -39,7 +39,7 @@ def sample(run: Sample, work: Work) -> Outcome:
     x_start = start.function(replace(given, net=nets.get(run.start.dip)), run.n, generator)
     t_start = len(given.coefs.alpha_bars) - 1 if run.start.t_start is None else run.start.t_start
     x_t = process.start_chain(given.coefs, x_start, t_start, generator)
-    chain = _chain(run, replace(given, net=nets.get(_advisor(run))), t_start)
+    chain = _chain(run, replace(given, net=nets.get(run.advice.dip if run.advice else None)), t_start)
     start_seconds = now() - began + (fits.seconds * run.n / len(fits.rows) if fits else 0.0)
     judge = Judge(run.model, work, source)
     row, images = judge.score(model, run.sampler, run.n, f"sample {run.seed}", chain, x_t)
@@ -80,17 +80,12 @@ def _with_its_prior(run: Sample, work: Work) -> Outcome:
     return Outcome(metrics, timings, arrays={"grid": images[: shown(run)].numpy()}, notes=judge.notes(run.n))
 
 
-def _advisor(run: Sample) -> Dip | None:
-    """The DIP of opinion and bank: their own, or that of the start."""
-    return run.start.dip if run.advice is None else run.advice.dip or run.start.dip
-
-
 def _users(run: Sample) -> dict[Dip, list[Kind]]:
     """The DIPs that are needed, and for which priors. ConfigError if one needs a DIP that the configuration does not name."""
     asked = [(run.start.dip, find("start", run.start.name))]
     if run.advice is not None:
-        asked.append((_advisor(run), find("opinion", run.advice.name)))
-        asked += [(_advisor(run), find("start", run.advice.bank))] if run.advice.bank is not None else []
+        asked.append((run.advice.dip, find("opinion", run.advice.name)))
+        asked += [(run.advice.dip, find("start", run.advice.bank))] if run.advice.bank is not None else []
     if run.start.bank is not None and not any(kind.bank for _, kind in asked):
         raise ConfigError("start.bank is given, and nothing here begins from it: leave it out, or use the start 'per_image'")
     found: dict[Dip, list[Kind]] = {}

@@ -76,8 +76,7 @@ class AtWork:
 
     def drawn_rows(self, n: int, purpose: str) -> Tensor:
         """Whose x_dip the chains are given: int64 [n], training images drawn at random."""
-        order = torch.randperm(len(self.x_dip), generator=streams.generator(self.run.seed, f"bank, {purpose}"))
-        return order.repeat(-(-n // len(order)))[:n]
+        return self.given.drawn_rows(n, streams.generator(self.run.seed, f"bank, {purpose}"))
 
     def given_back(self, images: Tensor, source: sets.DataSet, purpose: str) -> dict[str, float]:
         """The share of a chain's samples that lie nearest to the training image whose x_dip it was given; {} without one."""

@@ -72,7 +72,7 @@ def main_advice(z: Sizes, name: str) -> Advice | None:
 
 def newcomers(place: str) -> dict[str, Any]:
     """The declared priors that have runs `everywhere` without being named in the study, by name."""
-    return {kind.name: kind for kind in priors().newcomers() if kind.place == place}
+    return {name: kind for name, kind in priors().KINDS.items() if kind.everywhere and kind.place == place}
 
 
 def newcomer(kind: Any, dip: Dip) -> Any:

@@ -41,11 +41,14 @@ def test_a_bank_of_dips_is_a_run_of_its_own_and_costs_as_its_record_says(tmp_pat
     assert cost.of(twice).flops == 2 * fits.flops and not fits.network  # nothing that a probe could time
 
 
-def test_hours_are_steps_and_calls_at_the_probes_speed():
+def test_hours_are_steps_and_calls_at_the_probes_speed(monkeypatch):
     own = cost.of(MODEL)
     probes = {own.network: {"step": 3.6, "call": 0.36}}
     assert own.hours(probes) == pytest.approx((own.steps * 3.6 + own.calls * 0.36) / 3600)
-    assert math.isnan(own.hours({})) and own.hours_on_paper(1e30, 36.0) == pytest.approx(own.steps / 100)
+    monkeypatch.setattr(cost, "ELSEWHERE", {"slow steps": (1e30, 36.0), "few FLOPs": (1.0, 0.0)})
+    on_paper = cost.on_paper(SimpleNamespace(entries={"one": SMOKE.entry("b-ddpm-s0"), "two": SMOKE.entry("b-ddpm-s0")}))
+    assert math.isnan(own.hours({})) and on_paper["slow steps"] == pytest.approx(2 * own.steps / 100)
+    assert on_paper["few FLOPs"] == pytest.approx(2 * own.flops / 3600)
 
 
 def test_a_probe_is_made_once_and_turns_question_marks_into_hours(monkeypatch, tmp_path):
