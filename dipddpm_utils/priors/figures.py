@@ -1,7 +1,7 @@
 """Mechanisms in pictures: quality over all seconds with every method on it, and restoration by every method."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,9 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnchoredOffsetbox, TextArea, VPacker
 
-from dipddpm_utils.judging.stats import Interval
 from dipddpm_utils.page import images
-from dipddpm_utils.page.compare import Copies, copies, floor_at, floor_n, over_seeds, summary
+from dipddpm_utils.page.compare import copies, floor_at, floor_n, over_seeds, summary
 from dipddpm_utils.page.names import METHODS, Look, mechanisms
 from dipddpm_utils.page.style import bars, distance_label, finish, log_x, new, styled, what_interval
 from dipddpm_utils.priors import findings, restored
@@ -20,27 +19,13 @@ from dipddpm_utils.priors.mechanisms import in_words, settings
 POINT = Look("", "#0072B2", "o")
 
 
-class Way(NamedTuple):
-    """One setting of a mechanism or control: in words, seconds, distance, what it gives back of the training images, and
-    whether no other is better for its seconds.
-    """
-
-    label: str
-    name: str
-    seconds: Interval
-    distance: Interval
-    copies: Copies
-    best: bool
-
-
 @styled
 def pareto(frame: pd.DataFrame, floor: Any) -> Figure:
     """A row a setting: distance, all seconds, copies. Each mechanism is followed by its own controls. Hollow: no DIP in it."""
-    found = ways(frame)
-    figure = Figure(figsize=(9.0, 1.5 + 0.22 * len(found)), layout="constrained")
+    figure = Figure(figsize=(9.0, 1.5 + 0.22 * len(settings(frame))), layout="constrained")
     n, unit = frame["n"].iloc[0], distance_label(frame["features"].iloc[0], "fd")
     panels = figure.subplots(1, 3, sharey=True, width_ratios=(6, 2, 1))
-    _rows(panels, found, unit)
+    _rows(panels, frame, unit)
     each = frame["label"] + " " + frame["value"].astype(str)
     interval = what_interval(over_seeds(frame.assign(setting=each), "setting", "fd"), "fd")
     note = f"n = {n:.0f} images a point; {interval}. Filled: a DIP in it; hollow: none. Each mechanism is followed by its "
@@ -52,44 +37,40 @@ def pareto(frame: pd.DataFrame, floor: Any) -> Figure:
     return finish(figure, "Quality for all that it costs: every mechanism and every control", note)
 
 
-def ways(frame: pd.DataFrame) -> list[Way]:
+def ways(frame: pd.DataFrame) -> list[tuple[str, Any, pd.DataFrame]]:
     """Every setting: the DDPM alone first, then each mechanism with its controls, then what one would try without any."""
-    found, best = [], {one[:2] for one in findings.front(frame)}
-    for label, value, rows in settings(frame):
-        about = in_words(frame, label, value), summary(rows, "cost"), summary(rows, "fd"), copies(rows)
-        found.append(Way(label, *about, best=(label, value) in best))
     place = {name: i for i, name in enumerate(("baseline", *mechanisms()))}
-    return sorted(found, key=lambda way: place.get(way.label, place.get(way.label.split()[0], len(place))))  # keeps the order
+    return sorted(
+        settings(frame), key=lambda way: place.get(way[0], place.get(way[0].split()[0], len(place)))
+    )  # keeps the order
 
 
-def _rows(panels: Sequence[Axes], found: Sequence[Way], unit: str) -> None:
+def _rows(panels: Sequence[Axes], frame: pd.DataFrame, unit: str) -> None:
     """A row a setting: the distance with its interval, and the DDPM alone as a line; its seconds; its copies."""
-    quality, seconds, back = panels
-    for place, way in enumerate(found):
-        filled = POINT.colour if way.label in mechanisms() else "white"  # a DIP in it, or none: too many for colours
-        bars(quality, place, *_ends(way.distance), POINT, markerfacecolor=filled, label=None, sideways=True)
-        bars(seconds, place, *_ends(way.seconds), Look("", "#444444", ""), sideways=True)
-        if way.label == "baseline":
-            quality.axvline(way.distance.value, color=POINT.colour, linestyle="--", linewidth=1, zorder=1)
+    (quality, seconds, back), found, best = panels, ways(frame), {one[:2] for one in findings.front(frame)}
+    for place, (label, _, rows) in enumerate(found):
+        distance, cost, given = summary(rows, "fd"), summary(rows, "cost"), copies(rows)
+        filled = POINT.colour if label in mechanisms() else "white"  # a DIP in it, or none: too many for colours
+        ends = distance.value, distance.low, distance.high
+        bars(quality, place, *ends, POINT, markerfacecolor=filled, label=None, sideways=True)
+        bars(seconds, place, cost.value, cost.low, cost.high, Look("", "#444444", ""), sideways=True)
+        seconds.barh(place, cost.value, color="#BBBBBB", height=0.6)
+        back.barh(place, 100 * given.looks, color="#444444", height=0.6)
+        if given.has_source:
+            back.plot(100 * given.source, place, "D", markersize=4, color="#444444", markerfacecolor="white", clip_on=False)
+        if label == "baseline":
+            quality.axvline(distance.value, color=POINT.colour, linestyle="--", linewidth=1, zorder=1)
     log_x(quality)
-    seconds.barh(range(len(found)), [way.seconds.value for way in found], color="#BBBBBB", height=0.6)
-    seconds.set_xlim(left=0)
-    quality.set_yticks(range(len(found)), [way.name for way in found], fontsize=8)
-    for way, name in zip(found, quality.get_yticklabels(), strict=True):
-        name.set_fontweight("bold" if way.best else "normal")
+    quality.set_yticks(range(len(found)), [in_words(frame, *one[:2]) for one in found], fontsize=8)
+    for one, name in zip(found, quality.get_yticklabels(), strict=True):
+        name.set_fontweight("bold" if one[:2] in best else "normal")
     quality.set_ylim(len(found) - 0.4, -0.6)
     quality.set_xlabel(unit)
-    back.barh(range(len(found)), [100 * way.copies.looks for way in found], color="#444444", height=0.6)
-    own = [100 * way.copies.source if way.copies.has_source else np.nan for way in found]
-    back.plot(own, range(len(found)), "D", markersize=4, color="#444444", markerfacecolor="white", clip_on=False)
+    seconds.set_xlim(left=0)
     seconds.set_xlabel("seconds in all")
     back.set(xlabel="given back (%)", xlim=(0, 100))
     for ax in (seconds, back):
         ax.tick_params(axis="y", left=False)
-
-
-def _ends(interval: Interval) -> tuple[float, float, float]:
-    return interval.value, interval.low, interval.high
 
 
 ROLES = {"with a DIP": "#0072B2", "equal seconds": "#D55E00", "cheap": "#767676"}  # of a way to restore: its colour

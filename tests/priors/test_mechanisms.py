@@ -10,7 +10,7 @@ import pytest
 from labs import Records, holding
 
 from dipddpm_utils.page import names, play
-from dipddpm_utils.page.compare import copies
+from dipddpm_utils.page.compare import copies, summary
 from dipddpm_utils.priors import comparisons, conclusions, figures, findings, mechanisms
 from dipddpm_utils.study.entries import By
 
@@ -138,7 +138,7 @@ def test_every_method_is_on_the_pareto_figure_and_no_two_look_alike(lab, frame):
 
 
 def test_a_mechanism_is_followed_by_its_controls_in_words(frame):
-    told = [way.name for way in figures.ways(frame)]
+    told = [mechanisms.in_words(frame, *way[:2]) for way in figures.ways(frame)]
     assert told[0] == "DDPM alone, 600 steps" and not any("_" in name.replace("t_start", "") for name in told)
     assert told[told.index("DIP images re-injected (weight 0.5)") + 1] == "blur images re-injected (weight 0.5)"
 
@@ -146,8 +146,8 @@ def test_a_mechanism_is_followed_by_its_controls_in_words(frame):
 def test_every_bar_is_in_view(frame):
     figure = figures.pareto(frame, made_up().record("floor"))
     low, high = figure.axes[0].get_xlim()
-    ways = figures.ways(frame)
-    assert low < min(way.distance.low for way in ways) and max(way.distance.high for way in ways) < high
+    shown = [summary(rows, "fd") for *_, rows in figures.ways(frame)]
+    assert low < min(one.low for one in shown) and max(one.high for one in shown) < high
 
 
 def test_sentences_follow_the_numbers(lab):
