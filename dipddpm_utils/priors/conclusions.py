@@ -27,10 +27,8 @@ def found(lab: Any) -> list[str]:
     if lab.has("mechanisms"):
         lines.append(f"**Any other way in** ([figure](#fig-04_pareto)): {mechanisms.headcount(lab)}")
     if lab.has("restore"):
-        at, role = restored.figure_of(next(iter(restored.sets_of(lab)))), "equal seconds"
-        of, given = len(restored.degraded(lab)), restored.given(lab, role)
-        said = f"of {of} settings, against rivals given {given} times its seconds, a DIP {restored.restored_count(lab, role)}."
-        lines.append(" ".join([f"**Restoration** ([figure](#fig-{at})): {said}", restored.more_images(lab)]).strip())
+        at = restored.figure_of(restored.sets_of(lab)[0])
+        lines.append(f"**Restoration** ([figure](#fig-{at})). {restored.restored_short(lab)}")
     for report, runs in REPORTS.items():
         if lab.has(*runs, *(f"{name}-published" for name in runs)):
             at = f"04_{report.lower()}_fd_over_steps"

@@ -82,7 +82,7 @@ def restoration(lab: Any, of: str) -> Figure:
 
     Filled: a DIP in it. Large, and named above the panel: the best one of each role.
     """
-    found = restored.sets_of(lab)[of]
+    found = restored.settings(lab, of)
     columns = 2 if len(found) in (2, 4) else min(3, len(found))
     rows = -(-len(found) // columns)
     figure, panels = new(columns, rows, width=9.0, height=3.4 * rows + 0.6)
@@ -127,7 +127,7 @@ def restored_images(lab: Any, of: str) -> Figure:
     the best at equal seconds, with a DIP.
     """
     rows, names, shown = [], [], 2
-    for setting, records in restored.sets_of(lab)[of].items():
+    for setting, records in restored.settings(lab, of).items():
         arrays = records[0].arrays
         ways = ["clean", "degraded", *(restored.best(records, role) for role in ("cheap", "equal seconds", "with a DIP"))]
         rows.append(np.concatenate([arrays[f"panels_{way}"][:shown] for way in ways]))

@@ -181,8 +181,4 @@ def radial_power(images: Tensor) -> Tensor:
     k = torch.fft.fftfreq(height, 1 / height, device=images.device)
     ring = (k[:, None] ** 2 + k[None] ** 2).sqrt().round().long().flatten()
     power = torch.fft.fft2(images.float()).abs().square().mean((0, 1)).flatten()
-    rings = height // 2
-    kept = (ring >= 1) & (ring <= rings)
-    sums = torch.zeros(rings, device=images.device).index_add_(0, ring[kept] - 1, power[kept])
-    counts = torch.zeros(rings, device=images.device).index_add_(0, ring[kept] - 1, torch.ones_like(power[kept]))
-    return sums / counts + 1e-12
+    return (torch.bincount(ring, power) / torch.bincount(ring))[1 : height // 2 + 1] + 1e-12

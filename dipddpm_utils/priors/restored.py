@@ -67,12 +67,14 @@ def _setting(record: Any) -> Setting:
     return Setting(record.metrics["task"], record.metrics["strength"], of)
 
 
-def sets_of(lab: Any) -> dict[str, dict[Setting, list[Any]]]:
-    """Whose images are restored, in words -> their part of `degraded`."""
-    found: dict[str, dict[Setting, list[Any]]] = {}
-    for setting, records in degraded(lab).items():
-        found.setdefault(setting.of, {})[setting] = records
-    return found
+def sets_of(lab: Any) -> list[str]:
+    """Whose images are restored, in words."""
+    return list(dict.fromkeys(setting.of for setting in degraded(lab)))
+
+
+def settings(lab: Any, of: str = "") -> dict[Setting, list[Any]]:
+    """The `degraded` of these images, one of `sets_of`; of all unless given."""
+    return {setting: records for setting, records in degraded(lab).items() if of in ("", setting.of)}
 
 
 def figure_of(of: str) -> str:
@@ -81,29 +83,24 @@ def figure_of(of: str) -> str:
 
 
 def denoiser(lab: Any, of: str) -> str:
-    """How well the DDPM that restores these images draws them, beside what needs no learning; whether it draws any at all."""
-    records = next(iter(sets_of(lab)[of].values()))
-    known = [entry for record in records if (entry := lab.profile.find(record.run.model))]
-    group = known[0].name.removesuffix(f"-s{known[0].run.seed}") if known else ""
+    """How well the DDPM that restores these images draws them, beside what needs no learning, and in another feature space
+    where it was judged in one; whether it draws any at all.
+    """
+    entry = lab.profile.find(next(iter(settings(lab, of).values()))[0].run.model)
+    group = entry.name.removesuffix(f"-s{entry.run.seed}") if entry else ""
     if not lab.has(group):
         return ""
-    own, where = lab.seeds(group), gate.floor_of(lab, group)
+    own, where, drawn = lab.seeds(group), gate.floor_of(lab, group), f"{group}-drawn"
     least, what = gate.trivial(where)
-    beside = f"; {what}: {number(least)}" if what else ""
-    why = gate.passed(lab, (group,)).why
-    drawn = f" It draws no images ({why})." if why else ""
-    quality = f"The DDPM: {distance(own, where)}, recall {number(float(frame_of(own)['recall'].mean()), 2)}{beside}."
-    return quality + drawn + _elsewhere(lab, f"{group}-drawn")
-
-
-def _elsewhere(lab: Any, group: str) -> str:
-    """What other feature spaces say of that model's samples, if it was judged in them, and of what needs no learning."""
-    if not lab.has(group):
-        return ""
-    found = {name: gate.floor_of(lab, group).metrics.get(f"trivial_{name}_fd_imagenet") for name in ("blur", "real")}
-    known = None not in found.values()
-    beside = f" Blurred training images: {number(found['blur'])}, real ones: {number(found['real'])}." if known else ""
-    return f" {other_spaces(lab.seeds(group))}{beside}"
+    said = f"The DDPM: {distance(own, where)}, recall {number(float(frame_of(own)['recall'].mean()), 2)}"
+    said += f"; {what}: {number(least)}." if what else "."
+    if why := gate.passed(lab, (group,)).why:
+        said += f" It draws no images ({why})."
+    if not lab.has(drawn):
+        return said
+    blur, real = (gate.floor_of(lab, drawn).metrics.get(f"trivial_{name}_fd_imagenet") for name in ("blur", "real"))
+    beside = f" Blurred training images: {number(blur)}, real ones: {number(real)}." if blur and real else ""
+    return f"{said} {other_spaces(lab.seeds(drawn))}{beside}"
 
 
 def in_short(setting: Setting) -> str:
@@ -129,14 +126,13 @@ def times_spent(records: list[Any], role: str) -> list[float]:
 
 def given(lab: Any, role: str, of: str = "") -> str:
     """'1.2 to 1.5': the least and the most of `times_spent`. of: of these images, one of `sets_of`; of all unless given."""
-    found = sets_of(lab)[of] if of else degraded(lab)
-    return ends([one for records in found.values() for one in times_spent(records, role)])
+    return ends([one for records in settings(lab, of).values() for one in times_spent(records, role)])
 
 
 def how_many(lab: Any) -> str:
     """How many images were judged in each setting, of how many models, where that is the same for all."""
-    counts = {of: next(iter(found.values())) for of, found in sets_of(lab).items()}
-    said = [f"{len(judged(own, 'dip'))} images of {of}, {len(own)} models" for of, own in counts.items()]
+    counts = [(of, next(iter(settings(lab, of).values()))) for of in sets_of(lab)]
+    said = [f"{len(judged(own, 'dip'))} images of {of}, {len(own)} models" for of, own in counts]
     return f"n = {'; '.join(said)}, each with images of its own"
 
 
@@ -251,12 +247,12 @@ def won_and_lost(lab: Any, role: str, of: str = "") -> dict[str, Counted]:
     return found
 
 
-def restored_short(lab: Any, of: str) -> str:
+def restored_short(lab: Any, of: str = "") -> str:
     """The best way with a DIP counted against the best without one at equal seconds and against the best single chain, and
-    what more images do to that.
+    what more images do to that. of: as of `settings`.
     """
     even, cheap = (f"{given(lab, role, of)} times its seconds" for role in ("equal seconds", "cheap"))
-    said = f"Of {len(sets_of(lab)[of])} settings, against the best way without one, given {even}, a DIP "
+    said = f"Of {len(settings(lab, of))} settings, against the best way without one, given {even}, a DIP "
     said += (
         f"{restored_count(lab, 'equal seconds', of)} ([table](#tab-04_restore_pairs)). Against the best single chain, given "
     )
@@ -265,7 +261,7 @@ def restored_short(lab: Any, of: str) -> str:
 
 def behind(lab: Any, of: str) -> str:
     """Of these images (one of `sets_of`): what no stopping rule can change."""
-    found = sets_of(lab)[of].values()
+    found = settings(lab, of).values()
     lost = [over_records(own, "dip_oracle_psnr") < over_records(own, f"{best(own, 'equal seconds')}_psnr") for own in found]
     said = "Even stopped at each image's best step the DIP alone is behind the best rival"
     return f"{said} in {sum(lost)} of {len(lost)} settings ([table](#tab-04_restore_methods))."
