@@ -1,16 +1,14 @@
 """What all mechanisms together found (notebooks 04, 05 and 07): the front of the best, speed, tables; from records."""
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from dipddpm_utils.page import names
-from dipddpm_utils.page.compare import Paired, among, copies, family, judged_alike, over_seeds, paired, summary
-from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import DIFFERS, bullets, comparison, factor, number, span
+from dipddpm_utils.page.compare import Paired, copies, family, judged_alike, paired, summary
+from dipddpm_utils.page.prose import comparison, factor, number, span
 from dipddpm_utils.page.tables import SCORES
 from dipddpm_utils.priors import mechanisms
 from dipddpm_utils.priors.mechanisms import in_words, rival_in_words
@@ -147,36 +145,3 @@ def speed_table(frame: pd.DataFrame) -> pd.DataFrame:
         row |= {"steps": mean[0], "over the baseline": over[0]}
         table.append(row | {"seconds, DIP included": mean[1], "over the baseline's": over[1]})
     return pd.DataFrame(table)
-
-
-# --- one setting of a DIP or DDPM (notebook 05) ----------------------------------------------------------------------------
-
-
-def sweep(group: str, frame: pd.DataFrame, metric: str, unit: str, *, higher_is_better: bool = False) -> str:
-    """The best and the worst setting of a sweep, and whether they differ, corrected for every pair of settings."""
-    means = over_seeds(frame, "value", metric).set_index("x")["mean"]
-    if len(means) < 2:
-        return f"{group}: one setting only."
-    best, worst = (means.idxmax(), means.idxmin()) if higher_is_better else (means.idxmin(), means.idxmax())
-    ends = [(x, look(x).label if isinstance(x, str) else f"{x:g}") for x in (best, worst)]
-    said = [f"{name} ({span(summary(frame[frame['value'] == x], metric))})" for x, name in ends]
-    gap = among(frame, "value", metric)[worst, best]
-    name = f"{group}: best {said[0]}, worst {said[1]}; worst {'over' if gap.ratio else 'minus'} best"
-    return comparison(name, gap, unit, **DIFFERS)
-
-
-def told_apart(lines: Sequence[str]) -> str:
-    """Those of these comparisons that are decided, after how many there are."""
-    head, own = f"Of {len(lines)} comparisons {len(decided(lines))} are decided at this number of seeds", decided(lines)
-    return f"{head}:\n\n{bullets(own)}" if own else f"{head}."
-
-
-def counted(lines: Sequence[str], name: str) -> str:
-    """'2 of 4 in the distance (DIP learning rate, DIP training steps)': how many sweeps are decided, and which."""
-    own = [line.partition(":")[0] for line in decided(lines)]
-    return f"{len(own)} of {len(lines)} in {name}" + (f" ({', '.join(own)})" if own else "")
-
-
-def decided(lines: Sequence[str]) -> list[str]:
-    """Those that have a verdict, and not that nothing can be decided."""
-    return [line for line in lines if "**" in line and "not decidable" not in line]
