@@ -85,7 +85,7 @@ def look(method: str) -> Look:
         return declared[name].look
     prior, _, blurred = name.rpartition(" ")
     if prior == "start" and blurred in declared:
-        return declared[blurred].look._replace(label=f"start: {declared[blurred].label}")
+        return declared[blurred].look._replace(label=f"start: {declared[blurred].look.label}")
     if blurred == "blur" and prior in declared:
         own = declared[prior].look
         return own._replace(label=own.label.replace("DIP", "blur"))

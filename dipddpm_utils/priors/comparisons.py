@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dipddpm_utils.dip import findings as dip_findings
 from dipddpm_utils.page import compare, names, speed, tables
 from dipddpm_utils.page.compare import Paired, difference, family, frame_of
 from dipddpm_utils.page.lab import once
@@ -63,16 +62,9 @@ def dip_share(lab: Any) -> float:
 
 def combined(lab: Any) -> str:
     """Trained on DIP outputs against trained on real images, at equal steps."""
-    if not lab.has(*compared(lab)):
-        return NOT_MEASURED
-    gaps = outputs(lab)
-    about = lab.seeds(compared(lab)[1])[0].run.dip
-    lines = [
-        comparison(f"FD trained on DIP outputs over FD of the {alone(lab)}, equal steps", gaps["fd"]),
-        comparison("The difference in recall (diversity)", gaps["recall"], worse="more diverse", better="less diverse"),
-        f"The DIP ({dip_findings.in_words(about)}) adds {percent(dip_share(lab))} to the seconds of training.",
-    ]
-    return " ".join(lines)
+    gaps, words = outputs(lab), {"worse": "more diverse", "better": "less diverse"}
+    said = comparison(f"FD trained on DIP outputs over FD of the {alone(lab)}, equal steps", gaps["fd"])
+    return f"{said} {comparison('The difference in recall (diversity)', gaps['recall'], **words)}"
 
 
 def dips(lab: Any) -> pd.DataFrame:
@@ -149,7 +141,9 @@ def start_bound(starts: pd.DataFrame) -> str:
     """What the bound of notebook 01 leaves open for chains from each start and t_start, where it was recorded."""
     if "start_tv_bound" not in starts or (bounds := starts.groupby(["label", "value"])["start_tv_bound"].mean().dropna()).empty:
         return NOT_MEASURED
-    return f"The bound on the total variation, which is at most 1, is {bounds.min():.2g} or more in all {len(bounds)} cases."
+    return (
+        f"The bound on the total variation is {bounds.min():.2g} or more in all {len(bounds)} cases; one of 1 excludes nothing."
+    )
 
 
 def _at_equal_seconds(longer: Sequence[Any], on_dip: Sequence[Any]) -> Paired:

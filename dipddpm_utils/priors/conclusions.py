@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import pandas as pd
-
 from dipddpm_utils.page import compare
 from dipddpm_utils.page.compare import difference, frame_of
 from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, hardware, number
@@ -57,11 +55,6 @@ def instead(lab: Any) -> str:
         name = f"**More training** ([table](#tab-07_more_training)), {over}"
         lines.append(comparison(name, difference(more, base, "fd")))
     return bullets(lines) or NOT_MEASURED
-
-
-def trained_longer(lab: Any) -> dict[str, pd.DataFrame]:
-    """The small DDPM alone after as many steps as in the comparisons, and after more."""
-    return {alone(lab, group): frame_of(lab.seeds(group)) for group in ("ddpm", "ddpm-more")}
 
 
 def clocks(lab: Any) -> str:

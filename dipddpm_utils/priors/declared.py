@@ -21,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from dipddpm_utils.machine.errors import ConfigError
 from dipddpm_utils.page.names import Look
@@ -44,9 +44,7 @@ class Kind:
     place: Place
     key: str  # in configurations
     function: Callable[..., Any]
-    label: str  # in words
-    colour: str
-    marker: str
+    look: Look  # in words, and in figures
     dip: bool = False  # needs a fitted DIP, whose seconds and operations are then on the bill
     bank: bool = False  # that DIP is one for each image: needs a bank of them
     controls: tuple[str, ...] = ()  # what it has to beat: labels of the group "mechanisms"
@@ -58,10 +56,6 @@ class Kind:
     told: int = 0  # images that the network is told in further input channels
     value: float = 1  # of its runs, where it has them `everywhere`
     everywhere: bool = False  # has runs in every profile of our own question, without being named in the study
-
-    @property
-    def look(self) -> Look:
-        return Look(self.label, self.colour, self.marker)
 
     def dip_calls(self, nfe: int) -> int:
         """How often the DIP is applied for an image that takes `nfe` calls of the denoiser."""
@@ -88,16 +82,15 @@ def _declare(place: Place, key: str, label: str, look: str = "", *, name: str = 
         taken = [kind.key for kind in KINDS.values() if kind.place == place]
         if key in taken or (name or key) in KINDS:
             raise ValueError(f"the {place} {name or key!r} is declared twice, expected a name not among {', '.join(KINDS)}")
-        seen = [(kind.colour, kind.marker) for kind in KINDS.values()]
+        seen = [kind.look[1:] for kind in KINDS.values()]
         colour, marker = (look[:-1], look[-1]) if look else next(pair for pair in SPARE if pair not in seen)
-        KINDS[name or key] = Kind(name or key, place, key, function, label, colour, marker, **about)
+        KINDS[name or key] = Kind(name or key, place, key, function, Look(label, colour, marker), **about)
         return function
 
     return register
 
 
-start, opinion = partial(_declare, "start"), partial(_declare, "opinion")
-learned, trained = partial(_declare, "learned"), partial(_declare, "trained")
+start, opinion, learned, trained = (partial(_declare, place) for place in get_args(Place))
 
 
 def find(place: Place, key: str) -> Kind:
@@ -187,7 +180,11 @@ def fit_loss(model: Callable[..., Tensor], z: Tensor, target: Tensor) -> Tensor:
 
 
 KINDS["start"] = replace(
-    KINDS["dip"], name="start", label="DIP start", setting="t_start", controls=("start blur", "start gaussian", "start mean")
+    KINDS["dip"],
+    name="start",
+    look=KINDS["dip"].look._replace(label="DIP start"),
+    setting="t_start",
+    controls=("start blur", "start gaussian", "start mean"),
 )
 
 

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.offsetbox import AnchoredOffsetbox, TextArea, VPacker
 
 from dipddpm_utils.page import images
 from dipddpm_utils.page.compare import copies, floor_at, floor_n, over_seeds, summary
@@ -117,9 +116,9 @@ def _ways_to_restore(ax: Axes, records: Sequence[Any]) -> None:
         own = Look(role.replace("cheap", "single chain"), ROLES[role], "o")
         about = {"markerfacecolor": own.colour if dip else "white", "markersize": 8.5 if name == best[role] else 5}
         bars(ax, restored.over_records(records, f"{name}_seconds"), score.value, score.low, score.high, own, **about)
-    said = [TextArea(restored.METHODS[best[role]][0], textprops={"color": ROLES[role], "fontsize": 8}) for role in ROLES]
-    above = {"loc": "lower left", "bbox_to_anchor": (0, 1), "bbox_transform": ax.transAxes, "frameon": False, "pad": 0}
-    ax.add_artist(AnchoredOffsetbox(child=VPacker(children=said, pad=0, sep=1), borderpad=0.3, **above))
+    for place, role in enumerate(reversed(ROLES)):
+        at = {"xytext": (2, 3 + 11 * place), "xycoords": "axes fraction", "textcoords": "offset points"}
+        ax.annotate(restored.METHODS[best[role]][0], (0, 1), **at, color=ROLES[role], fontsize=8)
 
 
 def restored_images(lab: Any, of: str) -> Figure:
