@@ -170,7 +170,7 @@ def _probed(run: Ddpm | Dip, device: str) -> dict[str, float]:
             return unit[rows]
 
     state = loop.new_state(model, run.optim, batch, run.seed, device)
-    ends = [0.0, *(step.seconds for step in islice(loop.train(state, loss, get, steady=True), PROBED))]
+    ends = [0.0, *(state.synchronise() for _ in islice(loop.train(state, loss, get, steady=True), PROBED))]
     steps = [after - before for before, after in zip(ends, ends[1:], strict=False)]
     return {"step": statistics.median(steps), "call": _call(run, state.model.eval(), device)}
 

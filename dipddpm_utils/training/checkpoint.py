@@ -26,17 +26,16 @@ DAMAGED = (OSError, ValueError, KeyError)  # what reading such a file may end wi
 
 
 def save(folder: str | Path, tensors: dict[str, torch.Tensor], meta: dict[str, Any]) -> Path:
-    """Writes a new checkpoint and then drops all but the newest two; returns its path.
+    """Writes a new checkpoint of tensors as `flatten` leaves them, then drops all but the newest two; returns its path.
 
     Raises TrainingError if a floating-point tensor is not finite (nothing is written), and StoreError if the disk is
     full or the folder cannot be written; the earlier checkpoints stay as they were in both cases.
     """
     folder = Path(folder)
-    bad = [name for name, value in tensors.items() if value.is_floating_point() and not torch.isfinite(value).all()]
-    if bad:
+    if any(value.is_floating_point() and not torch.isfinite(value).all() for value in tensors.values()):
         at = f" at step {meta['step']}" if "step" in meta else ""
-        raise TrainingError(f"{bad[0]} is not finite{at}; not saved, {last_good(folder)}")
-    data = tensors_to_bytes(_independent(tensors), {"meta": json.dumps(meta)})
+        raise TrainingError(f"the training state is not finite{at}; not saved, {last_good(folder)}")
+    data = tensors_to_bytes(tensors, {"meta": json.dumps(meta)})
     held = _held(folder)
     newest = int(held[-1].stem.removeprefix("checkpoint-")) if held else 0
     path = folder / f"checkpoint-{newest + 1:08d}.safetensors"
@@ -85,61 +84,35 @@ def last_good(folder: str | Path) -> str:
     return "there is no earlier checkpoint"
 
 
-def flatten(tree: Any) -> tuple[dict[str, torch.Tensor], Any]:
-    """Splits nested dicts and lists into named tensors and a JSON-ready rest; `unflatten` is its inverse.
+def flatten(tree: Any) -> tuple[dict[str, torch.Tensor], str]:
+    """Splits nested dicts and lists into numbered tensors and the rest as JSON; `unflatten` is its inverse.
 
-    Leaves may be tensors, numpy arrays, numbers, strings, booleans and None; dict keys strings or integers; tuples come
-    back as lists. Raises TypeError for anything else.
+    Leaves may be tensors, numbers, strings, booleans and None, else TypeError. Tuples come back as lists, keys of digits as
+    integers, by which an optimiser knows its weights.
     """
     tensors: dict[str, torch.Tensor] = {}
 
-    def walk(node: Any, name: str) -> Any:
-        if isinstance(node, torch.Tensor | np.ndarray):
-            is_tensor = isinstance(node, torch.Tensor)
-            if name in tensors:
-                raise TypeError(f"two leaves of the tree are both called {name!r}")
-            tensors[name] = node.detach() if is_tensor else torch.from_numpy(np.ascontiguousarray(node)).reshape(node.shape)
-            return {"tensor" if is_tensor else "array": name}
-        if isinstance(node, dict):
-            for key in node:
-                if not isinstance(key, str | int) or isinstance(key, bool):
-                    raise TypeError(f"key {key!r} of {name or 'the tree'} is neither a string nor an integer")
-            return {"dict": [[key, walk(value, f"{name}/{key}" if name else str(key))] for key, value in node.items()]}
-        if isinstance(node, list | tuple):
-            return [walk(value, f"{name}/{i}" if name else str(i)) for i, value in enumerate(node)]
-        if isinstance(node, np.generic):
-            return node.item()
-        if node is None or isinstance(node, bool | int | float | str):
-            return node
-        raise TypeError(f"{name or 'the tree'} is a {type(node).__name__}, which a checkpoint cannot hold")
+    def stored(leaf: Any) -> Any:  # json asks for what it cannot write itself
+        if isinstance(leaf, np.generic):
+            return leaf.item()
+        if not isinstance(leaf, torch.Tensor):
+            raise TypeError(f"a {type(leaf).__name__} is nothing that a checkpoint can hold")
+        name = str(len(tensors))
+        tensors[name] = leaf.detach().cpu().contiguous()
+        return {"tensor": name}
 
-    rest = walk(tree, "")
-    return tensors, rest
+    return tensors, json.dumps(tree, default=stored)
 
 
-def unflatten(tensors: dict[str, torch.Tensor], rest: Any) -> Any:
+def unflatten(tensors: dict[str, torch.Tensor], text: str) -> Any:
     """The tree that `flatten` took apart."""
-    if isinstance(rest, list):
-        return [unflatten(tensors, value) for value in rest]
-    if isinstance(rest, dict):
-        if "tensor" in rest:
-            return tensors[rest["tensor"]]
-        if "array" in rest:
-            return tensors[rest["array"]].numpy()
-        return {key: unflatten(tensors, value) for key, value in rest["dict"]}
-    return rest
 
+    def whole(node: dict[str, Any]) -> Any:
+        if node.keys() == {"tensor"}:
+            return tensors[node["tensor"]]
+        return {int(key) if key.isdecimal() else key: value for key, value in node.items()}
 
-def _independent(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Contiguous CPU tensors that share no memory, as safetensors wants them."""
-    seen: set[int] = set()
-    result = {}
-    for name, value in tensors.items():
-        value = value.detach().cpu().contiguous()
-        pointer = value.untyped_storage().data_ptr()
-        result[name] = value.clone() if pointer in seen else value
-        seen.add(pointer)
-    return result
+    return json.loads(text, object_hook=whole)
 
 
 def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

@@ -43,9 +43,6 @@ class Muon(torch.optim.Optimizer):
 
     def __init__(self, params: Iterable[Tensor], lr: float, weight_decay: float = 0.0) -> None:
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
-        flat = [p for group in self.param_groups for p in group["params"] if p.ndim < 2]
-        if flat:
-            raise ValueError(f"params holds a weight of shape {list(flat[0].shape)}, expected two or more dimensions")
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:

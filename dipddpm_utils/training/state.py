@@ -25,8 +25,6 @@ class Order:
     """
 
     def __init__(self, n: int, seed: int, device: torch.device) -> None:
-        if n < 1:
-            raise ValueError(f"n is {n}, expected at least 1 item")
         self.n, self.seed, self.device, self.position = n, seed, device, 0
         self.shuffled = True  # False: 0..n-1 in every epoch
         self._epoch, self._permutation = -1, torch.empty(0, dtype=torch.int64)
@@ -78,12 +76,13 @@ class State:
         self.ema.check_ready()
         return self.ema.module
 
-    def synchronise(self) -> None:
-        """Waits for the work a GPU still has queued, and counts the wait as training time."""
+    def synchronise(self) -> float:
+        """Waits for the work a GPU still has queued, counts the wait as training time, and returns the seconds so far."""
         if self.device.type == "cuda":
             begin = time.perf_counter()
             torch.cuda.synchronize(self.device)
             self.seconds += time.perf_counter() - begin
+        return self.seconds
 
     def to_checkpoint(self, extra: Any = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """(tensors, JSON-ready meta) for `checkpoint.save`. `extra`: anything `checkpoint.flatten` takes, e.g. the curve."""
@@ -98,25 +97,20 @@ class State:
                 "extra": extra,
             }
         )
-        meta = {"step": self.step, "seconds": self.seconds, "seed": self.seed}
-        return tensors, {**meta, "device": self.device.type, "n": self.order.n, "position": self.order.position, "tree": tree}
+        meta = {"step": self.step, "seconds": self.seconds, "device": self.device.type, "position": self.order.position}
+        return tensors, {**meta, "tree": tree}
 
     def resume(self, folder: str | Path) -> tuple[Any, str | None] | None:
         """Goes on from the newest sound checkpoint: (extra, note about damage or None); None if there is no checkpoint.
 
-        StoreError if it belongs to another run.
+        StoreError if it is of another network, or of a version that wrote it differently.
         """
         found = checkpoint.load(folder)
         if found is None:
             return None
         tensors, meta = found
-        if (meta["seed"], meta["n"]) != (self.seed, self.order.n):
-            raise StoreError(
-                f"the checkpoint has seed {meta['seed']} and {meta['n']} items, this run has {self.seed} and {self.order.n}; "
-                "remove the run's folder to start it anew"
-            )
-        tree = checkpoint.unflatten(tensors, meta["tree"])
         try:
+            tree = checkpoint.unflatten(tensors, meta["tree"])
             self.model.load_state_dict(tree["model"])
             if self.ema is not None:
                 self.ema.load_state_dict(tree["ema"])
@@ -125,7 +119,7 @@ class State:
                 self.scaler.load_state_dict(tree["scaler"])
         except (RuntimeError, ValueError, KeyError, TypeError) as error:
             reason = str(error).splitlines()[0]
-            raise StoreError(f"the checkpoint does not fit this network ({reason}); remove the run's folder") from error
+            raise StoreError(f"the checkpoint does not fit this network or version ({reason}); remove {folder}") from error
         for parameter, values in self.optimiser.state.items():  # fused Adam walks memory: its state must lie as the weights do
             for name, value in values.items():
                 if isinstance(value, Tensor) and value.shape == parameter.shape:

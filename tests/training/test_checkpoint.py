@@ -1,6 +1,5 @@
 """Checkpoints: exact round trips, damage found and survived, full disks, and a real kill -9."""
 
-import json
 import os
 import subprocess
 import sys
@@ -45,18 +44,18 @@ def test_it_comes_back_bit_for_bit(tmp_path):
         assert value.dtype == loaded[name].dtype and torch.equal(value, loaded[name])
 
 
-def test_shared_and_strided_tensors_are_saved_by_value(tmp_path):
+def test_strided_tensors_are_saved_by_value(tmp_path):
     base = torch.arange(24.0).reshape(1, 2, 3, 4)
-    odd = {"a": base, "b": base, "part": base[:, 1:], "t": base[0, 0].T, "last": base.to(memory_format=torch.channels_last)}
-    checkpoint.save(tmp_path, odd, {})
-    for name, value in checkpoint.load(tmp_path)[0].items():
-        assert torch.equal(value, odd[name])
+    for odd in (base[:, 1:], base[0, 0].T, base.to(memory_format=torch.channels_last)):
+        flat, text = checkpoint.flatten(odd)
+        checkpoint.save(tmp_path, flat, {})
+        assert torch.equal(checkpoint.unflatten(checkpoint.load(tmp_path)[0], text), odd)
 
 
 LEAVES = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | st.text(max_size=5)
 ARRAYS = st.lists(st.floats(-1e3, 1e3, width=32), max_size=4)
 TREES = st.recursive(
-    LEAVES | ARRAYS.map(lambda v: torch.tensor(v, dtype=torch.float32)) | ARRAYS.map(lambda v: np.array(v, dtype=np.float32)),
+    LEAVES | ARRAYS.map(lambda v: torch.tensor(v, dtype=torch.float32)),
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.integers(0, 99) | st.text("abc", max_size=3), inner, max_size=3)
     ),
@@ -67,8 +66,6 @@ TREES = st.recursive(
 def same(a, b) -> bool:
     if isinstance(a, torch.Tensor):
         return isinstance(b, torch.Tensor) and a.dtype == b.dtype and torch.equal(a, b)
-    if isinstance(a, np.ndarray):
-        return isinstance(b, np.ndarray) and a.dtype == b.dtype and np.array_equal(a, b)
     if isinstance(a, dict):
         return list(a) == list(b) and all(same(a[k], b[k]) for k in a)
     if isinstance(a, list):
@@ -78,18 +75,21 @@ def same(a, b) -> bool:
 
 @settings(deadline=None)
 @given(TREES)
-def test_flatten_and_unflatten_are_inverse_through_json(tree):
-    flat, rest = checkpoint.flatten(tree)
-    assert same(tree, checkpoint.unflatten(flat, json.loads(json.dumps(rest))))
+def test_flatten_and_unflatten_are_inverse(tree):
+    assert same(tree, checkpoint.unflatten(*checkpoint.flatten(tree)))
+
+
+def test_numbers_of_numpy_come_back_as_plain_ones():
+    tree = {"a": np.float32(0.5), "b": np.int64(3), "c": np.bool_(True), "d": np.float64(0.1), "e": (1, 2)}
+    assert same({"a": 0.5, "b": 3, "c": True, "d": 0.1, "e": [1, 2]}, checkpoint.unflatten(*checkpoint.flatten(tree)))
 
 
 def test_what_a_checkpoint_cannot_hold_is_named():
-    with pytest.raises(TypeError, match="a/b is a set"):
-        checkpoint.flatten({"a": {"b": {1}}})
-    with pytest.raises(TypeError, match="neither a string nor an integer"):
+    for odd in ({1}, np.ones(2)):
+        with pytest.raises(TypeError, match=f"a {type(odd).__name__} is nothing that a checkpoint can hold"):
+            checkpoint.flatten({"a": {"b": odd}})
+    with pytest.raises(TypeError, match="not tuple"):
         checkpoint.flatten({"a": {(1, 2): 0}})
-    with pytest.raises(TypeError, match="both called 'a/b'"):
-        checkpoint.flatten({"a": {"b": torch.ones(1)}, "a/b": torch.ones(1)})
 
 
 def test_two_are_kept_and_leftovers_of_a_kill_are_swept(tmp_path):
@@ -150,7 +150,9 @@ def test_a_state_that_is_not_finite_is_never_written(tmp_path):
     checkpoint.save(tmp_path, tensors(), {"step": 10})
     before = names(tmp_path)
     for value in (float("nan"), float("inf")):
-        with pytest.raises(errors.TrainingError, match=r"w is not finite at step 12; .*checkpoint-00000001.* \(step 10\)"):
+        with pytest.raises(
+            errors.TrainingError, match=r"training state is not finite at step 12; .*checkpoint-00000001.* \(step 10\)"
+        ):
             checkpoint.save(tmp_path, tensors(value), {"step": 12})
     assert names(tmp_path) == before
 
@@ -213,9 +215,9 @@ def child():
     found = state.resume(folder)
     if found is not None:
         curve = found[0]["curve"]
-    for step in loop.train(state, loss_fn, lambda indices: IMAGES[indices]):
-        curve.append(step.loss)
-        if step.step % 4 == 0 or step.step == OPTIM.steps:
+    for loss in loop.train(state, loss_fn, lambda indices: IMAGES[indices]):
+        curve.append(loss.item())
+        if state.step % 4 == 0 or state.step == OPTIM.steps:
             state.save(folder, extra={"curve": curve})
 
 def start():
@@ -248,11 +250,10 @@ resumed = new()
 extra, note = resumed.resume(folder)
 assert note is None, note
 straight, curve = new(), []
-for step in loop.train(straight, loss_fn, lambda indices: IMAGES[indices]):
-    curve.append(step.loss)
+for loss in loop.train(straight, loss_fn, lambda indices: IMAGES[indices]):
+    curve.append(loss.item())
 assert curve == extra["curve"], "the loss curve differs"
 a, b = bits(resumed), bits(straight)
-a = {name: value for name, value in a.items() if not name.startswith("extra")}
 assert a.keys() == b.keys() and len(a) > 25
 different = [name for name in a if not torch.equal(a[name], b[name])]
 assert not different, different

@@ -60,11 +60,6 @@ def test_weights_of_one_shape_are_updated_as_if_alone():
         torch.testing.assert_close(p, alone, atol=2e-3, rtol=0)
 
 
-def test_a_vector_is_refused():
-    with pytest.raises(ValueError, match=r"weight of shape \[3\], expected two or more dimensions"):
-        Muon([torch.nn.Parameter(torch.zeros(3))], lr=0.1)
-
-
 def test_vectors_go_to_adamw_and_the_rates_are_those_of_the_loop():
     net = torch.nn.Linear(4, 3)
     both = MuonAdamW(net.parameters(), lr=0.1, betas=(0.9, 0.99), weight_decay=0.0)
