@@ -3,11 +3,9 @@
 import math
 from typing import Any
 
-import numpy as np
-
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import bullets, count, factor, number, percent
-from dipddpm_utils.theory.gaussian import Cost, ancestral_chain
+from dipddpm_utils.theory.gaussian import Cost
 
 CHECKS = {  # of the Gaussian run: in words; title, x axis, y axis of its panel
     "q_variance": ("Variance of x_t", "forward process $q(x_t)$", "step $t$", "variance of $x_t$"),
@@ -67,19 +65,7 @@ def few_steps(record: Any) -> str:
         rows = evals[evals["check"] == name].sort_values("x")
         reached = [f"{percent(row['expected'] / real, 3)} in {row['x']:.0f} steps" for _, row in rows.iloc[[0, -1]].iterrows()]
         parts.append(f"{label} reaches {' and '.join(reached)}")
-    usual, exact = (share_kept(variance, steps=5) for variance in ("fixed_small", "exact"))
-    return (
-        f"Of the data's variance {'; '.join(parts)}. By the closed forms, five ancestral steps keep {percent(usual)} of a unit "
-        f"Gaussian's variance, and {percent(exact, 3)} once Var[x_0 | x_t] is added to each step."
-    )
-
-
-def share_kept(variance: str, steps: int, T: int = 1000) -> float:
-    """Share of a unit Gaussian's variance that `steps` ancestral steps of a linear schedule keep (gaussian.ancestral_chain)."""
-    alpha_bars = np.cumprod(1 - np.linspace(1e-4, 0.02, T))
-    times = [round(t) for t in np.linspace(T - 1, 0, steps)]
-    chain = ancestral_chain([0.0], [[1.0]], alpha_bars, times, variance)
-    return float(chain.apply([0.0], [[1.0]])[1][0, 0])
+    return f"Of the data's variance {'; '.join(parts)}."
 
 
 def spectrum(record: Any) -> str:

@@ -18,7 +18,6 @@ from dipddpm_utils.machine import streams
 from dipddpm_utils.store.records import Outcome
 from dipddpm_utils.store.work import Work
 from dipddpm_utils.theory import gaussian as closed
-from dipddpm_utils.theory import spectrum as bands
 
 MOMENTS = 10_000  # training images, at most, from which the Gaussian takes its mean and covariance
 SPLITS = 10  # parts of the samples whose spread gives the Monte Carlo interval
@@ -223,10 +222,30 @@ def spectrum(run: Spectrum, work: Work) -> Outcome:
             if fit.iteration % every == 0 or fit.iteration == 1:
                 rows += [
                     {"iteration": fit.iteration, "target": target_name, "band": band, "relative_error": float(error)}
-                    for band, error in enumerate(bands.band_errors(target, fit.outputs, run.bands).cpu())
+                    for band, error in enumerate(band_errors(target, fit.outputs, run.bands).cpu())
                 ]
-    metrics: Row = {"n": run.n_images, "bands": run.bands, "iterations": run.iterations, "net": run.net}
-    for target_name in ("image", "noise", "noisy"):
-        last = [row["relative_error"] for row in rows if row["target"] == target_name][-run.bands :]
-        metrics |= {f"{target_name}_low_band": last[0], f"{target_name}_high_band": last[-1]}
-    return Outcome(metrics=metrics, evals=rows)
+    return Outcome({"n": run.n_images, "bands": run.bands, "iterations": run.iterations, "net": run.net}, evals=rows)
+
+
+def band_errors(target: Tensor, output: Tensor, bands: int) -> Tensor:
+    """Relative squared error in each of `bands` rings of spatial frequency: float32 [bands], the lowest first.
+
+    target, output: [N, C, H, W] in any range. Ring k holds the frequencies (cycles a pixel, up to 0.5 along an axis) between
+    k and k + 1 bands-ths of the highest one; corners belong to the last. The constant is left out. An entry is
+    sum |FFT(output - target)|^2 / sum |FFT(target)|^2 over the ring and all images: 1 means nothing is fitted, 0 everything
+    (the measure of Rahaman et al. 2019, arXiv 1806.08734, section 3). ValueError if there are so many bands that a ring holds
+    no frequency.
+    """
+    height, width = target.shape[-2:]
+    if not 1 <= bands <= min(height, width) // 2:
+        raise ValueError(f"bands is {bands}, expected 1..{min(height, width) // 2} for images of {height} x {width} pixels")
+    rows, columns = (torch.fft.fftfreq(side, device=target.device) for side in (height, width))
+    radius = (rows[:, None] ** 2 + columns[None] ** 2).sqrt()
+    ring = (radius / 0.5 * bands).long().clamp(max=bands - 1)
+
+    def energy(x: Tensor) -> Tensor:
+        power = torch.fft.fft2(x.float()).abs().square().sum(dim=(0, 1))
+        power[0, 0] = 0.0
+        return torch.zeros(bands, device=x.device).index_add_(0, ring.flatten(), power.flatten())
+
+    return energy(output - target) / energy(target).clamp(min=1e-12)
