@@ -31,7 +31,6 @@ Norm = Callable[[int], nn.Module]
 def build(
     net: str,
     channels: int,
-    size: int,
     *,
     generator: torch.Generator,
     width: int | None = None,
@@ -41,19 +40,14 @@ def build(
 ) -> nn.Module:
     """A network with weights drawn from `generator` (PyTorch's default distributions), on the generator's device.
 
-    net: one of NETS. channels, size: of the images, which are square. width: channels of the first layer (None:
+    net: one of NETS. channels: of the images. width: channels of the first layer (None:
     DEFAULT_WIDTH). in_channels: of the input (None: `channels`). per_image: group instead of batch normalisation.
     pretrained_ok: resnet18 may load ImageNet weights (width 64, batch normalisation only): needs the network, unless they
     are cached, and is not tried where the environment has DIPDDPM_OFFLINE. The module's `.note` says in one line which
-    weights it has. ValueError if an argument is out of range.
+    weights it has.
     """
-    width = DEFAULT_WIDTH.get(net, 1) if width is None else width
+    width = DEFAULT_WIDTH[net] if width is None else width
     inputs = channels if in_channels is None else in_channels
-    for name, value in {"channels": channels, "width": width, "in_channels": inputs}.items():
-        if value < 1:
-            raise ValueError(f"{name} is {value}, expected at least 1")
-    if size < 8:
-        raise ValueError(f"size is {size}, expected at least 8 pixels; these networks halve the image up to five times")
     with torch.device("meta"):  # no memory and, above all, no draw from the global random state
         if net == "2conv":
             module = _two_conv(inputs, width, channels)
@@ -61,10 +55,8 @@ def build(
             module = _five_conv(inputs, width, channels)
         elif net == "skip":
             module = Skip(inputs, width, channels, _instance_norm if per_image else nn.BatchNorm2d)
-        elif net == "resnet18":
-            module = ResNet18(inputs, width, channels, _group_norm if per_image else nn.BatchNorm2d, per_image)
         else:
-            raise ValueError(f"net is {net!r}, expected one of {', '.join(NETS)}")
+            module = ResNet18(inputs, width, channels, _group_norm if per_image else nn.BatchNorm2d, per_image)
     module = module.to_empty(device=generator.device)
     initialise(module, generator)
     module.note = "random weights"

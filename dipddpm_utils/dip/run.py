@@ -29,8 +29,7 @@ FITTED_TOGETHER = 64  # images whose networks are fitted side by side; what a cu
 def build(run: Dip, *, pretrained_ok: bool = False) -> nn.Module:
     """The network of a dataset-fitted DIP, with its initial weights."""
     generator = streams.generator(run.seed, "initial weights")
-    images = run.data
-    net = nets.build(run.net, images.channels, images.size, generator=generator, width=run.width, pretrained_ok=pretrained_ok)
+    net = nets.build(run.net, run.data.channels, generator=generator, width=run.width, pretrained_ok=pretrained_ok)
     return mistakes.SignedTargets(net) if "FA2" in run.faults else net
 
 
@@ -202,7 +201,7 @@ def banked_rows(run: Bank, total: int) -> Tensor:
 def fits_operations(about: PerImage, data: Data, n: int) -> int:
     """FLOPs of fitting a network to each of n images."""
     options = {"width": about.width, "in_channels": dips.Z_CHANNELS, "per_image": True}
-    net = nets.build(about.net, data.channels, data.size, generator=streams.generator(0, "counting"), **options)
+    net = nets.build(about.net, data.channels, generator=streams.generator(0, "counting"), **options)
     return n * about.iterations * flops.training(net, torch.zeros(1, dips.Z_CHANNELS, data.size, data.size))
 
 

@@ -34,7 +34,7 @@ def save(folder: str | Path, tensors: dict[str, torch.Tensor], meta: dict[str, A
     folder = Path(folder)
     if any(value.is_floating_point() and not torch.isfinite(value).all() for value in tensors.values()):
         at = f" at step {meta['step']}" if "step" in meta else ""
-        raise TrainingError(f"the training state is not finite{at}; not saved, {last_good(folder)}")
+        raise TrainingError(f"the training state is not finite{at}; not saved; what was saved earlier is kept")
     data = tensors_to_bytes(tensors, {"meta": json.dumps(meta)})
     held = _held(folder)
     newest = int(held[-1].stem.removeprefix("checkpoint-")) if held else 0
@@ -42,7 +42,8 @@ def save(folder: str | Path, tensors: dict[str, torch.Tensor], meta: dict[str, A
     try:
         files.write_bytes(path, data + hashlib.sha256(data).digest())
     except StoreError as error:
-        raise StoreError(f"{error}; this checkpoint needs {len(data) / 1e6:.1f} MB; {last_good(folder)}") from error
+        size = f"this checkpoint needs {len(data) / 1e6:.1f} MB; what was saved earlier is kept"
+        raise StoreError(f"{error}; {size}") from error
     for old in held[: 1 - KEEP]:
         old.unlink(missing_ok=True)
     for half in folder.glob(".checkpoint-*.tmp"):  # left by a kill while writing; a folder has one writer
@@ -73,15 +74,6 @@ def load(folder: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]] |
     if damage:
         warnings.warn(f"{folder}: {'; '.join(damage)}; no sound checkpoint is left, starting anew", stacklevel=2)
     return None
-
-
-def last_good(folder: str | Path) -> str:
-    """'the last good checkpoint is PATH (step N)' or 'there is no earlier checkpoint', for error messages."""
-    for path in reversed(_held(Path(folder))):
-        with contextlib.suppress(*DAMAGED):
-            meta = _read(path)[1]
-            return f"the last good checkpoint is {path}" + (f" (step {meta['step']})" if "step" in meta else "")
-    return "there is no earlier checkpoint"
 
 
 def flatten(tree: Any) -> tuple[dict[str, torch.Tensor], str]:

@@ -7,7 +7,6 @@ for loss in train(state, loss_fn, lambda idx: images[idx], budget): ...
 import contextlib
 import math
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +17,6 @@ from dipddpm_utils.machine.budget import Budget
 from dipddpm_utils.machine.device import autocast, clock
 from dipddpm_utils.machine.errors import TrainingError
 from dipddpm_utils.machine.streams import derived_seed
-from dipddpm_utils.training import checkpoint
 from dipddpm_utils.training.launched import Together, fused
 from dipddpm_utils.training.state import Order, State, layout, new_state
 
@@ -48,24 +46,24 @@ def train(
     get_batch: GetBatch,
     budget: Budget | None = None,
     *,
-    folder: str | Path | None = None,
     steady: bool = False,
 ) -> Iterator[Tensor]:
     """Trains from `state.step` to `optim.steps`, yielding the batch's loss after each step, from before its update.
 
     loss_fn(model, batch, generator) -> scalar; get_batch(indices int64 [B] on the device) -> batch on the device.
-    `folder`: where the caller saves checkpoints, to name the last good one in errors. steady: loss_fn and get_batch do the
-    same at every step and read nothing off the device, so that a GPU can be given all kernels of a step at once (launched.py).
+    steady: loss_fn and get_batch do the same at every step and read nothing off the device, so that a GPU can be given all
+    kernels of a step at once (launched.py).
     Between steps `state` is whole and may be saved. The loss is on the device: reading it waits for a GPU, which
     `state.synchronise()` counts, and the next step may write over it.
     Raises OutOfTime from `budget` between steps, TrainingError if a loss is not finite (on a GPU at most CHECK_EVERY steps
     later) or, where gradients are clipped on the CPU, a gradient.
     """
-    optim, device, optimiser = state.optim, state.device, state.optimiser
+    optim, device = state.optim, state.device
     on_cpu = device.type == "cpu"
-    weights = [p for group in optimiser.param_groups for p in group["params"]]
+    groups = [group for each in state.optimisers for group in each.param_groups]
+    weights = [p for group in groups for p in group["params"]]
     has_dropout = any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 for m in state.model.modules())
-    learn, update = _halves_of_a_step(state, loss_fn, get_batch, folder, steady=steady and not has_dropout)
+    learn, update = _halves_of_a_step(state, loss_fn, get_batch, steady=steady and not has_dropout)
     total, now = 0.0, clock(device)  # the sum of the losses is not finite as soon as one of them is not
     while state.step < optim.steps:
         if budget is not None:
@@ -74,16 +72,17 @@ def train(
         if not state.model.training:  # the caller has evaluated; asked first, since train() walks over all modules
             state.model.train()
         rate = lr_at(optim, state.step)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
+        for group in groups:
+            group["lr"] = rate * group.get("share", 1)
         with _seeded_dropout(state) if has_dropout else contextlib.nullcontext():
             loss = learn(state.order.next(optim.batch_size))
         updates = (state.step + 1) % state.update_every == 0
         if updates and optim.grad_clip is not None:
-            state.scaler.unscale_(optimiser)
+            for each in state.optimisers:
+                state.scaler.unscale_(each)
             norm = nn.utils.clip_grad_norm_(weights, optim.grad_clip)
             if on_cpu and not state.scaler.is_enabled() and not math.isfinite(norm.item()):
-                raise _not_finite("gradient", state.step + 1, folder)
+                raise _not_finite("gradient", state.step + 1)
         if updates:
             update()
         state.step += 1
@@ -92,13 +91,13 @@ def train(
         if not on_cpu:
             total = total + loss.float()
             if (state.step % CHECK_EVERY == 0 or state.step == optim.steps) and not math.isfinite(total.item()):
-                raise _not_finite("sum of the losses", state.step, folder)
+                raise _not_finite("sum of the losses", state.step)
         state.seconds += now() - begin
         yield loss
 
 
 def _halves_of_a_step(
-    state: State, loss_fn: LossFn, get_batch: GetBatch, folder: str | Path | None, *, steady: bool
+    state: State, loss_fn: LossFn, get_batch: GetBatch, *, steady: bool
 ) -> tuple[Callable[[Tensor], Tensor], Callable[[], None]]:
     """(learn: indices -> loss, with gradients in place of the last ones; update: the optimiser's step), see `train`."""
     optim, device, model = state.optim, state.device, fused(state.model)
@@ -108,14 +107,16 @@ def _halves_of_a_step(
         batch = get_batch(indices)
         with in_short:
             loss = loss_fn(model, batch, state.generator)
-        state.optimiser.zero_grad(set_to_none=True)
+        for optimiser in state.optimisers:
+            optimiser.zero_grad()
         if device.type == "cpu" and not math.isfinite(loss.item()):
-            raise _not_finite("loss", state.step + 1, folder)
+            raise _not_finite("loss", state.step + 1)
         state.scaler.scale(loss).backward()
         return loss.detach()
 
     def update() -> None:
-        state.scaler.step(state.optimiser)  # optimiser.step(), unless in float16 the gradients overflowed
+        for optimiser in state.optimisers:
+            state.scaler.step(optimiser)  # optimiser.step(), unless in float16 the gradients overflowed
         state.scaler.update()
 
     if steady:
@@ -126,9 +127,9 @@ def _halves_of_a_step(
     return learn, update
 
 
-def _not_finite(what: str, step: int, folder: str | Path | None) -> TrainingError:
-    kept = checkpoint.last_good(folder) if folder is not None else "checkpoints saved earlier are kept"
-    return TrainingError(f"the {what} is not finite at step {step}; {kept}; lower the learning rate or set grad_clip")
+def _not_finite(what: str, step: int) -> TrainingError:
+    advice = "what was saved earlier is kept; lower the learning rate or set grad_clip"
+    return TrainingError(f"the {what} is not finite at step {step}; {advice}")
 
 
 @contextlib.contextmanager

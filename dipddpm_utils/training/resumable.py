@@ -56,7 +56,7 @@ def train_resumably(
     with progress.progress(state.optim.steps, work.label, initial=state.step) as bar:
         try:
             pay_visit()
-            for loss in loop.train(state, loss_fn, get_batch, work.budget, folder=work.folder, steady=steady):
+            for loss in loop.train(state, loss_fn, get_batch, work.budget, steady=steady):
                 step = state.step
                 if step % every == 0 or step in (1, state.optim.steps):
                     seconds, rate = state.synchronise(), loop.lr_at(state.optim, step - 1)  # then the loss, which waits, too

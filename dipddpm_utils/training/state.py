@@ -1,5 +1,6 @@
 """Everything that a training run changes, in one object that can be saved at any step and goes on to the same bits."""
 
+import itertools
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from dipddpm_utils.machine.errors import StoreError
 from dipddpm_utils.machine.streams import generator
 from dipddpm_utils.training import checkpoint
 from dipddpm_utils.training.ema import Ema
-from dipddpm_utils.training.muon import MuonAdamW, without_compiler
+from dipddpm_utils.training.muon import ADAM_SHARE, Muon, without_compiler
 
 
 class Order:
@@ -50,7 +51,7 @@ class State:
 
     model: nn.Module
     ema: Ema | None
-    optimiser: torch.optim.Optimizer | MuonAdamW
+    optimisers: list[torch.optim.Optimizer]  # one, or Muon for the matrices and AdamW for the rest
     optim: Optim
     generator: torch.Generator  # all random draws of the loss, on the device
     order: Order
@@ -91,7 +92,7 @@ class State:
             {
                 "model": self.model.state_dict(),
                 "ema": None if self.ema is None else self.ema.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
+                "optimisers": [each.state_dict() for each in self.optimisers],
                 "generator": self.generator.get_state(),
                 "scaler": self.scaler.state_dict(),
                 "extra": extra,
@@ -114,14 +115,15 @@ class State:
             self.model.load_state_dict(tree["model"])
             if self.ema is not None:
                 self.ema.load_state_dict(tree["ema"])
-            self.optimiser.load_state_dict(tree["optimiser"])
+            for each, saved in zip(self.optimisers, tree["optimisers"], strict=True):
+                each.load_state_dict(saved)
             if tree.get("scaler") and self.scaler.is_enabled():
                 self.scaler.load_state_dict(tree["scaler"])
         except (RuntimeError, ValueError, KeyError, TypeError) as error:
             reason = str(error).splitlines()[0]
             raise StoreError(f"the checkpoint does not fit this network or version ({reason}); remove {folder}") from error
-        for parameter, values in self.optimiser.state.items():  # fused Adam walks memory: its state must lie as the weights do
-            for name, value in values.items():
+        for parameter, values in itertools.chain.from_iterable(each.state.items() for each in self.optimisers):
+            for name, value in values.items():  # fused Adam walks memory: its state must lie as the weights do
                 if isinstance(value, Tensor) and value.shape == parameter.shape:
                     values[name] = torch.empty_like(parameter).copy_(value)
         if meta["device"] == self.device.type:
@@ -142,7 +144,7 @@ def new_state(model: nn.Module, optim: Optim, n_items: int, seed: int, device: s
     model = model.to(device).to(memory_format=layout(optim, device))
     ema = None if optim.ema_decay is None else Ema(model, decay=optim.ema_decay, warmup=optim.ema_warmup)
     draws, order = generator(seed, "training", device), Order(n_items, seed, device)
-    return State(model, ema, _optimiser(model, optim), optim, draws, order, seed, device)
+    return State(model, ema, _optimisers(model, optim), optim, draws, order, seed, device)
 
 
 def layout(optim: Optim, device: str | torch.device) -> torch.memory_format:
@@ -154,11 +156,14 @@ def layout(optim: Optim, device: str | torch.device) -> torch.memory_format:
     return torch.channels_last if wanted else torch.contiguous_format
 
 
-def _optimiser(model: nn.Module, optim: Optim) -> torch.optim.Optimizer | MuonAdamW:
+def _optimisers(model: nn.Module, optim: Optim) -> list[torch.optim.Optimizer]:
     weights = [p for p in model.parameters() if p.requires_grad]
-    if optim.name == "muon":
-        return MuonAdamW(weights, optim.lr, optim.betas, optim.weight_decay, optim.kernels_only)
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[optim.name]
-    on_gpu = weights[0].device.type == "cuda"  # there a step may be recorded as a graph
-    about = {"lr": optim.lr, "betas": optim.betas, "weight_decay": optim.weight_decay}
-    return without_compiler(kind)(weights, **about, fused=True, capturable=on_gpu)
+    about = {"lr": optim.lr, "betas": optim.betas, "weight_decay": optim.weight_decay, "fused": True}
+    if optim.name != "muon":
+        kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[optim.name]
+        on_gpu = weights[0].device.type == "cuda"  # there a step may be recorded as a graph
+        return [without_compiler(kind)(weights, **about, capturable=on_gpu)]
+    dims = 4 if optim.kernels_only else 2  # small linear layers cost Muon more time than they are worth
+    matrices, rest = [p for p in weights if p.ndim >= dims], [p for p in weights if p.ndim < dims]
+    adamw = without_compiler(torch.optim.AdamW)([{"params": rest, "share": ADAM_SHARE}], **about)
+    return [without_compiler(Muon)(matrices, lr=optim.lr, weight_decay=optim.weight_decay), adamw]

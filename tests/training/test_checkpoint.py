@@ -151,7 +151,7 @@ def test_a_state_that_is_not_finite_is_never_written(tmp_path):
     before = names(tmp_path)
     for value in (float("nan"), float("inf")):
         with pytest.raises(
-            errors.TrainingError, match=r"training state is not finite at step 12; .*checkpoint-00000001.* \(step 10\)"
+            errors.TrainingError, match="state is not finite at step 12; not saved; what was saved earlier is kept"
         ):
             checkpoint.save(tmp_path, tensors(value), {"step": 12})
     assert names(tmp_path) == before
@@ -164,7 +164,7 @@ def test_a_full_disk_leaves_the_old_checkpoint_good(mounted):
     disk, old = mounted("a disk", "size=256k"), {"w": torch.full((20_000,), 1.0)}
     checkpoint.save(disk, old, {"step": 1})
     checkpoint.save(disk, old, {"step": 2})
-    with pytest.raises(errors.StoreError, match=r"full.*checkpoint-00000002.* \(step 2\)") as caught:
+    with pytest.raises(errors.StoreError, match="full.*; what was saved earlier is kept") as caught:
         checkpoint.save(disk, {"w": torch.full((40_000,), 3.0)}, {"step": 3})
     assert "\n" not in str(caught.value)
     loaded, meta = checkpoint.load(disk)
@@ -178,7 +178,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(errors.StoreError) as caught:
         checkpoint.save(tmp_path / "file", tensors(), {})
-    assert "\n" not in str(caught.value) and "no earlier checkpoint" in str(caught.value)
+    assert "\n" not in str(caught.value) and "this checkpoint needs" in str(caught.value)
 
 
 # --- a real kill ---

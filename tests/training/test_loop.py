@@ -91,7 +91,7 @@ def test_steps_report_what_was_done_and_seconds_leave_the_caller_out(monkeypatch
 
     state, steps = new(Optim(batch_size=4, steps=5, lr=0.01, warmup_steps=2)), []
     for loss in loop.train(state, loss_fn, batches):
-        steps.append((state.step, state.images, state.optimiser.param_groups[0]["lr"], state.synchronise()))
+        steps.append((state.step, state.images, state.optimisers[0].param_groups[0]["lr"], state.synchronise()))
         assert math.isfinite(loss)
         clock[0] += 100  # an evaluation, a checkpoint
     assert steps == [(k, 4 * k, 0.005 if k == 1 else 0.01, 2 * k) for k in range(1, 6)]
@@ -366,10 +366,8 @@ class Bomb:
 @pytest.mark.parametrize("kind", ["nan", "inf"])
 def test_a_loss_that_is_not_finite_stops_before_it_does_harm(tmp_path, kind):
     state = new(Optim(batch_size=4, steps=10))
-    with pytest.raises(
-        errors.TrainingError, match=r"loss is not finite at step 8; .*checkpoint-00000002.* \(step 6\)"
-    ) as caught:
-        for _ in loop.train(state, Bomb(8, kind), batches, folder=tmp_path):
+    with pytest.raises(errors.TrainingError, match="loss is not finite at step 8; what was saved earlier is kept;") as caught:
+        for _ in loop.train(state, Bomb(8, kind), batches):
             if state.step % 3 == 0:
                 state.save(tmp_path)
     assert "\n" not in str(caught.value)
@@ -381,8 +379,8 @@ def test_a_gradient_that_is_not_finite_is_found_at_once_with_clipping_and_never_
     with pytest.raises(errors.TrainingError, match="gradient is not finite at step 4"):
         run(new(Optim(batch_size=4, steps=10, grad_clip=1.0)), loss_fn=Bomb(4, "gradient"))
     state = new(Optim(batch_size=4, steps=10))
-    with pytest.raises(errors.TrainingError, match=r"not finite at step 4; not saved, .*\(step 3\)"):
-        for _ in loop.train(state, Bomb(4, "gradient"), batches, folder=tmp_path):
+    with pytest.raises(errors.TrainingError, match="not finite at step 4; not saved; what was saved earlier is kept"):
+        for _ in loop.train(state, Bomb(4, "gradient"), batches):
             state.save(tmp_path)
     assert checkpoint.load(tmp_path)[1]["step"] == 3
 
