@@ -17,11 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from dipddpm_utils import ranges
-from dipddpm_utils.dip.nets import build
+from dipddpm_utils.dip.nets import Z_CHANNELS, build
 from dipddpm_utils.machine import streams
 
-Z_CHANNELS = 32  # of the fixed input z, which is uniform on [0, high]: Ulyanov et al. 2018, supplementary material
-Z_HIGH = {"2conv": 1.0, "5conv": 1.0, "resnet18": 0.1, "skip": 0.1}  # 0.1 as published; without normalisation it is lost
+# z is uniform on [0, high]; 0.1 as published (Ulyanov et al. 2018, supplementary material), without normalisation it is lost
+Z_HIGH = {"2conv": 1.0, "5conv": 1.0, "resnet18": 0.1, "skip": 0.1}
 
 
 def noisy_input(images_unit: Tensor, std: float, clip: bool, generator: torch.Generator) -> Tensor:
@@ -99,8 +99,7 @@ def fit_images(
     target_at = (lambda _: targets) if isinstance(targets, Tensor) else targets
     first = target_at(1)
     n, channels, size, _ = first.shape
-    options = {"generator": generator, "width": width, "in_channels": Z_CHANNELS, "per_image": True}
-    nets = [build(net_name, channels, **options).to(first) for _ in range(n)]
+    nets = [build(net_name, channels, generator=generator, width=width, per_image=True).to(first) for _ in range(n)]
     z = (Z_HIGH[net_name] * torch.rand((n, Z_CHANNELS, size, size), generator=generator, device=generator.device)).to(first)
     forward, weights = stack(nets)
     optimiser = torch.optim.Adam(weights, lr=lr, fused=True)

@@ -18,52 +18,45 @@ Only y is ever given noise; x is used by the oracle alone, and to judge.
 
 import math
 from collections import deque
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dipddpm_utils.ddpm import process
 from dipddpm_utils.ddpm.schedule import Coefficients
 from dipddpm_utils.machine import streams
 
+Array = NDArray[Any]
+
 # --- choices among scores ---------------------------------------------------------------------------------------------
 
 
-class Lowest:
-    """The iteration with the lowest score so far, for each of N fits; final once `patience` more brought none lower.
+def lowest(scores: Array, patience: int) -> tuple[Array, Array]:
+    """(step, known), both int64 [N], of scores [I, N]: the iteration with the lowest score, and when it was known.
 
-    `step` int64 [N]: that iteration. `known` int64 [N]: the iteration at which it was final, 0 as long as it is not.
+    It is final, and later scores do not count, once `patience` iterations brought none lower; known is 0 if that never came.
+    Infinite scores (a window that is not full) are no scores.
     """
-
-    def __init__(self, n: int, patience: int) -> None:
-        self.patience = patience
-        self.lowest = torch.full((n,), math.inf, dtype=torch.float64)
-        self.step, self.known = torch.ones(n, dtype=torch.int64), torch.zeros(n, dtype=torch.int64)
-
-    def update(self, iteration: int, scores: Tensor) -> None:
-        """Take the scores [N] of one iteration; infinite ones (a window that is not full) are no scores."""
-        scores = scores.to(self.lowest)
-        better = (scores < self.lowest) & (self.known == 0)
-        self.lowest = torch.where(better, scores, self.lowest)
-        self.step = torch.where(better, iteration, self.step)
-        waited = self.lowest.isfinite() & (self.known == 0) & (iteration - self.step >= self.patience)
-        self.known = torch.where(waited, iteration, self.known)
+    iteration, so_far = np.arange(1, len(scores) + 1)[:, None], np.minimum.accumulate(scores)
+    before = np.concatenate([np.full_like(scores[:1], np.inf), so_far[:-1]])
+    at = np.maximum.accumulate(np.where(scores < before, iteration, 0))  # of the lowest score so far
+    known = _first((at > 0) & (iteration - at >= patience))
+    step = at[known - 1, np.arange(scores.shape[1])]  # known is 0: the last row
+    return np.maximum(step, 1), known
 
 
-class Below:
-    """The first iteration at which the score is at or below `limit`, for each of N fits: Morozov's discrepancy principle.
+def below(scores: Array, limit: float) -> tuple[Array, Array]:
+    """The same of the first iteration with a score at or below `limit` (Morozov's discrepancy principle), else the last one."""
+    known = _first(scores <= limit)
+    return np.where(known > 0, known, len(scores)), known
 
-    `step` and `known` as for `Lowest`; as long as no score was low enough `step` is the last iteration seen.
-    """
 
-    def __init__(self, n: int, limit: float) -> None:
-        self.limit = limit
-        self.step, self.known = torch.ones(n, dtype=torch.int64), torch.zeros(n, dtype=torch.int64)
-
-    def update(self, iteration: int, scores: Tensor) -> None:
-        """Take the scores [N] of one iteration."""
-        self.step = torch.where(self.known == 0, iteration, self.step)
-        self.known = torch.where((self.known == 0) & (scores.to(torch.float64) <= self.limit), iteration, self.known)
+def _first(met: NDArray[np.bool_]) -> Array:
+    """The first iteration, counted from 1, at which a column of [I, N] is true; 0 where none is."""
+    return np.where(met.any(0), met.argmax(0) + 1, 0)
 
 
 # --- scores -----------------------------------------------------------------------------------------------------------

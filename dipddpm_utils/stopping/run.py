@@ -24,6 +24,7 @@ from dipddpm_utils.store.work import Work
 
 Arrays = dict[str, np.ndarray]
 WATCHED = {"wmv": "plain", "emv": "plain", "discrepancy": "plain", "halves": "halves", "staged": "staged"}  # the rule's own fit
+BELOW = ("discrepancy", "staged")  # stop where their score is what the noise explains; the others where it is least
 FITS = {"halves": 2}  # fits a rule needs; "halves" stops the plain one where the validated one says, so that y is used whole
 
 
@@ -49,21 +50,15 @@ def stopping(run: Stopping, work: Work) -> Outcome:
 # --- one fit, watched by its rules ------------------------------------------------------------------------------------
 
 
-def _watchers(run: Stopping, fit: str, reference: Tensor) -> dict[str, tuple[Any, Callable[[Tensor], Tensor]]]:
-    """rule -> (choice, score of the outputs), for the rules that watch this fit."""
-    n = run.n_images
+def _scores(run: Stopping, fit: str, reference: Tensor) -> dict[str, Callable[[Tensor], Tensor]]:
+    """rule -> score of the outputs at one iteration, for the rules that watch this fit."""
 
     def residual(outputs: Tensor) -> Tensor:
         return rules.mean_square(outputs, reference)
 
-    everything = {
-        "wmv": lambda: (rules.Lowest(n, run.patience), rules.WindowVariance(run.window).score),
-        "emv": lambda: (rules.Lowest(n, run.patience), rules.ExponentialVariance(run.alpha).score),
-        "discrepancy": lambda: (rules.Below(n, run.std**2), residual),
-        "halves": lambda: (rules.Lowest(n, run.patience), residual),
-        "staged": lambda: (rules.Below(n, run.std**2), residual),
-    }
-    return {rule: make() for rule, make in everything.items() if rule in run.rules and WATCHED[rule] == fit}
+    variances = {"wmv": rules.WindowVariance(run.window).score, "emv": rules.ExponentialVariance(run.alpha).score}
+    watching = [rule for rule, own in WATCHED.items() if own == fit and rule in run.rules]
+    return {rule: variances.get(rule, residual) for rule in watching}
 
 
 def _fit(run: Stopping, work: Work, name: str, clean: Tensor, target_at: Callable[[int], Tensor], reference: Tensor) -> Arrays:
@@ -73,8 +68,9 @@ def _fit(run: Stopping, work: Work, name: str, clean: Tensor, target_at: Callabl
         with np.load(saved) as stored:
             return dict(stored)
     reference = reference.cpu()  # the rules run on the CPU in float64, which not every device has
-    watchers = _watchers(run, name, reference)
-    now, seconds, rule_seconds, psnr = device.clock(work.device), 0.0, dict.fromkeys(watchers, 0.0), []
+    score_of = _scores(run, name, reference)
+    scores: dict[str, list[Tensor]] = {rule: [] for rule in score_of}
+    now, seconds, rule_seconds, psnr = device.clock(work.device), 0.0, dict.fromkeys(score_of, 0.0), []
     fitting = dip.fit_images(run.net, target_at, generator=streams.generator(run.seed, "fit", work.device), **run.options())
     began = now()
     with progress.progress(run.iterations, f"{work.label} {name}") as bar:
@@ -83,18 +79,17 @@ def _fit(run: Stopping, work: Work, name: str, clean: Tensor, target_at: Callabl
             seconds += now() - began
             work.budget.check()
             psnr.append(fidelity.psnr(fit.outputs, clean, 1.0).cpu())
-            for rule, (choice, score) in watchers.items():
+            for rule, score in score_of.items():
                 began = now()
-                choice.update(fit.iteration, score(outputs))
+                scores[rule].append(score(outputs).double())
                 rule_seconds[rule] += now() - began
             bar.update(1, psnr=float(psnr[-1].mean()))
-            if name == "halves" and watchers["halves"][0].known.all():
-                break  # only the stop is asked of this fit; the others are judged over all iterations
             began = now()
     result = {"psnr": torch.stack(psnr).numpy(), "seconds": np.array(seconds)}
-    for rule, (choice, _) in watchers.items():
-        result |= {f"{rule}_step": choice.step.numpy(), f"{rule}_known": choice.known.numpy()}
-        result[f"{rule}_seconds"] = np.array(rule_seconds[rule])
+    for rule, own in scores.items():
+        found = torch.stack(own).numpy()
+        step, known = rules.below(found, run.std**2) if rule in BELOW else rules.lowest(found, run.patience)
+        result |= {f"{rule}_step": step, f"{rule}_known": known, f"{rule}_seconds": np.array(rule_seconds[rule])}
     files.write_bytes(saved, files.npz_bytes(result))
     return result
 

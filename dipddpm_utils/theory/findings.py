@@ -7,21 +7,15 @@ from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import bullets, count, factor, number, percent
 from dipddpm_utils.theory.gaussian import Cost
 
-CHECKS = {  # of the Gaussian run: in words; title, x axis, y axis of its panel
-    "q_variance": ("Variance of x_t", "forward process $q(x_t)$", "step $t$", "variance of $x_t$"),
-    "posterior_variance": ("Variance of the posterior", "posterior given $x_0$ and $x_t$", "step $t$", "variance"),
-    "optimal_eps_error": ("Least possible loss", "least possible loss", "step $t$", r"error of $\epsilon$ (MSE)"),
-    "ddim_variance": ("Variance that whole DDIM chains give", "whole DDIM chain", "network calls", "variance of $x_0$"),
-    "ancestral_variance": (
-        "Variance that whole ancestral chains give", "whole ancestral chain", "network calls", "variance of $x_0$",
-    ),
-    "output_shift": (
-        "Shift of the output's mean by a wrong start", "shift that reaches the output", "t_start", "shift of the mean",
-    ),
-    "start_bound": (
-        "The bound on the harm of a wrong start", "distance from the right start's output", "t_start", "total variation",
-    ),
-}  # fmt: skip
+CHECKS = {  # of the Gaussian run: title, x axis, y axis of its panel
+    "q_variance": ("forward process $q(x_t)$", "step $t$", "variance of $x_t$"),
+    "posterior_variance": ("posterior given $x_0$ and $x_t$", "step $t$", "variance"),
+    "optimal_eps_error": ("least possible loss", "step $t$", r"error of $\epsilon$ (MSE)"),
+    "ddim_variance": ("whole DDIM chain", "network calls", "variance of $x_0$"),
+    "ancestral_variance": ("whole ancestral chain", "network calls", "variance of $x_0$"),
+    "output_shift": ("shift that reaches the output", "t_start", "shift of the mean"),
+    "start_bound": ("distance from the right start's output", "t_start", "total variation"),
+}
 
 
 def checks(record: Any) -> str:
@@ -30,13 +24,14 @@ def checks(record: Any) -> str:
     for name in dict.fromkeys(record.evals["check"]):
         cases = int((record.evals["check"] == name).sum())
         if name.endswith("_bound"):
-            said = f"it holds in {cases - int(m[f'{name}_violations'])} of {cases} cases"
+            said = f"the bound holds in {cases - int(m[f'{name}_violations'])} of {cases} cases"
         elif (worst := m[f"{name}_max_relative_error"]) < 1e-9:  # measured on pairs with the same noise, which cancels
             said = f"equal to the closed form up to rounding in all {cases} cases"
         else:
             inside = f"{count(m[f'{name}_covered'] * cases)} of {cases} within the 95% interval"
             said = f"{inside}, off by {percent(worst)} at most"
-        lines.append(f"{CHECKS[name][0]}: {said}.")
+        title, _, measured = CHECKS[name]
+        lines.append(f"{title[0].upper()}{title[1:]}, {measured}: {said}.")
     return bullets(lines)
 
 

@@ -35,7 +35,7 @@ def gaussian(run: Gaussian, work: Work) -> Outcome:
     """
     toy = _Toy(run)
     rows: list[Row] = []
-    for check in (_q_moments, _posterior, _optimal_eps, _chain_variances, _mismatched_starts):
+    for check in (_single_steps, _chain_variances, _mismatched_starts):
         work.budget.check()
         rows += check(toy)
     metrics: Row = {"n": run.n, "dim": run.dim}
@@ -92,32 +92,19 @@ def _mean_variance(values: np.ndarray) -> float:
     return float(values.var(axis=0, ddof=1).mean())
 
 
-def _q_moments(toy: _Toy) -> Iterator[Row]:
-    x0, eps = toy.x0("x0"), toy.normal("eps")
-    for t in toy.times():
-        x_t = process.diffuse(toy.coefs, x0, torch.full((len(x0),), t), eps)
-        _, cov = closed.marginal(toy.mean, toy.cov, toy.coefs.alpha_bar(t))
-        yield _row("q_variance", t, float(np.trace(cov)) / toy.run.dim, x_t, _mean_variance)
-
-
-def _posterior(toy: _Toy) -> Iterator[Row]:
-    """x_{t-1} - posterior mean(x_0, x_t) has variance beta_tilde_t."""
+def _single_steps(toy: _Toy) -> Iterator[Row]:
+    """q(x_t), its posterior (x_{t-1} - posterior mean has variance beta_tilde_t), and the least error of eps, over t."""
     x0, eps, more = toy.x0("x0"), toy.normal("eps"), toy.normal("more eps")
     for t in toy.times():
-        batch_t = torch.full((len(x0),), t)
-        before = process.diffuse(toy.coefs, x0, batch_t - 1, eps)
-        x_t = toy.coefs.alphas[t].sqrt() * before + toy.coefs.betas[t].sqrt() * more
-        mean, _ = process.q_posterior_mean_variance(toy.coefs, x0, x_t, batch_t)
-        yield _row("posterior_variance", t, float(toy.coefs.posterior_variance[t]), before - mean, _mean_variance)
-
-
-def _optimal_eps(toy: _Toy) -> Iterator[Row]:
-    x0, eps = toy.x0("x0"), toy.normal("eps")
-    for t in toy.times():
-        batch_t = torch.full((len(x0),), t)
+        batch_t, bar = torch.full((len(x0),), t), toy.coefs.alpha_bar(t)
         x_t = process.diffuse(toy.coefs, x0, batch_t, eps)
-        error = toy.model(x_t, batch_t) - eps
-        expected = closed.optimal_eps_error(toy.cov, toy.coefs.alpha_bar(t))
+        _, cov = closed.marginal(toy.mean, toy.cov, bar)
+        yield _row("q_variance", t, float(np.trace(cov)) / toy.run.dim, x_t, _mean_variance)
+        before = process.diffuse(toy.coefs, x0, batch_t - 1, eps)
+        after = toy.coefs.alphas[t].sqrt() * before + toy.coefs.betas[t].sqrt() * more
+        mean, _ = process.q_posterior_mean_variance(toy.coefs, x0, after, batch_t)
+        yield _row("posterior_variance", t, float(toy.coefs.posterior_variance[t]), before - mean, _mean_variance)
+        error, expected = toy.model(x_t, batch_t) - eps, closed.optimal_eps_error(toy.cov, bar)
         yield _row("optimal_eps_error", t, expected, error, lambda values: float((values**2).mean()))
 
 

@@ -25,17 +25,16 @@ DIGEST = 32  # bytes of a SHA-256
 DAMAGED = (OSError, ValueError, KeyError)  # what reading such a file may end with
 
 
-def save(folder: str | Path, tensors: dict[str, torch.Tensor], meta: dict[str, Any]) -> Path:
-    """Writes a new checkpoint of tensors as `flatten` leaves them, then drops all but the newest two; returns its path.
+def save(folder: str | Path, tree: dict[str, Any]) -> Path:
+    """Writes a new checkpoint of a tree as `flatten` takes it, then drops all but the newest two; returns its path.
 
-    Raises TrainingError if a floating-point tensor is not finite (nothing is written), and StoreError if the disk is
-    full or the folder cannot be written; the earlier checkpoints stay as they were in both cases.
+    Raises TrainingError, naming tree['step'], if a floating-point tensor is not finite (nothing is written), and StoreError if
+    the disk is full or the folder cannot be written; the earlier checkpoints stay as they were in both cases.
     """
-    folder = Path(folder)
+    folder, (tensors, text) = Path(folder), flatten(tree)
     if any(value.is_floating_point() and not torch.isfinite(value).all() for value in tensors.values()):
-        at = f" at step {meta['step']}" if "step" in meta else ""
-        raise TrainingError(f"the training state is not finite{at}; not saved; what was saved earlier is kept")
-    data = tensors_to_bytes(tensors, {"meta": json.dumps(meta)})
+        raise TrainingError(f"the training state is not finite at step {tree['step']}; what was saved earlier is kept")
+    data = tensors_to_bytes(tensors, {"meta": text})
     held = _held(folder)
     newest = int(held[-1].stem.removeprefix("checkpoint-")) if held else 0
     path = folder / f"checkpoint-{newest + 1:08d}.safetensors"
@@ -51,16 +50,16 @@ def save(folder: str | Path, tensors: dict[str, torch.Tensor], meta: dict[str, A
     return path
 
 
-def load(folder: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
-    """(tensors on the CPU, meta) of the newest sound checkpoint in `folder`, or None if there is none.
+def load(folder: str | Path) -> tuple[dict[str, Any], str | None] | None:
+    """(tree, note) of the newest sound checkpoint in `folder`, its tensors on the CPU, or None if there is none.
 
-    If a newer one was damaged, a warning says so, meta['note'] repeats it, and it is renamed to `.damaged`, so that later
+    If a newer one was damaged, a warning and the note say so (None otherwise), and it is renamed to `.damaged`, so that later
     saves do not count it among the two they keep.
     """
     folder, damage = Path(folder), []
     for path in reversed(_held(folder)):
         try:
-            tensors, meta = _read(path)
+            tree = _read(path)
         except DAMAGED as error:
             if path.exists():  # else another process has dropped it meanwhile
                 damage.append(f"{path.name} is damaged ({error})")
@@ -70,7 +69,7 @@ def load(folder: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]] |
         note = f"{'; '.join(damage)}; going on from the one before it, {path.name}" if damage else None
         if note:
             warnings.warn(f"{folder}: {note}", stacklevel=2)
-        return tensors, {**meta, "note": note}
+        return tree, note
     if damage:
         warnings.warn(f"{folder}: {'; '.join(damage)}; no sound checkpoint is left, starting anew", stacklevel=2)
     return None
@@ -107,13 +106,13 @@ def unflatten(tensors: dict[str, torch.Tensor], text: str) -> Any:
     return json.loads(text, object_hook=whole)
 
 
-def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def _read(path: Path) -> dict[str, Any]:
     content = path.read_bytes()
     data = content[:-DIGEST]
     if hashlib.sha256(data).digest() != content[-DIGEST:]:
         raise ValueError(f"its {len(content)} bytes do not have the SHA-256 that they end with")
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])  # after its own length in eight bytes
-    return tensors_from_bytes(data), json.loads(header["__metadata__"]["meta"])
+    return unflatten(tensors_from_bytes(data), header["__metadata__"]["meta"])
 
 
 def _held(folder: Path) -> list[Path]:

@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -57,14 +57,10 @@ class State:
     order: Order
     seed: int
     device: torch.device
+    scaler: torch.amp.GradScaler  # float16 alone needs one: small gradients would be lost
     step: int = 0
     seconds: float = 0.0  # spent in training steps only, over all sittings
     update_every: int = 1  # steps; the gradients of the steps between are dropped, not added up
-    scaler: torch.amp.GradScaler = field(init=False)  # float16 alone needs one: small gradients would be lost
-
-    def __post_init__(self) -> None:
-        half = number_format(self.device, self.optim.precision) == "float16"
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=half)
 
     @property
     def images(self) -> int:
@@ -85,21 +81,24 @@ class State:
             self.seconds += time.perf_counter() - begin
         return self.seconds
 
-    def to_checkpoint(self, extra: Any = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """(tensors, JSON-ready meta) for `checkpoint.save`. `extra`: anything `checkpoint.flatten` takes, e.g. the curve."""
-        self.synchronise()
-        tensors, tree = checkpoint.flatten(
-            {
-                "model": self.model.state_dict(),
-                "ema": None if self.ema is None else self.ema.state_dict(),
-                "optimisers": [each.state_dict() for each in self.optimisers],
-                "generator": self.generator.get_state(),
-                "scaler": self.scaler.state_dict(),
-                "extra": extra,
-            }
-        )
-        meta = {"step": self.step, "seconds": self.seconds, "device": self.device.type, "position": self.order.position}
-        return tensors, {**meta, "tree": tree}
+    def tree(self, extra: Any = None) -> dict[str, Any]:
+        """All of it for `checkpoint.save`. `extra`: anything `checkpoint.flatten` takes, e.g. the curve."""
+        return {
+            "step": self.step,
+            "seconds": self.synchronise(),
+            "device": self.device.type,
+            "position": self.order.position,
+            "model": self.model.state_dict(),
+            "ema": None if self.ema is None else self.ema.state_dict(),
+            "optimisers": [each.state_dict() for each in self.optimisers],
+            "generator": self.generator.get_state(),
+            "scaler": self.scaler.state_dict(),
+            "extra": extra,
+        }
+
+    def save(self, folder: str | Path, extra: Any = None) -> Path:
+        """Writes a checkpoint; TrainingError (and nothing written) if the state is not finite."""
+        return checkpoint.save(folder, self.tree(extra))
 
     def resume(self, folder: str | Path) -> tuple[Any, str | None] | None:
         """Goes on from the newest sound checkpoint: (extra, note about damage or None); None if there is no checkpoint.
@@ -109,15 +108,14 @@ class State:
         found = checkpoint.load(folder)
         if found is None:
             return None
-        tensors, meta = found
+        tree, note = found
         try:
-            tree = checkpoint.unflatten(tensors, meta["tree"])
             self.model.load_state_dict(tree["model"])
             if self.ema is not None:
                 self.ema.load_state_dict(tree["ema"])
             for each, saved in zip(self.optimisers, tree["optimisers"], strict=True):
                 each.load_state_dict(saved)
-            if tree.get("scaler") and self.scaler.is_enabled():
+            if tree["scaler"] and self.scaler.is_enabled():
                 self.scaler.load_state_dict(tree["scaler"])
         except (RuntimeError, ValueError, KeyError, TypeError) as error:
             reason = str(error).splitlines()[0]
@@ -126,16 +124,12 @@ class State:
             for name, value in values.items():  # fused Adam walks memory: its state must lie as the weights do
                 if isinstance(value, Tensor) and value.shape == parameter.shape:
                     values[name] = torch.empty_like(parameter).copy_(value)
-        if meta["device"] == self.device.type:
+        if tree["device"] == self.device.type:
             self.generator.set_state(tree["generator"])
         else:  # a generator's state means nothing on another kind of device: go on with a new stream
-            self.generator = generator(self.seed, f"training from step {meta['step']}", self.device)
-        self.step, self.seconds, self.order.position = meta["step"], meta["seconds"], meta["position"]
-        return tree["extra"], meta["note"]
-
-    def save(self, folder: str | Path, extra: Any = None) -> Path:
-        """Writes a checkpoint; TrainingError (and nothing written) if the state is not finite."""
-        return checkpoint.save(folder, *self.to_checkpoint(extra))
+            self.generator = generator(self.seed, f"training from step {tree['step']}", self.device)
+        self.step, self.seconds, self.order.position = tree["step"], tree["seconds"], tree["position"]
+        return tree["extra"], note
 
 
 def new_state(model: nn.Module, optim: Optim, n_items: int, seed: int, device: str | torch.device = "cpu") -> State:
@@ -144,7 +138,8 @@ def new_state(model: nn.Module, optim: Optim, n_items: int, seed: int, device: s
     model = model.to(device).to(memory_format=layout(optim, device))
     ema = None if optim.ema_decay is None else Ema(model, decay=optim.ema_decay, warmup=optim.ema_warmup)
     draws, order = generator(seed, "training", device), Order(n_items, seed, device)
-    return State(model, ema, _optimisers(model, optim), optim, draws, order, seed, device)
+    scaler = torch.amp.GradScaler(device.type, enabled=number_format(device, optim.precision) == "float16")
+    return State(model, ema, _optimisers(model, optim), optim, draws, order, seed, device, scaler)
 
 
 def layout(optim: Optim, device: str | torch.device) -> torch.memory_format:

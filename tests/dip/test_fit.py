@@ -31,8 +31,8 @@ def digits():
 @pytest.mark.parametrize("per_image", [False, True])
 @pytest.mark.parametrize(("channels", "size"), [(1, 28), (3, 32)])
 def test_output_has_the_images_shape_and_gradients_reach_every_parameter(net, per_image, channels, size):
-    module = dip_nets.build(net, channels, width=8, in_channels=5, generator=rng(), per_image=per_image)
-    out = module(torch.rand(2, 5, size, size, generator=rng(1)))
+    module = dip_nets.build(net, channels, width=8, generator=rng(), per_image=per_image)
+    out = module(torch.rand(2, dip_nets.Z_CHANNELS if per_image else channels, size, size, generator=rng(1)))
     assert out.shape == (2, channels, size, size)
     if net != "5conv":
         assert 0 < out.min() and out.max() < 1
@@ -97,11 +97,12 @@ def test_missing_imagenet_weights_are_noted_and_not_asked_for_offline(monkeypatc
 
     monkeypatch.setattr(dip_nets.urllib.request, "urlopen", no_network)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: os.devnull)
-    note = dip_nets.build("resnet18", 3, generator=rng(), pretrained_ok=True).note
+    net = dip_nets.build("resnet18", 3, generator=rng())
+    note = dip_nets.load_imagenet(net)
     assert note.startswith("random weights") and "OSError" in note
     monkeypatch.setenv("DIPDDPM_OFFLINE", "1")
-    assert "DIPDDPM_OFFLINE" in dip_nets.build("resnet18", 3, generator=rng(), pretrained_ok=True).note
-    assert "width 64" in dip_nets.build("resnet18", 3, width=8, generator=rng(), pretrained_ok=True).note
+    assert "DIPDDPM_OFFLINE" in dip_nets.load_imagenet(net)
+    assert "width 64" in dip_nets.load_imagenet(dip_nets.build("resnet18", 3, width=8, generator=rng()))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -113,8 +114,8 @@ def test_imagenet_weights_are_loaded_where_they_are_there(monkeypatch, tmp_path,
     (tmp_path / "checkpoints" / os.path.basename(weights.url)).touch()  # as if downloaded before: the network is not asked
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setattr(models.ResNet18_Weights, "get_state_dict", lambda *args, **kwargs: dict(given_state))
-    net = dip_nets.build("resnet18", channels, generator=rng(), pretrained_ok=True)
-    assert net.note.startswith("ImageNet")
+    net = dip_nets.build("resnet18", channels, generator=rng())
+    assert dip_nets.load_imagenet(net).startswith("ImageNet")
     assert torch.equal(net.encoder["layer4"][1].conv2.weight, given_state["layer4.1.conv2.weight"])
     grey = torch.rand(1, 1, 32, 32, generator=rng(1))
     torch.testing.assert_close(
@@ -173,7 +174,7 @@ def test_each_fit_is_a_plain_adam_loop_of_its_own(net, digits):
     targets, generator, n = digits[:3].double(), rng(7), 3 if net == "resnet18" else 12  # of 11 million weights an image
     fits = fit(net, targets, iterations=n)
     assert [f.iteration for f in fits] == list(range(1, n + 1)) and (fits[-1].losses < fits[0].losses).all()
-    nets = [dip_nets.build(net, 1, width=8, in_channels=32, generator=generator, per_image=True) for _ in targets]
+    nets = [dip_nets.build(net, 1, width=8, generator=generator, per_image=True) for _ in targets]
     z = dip.Z_HIGH[net] * torch.rand(3, 32, 28, 28, generator=generator)
     net = nets[1].double()
     optimiser = torch.optim.Adam(net.parameters(), lr=3e-3, foreach=False)

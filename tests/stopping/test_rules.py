@@ -23,13 +23,6 @@ RUN = Stopping(data=DATA, n_images=3, iterations=30, width=4, fixed=10, window=4
 COEFS = schedule.coefficients(Diffusion())
 
 
-def over(choice, scores):
-    """Feed scores [T, N] and give (step, known)."""
-    for i, row in enumerate(scores):
-        choice.update(i + 1, row)
-    return choice.step.tolist(), choice.known.tolist()
-
-
 # --- choices
 
 
@@ -39,7 +32,7 @@ SCORES = st.lists(st.lists(st.floats(-9, 9), min_size=3, max_size=3), min_size=1
 @given(SCORES, st.integers(1, 8))
 @settings(deadline=None)
 def test_patience_stops_at_the_first_minimum_that_stands_so_long(scores, patience):
-    step, known = over(rules.Lowest(3, patience), scores)
+    step, known = rules.lowest(scores.double().numpy(), patience)
     for column, (at, final) in enumerate(zip(step, known, strict=True)):
         own = scores[:, column].tolist()
         wanted = [i for i in range(len(own)) if own[i] < min([*own[:i], math.inf])]  # where a new minimum is reached
@@ -50,7 +43,7 @@ def test_patience_stops_at_the_first_minimum_that_stands_so_long(scores, patienc
 @given(SCORES, st.floats(-9, 9))
 @settings(deadline=None)
 def test_below_is_the_first_score_at_or_under_the_limit(scores, limit):
-    step, known = over(rules.Below(3, limit), scores)
+    step, known = rules.below(scores.double().numpy(), limit)
     for column, (at, final) in enumerate(zip(step, known, strict=True)):
         under = [i + 1 for i, value in enumerate(scores[:, column].tolist()) if value <= limit]
         assert (at, final) == ((under[0], under[0]) if under else (len(scores), 0))

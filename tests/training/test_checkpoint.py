@@ -34,12 +34,12 @@ def names(folder: Path) -> list[str]:
 
 
 def test_it_comes_back_bit_for_bit(tmp_path):
-    saved, meta = tensors(), {"step": 3, "deep": {"list": [1, 2.5, None, "x"]}}
+    saved, rest = tensors(), {"step": 3, "deep": {"list": [1, 2.5, None, "x"]}}
     assert checkpoint.load(tmp_path) is None
-    checkpoint.save(tmp_path, saved, meta)
-    loaded, back = checkpoint.load(tmp_path)
-    assert back == {**meta, "note": None}
-    assert saved.keys() == loaded.keys()
+    checkpoint.save(tmp_path, {**saved, **rest})
+    loaded, note = checkpoint.load(tmp_path)
+    assert note is None and {name: loaded[name] for name in rest} == rest
+    assert loaded.keys() == saved.keys() | rest.keys()
     for name, value in saved.items():
         assert value.dtype == loaded[name].dtype and torch.equal(value, loaded[name])
 
@@ -47,9 +47,8 @@ def test_it_comes_back_bit_for_bit(tmp_path):
 def test_strided_tensors_are_saved_by_value(tmp_path):
     base = torch.arange(24.0).reshape(1, 2, 3, 4)
     for odd in (base[:, 1:], base[0, 0].T, base.to(memory_format=torch.channels_last)):
-        flat, text = checkpoint.flatten(odd)
-        checkpoint.save(tmp_path, flat, {})
-        assert torch.equal(checkpoint.unflatten(checkpoint.load(tmp_path)[0], text), odd)
+        checkpoint.save(tmp_path, {"odd": odd})
+        assert torch.equal(checkpoint.load(tmp_path)[0]["odd"], odd)
 
 
 LEAVES = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | st.text(max_size=5)
@@ -96,9 +95,9 @@ def test_two_are_kept_and_leftovers_of_a_kill_are_swept(tmp_path):
     (tmp_path / ".checkpoint-00000001.safetensors.x.tmp").write_bytes(b"half")
     (tmp_path / "curve.csv").write_text("mine")
     for step in range(5):
-        checkpoint.save(tmp_path, tensors(step), {"step": step})
+        checkpoint.save(tmp_path, {**tensors(step), "step": step})
     assert names(tmp_path) == ["checkpoint-00000004.safetensors", "checkpoint-00000005.safetensors", "curve.csv"]
-    assert checkpoint.load(tmp_path)[1]["step"] == 4
+    assert checkpoint.load(tmp_path)[0]["step"] == 4
 
 
 # --- damage ---
@@ -120,23 +119,23 @@ DAMAGES = {
 @pytest.mark.parametrize("how", DAMAGES)
 def test_damage_to_the_newest_is_found_and_the_previous_is_used_and_said(tmp_path, how):
     for step in (10, 20, 30):
-        checkpoint.save(tmp_path, tensors(step), {"step": step, "pad": "x" * 99})
+        checkpoint.save(tmp_path, {**tensors(step), "step": step, "pad": "x" * 99})
     DAMAGES[how](tmp_path / "checkpoint-00000003.safetensors")
     with pytest.warns(UserWarning, match="checkpoint-00000003.* is damaged .*going on from the one before it"):
-        loaded, meta = checkpoint.load(tmp_path)
-    assert "checkpoint-00000002" in meta["note"]
-    assert meta["step"] == 20 and torch.equal(loaded["w"], tensors(20)["w"])
-    checkpoint.save(tmp_path, tensors(21), {"step": 21})  # and the sound one is not dropped for the sake of the damaged
+        loaded, note = checkpoint.load(tmp_path)
+    assert "checkpoint-00000002" in note
+    assert loaded["step"] == 20 and torch.equal(loaded["w"], tensors(20)["w"])
+    checkpoint.save(tmp_path, {**tensors(21), "step": 21})  # and the sound one is not dropped for the sake of the damaged
     flip_a_bit(max(tmp_path.glob("*.safetensors")))
     with pytest.warns(UserWarning):
-        assert checkpoint.load(tmp_path)[1]["step"] == 20
+        assert checkpoint.load(tmp_path)[0]["step"] == 20
 
 
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_any_single_flipped_bit_is_found(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("flip")
-    checkpoint.save(folder, tensors(), {"step": 1})
+    checkpoint.save(folder, {**tensors(), "step": 1})
     path = data.draw(st.sampled_from(sorted(folder.iterdir())))
     content = bytearray(path.read_bytes())
     bit = data.draw(st.integers(0, 8 * len(content) - 1))
@@ -147,13 +146,11 @@ def test_any_single_flipped_bit_is_found(tmp_path_factory, data):
 
 
 def test_a_state_that_is_not_finite_is_never_written(tmp_path):
-    checkpoint.save(tmp_path, tensors(), {"step": 10})
+    checkpoint.save(tmp_path, {**tensors(), "step": 10})
     before = names(tmp_path)
     for value in (float("nan"), float("inf")):
-        with pytest.raises(
-            errors.TrainingError, match="state is not finite at step 12; not saved; what was saved earlier is kept"
-        ):
-            checkpoint.save(tmp_path, tensors(value), {"step": 12})
+        with pytest.raises(errors.TrainingError, match="state is not finite at step 12; what was saved earlier is kept"):
+            checkpoint.save(tmp_path, {**tensors(value), "step": 12})
     assert names(tmp_path) == before
 
 
@@ -162,22 +159,22 @@ def test_a_state_that_is_not_finite_is_never_written(tmp_path):
 
 def test_a_full_disk_leaves_the_old_checkpoint_good(mounted):
     disk, old = mounted("a disk", "size=256k"), {"w": torch.full((20_000,), 1.0)}
-    checkpoint.save(disk, old, {"step": 1})
-    checkpoint.save(disk, old, {"step": 2})
+    checkpoint.save(disk, {**old, "step": 1})
+    checkpoint.save(disk, {**old, "step": 2})
     with pytest.raises(errors.StoreError, match="full.*; what was saved earlier is kept") as caught:
-        checkpoint.save(disk, {"w": torch.full((40_000,), 3.0)}, {"step": 3})
+        checkpoint.save(disk, {"w": torch.full((40_000,), 3.0), "step": 3})
     assert "\n" not in str(caught.value)
-    loaded, meta = checkpoint.load(disk)
-    assert meta["step"] == 2 and meta["note"] is None and torch.equal(loaded["w"], old["w"])
+    loaded, note = checkpoint.load(disk)
+    assert loaded["step"] == 2 and note is None and torch.equal(loaded["w"], old["w"])
     assert not list(disk.glob(".*")), "no temporary file is left behind"
-    checkpoint.save(disk, {"w": torch.zeros(9)}, {"step": 4})  # and there is room for a smaller one
-    assert checkpoint.load(disk)[1]["step"] == 4
+    checkpoint.save(disk, {"w": torch.zeros(9), "step": 4})  # and there is room for a smaller one
+    assert checkpoint.load(disk)[0]["step"] == 4
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(errors.StoreError) as caught:
-        checkpoint.save(tmp_path / "file", tensors(), {})
+        checkpoint.save(tmp_path / "file", tensors())
     assert "\n" not in str(caught.value) and "this checkpoint needs" in str(caught.value)
 
 
@@ -208,7 +205,7 @@ def loss_fn(model, batch, generator):
     return (model(batch + torch.randn(batch.shape, generator=generator)) - batch).square().mean()
 
 def bits(state):
-    return {name: value.clone() for name, value in state.to_checkpoint()[0].items()}
+    return {name: value.clone() for name, value in checkpoint.flatten(state.tree())[0].items()}
 
 def child():
     state, curve = new(), []
