@@ -1,10 +1,11 @@
-"""What goes beside the Frechet distance: KID, precision and recall, the share of copies, PSNR and SSIM. Pure tensors."""
+"""What goes beside the Frechet distance: KID, precision and recall, the share of copies, PSNR and SSIM."""
 
 import math
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 BLUR = 1.5  # pixels, the standard deviation of the blur that stands for a DIP
@@ -134,3 +135,27 @@ def gaussian_blur(images: Tensor, std: float = BLUR) -> Tensor:
     padded = F.pad(images, (reach, reach, reach, reach), mode="replicate")
     rows = F.conv2d(padded, kernel.view(1, 1, -1, 1).expand(images.shape[1], -1, -1, -1), groups=images.shape[1])
     return F.conv2d(rows, kernel.view(1, 1, 1, -1).expand(images.shape[1], -1, -1, -1), groups=images.shape[1])
+
+
+# --- how drawn digits look -------------------------------------------------------------------------------------------
+
+
+def raggedness(images: NDArray[np.uint8]) -> float:
+    """Outline over root of the area of the ink, mean over images [N, C, H, W]: 4 for a square, more for a ragged shape.
+
+    Ink is what is brighter than midway between an image's darkest and brightest pixel, so that greyer digits are not taken for
+    thinner ones. The outline counts the sides of pixels between ink and no ink. An image of one grey has no ink and is left
+    out; NaN if all are.
+    """
+    grey = np.asarray(images).mean(axis=1, dtype=float)
+    middle = (grey.min(axis=(1, 2)) + grey.max(axis=(1, 2))) / 2
+    ink = np.pad(grey > middle[:, None, None], ((0, 0), (1, 1), (1, 1)))
+    outline = (ink[:, 1:] != ink[:, :-1]).sum(axis=(1, 2)) + (ink[:, :, 1:] != ink[:, :, :-1]).sum(axis=(1, 2))
+    area = ink.sum(axis=(1, 2))
+    some = area > 0
+    return float((outline[some] / np.sqrt(area[some])).mean()) if some.any() else math.nan
+
+
+def contrast(images: NDArray[np.uint8]) -> float:
+    """Standard deviation of the pixels of an image in [0, 1], mean over images uint8 [N, C, H, W]."""
+    return float((np.asarray(images) / 255.0).std(axis=(1, 2, 3)).mean())
