@@ -37,7 +37,8 @@ def build(
     net: one of NETS. channels: of the images. width: channels of the first layer (None: DEFAULT_WIDTH). per_image: for a fit to
     one image, so with Z_CHANNELS channels of input and with group in place of batch normalisation.
     """
-    width, inputs = DEFAULT_WIDTH[net] if width is None else width, Z_CHANNELS if per_image else channels
+    usual, inputs = DEFAULT_WIDTH[net], Z_CHANNELS if per_image else channels
+    width = usual if width is None else width
     with torch.device("meta"):  # no memory and, above all, no draw from the global random state
         if net == "2conv":
             module = _two_conv(inputs, width, channels)

@@ -199,8 +199,7 @@ def spectrum(run: Spectrum, work: Work) -> Outcome:
     """Fit untrained nets to images, to noise, and to noisy images, and follow the error in each band of frequencies."""
     source = sets.load(run.data)
     clean = ranges.uint8_to_unit(source.held_out[: run.n_images].to(work.device))
-    generator = streams.generator(run.seed, "noise", work.device)
-    noise = 0.2 * torch.randn(clean.shape, generator=generator, device=clean.device)
+    noise = 0.2 * streams.normal(clean, streams.generator(run.seed, "noise", work.device))
     rows, every = [], max(1, run.iterations // 40)
     for target_name, target in (("image", clean), ("noise", (0.5 + noise).clamp(0, 1)), ("noisy", (clean + noise).clamp(0, 1))):
         generator = streams.generator(run.seed, f"fit {target_name}", work.device)
