@@ -4,7 +4,6 @@ state = new_state(model, optim, n_items=len(images), seed=run.seed, device=devic
 for loss in train(state, loss_fn, lambda idx: images[idx], budget): ...
 """
 
-import contextlib
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,7 +15,6 @@ from dipddpm_utils.config import Optim
 from dipddpm_utils.machine.budget import Budget
 from dipddpm_utils.machine.device import autocast, clock
 from dipddpm_utils.machine.errors import TrainingError
-from dipddpm_utils.machine.streams import derived_seed
 from dipddpm_utils.training.launched import Together, fused
 from dipddpm_utils.training.state import Order, State, layout, new_state
 
@@ -53,7 +51,8 @@ def train(
     loss_fn(model, batch, generator) -> scalar; get_batch(indices int64 [B] on the device) -> batch on the device.
     steady: loss_fn and get_batch do the same at every step and read nothing off the device, so that a GPU can be given all
     kernels of a step at once (launched.py).
-    Between steps `state` is whole and may be saved. The loss is on the device: reading it waits for a GPU, which
+    Between steps `state` is whole and may be saved. A model may draw nothing of its own (dropout): it would not go on to the
+    same bits. The loss is on the device: reading it waits for a GPU, which
     `state.synchronise()` counts, and the next step may write over it.
     Raises OutOfTime from `budget` between steps, TrainingError if a loss is not finite (on a GPU at most CHECK_EVERY steps
     later) or, where gradients are clipped on the CPU, a gradient.
@@ -62,8 +61,7 @@ def train(
     on_cpu = device.type == "cpu"
     groups = [group for each in state.optimisers for group in each.param_groups]
     weights = [p for group in groups for p in group["params"]]
-    has_dropout = any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 for m in state.model.modules())
-    learn, update = _halves_of_a_step(state, loss_fn, get_batch, steady=steady and not has_dropout)
+    learn, update = _halves_of_a_step(state, loss_fn, get_batch, steady=steady)
     total, now = 0.0, clock(device)  # the sum of the losses is not finite as soon as one of them is not
     while state.step < optim.steps:
         if budget is not None:
@@ -74,8 +72,7 @@ def train(
         rate = lr_at(optim, state.step)
         for group in groups:
             group["lr"] = rate * group.get("share", 1)
-        with _seeded_dropout(state) if has_dropout else contextlib.nullcontext():
-            loss = learn(state.order.next(optim.batch_size))
+        loss = learn(state.order.next(optim.batch_size))
         updates = (state.step + 1) % state.update_every == 0
         if updates and optim.grad_clip is not None:
             for each in state.optimisers:
@@ -130,11 +127,3 @@ def _halves_of_a_step(
 def _not_finite(what: str, step: int) -> TrainingError:
     advice = "what was saved earlier is kept; lower the learning rate or set grad_clip"
     return TrainingError(f"the {what} is not finite at step {step}; {advice}")
-
-
-@contextlib.contextmanager
-def _seeded_dropout(state: State) -> Iterator[None]:
-    """Dropout draws from torch's global stream only: lend it one that depends on (seed, step) alone, then put it back."""
-    with torch.random.fork_rng(devices=[state.device] if state.device.type == "cuda" else []):
-        torch.manual_seed(derived_seed(state.seed, f"dropout of step {state.step}"))
-        yield

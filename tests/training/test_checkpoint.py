@@ -198,7 +198,7 @@ IMAGES = torch.rand(23, 1, 6, 6, generator=streams.generator(0, "images"))
 def new():
     torch.manual_seed(0)
     first, last = torch.nn.Conv2d(1, 4, 3, padding=1), torch.nn.Conv2d(4, 1, 3, padding=1)
-    net = torch.nn.Sequential(first, torch.nn.BatchNorm2d(4), torch.nn.SiLU(), torch.nn.Dropout(0.2), last)
+    net = torch.nn.Sequential(first, torch.nn.BatchNorm2d(4), torch.nn.SiLU(), last)
     return loop.new_state(net, OPTIM, len(IMAGES), seed=5)
 
 def loss_fn(model, batch, generator):

@@ -23,10 +23,10 @@ CPU = torch.device("cpu")
 IMAGES = torch.rand(22, 1, 6, 6, generator=streams.generator(0, "images"))
 
 
-def net(dropout: float = 0.0) -> nn.Module:
+def net() -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.SiLU(), nn.Dropout(dropout), nn.Conv2d(4, 1, 3, padding=1))
+        return nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.SiLU(), nn.Conv2d(4, 1, 3, padding=1))
 
 
 def denoise(model, batch, generator):
@@ -37,8 +37,8 @@ def batches(indices):
     return IMAGES[indices]
 
 
-def new(optim: Optim, dropout: float = 0.0, device: str = "cpu") -> loop.State:
-    return loop.new_state(net(dropout), optim, len(IMAGES), seed=3, device=device)
+def new(optim: Optim, device: str = "cpu") -> loop.State:
+    return loop.new_state(net(), optim, len(IMAGES), seed=3, device=device)
 
 
 def run(state: loop.State, steps: int | None = None, loss_fn=denoise) -> list[float]:
@@ -100,19 +100,19 @@ def test_steps_report_what_was_done_and_seconds_leave_the_caller_out(monkeypatch
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("channels_last", [False, True])
-@pytest.mark.parametrize(("dropout", "name"), [(0.0, "adam"), (0.3, "adam"), (0.3, "muon")])
-def test_two_n_steps_are_n_steps_a_checkpoint_and_n_steps(tmp_path, monkeypatch, precision, channels_last, dropout, name):
+@pytest.mark.parametrize("name", ["adam", "muon"])
+def test_two_n_steps_are_n_steps_a_checkpoint_and_n_steps(tmp_path, monkeypatch, precision, channels_last, name):
     format = torch.channels_last if channels_last else torch.contiguous_format
     monkeypatch.setattr(states, "layout", lambda optim, device: format)
     average = {"ema_decay": 0.9, "ema_warmup": 3}
     optim = Optim(name=name, batch_size=5, steps=14, lr=0.01, precision=precision, decay="linear", **average)
-    straight = new(optim, dropout)
+    straight = new(optim)
     losses = run(straight)
-    first = new(optim, dropout)
+    first = new(optim)
     assert run(first, 7) == losses[:7]
     first.save(tmp_path, extra={"seen": [1, 2]})
     torch.rand(3)  # what others draw from the global stream does not matter
-    second = new(optim, dropout)
+    second = new(optim)
     assert second.resume(tmp_path) == ({"seen": [1, 2]}, None)
     assert second.seconds == first.seconds
     assert run(second) == losses[7:]
@@ -123,20 +123,8 @@ def test_two_n_steps_are_n_steps_a_checkpoint_and_n_steps(tmp_path, monkeypatch,
 
 def test_the_global_random_state_is_left_alone():
     before = torch.get_rng_state()
-    run(new(Optim(batch_size=5, steps=3), dropout=0.5))
+    run(new(Optim(batch_size=5, steps=3)))
     assert torch.equal(before, torch.get_rng_state())
-
-
-def test_dropout_drops_something_else_at_each_step():
-    masks = []
-
-    def loss_fn(model, batch, generator):
-        masks.append(model[2](torch.ones(64)) == 0)
-        return denoise(model, batch, generator)
-
-    run(new(Optim(batch_size=5, steps=3), dropout=0.5), loss_fn=loss_fn)
-    assert all(0 < mask.sum() < 64 for mask in masks)
-    assert not torch.equal(masks[0], masks[1]) and not torch.equal(masks[1], masks[2])
 
 
 @pytest.mark.parametrize("format", ["bfloat16", "float16", "float32"])
@@ -265,7 +253,6 @@ def test_only_steps_that_are_all_alike_are_recorded(monkeypatch):
     monkeypatch.setenv("DIPDDPM_GRAPHS", "1")
     monkeypatch.setitem(launched.RECORDERS, "cpu", lambda *_: pytest.fail("recorded"))
     assert len(run(new(Optim(batch_size=4, steps=6)))) == 6
-    assert len(list(loop.train(new(Optim(batch_size=4, steps=6), dropout=0.5), denoise, batches, steady=True))) == 6
 
 
 def test_where_nothing_can_be_recorded_it_goes_on_as_before_and_says_so(monkeypatch, capsys):
