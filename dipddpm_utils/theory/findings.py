@@ -66,17 +66,14 @@ def few_steps(record: Any) -> str:
 def spectrum(record: Any) -> str:
     """What is missing of the lowest and the highest band, for images and for noise: when an image's lowest one is there, and
     at the end."""
-    evals, ends = record.evals, (record.evals["band"].min(), record.evals["band"].max())
-    lowest = evals[(evals["target"] == "image") & (evals["band"] == ends[0])].sort_values("iteration")
-    there = lowest[lowest["relative_error"] <= 0.1]["iteration"]
-    last = int(evals["iteration"].max())
-    early = int(there.iloc[0]) if len(there) else last
-    lines = []
-    for iteration in dict.fromkeys((early, last)):
+    left = record.evals.pivot(index="iteration", columns=["target", "band"], values="relative_error")
+    bands, there = record.evals["band"], left.index[left["image", record.evals["band"].min()] <= 0.1]
+    lines, last = [], left.index[-1]
+    for iteration in dict.fromkeys((there[0] if len(there) else last, last)):
         missing = []
         for target, name in (("image", "a clean image's"), ("noise", "pure noise's")):
-            rows = evals[(evals["target"] == target) & (evals["iteration"] == iteration)].set_index("band")["relative_error"]
-            missing.append(f"{percent(rows[ends[0]])} of {name} lowest frequencies and {percent(rows[ends[1]])} of its highest")
+            low, high = (percent(left.loc[iteration, (target, end)]) for end in (bands.min(), bands.max()))
+            missing.append(f"{low} of {name} lowest frequencies and {high} of its highest")
         lines.append(f"After {iteration} iterations, the {look(record.run.net).label} still lacks {', '.join(missing)}.")
     return " ".join(lines)
 

@@ -22,7 +22,6 @@ from dipddpm_utils.machine.errors import StoreError, TrainingError
 
 KEEP = 2
 DIGEST = 32  # bytes of a SHA-256
-DAMAGED = (OSError, ValueError, KeyError)  # what reading such a file may end with
 
 
 def save(folder: str | Path, tree: dict[str, Any]) -> Path:
@@ -60,7 +59,7 @@ def load(folder: str | Path) -> tuple[dict[str, Any], str | None] | None:
     for path in reversed(_held(folder)):
         try:
             tree = _read(path)
-        except DAMAGED as error:
+        except (OSError, ValueError, KeyError) as error:
             if path.exists():  # else another process has dropped it meanwhile
                 damage.append(f"{path.name} is damaged ({error})")
                 with contextlib.suppress(OSError):  # a read-only folder: nothing will be saved there either
