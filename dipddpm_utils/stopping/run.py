@@ -105,7 +105,7 @@ def _outcome(run: Stopping, fits: dict[str, Arrays]) -> Outcome:
     return Outcome(
         metrics={"n": run.n_images, "iterations": run.iterations},
         timings={"train": float(sum(values["seconds"] for values in fits.values()))},
-        evals=[_row(run, rule, values, fits) for rule, values in per_rule.items()],
+        evals=[_row(run, rule, values) for rule, values in per_rule.items()],
         arrays=arrays,
     )
 
@@ -124,25 +124,21 @@ def _stopped(run: Stopping, rule: str, fits: dict[str, Arrays]) -> Arrays:
     psnr = returned["psnr"][step - 1, np.arange(run.n_images)]
     waited = np.where(known == 0, run.iterations, known)
     each = (own["seconds"] * FITS.get(rule, 1) + own.get(f"{rule}_seconds", 0.0)) / run.n_images / len(own["psnr"])
-    best = returned["psnr"].argmax(0) + 1  # of the fit whose output is returned
+    octaves = np.log2(step / (returned["psnr"].argmax(0) + 1))  # off the best step of the fit whose output is returned
     return {
         "step": step,
         "known": known,
         "psnr": psnr,
         "lost": top.max(0) - psnr,
-        "log2_step": np.log2(step / best),
+        "log2_step": octaves,
+        "abs_log2_step": np.abs(octaves),
+        "fit_gain": returned["psnr"].max(0) - top.max(0),  # best of the fit it stops over the plain one's
         "seconds": waited * each,
-        "best": returned["psnr"].max(0),
     }
 
 
-def _row(run: Stopping, rule: str, values: Arrays, fits: dict[str, Arrays]) -> dict[str, Any]:
-    """Means over images with 95% intervals: one row a rule."""
-    row: dict[str, Any] = {"rule": rule, "n": run.n_images}
-    named = {name: values[name] for name in ("psnr", "lost", "log2_step")}
-    named["abs_log2_step"] = np.abs(values["log2_step"])
-    named["fit_gain"] = values["best"] - fits["plain"]["psnr"].max(0)  # best of the fit it stops over the plain one's
-    row |= stats.mean_intervals(named)
-    row["unfinished"] = float((values["known"] == 0).mean())  # share of images for which the rule never stopped
-    row["seconds"] = float(values["seconds"].mean())
-    return row
+def _row(run: Stopping, rule: str, values: Arrays) -> dict[str, Any]:
+    """Means over images with 95% intervals; the share of images for which the rule never stopped, and seconds an image."""
+    means = stats.mean_intervals({name: values[name] for name in ("psnr", "lost", "log2_step", "abs_log2_step", "fit_gain")})
+    others = {"unfinished": float((values["known"] == 0).mean()), "seconds": float(values["seconds"].mean())}
+    return {"rule": rule, "n": run.n_images, **means, **others}
