@@ -30,6 +30,16 @@ def test_the_hash_changes_with_every_field_and_only_then(lr, steps, seed):
     assert config.run_hash(run) == config.run_hash(same) != config.run_hash(other)
 
 
+def test_options_that_are_gone_are_read_in_earlier_records_where_they_were_not_set():
+    run = Ddpm(data=Data(name="mnist"))
+    values = run.model_dump(mode="json")
+    values["unet"] |= {"attention": [], "dropout": 0.0, "time_width": None}
+    assert config.parse(values) == run
+    values["unet"]["dropout"] = 0.1
+    with pytest.raises(ValidationError, match="dropout"):
+        config.parse(values)
+
+
 def test_a_field_at_its_default_leaves_the_hash_alone():
     assert config.run_hash(Ddpm(data=Data(name="mnist"))) == config.run_hash(
         Ddpm(data=Data(name="mnist"), optim=Optim(lr=1e-3))

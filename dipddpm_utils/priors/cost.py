@@ -113,7 +113,7 @@ def _counted(run: Ddpm | Dip) -> tuple[int, int]:
         else:
             net = dips.build(run).eval()  # batch normalisation does not take one image in training mode
             x = torch.zeros(1, run.data.channels, run.data.size, run.data.size)
-            _COUNTED[key] = flops.forward(net, x), flops.training(net, x)
+            _COUNTED[key] = flops.counted(lambda: net(x)), flops.training(net, x)
     return _COUNTED[key]
 
 
@@ -170,7 +170,7 @@ def _probed(run: Ddpm | Dip, device: str) -> dict[str, float]:
             return unit[rows]
 
     state = loop.new_state(model, run.optim, batch, run.seed, device)
-    ends = [0.0, *(step.seconds for step in islice(loop.train(state, loss, get, steady=True), PROBED))]
+    ends = [0.0, *(state.synchronise() for _ in islice(loop.train(state, loss, get, steady=True), PROBED))]
     steps = [after - before for before, after in zip(ends, ends[1:], strict=False)]
     return {"step": statistics.median(steps), "call": _call(run, state.model.eval(), device)}
 

@@ -138,8 +138,7 @@ def initial(run: Ddpm, source: sets.DataSet, work: Work) -> tuple[nn.Module, flo
     state = loop.new_state(model, optim, len(images), streams.derived_seed(run.seed, "warm start"), work.device)
     for _ in loop.train(state, loss, lambda idx: ranges.uint8_to_signed(images[idx]), work.budget):
         pass
-    state.synchronise()
-    return model, state.seconds, state.images * operations(model, run, work.device)[1]
+    return model, state.synchronise(), state.images * operations(model, run, work.device)[1]
 
 
 def ddpm(run: Ddpm, work: Work) -> Outcome:
@@ -157,7 +156,7 @@ def ddpm(run: Ddpm, work: Work) -> Outcome:
         row, images = judged(run.evaluate.sampler, run.evaluate.n, f"step {state.step}")
         log.setdefault("evals", []).append({"step": state.step, "images": state.images, "seconds": state.seconds, **row})
         if run.evaluate.keep_all and run.seed == 0:  # one seed is shown, and records are kept in version control
-            log.setdefault("grids", []).append(images[:16].numpy())
+            log.setdefault("grids", []).append(images[:16])
 
     def batch(indices: Tensor) -> Batch:
         return prior.batch(prior.given.signed(made.images[indices]), indices, state.step)

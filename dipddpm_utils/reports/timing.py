@@ -64,7 +64,7 @@ def _timed_step(
     run: EpochTiming, state: loop.State, coefs: schedule.Coefficients, get: Callable[[Tensor], Tensor]
 ) -> Iterator[tuple[str, float]]:
     """One training step in three parts, each with its seconds; a GPU's queue is emptied between them."""
-    model, optimiser = state.model.train(), state.optimiser
+    model, (optimiser,) = state.model.train(), state.optimisers
     began = _now(state.device)
     x0 = get(state.order.next(run.optim.batch_size))
     fetched = _now(state.device)

@@ -56,12 +56,14 @@ def train_resumably(
     with progress.progress(state.optim.steps, work.label, initial=state.step) as bar:
         try:
             pay_visit()
-            for step in loop.train(state, loss_fn, get_batch, work.budget, folder=work.folder, steady=steady):
-                if step.step % every == 0 or step.step in (1, state.optim.steps):
-                    row = {"step": step.step, "loss": step.loss, "lr": step.lr, "images": step.images, "seconds": step.seconds}
+            for loss in loop.train(state, loss_fn, get_batch, work.budget, steady=steady):
+                step = state.step
+                if step % every == 0 or step in (1, state.optim.steps):
+                    seconds, rate = state.synchronise(), loop.lr_at(state.optim, step - 1)  # then the loss, which waits, too
+                    row = {"step": step, "loss": float(loss), "lr": rate, "images": state.images, "seconds": seconds}
                     log["curve"].append(row)
-                    bar.update(step.step - shown, loss=row["loss"])
-                    shown = step.step
+                    bar.update(step - shown, loss=row["loss"])
+                    shown = step
                 pay_visit()
                 if (begin := time.monotonic()) - saved > pause:
                     state.save(work.folder, extra=log)

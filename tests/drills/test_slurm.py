@@ -302,7 +302,7 @@ def _everyones_python(environment: dict[str, str]) -> str:
 def step(work: Path) -> int:
     """That of the newest checkpoint, 0 without one."""
     kept = checkpoint.load(work)
-    return kept[1]["step"] if kept else 0
+    return kept[0]["step"] if kept else 0
 
 
 def goes_on(slurm: Cluster, results: Path, minutes: int, disturb) -> None:
