@@ -174,7 +174,10 @@ def run_notebooks(
     given = dict(parameters)
     nbfiles.checked(nbfiles.find(only=only), given)
     if device == "auto" and (warning := machine_device.gpu_warning()):
-        click.echo(warning, err=True)
+        advice = (
+            "update its driver, install the torch build that fits it, or pass it into the container (docker run --gpus all)"
+        )
+        click.echo(f"\n!!!! {warning} All runs on the CPU, many times slower: {advice}.\n", err=True)
     profile = profile or notebooks.default_profile()
     asked = {"only": only, "device": device, "parameters": given, "front": _front, **limits}
     return notebooks.drive(notebooks.Job(profile, results_folder(results), **asked))

@@ -130,7 +130,7 @@ def dip_images(run: DipImages, work: Work) -> Outcome:
     every, now = max(1, run.iterations // 100), device.clock(work.device)
     began = now()
     fits = dips.fit_images(run.net, noisy, generator=streams.generator(run.seed, "fit", work.device), **run.options())
-    with progress.progress(run.iterations, work.label) as bar:
+    with progress.Progress(run.iterations, work.label) as bar:
         for fit in fits:
             looked_at = fit.iteration % every == 0 or fit.iteration in run.snapshots
             if looked_at and clean.is_cuda:
@@ -164,7 +164,7 @@ def bank(run: Bank, work: Work) -> Outcome:
     source, now, outputs, seconds = sets.load(run.data), device.clock(work.device), [], 0.0
     rows = banked_rows(run, len(source.train))
     clean = ranges.uint8_to_unit(source.train[rows].to(work.device))
-    with progress.progress(len(rows), work.label) as bar:
+    with progress.Progress(len(rows), work.label) as bar:
         for i, part in enumerate(clean.split(FITTED_TOGETHER)):
             path = work.folder / f"part-{i}.npz"
             if not path.exists():

@@ -9,13 +9,13 @@ import os
 import re
 import signal
 import subprocess
-from contextlib import AbstractContextManager, nullcontext, redirect_stderr, suppress
+from contextlib import AbstractContextManager, redirect_stderr, suppress
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from dipddpm_utils.config import parse
+from dipddpm_utils.config import Run
 from dipddpm_utils.driver.place import Place
 from dipddpm_utils.machine import locks
 from dipddpm_utils.machine.budget import Budget
@@ -30,13 +30,13 @@ REQUEUES = 1000  # of a job by itself, when its time is over
 class Task:
     """What a job does: it computes one run; told to stop, it saves and is queued again."""
 
-    run: dict[str, Any]
-    results: str
+    run: Run
+    results: Path
     profile: str
     device: str
     fresh: bool
     deadline: float | None = None  # unix seconds
-    stop: str | None = None  # a file that asks it to save and end
+    stop: Path | None = None  # a file that asks it to save and end
     gpus: str | None = None  # CUDA_VISIBLE_DEVICES of the command, which submitit hides from its processes here
 
     def __call__(self) -> None:
@@ -47,17 +47,21 @@ class Task:
             os.environ.pop("CUDA_VISIBLE_DEVICES", None)
             os.environ.update({} if self.gpus is None else {"CUDA_VISIBLE_DEVICES": self.gpus})
         told: list[int] = []
+        budget = Budget(self.deadline, self.stop)
+
+        def end_now(number: int, _frame: Any) -> None:
+            told.append(number)
+            budget.deadline = 0.0
+
         time_is_over = getattr(signal, f"SIG{submitit.JobEnvironment.USR_SIG}")
         queue_again = signal.getsignal(time_is_over)  # submitit's: it stores `checkpoint()`, requeues the job and exits
         for number in (time_is_over, signal.SIGTERM):
-            signal.signal(number, lambda number, _: told.append(number))
-        budget = Budget(self.deadline, self.stop, flag=lambda: bool(told))
-        store = Store(Path(self.results), self.profile, device=self.device, budget=budget, fresh=self.fresh)
-        run = parse(self.run)
+            signal.signal(number, end_now)
+        store = Store(self.results, self.profile, device=self.device, budget=budget, fresh=self.fresh)
         try:
-            store.ensure(run)
-            if not store.can_be_built_on(run):
-                store.weights(run)
+            store.ensure(self.run)
+            if not store.can_be_built_on(self.run):
+                store.weights(self.run)
         except OutOfTime:
             if signal.SIGTERM in told and not (_on_slurm() and _is_running()):
                 raise DipddpmError("the job was cancelled; everything is saved, and the same command goes on") from None
@@ -90,24 +94,29 @@ class Local:
     """Jobs as processes of this machine: lowest priority, and one thread each unless OMP_NUM_THREADS says otherwise."""
 
     lag, pause = 0.0, 0.5  # seconds: until what a job wrote is seen here, and between two looks at the jobs
-    mark = ""  # of the results folder, behind the name of a job
 
     def __init__(self, store: Store, place: Place) -> None:
         import submitit
 
         self.folder = store.root / "cluster"
+        self.mark = "." + hashlib.sha256(str(store.root.resolve()).encode()).hexdigest()[:8]  # behind the name of a job
         self.jobs: dict[str, Any] = {}
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH")]))
         threads = re.match(r"\d*", os.environ.setdefault("OMP_NUM_THREADS", "1"))[0]
         self.executor = submitit.AutoExecutor(self.folder, cluster=place.on, **{f"{place.on}_max_num_timeout": REQUEUES})
-        self.executor.update_parameters(timeout_min=place.minutes, **self._asked(place, int(threads or 1)))
-
-    def _asked(self, place: Place, threads: int) -> dict[str, Any]:
-        return {}
+        self.executor.update_parameters(
+            timeout_min=place.minutes,
+            cpus_per_task=int(threads or 1),
+            slurm_partition=place.partition or None,
+            slurm_gpus_per_node=place.gpus or None,
+            slurm_signal_delay_s=min(120, 15 * place.minutes),  # before the end of its time, for what has to be saved
+            slurm_additional_parameters={"requeue": True},
+        )
 
     def alone(self) -> AbstractContextManager:
-        """While entered, no other command submits jobs for this folder. Needless here: a run's lock keeps others waiting."""
-        return nullcontext()
+        """While entered, no other command submits jobs for this results folder: none is submitted twice."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return locks.locked(self.folder / ".lock", "that is submitting jobs", lambda: None)
 
     def live(self) -> dict[str, tuple[str, str]]:
         """Job and state of each run that is queued or running, by the name of its folder."""
@@ -146,25 +155,7 @@ class Slurm(Local):
     """Jobs of a cluster. What else it wants to be told (account, memory) it reads from SBATCH_ACCOUNT and its like."""
 
     lag, pause = 20.0, 15.0  # seconds: a shared file system may show a file that late; squeue is not to be called often
-
-    def __init__(self, store: Store, place: Place) -> None:
-        self.mark = "." + hashlib.sha256(str(store.root.resolve()).encode()).hexdigest()[:8]
-        self.seen: dict[str, tuple[str, str]] = {}
-        super().__init__(store, place)
-
-    def _asked(self, place: Place, threads: int) -> dict[str, Any]:
-        return {
-            "cpus_per_task": threads,
-            "slurm_partition": place.partition or None,
-            "slurm_gpus_per_node": place.gpus or None,
-            "slurm_signal_delay_s": min(120, 15 * place.minutes),  # before the end of its time, for what has to be saved
-            "slurm_additional_parameters": {"requeue": True},
-        }
-
-    def alone(self) -> AbstractContextManager:
-        """While entered, no other command submits jobs for this results folder: none is submitted twice."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        return locks.locked(self.folder / ".lock", "that is submitting jobs", lambda: None)
+    seen: dict[str, tuple[str, str]] = {}
 
     def live(self) -> dict[str, tuple[str, str]]:
         """Job and state of each run that anyone has in the queue; what was seen before if SLURM does not answer."""

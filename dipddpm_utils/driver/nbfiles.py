@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from dipddpm_utils.machine.errors import UsageError
-from dipddpm_utils.machine.process import home
 from dipddpm_utils.page import notebook
 from dipddpm_utils.page.notebook import Parameter
 
@@ -100,7 +99,7 @@ def _without_paths(value: Any) -> Any:
         return [_without_paths(item) for item in value]
     if not isinstance(value, str):
         return value
-    for folder, instead in ((Path(sys.prefix), "environment"), (CHECKOUT, "."), (home(), "~")):
+    for folder, instead in ((Path(sys.prefix), "environment"), (CHECKOUT, "."), (Path.home(), "~")):
         if folder != Path(folder.anchor):
             value = re.sub(re.escape(str(folder)) + r"(?=[/\\\"'\s:]|$)", instead, value)
     return value

@@ -19,7 +19,7 @@ def drive(job: Job) -> int:
     store = Store(job.results, job.profile, fresh=job.fresh, records_only=job.records_only)
     if job.records_only:
         store.refuse_losses()
-    runner.time_there(job.root)  # a read-only folder is said now, not in an hour
+    files.check_writable(job.root / "notebooks")  # a read-only folder is said now, not in an hour
     complete = say_what_is_there(store)
     with CleanStop() as stop:
         runner.has_room(stop.folder)

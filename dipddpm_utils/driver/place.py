@@ -13,7 +13,7 @@ import click
 
 from dipddpm_utils.machine.errors import UsageError
 
-LIMIT = {"slurm": "2h", "local": "365-00:00:00"}  # of a job; what takes longer is saved and queued again
+LIMIT = {"slurm": "2h", "local": "8760h"}  # of a job; what takes longer is saved and queued again
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,9 @@ def place(
 
 
 def time_limit(text: str) -> int:
-    """Whole minutes of '2h', '90m', '1h30m', '1:30:00' or '1-12:00:00'; UsageError for anything else or less than two."""
-    found = re.fullmatch(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)|(?:(\d+)h)?(?:(\d+)m)?", text.strip().lower(), re.ASCII)
-    days, hours, minutes, seconds, h, m = (int(part or 0) for part in found.groups()) if found else (0,) * 6
-    whole = 1440 * days + 60 * (hours + h) + minutes + m + (seconds > 0)
-    if whole < 2:
-        raise UsageError(f"--time is {text!r}, expected two minutes or more as 2h, 90m, 1h30m, 1:30:00 or 1-12:00:00")
-    return whole
+    """Minutes of '2h', '90m' or '1h30m'; UsageError for anything else or less than two."""
+    found = re.fullmatch(r"(?:([0-9]+)h)?(?:([0-9]+)m)?", text)
+    minutes = 60 * int(found[1] or 0) + int(found[2] or 0) if found else 0
+    if minutes < 2:
+        raise UsageError(f"--time is {text!r}, expected two minutes or more as 2h, 90m or 1h30m")
+    return minutes

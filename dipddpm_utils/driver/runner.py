@@ -16,7 +16,6 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -101,11 +100,12 @@ class Runner:
         kept = self.job.root / "notebooks" / source.path.name
         failed = kept.with_suffix(".failed.ipynb")
         try:
-            since = time_there(self.job.root)
+            before = drawn(self.job.root, source.number)
             self.execute(source, executed, events)
             files.write_text(kept, nbfiles.cleaned(executed))
             failed.unlink(missing_ok=True)
-            drop_undrawn(self.job.root, source.number, since)
+            for path, *_ in before & drawn(self.job.root, source.number):  # it draws them no longer
+                path.unlink(missing_ok=True)
             result.state = "OK"
         except Exception as error:
             result.state, result.error = self.explain(error)
@@ -190,18 +190,6 @@ class Runner:
         return "FAIL", f"{name}: {line}{where}"
 
 
-def time_there(root: Path) -> float:
-    """The time by the clock of the results' file system, which need not be this machine's. StoreError: it is read-only."""
-    folder = root / "notebooks"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as mark:  # without a name: a kill leaves nothing behind
-            return os.fstat(mark.fileno()).st_mtime
-    except OSError as error:
-        advice = "choose a folder that can be written with --results DIR"
-        raise StoreError(f"cannot use {folder}: {error.strerror}: {advice}") from None
-
-
 def has_room(work: Path) -> None:
     """StoreError if the temporary folder is too full for an executed notebook: said now, not in an hour."""
     free = shutil.disk_usage(work).free
@@ -210,11 +198,10 @@ def has_room(work: Path) -> None:
         raise StoreError(f"the temporary folder {work.parent} has {there}: free some space, or set TMPDIR to another one")
 
 
-def drop_undrawn(root: Path, number: str, since: float) -> None:
-    """Delete the figures and tables of a notebook (`<number>_...`) that it no longer made when it ran from `since` on."""
-    for path in [*root.glob(f"figures/{number}_*"), *root.glob(f"tables/{number}_*")]:
-        if path.stat().st_mtime < since - 1:  # file systems round
-            path.unlink(missing_ok=True)
+def drawn(root: Path, number: str) -> set[tuple[Path, int, int]]:
+    """The figures and tables of a notebook (`<number>_...`); one that is drawn anew is another file of another time."""
+    paths = [path for kind in ("figures", "tables") for path in root.glob(f"{kind}/{number}_*")]
+    return {(path, path.stat().st_ino, path.stat().st_mtime_ns) for path in paths}
 
 
 class Relay:

@@ -58,23 +58,14 @@ def nvidia_gpus() -> list[str]:
 
 
 def gpu_warning() -> str | None:
-    """Loud text if this machine has an NVIDIA GPU that torch cannot use, else None. A GPU hidden on purpose is no fault."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1"):
-        return None
-    gpus = nvidia_gpus()
-    if not gpus:
+    """A sentence if this machine has an NVIDIA GPU that torch cannot use, else None. A GPU hidden on purpose is no fault."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1") or not (gpus := nvidia_gpus()):
         return None
     import torch
 
     if torch.cuda.is_available():
         return None
-    line = "!" * 100
-    return (
-        f"{line}\n!! This machine has a GPU ({', '.join(gpus)}), but {_why_no_cuda()}.\n"
-        "!! Everything below runs on the CPU, many times slower. To use the GPU: update its driver, install the torch build\n"
-        "!! that fits it (torch from the ordinary index has CUDA); in a container pass the GPU in (docker run --gpus all).\n"
-        f"{line}"
-    )
+    return f"This machine has a GPU ({', '.join(gpus)}), but {_why_no_cuda()}."
 
 
 def _why_no_cuda() -> str:

@@ -4,8 +4,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Self
@@ -53,19 +52,3 @@ class CleanStop:
             self.stop.touch()
         with suppress(OSError):  # os.write: print may be interrupted in the middle of itself by this very handler
             os.write(2, b"\nstopping: what is running is being saved (Ctrl-C again ends at once)\n")
-
-
-@contextmanager
-def as_ctrl_c() -> Iterator[None]:
-    """While entered, SIGTERM and a closed terminal raise KeyboardInterrupt(exit code), as Ctrl-C raises KeyboardInterrupt()."""
-
-    def raised(number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt(128 + number)
-
-    heard = [number for number in SIGNALS if number != signal.SIGINT and signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, raised) for number in heard}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -8,7 +8,6 @@ import io
 import os
 import signal
 import sys
-from pathlib import Path
 
 _lost: list[OSError] = []
 
@@ -42,16 +41,9 @@ def steady() -> None:
             lines = name == "stderr" or old.isatty()
             setattr(sys, name, io.TextIOWrapper(raw, old.encoding, old.errors, line_buffering=lines))
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # temporary folders go on the way out
-    os.environ.setdefault("HOME", str(home()))
+    home = os.path.expanduser("~")  # stays as it is without an entry among the system's users, as in some containers
+    os.environ.setdefault("HOME", "/" if home == "~" else home)
     try:
         getpass.getuser()  # parts of torch do
     except (KeyError, OSError):
         os.environ["USER"] = f"uid{os.getuid()}"
-
-
-def home() -> Path:
-    """The user's home folder; / without HOME and without an entry among the system's users, as in some containers."""
-    try:
-        return Path.home()
-    except RuntimeError:
-        return Path("/")

@@ -77,7 +77,7 @@ def _fit(run: Stopping, work: Work, name: str, clean: Tensor, target_at: Callabl
     now, seconds, rule_seconds, psnr = device.clock(work.device), 0.0, dict.fromkeys(watchers, 0.0), []
     fitting = dip.fit_images(run.net, target_at, generator=streams.generator(run.seed, "fit", work.device), **run.options())
     began = now()
-    with progress.progress(run.iterations, f"{work.label} {name}") as bar:
+    with progress.Progress(run.iterations, f"{work.label} {name}") as bar:
         for fit in fitting:
             outputs = fit.outputs.cpu()
             seconds += now() - began

@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 import uuid
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -188,12 +187,7 @@ class Store:
 
     def _locked(self, folder: Path) -> AbstractContextManager[None]:
         """While entered, this process works in a folder and the others wait."""
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder) as probe:  # a read-only or full disk is said before any work is done
-                probe.write(bytes(4096))
-        except OSError as error:
-            raise StoreError(files.explain(folder, error)) from error
+        files.check_writable(folder)
         return locks.locked(folder / ".lock", f"that is computing {folder.name}", self.budget.check)
 
     # --- a fresh round ---

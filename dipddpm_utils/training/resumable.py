@@ -53,7 +53,7 @@ def train_resumably(
             log["visited"].append(state.step)
 
     saved, pause, shown, began_at = time.monotonic(), SAVE_EVERY, state.step, state.step
-    with progress.progress(state.optim.steps, work.label, initial=state.step) as bar:
+    with progress.Progress(state.optim.steps, work.label, initial=state.step) as bar:
         try:
             pay_visit()
             for step in loop.train(state, loss_fn, get_batch, work.budget, folder=work.folder, steady=steady):

@@ -227,14 +227,12 @@ def test_a_terminals_table_is_redrawn_in_place(capsys, monkeypatch):
     assert first == second and len(first.splitlines()) == 3 and "floor-s0" in first
 
 
-@pytest.mark.parametrize(
-    ("text", "minutes"), [("2h", 120), ("90m", 90), ("1h30m", 90), ("1:30:00", 90), ("1-12:00:00", 2160), ("0:01:01", 2)]
-)
+@pytest.mark.parametrize(("text", "minutes"), [("2h", 120), ("90m", 90), ("1h30m", 90)])
 def test_a_time_limit_is_read(text, minutes):
     assert place.time_limit(text) == minutes
 
 
-@pytest.mark.parametrize("text", ["", "90", "1:30", "2 h", "soon", "1m", "-2h", "1:99:00", "0h", "٣h"])
+@pytest.mark.parametrize("text", ["", "90", "1:30", "2 h", "soon", "1m", "-2h", "0h", "٣h"])
 def test_a_time_limit_that_means_nothing_is_refused(text):
     with pytest.raises(UsageError, match="expected two minutes or more as 2h, 90m"):
         place.time_limit(text)
@@ -377,8 +375,7 @@ def test_a_jobs_last_words_are_found_in_its_log(tools, tmp_path, log, says):
 
 
 def task(tmp_path, **options):
-    run = SMOKE.entry("floor-s0").run.model_dump(mode="json")
-    return jobs.Task(run, str(tmp_path), "smoke", "cpu", fresh=False, **options)
+    return jobs.Task(SMOKE.entry("floor-s0").run, tmp_path, "smoke", "cpu", fresh=False, **options)
 
 
 @pytest.fixture
