@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from dipddpm_utils.config import Advice, Bank, Ddpm, DipImages, Floor, Restore, Sample, Spectrum, Warm, priors
+from dipddpm_utils.config import Advice, Bank, Data, Ddpm, DipImages, Floor, Restore, Sample, Spectrum, Warm, priors
 from dipddpm_utils.parts import Diffusion, Dip, Net, Optim, Prior, Sampler, Start
 from dipddpm_utils.study import recipes as r
 from dipddpm_utils.study.entries import By, Profile
@@ -16,6 +16,10 @@ NETS: tuple[Net, ...] = ("2conv", "5conv", "resnet18", "skip")
 IMAGE_FITS = ((32, 5e-3), (16, 1e-3), (8, 3e-3), (16, 1e-2))  # width and rate of each net's fit to one image
 DIP_STD, DIP_LR = 1.2, 1e-3  # the common anchors of the settings
 START_T = 600  # where the chain of a mechanism begins that does not begin at noise
+MOST_SEEDS = 8  # of models that draw digits: three, then up to so many by the rule for seeds in README
+CALLS = 12  # of their chains: as many as 20 of the whole chain are from START_T on
+MORE_CALLS = (18, 20, 24)  # guidance takes the seconds of 20.0 [19.3, 20.2] calls (benchmarks)
+PHOTOS = Data(name="cifar10", n_train=45_000)
 
 
 def dip(z: Sizes, net: Net, *, std: float = DIP_STD, lr: float = DIP_LR, steps: int | None = None) -> Dip:
@@ -44,35 +48,40 @@ def main(z: Sizes, on: Dip | None = None) -> Ddpm:
 
 
 def main_dip(z: Sizes) -> Dip:
-    net, std = z.main_dip
-    return dip(z, net, std=std)
+    """Their DIP, picked in 05 from the fits `dip_pick`."""
+    return dip(z, "2conv", std=0.4)
 
 
-def main_way(z: Sizes, name: str) -> Prior:
-    """A mechanism of the models that draw digits, as it did best on the small ones; "... blur": a blur in the DIP's place."""
-    if name == "weights":
-        return Prior(warm=Warm(steps=z.mech_warm_steps))
-    if name in (new := newcomers("learned")):
-        return newcomer(new[name], main_dip(z))
-    about = {"shift": {"shift": True}, "condition": {"condition": True}, "curriculum": {"curriculum": 0.5}}
-    about["truncated"] = {"truncate": START_T}
-    return Prior(source="blur" if name.endswith("blur") else main_dip(z), **about[name.removesuffix(" blur")])
+def main_ways(z: Sizes) -> list[tuple[str, int, Prior]]:
+    """Mechanisms that they learn with, as each did best on the small models, and the seeds of each."""
+    dip = main_dip(z)
+    return [
+        ("shift", 3, Prior(source=dip, shift=True)),
+        ("curriculum", 8, Prior(source=dip, curriculum=0.5)),
+        ("curriculum blur", 3, Prior(source="blur", curriculum=0.5)),
+        ("truncated", 3, Prior(source=dip, truncate=START_T)),
+        ("condition", 3, Prior(source=dip, condition=True)),
+        ("weights", 3, Prior(warm=Warm(steps=z.mech_warm_steps))),
+        *((kind.name, 3, newcomer(kind, dip)) for kind in newcomers("learned")),
+    ]
 
 
-def main_advice(z: Sizes, name: str) -> Advice | None:
-    """A second opinion for chains of the same models, at the weight that did best on the small ones; None: there is none."""
-    if name == "baseline":
-        return None
-    if name in (new := newcomers("opinion")):
-        return newcomer(new[name], main_dip(z))
-    dip, of = (None, "blur") if name.endswith("blur") else (main_dip(z), "dip")
-    about = {"reinject": {"name": "bank", "bank": of}, "guidance": {"name": of}}
-    return Advice(weight=0.1, when="early", dip=dip, **about[name.removesuffix(" blur")])
+def main_advice(z: Sizes) -> dict[str, Advice | None]:
+    """Second opinions for chains of the DDPM alone, at the weight that did best on the small models."""
+    dip, little = main_dip(z), {"weight": 0.1, "when": "early"}
+    return {
+        "baseline": None,
+        "reinject": Advice(name="bank", bank="dip", dip=dip, **little),
+        "guidance": Advice(name="dip", dip=dip, **little),
+        "reinject blur": Advice(name="bank", bank="blur", **little),
+        "guidance blur": Advice(name="blur", **little),
+        **{kind.name: newcomer(kind, dip) for kind in newcomers("opinion")},
+    }
 
 
-def newcomers(place: str) -> dict[str, Any]:
-    """The declared priors that have runs `everywhere` without being named in the study, by name."""
-    return {kind.name: kind for kind in priors().newcomers() if kind.place == place}
+def newcomers(place: str) -> list[Any]:
+    """The declared priors that have runs `everywhere` without being named in the study."""
+    return [kind for kind in priors().newcomers() if kind.place == place]
 
 
 def newcomer(kind: Any, dip: Dip) -> Any:
@@ -98,50 +107,39 @@ def headline(p: Profile, z: Sizes) -> None:
     Expected before the runs of blurred images first, then real ones: as DIP outputs first, no difference that can be shown.
     """
     picks(p, z)
-    p.run("main", main(z), "04", z.main_seeds)
-    p.run("main-on-dip", main(z, on=main_dip(z)), "04", z.main_seeds)
-    for name, seeds in (*z.main_ways, *((name, 3) for name in newcomers("learned"))):
-        prior = main_way(z, name)
+    p.run("main", main(z), "04", MOST_SEEDS)
+    p.run("main-on-dip", main(z, on=main_dip(z)), "04", MOST_SEEDS)
+    for name, seeds, prior in main_ways(z):
         run, begun = changed(main(z), prior=prior), prior.truncate is not None
-        if begun:  # judged by chains that begin there, too
-            few, (steps, every) = changed(run.evaluate.sampler, steps=z.start_steps), z.main_begun
-            judged = changed(run.evaluate, every=every, sampler=few, final_sampler=few)
-            run = changed(run, optim=changed(run.optim, steps=steps), evaluate=judged)
+        if begun:  # judged by chains that begin there, too; with its DIP in as many seconds as the DDPM alone
+            few = changed(run.evaluate.sampler, steps=z.start_steps)
+            judged = changed(run.evaluate, every=490, sampler=few, final_sampler=few)
+            run = changed(run, optim=changed(run.optim, steps=1960), evaluate=judged)
         p.run(f"main-{name}".replace(" ", "-"), run, "04", seeds)
-        sampler = Sampler(steps=z.start_steps if begun else z.main_drawn_steps)  # calls: those of a start
-        drawn = Sample(model=run, n=z.sampled, sampler=sampler)
+        drawn = Sample(model=run, n=z.sampled, sampler=Sampler(steps=z.start_steps if begun else CALLS))
         value = prior.curriculum or prior.truncate or ("data set" if prior.warm else 1)
         p.member("main-drawn", name, drawn, "04", seeds, value=value, name=f"main-{name}-drawn")
-    drawn = Sample(model=main(z), n=z.sampled, sampler=Sampler(steps=z.start_steps))
-    started(p, "main-starts", drawn, main_dip(z), start_names(z), z.main_start_ts, z.main_start_seeds, "main-noise")
-    started_from_fits(p, z, "main-starts", drawn, z.main_start_ts)
-    drawn = Sample(model=main(z), n=z.sampled, sampler=Sampler(steps=z.main_drawn_steps))
-    for name in (*z.main_advised, *newcomers("opinion")):
-        run = changed(drawn, advice=main_advice(z, name))
-        value = run.advice.weight if run.advice else 0
-        p.member("main-drawn", name, run, "04", z.main_advised_seeds, value=value, name=f"main-{name}-drawn")
-    for calls in z.main_more_calls:
-        run = changed(drawn, sampler=Sampler(steps=calls))
-        name = f"main-more-calls-{calls}-drawn"
-        p.member("main-drawn", "more calls", run, "04", z.main_advised_seeds, value=calls, name=name)
-    for sampler in z.main_samplers:
-        other_sampler(p, z, drawn, sampler)
+    drawn, ts = Sample(model=main(z), n=z.sampled, sampler=Sampler(steps=z.start_steps)), (150, 300, 600)
+    started(p, "main-starts", drawn, main_dip(z), start_names(z), ts, MOST_SEEDS, "main-noise")
+    started_from_fits(p, z, "main-starts", drawn, ts)
 
+    def alone(label: str, value: Any, name: str, sampler: Sampler, advice: Advice | None = None) -> None:
+        run = changed(drawn, sampler=sampler, advice=advice)
+        p.member("main-drawn", label, run, "04", MOST_SEEDS, value=value, name=f"main-{name}-drawn")
 
-def other_sampler(p: Profile, z: Sizes, drawn: Sample, sampler: Sampler) -> None:
-    """What guidance is worth beside a better sampler, which costs nothing; expected before the runs: less than it.
-
-    The DDPM alone at as many calls and in fewer seconds than guidance takes, and both guidances at as many calls.
-    """
-    title = sampler.title.replace(" ", "-")
-    for calls in (z.main_drawn_steps, z.main_more_calls[0]):
-        run = changed(drawn, sampler=changed(sampler, steps=calls))
-        name = f"main-more-calls-{calls}-{title}-drawn"
-        p.member("main-drawn", "more calls", run, "04", z.main_advised_seeds, value=By(calls, sampler.title), name=name)
-    for label in ("guidance", "guidance blur"):
-        run = changed(drawn, sampler=changed(sampler, steps=z.main_drawn_steps), advice=main_advice(z, label))
-        value, name = By(run.advice.weight, sampler.title), f"main-{label}-{title}-drawn"
-        p.member("main-drawn", label, run, "04", z.main_advised_seeds, value=value, name=name)
+    for name, advice in main_advice(z).items():
+        alone(name, advice.weight if advice else 0, name, Sampler(steps=CALLS), advice)
+    for calls in MORE_CALLS:
+        alone("more calls", calls, f"more-calls-{calls}", Sampler(steps=calls))
+    # What guidance is worth beside a better sampler, which costs nothing; expected before the runs: less than it. The DDPM
+    # alone at as many calls and in fewer seconds than guidance takes, and both guidances at as many calls.
+    for other in (Sampler(eta=1.0), Sampler(name="dpmpp_2m")):
+        title = other.title.replace(" ", "-")
+        for calls in (CALLS, MORE_CALLS[0]):
+            alone("more calls", By(calls, other.title), f"more-calls-{calls}-{title}", changed(other, steps=calls))
+        for label in ("guidance", "guidance blur"):
+            advice = main_advice(z)[label]
+            alone(label, By(advice.weight, other.title), f"{label}-{title}", changed(other, steps=CALLS), advice)
 
 
 def single(p: Profile, z: Sizes) -> None:
@@ -178,7 +176,7 @@ def starts(p: Profile, z: Sizes) -> None:
 
 
 def start_names(z: Sizes) -> tuple[str, ...]:
-    return (*z.starts, *(kind.key for kind in newcomers("start").values()))
+    return (*z.starts, *(kind.key for kind in newcomers("start")))
 
 
 def started(
@@ -216,11 +214,11 @@ def trained_on_fits(p: Profile, z: Sizes) -> None:
     """
     if z.fit is None:
         return
-    (net, std), base = z.main_dip, ddpm(z)
+    base = ddpm(z)
     real = changed(base, data=z.few, evaluate=changed(base.evaluate, keep_all=False))
     p.run("bank-fits", Bank(data=z.few, fit=z.fit), "04", z.seeds)
     p.member("bank", "real", real, "04", z.seeds)
-    p.member("bank", "dae", changed(real, dip=changed(dip(z, net, std=std), data=z.few)), "04", z.seeds)
+    p.member("bank", "dae", changed(real, dip=changed(main_dip(z), data=z.few)), "04", z.seeds)
     p.member("bank", "per_image", changed(real, per_image=z.fit), "04", z.seeds)
 
 
@@ -270,21 +268,21 @@ def restoration(p: Profile, z: Sizes) -> None:
     in the first features, not so in super-resolution, where it is behind by PSNR and SSIM, and behind in denoising.
     """
     if z.main is None:
-        return restored(p, z, longest(z), unseen=False)
+        restored(p, z, longest(z), unseen=False)
+        return
     restored(p, z, main(z), unseen=True)
-    if z.photos is not None:
-        p.run("photos-floor", Floor(data=z.photos, ns=z.ns), "04")
-        photos = changed(main(z), data=z.photos)
-        p.run("photos", photos, "04", z.photo_seeds)
-        drawn = Sample(model=photos, n=z.photo_sampled, sampler=Sampler(name="dpmpp_2m", steps=z.restore_steps))
-        p.run("photos-drawn", drawn, "04", 3)
-        p.run("photos-drawn-floor", Floor(data=z.photos, ns=(z.photo_sampled,)), "04")
-        few = replace(z, restore_tasks=z.photo_tasks, restore_seeds=z.photo_seeds, restore_iterations=z.photo_iterations)
-        restored(p, few, photos, unseen=True, of="photos ")
-        (task, strength, n), group = z.photo_more, "restore-more"
-        more = changed(p.entries[f"restore-photos-{task}-{strength:g}-s0"].run, n=n)
-        p.member(group, task, more, "04", z.photo_seeds, value=strength, name=f"{group}-{task}-{strength:g}")
-    return None
+    photos, seeds = changed(main(z), data=PHOTOS), 6  # three, then up to eight by the rule: inpainting half was undecided
+    p.run("photos-floor", Floor(data=PHOTOS, ns=z.ns), "04")
+    p.run("photos", photos, "04", seeds)
+    sampler = Sampler(name="dpmpp_2m", steps=z.restore_steps)
+    p.run("photos-drawn", Sample(model=photos, n=5000, sampler=sampler), "04", 3)  # so many the second space judges
+    p.run("photos-drawn-floor", Floor(data=PHOTOS, ns=(5000,)), "04")
+    tasks = ("denoise", 0.4), ("denoise", 0.2), ("inpaint", 0.5), ("super_resolve", 2), ("inpaint", 0.2), ("super_resolve", 4)
+    # 500 iterations: as good as width 16 after 300, in two thirds of the seconds (8 training photographs)
+    few = replace(z, restore_tasks=tasks, restore_seeds=seeds, restore_iterations=500)
+    restored(p, few, photos, unseen=True, of="photos ")
+    more = changed(p.entries["restore-photos-inpaint-0.5-s0"].run, n=102)
+    p.member("restore-more", "inpaint", more, "04", seeds, value=0.5, name="restore-more-inpaint-0.5")
 
 
 def restored(p: Profile, z: Sizes, model: Ddpm, *, unseen: bool, of: str = "") -> None:

@@ -12,7 +12,7 @@ from dipddpm_utils.study.sizes import Sizes
 
 
 def dip_of(z: Sizes) -> Dip:
-    return digits.dip(z, z.mech_dip, steps=z.mech_dip_steps)
+    return digits.dip(z, "skip", steps=z.mech_dip_steps)
 
 
 def trained(z: Sizes, prior: Prior | None = None, on: Dip | None = None) -> Ddpm:
@@ -90,6 +90,6 @@ def mechanisms(p: Profile, z: Sizes) -> None:
 def newcomers(p: Profile, z: Sizes) -> None:
     """Opinions and learned priors that are declared to have runs `everywhere`, without being named above."""
     for place, run_of in (("opinion", sampled), ("learned", trained)):
-        for kind in digits.newcomers(place).values():
+        for kind in digits.newcomers(place):
             run = run_of(z, digits.newcomer(kind, dip_of(z)))
             p.member("mechanisms", kind.name, run, "04", z.mech_seeds, value=kind.value, name=f"mechanisms {kind.name}")

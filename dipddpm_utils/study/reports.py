@@ -84,7 +84,7 @@ def a_controls(p: Profile, z: Sizes, which: Sequence[Control] = CONTROLS) -> Non
 def a_starts(p: Profile, z: Sizes) -> None:
     """04, FA8: the DIP, and its rivals, used in sampling, against the whole chain at equal calls."""
     drawn = Sample(model=a_ddpm(z), n=z.a_sampled, sampler=Sampler(steps=z.start_steps))
-    started(p, "a-starts", drawn, a_dip(z), z.a_starts, z.a_start_ts, z.fault_seeds, "a-starts-noise")
+    started(p, "a-starts", drawn, a_dip(z), z.a_starts, (300, 600), z.fault_seeds, "a-starts-noise")
 
 
 def a_bank(p: Profile, z: Sizes) -> None:
@@ -164,8 +164,8 @@ def b_rows(p: Profile, z: Sizes) -> None:
 def b_grid(p: Profile, z: Sizes) -> None:
     """05: the same, corrected and crossed, around b-combined."""
     for dip_lr in z.b_dip_lrs:
-        for lr in z.b_lrs:
-            for std in z.b_stds:
+        for lr in (2.5e-3, 5e-3):
+            for std in (1.2, B_STD):
                 anchor = (dip_lr, lr, std) == (B_DIP_LR, z.b_optim.lr, B_STD)
                 run, name = b_ddpm(z, on=b_dip(z, std, dip_lr), lr=lr), f"b-grid-{dip_lr:g}-{lr:g}-{std:g}"
                 p.member("b-grid", f"{dip_lr:g}", run, "05", z.fault_seeds, value=std, name=name, anchor=anchor)

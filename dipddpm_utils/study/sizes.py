@@ -64,20 +64,6 @@ class Sizes:
     unet_long: Unet = r.UNET_FAST
     long: tuple[int, int] = (4000, 1000)
     main: tuple[int, int] | None = (2000, 500)  # of models that draw digits, for the headline; None: there are none
-    main_seeds: int = 8  # of them alone and trained on DIP outputs: three, then up to eight by the rule for seeds in README
-    main_start_seeds: int = 8  # of the chains that begin elsewhere
-    main_ways: tuple[tuple[str, Seeds], ...] = (  # see `digits.main_way`
-        ("shift", 3), ("curriculum", 8), ("curriculum blur", 3), ("truncated", 3), ("condition", 3), ("weights", 3),
-    )  # fmt: skip
-    main_begun: tuple[int, int] = (1960, 490)  # of "truncated": with its DIP as many seconds as the DDPM alone
-    main_advised: tuple[str, ...] = ("baseline", "reinject", "guidance", "reinject blur", "guidance blur")  # no training
-    main_more_calls: tuple[int, ...] = (18, 20, 24)  # guidance takes the seconds of 20.0 [19.3, 20.2] calls (benchmarks)
-    main_samplers: tuple[Sampler, ...] = (  # at which the DDPM alone may draw instead, for nothing, and guidance as well
-        Sampler(eta=1.0), Sampler(name="dpmpp_2m"),
-    )  # fmt: skip
-    main_advised_seeds: Seeds = 8  # five, then up to eight by the same rule
-    main_drawn_steps: int = 12
-    main_dip: tuple[Net, float] = ("2conv", 0.4)  # net and std of their DIP, picked in 05 from the fits `dip_pick`
     unet: Unet = r.UNET_SMALL  # of all other comparisons, which need many models
     short: tuple[int, int] = (800, 200)
     more: tuple[int, int] = (2140, 535)  # as many seconds more as fitting and applying the DIP takes
@@ -93,7 +79,6 @@ class Sizes:
     sampler_steps: tuple[int, ...] = (5, 10, 20)
     starts: tuple[str, ...] = ("dip", "mean", "gaussian", "blur", "real")
     start_ts: tuple[int, ...] = (150, 300, 600, 900)
-    main_start_ts: tuple[int, ...] = (150, 300, 600)
     # a DIP for each image: where chains begin, and what a model is trained on
     fit: PerImage | None = PerImage(iterations=100, width=8, lr=2e-2)  # stopped at 26 dB (32 training digits)
     fit_seeds: Seeds = 8
@@ -102,7 +87,6 @@ class Sizes:
     # mechanisms
     few_mechanisms: bool = False
     mech_seeds: int = 3
-    mech_dip: Net = "skip"
     mech_dip_steps: int = 200
     mech_optim: Optim = _fast(600)
     mech_more: tuple[int, int] = (760, 100)  # as many seconds more as fitting and applying the DIP takes
@@ -121,14 +105,6 @@ class Sizes:
     restore_width: int = 8  # of the DIP's skip net; at rate 2e-2 as good after 180 iterations as 16 at 1e-2 after 210, in half
     restore_lr: float = 2e-2  # the seconds (inpainting of 8 training digits)
     restore_iterations: int = 180
-    photos: Data | None = Data(name="cifar10", n_train=45_000)  # restored too, where there are models that draw digits
-    photo_tasks: tuple[tuple[str, float], ...] = (
-        ("denoise", 0.4), ("denoise", 0.2), ("inpaint", 0.5), ("super_resolve", 2), ("inpaint", 0.2), ("super_resolve", 4),
-    )  # fmt: skip
-    photo_seeds: Seeds = 6  # three, then up to eight by the rule for seeds: inpainting half of the pixels was undecided
-    photo_more: tuple[str, float, int] = ("inpaint", 0.5, 102)  # so many images: see `digits.restoration`
-    photo_sampled: int = 5000  # what the second space of colour images judges, of three models
-    photo_iterations: int = 500  # as good as width 16 after 300, in two thirds of the seconds (8 training photographs)
     restore_ts: tuple[int, ...] = (50, 100, 200, 300, 500, 700, 900)
     restore_steps: int = 20
     # the two reports
@@ -147,7 +123,6 @@ class Sizes:
     a_evaluate: Evaluate = _judged(120, n=500, calls=10, final_n=2000, published_n=30)
     a_sampled: int = 2000
     a_starts: tuple[str, ...] = ("dip",)
-    a_start_ts: tuple[int, ...] = (300, 600)
     a_bank: Data = Data(name="cifar10", n_train=256)  # the few images that have a DIP each
     a_per_image: PerImage = PerImage(iterations=150, width=8)
     b_data: Data = MNIST_5000
@@ -160,8 +135,6 @@ class Sizes:
     b_optim: Optim = _fast(480)  # at Muon's rate; report B's 1e-3 is Adam's
     b_evaluate: Evaluate = _judged(160, n=500, calls=10, final_n=2000, published_n=30)
     b_dip_lrs: tuple[float, ...] = (5e-4, 1e-3, 5e-3)
-    b_lrs: tuple[float, ...] = (2.5e-3, 5e-3)
-    b_stds: tuple[float, ...] = (1.2, 2.0)
 
 
 # fmt: off

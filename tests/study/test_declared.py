@@ -161,26 +161,28 @@ def test_mechanisms_of_models_that_draw_digits_are_declared_by_name_and_make_as_
     from dipddpm_utils.ddpm.sampling import timesteps
     from dipddpm_utils.study import digits
 
-    ways = ("shift", "curriculum", "truncated", "condition")
-    few = {"main_ways": tuple((f"{way}{of}", (4, 5)) for way in ways for of in ("", " blur")), "main_advised_seeds": (3, 4)}
-    p, z = Profile("x"), replace(sizes.STANDARD, **few)
-    digits.headline(p, z)
+    p, z = profiles.load("standard"), sizes.STANDARD
+    base = digits.main(z)
+    assert {member.label for member in p.group("main-drawn")} == {
+        "shift", "curriculum", "curriculum blur", "truncated", "condition", "weights",
+        "baseline", "reinject", "guidance", "reinject blur", "guidance blur", "more calls",
+    }  # fmt: skip
     for member in p.group("main-drawn"):
         run, prior = member.entry.run, member.entry.run.model.prior
-        if member.label in (*z.main_advised, "more calls"):
+        if prior is None:
             value, by = (member.value.value, member.value.sampler) if isinstance(member.value, By) else (member.value, "ddim")
             assert run.sampler.title == by
-            calls = value if member.label == "more calls" else z.main_drawn_steps
-            assert run.model.prior is None and len(timesteps(1000, run.sampler.steps)) == calls
-            assert (run.advice is None) is (member.label in ("baseline", "more calls")) and run.seed in z.main_advised_seeds
+            calls = value if member.label == "more calls" else digits.CALLS
+            assert len(timesteps(1000, run.sampler.steps)) == calls
+            assert (run.advice is None) is (member.label in ("baseline", "more calls"))
             continue
-        assert len(timesteps(1000, run.sampler.steps, prior.truncate)) == z.main_drawn_steps == 12
-        assert (prior.source == "blur") is member.label.endswith("blur") and run.seed in (4, 5)
-        alone, base = run.model.model_copy(update={"prior": None, "evaluate": digits.main(z).evaluate}), digits.main(z)
+        assert len(timesteps(1000, run.sampler.steps, prior.truncate)) == digits.CALLS == 12
+        assert (prior.source == "blur") is member.label.endswith("blur")
+        alone, same = run.model.model_copy(update={"prior": None, "evaluate": base.evaluate}), base
         if prior.truncate:  # with its DIP in as many seconds
-            base = base.model_copy(update={"optim": changed(base.optim, steps=z.main_begun[0])})
-        assert alone == base.model_copy(update={"seed": run.seed})
-    assert p.entry("main-truncated-s4").run.evaluate.final_sampler.steps == z.start_steps
+            same = base.model_copy(update={"optim": changed(base.optim, steps=1960)})
+        assert alone == same.model_copy(update={"seed": run.seed})
+    assert p.entry("main-truncated-s0").run.evaluate.final_sampler.steps == z.start_steps
 
 
 # --- declaring and looking up -----------------------------------------------------------------------------------------
