@@ -3,10 +3,8 @@
 from collections.abc import Callable
 from functools import cache
 
-from pydantic import ValidationError
-
 from dipddpm_utils.config import Floor, Spectrum
-from dipddpm_utils.machine.errors import ConfigError, UsageError
+from dipddpm_utils.machine.errors import UsageError
 from dipddpm_utils.study import digits, mechanisms, own, reports, sizes
 from dipddpm_utils.study.entries import Profile
 from dipddpm_utils.study.sizes import Sizes
@@ -60,16 +58,11 @@ PROFILES: dict[str, tuple[Callable[[Profile, Sizes], None], Sizes]] = {  # from 
 }
 
 
-def names() -> list[str]:
-    """Profiles from the smallest to the largest."""
-    return list(PROFILES)
-
-
 @cache
 def load(name: str) -> Profile:
     """All runs of a profile; "quick:FOLDER" is quick with the images in that folder (own.py).
 
-    UsageError: no such profile; ConfigError: it declares something that is not allowed; DataError: no usable images.
+    UsageError: no such profile; DataError: no usable images; pydantic's ValidationError says what in sizes.py is not allowed.
     """
     name, _, folder = name.partition(":")
     if folder:
@@ -78,11 +71,5 @@ def load(name: str) -> Profile:
         raise UsageError(f"unknown profile {name!r}: choose one of {', '.join(PROFILES)}")
     declare, size = PROFILES[name]
     profile = Profile(name, size.about, name)
-    try:
-        declare(profile, size)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, (error.title, *first["loc"])))
-        after = list(profile.entries)[-1] if profile.entries else "the start"
-        raise ConfigError(f"profile {name}, after {after}: {where}: {first['msg']}") from error
+    declare(profile, size)
     return profile

@@ -103,7 +103,7 @@ def test_what_a_run_is_built_on_is_found_wherever_it_stands_in_its_configuration
 
 
 def test_every_run_of_every_profile_comes_behind_what_it_is_built_on():
-    for profile in map(profiles.load, profiles.names()):
+    for profile in map(profiles.load, profiles.PROFILES):
         work = cluster.Campaign(FakeStore(), [entry.run for entry in profile.entries.values()], None, 1, None)
         before = set()
         for item in work.items.values():
