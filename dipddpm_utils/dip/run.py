@@ -16,8 +16,7 @@ from dipddpm_utils.machine import device, files, progress, streams
 from dipddpm_utils.machine.errors import DataError
 from dipddpm_utils.parts import PerImage
 from dipddpm_utils.reports import mistakes
-from dipddpm_utils.store.records import Outcome
-from dipddpm_utils.store.work import Work
+from dipddpm_utils.store.records import Outcome, Work
 from dipddpm_utils.training import flops, loop
 from dipddpm_utils.training.resumable import train_resumably
 
@@ -37,7 +36,7 @@ def build(run: Dip, *, pretrained_ok: bool = False) -> nn.Module:
 def fitted(run: Dip, work: Work) -> nn.Module:
     """The trained network of a DIP run, in evaluation mode on the device."""
     net = build(run)
-    net.load_state_dict(work.weights(run))
+    net.load_state_dict(work.store.weights(run))
     return net.to(work.device).eval()
 
 

@@ -19,8 +19,7 @@ from dipddpm_utils.dip import fit as dip
 from dipddpm_utils.judging import fidelity, stats
 from dipddpm_utils.machine import device, files, progress, streams
 from dipddpm_utils.stopping import rules
-from dipddpm_utils.store.records import Outcome
-from dipddpm_utils.store.work import Work
+from dipddpm_utils.store.records import Outcome, Work
 
 Arrays = dict[str, np.ndarray]
 WATCHED = {"wmv": "plain", "emv": "plain", "discrepancy": "plain", "halves": "halves", "staged": "staged"}  # the rule's own fit

@@ -27,6 +27,9 @@ from dipddpm_utils.machine.errors import StoreError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from dipddpm_utils.machine.budget import Budget
+    from dipddpm_utils.store.runs import Store
+
 SCHEMA = 1
 WEIGHTS = "weights.safetensors"
 NEIGHBOURS = ("curve.csv", "evals.csv", "arrays.npz")
@@ -44,6 +47,17 @@ class Outcome:
     arrays: dict[str, Any] = field(default_factory=dict)  # numpy
     weights: dict[str, Any] | None = None  # tensors
     notes: list[str] = field(default_factory=list)  # anything a reader has to know to judge the run
+
+
+@dataclass
+class Work:
+    """What computing a run may use: a folder for its checkpoints, a budget, a device, and the runs it is built on."""
+
+    folder: Path
+    budget: Budget
+    device: str
+    label: str
+    store: Store  # gives their records (`ensure`) and weights, computed first if need be
 
 
 class Record:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import pkgutil
 import shutil
 import sys
 import uuid
@@ -18,11 +19,10 @@ from typing import TYPE_CHECKING, Literal
 from dipddpm_utils.config import Run, run_hash
 from dipddpm_utils.machine import files, locks
 from dipddpm_utils.machine.budget import Budget
-from dipddpm_utils.machine.device import pick_device
+from dipddpm_utils.machine.device import clock, pick_device
 from dipddpm_utils.machine.errors import StoreError
 from dipddpm_utils.store import records
-from dipddpm_utils.store.records import Record
-from dipddpm_utils.store.work import Work, compute
+from dipddpm_utils.store.records import Outcome, Record, Work
 from dipddpm_utils.study import profile as profiles
 
 if TYPE_CHECKING:
@@ -213,6 +213,15 @@ class Store:
         if path := os.environ.get("DIPDDPM_EVENTS"):
             with open(path, "a", encoding="utf-8") as file:
                 file.write(json.dumps({"run": run, "action": action}) + "\n")
+
+
+def compute(run: Run, work: Work) -> Outcome:
+    """Compute a run. Raises OutOfTime with everything saved in `work.folder`; the next call goes on from there."""
+    now = clock(work.device)
+    began = now()
+    outcome = pkgutil.resolve_name(run.computed_by)(run, work)
+    outcome.timings.setdefault("total", now() - began)
+    return outcome
 
 
 def _now() -> str:

@@ -9,7 +9,7 @@ import torch
 from dipddpm_utils.config import Run
 from dipddpm_utils.machine import progress, streams
 from dipddpm_utils.machine.errors import OutOfTime
-from dipddpm_utils.store.work import Work
+from dipddpm_utils.store.records import Work
 from dipddpm_utils.training import loop
 
 SAVE_EVERY = 20.0  # seconds between checkpoints: what a kill costs at most
