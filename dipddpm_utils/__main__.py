@@ -212,10 +212,9 @@ def redraw(profile: str | None, results: str) -> int:
 @click.argument("repository", metavar="OWNER/REPO")
 def set_badges(repository: str) -> int:
     """Set the repository on GitHub that the badges open in Colab, in every file that names it."""
-    from dipddpm_utils.driver import badges
+    from dipddpm_utils.driver import colab
 
-    changed = badges.set_address(repository)
-    click.echo(f"{repository} set in {len(changed)} files" if changed else f"{repository} was set already")
+    click.echo(f"{repository} set in {colab.set_address(repository)} files")
     return 0
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from dipddpm_utils.config import Run, run_hash
-from dipddpm_utils.machine import files, locks
+from dipddpm_utils.machine import files, locks, provenance
 from dipddpm_utils.machine.budget import Budget
 from dipddpm_utils.machine.device import clock, pick_device
 from dipddpm_utils.machine.errors import StoreError
@@ -168,8 +168,6 @@ class Store:
             return self._compute(run, folder)
 
     def _compute(self, run: Run, folder: Path) -> Record:
-        from dipddpm_utils.machine import provenance  # torch is imported only here
-
         print(f"computing {folder.name}", file=sys.stderr, flush=True)
         device = pick_device(self.device)
         facts = provenance.provenance(run, device) | ({"round": self.round} if self.round else {})

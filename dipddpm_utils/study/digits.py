@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from dipddpm_utils.config import Advice, Bank, Data, Ddpm, DipImages, Floor, Restore, Sample, Spectrum, Warm, priors
-from dipddpm_utils.parts import Diffusion, Dip, Net, Optim, Prior, Sampler, Start
+from dipddpm_utils.parts import Diffusion, Dip, Net, Optim, PerImage, Prior, Sampler, Start
 from dipddpm_utils.study import recipes as r
 from dipddpm_utils.study.entries import By, Profile
 from dipddpm_utils.study.recipes import changed
@@ -214,12 +214,16 @@ def trained_on_fits(p: Profile, z: Sizes) -> None:
     """
     if z.fit is None:
         return
-    base = ddpm(z)
-    real = changed(base, data=z.few, evaluate=changed(base.evaluate, keep_all=False))
-    p.run("bank-fits", Bank(data=z.few, fit=z.fit), "04", z.seeds)
-    p.member("bank", "real", real, "04", z.seeds)
-    p.member("bank", "dae", changed(real, dip=changed(main_dip(z), data=z.few)), "04", z.seeds)
-    p.member("bank", "per_image", changed(real, per_image=z.fit), "04", z.seeds)
+    real = changed(ddpm(z), data=z.few, evaluate=changed(z.evaluate_short, every=z.short[1], keep_all=False))
+    on_few(p, "bank", real, z.fit, main_dip(z), z.seeds)
+
+
+def on_few(p: Profile, group: str, real: Ddpm, fit: PerImage, dip: Dip, seeds: int) -> None:
+    """A model that learns a few images, the same on what one network makes of them, and on what a DIP of each shows."""
+    p.run(f"{group}-fits", Bank(data=real.data, fit=fit), "04", seeds)
+    p.member(group, "real", real, "04", seeds)
+    p.member(group, "dae", changed(real, dip=changed(dip, data=real.data)), "04", seeds)
+    p.member(group, "per_image", changed(real, per_image=fit), "04", seeds)
 
 
 def settings(p: Profile, z: Sizes) -> None:

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from dipddpm_utils.config import Bank, Control, Data, Ddpm, Dip, Floor, Sample, Sampler
+from dipddpm_utils.config import Control, Ddpm, Dip, Floor, Sample, Sampler
 from dipddpm_utils.faults import FAULTS, FaultId
 from dipddpm_utils.study import recipes as r
-from dipddpm_utils.study.digits import restored, started
+from dipddpm_utils.study.digits import on_few, restored, started
 from dipddpm_utils.study.entries import Profile, Seeds
 from dipddpm_utils.study.recipes import changed
 from dipddpm_utils.study.sizes import Sizes
@@ -30,16 +30,16 @@ A_ON_DIP = but(A_DDPM, "FA1")  # DIP outputs lie in [0, 1] and are scaled once
 # --- report A ---------------------------------------------------------------------------------------------------------
 
 
-def a_dip(z: Sizes, faults: Faults = (), data: Data | None = None) -> Dip:
-    return Dip(data=data or z.a_data, net="2conv", std=A_STD, clip_input=False, optim=z.a_2conv, faults=faults)
+def a_dip(z: Sizes, faults: Faults = ()) -> Dip:
+    return Dip(data=z.a_data, net="2conv", std=A_STD, clip_input=False, optim=z.a_2conv, faults=faults)
 
 
 def a_resnet(z: Sizes, faults: Faults = ()) -> Dip:
     return changed(a_dip(z, faults), net="resnet18", width=z.a_resnet_width, optim=z.a_resnet)
 
 
-def a_ddpm(z: Sizes, faults: Faults = (), on: Dip | None = None, data: Data | None = None) -> Ddpm:
-    parts = Ddpm(data=data or z.a_data, unet=z.a_unet, diffusion=r.DIFFUSION_REPORT_A, optim=z.a_optim, evaluate=z.a_evaluate)
+def a_ddpm(z: Sizes, faults: Faults = (), on: Dip | None = None) -> Ddpm:
+    parts = Ddpm(data=z.a_data, unet=z.a_unet, diffusion=r.DIFFUSION_REPORT_A, optim=z.a_optim, evaluate=z.a_evaluate)
     return changed(parts, dip=on, faults=faults)
 
 
@@ -89,11 +89,7 @@ def a_starts(p: Profile, z: Sizes) -> None:
 
 def a_bank(p: Profile, z: Sizes) -> None:
     """04, FA9: a DIP for each image, and one autoencoder for all, on the same few images."""
-    real = a_ddpm(z, data=z.a_bank)
-    p.run("a-bank-fits", Bank(data=z.a_bank, fit=z.a_per_image), "04", z.fault_seeds)
-    p.member("a-bank", "real", real, "04", z.fault_seeds)
-    p.member("a-bank", "dae", changed(real, dip=a_dip(z, data=z.a_bank)), "04", z.fault_seeds)
-    p.member("a-bank", "per_image", changed(real, per_image=z.a_per_image), "04", z.fault_seeds)
+    on_few(p, "a-bank", changed(a_ddpm(z), data=z.a_bank), z.a_per_image, a_dip(z), z.fault_seeds)
 
 
 def a_restored(p: Profile, z: Sizes) -> None:
