@@ -96,25 +96,24 @@ def direct_needs(extras: Sequence[str] | None = None) -> dict[str, str]:
 
 def install(packages: list[Locked]) -> None:
     """Install exactly these, hashes checked, with uv where there is one, else pip. SystemExit with one line if it fails."""
+    which = f"{len(packages)} packages" if len(packages) > 9 else ", ".join(f"{p.name} {p.version}" for p in packages)
+    if uv := shutil.which("uv"):
+        tool, command = "uv", [uv, "pip", "install", "--python", sys.executable]
+    else:
+        if subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True).returncode:
+            subprocess.run([sys.executable, "-m", "ensurepip"], capture_output=True)
+        # what is never imported need not be compiled: half of the seconds
+        quiet = ["-qq", "--no-compile", "--disable-pip-version-check", "--no-input"]
+        tool, command = "pip", [sys.executable, "-m", "pip", "install", *quiet]
+    print(f"installing {which} with {tool} (torch is large: half a minute to a few minutes)", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "requirements.txt"
         file.write_text("\n".join(package.text for package in packages) + "\n")
-        options = ["--require-hashes", "--no-deps", "-r", str(file)]  # the lock names every dependency itself
-        uv = shutil.which("uv")
-        if uv:
-            command = [uv, "pip", "install", "--python", sys.executable, *options]
-        else:
-            if subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True).returncode:
-                subprocess.run([sys.executable, "-m", "ensurepip"], capture_output=True)
-            # what is never imported need not be compiled: half of the seconds
-            quiet = ["-qq", "--no-compile", "--disable-pip-version-check", "--no-input"]
-            command = [sys.executable, "-m", "pip", "install", *quiet, *options]
-        which = f"{len(packages)} packages" if len(packages) > 9 else ", ".join(f"{p.name} {p.version}" for p in packages)
-        print(f"installing {which} with {'uv' if uv else 'pip'} (torch is large: half a minute to a few minutes)", flush=True)
-        code = subprocess.run(command).returncode
-    if code:
-        tool = "uv" if uv else "pip"
-        sys.exit(f"run_all.sh: {tool} could not install requirements.lock (see above): check the network, then run it again")
+        # the lock names every dependency itself
+        if subprocess.run([*command, "--require-hashes", "--no-deps", "-r", str(file)]).returncode:
+            sys.exit(
+                f"run_all.sh: {tool} could not install requirements.lock (see above): check the network, then run it again"
+            )
 
 
 def main(arguments: list[str]) -> None:

@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from dipddpm_utils.driver import nbfiles, runner
+from dipddpm_utils.driver import nbfiles
 from dipddpm_utils.driver.runner import Job, Result, Runner, shown
 from dipddpm_utils.machine import files
 from dipddpm_utils.machine.errors import OutOfTime
@@ -22,7 +22,6 @@ def drive(job: Job) -> int:
     files.check_writable(job.root / "notebooks")  # a read-only folder is said now, not in an hour
     complete = say_what_is_there(store)
     with CleanStop() as stop:
-        runner.has_room(stop.folder)
         # where nothing has to be computed, two notebooks at a time: their kernels mostly wait for imports
         at_a_time = min(2, os.cpu_count() or 1) if complete or job.records_only else 1
         results = Runner(job, values, stop).run(sources, at_a_time)

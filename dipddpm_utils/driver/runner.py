@@ -33,7 +33,6 @@ from dipddpm_utils.machine.errors import DipddpmError, StoreError
 from dipddpm_utils.machine.interrupt import CleanStop
 from dipddpm_utils.study import profile as profiles
 
-ROOM = 20e6  # bytes for executed notebooks in the temporary folder
 # -P, and the checkout last: a user's random.py beside the notebooks must not be taken for the standard library's
 LAUNCH = f"import sys; sys.path.append({str(CHECKOUT)!r}); from ipykernel import kernelapp; kernelapp.launch_new_instance()"
 
@@ -188,14 +187,6 @@ class Runner:
             return "FAIL", f"the temporary folder {self.work.parent} is full: free some space, or set TMPDIR to another one"
         where = f" (in cell {error.exec_count}{_failing_line(error)})" if hasattr(error, "exec_count") else ""
         return "FAIL", f"{name}: {line}{where}"
-
-
-def has_room(work: Path) -> None:
-    """StoreError if the temporary folder is too full for an executed notebook: said now, not in an hour."""
-    free = shutil.disk_usage(work).free
-    if free < ROOM:
-        there = f"{free / 1e6:.1f} MB free and {ROOM / 1e6:.0f} are needed"
-        raise StoreError(f"the temporary folder {work.parent} has {there}: free some space, or set TMPDIR to another one")
 
 
 def drawn(root: Path, number: str) -> set[tuple[Path, int, int]]:
