@@ -258,7 +258,7 @@ def stopping(p: Profile, z: Sizes) -> None:
     for spacing in z.spacings:
         for stages in z.stages:
             fit, name = changed(staged, spacing=spacing, stages=stages), f"stopping_stages-{spacing}-{stages}"
-            p.member("stopping_stages", spacing, fit, "05", value=stages, name=name, anchor=stages == z.stages_anchor)
+            p.member("stopping_stages", spacing, fit, "05", value=stages, name=name, anchor=stages == z.stopping[0].stages)
 
 
 def restoration(p: Profile, z: Sizes) -> None:
@@ -283,7 +283,7 @@ def restoration(p: Profile, z: Sizes) -> None:
     p.run("photos-drawn-floor", Floor(data=PHOTOS, ns=(5000,)), "04")
     tasks = ("denoise", 0.4), ("denoise", 0.2), ("inpaint", 0.5), ("super_resolve", 2), ("inpaint", 0.2), ("super_resolve", 4)
     # 500 iterations: as good as width 16 after 300, in two thirds of the seconds (8 training photographs)
-    few = replace(z, restore_tasks=tasks, restore_seeds=seeds, restore_iterations=500)
+    few = replace(z, restore_tasks=tasks, restore_seeds=seeds, restore_fit=changed(z.restore_fit, iterations=500))
     restored(p, few, photos, unseen=True, of="photos ")
     more = changed(p.entries["restore-photos-inpaint-0.5-s0"].run, n=102)
     p.member("restore-more", "inpaint", more, "04", seeds, value=0.5, name="restore-more-inpaint-0.5")
@@ -291,9 +291,8 @@ def restoration(p: Profile, z: Sizes) -> None:
 
 def restored(p: Profile, z: Sizes, model: Ddpm, *, unseen: bool, of: str = "") -> None:
     """Every task at every strength. unseen: all is chosen on training images that nothing is trained on, not on test images."""
-    basics = Restore(model=model, n=z.restored, n_tune=z.tuned, t_starts=z.restore_ts, sampler=Sampler(steps=z.restore_steps))
-    fit = {"width": z.restore_width, "lr": z.restore_lr, "iterations": z.restore_iterations}
-    basics = changed(basics, **fit, validation=unseen)
+    basics = Restore(model=model, n=z.restored, n_tune=z.tuned, t_starts=z.restore_ts, **z.restore_fit.options())
+    basics = changed(basics, sampler=Sampler(steps=z.restore_steps), validation=unseen)
     for task, strength in z.restore_tasks:
         name = f"restore {of}{task}" if strength is None else f"restore {of}{task} {strength:g}"
         run = changed(basics, task=task, strength=strength)

@@ -23,7 +23,7 @@ def trained(z: Sizes, prior: Prior | None = None, on: Dip | None = None) -> Ddpm
 
 def sampled(z: Sizes, advice: Advice | None = None) -> Sample:
     """The baseline's samples, as it is judged by, or with a second opinion at every step."""
-    return Sample(model=trained(z), n=z.mech_n, sampler=z.mech_evaluate.sampler, advice=advice)
+    return Sample(model=trained(z), n=z.mech_evaluate.final_n, sampler=z.mech_evaluate.sampler, advice=advice)
 
 
 def started(z: Sizes, start: str, dip: Dip | None = None) -> Sample:

@@ -83,7 +83,7 @@ def a_controls(p: Profile, z: Sizes, which: Sequence[Control] = CONTROLS) -> Non
 
 def a_starts(p: Profile, z: Sizes) -> None:
     """04, FA8: the DIP, and its rivals, used in sampling, against the whole chain at equal calls."""
-    drawn = Sample(model=a_ddpm(z), n=z.a_sampled, sampler=Sampler(steps=z.start_steps))
+    drawn = Sample(model=a_ddpm(z), n=z.a_evaluate.final_n, sampler=Sampler(steps=z.start_steps))
     started(p, "a-starts", drawn, a_dip(z), z.a_starts, (300, 600), z.fault_seeds, "a-starts-noise")
 
 

@@ -58,7 +58,6 @@ class Sizes:
     stage_images: int = 32
     spacings: tuple[str, ...] = ("linear", "cosine", "log")
     stages: tuple[int, ...] = (10, 50, 100)
-    stages_anchor: int = 50
     dip: Net = "5conv"  # that models are trained on and started from
     # models; (steps, steps from one judgement to the next)
     unet_long: Unet = r.UNET_FAST
@@ -94,7 +93,6 @@ class Sizes:
     mech_image_steps: int = 120
     mech_evaluate: Evaluate = _judged(100, n=500, calls=10, final_n=2000)
     mech_start_steps: int = 17  # of the whole chain, 10 of them from 600 on
-    mech_n: int = 2000
     # a degraded image is given
     restore_tasks: tuple[tuple[str, float | None], ...] = (  # with their strengths; None: that of before
         ("denoise", 0.4), ("denoise", 0.2), ("inpaint", 0.5), ("inpaint", 0.2), ("super_resolve", 2), ("super_resolve", 4),
@@ -102,9 +100,8 @@ class Sizes:
     restore_seeds: Seeds = 5  # models, each with images of its own
     restored: int = 34
     tuned: int = 10
-    restore_width: int = 8  # of the DIP's skip net; at rate 2e-2 as good after 180 iterations as 16 at 1e-2 after 210, in half
-    restore_lr: float = 2e-2  # the seconds (inpainting of 8 training digits)
-    restore_iterations: int = 180
+    # of the DIP's skip net: as good as width 16 at 1e-2 after 210, in half the seconds (inpainting of 8 training digits)
+    restore_fit: PerImage = PerImage(width=8, lr=2e-2, iterations=180)
     restore_ts: tuple[int, ...] = (50, 100, 200, 300, 500, 700, 900)
     restore_steps: int = 20
     # the two reports
@@ -121,7 +118,6 @@ class Sizes:
     a_unet: Unet = r.UNET_COLOUR
     a_optim: Optim = _fast(480)
     a_evaluate: Evaluate = _judged(120, n=500, calls=10, final_n=2000, published_n=30)
-    a_sampled: int = 2000
     a_starts: tuple[str, ...] = ("dip",)
     a_bank: Data = Data(name="cifar10", n_train=256)  # the few images that have a DIP each
     a_per_image: PerImage = PerImage(iterations=150, width=8)
@@ -147,18 +143,18 @@ SMOKE = Sizes(
     main=None, dip="2conv", dip_steps=4, dip_lengths=(2, 4), dip_stds=(0.8, 1.2),
     fitted=2, iterations=(20, 20, 20, 20), snapshots=(5, 10, 20),
     stopping=(changed(_stopping(_FEW, 2)[0], width=4, iterations=20, fixed=10, window=4, patience=4, stages=10),),
-    stopping_stds=(0.2,), stage_images=2, spacings=("linear", "log"), stages=(10,), stages_anchor=10,
+    stopping_stds=(0.2,), stage_images=2, spacings=("linear", "log"), stages=(10,),
     unet_long=r.UNET_TINY, unet=r.UNET_TINY, long=(60, 30), short=(40, 20), more=(60, 20),
     evaluate=_GLANCE, evaluate_short=_GLANCE, schedules=("linear", "cosine"), schedule_seeds=1, Ts=(), batches=(),
     fit=PerImage(net="2conv", iterations=2, width=4), fit_seeds=1, few=changed(_FEW, n_train=80),
     sampled=128, sampler_steps=(3, 6), starts=("dip", "blur", "real"), start_ts=(300, 600), start_steps=6,
     mech_seeds=1, mech_dip_steps=4, mech_optim=_fast(6, warmup_steps=2, batch_size=32, ema_warmup=2), mech_more=(8, 4),
-    mech_warm_steps=2, mech_image_steps=2, mech_evaluate=_judged(4, n=80, calls=2, final_n=80), mech_start_steps=4, mech_n=80,
-    restore_tasks=(("denoise", None), ("inpaint", None), ("super_resolve", None)), restore_seeds=1, restore_width=16,
-    restored=4, tuned=2, restore_lr=1e-2, restore_iterations=10, restore_ts=(200, 400), restore_steps=5,
+    mech_warm_steps=2, mech_image_steps=2, mech_evaluate=_judged(4, n=80, calls=2, final_n=80), mech_start_steps=4,
+    restore_tasks=(("denoise", None), ("inpaint", None), ("super_resolve", None)), restore_seeds=1,
+    restored=4, tuned=2, restore_fit=PerImage(iterations=10), restore_ts=(200, 400), restore_steps=5,
     report_seeds=2, fault_seeds=1,
     a_data=_FEW, a_2conv=_dip(16, 4), a_resnet=_dip(16, 4), a_resnet_width=16, a_batch_4=_dip(4, 16), a_batch_seeds=1,
-    a_unet=r.UNET_TINY, a_optim=_BRIEF, a_evaluate=_A_GLANCE, a_sampled=80,
+    a_unet=r.UNET_TINY, a_optim=_BRIEF, a_evaluate=_A_GLANCE,
     a_bank=changed(_FEW, n_train=80), a_per_image=PerImage(net="2conv", iterations=2, width=4),
     b_data=_FEW, b_fashion=_FEW, b_dip=_dip(80, 4), b_dip_width=8, b_unet=r.UNET_TINY, b_diffusion=Diffusion(),
     b_timing=EpochTiming(data=_FEW, unet=r.UNET_TINY, optim=changed(r.OPTIM_REPORT_B, batch_size=16), steps=1, repeats=2),
@@ -191,11 +187,11 @@ FULL = Sizes(
     ns=(1000, 2000, 10_000), fault_seeds=1,
     a_data=Data(name="cifar10"), a_2conv=_dip(4, 375_000), a_resnet=_dip(8, 187_500),  # 30 epochs
     a_unet=r.UNET_REPORT_A, a_optim=r.OPTIM_REPORT_A, a_evaluate=_judged(3000, **_PUBLISHED),
-    a_sampled=5000, a_starts=("dip", "mean", "gaussian", "blur"),
+    a_starts=("dip", "mean", "gaussian", "blur"),
     a_bank=Data(name="cifar10", n_train=1024), a_per_image=PerImage(iterations=1000, width=32),
     b_data=_MNIST, b_fashion=Data(name="fashion_mnist"), b_dip=_dip(128, 3500), b_dip_width=64, b_unet=r.UNET_REPORT_B,
     b_timing=EpochTiming(data=_MNIST, unet=r.UNET_REPORT_B, optim=r.OPTIM_REPORT_B), b_diffusion=Diffusion(),
     b_optim=changed(r.OPTIM_REPORT_B, precision="bfloat16"), b_evaluate=_judged(2345, **_PUBLISHED),
-    restore_seeds=3, restore_width=32, restore_lr=1e-2, restore_iterations=500,
+    restore_seeds=3, restore_fit=PerImage(width=32, iterations=500),
 )
 # fmt: on
