@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,17 @@ def cleaned(executed: Path) -> str:
             kept = [o for o in cell["outputs"] if o.get("name") != "stderr" or "Warning" in "".join(o["text"])]
             cell["outputs"] = [_without_paths(output) for output in kept]
     return json.dumps(content, indent=1, ensure_ascii=False)
+
+
+def count(events: Path) -> tuple[int, int]:
+    """How many runs a notebook computed and how many it took from records, each run once."""
+    lines = []
+    with suppress(OSError):  # nothing was used
+        for line in events.read_text().splitlines():
+            with suppress(ValueError):  # a full disk cuts the last one
+                lines.append(json.loads(line))
+    computed = {line["run"] for line in lines if line["action"] == "computed"}
+    return len(computed), len({line["run"] for line in lines} - computed)
 
 
 def _without_paths(value: Any) -> Any:

@@ -237,7 +237,7 @@ def results_folder(given: str | Path = "") -> Path:
 
 
 def open_store(profile: str, results: str | Path = "", device: str = "auto") -> Store:
-    """A store as the environment of a notebook or command asks for it (see driver/runner.py for the variables)."""
+    """A store as the environment of a notebook or command asks for it (see driver/notebooks.py for the variables)."""
     return Store(
         results_folder(results),
         profile,
