@@ -14,7 +14,7 @@ from dipddpm_utils.driver import doctor
 try:
     import click
 
-    from dipddpm_utils.driver import colab, nbfiles, notebooks, place
+    from dipddpm_utils.driver import cluster, colab, jobs, nbfiles, notebooks
     from dipddpm_utils.machine import device as machine_device
     from dipddpm_utils.machine import process
     from dipddpm_utils.machine.budget import Budget
@@ -76,20 +76,18 @@ def list_runs(profile: str | None, results: str, device: str, probe: bool) -> in
 @minutes_option
 @device_option
 @fresh_option
-@place.options
+@jobs.options
 def compute(
     names: tuple[str, ...], everything: bool, profile: str | None, results: str, device: str, fresh: bool, **more: Any
 ) -> int:
     """Compute runs without Jupyter. NAME is a run (ddpm-s0) or a group (ddpm: all its seeds)."""
     if bool(names) == everything:
         raise UsageError("name the runs to compute, or give --all (`runs --profile P` lists them)")
-    minutes, chosen = more.pop("max_minutes"), place.place(**more)
+    minutes, chosen = more.pop("max_minutes"), jobs.place(**more)
     _check_device(device, here=chosen is None or chosen.on == "local")
     deadline = None if minutes is None else time.time() + 60 * minutes
     where = (results_folder(results), profile or notebooks.default_profile())
     if chosen is not None:
-        from dipddpm_utils.driver import cluster
-
         store = Store(*where, device=device, fresh=fresh)
         return cluster.drive(store, [entry.run for entry in _chosen(store.profile, names)], chosen, deadline)
     with CleanStop() as stop:

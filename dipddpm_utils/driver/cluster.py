@@ -12,8 +12,7 @@ from typing import Any
 import click
 
 from dipddpm_utils.config import Ddpm, Run
-from dipddpm_utils.driver.jobs import Local, Slurm, Task
-from dipddpm_utils.driver.place import Place
+from dipddpm_utils.driver.jobs import Local, Place, Slurm, Task
 from dipddpm_utils.machine.budget import Budget
 from dipddpm_utils.machine.errors import OutOfTime, StoreError, UsageError
 from dipddpm_utils.machine.interrupt import EXIT_CODE, CleanStop

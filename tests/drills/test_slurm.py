@@ -63,7 +63,7 @@ import sys
 from pathlib import Path
 from dipddpm_utils.config import parse
 from dipddpm_utils.driver import cluster
-from dipddpm_utils.driver.place import Place
+from dipddpm_utils.driver.jobs import Place
 from dipddpm_utils.machine import process
 from dipddpm_utils.store.runs import Store
 import json
