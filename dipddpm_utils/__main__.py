@@ -19,7 +19,6 @@ try:
     from dipddpm_utils.machine import process
     from dipddpm_utils.machine.budget import Budget
     from dipddpm_utils.machine.errors import DipddpmError, OutOfTime, UsageError
-    from dipddpm_utils.machine.interrupt import CleanStop
     from dipddpm_utils.parts import PUBLISHED, Data
     from dipddpm_utils.store.runs import Store, results_folder
     from dipddpm_utils.study import profile as profiles
@@ -90,7 +89,7 @@ def compute(
     if chosen is not None:
         store = Store(*where, device=device, fresh=fresh)
         return cluster.drive(store, [entry.run for entry in _chosen(store.profile, names)], chosen, deadline)
-    with CleanStop() as stop:
+    with process.CleanStop() as stop:
         store = Store(*where, device=device, budget=Budget(deadline, stop.stop), fresh=fresh)
         entries, failed = _chosen(store.profile, names), []
         for entry in entries:

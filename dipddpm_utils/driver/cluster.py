@@ -15,7 +15,7 @@ from dipddpm_utils.config import Ddpm, Run
 from dipddpm_utils.driver.jobs import Local, Place, Slurm, Task
 from dipddpm_utils.machine.budget import Budget
 from dipddpm_utils.machine.errors import OutOfTime, StoreError, UsageError
-from dipddpm_utils.machine.interrupt import EXIT_CODE, CleanStop
+from dipddpm_utils.machine.process import EXIT_CODE, CleanStop
 from dipddpm_utils.store.runs import Store
 
 ROWS = 16  # of the table of states

@@ -24,7 +24,7 @@ from dipddpm_utils.config import Run
 from dipddpm_utils.machine import locks
 from dipddpm_utils.machine.budget import Budget
 from dipddpm_utils.machine.errors import DipddpmError, OutOfTime, UsageError
-from dipddpm_utils.machine.interrupt import SIGNALS
+from dipddpm_utils.machine.process import SIGNALS
 from dipddpm_utils.store.runs import CHECKOUT, Store
 
 LIMIT = {"slurm": "2h", "local": "8760h"}  # of a job; what takes longer is saved and queued again

@@ -30,7 +30,7 @@ from dipddpm_utils.machine import device as machine_device
 from dipddpm_utils.machine import files
 from dipddpm_utils.machine.budget import Budget
 from dipddpm_utils.machine.errors import DipddpmError, OutOfTime, StoreError
-from dipddpm_utils.machine.interrupt import CleanStop
+from dipddpm_utils.machine.process import CleanStop
 from dipddpm_utils.store.runs import Store
 from dipddpm_utils.study import profile as profiles
 

@@ -131,7 +131,7 @@ def test_a_signal_is_a_clean_stop_also_when_nobody_reads_any_more(checkout, tmp_
 
 
 def test_the_second_signal_ends_at_once_and_leaves_nothing(tmp_path):
-    code = "import os, time\nfrom dipddpm_utils.machine.interrupt import CleanStop\nwith CleanStop() as stop:\n"
+    code = "import os, time\nfrom dipddpm_utils.machine.process import CleanStop\nwith CleanStop() as stop:\n"
     code += "    for _ in range(2): os.kill(os.getpid(), 15)\n    time.sleep(60)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "TMPDIR": str(tmp_path)}, timeout=50)
     assert done.returncode == 143 and not list(tmp_path.iterdir())
