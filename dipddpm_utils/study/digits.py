@@ -7,10 +7,9 @@ from typing import Any
 
 from dipddpm_utils.config import Advice, Bank, Data, Ddpm, DipImages, Floor, Restore, Sample, Spectrum, Warm, priors
 from dipddpm_utils.parts import Diffusion, Dip, Net, Optim, PerImage, Prior, Sampler, Start
-from dipddpm_utils.study import recipes as r
+from dipddpm_utils.study import sizes
 from dipddpm_utils.study.entries import By, Profile
-from dipddpm_utils.study.recipes import changed
-from dipddpm_utils.study.sizes import Sizes
+from dipddpm_utils.study.sizes import Sizes, changed
 
 NETS: tuple[Net, ...] = ("2conv", "5conv", "resnet18", "skip")
 IMAGE_FITS = ((32, 5e-3), (16, 1e-3), (8, 3e-3), (16, 1e-2))  # width and rate of each net's fit to one image
@@ -24,19 +23,19 @@ PHOTOS = Data(name="cifar10", n_train=45_000)
 
 def dip(z: Sizes, net: Net, *, std: float = DIP_STD, lr: float = DIP_LR, steps: int | None = None) -> Dip:
     """A network fitted to the whole data set."""
-    return Dip(data=z.data, net=net, std=std, optim=changed(r.OPTIM_DIP, lr=lr, steps=steps or z.dip_steps))
+    return Dip(data=z.data, net=net, std=std, optim=changed(sizes.OPTIM_DIP, lr=lr, steps=steps or z.dip_steps))
 
 
-def ddpm(z: Sizes, optim: Optim | None = None, diffusion: Diffusion = r.DIFFUSION_FAST, on: Dip | None = None) -> Ddpm:
+def ddpm(z: Sizes, optim: Optim | None = None, diffusion: Diffusion = sizes.DIFFUSION_FAST, on: Dip | None = None) -> Ddpm:
     """The baseline of settings and mechanisms, or the same with a change."""
-    optim, evaluate = optim or changed(r.OPTIM_FAST, steps=z.short[0]), changed(z.evaluate_short, every=z.short[1])
+    optim, evaluate = optim or changed(sizes.OPTIM_FAST, steps=z.short[0]), changed(z.evaluate_short, every=z.short[1])
     return Ddpm(data=z.data, unet=z.unet, diffusion=diffusion, optim=optim, evaluate=evaluate, dip=on)
 
 
 def longest(z: Sizes) -> Ddpm:
     """One model trained until its samples are good, with what helped a long training further (benchmarks/NOTES.md)."""
-    optim = changed(r.OPTIM_FAST, decay="linear", kernels_only=True, steps=z.long[0])
-    diffusion, evaluate = changed(r.DIFFUSION_FAST, times_mean=0.4), changed(z.evaluate, every=z.long[1])
+    optim = changed(sizes.OPTIM_FAST, decay="linear", kernels_only=True, steps=z.long[0])
+    diffusion, evaluate = changed(sizes.DIFFUSION_FAST, times_mean=0.4), changed(z.evaluate, every=z.long[1])
     return Ddpm(data=z.data, unet=z.unet_long, diffusion=diffusion, optim=optim, evaluate=evaluate)
 
 
@@ -154,7 +153,7 @@ def single(p: Profile, z: Sizes) -> None:
         p.run(f"dip-images-{net}", changed(fit, snapshots=z.snapshots), "02")
     p.run("ddpm-long", longest(z), "03")
     p.run("ddpm", ddpm(z), "04", z.seeds)
-    more = ddpm(z, changed(r.OPTIM_FAST, steps=z.more[0]))
+    more = ddpm(z, changed(sizes.OPTIM_FAST, steps=z.more[0]))
     p.run("ddpm-more", changed(more, evaluate=changed(z.evaluate_short, every=z.more[1])), "04", z.seeds)
     p.run("ddpm-on-dip", ddpm(z, on=dip(z, z.dip)), "04", z.seeds)
 
@@ -228,7 +227,7 @@ def on_few(p: Profile, group: str, real: Ddpm, fit: PerImage, dip: Dip, seeds: i
 
 def settings(p: Profile, z: Sizes) -> None:
     """05: one setting at a time around a common anchor."""
-    optim, fast = ddpm(z).optim, r.DIFFUSION_FAST
+    optim, fast = ddpm(z).optim, sizes.DIFFUSION_FAST
     batches = [changed(optim, batch_size=b, steps=optim.steps * optim.batch_size // b) for b in z.batches]  # equal images
     sweeps: tuple[tuple[str, Any, dict[Any, Dip | Ddpm]], ...] = (  # group, anchor, run of each value
         ("dip_net", "2conv", {net: dip(z, net) for net in NETS}),

@@ -3,12 +3,10 @@
 from typing import Any
 
 from dipddpm_utils.config import Advice, Ddpm, Dip, Prior, Sample, Start, Warm
-from dipddpm_utils.study import digits
-from dipddpm_utils.study import recipes as r
+from dipddpm_utils.study import digits, sizes
 from dipddpm_utils.study.digits import START_T
 from dipddpm_utils.study.entries import Profile
-from dipddpm_utils.study.recipes import changed
-from dipddpm_utils.study.sizes import Sizes
+from dipddpm_utils.study.sizes import Sizes, changed
 
 
 def dip_of(z: Sizes) -> Dip:
@@ -17,7 +15,7 @@ def dip_of(z: Sizes) -> Dip:
 
 def trained(z: Sizes, prior: Prior | None = None, on: Dip | None = None) -> Ddpm:
     """The baseline, or the same that learns with a prior, or on a DIP's outputs."""
-    basics = Ddpm(data=z.data, unet=z.unet, diffusion=r.DIFFUSION_FAST, optim=z.mech_optim, evaluate=z.mech_evaluate)
+    basics = Ddpm(data=z.data, unet=z.unet, diffusion=sizes.DIFFUSION_FAST, optim=z.mech_optim, evaluate=z.mech_evaluate)
     return changed(basics, prior=prior, dip=on)
 
 

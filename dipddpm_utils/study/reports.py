@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 from dipddpm_utils.config import Control, Ddpm, Dip, Floor, Sample, Sampler
 from dipddpm_utils.faults import FAULTS, FaultId
-from dipddpm_utils.study import recipes as r
+from dipddpm_utils.study import sizes
 from dipddpm_utils.study.digits import on_few, restored, started
 from dipddpm_utils.study.entries import Profile, Seeds
-from dipddpm_utils.study.recipes import changed
-from dipddpm_utils.study.sizes import Sizes
+from dipddpm_utils.study.sizes import Sizes, changed
 
 Faults = tuple[FaultId, ...]
 CONTROLS: tuple[Control, ...] = ("blur", "clip", "rescaled", "untrained")
@@ -39,7 +38,7 @@ def a_resnet(z: Sizes, faults: Faults = ()) -> Dip:
 
 
 def a_ddpm(z: Sizes, faults: Faults = (), on: Dip | None = None) -> Ddpm:
-    parts = Ddpm(data=z.a_data, unet=z.a_unet, diffusion=r.DIFFUSION_REPORT_A, optim=z.a_optim, evaluate=z.a_evaluate)
+    parts = Ddpm(data=z.a_data, unet=z.a_unet, diffusion=sizes.DIFFUSION_REPORT_A, optim=z.a_optim, evaluate=z.a_evaluate)
     return changed(parts, dip=on, faults=faults)
 
 

@@ -1,13 +1,38 @@
-"""How large everything is in each profile: data, networks, steps, seeds, and the values that are swept."""
+"""Networks, recipes of training, and how large everything is in each profile: data, steps, seeds, values that are swept."""
 
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from dipddpm_utils.config import Data, Diffusion, EpochTiming, Evaluate, Gaussian, Net, Optim, PerImage, Sampler, Stopping, Unet
-from dipddpm_utils.study import recipes as r
+from dipddpm_utils.config import EpochTiming, Gaussian, Stopping
+from dipddpm_utils.parts import Data, Diffusion, Evaluate, Frozen, Net, Optim, PerImage, Sampler, Unet
 from dipddpm_utils.study.entries import Seeds
-from dipddpm_utils.study.recipes import changed
 
+UNET_FAST = Unet(width=48, mults=(1, 2, 2), blocks=1, patch=2, scale_shift=True)  # 1.4 M parameters, for 28 x 28 digits
+UNET_REPORT_A = Unet(width=64, mults=(1, 2, 4, 8), blocks=2)  # 35.7 M, as report A's
+UNET_REPORT_B = Unet(width=32, mults=(1, 2), blocks=2)  # about 0.6 M, as report B's
+UNET_SMALL = Unet(width=32, mults=(1, 2), blocks=1, patch=2)  # about 0.3 M: what a CPU can train a hundred times over
+UNET_COARSE = Unet(width=32, mults=(1, 2), blocks=1, patch=4)  # 0.4 M: what a CPU can train two hundred times over
+UNET_COLOUR = Unet(width=48, mults=(1, 2), blocks=1, patch=4)  # 0.9 M; as wide as the 48 numbers of a 4 x 4 colour patch
+UNET_TINY = Unet(width=16, mults=(1, 2), blocks=1, patch=4, middle_attention=False)  # for tests
+
+OPTIM_FAST = Optim(  # see benchmarks/NOTES.md: at 58 000 images, FD-MNIST 7.4 against 18.6 with AdamW
+    name="muon", lr=5e-3, betas=(0.9, 0.99), weight_decay=0.01, warmup_steps=20, decay="cosine", grad_clip=1.0,
+    batch_size=64, precision="bfloat16", ema_decay=0.99, ema_warmup=20,
+)  # fmt: skip
+OPTIM_DIP = Optim(name="adam", lr=1e-3, batch_size=32, precision="bfloat16")
+OPTIM_REPORT_A = Optim(name="adam", lr=8e-5, batch_size=8, steps=30_000, precision="bfloat16", ema_decay=0.995, ema_every=10)
+OPTIM_REPORT_B = Optim(name="adam", lr=1e-3, batch_size=128, steps=9380)  # 20 epochs of 60 000 digits
+
+DIFFUSION_FAST = Diffusion(schedule="cosine", objective="v", times="logit_normal")
+DIFFUSION_REPORT_A = Diffusion(schedule="sigmoid", objective="v")
+TEN_CALLS = Sampler(name="dpmpp_2m", steps=10)
+C = TypeVar("C", bound=Frozen)
 MNIST_10000, MNIST_5000 = Data(name="mnist", n_train=10_000), Data(name="mnist", n_train=5000)
+
+
+def changed(config: C, **fields: Any) -> C:
+    """A copy with these fields, all checked again; pydantic's ValidationError names one that is wrong or unknown."""
+    return type(config)(**{**dict(config), **fields})
 
 
 def _judged(every: int, n: int, calls: int, final_n: int, **more: int) -> Evaluate:
@@ -17,11 +42,11 @@ def _judged(every: int, n: int, calls: int, final_n: int, **more: int) -> Evalua
 
 
 def _fast(steps: int, **fields: int) -> Optim:
-    return changed(r.OPTIM_FAST, steps=steps, **fields)
+    return changed(OPTIM_FAST, steps=steps, **fields)
 
 
 def _dip(batch_size: int, steps: int, lr: float = 1e-3) -> Optim:
-    return changed(r.OPTIM_DIP, batch_size=batch_size, steps=steps, lr=lr)
+    return changed(OPTIM_DIP, batch_size=batch_size, steps=steps, lr=lr)
 
 
 def _stopping(data: Data, n_images: int) -> tuple[Stopping, ...]:
@@ -60,14 +85,14 @@ class Sizes:
     stages: tuple[int, ...] = (10, 50, 100)
     dip: Net = "5conv"  # that models are trained on and started from
     # models; (steps, steps from one judgement to the next)
-    unet_long: Unet = r.UNET_FAST
+    unet_long: Unet = UNET_FAST
     long: tuple[int, int] = (4000, 1000)
     main: tuple[int, int] | None = (2000, 500)  # of models that draw digits, for the headline; None: there are none
-    unet: Unet = r.UNET_SMALL  # of all other comparisons, which need many models
+    unet: Unet = UNET_SMALL  # of all other comparisons, which need many models
     short: tuple[int, int] = (800, 200)
     more: tuple[int, int] = (2140, 535)  # as many seconds more as fitting and applying the DIP takes
-    evaluate: Evaluate = Evaluate(n=1000, sampler=r.TEN_CALLS, final_sampler=Sampler(steps=50, eta=1.0), final_draws=3)
-    evaluate_short: Evaluate = Evaluate(n=1000, sampler=r.TEN_CALLS, final_sampler=r.TEN_CALLS)
+    evaluate: Evaluate = Evaluate(n=1000, sampler=TEN_CALLS, final_sampler=Sampler(steps=50, eta=1.0), final_draws=3)
+    evaluate_short: Evaluate = Evaluate(n=1000, sampler=TEN_CALLS, final_sampler=TEN_CALLS)
     ddpm_lrs: tuple[float, ...] = (2e-3, 5e-3)
     schedules: tuple[str, ...] = ("linear", "cosine", "sigmoid")
     schedule_seeds: int = 3
@@ -115,7 +140,7 @@ class Sizes:
     a_resnet_width: int | None = None
     a_batch_4: Optim = _dip(4, 1920)
     a_batch_seeds: int = 8
-    a_unet: Unet = r.UNET_COLOUR
+    a_unet: Unet = UNET_COLOUR
     a_optim: Optim = _fast(480)
     a_evaluate: Evaluate = _judged(120, n=500, calls=10, final_n=2000, published_n=30)
     a_starts: tuple[str, ...] = ("dip",)
@@ -123,11 +148,11 @@ class Sizes:
     a_per_image: PerImage = PerImage(iterations=150, width=8)
     b_data: Data = MNIST_5000
     b_fashion: Data = Data(name="fashion_mnist", n_train=5000)
-    b_timing: EpochTiming = EpochTiming(data=MNIST_5000, unet=r.UNET_REPORT_B, optim=r.OPTIM_REPORT_B)
+    b_timing: EpochTiming = EpochTiming(data=MNIST_5000, unet=UNET_REPORT_B, optim=OPTIM_REPORT_B)
     b_dip: Optim = _dip(128, 100)
     b_dip_width: int = 12
-    b_unet: Unet = r.UNET_COARSE
-    b_diffusion: Diffusion = r.DIFFUSION_FAST
+    b_unet: Unet = UNET_COARSE
+    b_diffusion: Diffusion = DIFFUSION_FAST
     b_optim: Optim = _fast(480)  # at Muon's rate; report B's 1e-3 is Adam's
     b_evaluate: Evaluate = _judged(160, n=500, calls=10, final_n=2000, published_n=30)
     b_dip_lrs: tuple[float, ...] = (5e-4, 1e-3, 5e-3)
@@ -144,7 +169,7 @@ SMOKE = Sizes(
     fitted=2, iterations=(20, 20, 20, 20), snapshots=(5, 10, 20),
     stopping=(changed(_stopping(_FEW, 2)[0], width=4, iterations=20, fixed=10, window=4, patience=4, stages=10),),
     stopping_stds=(0.2,), stage_images=2, spacings=("linear", "log"), stages=(10,),
-    unet_long=r.UNET_TINY, unet=r.UNET_TINY, long=(60, 30), short=(40, 20), more=(60, 20),
+    unet_long=UNET_TINY, unet=UNET_TINY, long=(60, 30), short=(40, 20), more=(60, 20),
     evaluate=_GLANCE, evaluate_short=_GLANCE, schedules=("linear", "cosine"), schedule_seeds=1, Ts=(), batches=(),
     fit=PerImage(net="2conv", iterations=2, width=4), fit_seeds=1, few=changed(_FEW, n_train=80),
     sampled=128, sampler_steps=(3, 6), starts=("dip", "blur", "real"), start_ts=(300, 600), start_steps=6,
@@ -154,10 +179,10 @@ SMOKE = Sizes(
     restored=4, tuned=2, restore_fit=PerImage(iterations=10), restore_ts=(200, 400), restore_steps=5,
     report_seeds=2, fault_seeds=1,
     a_data=_FEW, a_2conv=_dip(16, 4), a_resnet=_dip(16, 4), a_resnet_width=16, a_batch_4=_dip(4, 16), a_batch_seeds=1,
-    a_unet=r.UNET_TINY, a_optim=_BRIEF, a_evaluate=_A_GLANCE,
+    a_unet=UNET_TINY, a_optim=_BRIEF, a_evaluate=_A_GLANCE,
     a_bank=changed(_FEW, n_train=80), a_per_image=PerImage(net="2conv", iterations=2, width=4),
-    b_data=_FEW, b_fashion=_FEW, b_dip=_dip(80, 4), b_dip_width=8, b_unet=r.UNET_TINY, b_diffusion=Diffusion(),
-    b_timing=EpochTiming(data=_FEW, unet=r.UNET_TINY, optim=changed(r.OPTIM_REPORT_B, batch_size=16), steps=1, repeats=2),
+    b_data=_FEW, b_fashion=_FEW, b_dip=_dip(80, 4), b_dip_width=8, b_unet=UNET_TINY, b_diffusion=Diffusion(),
+    b_timing=EpochTiming(data=_FEW, unet=UNET_TINY, optim=changed(OPTIM_REPORT_B, batch_size=16), steps=1, repeats=2),
     b_optim=_BRIEF, b_evaluate=_A_GLANCE, b_dip_lrs=(1e-3, 2e-3),
 )
 
@@ -168,14 +193,14 @@ QUICK = Sizes(
     dip_lengths=(20, 60), dip_stds=(0.8, 1.2, 2.0),
     fitted=16, iterations=(800, 500, 250, 400), snapshots=(10, 30, 100, 250, 400, 800),
     stopping=_stopping(_5000, 16)[:1], stopping_stds=(0.2,), stages=(),
-    unet=r.UNET_COARSE, long=(3200, 800), short=(240, 120), more=(360, 180),
+    unet=UNET_COARSE, long=(3200, 800), short=(240, 120), more=(360, 180),
     ddpm_lrs=(), schedules=(), Ts=(), batches=(),
     sampled=1000, sampler_steps=(5, 10), starts=("dip", "gaussian", "blur", "real"), start_ts=(300, 600), start_steps=10,
     fit=None, few_mechanisms=True, mech_dip_steps=60, mech_optim=_fast(240), mech_more=(360, 180),
     mech_evaluate=changed(Sizes.evaluate_short, every=120),
     headline_only=True, report_seeds=1,
     a_data=_5000, a_2conv=_dip(32, 100, 2.83e-3), a_resnet=_dip(32, 100, 2e-3),
-    a_unet=r.UNET_COARSE, a_optim=_fast(100, warmup_steps=10), a_evaluate=_A_QUICK,
+    a_unet=UNET_COARSE, a_optim=_fast(100, warmup_steps=10), a_evaluate=_A_QUICK,
     b_data=_5000, b_dip=_dip(128, 60), b_optim=_fast(100, warmup_steps=10), b_evaluate=_A_QUICK,
 )
 
@@ -186,12 +211,12 @@ FULL = Sizes(
     about="the two reports at their own size, on all of MNIST and CIFAR-10: nothing scaled down, and the checks of the theory",
     ns=(1000, 2000, 10_000), fault_seeds=1,
     a_data=Data(name="cifar10"), a_2conv=_dip(4, 375_000), a_resnet=_dip(8, 187_500),  # 30 epochs
-    a_unet=r.UNET_REPORT_A, a_optim=r.OPTIM_REPORT_A, a_evaluate=_judged(3000, **_PUBLISHED),
+    a_unet=UNET_REPORT_A, a_optim=OPTIM_REPORT_A, a_evaluate=_judged(3000, **_PUBLISHED),
     a_starts=("dip", "mean", "gaussian", "blur"),
     a_bank=Data(name="cifar10", n_train=1024), a_per_image=PerImage(iterations=1000, width=32),
-    b_data=_MNIST, b_fashion=Data(name="fashion_mnist"), b_dip=_dip(128, 3500), b_dip_width=64, b_unet=r.UNET_REPORT_B,
-    b_timing=EpochTiming(data=_MNIST, unet=r.UNET_REPORT_B, optim=r.OPTIM_REPORT_B), b_diffusion=Diffusion(),
-    b_optim=changed(r.OPTIM_REPORT_B, precision="bfloat16"), b_evaluate=_judged(2345, **_PUBLISHED),
+    b_data=_MNIST, b_fashion=Data(name="fashion_mnist"), b_dip=_dip(128, 3500), b_dip_width=64, b_unet=UNET_REPORT_B,
+    b_timing=EpochTiming(data=_MNIST, unet=UNET_REPORT_B, optim=OPTIM_REPORT_B), b_diffusion=Diffusion(),
+    b_optim=changed(OPTIM_REPORT_B, precision="bfloat16"), b_evaluate=_judged(2345, **_PUBLISHED),
     restore_seeds=3, restore_fit=PerImage(width=32, iterations=500),
 )
 # fmt: on

@@ -12,7 +12,7 @@ from dipddpm_utils.machine.errors import ConfigError, UsageError
 from dipddpm_utils.study import profile as profiles
 from dipddpm_utils.study import sizes
 from dipddpm_utils.study.entries import By, Profile
-from dipddpm_utils.study.recipes import changed
+from dipddpm_utils.study.sizes import changed
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 SNAPSHOT = {  # number of runs; the start of SHA-256 over all names and hashes in order, and over all groups
