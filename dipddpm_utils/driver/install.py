@@ -1,20 +1,17 @@
 """Puts the packages of requirements.lock into the running environment. Standard library only: it runs before anything is there.
 
 With `--exact` (the project's own .venv) every package is installed as locked. Without it (an active venv or conda
-environment, Colab) only what is missing is installed, and a torch or numpy that is there is never replaced. A stamp inside the
-environment, of the lock and of the packages that were there, makes the second call a matter of milliseconds.
+environment, Colab) only what is missing is installed, and a torch or numpy that is there is never replaced.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import re
 import shutil
 import signal
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import tomllib
 from collections.abc import Sequence
@@ -23,7 +20,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
-STAMP = "dipddpm-requirements.sha256"
 KEPT = {"torch", "torchvision", "numpy"}  # a replaced one breaks everything that was built against it (Colab)
 OF_TORCH = re.compile(r"nvidia-|cuda-|triton$")  # come with whichever torch is there; another build's are of no use to it
 RESTORE = "restore it (git checkout) and run this again"
@@ -117,26 +113,16 @@ def install(packages: list[Locked]) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Bring this environment up to requirements.lock, unless its stamp says that it is there already."""
-    exact = "--exact" in arguments
-    text = read("requirements.lock")
-    stamp = Path(sys.prefix) / STAMP
-    with suppress(OSError):
-        if stamp.read_text().strip() == _digest(text):
-            return
-    lock, have = read_lock(text), installed()
-    wanted = other(lock, have) if exact else missing(lock, have, direct_needs())
+    """Bring this environment up to requirements.lock: all of it with `--exact`, else what is missing."""
+    lock, have = read_lock(read("requirements.lock")), installed()
+    exact, others = "--exact" in arguments, other(lock, have)
+    wanted = others if exact else missing(lock, have, direct_needs())
+    if not exact and "torch" in have and "torchvision" not in have and "torch" in {package.name for package in others}:
+        sys.exit(
+            f"run_all.sh: torch {have['torch']} is here without torchvision: install the one that fits it and run this again"
+        )
     if wanted:
         install(wanted)
-    with suppress(OSError):  # an environment that cannot be written to: look again next time
-        stamp.write_text(_digest(text) + "\n")
-
-
-def _digest(lock: str) -> str:
-    """The SHA-256 of the lock and of the names of what is installed, which have the versions in them: any change shows."""
-    folders = {Path(sysconfig.get_path(kind)) for kind in ("purelib", "platlib")}
-    names = sorted(path.name for folder in folders for path in folder.glob("*-info"))
-    return hashlib.sha256("\n".join([lock, *names]).encode()).hexdigest()
 
 
 def read(name: str) -> str:
