@@ -237,7 +237,6 @@ def priors() -> ModuleType:
 
 
 _ALL = Gaussian | Floor | Dip | DipImages | Bank | Stopping | Spectrum | Ddpm | Sample | Restore | EpochTiming
-KINDS: dict[str, type[Run]] = {kind.model_fields["kind"].default: kind for kind in get_args(_ALL)}
 _ANY = TypeAdapter(Annotated[_ALL, Field(discriminator="kind")])
 
 

@@ -129,9 +129,7 @@ class Task:
             signal.signal(number, end_now)
         store = Store(self.results, self.profile, device=self.device, budget=budget, fresh=self.fresh)
         try:
-            store.ensure(self.run)
-            if not store.can_be_built_on(self.run):
-                store.weights(self.run)
+            store.ensure(self.run, weights=True)
         except OutOfTime:
             if signal.SIGTERM in told and not (_on_slurm() and _is_running()):
                 raise DipddpmError("the job was cancelled; everything is saved, and the same command goes on") from None

@@ -143,10 +143,6 @@ def keep(name: str, data: bytes) -> None:
 _REASONS = {
     errno.ENOSPC: "the disk is full: free some space and run the same command again, it goes on",
     errno.EDQUOT: "the disk quota is used up: free some space and run the same command again, it goes on",
-    errno.EROFS: "the file system is read-only",
-    errno.EACCES: "permission denied",
-    errno.EPERM: "permission denied",
-    errno.ENOENT: "it does not exist",
 }
 
 

@@ -129,9 +129,6 @@ class Record:
             raise StoreError(f"{self.folder} was computed anew while it was read: run the same command again")
         raise StoreError(f"{path} {wrong}: {_REPAIR}")
 
-    def __repr__(self) -> str:
-        return f"Record({self.name}-{self.hash})"
-
 
 _REPAIR = "bring it back with `git checkout`, or remove its folder and run the same command again"
 

@@ -117,26 +117,25 @@ class Store:
 
     # --- getting a record ---
 
-    def ensure(self, run: Run, *, quiet: bool = False) -> Record:
+    def ensure(self, run: Run, *, quiet: bool = False, weights: bool = False) -> Record:
         """The record of a run: read if complete, else computed, going on from its last checkpoint.
 
+        weights: its trained weights are needed, too. A clone has records only: then it is computed again.
         Raises OutOfTime when the budget ends first (everything is saved), StoreError for a record that was altered, and
         whatever error the computation ends with; what was there before is kept in each case.
         """
         record = self._record(run)
-        if record is None or not self._is_new(record):
-            return self._computed(run)
+        if record is None or not self._is_new(record) or (weights and self._lacks_weights(record)):
+            return self._computed(run, weights)
         if not quiet:
             self._event(record.folder.name, "record")
         return record
 
     def weights(self, run: Run) -> dict[str, Tensor]:
-        """Trained weights of a run. A clone has records only: then the run is computed again."""
+        """Trained weights of a run, computed if need be."""
         from safetensors.torch import load
 
-        record = self.ensure(run, quiet=True)
-        if self._lacks_weights(record):
-            record = self._computed(run, again=True)
+        record = self.ensure(run, quiet=True, weights=True)
         path = record.folder / records.WEIGHTS
         data = path.read_bytes()
         if files.sha256_bytes(data) != record.weights_sha256:
@@ -153,7 +152,7 @@ class Store:
     def _lacks_weights(record: Record) -> bool:
         return record.weights_sha256 is not None and not (record.folder / records.WEIGHTS).exists()
 
-    def _computed(self, run: Run, *, again: bool = False) -> Record:
+    def _computed(self, run: Run, weights: bool) -> Record:
         folder = self.folder(run)
         if self.records_only and not (folder / records.STAGED).exists():
             return self.load(run)
@@ -161,7 +160,7 @@ class Store:
             for litter in folder.rglob(".*.tmp"):  # of a process that was killed while it wrote
                 litter.unlink(missing_ok=True)
             records.finish_move(folder)
-            if self.state(run) == "complete" and not (again and self._lacks_weights(self.load(run))):
+            if self.can_be_built_on(run) if weights else self.state(run) == "complete":
                 self._event(folder.name, "record")  # another process was first
                 return self.load(run)
             self.budget.check()

@@ -388,7 +388,7 @@ def in_job(monkeypatch):
     monkeypatch.setattr(os, "nice", lambda n: None)
 
     def begin(number):
-        def ensure(self, run):
+        def ensure(self, run, weights):
             os.kill(os.getpid(), number)
             self.budget.check()
 
