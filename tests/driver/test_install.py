@@ -85,7 +85,7 @@ def test_no_suitable_python_is_one_line(checkout, tmp_path):
     folder, env, _ = checkout
     tools = tmp_path / "tools"
     tools.mkdir()
-    for tool in ("bash", "dirname", "env"):
+    for tool in ("bash", "dirname", "env", "readlink"):
         (tools / tool).symlink_to(shutil.which(tool))
     (tools / "python3").write_text("#!/bin/sh\nexit 1\n")  # a Python that is too old
     (tools / "python3").chmod(0o755)
