@@ -96,12 +96,8 @@ class Look:
         cache, own = files.cache_folder(), os.environ.get("DIPDDPM_DATA")
         kept = sorted(place.name for place in cache.glob("*") if place.is_dir())
         yield f"{', '.join(kept) or 'nothing'} in the cache, {cache}"
-        clients = ", ".join([client for client in ("npm", "apt-get") if shutil.which(client)] + ["torchvision"])
-        yield (
-            "nothing is fetched, since DIPDDPM_OFFLINE is set"
-            if files.offline()
-            else f"what is not here is fetched by {clients}"
-        )
+        clients = [client for client in ("npm", "apt-get") if shutil.which(client)] + ["torchvision"]
+        yield f"what is not here is {'not fetched: DIPDDPM_OFFLINE' if files.offline() else 'fetched by ' + ', '.join(clients)}"
         if own and not Path(own).expanduser().is_dir():
             self.advice.append("DIPDDPM_DATA is not a folder: set it to one, or unset it")
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dipddpm_utils.config import Control, Ddpm, Dip, Floor, Sample, Sampler
 from dipddpm_utils.faults import FAULTS, FaultId
 from dipddpm_utils.study import sizes
-from dipddpm_utils.study.digits import on_few, restored, started
+from dipddpm_utils.study.digits import on_few, started
 from dipddpm_utils.study.entries import Profile, Seeds
 from dipddpm_utils.study.sizes import Sizes, changed
 
@@ -89,11 +89,6 @@ def a_starts(p: Profile, z: Sizes) -> None:
 def a_bank(p: Profile, z: Sizes) -> None:
     """04, FA9: a DIP for each image, and one autoencoder for all, on the same few images."""
     on_few(p, "a-bank", changed(a_ddpm(z), data=z.a_bank), z.a_per_image, a_dip(z), z.fault_seeds)
-
-
-def a_restored(p: Profile, z: Sizes) -> None:
-    """04: degraded photographs, restored with and without the corrected DDPM, which was trained on all training images."""
-    restored(p, z, a_ddpm(z), unseen=False)
 
 
 def a_library(p: Profile, z: Sizes) -> None:
