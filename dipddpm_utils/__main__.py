@@ -33,6 +33,7 @@ def _known(_context: Any, _option: Any, value: str | None) -> str | None:
     return profiles.load(value).name if value else None
 
 
+MANY = click.IntRange(min=1)
 PROFILE = "smoke, quick, standard or full; NAME:FOLDER asks it of your own images in FOLDER."
 profile_option = click.option("--profile", metavar="NAME", callback=_known, help=PROFILE)
 results_option = click.option("--results", default="", metavar="DIR", help="Where results are kept [the checkout's].")
@@ -75,7 +76,12 @@ def list_runs(profile: str | None, results: str, device: str, probe: bool) -> in
 @minutes_option
 @device_option
 @fresh_option
-@jobs.options
+@click.option("--workers", type=MANY, metavar="N", help="Short for --on local --jobs N.")
+@click.option("--on", type=click.Choice(["slurm", "local"]), help="As jobs of a cluster, or processes of this machine.")
+@click.option("--jobs", type=MANY, metavar="N", help="Jobs at once [slurm: 8, local: one a core].")
+@click.option("--partition", metavar="NAME", help="slurm: where to queue [the cluster's own choice].")
+@click.option("--time", "limit", metavar="2h", help="Of each job; then it saves and is queued again [slurm: 2h].")
+@click.option("--gpus", type=MANY, metavar="N", help="slurm: GPUs of each job [none].")
 def compute(
     names: tuple[str, ...], everything: bool, profile: str | None, results: str, device: str, fresh: bool, **more: Any
 ) -> int:

@@ -11,14 +11,11 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable
 from contextlib import AbstractContextManager, redirect_stderr, suppress
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any
-
-import click
 
 from dipddpm_utils.config import Run
 from dipddpm_utils.machine import locks
@@ -43,21 +40,6 @@ class Place:
     minutes: int
     gpus: int = 0
     partition: str = ""
-
-
-def options(command: Callable) -> Callable:
-    """The options of a command line that become a `place`."""
-    many = click.IntRange(min=1)
-    for option in (
-        click.option("--gpus", type=many, metavar="N", help="slurm: GPUs of each job [none]."),
-        click.option("--time", "limit", metavar="2h", help="Of each job; then it saves and is queued again [slurm: 2h]."),
-        click.option("--partition", metavar="NAME", help="slurm: where to queue [the cluster's own choice]."),
-        click.option("--jobs", type=many, metavar="N", help="Jobs at once [slurm: 8, local: one a core]."),
-        click.option("--on", type=click.Choice(["slurm", "local"]), help="As jobs of a cluster, or processes of this machine."),
-        click.option("--workers", type=many, metavar="N", help="Short for --on local --jobs N."),
-    ):
-        command = option(command)
-    return command
 
 
 def place(
@@ -112,7 +94,8 @@ class Task:
     def __call__(self) -> None:
         import submitit
 
-        if not _on_slurm():
+        job = os.environ["SLURM_JOB_ID"] if os.environ.get("SUBMITIT_EXECUTOR") == "slurm" else None
+        if job is None:
             os.nice(19)
             os.environ.pop("CUDA_VISIBLE_DEVICES", None)
             os.environ.update({} if self.gpus is None else {"CUDA_VISIBLE_DEVICES": self.gpus})
@@ -131,7 +114,8 @@ class Task:
         try:
             store.ensure(self.run, weights=True)
         except OutOfTime:
-            if signal.SIGTERM in told and not (_on_slurm() and _is_running()):
+            # SIGTERM comes to a job that was cancelled, and to one that has to make room: only that one is still running
+            if signal.SIGTERM in told and not (job and "RUNNING" in _squeue("--jobs", job, "--format=%T").stdout):
                 raise DipddpmError("the job was cancelled; everything is saved, and the same command goes on") from None
             if told:
                 with suppress(OSError, subprocess.SubprocessError):  # where that is not allowed, the command submits another
@@ -143,15 +127,6 @@ class Task:
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
-
-
-def _on_slurm() -> bool:
-    return os.environ.get("SUBMITIT_EXECUTOR") == "slurm"
-
-
-def _is_running() -> bool:
-    """Whether this job has to make room for another one: a job that was cancelled gets the same signal, but is completing."""
-    return "RUNNING" in _squeue("--jobs", os.environ["SLURM_JOB_ID"], "--format=%T").stdout
 
 
 def _squeue(*arguments: str) -> subprocess.CompletedProcess:
