@@ -212,25 +212,21 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code; whatever goes wrong is said in one line. arguments: the process's own if None."""
     if arguments is None:
         process.steady()
-    code = _called(arguments)
-    sys.stdout.flush()
-    return _say(f"what was said is lost: {process.lost()}", code or 1) if process.lost() else code
-
-
-def _called(arguments: list[str] | None) -> int:
     try:
-        return cli.main(args=arguments, prog_name="python -m dipddpm_utils", standalone_mode=False) or 0
+        code = cli.main(args=arguments, prog_name="python -m dipddpm_utils", standalone_mode=False) or 0
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
-        return 2
+        code = 2
     except click.ClickException as error:
-        return _say(error.format_message(), UsageError.exit_code)
+        code = _say(error.format_message(), UsageError.exit_code)
     except DipddpmError as error:
-        return _say(str(error), error.exit_code)
+        code = _say(str(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        return _say("stopped by Ctrl-C; what was complete is kept", 130)
+        code = _say("stopped by Ctrl-C; what was complete is kept", 130)
     except OSError as error:
-        return _say(f"{error.filename or 'the system'}: {error.strerror or error}", 1)
+        code = _say(f"{error.filename or 'the system'}: {error.strerror or error}", 1)
+    sys.stdout.flush()
+    return _say(f"what was said is lost: {process.lost()}", code or 1) if process.lost() else code
 
 
 def _say(message: str, code: int) -> int:

@@ -174,8 +174,6 @@ class Runner:
     def explain(self, error: Exception) -> tuple[str, str]:
         """The state and one line for an error that ended a notebook."""
         name = getattr(error, "ename", type(error).__name__)
-        text = str(getattr(error, "evalue", error)).strip()
-        line = text.splitlines()[0] if text else ""
         if name == "OutOfTime":
             return "STOPPED", ""
         if name == "DeadKernelError":
@@ -184,8 +182,12 @@ class Runner:
             return "FAIL", str(error)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             return "FAIL", f"the temporary folder {self.work.parent} is full: free some space, or set TMPDIR to another one"
-        where = f" (in cell {error.exec_count}{_failing_line(error)})" if hasattr(error, "exec_count") else ""
-        return "FAIL", f"{name}: {line}{where}"
+        said = f"{name}: {str(getattr(error, 'evalue', error)).strip()}".splitlines()[0]
+        if hasattr(error, "exec_count"):
+            text = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
+            found = re.search(r"^-+> *\d+ +(.+)$", text, flags=re.MULTILINE)  # the line that IPython's traceback points at
+            said += f" (in cell {error.exec_count}{f': {found[1].strip()[:80]}' if found else ''})"
+        return "FAIL", said
 
 
 def drawn(root: Path, number: str) -> set[tuple[Path, int, int]]:
@@ -209,13 +211,6 @@ def shown(path: Path) -> str:
     """A path as short as it can be typed from here."""
     relative = os.path.relpath(path)
     return str(path) if relative.startswith("..") else relative
-
-
-def _failing_line(error: Any) -> str:
-    """The line of the cell that an IPython traceback points at, or nothing if it cannot be told."""
-    text = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
-    found = re.search(r"^-+> *\d+ +(.+)$", text, flags=re.MULTILINE)
-    return f": {found[1].strip()[:80]}" if found else ""
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
