@@ -105,7 +105,7 @@ def compute(
                 store.ensure(entry.run)
             except OutOfTime as error:
                 click.echo(f"{entry.name}: {error}", err=True)
-                return stop.exit_code if stop.asked else error.exit_code
+                return stop.asked or error.exit_code
             except DipddpmError as error:
                 failed.append(entry.name)
                 click.echo(f"{entry.name}: {error}", err=True)

@@ -15,7 +15,7 @@ from dipddpm_utils.config import Ddpm, Run
 from dipddpm_utils.driver.jobs import Local, Place, Slurm, Task
 from dipddpm_utils.machine.budget import Budget
 from dipddpm_utils.machine.errors import OutOfTime, StoreError, UsageError
-from dipddpm_utils.machine.process import EXIT_CODE, CleanStop
+from dipddpm_utils.machine.process import CleanStop
 from dipddpm_utils.store.runs import Store
 
 ROWS = 16  # of the table of states
@@ -176,10 +176,10 @@ def drive(store: Store, runs: list[Run], place: Place, deadline: float | None = 
         except (KeyboardInterrupt, SystemExit) as error:  # the second is SIGTERM (machine/process.py)
             campaign.look()  # what was seen last may be a quarter of a minute old
             click.echo(f"{len(campaign.live())} jobs go on without this command; the same command finds them again", err=True)
-            return error.code if isinstance(error, SystemExit) else EXIT_CODE
+            return error.code if isinstance(error, SystemExit) else 130
         if campaign.open():
             click.echo(f"{budget.reason}; everything is saved, and the same command goes on from there", err=True)
-            return stop.exit_code if stop.asked else OutOfTime.exit_code
+            return stop.asked or OutOfTime.exit_code
     failed = [name for name, item in campaign.items.items() if item.state == "failed"]
     if failed:
         click.echo(f"{len(failed)} of {len(campaign.items)} runs failed: {', '.join(failed)}", err=True)

@@ -25,7 +25,7 @@ from dipddpm_utils.machine.process import SIGNALS
 from dipddpm_utils.store.runs import CHECKOUT, Store
 
 LIMIT = {"slurm": "2h", "local": "8760h"}  # of a job; what takes longer is saved and queued again
-TERMINAL = SIGNALS.keys() - {signal.SIGTERM}  # the signals that a terminal sends to all that was begun in it
+TERMINAL = SIGNALS - {signal.SIGTERM}  # the signals that a terminal sends to all that was begun in it
 REQUEUES = 1000  # of a job by itself, when its time is over
 
 # --- where: the options of the command ---------------------------------------------------------------------------------

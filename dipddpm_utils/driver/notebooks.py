@@ -253,8 +253,8 @@ def finish(job: Job, store: Store, results: list[Result], stop: CleanStop) -> in
         if result.error:
             print(f"{result.state} {result.name}: {result.error}", file=sys.stderr)
     if stop.asked:
-        print(f"stopped by {stop.why}; nothing is lost, and the same command goes on from there", file=sys.stderr)
-        return stop.exit_code
+        print("stopped; nothing is lost, and the same command goes on from there", file=sys.stderr)
+        return stop.asked
     if any(r.state == "STOPPED" for r in results):
         print("the time budget ran out; everything is saved, and the same command goes on from there", file=sys.stderr)
         return OutOfTime.exit_code

@@ -57,8 +57,7 @@ def steady() -> None:
 
 # --- Ctrl-C: the first one asks every computation to save and end, the second one ends at once ------------------------
 
-EXIT_CODE = 130  # what a shell reports for a program ended by Ctrl-C
-SIGNALS = {getattr(signal, name): name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)}
+SIGNALS = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)}
 
 
 class CleanStop:
@@ -71,7 +70,7 @@ class CleanStop:
     def __enter__(self) -> Self:
         self.folder = Path(tempfile.mkdtemp(prefix="dipddpm-"))
         self.stop = self.folder / "stop"
-        self.asked = 0  # the signal that asked for a stop
+        self.asked = 0  # then what a shell reports for a program ended by that signal: 130 for Ctrl-C, 143 for SIGTERM
         heard = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]  # nohup ignores SIGHUP
         self._before = {number: signal.signal(number, self._interrupted) for number in heard}
         return self
@@ -81,21 +80,11 @@ class CleanStop:
             signal.signal(number, handler)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    @property
-    def why(self) -> str:
-        """What asked for the stop, in words."""
-        return "Ctrl-C" if self.asked == signal.SIGINT else SIGNALS[self.asked]
-
-    @property
-    def exit_code(self) -> int:
-        """What a shell reports for a program ended by that signal: EXIT_CODE for Ctrl-C, 143 for SIGTERM."""
-        return 128 + self.asked
-
     def _interrupted(self, number: int, _frame: FrameType | None) -> None:
-        again, self.asked = self.asked, number
+        again, self.asked = self.asked, 128 + number
         if again:
             shutil.rmtree(self.folder, ignore_errors=True)
-            os._exit(self.exit_code)  # kernels end by themselves when their parent is gone
+            os._exit(self.asked)  # kernels end by themselves when their parent is gone
         with suppress(OSError):  # a full disk: what runs goes on to its end, and nothing else begins
             self.stop.touch()
         with suppress(OSError):  # os.write: print may be interrupted in the middle of itself by this very handler
