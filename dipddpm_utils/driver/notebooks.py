@@ -252,12 +252,10 @@ def finish(job: Job, store: Store, results: list[Result], stop: CleanStop) -> in
     for result in results:
         if result.error:
             print(f"{result.state} {result.name}: {result.error}", file=sys.stderr)
-    if stop.asked:
-        print("stopped; nothing is lost, and the same command goes on from there", file=sys.stderr)
-        return stop.asked
-    if any(r.state == "STOPPED" for r in results):
-        print("the time budget ran out; everything is saved, and the same command goes on from there", file=sys.stderr)
-        return OutOfTime.exit_code
+    if stop.asked or any(r.state == "STOPPED" for r in results):
+        why = "a stop was asked for" if stop.asked else "the time budget ran out"
+        print(f"{why}; nothing is lost, and the same command goes on from there", file=sys.stderr)
+        return stop.asked or OutOfTime.exit_code
     page = build_page(job)
     print(f"report: {shown(page)}")
     if any(r.state == "FAIL" for r in results):

@@ -15,7 +15,6 @@ NETS: tuple[Net, ...] = ("2conv", "5conv", "resnet18", "skip")
 IMAGE_FITS = ((32, 5e-3), (16, 1e-3), (8, 3e-3), (16, 1e-2))  # width and rate of each net's fit to one image
 DIP_STD, DIP_LR = 1.2, 1e-3  # the common anchors of the settings
 START_T = 600  # where the chain of a mechanism begins that does not begin at noise
-MOST_SEEDS = 8  # of models that draw digits: three, then up to so many by the rule for seeds in README
 CALLS = 12  # of their chains: as many as 20 of the whole chain are from START_T on
 MORE_CALLS = (18, 20, 24)  # guidance takes the seconds of 20.0 [19.3, 20.2] calls (benchmarks)
 PHOTOS = Data(name="cifar10", n_train=45_000)
@@ -106,8 +105,8 @@ def headline(p: Profile, z: Sizes) -> None:
     Expected before the runs of blurred images first, then real ones: as DIP outputs first, no difference that can be shown.
     """
     picks(p, z)
-    p.run("main", main(z), "04", MOST_SEEDS)
-    p.run("main-on-dip", main(z, on=main_dip(z)), "04", MOST_SEEDS)
+    p.run("main", main(z), "04", z.many_seeds)
+    p.run("main-on-dip", main(z, on=main_dip(z)), "04", z.many_seeds)
     for name, seeds, prior in main_ways(z):
         run, begun = changed(main(z), prior=prior), prior.truncate is not None
         if begun:  # judged by chains that begin there, too; with its DIP in as many seconds as the DDPM alone
@@ -119,12 +118,12 @@ def headline(p: Profile, z: Sizes) -> None:
         value = prior.curriculum or prior.truncate or ("data set" if prior.warm else 1)
         p.member("main-drawn", name, drawn, "04", seeds, value=value, name=f"main-{name}-drawn")
     drawn, ts = Sample(model=main(z), n=z.sampled, sampler=Sampler(steps=z.start_steps)), (150, 300, 600)
-    started(p, "main-starts", drawn, main_dip(z), start_names(z), ts, MOST_SEEDS, "main-noise")
+    started(p, "main-starts", drawn, main_dip(z), start_names(z), ts, z.many_seeds, "main-noise")
     started_from_fits(p, z, "main-starts", drawn, ts)
 
     def alone(label: str, value: Any, name: str, sampler: Sampler, advice: Advice | None = None) -> None:
         run = changed(drawn, sampler=sampler, advice=advice)
-        p.member("main-drawn", label, run, "04", MOST_SEEDS, value=value, name=f"main-{name}-drawn")
+        p.member("main-drawn", label, run, "04", z.many_seeds, value=value, name=f"main-{name}-drawn")
 
     for name, advice in main_advice(z).items():
         alone(name, advice.weight if advice else 0, name, Sampler(steps=CALLS), advice)
@@ -200,10 +199,10 @@ def started_from_fits(p: Profile, z: Sizes, group: str, drawn: Sample, ts: Seque
     if z.fit is None:
         return
     fits = Bank(data=z.data, fit=z.fit, n=drawn.n)
-    p.run("start-fits", fits, "04", z.fit_seeds)
+    p.run("start-fits", fits, "04", z.many_seeds)
     for t in ts:
         run = changed(drawn, start=Start(name="per_image", t_start=t, bank=fits))
-        p.member(group, "per_image", run, "04", z.fit_seeds, value=t, name=f"{group}-per_image-{t}")
+        p.member(group, "per_image", run, "04", z.many_seeds, value=t, name=f"{group}-per_image-{t}")
 
 
 def trained_on_fits(p: Profile, z: Sizes) -> None:
@@ -240,7 +239,7 @@ def settings(p: Profile, z: Sizes) -> None:
         ("ddpm_batch", optim.batch_size, {batch.batch_size: ddpm(z, batch) for batch in batches}),
     )
     for group, anchor, runs in sweeps:
-        seeds = z.schedule_seeds if group == "ddpm_schedule" else z.seeds
+        seeds = z.few_seeds if group == "ddpm_schedule" else z.seeds
         for value, run in runs.items():
             label = value if isinstance(value, str) else f"{value:g}"
             label += f"-{run.optim.steps}" if group == "ddpm_batch" else ""

@@ -35,21 +35,21 @@ def reinjected(z: Sizes, weight: float, bank: str, dip: Dip | None = None) -> Sa
 
 
 def models(p: Profile, z: Sizes) -> None:
-    p.run("mech-dip", dip_of(z), "04", z.mech_seeds)
-    p.run("mech-ddpm", trained(z), "04", z.mech_seeds)
+    p.run("mech-dip", dip_of(z), "04", z.few_seeds)
+    p.run("mech-ddpm", trained(z), "04", z.few_seeds)
 
 
 def mechanisms(p: Profile, z: Sizes) -> None:
     """label: the mechanism, or the control that stands in for it; value: its setting; name: where a label has several."""
 
     def case(label: str, value: Any, run: Ddpm | Sample, name: str = "") -> None:
-        p.member("mechanisms", label, run, "04", z.mech_seeds, value=value, name=f"mechanisms {name or label}")
+        p.member("mechanisms", label, run, "04", z.few_seeds, value=value, name=f"mechanisms {name or label}")
 
     dip, base = dip_of(z), trained(z)
     warm = trained(z, Prior(warm=Warm(steps=z.mech_warm_steps)))
     more = changed(base, optim=changed(base.optim, steps=z.mech_more[0]), evaluate=changed(base.evaluate, every=z.mech_more[1]))
     case("baseline", 0, base)
-    if z.few_mechanisms:
+    if z.headline_only:
         case("curriculum", 1.0, trained(z, on=dip), "curriculum 1")
         case("more training", 1, more)
         at_the_end = changed(base.evaluate, every=1000, keep_all=False)
@@ -90,4 +90,4 @@ def newcomers(p: Profile, z: Sizes) -> None:
     for place, run_of in (("opinion", sampled), ("learned", trained)):
         for kind in digits.newcomers(place):
             run = run_of(z, digits.newcomer(kind, dip_of(z)))
-            p.member("mechanisms", kind.name, run, "04", z.mech_seeds, value=kind.value, name=f"mechanisms {kind.name}")
+            p.member("mechanisms", kind.name, run, "04", z.few_seeds, value=kind.value, name=f"mechanisms {kind.name}")

@@ -66,29 +66,29 @@ def a_faults(p: Profile, z: Sizes) -> None:
     for fault in acting:
         alone = (fault.id,)
         run = a_ddpm(z, on=a_dip(z, alone)) if fault.trained_in == "dip" else a_ddpm(z, alone)
-        p.member("a-only", fault.id, run, "06", z.fault_seeds)
+        p.member("a-only", fault.id, run, "06", z.few_seeds)
     for fault in acting:
         in_dip = a_ddpm(z, A_ON_DIP, a_dip(z, but(A_DIP, fault.id)))
         run = in_dip if fault.trained_in == "dip" else a_ddpm(z, but(A_DDPM, fault.id))
-        p.member("a-without", fault.id, run, "06", z.fault_seeds)
+        p.member("a-without", fault.id, run, "06", z.few_seeds)
 
 
 def a_controls(p: Profile, z: Sizes, which: Sequence[Control] = CONTROLS) -> None:
     """04: one change that a DIP makes, without a DIP; as strong as that of a-dip-2conv where it has a strength."""
     for control in which:
         run = changed(a_ddpm(z, on=None if control == "clip" else a_dip(z)), train_on=control)
-        p.member("a-controls", control, run, "04", z.fault_seeds)
+        p.member("a-controls", control, run, "04", z.few_seeds)
 
 
 def a_starts(p: Profile, z: Sizes) -> None:
     """04, FA8: the DIP, and its rivals, used in sampling, against the whole chain at equal calls."""
     drawn = Sample(model=a_ddpm(z), n=z.a_evaluate.final_n, sampler=Sampler(steps=z.start_steps))
-    started(p, "a-starts", drawn, a_dip(z), z.a_starts, (300, 600), z.fault_seeds, "a-starts-noise")
+    started(p, "a-starts", drawn, a_dip(z), z.a_starts, (300, 600), z.few_seeds, "a-starts-noise")
 
 
 def a_bank(p: Profile, z: Sizes) -> None:
     """04, FA9: a DIP for each image, and one autoencoder for all, on the same few images."""
-    on_few(p, "a-bank", changed(a_ddpm(z), data=z.a_bank), z.a_per_image, a_dip(z), z.fault_seeds)
+    on_few(p, "a-bank", changed(a_ddpm(z), data=z.a_bank), z.a_per_image, a_dip(z), z.few_seeds)
 
 
 def a_library(p: Profile, z: Sizes) -> None:
@@ -99,8 +99,8 @@ def a_library(p: Profile, z: Sizes) -> None:
 
 def a_batch(p: Profile, z: Sizes) -> None:
     """02: report A's batch of 4 against the larger one used here, at equal images."""
-    p.member("a-batch", "as published", changed(a_dip(z), optim=z.a_batch_4), "02", z.a_batch_seeds)
-    p.member("a-batch", "larger", a_dip(z), "02", z.a_batch_seeds)
+    p.member("a-batch", "as published", changed(a_dip(z), optim=z.a_batch_4), "02", z.many_seeds)
+    p.member("a-batch", "larger", a_dip(z), "02", z.many_seeds)
 
 
 # --- report B ---------------------------------------------------------------------------------------------------------
@@ -137,9 +137,9 @@ def b_others(p: Profile, z: Sizes, seeds: int) -> None:
 def b_faults(p: Profile, z: Sizes) -> None:
     """06: the corrected run with one fault, and the published run without one."""
     for fault in B_DDPM:
-        p.member("b-only", fault, b_ddpm(z, (fault,), b_dip(z)), "06", z.fault_seeds)
+        p.member("b-only", fault, b_ddpm(z, (fault,), b_dip(z)), "06", z.few_seeds)
     for fault in B_DDPM:
-        p.member("b-without", fault, b_ddpm(z, but(B_DDPM, fault), b_dip(z)), "06", z.fault_seeds)
+        p.member("b-without", fault, b_ddpm(z, but(B_DDPM, fault), b_dip(z)), "06", z.few_seeds)
 
 
 def b_rows(p: Profile, z: Sizes) -> None:
@@ -148,7 +148,7 @@ def b_rows(p: Profile, z: Sizes) -> None:
     rows = [(f"std {std}", b_ddpm(z, published, b_dip(z, std), z.b_optim.lr / 2)) for std in (1.2, 1.0, 0.8)]
     rows += [(f"dip_lr {lr}", b_ddpm(z, published, b_dip(z, 1.2, float(lr)))) for lr in ("5e-4", "2e-3", "5e-3")]
     for place, (label, run) in enumerate(rows):
-        p.member("b-rows", label, run, "05", z.fault_seeds, value=place)
+        p.member("b-rows", label, run, "05", z.few_seeds, value=place)
 
 
 def b_grid(p: Profile, z: Sizes) -> None:
@@ -158,4 +158,4 @@ def b_grid(p: Profile, z: Sizes) -> None:
             for std in (1.2, B_STD):
                 anchor = (dip_lr, lr, std) == (B_DIP_LR, z.b_optim.lr, B_STD)
                 run, name = b_ddpm(z, on=b_dip(z, std, dip_lr), lr=lr), f"b-grid-{dip_lr:g}-{lr:g}-{std:g}"
-                p.member("b-grid", f"{dip_lr:g}", run, "05", z.fault_seeds, value=std, name=name, anchor=anchor)
+                p.member("b-grid", f"{dip_lr:g}", run, "05", z.few_seeds, value=std, name=name, anchor=anchor)

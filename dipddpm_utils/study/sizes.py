@@ -70,6 +70,10 @@ class Sizes:
     data: Data = MNIST_10000
     ns: tuple[int, ...] = (1000, 2000)  # numbers of training images for the floors, real against real
     seeds: int = 3
+    few_seeds: int = 3  # of schedules, mechanisms, and of the reports' runs but their own
+    many_seeds: int = (
+        8  # of what a headline comparison left undecided: three, then up to so many by the rule for seeds in README
+    )
     gaussian: Gaussian = Gaussian()
     spectrum_iterations: int = 300
     dip_steps: int = 300  # of every net's fit to the data set
@@ -95,7 +99,6 @@ class Sizes:
     evaluate_short: Evaluate = Evaluate(n=1000, sampler=TEN_CALLS, final_sampler=TEN_CALLS)
     ddpm_lrs: tuple[float, ...] = (2e-3, 5e-3)
     schedules: tuple[str, ...] = ("linear", "cosine", "sigmoid")
-    schedule_seeds: int = 3
     Ts: tuple[int, ...] = (100, 1000, 4000)
     batches: tuple[int, ...] = (32, 64, 128)
     # samples
@@ -105,12 +108,9 @@ class Sizes:
     start_ts: tuple[int, ...] = (150, 300, 600, 900)
     # a DIP for each image: where chains begin, and what a model is trained on
     fit: PerImage | None = PerImage(iterations=100, width=8, lr=2e-2)  # stopped at 26 dB (32 training digits)
-    fit_seeds: Seeds = 8
     few: Data = Data(name="mnist", n_train=1024)  # the few images that are trained on
     start_steps: int = 20  # of DDIM's whole chain, of which a start at t leaves the share t / T
     # mechanisms
-    few_mechanisms: bool = False
-    mech_seeds: int = 3
     mech_dip_steps: int = 200
     mech_optim: Optim = _fast(600)
     mech_more: tuple[int, int] = (760, 100)  # as many seconds more as fitting and applying the DIP takes
@@ -130,16 +130,14 @@ class Sizes:
     restore_ts: tuple[int, ...] = (50, 100, 200, 300, 500, 700, 900)
     restore_steps: int = 20
     # the two reports
-    headline_only: bool = False  # only the runs that they report, and the same corrected
+    headline_only: bool = False  # of theirs only the runs that they report, and the same corrected; and few mechanisms
     report_seeds: int = 3
-    fault_seeds: int = 3  # of all but the reports' own runs
     # Where batch 32 stands in place of report A's 4 and 8, the rate grows with its root (Malladi et al. 2022, for Adam).
     a_data: Data = Data(name="cifar10", n_train=5000)
     a_2conv: Optim = _dip(32, 240, 2.83e-3)
     a_resnet: Optim = _dip(32, 240, 2e-3)
     a_resnet_width: int | None = None
     a_batch_4: Optim = _dip(4, 1920)
-    a_batch_seeds: int = 8
     a_unet: Unet = UNET_COLOUR
     a_optim: Optim = _fast(480)
     a_evaluate: Evaluate = _judged(120, n=500, calls=10, final_n=2000, published_n=30)
@@ -164,21 +162,21 @@ _GLANCE = Evaluate(n=128, sampler=Sampler(name="dpmpp_2m", steps=4), final_n=200
 _A_GLANCE = _judged(3, n=80, calls=2, final_n=80, published_n=30)
 SMOKE = Sizes(
     about="tests and CI: every notebook and every kind of run on 256 digits, in 3 minutes on 2 cores; its numbers mean nothing",
-    data=_FEW, ns=(128, 200), seeds=2, gaussian=Gaussian(n=2000, steps=(10, 20)), spectrum_iterations=10,
-    main=None, dip="2conv", dip_steps=4, dip_lengths=(2, 4), dip_stds=(0.8, 1.2),
+    data=_FEW, ns=(128, 200), seeds=2, few_seeds=1, many_seeds=1, gaussian=Gaussian(n=2000, steps=(10, 20)),
+    spectrum_iterations=10, main=None, dip="2conv", dip_steps=4, dip_lengths=(2, 4), dip_stds=(0.8, 1.2),
     fitted=2, iterations=(20, 20, 20, 20), snapshots=(5, 10, 20),
     stopping=(changed(_stopping(_FEW, 2)[0], width=4, iterations=20, fixed=10, window=4, patience=4, stages=10),),
     stopping_stds=(0.2,), stage_images=2, spacings=("linear", "log"), stages=(10,),
     unet_long=UNET_TINY, unet=UNET_TINY, long=(60, 30), short=(40, 20), more=(60, 20),
-    evaluate=_GLANCE, evaluate_short=_GLANCE, schedules=("linear", "cosine"), schedule_seeds=1, Ts=(), batches=(),
-    fit=PerImage(net="2conv", iterations=2, width=4), fit_seeds=1, few=changed(_FEW, n_train=80),
+    evaluate=_GLANCE, evaluate_short=_GLANCE, schedules=("linear", "cosine"), Ts=(), batches=(),
+    fit=PerImage(net="2conv", iterations=2, width=4), few=changed(_FEW, n_train=80),
     sampled=128, sampler_steps=(3, 6), starts=("dip", "blur", "real"), start_ts=(300, 600), start_steps=6,
-    mech_seeds=1, mech_dip_steps=4, mech_optim=_fast(6, warmup_steps=2, batch_size=32, ema_warmup=2), mech_more=(8, 4),
+    mech_dip_steps=4, mech_optim=_fast(6, warmup_steps=2, batch_size=32, ema_warmup=2), mech_more=(8, 4),
     mech_warm_steps=2, mech_image_steps=2, mech_evaluate=_judged(4, n=80, calls=2, final_n=80), mech_start_steps=4,
     restore_tasks=(("denoise", None), ("inpaint", None), ("super_resolve", None)), restore_seeds=1,
     restored=4, tuned=2, restore_fit=PerImage(iterations=10), restore_ts=(200, 400), restore_steps=5,
-    report_seeds=2, fault_seeds=1,
-    a_data=_FEW, a_2conv=_dip(16, 4), a_resnet=_dip(16, 4), a_resnet_width=16, a_batch_4=_dip(4, 16), a_batch_seeds=1,
+    report_seeds=2,
+    a_data=_FEW, a_2conv=_dip(16, 4), a_resnet=_dip(16, 4), a_resnet_width=16, a_batch_4=_dip(4, 16),
     a_unet=UNET_TINY, a_optim=_BRIEF, a_evaluate=_A_GLANCE,
     a_bank=changed(_FEW, n_train=80), a_per_image=PerImage(net="2conv", iterations=2, width=4),
     b_data=_FEW, b_fashion=_FEW, b_dip=_dip(80, 4), b_dip_width=8, b_unet=UNET_TINY, b_diffusion=Diffusion(),
@@ -196,7 +194,7 @@ QUICK = Sizes(
     unet=UNET_COARSE, long=(3200, 800), short=(240, 120), more=(360, 180),
     ddpm_lrs=(), schedules=(), Ts=(), batches=(),
     sampled=1000, sampler_steps=(5, 10), starts=("dip", "gaussian", "blur", "real"), start_ts=(300, 600), start_steps=10,
-    fit=None, few_mechanisms=True, mech_dip_steps=60, mech_optim=_fast(240), mech_more=(360, 180),
+    fit=None, mech_dip_steps=60, mech_optim=_fast(240), mech_more=(360, 180),
     mech_evaluate=changed(Sizes.evaluate_short, every=120),
     headline_only=True, report_seeds=1,
     a_data=_5000, a_2conv=_dip(32, 100, 2.83e-3), a_resnet=_dip(32, 100, 2e-3),
@@ -209,7 +207,7 @@ STANDARD = Sizes()
 _MNIST, _PUBLISHED = Data(name="mnist"), {"n": 1000, "calls": 20, "final_n": 5000, "published_n": 30, "fid_n": 10_000}
 FULL = Sizes(
     about="the two reports at their own size, on all of MNIST and CIFAR-10: nothing scaled down, and the checks of the theory",
-    ns=(1000, 2000, 10_000), fault_seeds=1,
+    ns=(1000, 2000, 10_000), few_seeds=1,
     a_data=Data(name="cifar10"), a_2conv=_dip(4, 375_000), a_resnet=_dip(8, 187_500),  # 30 epochs
     a_unet=UNET_REPORT_A, a_optim=OPTIM_REPORT_A, a_evaluate=_judged(3000, **_PUBLISHED),
     a_starts=("dip", "mean", "gaussian", "blur"),
