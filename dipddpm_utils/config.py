@@ -33,9 +33,6 @@ from dipddpm_utils.parts import (
     Start,
     Unet,
 )
-from dipddpm_utils.parts import Frozen as Frozen
-from dipddpm_utils.parts import Net as Net
-from dipddpm_utils.parts import Warm as Warm
 
 
 class Gaussian(Run):

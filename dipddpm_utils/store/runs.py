@@ -12,7 +12,6 @@ import shutil
 import sys
 import uuid
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -174,7 +173,7 @@ class Store:
         work = Work(checkpoints, self.budget, str(device), folder.name, self)
         outcome = compute(run, work)
         name = folder.name.removesuffix(f"-{run_hash(run)}")
-        record = records.write(folder, name, run, outcome, provenance.finish(facts, run), _now())
+        record = records.write(folder, name, run, outcome, provenance.finish(facts, run), provenance.now())
         for done in folder.glob("work*"):
             shutil.rmtree(done, ignore_errors=True)
         self._event(folder.name, "computed")
@@ -197,7 +196,7 @@ class Store:
             if "round" in begun:
                 print(f"going on with the fresh round begun at {begun['since']}", file=sys.stderr)
             else:
-                begun = {"round": uuid.uuid4().hex[:12], "since": _now()}
+                begun = {"round": uuid.uuid4().hex[:12], "since": provenance.now()}
                 files.write_json(path, begun)
         return begun["round"]
 
@@ -219,10 +218,6 @@ def compute(run: Run, work: Work) -> Outcome:
     outcome = pkgutil.resolve_name(run.computed_by)(run, work)
     outcome.timings.setdefault("total", now() - began)
     return outcome
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def results_folder(given: str | Path = "") -> Path:

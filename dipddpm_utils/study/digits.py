@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from dipddpm_utils.config import Advice, Bank, Data, Ddpm, DipImages, Floor, Restore, Sample, Spectrum, Warm, priors
-from dipddpm_utils.parts import Diffusion, Dip, Net, Optim, PerImage, Prior, Sampler, Start
+from dipddpm_utils.config import Advice, Bank, Data, Ddpm, DipImages, Floor, Restore, Sample, Spectrum, priors
+from dipddpm_utils.parts import Diffusion, Dip, Net, Optim, PerImage, Prior, Sampler, Start, Warm
 from dipddpm_utils.study import sizes
 from dipddpm_utils.study.entries import By, Profile
 from dipddpm_utils.study.sizes import Sizes, changed

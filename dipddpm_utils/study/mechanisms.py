@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from dipddpm_utils.config import Advice, Ddpm, Dip, Prior, Sample, Start, Warm
+from dipddpm_utils.config import Ddpm, Sample
+from dipddpm_utils.parts import Advice, Dip, Prior, Start, Warm
 from dipddpm_utils.study import digits, sizes
 from dipddpm_utils.study.digits import START_T
 from dipddpm_utils.study.entries import Profile

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 
-from dipddpm_utils.config import Bank, Data, Evaluate, Floor, Frozen, Restore, Sample, Spectrum
+from dipddpm_utils.config import Floor, Restore, Sample, Spectrum
 from dipddpm_utils.data import own
 from dipddpm_utils.machine.errors import UsageError
+from dipddpm_utils.parts import Bank, Data, Evaluate, Frozen
 from dipddpm_utils.study import digits, mechanisms, reports, sizes
 from dipddpm_utils.study.entries import Profile
 from dipddpm_utils.study.sizes import Sizes

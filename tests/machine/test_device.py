@@ -199,18 +199,12 @@ def test_the_deadline_ends_it(monkeypatch):
     assert budget.expired(), "once over it stays over"
 
 
-def test_the_stop_file_ends_it_and_the_file_is_looked_at_rarely(tmp_path, monkeypatch):
+def test_the_stop_file_ends_it(tmp_path, monkeypatch):
     monkeypatch.setenv("DIPDDPM_STOP", str(tmp_path / "stop"))
     monkeypatch.delenv("DIPDDPM_DEADLINE", raising=False)
-    clock, looks, exists = [10.0], [], Path.exists
-    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(Path, "exists", lambda path: looks.append(path) or exists(path))
     budget = machine_budget.Budget.from_env()
-    for _ in range(100):
-        budget.check()
-    assert len(looks) == 1
+    budget.check()
     (tmp_path / "stop").touch()
-    clock[0] += 0.3
     with pytest.raises(errors.OutOfTime, match="a stop was asked for"):
         budget.check()
 

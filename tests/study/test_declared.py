@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dipddpm_utils import config
+from dipddpm_utils import config, parts
 from dipddpm_utils.machine.errors import ConfigError, UsageError
 from dipddpm_utils.study import profile as profiles
 from dipddpm_utils.study import sizes
@@ -67,7 +67,7 @@ def test_names_hashes_order_and_groups_are_those_that_records_were_computed_with
 def _with_those_it_is_built_on(value):
     if isinstance(value, config.Run):
         yield value
-    if isinstance(value, config.Frozen):
+    if isinstance(value, parts.Frozen):
         for field in type(value).model_fields:
             yield from _with_those_it_is_built_on(getattr(value, field))
 
