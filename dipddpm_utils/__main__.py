@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import time
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ try:
     from dipddpm_utils.machine import device as machine_device
     from dipddpm_utils.machine import process
     from dipddpm_utils.machine.budget import Budget
-    from dipddpm_utils.machine.errors import DipddpmError, OutOfTime, UsageError
+    from dipddpm_utils.machine.errors import DeviceError, DipddpmError, OutOfTime, UsageError
     from dipddpm_utils.parts import PUBLISHED, Data
     from dipddpm_utils.store.runs import Store, results_folder
     from dipddpm_utils.study import profile as profiles
@@ -245,11 +245,10 @@ def _chosen(profile: Any, names: tuple[str, ...]) -> list[Any]:
 
 
 def _check_device(device: str, here: bool = True) -> None:
-    """DeviceError now, not in the first notebook that computes. torch is loaded only for one that may be missing `here`."""
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
-        raise UsageError(f"there is no device {device!r}: choose auto, cpu, cuda, cuda:N or mps")
-    if here and device not in ("auto", "cpu"):
-        machine_device.pick_device(device)
+    """Say now, not in the first notebook that computes, that there is no such device, or (DeviceError) none `here`."""
+    if device not in ("auto", "cpu"):
+        with nullcontext() if here else suppress(DeviceError):
+            machine_device.pick_device(device)
 
 
 def _front(results: Path, profile: str) -> str:

@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dipddpm_utils.machine.errors import DeviceError
+from dipddpm_utils.machine.errors import DeviceError, UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -29,14 +29,14 @@ def pick_device(name: str = "auto") -> torch.device:
     """The device called `name`: 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'.
 
     'auto' is a CUDA GPU if torch can use one, else the CPU; mps has no float64 and is taken only when it is asked for.
-    Raises DeviceError if the device is not there.
+    UsageError: it is no device's name; DeviceError: the device is not there.
     """
     import torch
 
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
-        raise DeviceError(f"there is no device {name!r}; expected auto, cpu, cuda, cuda:N or mps")
+        raise UsageError(f"there is no device {name!r}; expected auto, cpu, cuda, cuda:N or mps")
     device = torch.device(name)
     if device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0

@@ -252,7 +252,7 @@ def stopping(p: Profile, z: Sizes) -> None:
         for std in z.stopping_stds:
             name = f"stopping_{fit.net}-{std:g}"
             p.member("stopping", fit.net, changed(fit, std=std), "05", value=std, name=name)
-    staged = changed(z.stopping[0], n_images=z.stage_images, rules=("oracle", "discrepancy", "staged"))
+    staged = changed(z.stopping[0], n_images=z.fitted, rules=("oracle", "discrepancy", "staged"))
     for spacing in z.spacings:
         for stages in z.stages:
             fit, name = changed(staged, spacing=spacing, stages=stages), f"stopping_stages-{spacing}-{stages}"

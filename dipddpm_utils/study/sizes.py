@@ -79,12 +79,11 @@ class Sizes:
     dip_steps: int = 300  # of every net's fit to the data set
     dip_lengths: tuple[int, ...] = (100, 300, 1000)
     dip_stds: tuple[float, ...] = (0.4, 0.8, 1.0, 1.2, 2.0)
-    fitted: int = 32  # single images that each net is fitted to
+    fitted: int = 32  # single images that each net is fitted to, also in stages
     iterations: tuple[int, int, int, int] = (1000, 700, 400, 600)  # of such a fit, of 2conv, 5conv, resnet18, skip
     snapshots: tuple[int, ...] = (10, 30, 100, 250, 400, 1000)
     stopping: tuple[Stopping, ...] = _stopping(MNIST_10000, 64)
     stopping_stds: tuple[float, ...] = (0.1, 0.2, 0.4)
-    stage_images: int = 32
     spacings: tuple[str, ...] = ("linear", "cosine", "log")
     stages: tuple[int, ...] = (10, 50, 100)
     dip: Net = "5conv"  # that models are trained on and started from
@@ -166,7 +165,7 @@ SMOKE = Sizes(
     spectrum_iterations=10, main=None, dip="2conv", dip_steps=4, dip_lengths=(2, 4), dip_stds=(0.8, 1.2),
     fitted=2, iterations=(20, 20, 20, 20), snapshots=(5, 10, 20),
     stopping=(changed(_stopping(_FEW, 2)[0], width=4, iterations=20, fixed=10, window=4, patience=4, stages=10),),
-    stopping_stds=(0.2,), stage_images=2, spacings=("linear", "log"), stages=(10,),
+    stopping_stds=(0.2,), spacings=("linear", "log"), stages=(10,),
     unet_long=UNET_TINY, unet=UNET_TINY, long=(60, 30), short=(40, 20), more=(60, 20),
     evaluate=_GLANCE, evaluate_short=_GLANCE, schedules=("linear", "cosine"), Ts=(), batches=(),
     fit=PerImage(net="2conv", iterations=2, width=4), few=changed(_FEW, n_train=80),

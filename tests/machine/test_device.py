@@ -58,7 +58,7 @@ def test_a_device_that_is_not_there_is_refused_in_one_line(monkeypatch):
     with pytest.raises(errors.DeviceError, match="--device cpu") as caught:
         device.pick_device("cuda")
     assert "\n" not in str(caught.value)
-    with pytest.raises(errors.DeviceError, match="expected auto, cpu, cuda, cuda:N or mps"):
+    with pytest.raises(errors.UsageError, match="expected auto, cpu, cuda, cuda:N or mps"):
         device.pick_device("gpu")
 
 
