@@ -1,6 +1,5 @@
 """Many runs as jobs, each after those that it is built on: `run --on slurm`, `run --on local`, `run --workers 2`."""
 
-import os
 import sys
 import time
 from collections import Counter
@@ -12,7 +11,7 @@ from typing import Any
 import click
 
 from dipddpm_utils.config import Ddpm, Run
-from dipddpm_utils.driver.jobs import Local, Place, Slurm, Task
+from dipddpm_utils.driver.jobs import Local, Place, Slurm
 from dipddpm_utils.machine.budget import Budget
 from dipddpm_utils.machine.errors import OutOfTime, StoreError, UsageError
 from dipddpm_utils.machine.process import CleanStop
@@ -53,8 +52,8 @@ class Item:
 class Campaign:
     """What is wanted and not there, behind what it is built on. `look` and `submit` carry it on; `news` says what failed."""
 
-    def __init__(self, store: Store, runs: list[Run], engine: Any, jobs: int, task: Callable[[Run], Task]) -> None:
-        self.store, self.engine, self.jobs, self.task = store, engine, jobs, task
+    def __init__(self, store: Store, runs: list[Run], engine: Any, jobs: int) -> None:
+        self.store, self.engine, self.jobs = store, engine, jobs
         self.items: dict[str, Item] = {}
         self.news: list[str] = []
         for run in runs:
@@ -125,7 +124,7 @@ class Campaign:
         room = self.jobs - len(self.live())
         ready = [i for i in self.open() if not i.job and all(self.items[name].state == "complete" for name in i.needs)]
         for item in ready[: max(0, room)]:
-            item.job = self.engine.submit(item.name, self.task(item.run))
+            item.job = self.engine.submit(item.name, item.run)
             item.now("submitted")
 
 
@@ -163,13 +162,10 @@ def drive(store: Store, runs: list[Run], place: Place, deadline: float | None = 
     """Compute runs as jobs and return the exit code. Ctrl-C or SIGTERM ends jobs of this machine, leaves a cluster's."""
     if deadline is not None and place.on == "slurm":
         raise UsageError("--max-minutes is for this machine: with --on slurm give --time, the limit of each job")
-    device = "cuda" if place.gpus and store.device == "auto" else store.device  # rather an error than days on a CPU
-    where = (store.root.parent.absolute(), store.profile.name, device, store.round is not None, deadline)
     with CleanStop() if place.on == "local" else nullcontext() as stop:
-        ends = (stop and stop.stop, os.environ.get("CUDA_VISIBLE_DEVICES"))
-        engine = (Slurm if place.on == "slurm" else Local)(store, place)
-        campaign = Campaign(store, runs, engine, place.jobs, lambda run: Task(run, *where, *ends))
         budget = Budget(deadline, stop and stop.stop)
+        engine = (Slurm if place.on == "slurm" else Local)(store, place, budget)
+        campaign = Campaign(store, runs, engine, place.jobs)
         click.echo(f"{len(campaign.items)} runs to compute, at most {place.jobs} at once (their logs: {engine.folder})")
         try:
             wait(campaign, Table(campaign), budget)

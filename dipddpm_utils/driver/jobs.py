@@ -138,9 +138,12 @@ class Local:
 
     lag, pause = 0.0, 0.5  # seconds: until what a job wrote is seen here, and between two looks at the jobs
 
-    def __init__(self, store: Store, place: Place) -> None:
+    def __init__(self, store: Store, place: Place, budget: Budget) -> None:
         import submitit
 
+        device = "cuda" if place.gpus and store.device == "auto" else store.device  # rather an error than days on a CPU
+        where = (store.root.parent.absolute(), store.profile.name, device, store.round is not None)
+        self.about = (*where, budget.deadline, budget.stop, os.environ.get("CUDA_VISIBLE_DEVICES"))
         self.folder = store.root / "cluster"
         self.mark = "." + hashlib.sha256(str(store.root.resolve()).encode()).hexdigest()[:8]  # behind the name of a job
         self.jobs: dict[str, Any] = {}
@@ -165,13 +168,13 @@ class Local:
         """Job and state of each run that is queued or running, by the name of its folder."""
         return {name: (job.job_id, "running") for name, job in self.jobs.items() if not job.done()}
 
-    def submit(self, name: str, task: Task) -> str:
-        """Submit a job, return its id. Ctrl-C and a closed terminal wait for that, and reach no process that is begun here."""
+    def submit(self, name: str, run: Run) -> str:
+        """Submit a run, return its job's id. Ctrl-C and a closed terminal wait for that, and reach no process begun here."""
         signal.pthread_sigmask(signal.SIG_BLOCK, TERMINAL)
         try:
             self.executor.update_parameters(name=name + self.mark)
             with redirect_stderr(StringIO()):  # what sbatch says is in the error as well
-                self.jobs[name] = self.executor.submit(task)
+                self.jobs[name] = self.executor.submit(Task(run, *self.about))
         except RuntimeError as error:
             raise DipddpmError(f"{name} was refused: {error}; the jobs before it go on") from error
         finally:

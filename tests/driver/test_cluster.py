@@ -72,7 +72,7 @@ def campaign(*names, jobs=9, **there):
         getattr(store, key).update(SMOKE.entry(name).folder for name in members)
     engine = FakeEngine(store)
     runs = [SMOKE.entry(name).run for name in names]
-    return cluster.Campaign(store, runs, engine, jobs, lambda run: run), engine
+    return cluster.Campaign(store, runs, engine, jobs), engine
 
 
 def move(work):
@@ -104,7 +104,7 @@ def test_what_a_run_is_built_on_is_found_wherever_it_stands_in_its_configuration
 
 def test_every_run_of_every_profile_comes_behind_what_it_is_built_on():
     for profile in map(profiles.load, profiles.PROFILES):
-        work = cluster.Campaign(FakeStore(), [entry.run for entry in profile.entries.values()], None, 1, None)
+        work = cluster.Campaign(FakeStore(), [entry.run for entry in profile.entries.values()], None, 1)
         before = set()
         for item in work.items.values():
             assert before.issuperset(item.needs)
@@ -172,7 +172,7 @@ def test_a_damaged_record_is_named_and_the_others_are_computed(monkeypatch):
         return there(run)
 
     monkeypatch.setattr(engine.store, "can_be_built_on", can_be_built_on)
-    again = cluster.Campaign(engine.store, [item.run for item in work.items.values()], engine, 9, lambda run: run)
+    again = cluster.Campaign(engine.store, [item.run for item in work.items.values()], engine, 9)
     move(again)
     assert short(engine.log) == ["floor-s0"] and "was edited" in again.news[0] and len(again.news) == 2
 
@@ -328,19 +328,19 @@ def asked_of_sbatch(folder):
 def test_a_job_asks_for_what_was_asked_for_and_for_no_gpu_unless_it_was(tools, tmp_path):
     folder = tools("echo Submitted batch job 42")
     store = Store(tmp_path, "smoke")
-    engine = jobs.Slurm(store, jobs.Place("slurm", 8, 120))
+    engine = jobs.Slurm(store, jobs.Place("slurm", 8, 120), Budget())
     assert engine.submit("floor-s0-x", print) == "42"
     asked = asked_of_sbatch(folder)
     assert (asked["time"], asked["cpus-per-task"]) == ("120", "1") and asked["signal"].endswith("@120")
     assert "requeue" in asked and not {"gres", "gpus-per-node", "partition"} & set(asked)
-    jobs.Slurm(store, jobs.Place("slurm", 8, 2, gpus=1, partition="gpu")).submit("floor-s0-x", print)
+    jobs.Slurm(store, jobs.Place("slurm", 8, 2, gpus=1, partition="gpu"), Budget()).submit("floor-s0-x", print)
     asked = asked_of_sbatch(folder)
     assert (asked["gpus-per-node"], asked["partition"], asked["signal"]) == ("1", "gpu", "USR2@30")
 
 
 def test_jobs_are_found_by_their_name_and_by_no_other_folders(tools, tmp_path):
     folder = tools("")
-    ours, others = (jobs.Slurm(Store(tmp_path / name, "smoke"), jobs.Place("slurm", 8, 60)) for name in "ab")
+    ours, others = (jobs.Slurm(Store(tmp_path / name, "smoke"), jobs.Place("slurm", 8, 60), Budget()) for name in "ab")
     (folder / "queue").write_text(f"7|RUNNING|x-s0-1{ours.mark}\n8|PENDING|x-s0-1{others.mark}\n9|RUNNING|a\n")
     assert ours.live() == {"x-s0-1": ("7", "running")} and others.live() == {"x-s0-1": ("8", "pending")}
     (folder / "queue").unlink()  # squeue fails: no news
@@ -349,7 +349,7 @@ def test_jobs_are_found_by_their_name_and_by_no_other_folders(tools, tmp_path):
 
 def test_a_refusal_is_one_line_and_says_what_sbatch_said(tools, tmp_path, capfd):
     tools("echo sbatch: error: invalid partition specified: gpu >&2; exit 1")
-    engine = jobs.Slurm(Store(tmp_path, "smoke"), jobs.Place("slurm", 8, 60))
+    engine = jobs.Slurm(Store(tmp_path, "smoke"), jobs.Place("slurm", 8, 60), Budget())
     with pytest.raises(DipddpmError, match="floor was refused: sbatch: error: invalid partition"):
         engine.submit("floor", print)
     assert not capfd.readouterr().err
@@ -368,7 +368,7 @@ def test_a_refusal_is_one_line_and_says_what_sbatch_said(tools, tmp_path, capfd)
     ],
 )
 def test_a_jobs_last_words_are_found_in_its_log(tools, tmp_path, log, says):
-    engine = jobs.Local(Store(tmp_path, "smoke"), jobs.Place("local", 1, 60))
+    engine = jobs.Local(Store(tmp_path, "smoke"), jobs.Place("local", 1, 60), Budget())
     if log is not None:
         (engine.folder / "5_0_log.err").write_text(log)
     assert says in engine.why("5") and "5_0_log.err" in engine.why("5")
