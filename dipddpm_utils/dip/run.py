@@ -16,8 +16,7 @@ from dipddpm_utils.machine import device, files, progress, streams
 from dipddpm_utils.machine.errors import DataError
 from dipddpm_utils.parts import PerImage
 from dipddpm_utils.reports import mistakes
-from dipddpm_utils.store.records import Outcome
-from dipddpm_utils.store.work import Work
+from dipddpm_utils.store.records import Outcome, Work
 from dipddpm_utils.training import flops, loop
 from dipddpm_utils.training.resumable import train_resumably
 
@@ -36,7 +35,7 @@ def build(run: Dip) -> nn.Module:
 def fitted(run: Dip, work: Work) -> nn.Module:
     """The trained network of a DIP run, in evaluation mode on the device."""
     net = build(run)
-    net.load_state_dict(work.weights(run))
+    net.load_state_dict(work.store.weights(run))
     return net.to(work.device).eval()
 
 
@@ -129,7 +128,7 @@ def dip_images(run: DipImages, work: Work) -> Outcome:
     every, now = max(1, run.iterations // 100), device.clock(work.device)
     began = now()
     fits = dips.fit_images(run.net, noisy, generator=streams.generator(run.seed, "fit", work.device), **run.options())
-    with progress.progress(run.iterations, work.label) as bar:
+    with progress.Progress(run.iterations, work.label) as bar:
         for fit in fits:
             looked_at = fit.iteration % every == 0 or fit.iteration in run.snapshots
             if looked_at and clean.is_cuda:
@@ -163,7 +162,7 @@ def bank(run: Bank, work: Work) -> Outcome:
     source, now, outputs, seconds = sets.load(run.data), device.clock(work.device), [], 0.0
     rows = banked_rows(run, len(source.train))
     clean = ranges.uint8_to_unit(source.train[rows].to(work.device))
-    with progress.progress(len(rows), work.label) as bar:
+    with progress.Progress(len(rows), work.label) as bar:
         for i, part in enumerate(clean.split(FITTED_TOGETHER)):
             path = work.folder / f"part-{i}.npz"
             if not path.exists():

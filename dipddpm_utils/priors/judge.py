@@ -18,7 +18,7 @@ from dipddpm_utils.judging import evaluate, fidelity, frechet
 from dipddpm_utils.machine import device, streams
 from dipddpm_utils.priors import declared
 from dipddpm_utils.reports import mistakes
-from dipddpm_utils.store.work import Work
+from dipddpm_utils.store.records import Work
 from dipddpm_utils.training import flops, loop
 from dipddpm_utils.training.launched import Together
 from dipddpm_utils.training.resumable import seeded
@@ -41,7 +41,7 @@ def build(run: Ddpm) -> nn.Module:
 def trained(run: Ddpm, work: Work) -> nn.Module:
     """A trained denoiser (its weight average where it has one), in evaluation mode on the device."""
     model = _unet(run)
-    model.load_state_dict(work.weights(run))
+    model.load_state_dict(work.store.weights(run))
     return model.to(work.device, memory_format=loop.layout(run.optim, work.device)).eval()
 
 

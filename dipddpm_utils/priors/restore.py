@@ -33,8 +33,7 @@ from dipddpm_utils.machine import device, streams
 from dipddpm_utils.priors.degraded import STRENGTHS, Observation, degrade, restart, told
 from dipddpm_utils.priors.judge import autocast, trained
 from dipddpm_utils.priors.supervised import fill, supervised
-from dipddpm_utils.store.records import Outcome
-from dipddpm_utils.store.work import Work
+from dipddpm_utils.store.records import Outcome, Work
 
 TOGETHER = 20  # images of a block, at most
 LOOKS = 50  # of a fit, from which its budget is chosen

@@ -14,7 +14,7 @@ from dipddpm_utils.ddpm.unet import UNet
 from dipddpm_utils.machine import streams
 from dipddpm_utils.priors.degraded import Observation, degrade
 from dipddpm_utils.priors.judge import autocast
-from dipddpm_utils.store.work import Work
+from dipddpm_utils.store.records import Work
 from dipddpm_utils.training import loop
 from dipddpm_utils.training.resumable import seeded
 

@@ -22,8 +22,7 @@ from dipddpm_utils.priors.declared import Joint
 from dipddpm_utils.priors.images import Given, Made, of_blur, of_dip, training_images
 from dipddpm_utils.priors.judge import Chain, Judge, averaged, bill, build, operations, shown
 from dipddpm_utils.reports import mistakes
-from dipddpm_utils.store.records import Outcome
-from dipddpm_utils.store.work import Work
+from dipddpm_utils.store.records import Outcome, Work
 from dipddpm_utils.training import loop
 from dipddpm_utils.training.resumable import train_resumably
 

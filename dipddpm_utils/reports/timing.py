@@ -17,8 +17,7 @@ from dipddpm_utils.ddpm import process, schedule
 from dipddpm_utils.ddpm.unet import UNet
 from dipddpm_utils.judging import stats
 from dipddpm_utils.machine import device as machine_device
-from dipddpm_utils.store.records import Outcome
-from dipddpm_utils.store.work import Work
+from dipddpm_utils.store.records import Outcome, Work
 from dipddpm_utils.training import loop
 from dipddpm_utils.training.resumable import seeded
 

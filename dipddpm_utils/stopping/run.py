@@ -19,8 +19,7 @@ from dipddpm_utils.dip import fit as dip
 from dipddpm_utils.judging import fidelity, stats
 from dipddpm_utils.machine import device, files, progress, streams
 from dipddpm_utils.stopping import rules
-from dipddpm_utils.store.records import Outcome
-from dipddpm_utils.store.work import Work
+from dipddpm_utils.store.records import Outcome, Work
 
 Arrays = dict[str, np.ndarray]
 WATCHED = {"wmv": "plain", "emv": "plain", "discrepancy": "plain", "halves": "halves", "staged": "staged"}  # the rule's own fit
@@ -73,7 +72,7 @@ def _fit(run: Stopping, work: Work, name: str, clean: Tensor, target_at: Callabl
     now, seconds, rule_seconds, psnr = device.clock(work.device), 0.0, dict.fromkeys(score_of, 0.0), []
     fitting = dip.fit_images(run.net, target_at, generator=streams.generator(run.seed, "fit", work.device), **run.options())
     began = now()
-    with progress.progress(run.iterations, f"{work.label} {name}") as bar:
+    with progress.Progress(run.iterations, f"{work.label} {name}") as bar:
         for fit in fitting:
             outputs = fit.outputs.cpu()
             seconds += now() - began

@@ -15,8 +15,7 @@ from dipddpm_utils.dip import fit as dip
 from dipddpm_utils.judging import evaluate, fidelity, stats
 from dipddpm_utils.judging.frechet import frechet_distance, mean_cov
 from dipddpm_utils.machine import streams
-from dipddpm_utils.store.records import Outcome
-from dipddpm_utils.store.work import Work
+from dipddpm_utils.store.records import Outcome, Work
 from dipddpm_utils.theory import gaussian as closed
 
 MOMENTS = 10_000  # training images, at most, from which the Gaussian takes its mean and covariance

@@ -9,7 +9,7 @@ import torch
 from dipddpm_utils.config import Run
 from dipddpm_utils.machine import progress, streams
 from dipddpm_utils.machine.errors import OutOfTime
-from dipddpm_utils.store.work import Work
+from dipddpm_utils.store.records import Work
 from dipddpm_utils.training import loop
 
 SAVE_EVERY = 20.0  # seconds between checkpoints: what a kill costs at most
@@ -53,7 +53,7 @@ def train_resumably(
             log["visited"].append(state.step)
 
     saved, pause, shown, began_at = time.monotonic(), SAVE_EVERY, state.step, state.step
-    with progress.progress(state.optim.steps, work.label, initial=state.step) as bar:
+    with progress.Progress(state.optim.steps, work.label, initial=state.step) as bar:
         try:
             pay_visit()
             for loss in loop.train(state, loss_fn, get_batch, work.budget, steady=steady):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from dipddpm_utils.config import Unet
 from dipddpm_utils.ddpm.unet import Block, UNet, library_unet, time_features
 from dipddpm_utils.machine.errors import ConfigError
-from dipddpm_utils.study.recipes import UNET_REPORT_A
+from dipddpm_utils.study.sizes import UNET_REPORT_A
 
 
 def awake(net: UNet, seed: int = 0) -> UNet:

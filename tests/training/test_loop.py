@@ -390,7 +390,6 @@ def test_the_budget_stops_between_steps_with_a_state_that_can_be_saved(tmp_path)
     optim = Optim(batch_size=4, steps=9, ema_decay=0.9)
     losses, stop = run(new(optim)), tmp_path / "stop"
     budget = machine_budget.Budget(stop=stop)
-    budget.STAT_EVERY = 0
     state, seen = new(optim), []
     with pytest.raises(errors.OutOfTime):
         for loss in loop.train(state, denoise, batches, budget):
