@@ -2,12 +2,7 @@
 # Set-up, then the notebooks and the report (or the tests). Here only what must be known before there is an environment;
 # everything else, values of options included, is checked by `python -m dipddpm_utils notebooks`.
 set -euo pipefail
-self=${BASH_SOURCE[0]}
-while [ -L "$self" ]; do  # it may be called by a link from elsewhere
-  link=$(readlink -- "$self")
-  case $link in /*) self=$link ;; *) self=$(dirname -- "$self")/$link ;; esac
-done
-here=$(cd -- "$(dirname -- "$self")" && pwd -P)
+here=$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")  # it may be called by a link from elsewhere
 
 usage() {
   cat <<'END'

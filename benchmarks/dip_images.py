@@ -51,8 +51,7 @@ def rows(setting: Setting) -> Iterator[Row]:
 def one_by_one(run, images: Tensor) -> Iterator[Tensor]:
     """The same fits as a user would write them: a network, an optimiser and a step an image. The losses of each iteration."""
     generator = torch.Generator().manual_seed(1)
-    about = {"width": run.width, "in_channels": dip.Z_CHANNELS, "generator": generator, "per_image": True}
-    nets = [build(run.net, 1, SIZE, **about).to(images) for _ in images]
+    nets = [build(run.net, 1, width=run.width, generator=generator, per_image=True).to(images) for _ in images]
     z = (dip.Z_HIGH[run.net] * torch.rand((len(images), dip.Z_CHANNELS, SIZE, SIZE), generator=generator)).to(images)
     optimisers = [torch.optim.Adam(net.parameters(), lr=run.lr, fused=True) for net in nets]
     while True:

@@ -27,7 +27,7 @@ from dipddpm_utils.machine import device as machine
 from dipddpm_utils.priors import judge, process
 from dipddpm_utils.priors.images import Given
 from dipddpm_utils.study import profile
-from dipddpm_utils.study.recipes import changed
+from dipddpm_utils.study.sizes import changed
 from dipddpm_utils.training import loop
 
 DRAWN = 250  # images a measured chain, as many as a record draws together

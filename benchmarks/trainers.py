@@ -54,9 +54,7 @@ def our_loss(run: Ddpm, device: torch.device) -> loop.LossFn:
     return loss
 
 
-def our_steps(
-    run: Ddpm, images: Tensor, device: torch.device, size: int | None = None
-) -> tuple[loop.State, Iterator[loop.Step]]:
+def our_steps(run: Ddpm, images: Tensor, device: torch.device, size: int | None = None) -> tuple[loop.State, Iterator[Tensor]]:
     """A fresh state and its training loop; images uint8, or float in [-1,1]; size: in pixels, if not the data set's."""
     torch.manual_seed(run.seed)
     net = UNet(run.unet, images.shape[1], size or images.shape[-1])

@@ -92,8 +92,8 @@ def _parts(setting: Setting) -> Iterator[Row]:
 
     state, _ = trainers.our_steps(run, items, setting.device)
     state.order.next = timed("data", state.order.next)
-    state.optimiser.step = timed("optimiser", state.optimiser.step)
-    state.optimiser.zero_grad = timed("optimiser", state.optimiser.zero_grad)
+    for each in state.optimisers:
+        each.step, each.zero_grad = timed("optimiser", each.step), timed("optimiser", each.zero_grad)
     if state.ema is not None:
         state.ema.update_parameters = timed("average", state.ema.update_parameters)
     held = items.to(setting.device)

@@ -1,35 +1,39 @@
-"""The command line: `python -m dipddpm_utils COMMAND`. Errors are one line; nothing heavy is imported before it is needed."""
+"""The command line: `python -m dipddpm_utils COMMAND`. Errors are one line; neither torch nor plots are imported in vain."""
 
 from __future__ import annotations
 
 import os
-import re
 import sys
 import time
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
+from dipddpm_utils.driver import doctor
+
 try:
     import click
+
+    from dipddpm_utils.driver import cluster, colab, jobs, nbfiles, notebooks
+    from dipddpm_utils.machine import device as machine_device
+    from dipddpm_utils.machine import process
+    from dipddpm_utils.machine.budget import Budget
+    from dipddpm_utils.machine.errors import DeviceError, DipddpmError, OutOfTime, UsageError
+    from dipddpm_utils.parts import PUBLISHED, Data
+    from dipddpm_utils.store.runs import Store, results_folder
+    from dipddpm_utils.study import profile as profiles
 except ModuleNotFoundError:  # no environment yet: what is missing is the doctor's to say
-    from dipddpm_utils.driver import doctor
-
     sys.exit(doctor.main() or "doctor" not in sys.argv)
-
-from dipddpm_utils.driver import place
-from dipddpm_utils.machine import process
-from dipddpm_utils.machine.errors import DipddpmError, OutOfTime, UsageError
 
 
 def _known(_context: Any, _option: Any, value: str | None) -> str | None:
     """The profile of that name (UsageError if there is none); the folder of `quick:FOLDER` is made absolute for the kernels."""
-    from dipddpm_utils.study import profile as profiles
-
     name, colon, folder = (value or "").partition(":")
     value = f"{name}:{Path(folder).expanduser().absolute()}" if folder else value
     return profiles.load(value).name if value else None
 
 
+MANY = click.IntRange(min=1)
 PROFILE = "smoke, quick, standard or full; NAME:FOLDER asks it of your own images in FOLDER."
 profile_option = click.option("--profile", metavar="NAME", callback=_known, help=PROFILE)
 results_option = click.option("--results", default="", metavar="DIR", help="Where results are kept [the checkout's].")
@@ -54,7 +58,7 @@ def list_runs(profile: str | None, results: str, device: str, probe: bool) -> in
     """List every run a profile declares: state, seconds, size; FLOPs and hours of those that are left, and their sum."""
     from dipddpm_utils.priors import listed
 
-    store = _store(profile or "quick", results)
+    store = Store(results_folder(results), profile or "quick")
     lines, wrong = listed.listing(store, device, probe)
     click.echo("\n".join(lines))
     if not wrong:
@@ -72,27 +76,27 @@ def list_runs(profile: str | None, results: str, device: str, probe: bool) -> in
 @minutes_option
 @device_option
 @fresh_option
-@place.options
+@click.option("--workers", type=MANY, metavar="N", help="Short for --on local --jobs N.")
+@click.option("--on", type=click.Choice(["slurm", "local"]), help="As jobs of a cluster, or processes of this machine.")
+@click.option("--jobs", type=MANY, metavar="N", help="Jobs at once [slurm: 8, local: one a core].")
+@click.option("--partition", metavar="NAME", help="slurm: where to queue [the cluster's own choice].")
+@click.option("--time", "limit", metavar="2h", help="Of each job; then it saves and is queued again [slurm: 2h].")
+@click.option("--gpus", type=MANY, metavar="N", help="slurm: GPUs of each job [none].")
 def compute(
     names: tuple[str, ...], everything: bool, profile: str | None, results: str, device: str, fresh: bool, **more: Any
 ) -> int:
     """Compute runs without Jupyter. NAME is a run (ddpm-s0) or a group (ddpm: all its seeds)."""
-    from dipddpm_utils.driver.notebooks import default_profile
-    from dipddpm_utils.machine.budget import Budget
-    from dipddpm_utils.machine.interrupt import CleanStop
-
     if bool(names) == everything:
         raise UsageError("name the runs to compute, or give --all (`runs --profile P` lists them)")
-    minutes, chosen = more.pop("max_minutes"), place.place(**more)
+    minutes, chosen = more.pop("max_minutes"), jobs.place(**more)
     _check_device(device, here=chosen is None or chosen.on == "local")
     deadline = None if minutes is None else time.time() + 60 * minutes
+    where = (results_folder(results), profile or notebooks.default_profile())
     if chosen is not None:
-        from dipddpm_utils.driver import cluster
-
-        store = _store(profile or default_profile(), results, device=device, fresh=fresh)
+        store = Store(*where, device=device, fresh=fresh)
         return cluster.drive(store, [entry.run for entry in _chosen(store.profile, names)], chosen, deadline)
-    with CleanStop() as stop:
-        store = _store(profile or default_profile(), results, device=device, budget=Budget(deadline, stop.stop), fresh=fresh)
+    with process.CleanStop() as stop:
+        store = Store(*where, device=device, budget=Budget(deadline, stop.stop), fresh=fresh)
         entries, failed = _chosen(store.profile, names), []
         for entry in entries:
             began = time.perf_counter()
@@ -101,7 +105,7 @@ def compute(
                 store.ensure(entry.run)
             except OutOfTime as error:
                 click.echo(f"{entry.name}: {error}", err=True)
-                return stop.exit_code if stop.asked else error.exit_code
+                return stop.asked or error.exit_code
             except DipddpmError as error:
                 failed.append(entry.name)
                 click.echo(f"{entry.name}: {error}", err=True)
@@ -119,8 +123,6 @@ def compute(
 @click.argument("name")
 def get_data(name: str) -> int:
     """Get and verify a data set, digits5k, mnist, fashion_mnist or cifar10, or describe your own images in a folder."""
-    from dipddpm_utils.parts import PUBLISHED, Data
-
     if name not in PUBLISHED:
         if not (os.path.lexists(name) or os.sep in name):
             raise UsageError(f"unknown data set {name!r}: choose one of {', '.join(PUBLISHED)}, or give a folder")
@@ -160,10 +162,6 @@ def run_notebooks(
     profile: str | None, only: str, results: str, device: str, parameters: Any, only_list: bool, **limits: Any
 ) -> int:
     """Run the notebooks in order and build the page (what ./run_all.sh calls)."""
-    from dipddpm_utils.driver import nbfiles, notebooks
-    from dipddpm_utils.machine import device as machine_device
-    from dipddpm_utils.store.runs import results_folder
-
     if only_list:
         for source in nbfiles.find(only=only):
             click.echo(f"{source.name:20}  {source.title}")
@@ -174,7 +172,8 @@ def run_notebooks(
     given = dict(parameters)
     nbfiles.checked(nbfiles.find(only=only), given)
     if device == "auto" and (warning := machine_device.gpu_warning()):
-        click.echo(warning, err=True)
+        advice = "update its driver, or install the torch build that fits it; in a container: docker run --gpus all"
+        click.echo(f"\n!!!! {warning} All runs on the CPU, many times slower. To use the GPU, {advice}.\n", err=True)
     profile = profile or notebooks.default_profile()
     asked = {"only": only, "device": device, "parameters": given, "front": _front, **limits}
     return notebooks.drive(notebooks.Job(profile, results_folder(results), **asked))
@@ -184,8 +183,6 @@ def run_notebooks(
 @results_option
 def look_around(results: str) -> int:
     """What this machine has and what is computed, on one screen, and what to do next; paste it into a bug report."""
-    from dipddpm_utils.driver import doctor
-
     return doctor.main(results)
 
 
@@ -195,8 +192,6 @@ def look_around(results: str) -> int:
 def redraw(profile: str | None, results: str) -> int:
     """Redraw all figures, tables and the page from records alone, and README's answer with them."""
     from dipddpm_utils import front
-    from dipddpm_utils.driver import notebooks
-    from dipddpm_utils.store.runs import results_folder
 
     job = notebooks.Job(profile or "quick", results_folder(results), records_only=True, front=_front)
     code = notebooks.drive(job)
@@ -209,10 +204,7 @@ def redraw(profile: str | None, results: str) -> int:
 @click.argument("repository", metavar="OWNER/REPO")
 def set_badges(repository: str) -> int:
     """Set the repository on GitHub that the badges open in Colab, in every file that names it."""
-    from dipddpm_utils.driver import badges
-
-    changed = badges.set_address(repository)
-    click.echo(f"{repository} set in {len(changed)} files" if changed else f"{repository} was set already")
+    click.echo(f"{repository} set in {colab.set_address(repository)} files")
     return 0
 
 
@@ -220,37 +212,26 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit code; whatever goes wrong is said in one line. arguments: the process's own if None."""
     if arguments is None:
         process.steady()
-    code = _called(arguments)
-    sys.stdout.flush()
-    return _say(f"what was said is lost: {process.lost()}", code or 1) if process.lost() else code
-
-
-def _called(arguments: list[str] | None) -> int:
     try:
-        return cli.main(args=arguments, prog_name="python -m dipddpm_utils", standalone_mode=False) or 0
+        code = cli.main(args=arguments, prog_name="python -m dipddpm_utils", standalone_mode=False) or 0
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
-        return 2
+        code = 2
     except click.ClickException as error:
-        return _say(error.format_message(), UsageError.exit_code)
+        code = _say(error.format_message(), UsageError.exit_code)
     except DipddpmError as error:
-        return _say(str(error), error.exit_code)
-    except (KeyboardInterrupt, click.Abort) as error:
-        code = error.args[0] if error.args else 130
-        return _say(f"stopped by {'Ctrl-C' if code == 130 else 'a signal'}; what was complete is kept", code)
+        code = _say(str(error), error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        code = _say("stopped by Ctrl-C; what was complete is kept", 130)
     except OSError as error:
-        return _say(f"{error.filename or 'the system'}: {error.strerror or error}", 1)
+        code = _say(f"{error.filename or 'the system'}: {error.strerror or error}", 1)
+    sys.stdout.flush()
+    return _say(f"what was said is lost: {process.lost()}", code or 1) if process.lost() else code
 
 
 def _say(message: str, code: int) -> int:
     click.echo(f"dipddpm: {' '.join(message.split())}", err=True)
     return code
-
-
-def _store(profile: str, results: str, **options: Any) -> Any:
-    from dipddpm_utils.store.runs import Store, results_folder
-
-    return Store(results_folder(results), profile, **options)
 
 
 def _chosen(profile: Any, names: tuple[str, ...]) -> list[Any]:
@@ -264,13 +245,10 @@ def _chosen(profile: Any, names: tuple[str, ...]) -> list[Any]:
 
 
 def _check_device(device: str, here: bool = True) -> None:
-    """DeviceError now, not in the first notebook that computes. torch is loaded only for one that may be missing `here`."""
-    from dipddpm_utils.machine import device as machine_device
-
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
-        raise UsageError(f"there is no device {device!r}: choose auto, cpu, cuda, cuda:N or mps")
-    if here and device not in ("auto", "cpu"):
-        machine_device.pick_device(device)
+    """Say now, not in the first notebook that computes, that there is no such device, or (DeviceError) none `here`."""
+    if device not in ("auto", "cpu"):
+        with nullcontext() if here else suppress(DeviceError):
+            machine_device.pick_device(device)
 
 
 def _front(results: Path, profile: str) -> str:

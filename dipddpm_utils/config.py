@@ -33,9 +33,6 @@ from dipddpm_utils.parts import (
     Start,
     Unet,
 )
-from dipddpm_utils.parts import Frozen as Frozen
-from dipddpm_utils.parts import Net as Net
-from dipddpm_utils.parts import Warm as Warm
 
 
 class Gaussian(Run):
@@ -237,7 +234,6 @@ def priors() -> ModuleType:
 
 
 _ALL = Gaussian | Floor | Dip | DipImages | Bank | Stopping | Spectrum | Ddpm | Sample | Restore | EpochTiming
-KINDS: dict[str, type[Run]] = {kind.model_fields["kind"].default: kind for kind in get_args(_ALL)}
 _ANY = TypeAdapter(Annotated[_ALL, Field(discriminator="kind")])
 
 

@@ -201,7 +201,7 @@ def strongest(results: Path) -> str:
 
     StoreError: a larger profile has a damaged record, or lost some; a smaller one does not take its place unnoticed.
     """
-    larger = profiles.names()
+    larger = list(profiles.PROFILES)
     for name in reversed(larger[larger.index("quick") + 1 :]):
         store = Store(results, name)
         store.refuse_losses()

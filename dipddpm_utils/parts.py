@@ -78,14 +78,19 @@ class Unet(Frozen):
     width: Positive = 64
     mults: tuple[Positive, ...] = (1, 2)
     blocks: Positive = 2  # residual blocks a level
-    attention: tuple[NonNegative, ...] = ()  # levels (0 = finest) with self-attention
     middle_attention: bool = True
     patch: Literal[1, 2, 4] = 1  # space-to-depth factor of the stem
-    time_width: Positive | None = None  # width of the time embedding; None: 4 * width
     groups: Positive = 8  # group normalisation
-    dropout: Fraction = 0.0
     scale_shift: bool = False  # time scales and shifts each channel; False: it only shifts them
     library: Literal["denoising-diffusion-pytorch"] | None = None  # its own Unet of this width and mults, in place of ours
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reads_earlier_records(cls, values: Any) -> Any:  # which hold three options, never set, that are gone
+        gone = ("attention", "dropout", "time_width")
+        return (
+            {name: value for name, value in values.items() if value or name not in gone} if isinstance(values, dict) else values
+        )
 
 
 class Diffusion(Frozen):

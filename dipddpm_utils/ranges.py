@@ -45,24 +45,20 @@ def unit_to_uint8(x: Tensor) -> Tensor:
 
 def check_signed(x: Tensor, name: str) -> None:
     """ValueError naming the argument `name` unless x is a float tensor in [-1, 1] (within TOLERANCE). Reads x's values."""
-    _check_range(x, name, -1.0, "uint8_to_signed or unit_to_signed")
+    _check_range(x, name, -1.0, "expected [-1, 1]; convert it with ranges.uint8_to_signed or unit_to_signed")
 
 
 def check_unit(x: Tensor, name: str) -> None:
     """ValueError naming the argument `name` unless x is a float tensor in [0, 1] (within TOLERANCE). Reads x's values."""
-    _check_range(x, name, 0.0, "uint8_to_unit or signed_to_unit")
+    _check_range(x, name, 0.0, "expected [0, 1]; convert it with ranges.uint8_to_unit or signed_to_unit")
 
 
 def _check_range(x: Tensor, name: str, low: float, remedy: str) -> None:
     if not x.is_floating_point():
-        raise ValueError(f"{name} is {x.dtype}, expected floats in [{low:g}, 1]; convert it with ranges.{remedy}")
-    if x.numel() == 0:
-        return
-    smallest, largest = (v.item() for v in x.detach().aminmax())
+        raise ValueError(f"{name} is {x.dtype} and no floats, {remedy}")
+    smallest, largest = (v.item() for v in x.detach().aminmax()) if x.numel() else (0.0, 0.0)
     if not (smallest >= low - TOLERANCE and largest <= 1 + TOLERANCE):  # written so that NaN fails
-        raise ValueError(
-            f"{name} has values from {smallest:.4g} to {largest:.4g}, expected [{low:g}, 1]; convert it with ranges.{remedy}"
-        )
+        raise ValueError(f"{name} has values from {smallest:.4g} to {largest:.4g}, {remedy}")
 
 
 def _check_uint8(x: Tensor) -> None:

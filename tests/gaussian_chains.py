@@ -1,15 +1,21 @@
-"""The closed form of one more chain on Gaussian data, for the tests of samplers and theory (see theory/gaussian.py)."""
+"""More closed forms on Gaussian data, for the tests of samplers and theory (see theory/gaussian.py)."""
 
 import math
 
 import numpy as np
 
-from dipddpm_utils.theory.gaussian import Chain, _in_basis
+from dipddpm_utils.theory.gaussian import Chain, marginal, optimal_in_basis
+
+
+def optimal_x0(mean, cov, alpha_bar):
+    """(A [D, D], b [D]) with E[x_0 | x_t] = A x_t + b, by the matrices of (4) in notebook 01 as they stand there."""
+    gain = math.sqrt(alpha_bar) * np.linalg.solve(marginal(mean, cov, alpha_bar)[1], cov).T
+    return gain, mean - math.sqrt(alpha_bar) * gain @ mean
 
 
 def dpmpp_2m_chain(mean, cov, alpha_bars, times):
     """DPM-Solver++(2M) with the optimal denoiser, from times[0] to x_0: x and the x0_hat before it, both affine in x_t."""
-    basis, lift = _in_basis(mean, cov)
+    basis, lift = optimal_in_basis(mean, cov)
     dimension = len(basis)
     x = np.stack([np.ones(dimension), np.zeros(dimension)])  # rows: gain and offset, as functions of the start
     x0_before, lam_before = None, math.nan

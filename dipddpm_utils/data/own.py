@@ -71,9 +71,8 @@ def _read(folder: Path, stamp: str) -> tuple[Own, np.ndarray, np.ndarray]:
     print(f"reading the images in {folder}", file=sys.stderr, flush=True)
     own, images, labels = _made(folder, _found(folder))
     print(own.said, file=sys.stderr, flush=True)
-    buffer = io.BytesIO()
-    np.savez(buffer, about=json.dumps({**asdict(own), "data": own.data.model_dump()}), images=images, labels=labels)
-    files.keep(kept, buffer.getvalue())
+    about = json.dumps({**asdict(own), "data": own.data.model_dump()})
+    files.keep(kept, files.npz_bytes({"about": about, "images": images, "labels": labels}))
     return own, images, labels
 
 

@@ -42,7 +42,7 @@ def load(data: Data) -> DataSet:
     """
     if data.name != "own":
         sources.own_folder()  # DIPDDPM_DATA set to something else is said, also where it is not needed
-    splits, source, content = _READERS[data.name](data)
+    splits, source, content = _READERS.get(data.name, _read_published)(data)
     if data.validation:
         splits, content = _for_choosing(data, *splits[0]), f"{content} validation"
     chosen = []
@@ -73,21 +73,17 @@ def balanced_order(labels: np.ndarray, seed: int) -> np.ndarray:
 # --- readers: data -> (((train images, labels), (held-out images, labels)), source, content hash) -----------------------
 
 
-def _read_idx(data: Data) -> tuple:
+def _read_published(data: Data) -> tuple:
     files, source = sources.raw_files(data.name)
-    splits = tuple(
-        (files[f"{part}-images-idx3-ubyte"][16:].reshape(-1, 1, 28, 28), files[f"{part}-labels-idx1-ubyte"][8:])
-        for part in ("train", "t10k")
-    )
-    return splits, source, " ".join(sources.SHA256[data.name].values())
-
-
-def _read_cifar(data: Data) -> tuple:
-    files, source = sources.raw_files(data.name)
-    rows = {file: content.reshape(-1, 3073) for file, content in files.items()}
-    parts = ([rows[f"data_batch_{i}.bin"] for i in range(1, 6)], [rows["test_batch.bin"]])
-    whole = [np.concatenate(part) for part in parts]
-    splits = tuple((part[:, 1:].reshape(-1, 3, 32, 32), part[:, 0]) for part in whole)
+    if data.name == "cifar10":
+        train = np.concatenate([files[f"data_batch_{i}.bin"] for i in range(1, 6)])
+        rows = [part.reshape(-1, 3073) for part in (train, files["test_batch.bin"])]
+        splits = tuple((part[:, 1:].reshape(-1, 3, 32, 32), part[:, 0]) for part in rows)
+    else:
+        splits = tuple(
+            (files[f"{part}-images-idx3-ubyte"][16:].reshape(-1, 1, 28, 28), files[f"{part}-labels-idx1-ubyte"][8:])
+            for part in ("train", "t10k")
+        )
     return splits, source, " ".join(sources.SHA256[data.name].values())
 
 
@@ -144,4 +140,4 @@ def _split(images: np.ndarray, labels: np.ndarray, order: np.ndarray, n_train: i
     return (images[train], labels[train]), (images[held_out], labels[held_out])
 
 
-_READERS = {"digits5k": _read_digits, "mnist": _read_idx, "fashion_mnist": _read_idx, "cifar10": _read_cifar, "own": _read_own}
+_READERS = {"digits5k": _read_digits, "own": _read_own}  # the others are published

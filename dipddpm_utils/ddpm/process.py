@@ -31,16 +31,11 @@ def predicted_x0(objective: str, out: Tensor, x_t: Tensor, signal: float | Tenso
     """x0_hat from a network's output, by what it predicts: "eps", "x0" or "v". Nothing is clipped.
 
     signal, noise: sqrt(alpha_bar) and sqrt(1 - alpha_bar), numbers or [B, 1, 1, 1]. For "eps" (1) of notebook 01 solved for x0.
-    ValueError if the objective is unknown.
     """
     out = out.to(x_t.dtype)  # a network under autocast answers in bfloat16
     if objective == "x0":
         return out
-    if objective == "eps":
-        return (x_t - noise * out) / signal
-    if objective == "v":
-        return signal * x_t - noise * out
-    raise ValueError(f"objective is {objective!r}, expected 'eps', 'x0' or 'v'")
+    return (x_t - noise * out) / signal if objective == "eps" else signal * x_t - noise * out
 
 
 def predict_eps_from_x0(coefs: Coefficients, x_t: Tensor, t: Tensor, x0: Tensor) -> Tensor:

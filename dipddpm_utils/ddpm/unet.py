@@ -51,7 +51,6 @@ class Block(nn.Module):
         self.norm1, self.conv1 = _norm(config.groups, c_in), nn.Conv2d(c_in, c_out, 3, padding=1)
         self.time = nn.Linear(time_width, 2 * c_out if config.scale_shift else c_out)
         self.norm2, self.conv2 = _norm(config.groups, c_out), _zero(nn.Conv2d(c_out, c_out, 3, padding=1))
-        self.dropout = nn.Dropout(config.dropout) if config.dropout else nn.Identity()
         self.skip = nn.Conv2d(c_in, c_out, 1) if c_in != c_out else nn.Identity()
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
@@ -62,7 +61,7 @@ class Block(nn.Module):
             h = self.norm2(h) * (1 + scale) + shift
         else:
             h = self.norm2(h + told)
-        return self.skip(x) + self.conv2(self.dropout(F.silu(h)))
+        return self.skip(x) + self.conv2(F.silu(h))
 
 
 class Attention(nn.Module):
@@ -82,18 +81,17 @@ class Attention(nn.Module):
 
 
 class Level(nn.Module):
-    """`blocks` residual blocks at one resolution, then attention if asked for."""
+    """`blocks` residual blocks at one resolution."""
 
-    def __init__(self, c_in: int, c_out: int, config: cfg.Unet, time_width: int, *, attention: bool):
+    def __init__(self, c_in: int, c_out: int, config: cfg.Unet, time_width: int):
         super().__init__()
         widths = [c_in] + [c_out] * config.blocks
         self.blocks = nn.ModuleList(Block(a, b, config, time_width) for a, b in zip(widths, widths[1:], strict=False))
-        self.attention = Attention(c_out, config.groups) if attention else nn.Identity()
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         for block in self.blocks:
             x = block(x, time)
-        return self.attention(x)
+        return x
 
 
 class UNet(nn.Module):
@@ -110,29 +108,26 @@ class UNet(nn.Module):
             raise ValueError(f"size is {size}, not a multiple of patch {config.patch}; choose a patch that divides it")
         if size // config.patch < 2 ** (len(config.mults) - 1):
             raise ValueError(f"mults has {len(config.mults)} levels, too many for {size} pixels in patches of {config.patch}")
-        if config.attention and max(config.attention) >= len(config.mults):
-            raise ValueError(f"attention names level {max(config.attention)}, but levels are 0 to {len(config.mults) - 1}")
         if config.width % 2:
             raise ValueError(f"width is {config.width}; it must be even, for the sine and cosine of the time")
         self.config, self.inputs, self.size = config, channels + given, size
-        time_width = config.time_width or 4 * config.width
+        time_width = 4 * config.width
         widths = [config.width * m for m in config.mults]
         folded = channels * config.patch**2
 
         self.time = nn.Sequential(nn.Linear(config.width, time_width), nn.SiLU(), nn.Linear(time_width, time_width), nn.SiLU())
         self.stem = nn.Conv2d(self.inputs * config.patch**2, config.width, 3, padding=1)
         self.down, self.up, self.narrow = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
-        for i, (before, here) in enumerate(zip([config.width, *widths], widths, strict=False)):
-            self.down.append(Level(before, here, config, time_width, attention=i in config.attention))
+        for before, here in zip([config.width, *widths], widths, strict=False):
+            self.down.append(Level(before, here, config, time_width))
         deepest = widths[-1]
         self.middle_in = Block(deepest, deepest, config, time_width)
         self.middle_attention = Attention(deepest, config.groups) if config.middle_attention else nn.Identity()
         self.middle_out = Block(deepest, deepest, config, time_width)
-        for i, here in reversed(list(enumerate(widths))):
-            below = widths[i + 1] if i + 1 < len(widths) else deepest
+        for here, below in zip(reversed(widths), reversed([*widths[1:], deepest]), strict=True):
             # Narrowed before it is upsampled, at a quarter of the cost.
             self.narrow.append(nn.Conv2d(below, here, 1) if below != here else nn.Identity())
-            self.up.append(Level(here, here, config, time_width, attention=i in config.attention))
+            self.up.append(Level(here, here, config, time_width))
         self.head_norm = _norm(config.groups, widths[0])
         self.head = _zero(nn.Conv2d(widths[0], folded, 3, padding=1))
 

@@ -111,11 +111,9 @@ def first_weights(records: Sequence[Any]) -> str:
 
 def best_peak(records: Mapping[str, Any]) -> str:
     """One sentence: the net with the highest mean PSNR, when it has it, and how much the worst overfit loses."""
-    curves = {net: over_seeds(record.evals, "iteration", "psnr").sort_values("x") for net, record in records.items()}
-    best = max(curves, key=lambda net: curves[net]["mean"].max())
-    top = curves[best].loc[curves[best]["mean"].idxmax()]
-    lost = {net: curve["mean"].max() - curve["mean"].iloc[-1] for net, curve in curves.items()}
-    worst = max(lost, key=lambda net: lost[net])
-    where = f"by {look(best).label} at iteration {top['x']:.0f} (n = {top['n']:.0f} images)"
-    peak = f"the highest mean PSNR is {number(top['mean'])} dB {where}"
+    curves = {net: record.evals.groupby("iteration")["psnr"].mean() for net, record in records.items()}
+    lost = {net: curve.max() - curve.iloc[-1] for net, curve in curves.items()}
+    best, worst = max(curves, key=lambda net: curves[net].max()), max(lost, key=lambda net: lost[net])
+    where = f"at iteration {curves[best].idxmax()} (n = {records[best].metrics['n']:.0f} images)"
+    peak = f"the highest mean PSNR is {number(curves[best].max())} dB by {look(best).label} {where}"
     return f"{peak}; going on to the end costs {look(worst).label} most, {number(lost[worst])} dB."

@@ -17,19 +17,20 @@ import torch
 from torch import Tensor, nn
 
 from dipddpm_utils import ranges
-from dipddpm_utils.dip.nets import build
+from dipddpm_utils.dip.nets import Z_CHANNELS, build
 from dipddpm_utils.machine import streams
 
-Z_CHANNELS = 32  # of the fixed input z, which is uniform on [0, high]: Ulyanov et al. 2018, supplementary material
-Z_HIGH = {"2conv": 1.0, "5conv": 1.0, "resnet18": 0.1, "skip": 0.1}  # 0.1 as published; without normalisation it is lost
+# z is uniform on [0, high]; 0.1 as published (Ulyanov et al. 2018, supplementary material), without normalisation it is lost
+Z_HIGH = {"2conv": 1.0, "5conv": 1.0, "resnet18": 0.1, "skip": 0.1}
 
 
 def noisy_input(images_unit: Tensor, std: float, clip: bool, generator: torch.Generator) -> Tensor:
     """The input in (2) of notebook 02: image + std * n, n ~ N(0, I); clipped to [0, 1] if `clip`, as report B does.
 
-    std: in units of [0, 1]. The generator may live elsewhere. ValueError if std < 0 or images_unit, on the CPU, leaves [0, 1].
+    std: in units of [0, 1]. The generator may live elsewhere. ValueError if images_unit, on the CPU, leaves [0, 1].
     """
-    _check(images_unit, std)
+    if images_unit.device.type == "cpu":  # reading values off a GPU would stall it
+        ranges.check_unit(images_unit, "images_unit")
     noisy = images_unit + std * streams.normal(images_unit, generator)
     return noisy.clamp(0, 1) if clip else noisy
 
@@ -43,13 +44,6 @@ def dip_loss(
     """
     output = net(noisy_input(images_unit, std, clip, generator))
     return (output.float() - (images_unit if target is None else target)).square().mean()
-
-
-def _check(images_unit: Tensor, std: float) -> None:
-    if std < 0:
-        raise ValueError(f"std is {std}, expected at least 0; it is the noise's standard deviation in units of [0, 1]")
-    if images_unit.device.type == "cpu":  # reading values off a GPU would stall it
-        ranges.check_unit(images_unit, "images_unit")
 
 
 @torch.no_grad()
@@ -98,20 +92,14 @@ def fit_images(
     width: channels of the first layer. Works on the targets' device and in their dtype; all draws come from `generator`.
     observe: what is seen of an image, images -> same shape, applied to the outputs before they are compared with the targets:
     min over w of || A f_w(z) - y ||^2 for missing pixels or a coarse picture (None: all is seen).
-    ValueError naming the argument that is wrong, at once and not at the first step.
+    ValueError if targets that are images leave [0, 1], at once and not at the first step.
     """
     if isinstance(targets, Tensor):
         ranges.check_unit(targets, "targets")
     target_at = (lambda _: targets) if isinstance(targets, Tensor) else targets
     first = target_at(1)
-    if first.ndim != 4 or first.shape[0] == 0 or first.shape[2] != first.shape[3]:
-        raise ValueError(f"targets has shape {list(first.shape)}, expected [N, C, H, H] with N at least 1")
-    if iterations < 1 or lr <= 0 or z_std < 0:
-        raise ValueError(f"iterations, lr, z_std are {iterations}, {lr}, {z_std}, expected at least 1, above 0, at least 0")
     n, channels, size, _ = first.shape
-    options = {"generator": generator, "width": width, "in_channels": Z_CHANNELS, "per_image": True}
-    nets = [build(net_name, channels, size, **options) for _ in range(n)]
-    nets = [net.to(first) for net in nets]
+    nets = [build(net_name, channels, generator=generator, width=width, per_image=True).to(first) for _ in range(n)]
     z = (Z_HIGH[net_name] * torch.rand((n, Z_CHANNELS, size, size), generator=generator, device=generator.device)).to(first)
     forward, weights = stack(nets)
     optimiser = torch.optim.Adam(weights, lr=lr, fused=True)
@@ -136,11 +124,9 @@ def stack(nets: Sequence[nn.Module]) -> tuple[Callable[[Tensor], Tensor], list[T
 
     Equal to running them one after the other, up to rounding: torch.func.vmap makes one grouped convolution of N. Rows never
     mix, so the gradient of the sum of N losses is each network's own, and Adam, which is elementwise, steps each as if
-    alone. ValueError if the nets have buffers, as those of batch normalisation, which are no function of one row.
+    alone. The nets hold no buffers (`per_image`): those of batch normalisation are no function of one row.
     """
-    weights, buffers = torch.func.stack_module_state(list(nets))
-    if buffers:
-        raise ValueError(f"nets hold the buffers {', '.join(buffers)}, expected none; build with per_image=True")
+    weights, _ = torch.func.stack_module_state(list(nets))
     blank = copy.deepcopy(nets[0]).to("meta")
 
     def one(own: dict[str, Tensor], row: Tensor) -> Tensor:

@@ -25,35 +25,20 @@ from dipddpm_utils.machine import files
 NETS = ("2conv", "5conv", "resnet18", "skip")
 DEFAULT_WIDTH = {"2conv": 64, "5conv": 64, "resnet18": 64, "skip": 32}  # the two reports' own; skip: 128 at 512 px
 PROBE_SECONDS = 5  # how long the host of the ImageNet weights may take to answer
+Z_CHANNELS = 32  # of the fixed input z of a fit to one image: Ulyanov et al. 2018, supplementary material
 Norm = Callable[[int], nn.Module]
 
 
 def build(
-    net: str,
-    channels: int,
-    size: int,
-    *,
-    generator: torch.Generator,
-    width: int | None = None,
-    in_channels: int | None = None,
-    per_image: bool = False,
-    pretrained_ok: bool = False,
+    net: str, channels: int, *, generator: torch.Generator, width: int | None = None, per_image: bool = False
 ) -> nn.Module:
     """A network with weights drawn from `generator` (PyTorch's default distributions), on the generator's device.
 
-    net: one of NETS. channels, size: of the images, which are square. width: channels of the first layer (None:
-    DEFAULT_WIDTH). in_channels: of the input (None: `channels`). per_image: group instead of batch normalisation.
-    pretrained_ok: resnet18 may load ImageNet weights (width 64, batch normalisation only): needs the network, unless they
-    are cached, and is not tried where the environment has DIPDDPM_OFFLINE. The module's `.note` says in one line which
-    weights it has. ValueError if an argument is out of range.
+    net: one of NETS. channels: of the images. width: channels of the first layer (None: DEFAULT_WIDTH). per_image: for a fit to
+    one image, so with Z_CHANNELS channels of input and with group in place of batch normalisation.
     """
-    width = DEFAULT_WIDTH.get(net, 1) if width is None else width
-    inputs = channels if in_channels is None else in_channels
-    for name, value in {"channels": channels, "width": width, "in_channels": inputs}.items():
-        if value < 1:
-            raise ValueError(f"{name} is {value}, expected at least 1")
-    if size < 8:
-        raise ValueError(f"size is {size}, expected at least 8 pixels; these networks halve the image up to five times")
+    usual, inputs = DEFAULT_WIDTH[net], Z_CHANNELS if per_image else channels
+    width = usual if width is None else width
     with torch.device("meta"):  # no memory and, above all, no draw from the global random state
         if net == "2conv":
             module = _two_conv(inputs, width, channels)
@@ -61,15 +46,10 @@ def build(
             module = _five_conv(inputs, width, channels)
         elif net == "skip":
             module = Skip(inputs, width, channels, _instance_norm if per_image else nn.BatchNorm2d)
-        elif net == "resnet18":
-            module = ResNet18(inputs, width, channels, _group_norm if per_image else nn.BatchNorm2d, per_image)
         else:
-            raise ValueError(f"net is {net!r}, expected one of {', '.join(NETS)}")
+            module = ResNet18(inputs, width, channels, _group_norm if per_image else nn.BatchNorm2d, per_image)
     module = module.to_empty(device=generator.device)
     initialise(module, generator)
-    module.note = "random weights"
-    if net == "resnet18" and pretrained_ok:
-        module.note = _load_imagenet(module, inputs, width, per_image)
     return module
 
 
@@ -193,10 +173,14 @@ def _group_norm(channels: int) -> nn.Module:
     return nn.GroupNorm(math.gcd(8, channels), channels)
 
 
-def _load_imagenet(module: nn.Module, inputs: int, width: int, per_image: bool) -> str:
-    """Load torchvision's ImageNet weights into `module.encoder` if they can be had; returns the note for `.note`."""
-    if width != 64 or per_image or inputs not in (1, 3):
-        return "random weights: ImageNet's fit only width 64, batch normalisation and 1 or 3 input channels"
+def load_imagenet(module: ResNet18) -> str:
+    """Load torchvision's ImageNet weights into the encoder of a network for a data set, if they can be had: which it has now.
+
+    That needs the network, unless they are cached, and is not tried where the environment has DIPDDPM_OFFLINE.
+    """
+    width, inputs = module.encoder["conv1"].weight.shape[:2]
+    if width != 64:
+        return "random weights: ImageNet's fit only width 64"
     if files.offline():
         return "random weights: DIPDDPM_OFFLINE is set, so ImageNet's were not asked for"
     try:

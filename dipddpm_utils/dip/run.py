@@ -16,8 +16,7 @@ from dipddpm_utils.machine import device, files, progress, streams
 from dipddpm_utils.machine.errors import DataError
 from dipddpm_utils.parts import PerImage
 from dipddpm_utils.reports import mistakes
-from dipddpm_utils.store.records import Outcome
-from dipddpm_utils.store.work import Work
+from dipddpm_utils.store.records import Outcome, Work
 from dipddpm_utils.training import flops, loop
 from dipddpm_utils.training.resumable import train_resumably
 
@@ -26,25 +25,24 @@ JUDGED = 500  # held-out images on which the restoration is judged
 FITTED_TOGETHER = 64  # images whose networks are fitted side by side; what a cut-off costs at most
 
 
-def build(run: Dip, *, pretrained_ok: bool = False) -> nn.Module:
-    """The network of a dataset-fitted DIP, with its initial weights."""
+def build(run: Dip) -> nn.Module:
+    """The network of a dataset-fitted DIP, with random initial weights."""
     generator = streams.generator(run.seed, "initial weights")
-    images = run.data
-    net = nets.build(run.net, images.channels, images.size, generator=generator, width=run.width, pretrained_ok=pretrained_ok)
+    net = nets.build(run.net, run.data.channels, generator=generator, width=run.width)
     return mistakes.SignedTargets(net) if "FA2" in run.faults else net
 
 
 def fitted(run: Dip, work: Work) -> nn.Module:
     """The trained network of a DIP run, in evaluation mode on the device."""
     net = build(run)
-    net.load_state_dict(work.weights(run))
+    net.load_state_dict(work.store.weights(run))
     return net.to(work.device).eval()
 
 
 def operations(run: Dip, net: nn.Module, applied: int) -> int:
     """FLOPs of fitting a data set's DIP, and of applying it to `applied` images."""
     x = torch.zeros(1, run.data.channels, run.data.size, run.data.size, device=next(net.parameters()).device)
-    return flops.training(net, x) * run.optim.steps * run.optim.batch_size + flops.forward(net, x) * applied
+    return flops.training(net, x) * run.optim.steps * run.optim.batch_size + flops.counted(lambda: net(x)) * applied
 
 
 def dip(run: Dip, work: Work) -> Outcome:
@@ -53,8 +51,8 @@ def dip(run: Dip, work: Work) -> Outcome:
     images = ranges.uint8_to_unit(source.train.to(work.device))
     if run.one_batch:
         images = images[: run.optim.batch_size]
-    net = build(run, pretrained_ok=run.net == "resnet18")
-    note = getattr(net, "note", None)
+    net = build(run)
+    note = nets.load_imagenet(net.net if "FA2" in run.faults else net) if run.net == "resnet18" else "random weights"
     state = loop.new_state(net, run.optim, len(images), run.seed, work.device)
 
     def loss(model: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
@@ -91,7 +89,7 @@ def dip(run: Dip, work: Work) -> Outcome:
         curve=log["curve"],
         arrays=panels if run.seed == 0 else {},  # one seed is shown, and records are kept in version control
         weights={key: value.detach().cpu().contiguous() for key, value in net.state_dict().items()},
-        notes=log["notes"] + ([note] if note else []),
+        notes=[*log["notes"], note],
     )
 
 
@@ -130,7 +128,7 @@ def dip_images(run: DipImages, work: Work) -> Outcome:
     every, now = max(1, run.iterations // 100), device.clock(work.device)
     began = now()
     fits = dips.fit_images(run.net, noisy, generator=streams.generator(run.seed, "fit", work.device), **run.options())
-    with progress.progress(run.iterations, work.label) as bar:
+    with progress.Progress(run.iterations, work.label) as bar:
         for fit in fits:
             looked_at = fit.iteration % every == 0 or fit.iteration in run.snapshots
             if looked_at and clean.is_cuda:
@@ -164,7 +162,7 @@ def bank(run: Bank, work: Work) -> Outcome:
     source, now, outputs, seconds = sets.load(run.data), device.clock(work.device), [], 0.0
     rows = banked_rows(run, len(source.train))
     clean = ranges.uint8_to_unit(source.train[rows].to(work.device))
-    with progress.progress(len(rows), work.label) as bar:
+    with progress.Progress(len(rows), work.label) as bar:
         for i, part in enumerate(clean.split(FITTED_TOGETHER)):
             path = work.folder / f"part-{i}.npz"
             if not path.exists():
@@ -201,9 +199,8 @@ def banked_rows(run: Bank, total: int) -> Tensor:
 
 def fits_operations(about: PerImage, data: Data, n: int) -> int:
     """FLOPs of fitting a network to each of n images."""
-    options = {"width": about.width, "in_channels": dips.Z_CHANNELS, "per_image": True}
-    net = nets.build(about.net, data.channels, data.size, generator=streams.generator(0, "counting"), **options)
-    return n * about.iterations * flops.training(net, torch.zeros(1, dips.Z_CHANNELS, data.size, data.size))
+    net = nets.build(about.net, data.channels, generator=streams.generator(0, "counting"), width=about.width, per_image=True)
+    return n * about.iterations * flops.training(net, torch.zeros(1, nets.Z_CHANNELS, data.size, data.size))
 
 
 def _panels(run: Bank | Dip | DipImages, **images: Tensor) -> dict[str, np.ndarray]:

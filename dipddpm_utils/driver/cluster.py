@@ -1,21 +1,20 @@
 """Many runs as jobs, each after those that it is built on: `run --on slurm`, `run --on local`, `run --workers 2`."""
 
-import os
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import click
 
-from dipddpm_utils.config import Ddpm, Frozen, Run
-from dipddpm_utils.driver.jobs import Local, Slurm, Task
-from dipddpm_utils.driver.place import Place
+from dipddpm_utils.config import Ddpm, Run
+from dipddpm_utils.driver.jobs import Local, Place, Slurm
 from dipddpm_utils.machine.budget import Budget
 from dipddpm_utils.machine.errors import OutOfTime, StoreError, UsageError
-from dipddpm_utils.machine.interrupt import EXIT_CODE, CleanStop, as_ctrl_c
+from dipddpm_utils.machine.process import CleanStop
 from dipddpm_utils.store.runs import Store
 
 ROWS = 16  # of the table of states
@@ -23,15 +22,11 @@ ROWS = 16  # of the table of states
 # --- which runs, in which order ---------------------------------------------------------------------------------------
 
 
-def built_on(value: Frozen) -> list[Run]:
-    """The runs that stand anywhere in a configuration's fields, without those that these are built on in turn."""
-    found = [value.bank] if isinstance(value, Ddpm) and value.bank is not None else []
-    for _, part in value:
-        if isinstance(part, Run):
-            found.append(part)
-        elif isinstance(part, Frozen):
-            found += built_on(part)
-    return found
+def built_on(run: Run) -> list[Run]:
+    """The runs that stand anywhere in a configuration's fields, and the bank that a model is trained on."""
+    parts = list(run.parts())
+    banks = [part.bank for part in parts if isinstance(part, Ddpm) and part.bank is not None]
+    return [*banks, *(part for part in parts if isinstance(part, Run) and part is not run)]
 
 
 @dataclass
@@ -54,30 +49,28 @@ class Item:
         return self.state not in ("complete", "failed")
 
 
-def _holds(question: Callable[[], bool]) -> bool:
-    """False also where a record is damaged: that is said when it is the run's turn."""
-    try:
-        return question()
-    except StoreError:
-        return False
-
-
 class Campaign:
     """What is wanted and not there, behind what it is built on. `look` and `submit` carry it on; `news` says what failed."""
 
-    def __init__(self, store: Store, runs: list[Run], engine: Any, jobs: int, task: Callable[[Run], Task]) -> None:
-        self.store, self.engine, self.jobs, self.task = store, engine, jobs, task
+    def __init__(self, store: Store, runs: list[Run], engine: Any, jobs: int) -> None:
+        self.store, self.engine, self.jobs = store, engine, jobs
         self.items: dict[str, Item] = {}
         self.news: list[str] = []
         for run in runs:
-            if not _holds(lambda run=run: store.state(run) == "complete"):
+            if not self._holds(lambda run: store.state(run) == "complete", run):
                 self._add(run)
+
+    def _holds(self, question: Callable[[Run], bool], run: Run) -> bool:
+        """False also where a record is damaged: that is said when it is the run's turn."""
+        try:
+            return question(run)
+        except StoreError:
+            return False
 
     def _add(self, run: Run) -> str:
         name = self.store.folder(run).name
         if name not in self.items:
-            missing = [part for part in built_on(run) if not _holds(lambda part=part: self.store.can_be_built_on(part))]
-            needs = [self._add(part) for part in missing]
+            needs = [self._add(part) for part in built_on(run) if not self._holds(self.store.can_be_built_on, part)]
             self.items[name] = Item(name, run, needs)
         return name
 
@@ -98,20 +91,18 @@ class Campaign:
                 item.now(state)
                 continue
             try:
-                self._without_job(item)
+                there = self.store.can_be_built_on(item.run)
             except StoreError as error:
                 self._failed(item, str(error))
-
-    def _without_job(self, item: Item) -> None:
-        """What became of a run that is not in the queue."""
-        if self.store.can_be_built_on(item.run):
-            item.now("complete")
-            if item.job:
-                self.engine.forget(item.job)
-        elif item.job:
-            self._ended(item)
-        elif failed := [name for name in item.needs if self.items[name].state == "failed"]:
-            self._failed(item, f"not begun, for it is built on {failed[0]}")
+                continue
+            if there:
+                item.now("complete")
+                if item.job:
+                    self.engine.forget(item.job)
+            elif item.job:
+                self._ended(item)
+            elif failed := [name for name in item.needs if self.items[name].state == "failed"]:
+                self._failed(item, f"not begun, for it is built on {failed[0]}")
 
     def _ended(self, item: Item) -> None:
         """A job is gone and left no record: it was cut off, and another goes on where it was; or it failed."""
@@ -133,7 +124,7 @@ class Campaign:
         room = self.jobs - len(self.live())
         ready = [i for i in self.open() if not i.job and all(self.items[name].state == "complete" for name in i.needs)]
         for item in ready[: max(0, room)]:
-            item.job = self.engine.submit(item.name, self.task(item.run))
+            item.job = self.engine.submit(item.name, item.run)
             item.now("submitted")
 
 
@@ -144,52 +135,47 @@ class Table:
     """The states of all runs while the command waits: a terminal's is redrawn, else at most about twenty lines are printed."""
 
     def __init__(self, campaign: Campaign) -> None:
-        self.campaign, self.redrawn, self.height, self.slot = campaign, sys.stdout.isatty(), 0, -1
+        self.campaign, self.height, self.slot = campaign, 0, -1
 
     def show(self) -> None:
-        items = list(self.campaign.items.values())
-        if not items:
+        counts = Counter(item.state for item in self.campaign.items.values())
+        if not counts:
             return
-        counts = Counter(item.state for item in items)
         others = "".join(f", {n} {state}" for state, n in sorted(counts.items()) if state != "complete")
-        summary = f"{counts['complete']} of {len(items)} runs computed{others}"
-        if self.redrawn:
-            click.echo(f"\x1b[{self.height}F\x1b[J" * bool(self.height), nl=False)
+        lines = [f"{counts['complete']} of {counts.total()} runs computed{others}"]
+        if terminal := sys.stdout.isatty():
+            now, live = time.monotonic(), self.campaign.live()[:ROWS]
+            lines[:0] = [f"{i.name:40}  {i.state:10}  {i.job:>9}  {now - i.since:6.0f} s" for i in live]
+        elif (slot := counts["complete"] * 20 // counts.total()) != self.slot:
+            self.slot = slot
+        else:
+            lines = []
+        click.echo(f"\x1b[{self.height}F\x1b[J" * bool(self.height), nl=False)
         while self.campaign.news:
             click.echo(self.campaign.news.pop(0), err=True)
-        if self.redrawn:
-            rows = self.campaign.live()[:ROWS]
-            width = max((len(item.name) for item in rows), default=0)
-            now = time.monotonic()
-            lines = [f"{i.name:{width}}  {i.state:10}  {i.job:>9}  {now - i.since:6.0f} s" for i in rows]
-            click.echo("\n".join([*lines, summary]))
-            self.height = len(lines) + 1
-        elif (slot := counts["complete"] * 20 // max(1, len(items))) != self.slot:
-            click.echo(summary)
-            self.slot = slot
+        for line in lines:
+            click.echo(line)
+        self.height = len(lines) * terminal
 
 
 def drive(store: Store, runs: list[Run], place: Place, deadline: float | None = None) -> int:
     """Compute runs as jobs and return the exit code. Ctrl-C or SIGTERM ends jobs of this machine, leaves a cluster's."""
     if deadline is not None and place.on == "slurm":
         raise UsageError("--max-minutes is for this machine: with --on slurm give --time, the limit of each job")
-    device = "cuda" if place.gpus and store.device == "auto" else store.device  # rather an error than days on a CPU
-    where = (str(store.root.parent.absolute()), store.profile.name, device, store.round is not None, deadline)
-    with CleanStop() if place.on == "local" else as_ctrl_c() as stop:
-        ends = (None if stop is None else str(stop.stop), os.environ.get("CUDA_VISIBLE_DEVICES"))
-        engine = (Slurm if place.on == "slurm" else Local)(store, place)
-        campaign = Campaign(store, runs, engine, place.jobs, lambda run: Task(run.model_dump(mode="json"), *where, *ends))
-        table, budget = Table(campaign), Budget(deadline, None if stop is None else stop.stop)
+    with CleanStop() if place.on == "local" else nullcontext() as stop:
+        budget = Budget(deadline, stop and stop.stop)
+        engine = (Slurm if place.on == "slurm" else Local)(store, place, budget)
+        campaign = Campaign(store, runs, engine, place.jobs)
         click.echo(f"{len(campaign.items)} runs to compute, at most {place.jobs} at once (their logs: {engine.folder})")
         try:
-            wait(campaign, table, budget)
-        except KeyboardInterrupt as error:
-            campaign.look()  # what was seen last may be half a minute old
+            wait(campaign, Table(campaign), budget)
+        except (KeyboardInterrupt, SystemExit) as error:  # the second is SIGTERM (machine/process.py)
+            campaign.look()  # what was seen last may be a quarter of a minute old
             click.echo(f"{len(campaign.live())} jobs go on without this command; the same command finds them again", err=True)
-            return error.args[0] if error.args else EXIT_CODE
+            return error.code if isinstance(error, SystemExit) else 130
         if campaign.open():
             click.echo(f"{budget.reason}; everything is saved, and the same command goes on from there", err=True)
-            return stop.exit_code if stop.asked else OutOfTime.exit_code
+            return stop.asked or OutOfTime.exit_code
     failed = [name for name, item in campaign.items.items() if item.state == "failed"]
     if failed:
         click.echo(f"{len(failed)} of {len(campaign.items)} runs failed: {', '.join(failed)}", err=True)
@@ -200,7 +186,6 @@ def drive(store: Store, runs: list[Run], place: Place, deadline: float | None = 
 
 def wait(campaign: Campaign, table: Table, budget: Budget) -> None:
     """Carry a campaign on until everything is complete or has failed, or the budget is over and its last job has ended."""
-    pause, before = 0.5, None
     while True:
         with campaign.engine.alone():
             campaign.look()
@@ -209,7 +194,4 @@ def wait(campaign: Campaign, table: Table, budget: Budget) -> None:
         table.show()
         if not campaign.open() or (budget.expired() and not campaign.live()):
             return
-        states = [item.state for item in campaign.items.values()]
-        pause = 0.5 if states != before else min(1.5 * pause, campaign.engine.pause)
-        before = states
-        time.sleep(pause)
+        time.sleep(campaign.engine.pause)

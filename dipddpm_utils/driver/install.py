@@ -1,20 +1,17 @@
 """Puts the packages of requirements.lock into the running environment. Standard library only: it runs before anything is there.
 
 With `--exact` (the project's own .venv) every package is installed as locked. Without it (an active venv or conda
-environment, Colab) only what is missing is installed, and a torch or numpy that is there is never replaced. A stamp inside the
-environment, of the lock and of the packages that were there, makes the second call a matter of milliseconds.
+environment, Colab) only what is missing is installed, and a torch or numpy that is there is never replaced.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import re
 import shutil
 import signal
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import tomllib
 from collections.abc import Sequence
@@ -23,7 +20,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
-STAMP = "dipddpm-requirements.sha256"
 KEPT = {"torch", "torchvision", "numpy"}  # a replaced one breaks everything that was built against it (Colab)
 OF_TORCH = re.compile(r"nvidia-|cuda-|triton$")  # come with whichever torch is there; another build's are of no use to it
 RESTORE = "restore it (git checkout) and run this again"
@@ -96,48 +92,37 @@ def direct_needs(extras: Sequence[str] | None = None) -> dict[str, str]:
 
 def install(packages: list[Locked]) -> None:
     """Install exactly these, hashes checked, with uv where there is one, else pip. SystemExit with one line if it fails."""
+    which = f"{len(packages)} packages" if len(packages) > 9 else ", ".join(f"{p.name} {p.version}" for p in packages)
+    if uv := shutil.which("uv"):
+        tool, command = "uv", [uv, "pip", "install", "--python", sys.executable]
+    else:
+        if subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True).returncode:
+            subprocess.run([sys.executable, "-m", "ensurepip"], capture_output=True)
+        # what is never imported need not be compiled: half of the seconds
+        quiet = ["-qq", "--no-compile", "--disable-pip-version-check", "--no-input"]
+        tool, command = "pip", [sys.executable, "-m", "pip", "install", *quiet]
+    print(f"installing {which} with {tool} (torch is large: half a minute to a few minutes)", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "requirements.txt"
         file.write_text("\n".join(package.text for package in packages) + "\n")
-        options = ["--require-hashes", "--no-deps", "-r", str(file)]  # the lock names every dependency itself
-        uv = shutil.which("uv")
-        if uv:
-            command = [uv, "pip", "install", "--python", sys.executable, *options]
-        else:
-            if subprocess.run([sys.executable, "-m", "pip", "--version"], capture_output=True).returncode:
-                subprocess.run([sys.executable, "-m", "ensurepip"], capture_output=True)
-            # what is never imported need not be compiled: half of the seconds
-            quiet = ["-qq", "--no-compile", "--disable-pip-version-check", "--no-input"]
-            command = [sys.executable, "-m", "pip", "install", *quiet, *options]
-        which = f"{len(packages)} packages" if len(packages) > 9 else ", ".join(f"{p.name} {p.version}" for p in packages)
-        print(f"installing {which} with {'uv' if uv else 'pip'} (torch is large: half a minute to a few minutes)", flush=True)
-        code = subprocess.run(command).returncode
-    if code:
-        tool = "uv" if uv else "pip"
-        sys.exit(f"run_all.sh: {tool} could not install requirements.lock (see above): check the network, then run it again")
+        # the lock names every dependency itself
+        if subprocess.run([*command, "--require-hashes", "--no-deps", "-r", str(file)]).returncode:
+            sys.exit(
+                f"run_all.sh: {tool} could not install requirements.lock (see above): check the network, then run it again"
+            )
 
 
 def main(arguments: list[str]) -> None:
-    """Bring this environment up to requirements.lock, unless its stamp says that it is there already."""
-    exact = "--exact" in arguments
-    text = read("requirements.lock")
-    stamp = Path(sys.prefix) / STAMP
-    with suppress(OSError):
-        if stamp.read_text().strip() == _digest(text):
-            return
-    lock, have = read_lock(text), installed()
-    wanted = other(lock, have) if exact else missing(lock, have, direct_needs())
+    """Bring this environment up to requirements.lock: all of it with `--exact`, else what is missing."""
+    lock, have = read_lock(read("requirements.lock")), installed()
+    exact, others = "--exact" in arguments, other(lock, have)
+    wanted = others if exact else missing(lock, have, direct_needs())
+    if not exact and "torch" in have and "torchvision" not in have and "torch" in {package.name for package in others}:
+        sys.exit(
+            f"run_all.sh: torch {have['torch']} is here without torchvision: install the one that fits it and run this again"
+        )
     if wanted:
         install(wanted)
-    with suppress(OSError):  # an environment that cannot be written to: look again next time
-        stamp.write_text(_digest(text) + "\n")
-
-
-def _digest(lock: str) -> str:
-    """The SHA-256 of the lock and of the names of what is installed, which have the versions in them: any change shows."""
-    folders = {Path(sysconfig.get_path(kind)) for kind in ("purelib", "platlib")}
-    names = sorted(path.name for folder in folders for path in folder.glob("*-info"))
-    return hashlib.sha256("\n".join([lock, *names]).encode()).hexdigest()
 
 
 def read(name: str) -> str:

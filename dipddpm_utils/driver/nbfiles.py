@@ -3,12 +3,12 @@
 import json
 import re
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dipddpm_utils.machine.errors import UsageError
-from dipddpm_utils.machine.process import home
 from dipddpm_utils.page import notebook
 from dipddpm_utils.page.notebook import Parameter
 
@@ -92,6 +92,17 @@ def cleaned(executed: Path) -> str:
     return json.dumps(content, indent=1, ensure_ascii=False)
 
 
+def count(events: Path) -> tuple[int, int]:
+    """How many runs a notebook computed and how many it took from records, each run once."""
+    lines = []
+    with suppress(OSError):  # nothing was used
+        for line in events.read_text().splitlines():
+            with suppress(ValueError):  # a full disk cuts the last one
+                lines.append(json.loads(line))
+    computed = {line["run"] for line in lines if line["action"] == "computed"}
+    return len(computed), len({line["run"] for line in lines} - computed)
+
+
 def _without_paths(value: Any) -> Any:
     """The same output with this machine's folders left out of its texts."""
     if isinstance(value, dict):
@@ -100,7 +111,7 @@ def _without_paths(value: Any) -> Any:
         return [_without_paths(item) for item in value]
     if not isinstance(value, str):
         return value
-    for folder, instead in ((Path(sys.prefix), "environment"), (CHECKOUT, "."), (home(), "~")):
+    for folder, instead in ((Path(sys.prefix), "environment"), (CHECKOUT, "."), (Path.home(), "~")):
         if folder != Path(folder.anchor):
             value = re.sub(re.escape(str(folder)) + r"(?=[/\\\"'\s:]|$)", instead, value)
     return value

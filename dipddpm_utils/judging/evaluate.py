@@ -45,26 +45,47 @@ def space(data: Data, device: str = "cpu") -> Features:
     """
     if data.labelled:
         return classifier.own_features(data, device)
-    if data.name == "own":
-        return extractor("cifar10" if data.colour else "mnist", device)
-    return extractor(data.name, device)
+    fixed = "cifar10" if data.colour else "mnist"
+    return extractor(fixed if data.name == "own" else data.name, device)
 
 
 Scores = dict[str, float | int | str | None]
 
 
-def evaluate(samples: Tensor, dataset: DataSet, features: Features, rng: np.random.Generator) -> Scores:
+def evaluate(
+    samples: Tensor, dataset: DataSet, features: Features, rng: np.random.Generator, among: Tensor | None = None
+) -> Scores:
     """Judge samples, uint8 [n,C,H,W], in a few seconds. Keys: n, n_held_out, features (the name of fd's space), and
 
     fd (Frechet distance of n samples from all held-out images), fd_low, fd_high (95%, over samples);
     kid, kid_low, kid_high (95%, t over disjoint blocks); precision, recall (k = 3, of at most 2000 and 2000 images);
     copy_rate and copy_rate_floor (share nearer to a training image than 99% of held-out images are; by chance 0.01).
+    among: the training images, int64 [m], in which copies are looked for (None: all).
     Raises ValueError naming the argument: images that are not uint8 or have another shape, or too few for the features.
     """
     _check(samples, dataset, features)
     reference = _reference(dataset, features)
-    nearest, _ = fidelity.nearest_rows(_small(samples[_some(len(samples), rng)]), reference.train_small)
-    return _judge(features(samples), nearest, reference, features, rng)
+    some = torch.from_numpy(rng.permutation(len(samples))[:COMPARED])
+    train = reference.train_small if among is None else reference.train_small[among]
+    nearest, _ = fidelity.nearest_rows(_small(samples[some]), train)
+    f = features(samples)
+    fd = frechet_interval(f, reference.mean, reference.cov, root2=reference.root)
+    kid = stats.mean_intervals({"kid": fidelity.kid_blocks(f, reference.held_out, blocks=BLOCKS, rng=rng)})
+    m = min(len(f), len(reference.held_out), COMPARED)
+    real, fake = reference.held_out[rng.permutation(len(reference.held_out))[:m]], f[rng.permutation(len(f))[:m]]
+    precision, recall = fidelity.precision_recall(real, fake)
+    copied, by_chance = fidelity.copied_share(nearest, reference.held_out_nearest)
+    return {
+        "n": len(f),
+        "n_held_out": len(reference.held_out),
+        "features": features.name,
+        **fd.named("fd"),
+        **kid,
+        "precision": precision,
+        "recall": recall,
+        "copy_rate": copied,
+        "copy_rate_floor": by_chance,
+    }
 
 
 def floor(dataset: DataSet, n: int, features: Features, rng: np.random.Generator) -> Scores:
@@ -75,13 +96,7 @@ def floor(dataset: DataSet, n: int, features: Features, rng: np.random.Generator
     if n >= len(dataset.train):
         raise ValueError(f"n is {n}, but {dataset.name} has {len(dataset.train)} training images: ask for fewer than that")
     order = torch.from_numpy(rng.permutation(len(dataset.train)))
-    chosen, others = order[:n], order[n:]
-    samples = dataset.train[chosen]
-    _check(samples, dataset, features)
-    reference = _reference(dataset, features)
-    some = chosen[_some(n, rng)]
-    nearest, _ = fidelity.nearest_rows(reference.train_small[some], reference.train_small[others])
-    return _judge(features(samples), nearest, reference, features, rng)
+    return evaluate(dataset.train[order[:n]], dataset, features, rng, among=order[n:])
 
 
 def fid(samples: Tensor, dataset: DataSet, features: Features) -> float:
@@ -109,28 +124,6 @@ def own_source_rate(samples: Tensor, dataset: DataSet, rows: Tensor) -> float:
     return (found == rows).double().mean().item()
 
 
-def _judge(f: Tensor, nearest: Tensor, reference: Reference, features: Features, rng: np.random.Generator) -> Scores:
-    fd = frechet_interval(f, reference.mean, reference.cov, root2=reference.root)
-    kid = stats.mean_intervals({"kid": fidelity.kid_blocks(f, reference.held_out, blocks=BLOCKS, rng=rng)})
-    m = min(len(f), len(reference.held_out), COMPARED)
-    real, fake = reference.held_out[rng.permutation(len(reference.held_out))[:m]], f[rng.permutation(len(f))[:m]]
-    precision, recall = fidelity.precision_recall(real, fake)
-    copied, by_chance = fidelity.copied_share(nearest, reference.held_out_nearest)
-    return {
-        "n": len(f),
-        "n_held_out": len(reference.held_out),
-        "features": features.name,
-        "fd": fd.value,
-        "fd_low": fd.low,
-        "fd_high": fd.high,
-        **kid,
-        "precision": precision,
-        "recall": recall,
-        "copy_rate": copied,
-        "copy_rate_floor": by_chance,
-    }
-
-
 def _check(samples: Tensor, dataset: DataSet, features: Features) -> None:
     check_uint8(samples, "samples")
     if samples.shape[1:] != dataset.held_out.shape[1:]:
@@ -142,10 +135,6 @@ def _check(samples: Tensor, dataset: DataSet, features: Features) -> None:
                 f"{name}: {n} images for {features.dim} features; {features.name} needs more images than features, "
                 f"or its covariance is singular and the distance says little: use at least {features.dim + 1}, better 1000"
             )
-
-
-def _some(n: int, rng: np.random.Generator) -> Tensor:
-    return torch.from_numpy(rng.permutation(n)[:COMPARED])
 
 
 def _small(images: Tensor) -> Tensor:

@@ -1,10 +1,11 @@
-"""What goes beside the Frechet distance: KID, precision and recall, the share of copies, PSNR and SSIM. Pure tensors."""
+"""What goes beside the Frechet distance: KID, precision and recall, the share of copies, PSNR and SSIM."""
 
 import math
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 BLUR = 1.5  # pixels, the standard deviation of the blur that stands for a DIP
@@ -16,8 +17,6 @@ def mmd2(a: Tensor, b: Tensor) -> Tensor:
     Binkowski et al. 2018, sec. 3 (the kernel) and Gretton et al. 2012, eq. 3 (the estimate, which can be below zero).
     """
     n, m, d = a.shape[-2], b.shape[-2], a.shape[-1]
-    if n < 2 or m < 2:
-        raise ValueError(f"a and b have {n} and {m} images; expected at least 2 each")
 
     def kernel(x: Tensor, y: Tensor) -> Tensor:
         return (x @ y.mT / d + 1) ** 3
@@ -31,8 +30,6 @@ def mmd2(a: Tensor, b: Tensor) -> Tensor:
 def kid_blocks(a: Tensor, b: Tensor, *, blocks: int, rng: np.random.Generator) -> np.ndarray:
     """`mmd2` of `blocks` pairs of disjoint parts of features [n, D] and [m, D]: independent values, whose mean is the KID."""
     size = min(len(a), len(b)) // blocks
-    if size < 2:
-        raise ValueError(f"a and b have {len(a)} and {len(b)} images; expected at least 2 for each of {blocks} blocks")
     a, b = (x.double()[rng.permutation(len(x))[: blocks * size]].unflatten(0, (blocks, size)) for x in (a, b))
     return mmd2(a, b).cpu().numpy()
 
@@ -43,9 +40,6 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, flo
     Precision: share of fake images within a ball around a real one, the balls reaching each real image's k-th nearest real
     neighbour; recall: the same with real and fake exchanged. Use equal n and m: both depend on them.
     """
-    for name, x in (("real", real), ("fake", fake)):
-        if len(x) <= k:
-            raise ValueError(f"{name} has {len(x)} images; expected more than k = {k}")
 
     def covered(points: Tensor, centres: Tensor) -> float:
         # of a centre the nearest one is itself
@@ -71,8 +65,6 @@ def copied_share(distances: Tensor, held_out_distances: Tensor, quantile: float 
     An image counts as copied if it is nearer than the `quantile` of the held-out ones. The floor is that share among held-out
     images themselves, each half judged by the other half's quantile, so that chance is in it.
     """
-    if len(held_out_distances) < 4:
-        raise ValueError(f"held_out has {len(held_out_distances)} images; expected at least 4")
     held_out = held_out_distances.double()
 
     def share(x: Tensor, judges: Tensor) -> float:
@@ -94,8 +86,6 @@ def ssim(a: Tensor, b: Tensor, data_range: float) -> Tensor:
     Mean over channels and over the places where the window fits; K1 = 0.01, K2 = 0.03.
     """
     a, b = _pair(a, b, data_range)
-    if min(a.shape[-2:]) < 11:
-        raise ValueError(f"a has {a.shape[-2]} x {a.shape[-1]} pixels; expected at least 11 x 11, the window")
     x = torch.arange(-5, 6, device=a.device, dtype=a.dtype)
     window = torch.exp(-x.square() / (2 * 1.5**2))
     window = window / window.sum()
@@ -123,13 +113,11 @@ def emphasis(images: Tensor, outputs: Tensor, threshold: float = 0.5) -> float:
 
 
 def _pair(a: Tensor, b: Tensor, data_range: float) -> tuple[Tensor, Tensor]:
-    """Both in floating point and divided by data_range, after checks."""
+    """Both in floating point and divided by data_range."""
     if a.shape != b.shape or a.ndim != 4:
         raise ValueError(f"a and b have shapes {tuple(a.shape)} and {tuple(b.shape)}; expected the same [B,C,H,W]")
-    if a.is_floating_point() != b.is_floating_point():
+    if a.dtype != b.dtype:
         raise ValueError(f"a is {a.dtype} and b is {b.dtype}; expected both uint8 or both floating point, see ranges.py")
-    if not a.is_floating_point() and data_range != 255:
-        raise ValueError(f"data_range is {data_range}, but a and b are {a.dtype}; expected 255")
     kind = torch.promote_types(a.dtype, torch.float32)
     return a.to(kind) / data_range, b.to(kind) / data_range
 
@@ -147,3 +135,27 @@ def gaussian_blur(images: Tensor, std: float = BLUR) -> Tensor:
     padded = F.pad(images, (reach, reach, reach, reach), mode="replicate")
     rows = F.conv2d(padded, kernel.view(1, 1, -1, 1).expand(images.shape[1], -1, -1, -1), groups=images.shape[1])
     return F.conv2d(rows, kernel.view(1, 1, 1, -1).expand(images.shape[1], -1, -1, -1), groups=images.shape[1])
+
+
+# --- how drawn digits look -------------------------------------------------------------------------------------------
+
+
+def raggedness(images: NDArray[np.uint8]) -> float:
+    """Outline over root of the area of the ink, mean over images [N, C, H, W]: 4 for a square, more for a ragged shape.
+
+    Ink is what is brighter than midway between an image's darkest and brightest pixel, so that greyer digits are not taken for
+    thinner ones. The outline counts the sides of pixels between ink and no ink. An image of one grey has no ink and is left
+    out; NaN if all are.
+    """
+    grey = np.asarray(images).mean(axis=1, dtype=float)
+    middle = (grey.min(axis=(1, 2)) + grey.max(axis=(1, 2))) / 2
+    ink = np.pad(grey > middle[:, None, None], ((0, 0), (1, 1), (1, 1)))
+    outline = (ink[:, 1:] != ink[:, :-1]).sum(axis=(1, 2)) + (ink[:, :, 1:] != ink[:, :, :-1]).sum(axis=(1, 2))
+    area = ink.sum(axis=(1, 2))
+    some = area > 0
+    return float((outline[some] / np.sqrt(area[some])).mean()) if some.any() else math.nan
+
+
+def contrast(images: NDArray[np.uint8]) -> float:
+    """Standard deviation of the pixels of an image in [0, 1], mean over images uint8 [N, C, H, W]."""
+    return float((np.asarray(images) / 255.0).std(axis=(1, 2, 3)).mean())

@@ -20,8 +20,6 @@ EPSILON, TINY = torch.finfo(torch.float64).eps, torch.finfo(torch.float64).tiny
 def mean_cov(features: Tensor | np.ndarray) -> tuple[Tensor, Tensor]:
     """(mean [D], covariance [D, D]) of features [n, D] in float64, as np.mean and np.cov(rowvar=False) give them."""
     features = _float64(features)
-    if features.ndim != 2 or len(features) < 2:
-        raise ValueError(f"features have shape {tuple(features.shape)}; expected [n, D] of at least 2 images")
     mean = features.mean(0)
     centred = features - mean
     return mean, centred.T @ centred / (len(features) - 1)
@@ -44,9 +42,11 @@ def frechet_distance(
     """|mu1 - mu2|^2 + tr(cov1 + cov2 - 2 (cov1 cov2)^(1/2)) (Heusel et al. 2017): (1) of notebook 03.
 
     Means [D], covariances [D, D]. `root2` = factor(cov2) or symmetric_root(cov2) saves the first of two decompositions where a
-    reference is used again. Raises ValueError naming the argument for wrong shapes or values that are not finite.
+    reference is used again. ValueError if values are not finite.
     """
-    mu1, cov1, mu2, cov2 = _checked(mu1=mu1, cov1=cov1, mu2=mu2, cov2=cov2)
+    mu1, cov1, mu2, cov2 = moments = [_float64(value) for value in (mu1, cov1, mu2, cov2)]
+    if not all(value.sum().isfinite() for value in moments):  # one bad value makes the sum bad, at a tenth of the time
+        raise ValueError("means or covariances hold values that are not finite: look at the images they were made from")
     root = factor(cov2) if root2 is None else root2
     cross = _eigenvalues(_between(cov1, root)).clamp(min=0).sqrt().sum()
     distance = (mu1 - mu2).square().sum() + cov1.trace() + cov2.trace() - 2 * cross
@@ -108,19 +108,6 @@ def _eigenvalues(symmetric: Tensor) -> Tensor:
     from scipy.linalg import eigvalsh
 
     return torch.from_numpy(eigvalsh(symmetric.numpy(), driver="evd", overwrite_a=True, check_finite=False))
-
-
-def _checked(**moments: Tensor | np.ndarray) -> list[Tensor]:
-    """Means and covariances in float64, of one dimension and finite. ValueError naming the one that is not."""
-    found = {name: _float64(value) for name, value in moments.items()}
-    d = found["mu1"].shape[-1]
-    for name, value in found.items():
-        shape = (d,) if name.startswith("mu") else (d, d)
-        if tuple(value.shape) != shape:
-            raise ValueError(f"{name} has shape {tuple(value.shape)}; expected {shape}, from mu1")
-        if not torch.isfinite(value.sum()):  # one bad value makes the sum bad, at a tenth of the time of looking at each
-            raise ValueError(f"{name} holds values that are not finite: look at the images it was made from")
-    return list(found.values())
 
 
 def _float64(value: Tensor | np.ndarray) -> Tensor:

@@ -22,6 +22,10 @@ class Interval:
     high: float
     n: int
 
+    def named(self, name: str) -> dict[str, float]:
+        """As a record holds it: the estimate by its name, the ends as <name>_low and <name>_high."""
+        return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
+
 
 def mean_interval(values: np.ndarray | Sequence[float]) -> Interval:
     """Mean of independent values [n >= 2], with Student's t interval."""
@@ -36,12 +40,8 @@ def mean_interval(values: np.ndarray | Sequence[float]) -> Interval:
 
 
 def mean_intervals(scores: Mapping[str, np.ndarray | Sequence[float]]) -> dict[str, float]:
-    """The same of each score under its name, with the ends as <name>_low and <name>_high."""
-    found: dict[str, float] = {}
-    for name, values in scores.items():
-        interval = mean_interval(values)
-        found |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
-    return found
+    """The same of each score, as `Interval.named`."""
+    return {key: value for name, values in scores.items() for key, value in mean_interval(values).named(name).items()}
 
 
 def t_quantile(p: float, df: int) -> float:

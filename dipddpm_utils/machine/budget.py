@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -10,19 +9,11 @@ from dipddpm_utils.machine.errors import OutOfTime, UsageError
 
 
 class Budget:
-    """When to stop between steps: at `deadline` (unix seconds), when the file `stop` exists, or when `flag()` is true.
+    """When to stop between steps: at `deadline` (unix seconds), or when the file `stop` exists; a look takes microseconds."""
 
-    `check()` costs under a microsecond or two: the clock is read each time, the file at most every 0.2 s.
-    """
-
-    STAT_EVERY = 0.2  # seconds
-
-    def __init__(
-        self, deadline: float | None = None, stop: str | Path | None = None, flag: Callable[[], bool] | None = None
-    ) -> None:
-        self.deadline, self.stop, self.flag = deadline, Path(stop) if stop else None, flag
+    def __init__(self, deadline: float | None = None, stop: str | Path | None = None) -> None:
+        self.deadline, self.stop = deadline, Path(stop) if stop else None
         self.reason: str | None = None  # set once, when the budget ends
-        self._next_stat = 0.0
 
     @classmethod
     def from_env(cls) -> Self:
@@ -39,7 +30,7 @@ class Budget:
         if self.reason is None:
             if self.deadline is not None and time.time() >= self.deadline:
                 self.reason = "the time budget ran out"
-            elif (self.flag is not None and self.flag()) or self._stop_file_exists():
+            elif self.stop is not None and self.stop.exists():
                 self.reason = "a stop was asked for"
         return self.reason is not None
 
@@ -47,10 +38,3 @@ class Budget:
         """Raises OutOfTime if it is time to stop."""
         if self.expired():
             raise OutOfTime(f"{self.reason}; everything is saved, and the same command goes on from there")
-
-    def _stop_file_exists(self) -> bool:
-        clock = time.monotonic()
-        if self.stop is None or clock < self._next_stat:
-            return False
-        self._next_stat = clock + self.STAT_EVERY
-        return self.stop.exists()

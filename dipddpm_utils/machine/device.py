@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dipddpm_utils.machine.errors import DeviceError
+from dipddpm_utils.machine.errors import DeviceError, UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -29,14 +29,14 @@ def pick_device(name: str = "auto") -> torch.device:
     """The device called `name`: 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'.
 
     'auto' is a CUDA GPU if torch can use one, else the CPU; mps has no float64 and is taken only when it is asked for.
-    Raises DeviceError if the device is not there.
+    UsageError: it is no device's name; DeviceError: the device is not there.
     """
     import torch
 
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
-        raise DeviceError(f"there is no device {name!r}; expected auto, cpu, cuda, cuda:N or mps")
+        raise UsageError(f"there is no device {name!r}; expected auto, cpu, cuda, cuda:N or mps")
     device = torch.device(name)
     if device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -58,23 +58,14 @@ def nvidia_gpus() -> list[str]:
 
 
 def gpu_warning() -> str | None:
-    """Loud text if this machine has an NVIDIA GPU that torch cannot use, else None. A GPU hidden on purpose is no fault."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1"):
-        return None
-    gpus = nvidia_gpus()
-    if not gpus:
+    """A sentence if this machine has an NVIDIA GPU that torch cannot use, else None. A GPU hidden on purpose is no fault."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "all").strip() in ("", "-1") or not (gpus := nvidia_gpus()):
         return None
     import torch
 
     if torch.cuda.is_available():
         return None
-    line = "!" * 100
-    return (
-        f"{line}\n!! This machine has a GPU ({', '.join(gpus)}), but {_why_no_cuda()}.\n"
-        "!! Everything below runs on the CPU, many times slower. To use the GPU: update its driver, install the torch build\n"
-        "!! that fits it (torch from the ordinary index has CUDA); in a container pass the GPU in (docker run --gpus all).\n"
-        f"{line}"
-    )
+    return f"This machine has a GPU ({', '.join(gpus)}), but {_why_no_cuda()}."
 
 
 def _why_no_cuda() -> str:

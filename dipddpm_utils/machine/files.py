@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import tempfile
 import uuid
 import zipfile
 import zlib
@@ -13,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from dipddpm_utils.machine.errors import StoreError
-from dipddpm_utils.machine.process import home
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 _CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM}  # to this user
@@ -48,6 +48,16 @@ def write_bytes(path: Path | str, data: bytes) -> Path:
             raise StoreError(explain(path, error)) from error
         raise
     return path
+
+
+def check_writable(folder: Path) -> None:
+    """StoreError if nothing can be written to a folder, which is made: said before any work is done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as probe:  # without a name: a kill leaves nothing behind
+            probe.write(bytes(4096))
+    except OSError as error:
+        raise StoreError(explain(folder, error)) from error
 
 
 def write_text(path: Path | str, text: str) -> Path:
@@ -116,7 +126,7 @@ def _sync_folder(folder: Path) -> None:
 def cache_folder() -> Path:
     """DIPDDPM_CACHE, else dipddpm in the user's cache folder (XDG_CACHE_HOME or ~/.cache)."""
     own = os.environ.get("DIPDDPM_CACHE")
-    return Path(own).expanduser() if own else Path(os.environ.get("XDG_CACHE_HOME") or home() / ".cache") / "dipddpm"
+    return Path(own).expanduser() if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dipddpm"
 
 
 def offline() -> bool:
@@ -133,10 +143,6 @@ def keep(name: str, data: bytes) -> None:
 _REASONS = {
     errno.ENOSPC: "the disk is full: free some space and run the same command again, it goes on",
     errno.EDQUOT: "the disk quota is used up: free some space and run the same command again, it goes on",
-    errno.EROFS: "the file system is read-only",
-    errno.EACCES: "permission denied",
-    errno.EPERM: "permission denied",
-    errno.ENOENT: "it does not exist",
 }
 
 

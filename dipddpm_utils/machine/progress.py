@@ -2,58 +2,36 @@
 
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 
-class Lines:
-    """Progress as at most twenty plain lines over a whole loop, for notebooks and log files."""
+class Progress:
+    """`with Progress(steps, 'ddpm-s0', step) as bar: bar.update(loss=0.1)`: tqdm on a terminal, else at most twenty lines."""
 
-    def __init__(self, total: int, label: str, initial: int) -> None:
-        self.total, self.label, self.done = max(1, total), label, initial
-        self._initial, self._begin = initial, time.monotonic()
-        self._printed = self._slot()
+    def __init__(self, total: int, label: str, initial: int = 0) -> None:
+        self.total, self.label, self.done, self.initial = max(1, total), label, initial, initial
+        self._begin, self._bar = time.monotonic(), None
+        if sys.stderr.isatty():
+            from tqdm import tqdm
 
-    def _slot(self) -> int:
-        return min(20, self.done * 20 // self.total)
+            self._bar = tqdm(total=total, desc=label, initial=initial, leave=False, mininterval=0.2)
 
-    def update(self, n: int = 1, **values: Any) -> None:
-        """Counts `n` more; prints a line with `values` when another twentieth of the loop is done."""
-        self.done += n
-        if self._slot() > self._printed:
-            self._printed = self._slot()
+    def update(self, n: int = 1, **values: float) -> None:
+        """Counts `n` more and shows `values`: beside the bar, or in a line when another twentieth of the loop is done."""
+        before, self.done = self.done, self.done + n
+        shown = "".join(f"  {name} {value:.4g}" for name, value in values.items())
+        if self._bar is not None:
+            self._bar.set_postfix_str(shown.strip(), refresh=False)
+            self._bar.update(n)
+        elif self.done * 20 // self.total > before * 20 // self.total:
             spent = time.monotonic() - self._begin
-            left = spent / max(1, self.done - self._initial) * max(0, self.total - self.done)
-            shown = "".join(f"  {name} {_short(value)}" for name, value in values.items())
+            left = spent / max(1, self.done - self.initial) * max(0, self.total - self.done)
             line = f"{self.label}: {self.done}/{self.total}  {spent:.0f} s, about {left:.0f} s left{shown}"
             print(line, file=sys.stderr, flush=True)
 
+    def __enter__(self) -> Self:
+        return self
 
-class Bar:
-    """Progress as a tqdm bar on a terminal."""
-
-    def __init__(self, bar: Any) -> None:
-        self._bar = bar
-
-    def update(self, n: int = 1, **values: Any) -> None:
-        """Counts `n` more and shows `values` beside the bar."""
-        if values and self._bar.n + n >= self._bar.last_print_n + self._bar.miniters:
-            self._bar.set_postfix_str("  ".join(f"{name} {_short(value)}" for name, value in values.items()), refresh=False)
-        self._bar.update(n)
-
-
-@contextmanager
-def progress(total: int, label: str, initial: int = 0) -> Iterator[Bar | Lines]:
-    """`with progress(steps, 'ddpm-s0', initial=state.step) as bar: bar.update(loss=0.1)`: a bar on a terminal, else lines."""
-    if not sys.stderr.isatty():
-        yield Lines(total, label, initial)
-        return
-    from tqdm import tqdm
-
-    with tqdm(total=total, desc=label, initial=initial, leave=False, mininterval=0.2) as bar:
-        yield Bar(bar)
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    def __exit__(self, *_: Any) -> None:
+        if self._bar is not None:
+            self._bar.close()

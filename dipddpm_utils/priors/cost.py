@@ -109,7 +109,7 @@ def _counted(run: Ddpm | Dip) -> tuple[int, int]:
         else:
             net = dips.build(run).eval()  # batch normalisation does not take one image in training mode
             x = torch.zeros(1, run.data.channels, run.data.size, run.data.size)
-            _COUNTED[key] = flops.forward(net, x), flops.training(net, x)
+            _COUNTED[key] = flops.counted(lambda: net(x)), flops.training(net, x)
     return _COUNTED[key]
 
 
@@ -159,7 +159,7 @@ def _probed(run: Ddpm | Dip, device: str) -> dict[str, float]:
 
     state = loop.new_state(model, run.optim, len(images), run.seed, device)
     batches = loop.train(state, loss, images.__getitem__, steady=True)
-    steps = [after - before for before, after in pairwise([0.0, *(step.seconds for step in islice(batches, PROBED))])]
+    steps = [after - before for before, after in pairwise([0.0, *(state.synchronise() for _ in islice(batches, PROBED))])]
     net, now, spent = state.model.eval(), machine.clock(device), []
     with torch.no_grad():
         for _ in range(2):

@@ -20,7 +20,7 @@ from dipddpm_utils.dip.run import build, fitted, operations
 from dipddpm_utils.judging import fidelity
 from dipddpm_utils.machine import device, streams
 from dipddpm_utils.reports import mistakes
-from dipddpm_utils.store.work import Work
+from dipddpm_utils.store.records import Work
 
 WIDTHS = tuple(k / 20 for k in range(61))  # pixels, 0 to 3: the Gaussian widths that `blur` chooses from
 COMPARED = 1000  # images whose spectra are compared
@@ -113,7 +113,9 @@ def of_dip(dip: Dip, real: Tensor, work: Work, outputs: Callable[..., Tensor] = 
     net, now = fitted(dip, work), device.clock(work.device)
     began = now()
     images = outputs(net, ranges.uint8_to_unit(real))
-    return Made(images, work.record(dip).metrics["train_seconds"] + now() - began, operations(dip, net, len(real)))
+    return Made(
+        images, work.store.ensure(dip, quiet=True).metrics["train_seconds"] + now() - began, operations(dip, net, len(real))
+    )
 
 
 def of_blur(real: Tensor, work: Work) -> Made:
@@ -126,7 +128,7 @@ def of_blur(real: Tensor, work: Work) -> Made:
 
 def of_bank(bank: Bank, work: Work) -> Made:
     """What the fits of a bank show, one of each training image."""
-    kept, about = work.weights(bank), work.record(bank).metrics
+    kept, about = work.store.weights(bank), work.store.ensure(bank, quiet=True).metrics
     images = ranges.unit_to_signed(kept["images"].to(work.device))
     return Made(images, about["train_seconds"], about["flops"], rows=kept["rows"])
 

@@ -14,11 +14,11 @@ from dipddpm_utils.data import sets
 from dipddpm_utils.ddpm import process, sampling, schedule
 from dipddpm_utils.ddpm.process import Model
 from dipddpm_utils.ddpm.unet import UNet, library_unet
-from dipddpm_utils.judging import evaluate, frechet, shapes
+from dipddpm_utils.judging import evaluate, fidelity, frechet
 from dipddpm_utils.machine import device, streams
 from dipddpm_utils.priors import declared
 from dipddpm_utils.reports import mistakes
-from dipddpm_utils.store.work import Work
+from dipddpm_utils.store.records import Work
 from dipddpm_utils.training import flops, loop
 from dipddpm_utils.training.launched import Together
 from dipddpm_utils.training.resumable import seeded
@@ -41,7 +41,7 @@ def build(run: Ddpm) -> nn.Module:
 def trained(run: Ddpm, work: Work) -> nn.Module:
     """A trained denoiser (its weight average where it has one), in evaluation mode on the device."""
     model = _unet(run)
-    model.load_state_dict(work.weights(run))
+    model.load_state_dict(work.store.weights(run))
     return model.to(work.device, memory_format=loop.layout(run.optim, work.device)).eval()
 
 
@@ -72,7 +72,7 @@ def operations(model: nn.Module, run: Ddpm, device: str) -> tuple[int, int]:
     x = torch.zeros(1, run.data.channels * (1 + _told(run)), run.data.size, run.data.size, device=device)
     t = torch.zeros(1, dtype=torch.int64, device=device)
     with torch.no_grad():
-        once = flops.forward(model, x, t)
+        once = flops.counted(lambda: model(x, t))
     return once, flops.training(model, x, t)
 
 
@@ -153,7 +153,7 @@ class Judge:
         """How grey images look, and (`_real`) as many held-out ones: contrast, raggedness, and a classifier's confidence."""
         space, found = evaluate.space(self.run.data, self.work.device), {}
         for ending, images in (("", samples), ("_real", self.source.held_out[: len(samples)])):
-            found |= {f"{of.__name__}{ending}": of(images.numpy()) for of in (shapes.contrast, shapes.raggedness)}
+            found |= {f"{of.__name__}{ending}": of(images.numpy()) for of in (fidelity.contrast, fidelity.raggedness)}
             found[f"legibility{ending}"] = space.confidence(images)
         return found
 

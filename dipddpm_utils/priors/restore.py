@@ -34,8 +34,7 @@ from dipddpm_utils.priors.degraded import STRENGTHS, Observation, degrade, resta
 from dipddpm_utils.priors.judge import autocast, second_space, trained
 from dipddpm_utils.priors.restored import METHODS
 from dipddpm_utils.priors.supervised import fill, supervised
-from dipddpm_utils.store.records import Outcome
-from dipddpm_utils.store.work import Work
+from dipddpm_utils.store.records import Outcome, Work
 
 TOGETHER = 20  # images of a block, at most
 LOOKS = 50  # of a fit, from which its budget is chosen

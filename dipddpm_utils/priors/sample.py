@@ -18,8 +18,7 @@ from dipddpm_utils.priors.declared import Kind, find
 from dipddpm_utils.priors.images import Given, of_bank
 from dipddpm_utils.priors.judge import Chain, Judge, bill, plain, shown, trained
 from dipddpm_utils.priors.train import at_work
-from dipddpm_utils.store.records import Outcome
-from dipddpm_utils.store.work import Work
+from dipddpm_utils.store.records import Outcome, Work
 from dipddpm_utils.theory import gaussian
 
 
@@ -43,7 +42,7 @@ def sample(run: Sample, work: Work) -> Outcome:
     start_seconds = now() - began + (fits.seconds * run.n / len(fits.rows) if fits else 0.0)
     judge = Judge(run.model, work, source)
     row, images = judge.score(model, run.sampler, run.n, f"sample {run.seed}", chain, x_t)
-    whole = work.record(run.model).metrics
+    whole = work.store.ensure(run.model, quiet=True).metrics
     flops = sum(operations(dip, nets[dip], run.n * sum(k.dip_calls(row["nfe"]) for k in kinds)) for dip, kinds in users.items())
     flops += fits.flops * run.n // len(fits.rows) if fits else 0
     drawn = given.drawn_rows(run.n, streams.generator(run.seed, f"start {run.start.name}"))
@@ -53,7 +52,7 @@ def sample(run: Sample, work: Work) -> Outcome:
         "own_source_rate": evaluate.own_source_rate(images, source, sources),
         "nfe_full": run.sampler.steps,
         "t_start": t_start,
-        "prior_seconds": sum((work.record(dip).metrics["train_seconds"] for dip in users), 0.0),
+        "prior_seconds": sum((work.store.ensure(dip, quiet=True).metrics["train_seconds"] for dip in users), 0.0),
         "start_seconds": start_seconds,
         "sampling_seconds": row["sampling_seconds"] + start_seconds,
         "model_seconds": whole["total_seconds"],
@@ -73,7 +72,7 @@ def _with_its_prior(run: Sample, work: Work) -> Outcome:
         **row,
         **prior.given_back(images, source, purpose),
         "prior_seconds": prior.seconds,
-        "model_seconds": work.record(run.model).metrics["total_seconds"],
+        "model_seconds": work.store.ensure(run.model, quiet=True).metrics["total_seconds"],
         **bill(run.model, model, prior.flops, row["nfe"] * run.n, work.device),
     }
     timings = {"sample": row["sampling_seconds"], "dip": prior.seconds}

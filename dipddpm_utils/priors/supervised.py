@@ -14,7 +14,7 @@ from dipddpm_utils.ddpm.unet import UNet
 from dipddpm_utils.machine import streams
 from dipddpm_utils.priors.degraded import Observation, degrade
 from dipddpm_utils.priors.judge import autocast
-from dipddpm_utils.store.work import Work
+from dipddpm_utils.store.records import Work
 from dipddpm_utils.training import loop
 from dipddpm_utils.training.resumable import seeded
 
@@ -46,7 +46,7 @@ def supervised(run: Restore, train: Tensor, seconds: float, work: Work) -> tuple
         optim, seed = run.model.optim.model_copy(update=few), streams.derived_seed(run.seed, "supervised")
         state = loop.new_state(net, optim, len(train), seed, work.device)
         batches = loop.train(state, loss, lambda idx: train[idx.cpu()].to(work.device), work.budget)
-        return state, [step.seconds for step in batches]
+        return state, [state.synchronise() for _ in batches]  # seconds so far, at each step
 
     _, trial = trained_for(TRIAL)
     state, _ = trained_for(fill(seconds, median(late - soon for soon, late in pairwise(trial))))

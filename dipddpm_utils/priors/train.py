@@ -22,8 +22,7 @@ from dipddpm_utils.priors.declared import Joint
 from dipddpm_utils.priors.images import Given, Made, of_blur, of_dip, training_images
 from dipddpm_utils.priors.judge import Chain, Judge, averaged, bill, build, operations, shown
 from dipddpm_utils.reports import mistakes
-from dipddpm_utils.store.records import Outcome
-from dipddpm_utils.store.work import Work
+from dipddpm_utils.store.records import Outcome, Work
 from dipddpm_utils.training import loop
 from dipddpm_utils.training.resumable import train_resumably
 
@@ -137,8 +136,7 @@ def initial(run: Ddpm, source: sets.DataSet, work: Work) -> tuple[nn.Module, flo
     state = loop.new_state(model, optim, len(images), streams.derived_seed(run.seed, "warm start"), work.device)
     for _ in loop.train(state, loss, lambda idx: ranges.uint8_to_signed(images[idx]), work.budget):
         pass
-    state.synchronise()
-    return model, state.seconds, state.images * operations(model, run, work.device)[1]
+    return model, state.synchronise(), state.images * operations(model, run, work.device)[1]
 
 
 def ddpm(run: Ddpm, work: Work) -> Outcome:
@@ -156,7 +154,7 @@ def ddpm(run: Ddpm, work: Work) -> Outcome:
         row, images = judged(run.evaluate.sampler, run.evaluate.n, f"step {state.step}")
         log.setdefault("evals", []).append({"step": state.step, "images": state.images, "seconds": state.seconds, **row})
         if run.evaluate.keep_all and run.seed == 0:  # one seed is shown, and records are kept in version control
-            log.setdefault("grids", []).append(images[:16].numpy())
+            log.setdefault("grids", []).append(images[:16])
 
     def batch(indices: Tensor) -> Batch:
         return prior.batch(prior.given.signed(made.images[indices]), indices, state.step)

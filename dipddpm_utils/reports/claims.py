@@ -118,7 +118,7 @@ def labs(lab: Any) -> list[Any]:
 
     The smoke profile's, and those on images of one's own, are judged alone: the reports are not about them.
     """
-    names = profiles.names()[1:]
+    names = list(profiles.PROFILES)[1:]
     if lab.profile.name not in names:
         return [lab]
     beside = [lab if name == lab.profile.name else Lab(name, str(lab.store.source.parent)) for name in reversed(names)]

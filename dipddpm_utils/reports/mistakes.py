@@ -28,7 +28,7 @@ class SignedTargets(nn.Module):
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
-        self.net, self.note = net, getattr(net, "note", None)
+        self.net = net
 
     def forward(self, images_unit: Tensor) -> Tensor:
         return self.net(ranges.unit_to_signed(images_unit))

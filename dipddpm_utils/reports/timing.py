@@ -17,8 +17,7 @@ from dipddpm_utils.ddpm import process, schedule
 from dipddpm_utils.ddpm.unet import UNet
 from dipddpm_utils.judging import stats
 from dipddpm_utils.machine import device as machine_device
-from dipddpm_utils.store.records import Outcome
-from dipddpm_utils.store.work import Work
+from dipddpm_utils.store.records import Outcome, Work
 from dipddpm_utils.training import loop
 from dipddpm_utils.training.resumable import seeded
 
@@ -64,7 +63,7 @@ def _timed_step(
     run: EpochTiming, state: loop.State, coefs: schedule.Coefficients, get: Callable[[Tensor], Tensor]
 ) -> Iterator[tuple[str, float]]:
     """One training step in three parts, each with its seconds; a GPU's queue is emptied between them."""
-    model, optimiser = state.model.train(), state.optimiser
+    model, (optimiser,) = state.model.train(), state.optimisers
     began = _now(state.device)
     x0 = get(state.order.next(run.optim.batch_size))
     fetched = _now(state.device)

@@ -1,4 +1,4 @@
-"""When a fit to one noisy image should be stopped (notebook 05): tables and sentences computed from records."""
+"""Notebook 05, what one setting does and when a fit to one image should be stopped: tables and sentences from records."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dipddpm_utils.page.compare import Paired, among, family, own_interval, paired
+from dipddpm_utils.page.compare import Paired, among, family, over_seeds, own_interval, paired, summary
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import DIFFERS, bullets, comparison, number, percent, span
 
@@ -21,6 +21,42 @@ RULES: dict[str, str] = {  # as they are called, in the order in which they are 
     "oracle": "oracle",
 }
 KNOWS = {"discrepancy": "std", "halves": "std", "staged": "std", "oracle": "the clean image"}
+
+
+# --- one setting ------------------------------------------------------------------------------------------------------
+
+
+def sweep(group: str, frame: pd.DataFrame, metric: str, unit: str, *, higher_is_better: bool = False) -> str:
+    """The best and the worst setting of a sweep, and whether they differ, corrected for every pair of settings."""
+    means = over_seeds(frame, "value", metric).set_index("x")["mean"]
+    if len(means) < 2:
+        return f"{group}: one setting only."
+    best, worst = (means.idxmax(), means.idxmin()) if higher_is_better else (means.idxmin(), means.idxmax())
+    ends = [(x, look(x).label if isinstance(x, str) else f"{x:g}") for x in (best, worst)]
+    said = [f"{name} ({span(summary(frame[frame['value'] == x], metric))})" for x, name in ends]
+    gap = among(frame, "value", metric)[worst, best]
+    name = f"{group}: best {said[0]}, worst {said[1]}; worst {'over' if gap.ratio else 'minus'} best"
+    return comparison(name, gap, unit, **DIFFERS)
+
+
+def told_apart(lines: Sequence[str]) -> str:
+    """Those of these comparisons that are decided, after how many there are."""
+    head, own = f"Of {len(lines)} comparisons {len(decided(lines))} are decided at this number of seeds", decided(lines)
+    return f"{head}:\n\n{bullets(own)}" if own else f"{head}."
+
+
+def counted(lines: Sequence[str], name: str) -> str:
+    """'2 of 4 in the distance (DIP learning rate, DIP training steps)': how many sweeps are decided, and which."""
+    own = [line.partition(":")[0] for line in decided(lines)]
+    return f"{len(own)} of {len(lines)} in {name}" + (f" ({', '.join(own)})" if own else "")
+
+
+def decided(lines: Sequence[str]) -> list[str]:
+    """Those that have a verdict, and not that nothing can be decided."""
+    return [line for line in lines if "**" in line and "not decidable" not in line]
+
+
+# --- where rules stop -------------------------------------------------------------------------------------------------
 
 
 def rows(records: Sequence[Any]) -> pd.DataFrame:

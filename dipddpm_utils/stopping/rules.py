@@ -18,57 +18,45 @@ Only y is ever given noise; x is used by the oracle alone, and to judge.
 
 import math
 from collections import deque
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dipddpm_utils.ddpm import process
 from dipddpm_utils.ddpm.schedule import Coefficients
 from dipddpm_utils.machine import streams
 
-SPACINGS = ("linear", "cosine", "log")
+Array = NDArray[Any]
 
 # --- choices among scores ---------------------------------------------------------------------------------------------
 
 
-class Lowest:
-    """The iteration with the lowest score so far, for each of N fits; final once `patience` more brought none lower.
+def lowest(scores: Array, patience: int) -> tuple[Array, Array]:
+    """(step, known), both int64 [N], of scores [I, N]: the iteration with the lowest score, and when it was known.
 
-    `step` int64 [N]: that iteration. `known` int64 [N]: the iteration at which it was final, 0 as long as it is not.
-    ValueError if patience < 1.
+    It is final, and later scores do not count, once `patience` iterations brought none lower; known is 0 if that never came.
+    Infinite scores (a window that is not full) are no scores.
     """
-
-    def __init__(self, n: int, patience: int) -> None:
-        if patience < 1:
-            raise ValueError(f"patience is {patience}, expected at least 1 iteration")
-        self.patience = patience
-        self.lowest = torch.full((n,), math.inf, dtype=torch.float64)
-        self.step, self.known = torch.ones(n, dtype=torch.int64), torch.zeros(n, dtype=torch.int64)
-
-    def update(self, iteration: int, scores: Tensor) -> None:
-        """Take the scores [N] of one iteration; infinite ones (a window that is not full) are no scores."""
-        scores = scores.to(self.lowest)
-        better = (scores < self.lowest) & (self.known == 0)
-        self.lowest = torch.where(better, scores, self.lowest)
-        self.step = torch.where(better, iteration, self.step)
-        waited = self.lowest.isfinite() & (self.known == 0) & (iteration - self.step >= self.patience)
-        self.known = torch.where(waited, iteration, self.known)
+    iteration, so_far = np.arange(1, len(scores) + 1)[:, None], np.minimum.accumulate(scores)
+    before = np.concatenate([np.full_like(scores[:1], np.inf), so_far[:-1]])
+    at = np.maximum.accumulate(np.where(scores < before, iteration, 0))  # of the lowest score so far
+    known = _first((at > 0) & (iteration - at >= patience))
+    step = at[known - 1, np.arange(scores.shape[1])]  # known is 0: the last row
+    return np.maximum(step, 1), known
 
 
-class Below:
-    """The first iteration at which the score is at or below `limit`, for each of N fits: Morozov's discrepancy principle.
+def below(scores: Array, limit: float) -> tuple[Array, Array]:
+    """The same of the first iteration with a score at or below `limit` (Morozov's discrepancy principle), else the last one."""
+    known = _first(scores <= limit)
+    return np.where(known > 0, known, len(scores)), known
 
-    `step` and `known` as for `Lowest`; as long as no score was low enough `step` is the last iteration seen.
-    """
 
-    def __init__(self, n: int, limit: float) -> None:
-        self.limit = limit
-        self.step, self.known = torch.ones(n, dtype=torch.int64), torch.zeros(n, dtype=torch.int64)
-
-    def update(self, iteration: int, scores: Tensor) -> None:
-        """Take the scores [N] of one iteration."""
-        self.step = torch.where(self.known == 0, iteration, self.step)
-        self.known = torch.where((self.known == 0) & (scores.to(torch.float64) <= self.limit), iteration, self.known)
+def _first(met: NDArray[np.bool_]) -> Array:
+    """The first iteration, counted from 1, at which a column of [I, N] is true; 0 where none is."""
+    return np.where(met.any(0), met.argmax(0) + 1, 0)
 
 
 # --- scores -----------------------------------------------------------------------------------------------------------
@@ -85,12 +73,10 @@ class WindowVariance:
         VAR_i = 1/W sum_{j = i-W+1..i} mean (f_j - m_i)^2,    m_i = 1/W sum_{j = i-W+1..i} f_j.
 
     While the image is learnt the outputs move less and less; learning the noise moves them again. The paper sums over
-    pixels, which changes no minimum. Infinite until W outputs were seen. ValueError if window < 2.
+    pixels, which changes no minimum. Infinite until W outputs were seen.
     """
 
     def __init__(self, window: int) -> None:
-        if window < 2:
-            raise ValueError(f"window is {window}, expected at least 2 outputs: one has no variance")
         self.window = window
         self.outputs: deque[Tensor] = deque()
         self.total: Tensor | float = 0.0
@@ -113,13 +99,10 @@ class ExponentialVariance:
 
         EMV_i = (1 - a) (EMV_{i-1} + a mean (f_i - EMA_{i-1})^2),    EMA_i = (1 - a) EMA_{i-1} + a f_i.
 
-    from EMA_0 = 0, EMV_0 = 0. Infinite for the first 1/a outputs, which the start at 0 still weighs on. ValueError unless
-    0 < alpha < 1.
+    from EMA_0 = 0, EMV_0 = 0. Infinite for the first 1/a outputs, which the start at 0 still weighs on.
     """
 
     def __init__(self, alpha: float) -> None:
-        if not 0 < alpha < 1:
-            raise ValueError(f"alpha is {alpha}, expected above 0 and below 1; it is the weight of the newest output")
         self.alpha, self.seen = alpha, 0
         self.mean: Tensor | float = 0.0
         self.variance: Tensor | float = 0.0
@@ -144,10 +127,8 @@ def halves(y: Tensor, std: float, tau: float, generator: torch.Generator) -> tup
     Covariance of the noises: std^2 - tau std * std / tau = 0, and being Gaussian they are independent; variances
     std^2 (1 + tau^2) and std^2 (1 + 1 / tau^2). So for f fitted to y1, E mean (f - y2)^2 = E mean (f - x)^2 + a constant:
     y2 judges f without bias. Held-out pixels would too, but a net that never saw them has to guess them. Sound for additive
-    Gaussian noise of known std only: no clipping. ValueError if std or tau is not above 0.
+    Gaussian noise of known std only: no clipping.
     """
-    if std <= 0 or tau <= 0:
-        raise ValueError(f"std, tau are {std}, {tau}, expected above 0")
     m = streams.normal(y, generator)
     return y + tau * std * m, y - std / tau * m
 
@@ -157,12 +138,8 @@ def halves(y: Tensor, std: float, tau: float, generator: torch.Generator) -> tup
 
 def levels(spacing: str, stages: int, high: float, low: float) -> list[float]:
     """Noise levels from `high` down to `low`, one a stage, images in [0, 1]: evenly spaced ("linear"), with a cosine's slow
-    ends ("cosine"), or by a constant factor ("log"). ValueError if an argument is out of range.
+    ends ("cosine"), or by a constant factor ("log").
     """
-    if spacing not in SPACINGS:
-        raise ValueError(f"spacing is {spacing!r}, expected one of {', '.join(SPACINGS)}")
-    if stages < 2 or not 0 < low < high:
-        raise ValueError(f"stages, low, high are {stages}, {low}, {high}, expected at least 2, and 0 < low < high")
     done = [k / (stages - 1) for k in range(stages)]
     if spacing == "log":
         return [high * (low / high) ** u for u in done]

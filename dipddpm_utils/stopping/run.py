@@ -19,11 +19,11 @@ from dipddpm_utils.dip import fit as dip
 from dipddpm_utils.judging import fidelity, stats
 from dipddpm_utils.machine import device, files, progress, streams
 from dipddpm_utils.stopping import rules
-from dipddpm_utils.store.records import Outcome
-from dipddpm_utils.store.work import Work
+from dipddpm_utils.store.records import Outcome, Work
 
 Arrays = dict[str, np.ndarray]
 WATCHED = {"wmv": "plain", "emv": "plain", "discrepancy": "plain", "halves": "halves", "staged": "staged"}  # the rule's own fit
+BELOW = ("discrepancy", "staged")  # stop where their score is what the noise explains; the others where it is least
 FITS = {"halves": 2}  # fits a rule needs; "halves" stops the plain one where the validated one says, so that y is used whole
 
 
@@ -49,21 +49,15 @@ def stopping(run: Stopping, work: Work) -> Outcome:
 # --- one fit, watched by its rules ------------------------------------------------------------------------------------
 
 
-def _watchers(run: Stopping, fit: str, reference: Tensor) -> dict[str, tuple[Any, Callable[[Tensor], Tensor]]]:
-    """rule -> (choice, score of the outputs), for the rules that watch this fit."""
-    n = run.n_images
+def _scores(run: Stopping, fit: str, reference: Tensor) -> dict[str, Callable[[Tensor], Tensor]]:
+    """rule -> score of the outputs at one iteration, for the rules that watch this fit."""
 
     def residual(outputs: Tensor) -> Tensor:
         return rules.mean_square(outputs, reference)
 
-    everything = {
-        "wmv": lambda: (rules.Lowest(n, run.patience), rules.WindowVariance(run.window).score),
-        "emv": lambda: (rules.Lowest(n, run.patience), rules.ExponentialVariance(run.alpha).score),
-        "discrepancy": lambda: (rules.Below(n, run.std**2), residual),
-        "halves": lambda: (rules.Lowest(n, run.patience), residual),
-        "staged": lambda: (rules.Below(n, run.std**2), residual),
-    }
-    return {rule: make() for rule, make in everything.items() if rule in run.rules and WATCHED[rule] == fit}
+    variances = {"wmv": rules.WindowVariance(run.window).score, "emv": rules.ExponentialVariance(run.alpha).score}
+    watching = [rule for rule, own in WATCHED.items() if own == fit and rule in run.rules]
+    return {rule: variances.get(rule, residual) for rule in watching}
 
 
 def _fit(run: Stopping, work: Work, name: str, clean: Tensor, target_at: Callable[[int], Tensor], reference: Tensor) -> Arrays:
@@ -73,28 +67,28 @@ def _fit(run: Stopping, work: Work, name: str, clean: Tensor, target_at: Callabl
         with np.load(saved) as stored:
             return dict(stored)
     reference = reference.cpu()  # the rules run on the CPU in float64, which not every device has
-    watchers = _watchers(run, name, reference)
-    now, seconds, rule_seconds, psnr = device.clock(work.device), 0.0, dict.fromkeys(watchers, 0.0), []
+    score_of = _scores(run, name, reference)
+    scores: dict[str, list[Tensor]] = {rule: [] for rule in score_of}
+    now, seconds, rule_seconds, psnr = device.clock(work.device), 0.0, dict.fromkeys(score_of, 0.0), []
     fitting = dip.fit_images(run.net, target_at, generator=streams.generator(run.seed, "fit", work.device), **run.options())
     began = now()
-    with progress.progress(run.iterations, f"{work.label} {name}") as bar:
+    with progress.Progress(run.iterations, f"{work.label} {name}") as bar:
         for fit in fitting:
             outputs = fit.outputs.cpu()
             seconds += now() - began
             work.budget.check()
             psnr.append(fidelity.psnr(fit.outputs, clean, 1.0).cpu())
-            for rule, (choice, score) in watchers.items():
+            for rule, score in score_of.items():
                 began = now()
-                choice.update(fit.iteration, score(outputs))
+                scores[rule].append(score(outputs).double())
                 rule_seconds[rule] += now() - began
             bar.update(1, psnr=float(psnr[-1].mean()))
-            if name == "halves" and watchers["halves"][0].known.all():
-                break  # only the stop is asked of this fit; the others are judged over all iterations
             began = now()
     result = {"psnr": torch.stack(psnr).numpy(), "seconds": np.array(seconds)}
-    for rule, (choice, _) in watchers.items():
-        result |= {f"{rule}_step": choice.step.numpy(), f"{rule}_known": choice.known.numpy()}
-        result[f"{rule}_seconds"] = np.array(rule_seconds[rule])
+    for rule, own in scores.items():
+        found = torch.stack(own).numpy()
+        step, known = rules.below(found, run.std**2) if rule in BELOW else rules.lowest(found, run.patience)
+        result |= {f"{rule}_step": step, f"{rule}_known": known, f"{rule}_seconds": np.array(rule_seconds[rule])}
     files.write_bytes(saved, files.npz_bytes(result))
     return result
 
@@ -110,7 +104,7 @@ def _outcome(run: Stopping, fits: dict[str, Arrays]) -> Outcome:
     return Outcome(
         metrics={"n": run.n_images, "iterations": run.iterations},
         timings={"train": float(sum(values["seconds"] for values in fits.values()))},
-        evals=[_row(run, rule, values, fits) for rule, values in per_rule.items()],
+        evals=[_row(run, rule, values) for rule, values in per_rule.items()],
         arrays=arrays,
     )
 
@@ -129,25 +123,21 @@ def _stopped(run: Stopping, rule: str, fits: dict[str, Arrays]) -> Arrays:
     psnr = returned["psnr"][step - 1, np.arange(run.n_images)]
     waited = np.where(known == 0, run.iterations, known)
     each = (own["seconds"] * FITS.get(rule, 1) + own.get(f"{rule}_seconds", 0.0)) / run.n_images / len(own["psnr"])
-    best = returned["psnr"].argmax(0) + 1  # of the fit whose output is returned
+    octaves = np.log2(step / (returned["psnr"].argmax(0) + 1))  # off the best step of the fit whose output is returned
     return {
         "step": step,
         "known": known,
         "psnr": psnr,
         "lost": top.max(0) - psnr,
-        "log2_step": np.log2(step / best),
+        "log2_step": octaves,
+        "abs_log2_step": np.abs(octaves),
+        "fit_gain": returned["psnr"].max(0) - top.max(0),  # best of the fit it stops over the plain one's
         "seconds": waited * each,
-        "best": returned["psnr"].max(0),
     }
 
 
-def _row(run: Stopping, rule: str, values: Arrays, fits: dict[str, Arrays]) -> dict[str, Any]:
-    """Means over images with 95% intervals: one row a rule."""
-    row: dict[str, Any] = {"rule": rule, "n": run.n_images}
-    named = {name: values[name] for name in ("psnr", "lost", "log2_step")}
-    named["abs_log2_step"] = np.abs(values["log2_step"])
-    named["fit_gain"] = values["best"] - fits["plain"]["psnr"].max(0)  # best of the fit it stops over the plain one's
-    row |= stats.mean_intervals(named)
-    row["unfinished"] = float((values["known"] == 0).mean())  # share of images for which the rule never stopped
-    row["seconds"] = float(values["seconds"].mean())
-    return row
+def _row(run: Stopping, rule: str, values: Arrays) -> dict[str, Any]:
+    """Means over images with 95% intervals; the share of images for which the rule never stopped, and seconds an image."""
+    means = stats.mean_intervals({name: values[name] for name in ("psnr", "lost", "log2_step", "abs_log2_step", "fit_gain")})
+    others = {"unfinished": float((values["known"] == 0).mean()), "seconds": float(values["seconds"].mean())}
+    return {"rule": rule, "n": run.n_images, **means, **others}

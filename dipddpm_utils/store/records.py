@@ -27,6 +27,9 @@ from dipddpm_utils.machine.errors import StoreError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from dipddpm_utils.machine.budget import Budget
+    from dipddpm_utils.store.runs import Store
+
 SCHEMA = 1
 WEIGHTS = "weights.safetensors"
 NEIGHBOURS = ("curve.csv", "evals.csv", "arrays.npz")
@@ -44,6 +47,17 @@ class Outcome:
     arrays: dict[str, Any] = field(default_factory=dict)  # numpy
     weights: dict[str, Any] | None = None  # tensors
     notes: list[str] = field(default_factory=list)  # anything a reader has to know to judge the run
+
+
+@dataclass
+class Work:
+    """What computing a run may use: a folder for its checkpoints, a budget, a device, and the runs it is built on."""
+
+    folder: Path
+    budget: Budget
+    device: str
+    label: str
+    store: Store  # gives their records (`ensure`) and weights, computed first if need be
 
 
 class Record:
@@ -114,9 +128,6 @@ class Record:
         if (self.folder / STAGED).exists() or read_checked(self.folder / "record.json") != self._content:
             raise StoreError(f"{self.folder} was computed anew while it was read: run the same command again")
         raise StoreError(f"{path} {wrong}: {_REPAIR}")
-
-    def __repr__(self) -> str:
-        return f"Record({self.name}-{self.hash})"
 
 
 _REPAIR = "bring it back with `git checkout`, or remove its folder and run the same command again"

@@ -7,23 +7,21 @@ from __future__ import annotations
 
 import json
 import os
+import pkgutil
 import shutil
 import sys
-import tempfile
 import uuid
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from dipddpm_utils.config import Run, run_hash
-from dipddpm_utils.machine import files, locks
+from dipddpm_utils.machine import files, locks, provenance
 from dipddpm_utils.machine.budget import Budget
-from dipddpm_utils.machine.device import pick_device
+from dipddpm_utils.machine.device import clock, pick_device
 from dipddpm_utils.machine.errors import StoreError
 from dipddpm_utils.store import records
-from dipddpm_utils.store.records import Record
-from dipddpm_utils.store.work import Work, compute
+from dipddpm_utils.store.records import Outcome, Record, Work
 from dipddpm_utils.study import profile as profiles
 
 if TYPE_CHECKING:
@@ -118,26 +116,25 @@ class Store:
 
     # --- getting a record ---
 
-    def ensure(self, run: Run, *, quiet: bool = False) -> Record:
+    def ensure(self, run: Run, *, quiet: bool = False, weights: bool = False) -> Record:
         """The record of a run: read if complete, else computed, going on from its last checkpoint.
 
+        weights: its trained weights are needed, too. A clone has records only: then it is computed again.
         Raises OutOfTime when the budget ends first (everything is saved), StoreError for a record that was altered, and
         whatever error the computation ends with; what was there before is kept in each case.
         """
         record = self._record(run)
-        if record is None or not self._is_new(record):
-            return self._computed(run)
+        if record is None or not self._is_new(record) or (weights and self._lacks_weights(record)):
+            return self._computed(run, weights)
         if not quiet:
             self._event(record.folder.name, "record")
         return record
 
     def weights(self, run: Run) -> dict[str, Tensor]:
-        """Trained weights of a run. A clone has records only: then the run is computed again."""
+        """Trained weights of a run, computed if need be."""
         from safetensors.torch import load
 
-        record = self.ensure(run, quiet=True)
-        if self._lacks_weights(record):
-            record = self._computed(run, again=True)
+        record = self.ensure(run, quiet=True, weights=True)
         path = record.folder / records.WEIGHTS
         data = path.read_bytes()
         if files.sha256_bytes(data) != record.weights_sha256:
@@ -154,7 +151,7 @@ class Store:
     def _lacks_weights(record: Record) -> bool:
         return record.weights_sha256 is not None and not (record.folder / records.WEIGHTS).exists()
 
-    def _computed(self, run: Run, *, again: bool = False) -> Record:
+    def _computed(self, run: Run, weights: bool) -> Record:
         folder = self.folder(run)
         if self.records_only and not (folder / records.STAGED).exists():
             return self.load(run)
@@ -162,15 +159,13 @@ class Store:
             for litter in folder.rglob(".*.tmp"):  # of a process that was killed while it wrote
                 litter.unlink(missing_ok=True)
             records.finish_move(folder)
-            if self.state(run) == "complete" and not (again and self._lacks_weights(self.load(run))):
+            if self.can_be_built_on(run) if weights else self.state(run) == "complete":
                 self._event(folder.name, "record")  # another process was first
                 return self.load(run)
             self.budget.check()
             return self._compute(run, folder)
 
     def _compute(self, run: Run, folder: Path) -> Record:
-        from dipddpm_utils.machine import provenance  # torch is imported only here
-
         print(f"computing {folder.name}", file=sys.stderr, flush=True)
         device = pick_device(self.device)
         facts = provenance.provenance(run, device) | ({"round": self.round} if self.round else {})
@@ -178,7 +173,7 @@ class Store:
         work = Work(checkpoints, self.budget, str(device), folder.name, self)
         outcome = compute(run, work)
         name = folder.name.removesuffix(f"-{run_hash(run)}")
-        record = records.write(folder, name, run, outcome, provenance.finish(facts, run), _now())
+        record = records.write(folder, name, run, outcome, provenance.finish(facts, run), provenance.now())
         for done in folder.glob("work*"):
             shutil.rmtree(done, ignore_errors=True)
         self._event(folder.name, "computed")
@@ -188,12 +183,7 @@ class Store:
 
     def _locked(self, folder: Path) -> AbstractContextManager[None]:
         """While entered, this process works in a folder and the others wait."""
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder) as probe:  # a read-only or full disk is said before any work is done
-                probe.write(bytes(4096))
-        except OSError as error:
-            raise StoreError(files.explain(folder, error)) from error
+        files.check_writable(folder)
         return locks.locked(folder / ".lock", f"that is computing {folder.name}", self.budget.check)
 
     # --- a fresh round ---
@@ -206,7 +196,7 @@ class Store:
             if "round" in begun:
                 print(f"going on with the fresh round begun at {begun['since']}", file=sys.stderr)
             else:
-                begun = {"round": uuid.uuid4().hex[:12], "since": _now()}
+                begun = {"round": uuid.uuid4().hex[:12], "since": provenance.now()}
                 files.write_json(path, begun)
         return begun["round"]
 
@@ -221,8 +211,13 @@ class Store:
                 file.write(json.dumps({"run": run, "action": action}) + "\n")
 
 
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+def compute(run: Run, work: Work) -> Outcome:
+    """Compute a run. Raises OutOfTime with everything saved in `work.folder`; the next call goes on from there."""
+    now = clock(work.device)
+    began = now()
+    outcome = pkgutil.resolve_name(run.computed_by)(run, work)
+    outcome.timings.setdefault("total", now() - began)
+    return outcome
 
 
 def results_folder(given: str | Path = "") -> Path:
@@ -236,7 +231,7 @@ def results_folder(given: str | Path = "") -> Path:
 
 
 def open_store(profile: str, results: str | Path = "", device: str = "auto") -> Store:
-    """A store as the environment of a notebook or command asks for it (see driver/runner.py for the variables)."""
+    """A store as the environment of a notebook or command asks for it (see driver/notebooks.py for the variables)."""
     return Store(
         results_folder(results),
         profile,

@@ -2,28 +2,27 @@
 
 from typing import Any
 
-from dipddpm_utils.config import Advice, Ddpm, Dip, Prior, Sample, Start, Warm
-from dipddpm_utils.study import digits
-from dipddpm_utils.study import recipes as r
+from dipddpm_utils.config import Ddpm, Sample
+from dipddpm_utils.parts import Advice, Dip, Prior, Start, Warm
+from dipddpm_utils.study import digits, sizes
 from dipddpm_utils.study.digits import START_T
 from dipddpm_utils.study.entries import Profile
-from dipddpm_utils.study.recipes import changed
-from dipddpm_utils.study.sizes import Sizes
+from dipddpm_utils.study.sizes import Sizes, changed
 
 
 def dip_of(z: Sizes) -> Dip:
-    return digits.dip(z, z.mech_dip, steps=z.mech_dip_steps)
+    return digits.dip(z, "skip", steps=z.mech_dip_steps)
 
 
 def trained(z: Sizes, prior: Prior | None = None, on: Dip | None = None) -> Ddpm:
     """The baseline, or the same that learns with a prior, or on a DIP's outputs."""
-    basics = Ddpm(data=z.data, unet=z.unet, diffusion=r.DIFFUSION_FAST, optim=z.mech_optim, evaluate=z.mech_evaluate)
+    basics = Ddpm(data=z.data, unet=z.unet, diffusion=sizes.DIFFUSION_FAST, optim=z.mech_optim, evaluate=z.mech_evaluate)
     return changed(basics, prior=prior, dip=on)
 
 
 def sampled(z: Sizes, advice: Advice | None = None) -> Sample:
     """The baseline's samples, as it is judged by, or with a second opinion at every step."""
-    return Sample(model=trained(z), n=z.mech_n, sampler=z.mech_evaluate.sampler, advice=advice)
+    return Sample(model=trained(z), n=z.mech_evaluate.final_n, sampler=z.mech_evaluate.sampler, advice=advice)
 
 
 def started(z: Sizes, start: str, dip: Dip | None = None) -> Sample:
@@ -37,21 +36,21 @@ def reinjected(z: Sizes, weight: float, bank: str, dip: Dip | None = None) -> Sa
 
 
 def models(p: Profile, z: Sizes) -> None:
-    p.run("mech-dip", dip_of(z), "04", z.mech_seeds)
-    p.run("mech-ddpm", trained(z), "04", z.mech_seeds)
+    p.run("mech-dip", dip_of(z), "04", z.few_seeds)
+    p.run("mech-ddpm", trained(z), "04", z.few_seeds)
 
 
 def mechanisms(p: Profile, z: Sizes) -> None:
     """label: the mechanism, or the control that stands in for it; value: its setting; name: where a label has several."""
 
     def case(label: str, value: Any, run: Ddpm | Sample, name: str = "") -> None:
-        p.member("mechanisms", label, run, "04", z.mech_seeds, value=value, name=f"mechanisms {name or label}")
+        p.member("mechanisms", label, run, "04", z.few_seeds, value=value, name=f"mechanisms {name or label}")
 
     dip, base = dip_of(z), trained(z)
     warm = trained(z, Prior(warm=Warm(steps=z.mech_warm_steps)))
     more = changed(base, optim=changed(base.optim, steps=z.mech_more[0]), evaluate=changed(base.evaluate, every=z.mech_more[1]))
     case("baseline", 0, base)
-    if z.few_mechanisms:
+    if z.headline_only:
         case("curriculum", 1.0, trained(z, on=dip), "curriculum 1")
         case("more training", 1, more)
         at_the_end = changed(base.evaluate, every=1000, keep_all=False)
@@ -90,6 +89,6 @@ def mechanisms(p: Profile, z: Sizes) -> None:
 def newcomers(p: Profile, z: Sizes) -> None:
     """Opinions and learned priors that are declared to have runs `everywhere`, without being named above."""
     for place, run_of in (("opinion", sampled), ("learned", trained)):
-        for kind in digits.newcomers(place).values():
+        for kind in digits.newcomers(place):
             run = run_of(z, digits.newcomer(kind, dip_of(z)))
-            p.member("mechanisms", kind.name, run, "04", z.mech_seeds, value=kind.value, name=f"mechanisms {kind.name}")
+            p.member("mechanisms", kind.name, run, "04", z.few_seeds, value=kind.value, name=f"mechanisms {kind.name}")

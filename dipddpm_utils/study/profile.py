@@ -1,13 +1,15 @@
 """The profiles by name: what each declares, chapter by chapter, in the order in which it should be computed."""
 
+import re
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
+from pathlib import Path
 
-from pydantic import ValidationError
-
-from dipddpm_utils.config import Floor, Spectrum
-from dipddpm_utils.machine.errors import ConfigError, UsageError
-from dipddpm_utils.study import digits, mechanisms, own, reports, sizes
+from dipddpm_utils.config import Floor, Restore, Sample, Spectrum
+from dipddpm_utils.data import own
+from dipddpm_utils.machine.errors import UsageError
+from dipddpm_utils.parts import Bank, Data, Evaluate, Frozen
+from dipddpm_utils.study import digits, mechanisms, reports, sizes
 from dipddpm_utils.study.entries import Profile
 from dipddpm_utils.study.sizes import Sizes
 
@@ -47,7 +49,7 @@ def both_reports(p: Profile, z: Sizes) -> None:
     reports.a_library(p, z)
     reports.b_others(p, z, 1)
     reports.a_arms(p, z, (1, 2), published=False)
-    reports.a_restored(p, z)
+    digits.restored(p, z, reports.a_ddpm(z), unseen=False)  # photographs; the model was trained on all training images
     p.run("gaussian", z.gaussian, "01")
     p.run("spectrum", Spectrum(data=sizes.MNIST_10000, iterations=z.spectrum_iterations), "01")
 
@@ -60,29 +62,65 @@ PROFILES: dict[str, tuple[Callable[[Profile, Sizes], None], Sizes]] = {  # from 
 }
 
 
-def names() -> list[str]:
-    """Profiles from the smallest to the largest."""
-    return list(PROFILES)
-
-
 @cache
 def load(name: str) -> Profile:
-    """All runs of a profile; "quick:FOLDER" is quick with the images in that folder (own.py).
+    """All runs of a profile; "quick:FOLDER" is quick with the images in that folder.
 
-    UsageError: no such profile; ConfigError: it declares something that is not allowed; DataError: no usable images.
+    UsageError: no such profile; DataError: no usable images; pydantic's ValidationError says what in sizes.py is not allowed.
     """
     name, _, folder = name.partition(":")
     if folder:
-        return own.with_images(load(name), folder)
+        return with_images(load(name), folder)
     if name not in PROFILES:
         raise UsageError(f"unknown profile {name!r}: choose one of {', '.join(PROFILES)}")
     declare, size = PROFILES[name]
     profile = Profile(name, size.about, name)
-    try:
-        declare(profile, size)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, (error.title, *first["loc"])))
-        after = list(profile.entries)[-1] if profile.entries else "the start"
-        raise ConfigError(f"profile {name}, after {after}: {where}: {first['msg']}") from error
+    declare(profile, size)
     return profile
+
+
+# --- a profile asked of images of the user's own: `quick:FOLDER` is quick with the images in that folder ---------------
+
+
+def with_images(profile: Profile, folder: str) -> Profile:
+    """The profile with every data set replaced by the images in `folder`, and its records in a place of their own.
+
+    The two reports' runs and those on a second data set are left out: they are about just those data. UsageError for a profile
+    that has no others; DataError as data.own.read.
+    """
+    if "ddpm" not in profile.groups:
+        raise UsageError(f"profile {profile.name} holds the two reports' runs on their own data: use quick:{folder}")
+    found = own.read(folder)[0]
+    images = Path(found.data.path)
+    slug = re.sub(r"[^A-Za-z0-9._-]+", "_", images.name).strip("._-")[:40] or "images"
+    about = f"asked of images of your own, {images.name}; distances between their features compare models, and are no FID"
+    changed = Profile(f"{profile.name}:{images}", about, f"{profile.name}-{slug}-{found.data.sha256[:6]}")
+    asked = profile.seeds("ddpm")[0].run.data.name
+    for group, members in profile.groups.items():
+        for member in members if not group.startswith(("a-", "b-")) else ():
+            entry, seed = member.entry, member.entry.run.seed
+            data = getattr(getattr(entry.run, "model", entry.run), "data", None)
+            if data is not None and data.name != asked:
+                continue
+            run, name = entry.run.mapped(partial(_on, found=found)), entry.name.removesuffix(f"-s{seed}")
+            place = {"value": member.value, "name": name, "anchor": member.anchor}
+            changed.member(group, member.label, run, entry.notebook, (seed,), **place)
+    return changed
+
+
+def _on(part: Frozen, found: own.Own) -> Frozen:
+    """A part of a run with the user's data, and no more images than there are: samples are half those trained on, at most."""
+    most, given = found.n_train // 2, found.n_held_out
+    if isinstance(part, Data):
+        wanted = {"n_train": (part.n_train, found.n_train), "n_held_out": (part.n_held_out, given)}
+        fewer = {name: n if n is not None and n < there else None for name, (n, there) in wanted.items()}
+        return found.data.model_copy(update=fewer)
+    if isinstance(part, Floor):
+        return part.model_copy(update={"ns": tuple(sorted({min(n, most) for n in part.ns}))})
+    limits = {"n_images": given}  # of fits to single images, which are held-out ones
+    if isinstance(part, Bank | Evaluate | Sample):  # as many as the floor, real against real, can have
+        limits = {"n": most, "final_n": most}
+    elif isinstance(part, Restore):  # all training images are trained on: it is chosen on further held-out ones
+        limits, part = {"n": given * 3 // 4, "n_tune": given // 4}, part.model_copy(update={"validation": False})
+    asked = {name: getattr(part, name, None) for name in limits}
+    return part.model_copy(update={name: min(n, limits[name]) for name, n in asked.items() if n is not None})

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
-from dipddpm_utils.config import Bank, Control, Data, Ddpm, Dip, Floor, Sample, Sampler
+from dipddpm_utils.config import Control, Ddpm, Dip, Floor, Sample, Sampler
 from dipddpm_utils.faults import FAULTS, FaultId
-from dipddpm_utils.study import recipes as r
-from dipddpm_utils.study.digits import restored, started
+from dipddpm_utils.study import sizes
+from dipddpm_utils.study.digits import on_few, started
 from dipddpm_utils.study.entries import Profile, Seeds
-from dipddpm_utils.study.recipes import changed
-from dipddpm_utils.study.sizes import Sizes
+from dipddpm_utils.study.sizes import Sizes, changed
 
 Faults = tuple[FaultId, ...]
 CONTROLS: tuple[Control, ...] = ("blur", "clip", "rescaled", "untrained")
@@ -30,16 +29,16 @@ A_ON_DIP = but(A_DDPM, "FA1")  # DIP outputs lie in [0, 1] and are scaled once
 # --- report A ---------------------------------------------------------------------------------------------------------
 
 
-def a_dip(z: Sizes, faults: Faults = (), data: Data | None = None) -> Dip:
-    return Dip(data=data or z.a_data, net="2conv", std=A_STD, clip_input=False, optim=z.a_2conv, faults=faults)
+def a_dip(z: Sizes, faults: Faults = ()) -> Dip:
+    return Dip(data=z.a_data, net="2conv", std=A_STD, clip_input=False, optim=z.a_2conv, faults=faults)
 
 
 def a_resnet(z: Sizes, faults: Faults = ()) -> Dip:
     return changed(a_dip(z, faults), net="resnet18", width=z.a_resnet_width, optim=z.a_resnet)
 
 
-def a_ddpm(z: Sizes, faults: Faults = (), on: Dip | None = None, data: Data | None = None) -> Ddpm:
-    parts = Ddpm(data=data or z.a_data, unet=z.a_unet, diffusion=r.DIFFUSION_REPORT_A, optim=z.a_optim, evaluate=z.a_evaluate)
+def a_ddpm(z: Sizes, faults: Faults = (), on: Dip | None = None) -> Ddpm:
+    parts = Ddpm(data=z.a_data, unet=z.a_unet, diffusion=sizes.DIFFUSION_REPORT_A, optim=z.a_optim, evaluate=z.a_evaluate)
     return changed(parts, dip=on, faults=faults)
 
 
@@ -67,38 +66,29 @@ def a_faults(p: Profile, z: Sizes) -> None:
     for fault in acting:
         alone = (fault.id,)
         run = a_ddpm(z, on=a_dip(z, alone)) if fault.trained_in == "dip" else a_ddpm(z, alone)
-        p.member("a-only", fault.id, run, "06", z.fault_seeds)
+        p.member("a-only", fault.id, run, "06", z.few_seeds)
     for fault in acting:
         in_dip = a_ddpm(z, A_ON_DIP, a_dip(z, but(A_DIP, fault.id)))
         run = in_dip if fault.trained_in == "dip" else a_ddpm(z, but(A_DDPM, fault.id))
-        p.member("a-without", fault.id, run, "06", z.fault_seeds)
+        p.member("a-without", fault.id, run, "06", z.few_seeds)
 
 
 def a_controls(p: Profile, z: Sizes, which: Sequence[Control] = CONTROLS) -> None:
     """04: one change that a DIP makes, without a DIP; as strong as that of a-dip-2conv where it has a strength."""
     for control in which:
         run = changed(a_ddpm(z, on=None if control == "clip" else a_dip(z)), train_on=control)
-        p.member("a-controls", control, run, "04", z.fault_seeds)
+        p.member("a-controls", control, run, "04", z.few_seeds)
 
 
 def a_starts(p: Profile, z: Sizes) -> None:
     """04, FA8: the DIP, and its rivals, used in sampling, against the whole chain at equal calls."""
-    drawn = Sample(model=a_ddpm(z), n=z.a_sampled, sampler=Sampler(steps=z.start_steps))
-    started(p, "a-starts", drawn, a_dip(z), z.a_starts, z.a_start_ts, z.fault_seeds, "a-starts-noise")
+    drawn = Sample(model=a_ddpm(z), n=z.a_evaluate.final_n, sampler=Sampler(steps=z.start_steps))
+    started(p, "a-starts", drawn, a_dip(z), z.a_starts, (300, 600), z.few_seeds, "a-starts-noise")
 
 
 def a_bank(p: Profile, z: Sizes) -> None:
     """04, FA9: a DIP for each image, and one autoencoder for all, on the same few images."""
-    real = a_ddpm(z, data=z.a_bank)
-    p.run("a-bank-fits", Bank(data=z.a_bank, fit=z.a_per_image), "04", z.fault_seeds)
-    p.member("a-bank", "real", real, "04", z.fault_seeds)
-    p.member("a-bank", "dae", changed(real, dip=a_dip(z, data=z.a_bank)), "04", z.fault_seeds)
-    p.member("a-bank", "per_image", changed(real, per_image=z.a_per_image), "04", z.fault_seeds)
-
-
-def a_restored(p: Profile, z: Sizes) -> None:
-    """04: degraded photographs, restored with and without the corrected DDPM, which was trained on all training images."""
-    restored(p, z, a_ddpm(z), unseen=False)
+    on_few(p, "a-bank", changed(a_ddpm(z), data=z.a_bank), z.a_per_image, a_dip(z), z.few_seeds)
 
 
 def a_library(p: Profile, z: Sizes) -> None:
@@ -109,8 +99,8 @@ def a_library(p: Profile, z: Sizes) -> None:
 
 def a_batch(p: Profile, z: Sizes) -> None:
     """02: report A's batch of 4 against the larger one used here, at equal images."""
-    p.member("a-batch", "as published", changed(a_dip(z), optim=z.a_batch_4), "02", z.a_batch_seeds)
-    p.member("a-batch", "larger", a_dip(z), "02", z.a_batch_seeds)
+    p.member("a-batch", "as published", changed(a_dip(z), optim=z.a_batch_4), "02", z.many_seeds)
+    p.member("a-batch", "larger", a_dip(z), "02", z.many_seeds)
 
 
 # --- report B ---------------------------------------------------------------------------------------------------------
@@ -147,9 +137,9 @@ def b_others(p: Profile, z: Sizes, seeds: int) -> None:
 def b_faults(p: Profile, z: Sizes) -> None:
     """06: the corrected run with one fault, and the published run without one."""
     for fault in B_DDPM:
-        p.member("b-only", fault, b_ddpm(z, (fault,), b_dip(z)), "06", z.fault_seeds)
+        p.member("b-only", fault, b_ddpm(z, (fault,), b_dip(z)), "06", z.few_seeds)
     for fault in B_DDPM:
-        p.member("b-without", fault, b_ddpm(z, but(B_DDPM, fault), b_dip(z)), "06", z.fault_seeds)
+        p.member("b-without", fault, b_ddpm(z, but(B_DDPM, fault), b_dip(z)), "06", z.few_seeds)
 
 
 def b_rows(p: Profile, z: Sizes) -> None:
@@ -158,14 +148,14 @@ def b_rows(p: Profile, z: Sizes) -> None:
     rows = [(f"std {std}", b_ddpm(z, published, b_dip(z, std), z.b_optim.lr / 2)) for std in (1.2, 1.0, 0.8)]
     rows += [(f"dip_lr {lr}", b_ddpm(z, published, b_dip(z, 1.2, float(lr)))) for lr in ("5e-4", "2e-3", "5e-3")]
     for place, (label, run) in enumerate(rows):
-        p.member("b-rows", label, run, "05", z.fault_seeds, value=place)
+        p.member("b-rows", label, run, "05", z.few_seeds, value=place)
 
 
 def b_grid(p: Profile, z: Sizes) -> None:
     """05: the same, corrected and crossed, around b-combined."""
     for dip_lr in z.b_dip_lrs:
-        for lr in z.b_lrs:
-            for std in z.b_stds:
+        for lr in (2.5e-3, 5e-3):
+            for std in (1.2, B_STD):
                 anchor = (dip_lr, lr, std) == (B_DIP_LR, z.b_optim.lr, B_STD)
                 run, name = b_ddpm(z, on=b_dip(z, std, dip_lr), lr=lr), f"b-grid-{dip_lr:g}-{lr:g}-{std:g}"
-                p.member("b-grid", f"{dip_lr:g}", run, "05", z.fault_seeds, value=std, name=name, anchor=anchor)
+                p.member("b-grid", f"{dip_lr:g}", run, "05", z.few_seeds, value=std, name=name, anchor=anchor)

@@ -67,7 +67,7 @@ def gaussian_checks(record: Any, names: Sequence[str]) -> Figure:
     figure, panels = new(columns, rows, width=1.0 + 2.4 * columns, height=0.7 + 2.0 * rows)
     data = evals[evals["check"] == "q_variance"].sort_values("x")["expected"].iloc[0]
     for ax, name in zip(panels, names, strict=False):
-        part, (_, title, x, y) = evals[evals["check"] == name].sort_values("x"), CHECKS[name]
+        part, (title, x, y) = evals[evals["check"] == name].sort_values("x"), CHECKS[name]
         ax.plot(part["x"], part["expected"], "s", color=EXPECTED, markersize=8, markerfacecolor="none", label="closed form")
         bars(ax, *(part[key] for key in ("x", "measured", "low", "high")), Look("measured", MEASURED, "o"), markersize=3.5)
         if x == "network calls":
@@ -90,7 +90,7 @@ def mismatch(record: Any) -> Figure:
     figure, panels = new(2, width=7.6, height=3.2)
     sizes = sorted(size for size in evals.loc[evals["check"] == "start_bound", "mismatch"].unique() if size > 0)
     for ax, name in zip(panels, ("output_shift", "start_bound"), strict=True):
-        _, title, x, y = CHECKS[name]
+        title, x, y = CHECKS[name]
         for size, colour in zip(sizes, VIRIDIS, strict=False):
             part = evals[(evals["check"] == name) & (evals["mismatch"] == size)].sort_values("x")
             ax.plot(part["x"], part["expected"], color=colour, label=f"{size:g} data std")

@@ -3,27 +3,19 @@
 import math
 from typing import Any
 
-import numpy as np
-
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import bullets, count, factor, number, percent
-from dipddpm_utils.theory.gaussian import Cost, ancestral_chain
+from dipddpm_utils.theory.gaussian import Cost
 
-CHECKS = {  # of the Gaussian run: in words; title, x axis, y axis of its panel
-    "q_variance": ("Variance of x_t", "forward process $q(x_t)$", "step $t$", "variance of $x_t$"),
-    "posterior_variance": ("Variance of the posterior", "posterior given $x_0$ and $x_t$", "step $t$", "variance"),
-    "optimal_eps_error": ("Least possible loss", "least possible loss", "step $t$", r"error of $\epsilon$ (MSE)"),
-    "ddim_variance": ("Variance that whole DDIM chains give", "whole DDIM chain", "network calls", "variance of $x_0$"),
-    "ancestral_variance": (
-        "Variance that whole ancestral chains give", "whole ancestral chain", "network calls", "variance of $x_0$",
-    ),
-    "output_shift": (
-        "Shift of the output's mean by a wrong start", "shift that reaches the output", "t_start", "shift of the mean",
-    ),
-    "start_bound": (
-        "The bound on the harm of a wrong start", "distance from the right start's output", "t_start", "total variation",
-    ),
-}  # fmt: skip
+CHECKS = {  # of the Gaussian run: title, x axis, y axis of its panel
+    "q_variance": ("forward process $q(x_t)$", "step $t$", "variance of $x_t$"),
+    "posterior_variance": ("posterior given $x_0$ and $x_t$", "step $t$", "variance"),
+    "optimal_eps_error": ("least possible loss", "step $t$", r"error of $\epsilon$ (MSE)"),
+    "ddim_variance": ("whole DDIM chain", "network calls", "variance of $x_0$"),
+    "ancestral_variance": ("whole ancestral chain", "network calls", "variance of $x_0$"),
+    "output_shift": ("shift that reaches the output", "t_start", "shift of the mean"),
+    "start_bound": ("distance from the right start's output", "t_start", "total variation"),
+}
 
 
 def checks(record: Any) -> str:
@@ -32,13 +24,14 @@ def checks(record: Any) -> str:
     for name in dict.fromkeys(record.evals["check"]):
         cases = int((record.evals["check"] == name).sum())
         if name.endswith("_bound"):
-            said = f"it holds in {cases - int(m[f'{name}_violations'])} of {cases} cases"
+            said = f"the bound holds in {cases - int(m[f'{name}_violations'])} of {cases} cases"
         elif (worst := m[f"{name}_max_relative_error"]) < 1e-9:  # measured on pairs with the same noise, which cancels
             said = f"equal to the closed form up to rounding in all {cases} cases"
         else:
             inside = f"{count(m[f'{name}_covered'] * cases)} of {cases} within the 95% interval"
             said = f"{inside}, off by {percent(worst)} at most"
-        lines.append(f"{CHECKS[name][0]}: {said}.")
+        title, _, measured = CHECKS[name]
+        lines.append(f"{title[0].upper()}{title[1:]}, {measured}: {said}.")
     return bullets(lines)
 
 
@@ -67,35 +60,20 @@ def few_steps(record: Any) -> str:
         rows = evals[evals["check"] == name].sort_values("x")
         reached = [f"{percent(row['expected'] / real, 3)} in {row['x']:.0f} steps" for _, row in rows.iloc[[0, -1]].iterrows()]
         parts.append(f"{label} reaches {' and '.join(reached)}")
-    usual, exact = (share_kept(variance, steps=5) for variance in ("fixed_small", "exact"))
-    return (
-        f"Of the data's variance {'; '.join(parts)}. By the closed forms, five ancestral steps keep {percent(usual)} of a unit "
-        f"Gaussian's variance, and {percent(exact, 3)} once Var[x_0 | x_t] is added to each step."
-    )
-
-
-def share_kept(variance: str, steps: int, T: int = 1000) -> float:
-    """Share of a unit Gaussian's variance that `steps` ancestral steps of a linear schedule keep (gaussian.ancestral_chain)."""
-    alpha_bars = np.cumprod(1 - np.linspace(1e-4, 0.02, T))
-    times = [round(t) for t in np.linspace(T - 1, 0, steps)]
-    chain = ancestral_chain([0.0], [[1.0]], alpha_bars, times, variance)
-    return float(chain.apply([0.0], [[1.0]])[1][0, 0])
+    return f"Of the data's variance {'; '.join(parts)}."
 
 
 def spectrum(record: Any) -> str:
     """What is missing of the lowest and the highest band, for images and for noise: when an image's lowest one is there, and
     at the end."""
-    evals, ends = record.evals, (record.evals["band"].min(), record.evals["band"].max())
-    lowest = evals[(evals["target"] == "image") & (evals["band"] == ends[0])].sort_values("iteration")
-    there = lowest[lowest["relative_error"] <= 0.1]["iteration"]
-    last = int(evals["iteration"].max())
-    early = int(there.iloc[0]) if len(there) else last
-    lines = []
-    for iteration in dict.fromkeys((early, last)):
+    left = record.evals.pivot(index="iteration", columns=["target", "band"], values="relative_error")
+    bands, there = record.evals["band"], left.index[left["image", record.evals["band"].min()] <= 0.1]
+    lines, last = [], left.index[-1]
+    for iteration in dict.fromkeys((there[0] if len(there) else last, last)):
         missing = []
         for target, name in (("image", "a clean image's"), ("noise", "pure noise's")):
-            rows = evals[(evals["target"] == target) & (evals["iteration"] == iteration)].set_index("band")["relative_error"]
-            missing.append(f"{percent(rows[ends[0]])} of {name} lowest frequencies and {percent(rows[ends[1]])} of its highest")
+            low, high = (percent(left.loc[iteration, (target, end)]) for end in (bands.min(), bands.max()))
+            missing.append(f"{low} of {name} lowest frequencies and {high} of its highest")
         lines.append(f"After {iteration} iterations, the {look(record.run.net).label} still lacks {', '.join(missing)}.")
     return " ".join(lines)
 

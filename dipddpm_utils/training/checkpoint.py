@@ -22,28 +22,26 @@ from dipddpm_utils.machine.errors import StoreError, TrainingError
 
 KEEP = 2
 DIGEST = 32  # bytes of a SHA-256
-DAMAGED = (OSError, ValueError, KeyError)  # what reading such a file may end with
 
 
-def save(folder: str | Path, tensors: dict[str, torch.Tensor], meta: dict[str, Any]) -> Path:
-    """Writes a new checkpoint and then drops all but the newest two; returns its path.
+def save(folder: str | Path, tree: dict[str, Any]) -> Path:
+    """Writes a new checkpoint of a tree as `flatten` takes it, then drops all but the newest two; returns its path.
 
-    Raises TrainingError if a floating-point tensor is not finite (nothing is written), and StoreError if the disk is
-    full or the folder cannot be written; the earlier checkpoints stay as they were in both cases.
+    Raises TrainingError, naming tree['step'], if a floating-point tensor is not finite (nothing is written), and StoreError if
+    the disk is full or the folder cannot be written; the earlier checkpoints stay as they were in both cases.
     """
-    folder = Path(folder)
-    bad = [name for name, value in tensors.items() if value.is_floating_point() and not torch.isfinite(value).all()]
-    if bad:
-        at = f" at step {meta['step']}" if "step" in meta else ""
-        raise TrainingError(f"{bad[0]} is not finite{at}; not saved, {last_good(folder)}")
-    data = tensors_to_bytes(_independent(tensors), {"meta": json.dumps(meta)})
+    folder, (tensors, text) = Path(folder), flatten(tree)
+    if any(value.is_floating_point() and not torch.isfinite(value).all() for value in tensors.values()):
+        raise TrainingError(f"the training state is not finite at step {tree['step']}; what was saved earlier is kept")
+    data = tensors_to_bytes(tensors, {"meta": text})
     held = _held(folder)
     newest = int(held[-1].stem.removeprefix("checkpoint-")) if held else 0
     path = folder / f"checkpoint-{newest + 1:08d}.safetensors"
     try:
         files.write_bytes(path, data + hashlib.sha256(data).digest())
     except StoreError as error:
-        raise StoreError(f"{error}; this checkpoint needs {len(data) / 1e6:.1f} MB; {last_good(folder)}") from error
+        size = f"this checkpoint needs {len(data) / 1e6:.1f} MB; what was saved earlier is kept"
+        raise StoreError(f"{error}; {size}") from error
     for old in held[: 1 - KEEP]:
         old.unlink(missing_ok=True)
     for half in folder.glob(".checkpoint-*.tmp"):  # left by a kill while writing; a folder has one writer
@@ -51,17 +49,17 @@ def save(folder: str | Path, tensors: dict[str, torch.Tensor], meta: dict[str, A
     return path
 
 
-def load(folder: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
-    """(tensors on the CPU, meta) of the newest sound checkpoint in `folder`, or None if there is none.
+def load(folder: str | Path) -> tuple[dict[str, Any], str | None] | None:
+    """(tree, note) of the newest sound checkpoint in `folder`, its tensors on the CPU, or None if there is none.
 
-    If a newer one was damaged, a warning says so, meta['note'] repeats it, and it is renamed to `.damaged`, so that later
+    If a newer one was damaged, a warning and the note say so (None otherwise), and it is renamed to `.damaged`, so that later
     saves do not count it among the two they keep.
     """
     folder, damage = Path(folder), []
     for path in reversed(_held(folder)):
         try:
-            tensors, meta = _read(path)
-        except DAMAGED as error:
+            tree = _read(path)
+        except (OSError, ValueError, KeyError) as error:
             if path.exists():  # else another process has dropped it meanwhile
                 damage.append(f"{path.name} is damaged ({error})")
                 with contextlib.suppress(OSError):  # a read-only folder: nothing will be saved there either
@@ -70,85 +68,50 @@ def load(folder: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]] |
         note = f"{'; '.join(damage)}; going on from the one before it, {path.name}" if damage else None
         if note:
             warnings.warn(f"{folder}: {note}", stacklevel=2)
-        return tensors, {**meta, "note": note}
+        return tree, note
     if damage:
         warnings.warn(f"{folder}: {'; '.join(damage)}; no sound checkpoint is left, starting anew", stacklevel=2)
     return None
 
 
-def last_good(folder: str | Path) -> str:
-    """'the last good checkpoint is PATH (step N)' or 'there is no earlier checkpoint', for error messages."""
-    for path in reversed(_held(Path(folder))):
-        with contextlib.suppress(*DAMAGED):
-            meta = _read(path)[1]
-            return f"the last good checkpoint is {path}" + (f" (step {meta['step']})" if "step" in meta else "")
-    return "there is no earlier checkpoint"
+def flatten(tree: Any) -> tuple[dict[str, torch.Tensor], str]:
+    """Splits nested dicts and lists into numbered tensors and the rest as JSON; `unflatten` is its inverse.
 
-
-def flatten(tree: Any) -> tuple[dict[str, torch.Tensor], Any]:
-    """Splits nested dicts and lists into named tensors and a JSON-ready rest; `unflatten` is its inverse.
-
-    Leaves may be tensors, numpy arrays, numbers, strings, booleans and None; dict keys strings or integers; tuples come
-    back as lists. Raises TypeError for anything else.
+    Leaves may be tensors, numbers, strings, booleans and None, else TypeError. Tuples come back as lists, keys of digits as
+    integers, by which an optimiser knows its weights.
     """
     tensors: dict[str, torch.Tensor] = {}
 
-    def walk(node: Any, name: str) -> Any:
-        if isinstance(node, torch.Tensor | np.ndarray):
-            is_tensor = isinstance(node, torch.Tensor)
-            if name in tensors:
-                raise TypeError(f"two leaves of the tree are both called {name!r}")
-            tensors[name] = node.detach() if is_tensor else torch.from_numpy(np.ascontiguousarray(node)).reshape(node.shape)
-            return {"tensor" if is_tensor else "array": name}
-        if isinstance(node, dict):
-            for key in node:
-                if not isinstance(key, str | int) or isinstance(key, bool):
-                    raise TypeError(f"key {key!r} of {name or 'the tree'} is neither a string nor an integer")
-            return {"dict": [[key, walk(value, f"{name}/{key}" if name else str(key))] for key, value in node.items()]}
-        if isinstance(node, list | tuple):
-            return [walk(value, f"{name}/{i}" if name else str(i)) for i, value in enumerate(node)]
-        if isinstance(node, np.generic):
-            return node.item()
-        if node is None or isinstance(node, bool | int | float | str):
-            return node
-        raise TypeError(f"{name or 'the tree'} is a {type(node).__name__}, which a checkpoint cannot hold")
+    def stored(leaf: Any) -> Any:  # json asks for what it cannot write itself
+        if isinstance(leaf, np.generic):
+            return leaf.item()
+        if not isinstance(leaf, torch.Tensor):
+            raise TypeError(f"a {type(leaf).__name__} is nothing that a checkpoint can hold")
+        name = str(len(tensors))
+        tensors[name] = leaf.detach().cpu().contiguous()
+        return {"tensor": name}
 
-    rest = walk(tree, "")
-    return tensors, rest
+    return tensors, json.dumps(tree, default=stored)
 
 
-def unflatten(tensors: dict[str, torch.Tensor], rest: Any) -> Any:
+def unflatten(tensors: dict[str, torch.Tensor], text: str) -> Any:
     """The tree that `flatten` took apart."""
-    if isinstance(rest, list):
-        return [unflatten(tensors, value) for value in rest]
-    if isinstance(rest, dict):
-        if "tensor" in rest:
-            return tensors[rest["tensor"]]
-        if "array" in rest:
-            return tensors[rest["array"]].numpy()
-        return {key: unflatten(tensors, value) for key, value in rest["dict"]}
-    return rest
+
+    def whole(node: dict[str, Any]) -> Any:
+        if node.keys() == {"tensor"}:
+            return tensors[node["tensor"]]
+        return {int(key) if key.isdecimal() else key: value for key, value in node.items()}
+
+    return json.loads(text, object_hook=whole)
 
 
-def _independent(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Contiguous CPU tensors that share no memory, as safetensors wants them."""
-    seen: set[int] = set()
-    result = {}
-    for name, value in tensors.items():
-        value = value.detach().cpu().contiguous()
-        pointer = value.untyped_storage().data_ptr()
-        result[name] = value.clone() if pointer in seen else value
-        seen.add(pointer)
-    return result
-
-
-def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def _read(path: Path) -> dict[str, Any]:
     content = path.read_bytes()
     data = content[:-DIGEST]
     if hashlib.sha256(data).digest() != content[-DIGEST:]:
         raise ValueError(f"its {len(content)} bytes do not have the SHA-256 that they end with")
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])  # after its own length in eight bytes
-    return tensors_from_bytes(data), json.loads(header["__metadata__"]["meta"])
+    return unflatten(tensors_from_bytes(data), header["__metadata__"]["meta"])
 
 
 def _held(folder: Path) -> list[Path]:

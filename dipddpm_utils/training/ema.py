@@ -17,14 +17,10 @@ class Ema(AveragedModel):
     warmup: updates before the average may be sampled from (see `check_ready`).
 
     `module` is the averaged copy, in evaluation mode and without gradients, and `update_parameters(model)` moves it. Buffers
-    are copied, not averaged. ValueError if decay or warmup is out of range.
+    are copied, not averaged.
     """
 
     def __init__(self, model: nn.Module, decay: float = 0.999, warmup: int = 100):
-        if not 0 <= decay <= 1:
-            raise ValueError(f"decay is {decay}, expected a number in [0, 1]")
-        if warmup < 0:
-            raise ValueError(f"warmup is {warmup}, expected a number of updates, 0 or more")
         super().__init__(model, multi_avg_fn=self.moved)
         self.decay, self.warmup = decay, warmup
         self.n_averaged += 1  # the initial weights count as the first: of none torch would take over the model's at once

@@ -8,17 +8,12 @@ from torch import Tensor, nn
 
 
 def counted(work: Callable[[], Any]) -> int:
-    """FLOPs of all that `work()` does, the backward passes that it makes included."""
+    """FLOPs of all that `work()` does, e.g. one call of a network for one image, and of the backward passes in it."""
     from torch.utils.flop_counter import FlopCounterMode
 
     with FlopCounterMode(display=False) as counter:
         work()
     return counter.get_total_flops()
-
-
-def forward(network: Callable[..., Tensor], *inputs: Tensor) -> int:
-    """FLOPs of one call. Give it one image, and multiply by images and calls."""
-    return counted(lambda: network(*inputs))
 
 
 def training(network: nn.Module, *inputs: Tensor) -> int:

@@ -1,13 +1,11 @@
 """One training loop for every network here: a generator that the caller drives, and a state that can be saved at any step.
 
 state = new_state(model, optim, n_items=len(images), seed=run.seed, device=device)
-for step in train(state, loss_fn, lambda idx: images[idx], budget): ...
+for loss in train(state, loss_fn, lambda idx: images[idx], budget): ...
 """
 
-import contextlib
 import math
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,39 +15,14 @@ from dipddpm_utils.config import Optim
 from dipddpm_utils.machine.budget import Budget
 from dipddpm_utils.machine.device import autocast, clock
 from dipddpm_utils.machine.errors import TrainingError
-from dipddpm_utils.machine.streams import derived_seed
-from dipddpm_utils.training import checkpoint
 from dipddpm_utils.training.launched import Together, fused
 from dipddpm_utils.training.state import Order, State, layout, new_state
 
-__all__ = ["Order", "State", "Step", "layout", "lr_at", "new_state", "train"]
+__all__ = ["Order", "State", "layout", "lr_at", "new_state", "train"]
 
 LossFn = Callable[[nn.Module, Any, torch.Generator], Tensor]
 GetBatch = Callable[[Tensor], Any]
-CHECK_EVERY = 64  # steps between looks at the losses on a GPU, where each look would make the CPU wait
-
-
-class Step:
-    """What one step reports. On a GPU `loss` and `seconds` wait for it, so read them every so many steps, not at each, and
-    before the next step, which may write over the loss."""
-
-    __slots__ = ("_loss", "_state", "images", "lr", "step")
-
-    def __init__(self, state: State, loss: Tensor, lr: float) -> None:
-        self._state, self._loss, self.lr = state, loss, lr
-        self.step, self.images = state.step, state.images  # after this step
-
-    @property
-    def loss(self) -> float:
-        """The batch's loss, before this step's update."""
-        self._state.synchronise()
-        return float(self._loss)
-
-    @property
-    def seconds(self) -> float:
-        """Training time so far, without what the caller did between steps. Read it before evaluating, not after."""
-        self._state.synchronise()
-        return self._state.seconds
+CHECK_EVERY = 64  # steps between looks at the losses on a GPU, where each look makes the CPU wait
 
 
 def lr_at(optim: Optim, step: int) -> float:
@@ -71,24 +44,25 @@ def train(
     get_batch: GetBatch,
     budget: Budget | None = None,
     *,
-    folder: str | Path | None = None,
     steady: bool = False,
-) -> Iterator[Step]:
-    """Trains from `state.step` to `optim.steps`, yielding after each step.
+) -> Iterator[Tensor]:
+    """Trains from `state.step` to `optim.steps`, yielding the batch's loss after each step, from before its update.
 
     loss_fn(model, batch, generator) -> scalar; get_batch(indices int64 [B] on the device) -> batch on the device.
-    `folder`: where the caller saves checkpoints, to name the last good one in errors. steady: loss_fn and get_batch do the
-    same at every step and read nothing off the device, so that a GPU can be given all kernels of a step at once (launched.py).
-    Between steps `state` is whole and may be saved.
-    Raises OutOfTime from `budget` between steps, TrainingError if a loss is not finite or, where gradients are clipped on the
-    CPU, a gradient.
+    steady: loss_fn and get_batch do the same at every step and read nothing off the device, so that a GPU can be given all
+    kernels of a step at once (launched.py).
+    Between steps `state` is whole and may be saved. A model may draw nothing of its own (dropout): it would not go on to the
+    same bits. The loss is on the device: reading it waits for a GPU, which
+    `state.synchronise()` counts, and the next step may write over it.
+    Raises OutOfTime from `budget` between steps, TrainingError if a loss is not finite (on a GPU at most CHECK_EVERY steps
+    later) or, where gradients are clipped on the CPU, a gradient.
     """
-    optim, device, optimiser = state.optim, state.device, state.optimiser
+    optim, device = state.optim, state.device
     on_cpu = device.type == "cpu"
-    weights = [p for group in optimiser.param_groups for p in group["params"]]
-    has_dropout = any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 for m in state.model.modules())
-    learn, update = _halves_of_a_step(state, loss_fn, get_batch, folder, steady=steady and not has_dropout)
-    watch, now = None if on_cpu else _Watch(device), clock(device)
+    groups = [group for each in state.optimisers for group in each.param_groups]
+    weights = [p for group in groups for p in group["params"]]
+    learn, update = _halves_of_a_step(state, loss_fn, get_batch, steady=steady)
+    total, now = 0.0, clock(device)  # the sum of the losses is not finite as soon as one of them is not
     while state.step < optim.steps:
         if budget is not None:
             budget.check()
@@ -96,31 +70,31 @@ def train(
         if not state.model.training:  # the caller has evaluated; asked first, since train() walks over all modules
             state.model.train()
         rate = lr_at(optim, state.step)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        with _seeded_dropout(state) if has_dropout else contextlib.nullcontext():
-            loss = learn(state.order.next(optim.batch_size))
+        for group in groups:
+            group["lr"] = rate * group.get("share", 1)
+        loss = learn(state.order.next(optim.batch_size))
         updates = (state.step + 1) % state.update_every == 0
         if updates and optim.grad_clip is not None:
-            state.scaler.unscale_(optimiser)
+            for each in state.optimisers:
+                state.scaler.unscale_(each)
             norm = nn.utils.clip_grad_norm_(weights, optim.grad_clip)
             if on_cpu and not state.scaler.is_enabled() and not math.isfinite(norm.item()):
-                raise _not_finite("gradient", state.step + 1, folder)
+                raise _not_finite("gradient", state.step + 1)
         if updates:
             update()
         state.step += 1
         if updates and state.ema is not None and state.step % optim.ema_every == 0:
             state.ema.update_parameters(state.model)
-        if watch is not None and (bad := watch.add(state.step, loss)) is not None:
-            raise _not_finite("loss", bad, folder)
+        if not on_cpu:
+            total = total + loss.float()
+            if (state.step % CHECK_EVERY == 0 or state.step == optim.steps) and not math.isfinite(total.item()):
+                raise _not_finite("sum of the losses", state.step)
         state.seconds += now() - begin
-        yield Step(state, loss, rate)
-    if watch is not None and (bad := watch.finish(state.step)) is not None:
-        raise _not_finite("loss", bad, folder)
+        yield loss
 
 
 def _halves_of_a_step(
-    state: State, loss_fn: LossFn, get_batch: GetBatch, folder: str | Path | None, *, steady: bool
+    state: State, loss_fn: LossFn, get_batch: GetBatch, *, steady: bool
 ) -> tuple[Callable[[Tensor], Tensor], Callable[[], None]]:
     """(learn: indices -> loss, with gradients in place of the last ones; update: the optimiser's step), see `train`."""
     optim, device, model = state.optim, state.device, fused(state.model)
@@ -130,14 +104,16 @@ def _halves_of_a_step(
         batch = get_batch(indices)
         with in_short:
             loss = loss_fn(model, batch, state.generator)
-        state.optimiser.zero_grad(set_to_none=True)
+        for optimiser in state.optimisers:
+            optimiser.zero_grad()
         if device.type == "cpu" and not math.isfinite(loss.item()):
-            raise _not_finite("loss", state.step + 1, folder)
+            raise _not_finite("loss", state.step + 1)
         state.scaler.scale(loss).backward()
         return loss.detach()
 
     def update() -> None:
-        state.scaler.step(state.optimiser)  # optimiser.step(), unless in float16 the gradients overflowed
+        for optimiser in state.optimisers:
+            state.scaler.step(optimiser)  # optimiser.step(), unless in float16 the gradients overflowed
         state.scaler.update()
 
     if steady:
@@ -148,57 +124,6 @@ def _halves_of_a_step(
     return learn, update
 
 
-def _not_finite(what: str, step: int, folder: str | Path | None) -> TrainingError:
-    kept = checkpoint.last_good(folder) if folder is not None else "checkpoints saved earlier are kept"
-    return TrainingError(f"the {what} is not finite at step {step}; {kept}; lower the learning rate or set grad_clip")
-
-
-@contextlib.contextmanager
-def _seeded_dropout(state: State) -> Iterator[None]:
-    """Dropout draws from torch's global stream only: lend it one that depends on (seed, step) alone, then put it back."""
-    with torch.random.fork_rng(devices=[state.device] if state.device.type == "cuda" else []):
-        torch.manual_seed(derived_seed(state.seed, f"dropout of step {state.step}"))
-        yield
-
-
-class _Watch:
-    """Finds non-finite losses on a GPU without making the CPU wait: a ring of losses there, copied over every CHECK_EVERY steps
-    and looked at when the next copy is due, by which time it has long arrived."""
-
-    def __init__(self, device: torch.device) -> None:
-        cuda = device.type == "cuda"
-        self._ring, self._filled = torch.zeros(CHECK_EVERY, device=device), 0
-        self._copy, self._copied_until = torch.zeros(CHECK_EVERY, pin_memory=cuda), 0
-        self._arrived = torch.cuda.Event() if cuda else None
-
-    def add(self, step: int, loss: Tensor) -> int | None:
-        """Notes the loss of `step`; returns the first step known to have a non-finite loss, or None."""
-        self._ring[self._filled].copy_(loss)
-        self._filled += 1
-        if self._filled < CHECK_EVERY:
-            return None
-        bad = self._look()
-        self._copy.copy_(self._ring, non_blocking=self._arrived is not None)
-        if self._arrived is not None:
-            self._arrived.record()
-        self._filled, self._copied_until = 0, step
-        return bad
-
-    def finish(self, step: int) -> int | None:
-        """The same for what is left after `step`, the last one; waits for the GPU."""
-        bad = self._look()
-        left = self._ring[: self._filled].cpu()
-        return bad if bad is not None else _first_bad(left, step)
-
-    def _look(self) -> int | None:
-        if self._copied_until == 0:
-            return None
-        if self._arrived is not None:
-            self._arrived.synchronize()
-        return _first_bad(self._copy, self._copied_until)
-
-
-def _first_bad(losses: Tensor, last_step: int) -> int | None:
-    """The step of the first non-finite one of consecutive losses that end with `last_step`'s."""
-    bad = (~torch.isfinite(losses)).nonzero()
-    return None if len(bad) == 0 else last_step - len(losses) + 1 + int(bad[0])
+def _not_finite(what: str, step: int) -> TrainingError:
+    advice = "what was saved earlier is kept; lower the learning rate or set grad_clip"
+    return TrainingError(f"the {what} is not finite at step {step}; {advice}")

@@ -19,7 +19,7 @@ QUINTIC = (3.4445, -4.7750, 2.0315)  # of the Newton-Schulz step: p(s) = a s + b
 ITERATIONS = 5
 MOMENTUM = 0.95
 RMS = 0.2  # root mean square of an Adam update, to which ours is scaled
-ADAM_SHARE = 0.5  # learning rate of what is left to AdamW, relative to Muon's
+ADAM_SHARE = 0.5  # learning rate of what is left to AdamW, relative to Muon's; the training loop multiplies by it
 
 
 def orthogonalised(matrices: Tensor) -> Tensor:
@@ -43,9 +43,6 @@ class Muon(torch.optim.Optimizer):
 
     def __init__(self, params: Iterable[Tensor], lr: float, weight_decay: float = 0.0) -> None:
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
-        flat = [p for group in self.param_groups for p in group["params"] if p.ndim < 2]
-        if flat:
-            raise ValueError(f"params holds a weight of shape {list(flat[0].shape)}, expected two or more dimensions")
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:
@@ -79,43 +76,3 @@ def without_compiler(kind: type[torch.optim.Optimizer]) -> type[torch.optim.Opti
     names = ("add_param_group", "zero_grad", "state_dict", "load_state_dict", "step")
     bare = {name: inspect.unwrap(getattr(kind, name)) for name in names}
     return type(kind.__name__, (kind,), {**bare, "step": torch.no_grad()(bare["step"])})
-
-
-class MuonAdamW:
-    """Muon for the matrices and AdamW for the rest, behind the interface of one optimiser.
-
-    kernels_only: only convolution kernels count as matrices; small linear layers cost Muon more time than they are worth.
-    """
-
-    def __init__(
-        self, params: Iterable[Tensor], lr: float, betas: tuple[float, float], weight_decay: float, kernels_only: bool = False
-    ) -> None:
-        params, dims = list(params), 4 if kernels_only else 2
-        matrices, rest = [p for p in params if p.ndim >= dims], [p for p in params if p.ndim < dims]
-        adamw = without_compiler(torch.optim.AdamW)(rest, lr=lr, betas=betas, weight_decay=weight_decay, fused=True)
-        self.parts = (without_compiler(Muon)(matrices, lr=lr, weight_decay=weight_decay), adamw)
-
-    @property
-    def param_groups(self) -> list[dict[str, Any]]:
-        return [group for part in self.parts for group in part.param_groups]
-
-    @property
-    def state(self) -> dict[Tensor, Any]:
-        return {p: values for part in self.parts for p, values in part.state.items()}
-
-    def step(self) -> None:
-        for group in self.parts[1].param_groups:
-            group["lr"] *= ADAM_SHARE  # the training loop sets one rate for all groups before each step
-        for part in self.parts:
-            part.step()
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        for part in self.parts:
-            part.zero_grad(set_to_none)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"muon": self.parts[0].state_dict(), "adamw": self.parts[1].state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        for part, name in zip(self.parts, ("muon", "adamw"), strict=True):
-            part.load_state_dict(state[name])

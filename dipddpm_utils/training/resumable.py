@@ -9,7 +9,7 @@ import torch
 from dipddpm_utils.config import Run
 from dipddpm_utils.machine import progress, streams
 from dipddpm_utils.machine.errors import OutOfTime
-from dipddpm_utils.store.work import Work
+from dipddpm_utils.store.records import Work
 from dipddpm_utils.training import loop
 
 SAVE_EVERY = 20.0  # seconds between checkpoints: what a kill costs at most
@@ -53,15 +53,17 @@ def train_resumably(
             log["visited"].append(state.step)
 
     saved, pause, shown, began_at = time.monotonic(), SAVE_EVERY, state.step, state.step
-    with progress.progress(state.optim.steps, work.label, initial=state.step) as bar:
+    with progress.Progress(state.optim.steps, work.label, initial=state.step) as bar:
         try:
             pay_visit()
-            for step in loop.train(state, loss_fn, get_batch, work.budget, folder=work.folder, steady=steady):
-                if step.step % every == 0 or step.step in (1, state.optim.steps):
-                    row = {"step": step.step, "loss": step.loss, "lr": step.lr, "images": step.images, "seconds": step.seconds}
+            for loss in loop.train(state, loss_fn, get_batch, work.budget, steady=steady):
+                step = state.step
+                if step % every == 0 or step in (1, state.optim.steps):
+                    seconds, rate = state.synchronise(), loop.lr_at(state.optim, step - 1)  # then the loss, which waits, too
+                    row = {"step": step, "loss": float(loss), "lr": rate, "images": state.images, "seconds": seconds}
                     log["curve"].append(row)
-                    bar.update(step.step - shown, loss=row["loss"])
-                    shown = step.step
+                    bar.update(step - shown, loss=row["loss"])
+                    shown = step
                 pay_visit()
                 if (begin := time.monotonic()) - saved > pause:
                     state.save(work.folder, extra=log)

@@ -1,7 +1,8 @@
 """Everything that a training run changes, in one object that can be saved at any step and goes on to the same bits."""
 
+import itertools
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from dipddpm_utils.machine.errors import StoreError
 from dipddpm_utils.machine.streams import generator
 from dipddpm_utils.training import checkpoint
 from dipddpm_utils.training.ema import Ema
-from dipddpm_utils.training.muon import MuonAdamW, without_compiler
+from dipddpm_utils.training.muon import ADAM_SHARE, Muon, without_compiler
 
 
 class Order:
@@ -25,8 +26,6 @@ class Order:
     """
 
     def __init__(self, n: int, seed: int, device: torch.device) -> None:
-        if n < 1:
-            raise ValueError(f"n is {n}, expected at least 1 item")
         self.n, self.seed, self.device, self.position = n, seed, device, 0
         self.shuffled = True  # False: 0..n-1 in every epoch
         self._epoch, self._permutation = -1, torch.empty(0, dtype=torch.int64)
@@ -52,20 +51,16 @@ class State:
 
     model: nn.Module
     ema: Ema | None
-    optimiser: torch.optim.Optimizer | MuonAdamW
+    optimisers: list[torch.optim.Optimizer]  # one, or Muon for the matrices and AdamW for the rest
     optim: Optim
     generator: torch.Generator  # all random draws of the loss, on the device
     order: Order
     seed: int
     device: torch.device
+    scaler: torch.amp.GradScaler  # float16 alone needs one: small gradients would be lost
     step: int = 0
     seconds: float = 0.0  # spent in training steps only, over all sittings
     update_every: int = 1  # steps; the gradients of the steps between are dropped, not added up
-    scaler: torch.amp.GradScaler = field(init=False)  # float16 alone needs one: small gradients would be lost
-
-    def __post_init__(self) -> None:
-        half = number_format(self.device, self.optim.precision) == "float16"
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=half)
 
     @property
     def images(self) -> int:
@@ -78,68 +73,63 @@ class State:
         self.ema.check_ready()
         return self.ema.module
 
-    def synchronise(self) -> None:
-        """Waits for the work a GPU still has queued, and counts the wait as training time."""
+    def synchronise(self) -> float:
+        """Waits for the work a GPU still has queued, counts the wait as training time, and returns the seconds so far."""
         if self.device.type == "cuda":
             begin = time.perf_counter()
             torch.cuda.synchronize(self.device)
             self.seconds += time.perf_counter() - begin
+        return self.seconds
 
-    def to_checkpoint(self, extra: Any = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """(tensors, JSON-ready meta) for `checkpoint.save`. `extra`: anything `checkpoint.flatten` takes, e.g. the curve."""
-        self.synchronise()
-        tensors, tree = checkpoint.flatten(
-            {
-                "model": self.model.state_dict(),
-                "ema": None if self.ema is None else self.ema.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
-                "generator": self.generator.get_state(),
-                "scaler": self.scaler.state_dict(),
-                "extra": extra,
-            }
-        )
-        meta = {"step": self.step, "seconds": self.seconds, "seed": self.seed}
-        return tensors, {**meta, "device": self.device.type, "n": self.order.n, "position": self.order.position, "tree": tree}
+    def tree(self, extra: Any = None) -> dict[str, Any]:
+        """All of it for `checkpoint.save`. `extra`: anything `checkpoint.flatten` takes, e.g. the curve."""
+        return {
+            "step": self.step,
+            "seconds": self.synchronise(),
+            "device": self.device.type,
+            "position": self.order.position,
+            "model": self.model.state_dict(),
+            "ema": None if self.ema is None else self.ema.state_dict(),
+            "optimisers": [each.state_dict() for each in self.optimisers],
+            "generator": self.generator.get_state(),
+            "scaler": self.scaler.state_dict(),
+            "extra": extra,
+        }
+
+    def save(self, folder: str | Path, extra: Any = None) -> Path:
+        """Writes a checkpoint; TrainingError (and nothing written) if the state is not finite."""
+        return checkpoint.save(folder, self.tree(extra))
 
     def resume(self, folder: str | Path) -> tuple[Any, str | None] | None:
         """Goes on from the newest sound checkpoint: (extra, note about damage or None); None if there is no checkpoint.
 
-        StoreError if it belongs to another run.
+        StoreError if it is of another network, or of a version that wrote it differently.
         """
         found = checkpoint.load(folder)
         if found is None:
             return None
-        tensors, meta = found
-        if (meta["seed"], meta["n"]) != (self.seed, self.order.n):
-            raise StoreError(
-                f"the checkpoint has seed {meta['seed']} and {meta['n']} items, this run has {self.seed} and {self.order.n}; "
-                "remove the run's folder to start it anew"
-            )
-        tree = checkpoint.unflatten(tensors, meta["tree"])
+        tree, note = found
         try:
             self.model.load_state_dict(tree["model"])
             if self.ema is not None:
                 self.ema.load_state_dict(tree["ema"])
-            self.optimiser.load_state_dict(tree["optimiser"])
-            if tree.get("scaler") and self.scaler.is_enabled():
+            for each, saved in zip(self.optimisers, tree["optimisers"], strict=True):
+                each.load_state_dict(saved)
+            if tree["scaler"] and self.scaler.is_enabled():
                 self.scaler.load_state_dict(tree["scaler"])
         except (RuntimeError, ValueError, KeyError, TypeError) as error:
             reason = str(error).splitlines()[0]
-            raise StoreError(f"the checkpoint does not fit this network ({reason}); remove the run's folder") from error
-        for parameter, values in self.optimiser.state.items():  # fused Adam walks memory: its state must lie as the weights do
-            for name, value in values.items():
+            raise StoreError(f"the checkpoint does not fit this network or version ({reason}); remove {folder}") from error
+        for parameter, values in itertools.chain.from_iterable(each.state.items() for each in self.optimisers):
+            for name, value in values.items():  # fused Adam walks memory: its state must lie as the weights do
                 if isinstance(value, Tensor) and value.shape == parameter.shape:
                     values[name] = torch.empty_like(parameter).copy_(value)
-        if meta["device"] == self.device.type:
+        if tree["device"] == self.device.type:
             self.generator.set_state(tree["generator"])
         else:  # a generator's state means nothing on another kind of device: go on with a new stream
-            self.generator = generator(self.seed, f"training from step {meta['step']}", self.device)
-        self.step, self.seconds, self.order.position = meta["step"], meta["seconds"], meta["position"]
-        return tree["extra"], meta["note"]
-
-    def save(self, folder: str | Path, extra: Any = None) -> Path:
-        """Writes a checkpoint; TrainingError (and nothing written) if the state is not finite."""
-        return checkpoint.save(folder, *self.to_checkpoint(extra))
+            self.generator = generator(self.seed, f"training from step {tree['step']}", self.device)
+        self.step, self.seconds, self.order.position = tree["step"], tree["seconds"], tree["position"]
+        return tree["extra"], note
 
 
 def new_state(model: nn.Module, optim: Optim, n_items: int, seed: int, device: str | torch.device = "cpu") -> State:
@@ -148,7 +138,8 @@ def new_state(model: nn.Module, optim: Optim, n_items: int, seed: int, device: s
     model = model.to(device).to(memory_format=layout(optim, device))
     ema = None if optim.ema_decay is None else Ema(model, decay=optim.ema_decay, warmup=optim.ema_warmup)
     draws, order = generator(seed, "training", device), Order(n_items, seed, device)
-    return State(model, ema, _optimiser(model, optim), optim, draws, order, seed, device)
+    scaler = torch.amp.GradScaler(device.type, enabled=number_format(device, optim.precision) == "float16")
+    return State(model, ema, _optimisers(model, optim), optim, draws, order, seed, device, scaler)
 
 
 def layout(optim: Optim, device: str | torch.device) -> torch.memory_format:
@@ -160,11 +151,14 @@ def layout(optim: Optim, device: str | torch.device) -> torch.memory_format:
     return torch.channels_last if wanted else torch.contiguous_format
 
 
-def _optimiser(model: nn.Module, optim: Optim) -> torch.optim.Optimizer | MuonAdamW:
+def _optimisers(model: nn.Module, optim: Optim) -> list[torch.optim.Optimizer]:
     weights = [p for p in model.parameters() if p.requires_grad]
-    if optim.name == "muon":
-        return MuonAdamW(weights, optim.lr, optim.betas, optim.weight_decay, optim.kernels_only)
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[optim.name]
-    on_gpu = weights[0].device.type == "cuda"  # there a step may be recorded as a graph
-    about = {"lr": optim.lr, "betas": optim.betas, "weight_decay": optim.weight_decay}
-    return without_compiler(kind)(weights, **about, fused=True, capturable=on_gpu)
+    about = {"lr": optim.lr, "betas": optim.betas, "weight_decay": optim.weight_decay, "fused": True}
+    if optim.name != "muon":
+        kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[optim.name]
+        on_gpu = weights[0].device.type == "cuda"  # there a step may be recorded as a graph
+        return [without_compiler(kind)(weights, **about, capturable=on_gpu)]
+    dims = 4 if optim.kernels_only else 2  # small linear layers cost Muon more time than they are worth
+    matrices, rest = [p for p in weights if p.ndim >= dims], [p for p in weights if p.ndim < dims]
+    adamw = without_compiler(torch.optim.AdamW)([{"params": rest, "share": ADAM_SHARE}], **about)
+    return [without_compiler(Muon)(matrices, lr=optim.lr, weight_decay=optim.weight_decay), adamw]

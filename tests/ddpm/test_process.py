@@ -125,13 +125,11 @@ def test_errors_name_the_argument(change, message):
         core.loss(coefs, diffusion, oracles.affine_model, **arguments)
 
 
-def test_a_network_with_the_wrong_output_and_an_unknown_objective_are_named():
+def test_a_network_with_the_wrong_output_is_named():
     diffusion = config.Diffusion()
     coefs, x0, t, eps = _case(diffusion)
     with pytest.raises(ValueError, match="the model's output has shape"):
         core.loss(coefs, diffusion, lambda x, t: x[:, :1], x0, t, eps)
-    with pytest.raises(ValueError, match="objective is 'score', expected"):
-        core.predicted_x0("score", eps, x0, 1.0, 0.0)
 
 
 def test_training_never_waits_for_a_device_to_give_up_its_values():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from dipddpm_utils.config import Unet
 from dipddpm_utils.ddpm.unet import Block, UNet, library_unet, time_features
 from dipddpm_utils.machine.errors import ConfigError
-from dipddpm_utils.study.recipes import UNET_REPORT_A
+from dipddpm_utils.study.sizes import UNET_REPORT_A
 
 
 def awake(net: UNet, seed: int = 0) -> UNet:
@@ -27,10 +27,9 @@ def awake(net: UNet, seed: int = 0) -> UNet:
     st.sampled_from([1, 3]),
     st.sampled_from([1, 2, 4]),
     st.lists(st.sampled_from([1, 2, 3]), min_size=1, max_size=3),
-    st.booleans(),
 )
-def test_keeps_the_shape_of_the_image(size, channels, patch, mults, attend):
-    config = Unet(width=8, mults=tuple(mults), blocks=1, patch=patch, groups=4, attention=(0,) if attend and patch > 1 else ())
+def test_keeps_the_shape_of_the_image(size, channels, patch, mults):
+    config = Unet(width=8, mults=tuple(mults), blocks=1, patch=patch, groups=4)
     x = torch.randn(2, channels, size, size)
     assert UNet(config, channels, size)(x, torch.tensor([0, 999])).shape == x.shape
 
@@ -38,7 +37,7 @@ def test_keeps_the_shape_of_the_image(size, channels, patch, mults, attend):
 @pytest.mark.parametrize("scale_shift", [False, True])
 def test_begins_at_zero_and_every_parameter_learns(scale_shift):
     torch.manual_seed(0)
-    net = UNet(Unet(width=8, mults=(1, 2), blocks=1, groups=4, attention=(1,), patch=2, scale_shift=scale_shift), 1, 28)
+    net = UNet(Unet(width=8, mults=(1, 2), blocks=1, groups=4, patch=2, scale_shift=scale_shift), 1, 28)
     x, t = torch.randn(3, 1, 28, 28), torch.tensor([0, 10, 999])
     assert torch.equal(net(x, t), torch.zeros_like(x))
     awake(net)(x, t).square().mean().backward()
@@ -112,7 +111,6 @@ def test_time_features_separate_neighbouring_steps():
         ({"patch": 4}, 30, "patch"),
         ({"mults": (1, 1, 1, 1), "patch": 4}, 28, "mults"),
         ({"groups": 6}, 28, "groups"),
-        ({"attention": (2,)}, 28, "attention"),
         ({"width": 9, "groups": 3}, 28, "width"),
     ],
 )

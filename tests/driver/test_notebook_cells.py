@@ -24,7 +24,7 @@ EQUATIONS = {
         "1": ["ddpm/process.py diffuse"],
         "2": ["ddpm/process.py q_posterior_mean_variance"],
         "3": ["ddpm/process.py squared_error"],
-        "4": ["theory/gaussian.py optimal_x0", "theory/gaussian.py ddim_chain"],
+        "4": ["theory/gaussian.py optimal_in_basis", "theory/gaussian.py ddim_chain"],
         "9": ["theory/gaussian.py start_mismatch"],
         "9a": ["theory/gaussian.py paired_mismatch"],
         "10": ["theory/gaussian.py Cost"],

@@ -40,8 +40,6 @@ def test_precision_and_recall_on_known_geometry():
     assert fidelity.precision_recall(real, near, k=1) == (1.0, pytest.approx(4 / 8))  # one of two modes, nothing false
     assert fidelity.precision_recall(real, torch.cat([near, far]), k=1) == (pytest.approx(4 / 8), pytest.approx(4 / 8))
     assert fidelity.precision_recall(real, real, k=3) == (1.0, 1.0)
-    with pytest.raises(ValueError, match="fake has 3"):
-        fidelity.precision_recall(real, real[:3], k=3)
 
 
 def test_nearest_is_cdists():
@@ -58,8 +56,6 @@ def test_copies_are_counted_and_the_floor_is_the_quantile():
     rate, floor = fidelity.copied_share(fidelity.nearest_rows(samples, train)[0], usual)
     assert rate == pytest.approx(0.3, abs=0.03) and floor == pytest.approx(0.01, abs=0.01)
     assert fidelity.copied_share(fidelity.nearest_rows(fresh, train)[0], usual)[0] == pytest.approx(0.01, abs=0.012)
-    with pytest.raises(ValueError, match="held_out has 2"):
-        fidelity.copied_share(torch.zeros(3), torch.zeros(2))
 
 
 @pytest.mark.parametrize(("channels", "kind", "data_range"), [(1, "float32", 1.0), (3, "float64", 2.0), (3, "uint8", 255)])
@@ -90,7 +86,3 @@ def test_bad_pairs_are_named():
         fidelity.psnr(a, a[..., :5], 1.0)
     with pytest.raises(ValueError, match="both uint8 or both"):
         fidelity.psnr(a, a.to(torch.uint8), 1.0)
-    with pytest.raises(ValueError, match="expected 255"):
-        fidelity.ssim(a.to(torch.uint8), a.to(torch.uint8), 1.0)
-    with pytest.raises(ValueError, match="11 x 11"):
-        fidelity.ssim(a[..., :8], a[..., :8], 1.0)

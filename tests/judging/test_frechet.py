@@ -101,12 +101,7 @@ def test_images_that_are_all_alike_have_an_interval_of_no_width():
     assert found.low == found.value == found.high == pytest.approx(6)  # 3 of the means, 3 of the covariance
 
 
-def test_bad_arguments_are_named():
+def test_values_that_are_not_finite_are_refused():
     mean, cov = torch.zeros(3), torch.eye(3)
-    with pytest.raises(ValueError, match="cov2"):
-        frechet.frechet_distance(mean, cov, mean, torch.eye(4))
-    with pytest.raises(ValueError, match="mu2 holds values that are not finite"):
+    with pytest.raises(ValueError, match="not finite: look at the images"):
         frechet.frechet_distance(mean, cov, mean * float("nan"), cov)
-    for features in (torch.zeros(1, 3), torch.zeros(3)):
-        with pytest.raises(ValueError, match=r"expected \[n, D\] of at least 2 images"):
-            frechet.mean_cov(features)

@@ -58,7 +58,7 @@ def test_a_device_that_is_not_there_is_refused_in_one_line(monkeypatch):
     with pytest.raises(errors.DeviceError, match="--device cpu") as caught:
         device.pick_device("cuda")
     assert "\n" not in str(caught.value)
-    with pytest.raises(errors.DeviceError, match="expected auto, cpu, cuda, cuda:N or mps"):
+    with pytest.raises(errors.UsageError, match="expected auto, cpu, cuda, cuda:N or mps"):
         device.pick_device("gpu")
 
 
@@ -94,7 +94,7 @@ def test_a_gpu_that_torch_cannot_use_is_said_loudly(monkeypatch, tmp_path, machi
     if name is None:
         assert text is None
     else:
-        assert name in text and "built without CUDA" in text and "!!!!" in text
+        assert name in text and "built without CUDA" in text and "\n" not in text
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # hidden on purpose
         assert device.gpu_warning() is None
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
@@ -199,21 +199,14 @@ def test_the_deadline_ends_it(monkeypatch):
     assert budget.expired(), "once over it stays over"
 
 
-def test_the_stop_file_and_the_flag_end_it_and_the_file_is_looked_at_rarely(tmp_path, monkeypatch):
+def test_the_stop_file_ends_it(tmp_path, monkeypatch):
     monkeypatch.setenv("DIPDDPM_STOP", str(tmp_path / "stop"))
     monkeypatch.delenv("DIPDDPM_DEADLINE", raising=False)
-    clock, looks, exists = [10.0], [], Path.exists
-    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(Path, "exists", lambda path: looks.append(path) or exists(path))
     budget = machine_budget.Budget.from_env()
-    for _ in range(100):
-        budget.check()
-    assert len(looks) == 1
+    budget.check()
     (tmp_path / "stop").touch()
-    clock[0] += 0.3
     with pytest.raises(errors.OutOfTime, match="a stop was asked for"):
         budget.check()
-    assert machine_budget.Budget(flag=lambda: True).expired()
 
 
 def test_a_senseless_deadline_is_refused(monkeypatch):
@@ -232,7 +225,7 @@ def test_progress_is_at_most_twenty_lines_and_tells_the_end(total, initial, by):
     import io
 
     initial = min(initial, total)
-    with contextlib.redirect_stderr(io.StringIO()) as out, progress.progress(total, "ddpm-s0", initial) as lines:
+    with contextlib.redirect_stderr(io.StringIO()) as out, progress.Progress(total, "ddpm-s0", initial) as lines:
         done = initial
         while done < total:
             lines.update(n := min(by, total - done), loss=0.123456)
@@ -244,12 +237,12 @@ def test_progress_is_at_most_twenty_lines_and_tells_the_end(total, initial, by):
 
 
 def test_a_bar_on_a_terminal_and_lines_elsewhere(monkeypatch, capsys):
-    with progress.progress(3, "x") as lines:
-        assert isinstance(lines, progress.Lines)
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with progress.progress(3, "x") as bar:
-        assert isinstance(bar, progress.Bar)
-        for _ in range(3):
-            time.sleep(0.001)
-            bar.update(loss=0.5)
-    assert capsys.readouterr().out == ""
+    for terminal in (False, True):
+        monkeypatch.setattr(sys.stderr, "isatty", lambda terminal=terminal: terminal)
+        with progress.Progress(3, "x") as bar:
+            for _ in range(3):
+                time.sleep(0.001)
+                bar.update(loss=0.5)
+        said = capsys.readouterr()
+        assert said.out == "" and ("x: 3/3" in said.err) is not terminal
+        assert ("|" in said.err) is terminal

@@ -14,9 +14,10 @@ from dipddpm_utils.page import names, prose, speed, training
 from dipddpm_utils.page.compare import difference, family, frame_of, paired, summary
 from dipddpm_utils.page.names import begun_from
 from dipddpm_utils.page.prose import count, span
-from dipddpm_utils.priors import comparisons, conclusions, settings
+from dipddpm_utils.priors import comparisons, conclusions
 from dipddpm_utils.priors import findings as findings_priors
 from dipddpm_utils.reports.evidence_both import outputs_alone
+from dipddpm_utils.stopping import findings as findings_stopping
 from dipddpm_utils.theory import findings as theory_findings
 from dipddpm_utils.theory.gaussian import Cost
 
@@ -104,7 +105,7 @@ def test_every_finding_is_a_sentence_without_gaps():
         training.coverage(long.metrics, LAB.record("floor")),
         comparisons.combined(LAB), comparisons.starts(LAB.frame("starts")), comparisons.equal_seconds(LAB),
         conclusions.instead(LAB), *conclusions.answer(LAB), prose.caution(LAB),
-        settings.sweep("std", LAB.frame("std"), "fd", "FD"), *findings_priors.weights(LAB),
+        findings_stopping.sweep("std", LAB.frame("std"), "fd", "FD"), *findings_priors.weights(LAB),
         training.drawn({"alone": LAB.seeds("ddpm")}, LAB.record("floor")), training.ends({"alone": LAB.seeds("ddpm")}),
         prose.seconds(LAB.seeds("ddpm")), prose.distance(LAB.seeds("ddpm"), LAB.record("floor")),
     ]  # fmt: skip

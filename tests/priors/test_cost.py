@@ -11,7 +11,7 @@ from dipddpm_utils.page import speed
 from dipddpm_utils.priors import cost, judge, listed
 from dipddpm_utils.store.runs import Store
 from dipddpm_utils.study import profile
-from dipddpm_utils.study.recipes import changed
+from dipddpm_utils.study.sizes import changed
 
 SMOKE = profile.load("smoke")
 MODEL = SMOKE.entry("b-ddpm-s0").run

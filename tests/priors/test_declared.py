@@ -26,7 +26,7 @@ def given():
     """40 random smooth-ish colour images of 12 x 12 pixels, all different."""
     coarse = torch.rand(40, 3, 3, 3, generator=rng(5))
     images = torch.nn.functional.interpolate(coarse, size=12, mode="bilinear")
-    net = nets.build("2conv", 3, 12, width=4, generator=rng(6))
+    net = nets.build("2conv", 3, width=4, generator=rng(6))
     return Given(train=(images * 255).round().to(torch.uint8), coefs=COEFS, net=net)
 
 
@@ -161,7 +161,7 @@ def test_dip_outputs_are_signed_cut_and_independent_of_the_batch(given):
     torch.testing.assert_close(fit.dip_outputs(torch.nn.Identity(), images, batch=7), ranges.uint8_to_signed(given.train))
     wild = fit.dip_outputs(torch.nn.Threshold(0.5, -3.0), images)  # leaves [0, 1], as 5conv may
     assert wild.min() == -1 and wild.max() <= 1
-    net = nets.build("skip", 3, 12, width=4, generator=rng()).train()  # batch normalisation: only its evaluation mode will do
+    net = nets.build("skip", 3, width=4, generator=rng()).train()  # batch normalisation: only its evaluation mode will do
     net(images)
     torch.testing.assert_close(fit.dip_outputs(net, images, batch=3), fit.dip_outputs(net, images, batch=40))
     assert net.training and not fit.dip_outputs(net, images).requires_grad

@@ -104,7 +104,7 @@ X0 = config.Diffusion(num_train_timesteps=20, objective="x0")
 @pytest.fixture
 def given():
     train = (255 * torch.rand(30, 1, 8, 8, generator=rng(1))).to(torch.uint8)
-    net = nets.build("2conv", 1, 8, width=4, generator=rng(2))
+    net = nets.build("2conv", 1, width=4, generator=rng(2))
     return Given(train=train, coefs=schedule.coefficients(X0, torch.float64), net=net)
 
 

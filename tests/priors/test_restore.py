@@ -18,8 +18,8 @@ from dipddpm_utils.machine import device
 from dipddpm_utils.machine.budget import Budget
 from dipddpm_utils.priors import restore, supervised
 from dipddpm_utils.priors.degraded import degrade
+from dipddpm_utils.store.records import Work
 from dipddpm_utils.store.runs import Store
-from dipddpm_utils.store.work import Work
 from dipddpm_utils.training import loop
 
 WITHOUT = ["degraded", "smooth", "dip", "dip_oracle", "ddpm", "smooth_ddpm", "dip_ddpm", "mean", "calls", "eta", "unet"]

@@ -7,12 +7,13 @@ import torch
 from priors.runs import DATA, DDPM, DIP, JUDGED, SMALL, in_slices
 from pydantic import ValidationError
 
-from dipddpm_utils.config import Data, Ddpm, Optim, Prior, Sampler, Warm, canonical, run_hash
+from dipddpm_utils.config import Data, Ddpm, Optim, Prior, Sampler, canonical, run_hash
 from dipddpm_utils.data import sets
 from dipddpm_utils.ddpm import process as diffusion
 from dipddpm_utils.dip import fit
 from dipddpm_utils.dip.run import fitted
 from dipddpm_utils.machine.errors import TrainingError
+from dipddpm_utils.parts import Warm
 from dipddpm_utils.priors import judge
 from dipddpm_utils.priors.judge import averaged
 from dipddpm_utils.priors.train import Batch, at_work
@@ -36,7 +37,7 @@ def joined(prior):
 
 def working(name, store):
     """A prior, ready for training."""
-    work = SimpleNamespace(device="cpu", record=store.ensure, weights=store.weights)
+    work = SimpleNamespace(device="cpu", store=store)
     return at_work(joined(PRIORS[name]), sets.load(DATA), work), work
 
 

@@ -12,7 +12,7 @@ from labs import NOISE, Records, holding
 
 from dipddpm_utils.driver import nbfiles
 from dipddpm_utils.faults import FAULTS
-from dipddpm_utils.judging import shapes
+from dipddpm_utils.judging import fidelity
 from dipddpm_utils.judging.stats import pairs_needed
 from dipddpm_utils.page.compare import judged_alike, paired
 from dipddpm_utils.page.lab import Lab
@@ -284,7 +284,7 @@ def test_report_b_on_the_look_of_digits(id, looks, verdict):
                 culprit = verdict.endswith(label)
                 look = looks.get("b-combined-published" if culprit == (name == "b-only") else "b-combined", {})
             record.arrays["grid"] = ring(record, **look)
-            record.metrics["contrast"] = shapes.contrast(record.arrays["grid"])
+            record.metrics["contrast"] = fidelity.contrast(record.arrays["grid"])
     assert judged(id, lab).verdict == verdict
 
 
@@ -618,16 +618,16 @@ def test_raggedness_of_a_square_is_four_whatever_its_grey_and_size():
     images = np.full((2, 1, 12, 12), 60, np.uint8)
     images[0, 0, 2:6, 3:7], images[1, 0, 1:10, 2:11] = 140, 255
     images[:, 0, 11, 0] = 95  # below the middle of 60 and 140, so no ink
-    assert shapes.raggedness(images) == pytest.approx(4.0)
+    assert fidelity.raggedness(images) == pytest.approx(4.0)
     images[0, 0, 2, 3:7:2] = 60  # a bitten edge
-    assert shapes.raggedness(images) > 4.0
-    assert math.isnan(shapes.raggedness(np.zeros((1, 1, 4, 4), np.uint8)))
+    assert fidelity.raggedness(images) > 4.0
+    assert math.isnan(fidelity.raggedness(np.zeros((1, 1, 4, 4), np.uint8)))
 
 
 def test_contrast_is_the_deviation_of_pixels_in_0_1():
     images = np.zeros((1, 1, 2, 2), np.uint8)
     images[0, 0, 0] = 255
-    assert shapes.contrast(images) == pytest.approx(0.5)
+    assert fidelity.contrast(images) == pytest.approx(0.5)
 
 
 def test_a_look_is_that_of_all_samples_where_the_record_holds_it():

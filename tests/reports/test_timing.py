@@ -12,7 +12,7 @@ from dipddpm_utils.judging import evaluate, spaces
 from dipddpm_utils.machine.errors import OutOfTime
 from dipddpm_utils.reports import timing
 from dipddpm_utils.store.runs import Store
-from dipddpm_utils.study.recipes import changed
+from dipddpm_utils.study.sizes import changed
 
 DATA = Data(name="digits5k", n_train=70, n_held_out=96)
 TWO = Sampler(name="dpmpp_2m", steps=2)

@@ -113,16 +113,16 @@ def test_a_fresh_round_keeps_old_records_until_their_new_ones_and_can_be_cut_off
 @pytest.mark.parametrize("clock", ["2999-01-01T00:00:00.000000Z", "1999-01-01T00:00:00.000000Z"])
 def test_a_fresh_round_trusts_no_clock(tmp_path, calls, monkeypatch, clock):
     """Records from the future, or a round begun in it: once the first made it a no-op, and the second an endless loop."""
-    real = runs._now
-    monkeypatch.setattr(runs, "_now", lambda: clock)
+    real = runs.provenance.now
+    monkeypatch.setattr(runs.provenance, "now", lambda: clock)
     Store(tmp_path, "smoke").ensure(RUN)
-    monkeypatch.setattr(runs, "_now", real)
+    monkeypatch.setattr(runs.provenance, "now", real)
     first = Store(tmp_path, "smoke", fresh=True)
     assert first.state(RUN) == "stale" and first.ensure(RUN).provenance["round"] == first.round
     first.end_fresh()
-    monkeypatch.setattr(runs, "_now", lambda: clock)
+    monkeypatch.setattr(runs.provenance, "now", lambda: clock)
     second = Store(tmp_path, "smoke", fresh=True)
-    monkeypatch.setattr(runs, "_now", real)
+    monkeypatch.setattr(runs.provenance, "now", real)
     assert second.state(RUN) == "stale"
     second.ensure(RUN), second.ensure(RUN)
     assert len(calls) == 3 and Store(tmp_path, "smoke", fresh=True).state(RUN) == "complete"
