@@ -122,8 +122,6 @@ class Section:
         if output["output_type"] == "stream":
             text = _pre("".join(output["text"]))
             return f"<details><summary>Warnings</summary>{text}</details>" if text and output["name"] == "stderr" else text
-        if output["output_type"] == "error":
-            return _pre(f"{output['ename']}: {output['evalue']}")
         data, about = output["data"], output.get("metadata", {})
         if {"caption", "alone"} & set(about):
             return ""  # it stands within its figure; or it is for a notebook read alone, and the page has said it
