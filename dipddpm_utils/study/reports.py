@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 
 from dipddpm_utils.config import Bank, Control, Data, Ddpm, Dip, Floor, Sample, Sampler
-from dipddpm_utils.faults import FAULTS, FaultId
+from dipddpm_utils.faults import FAULTS
 from dipddpm_utils.study import recipes as r
 from dipddpm_utils.study.digits import restored, started
 from dipddpm_utils.study.entries import Profile, Seeds
 from dipddpm_utils.study.recipes import changed
 from dipddpm_utils.study.sizes import Sizes
 
-Faults = tuple[FaultId, ...]
+Faults = tuple[str, ...]
 CONTROLS: tuple[Control, ...] = ("blur", "clip", "rescaled", "untrained")
 A_STD, B_STD, B_DIP_LR = 0.1, 2.0, 1e-3  # stds for images in [0, 1]; report A adds 0.2 to images in [-1, 1]
 A_DIP, A_DDPM, B_DDPM = (
@@ -19,7 +19,7 @@ A_DIP, A_DDPM, B_DDPM = (
 )  # what acts in the training of each; all of it is on as published
 
 
-def but(faults: Faults, left_out: FaultId) -> Faults:
+def but(faults: Faults, left_out: str) -> Faults:
     return tuple(fault for fault in faults if fault != left_out)
 
 
