@@ -18,7 +18,7 @@ import pandas as pd
 from dipddpm_utils.machine import drive, files
 from dipddpm_utils.machine.errors import StoreError
 from dipddpm_utils.page import notebook
-from dipddpm_utils.page.prose import TOO_WIDE, TOO_WIDE_MEANS, Link
+from dipddpm_utils.page.prose import Link
 from dipddpm_utils.store.records import Record
 from dipddpm_utils.store.runs import open_store
 
@@ -173,7 +173,7 @@ class Lab:
         folded = len(frame) > ROWS if folded is None else folded
         about, _, more = caption.partition(". ")  # folded, the first sentence stands above and is not said again
         text = " ".join(map(str, [caption, *frame.to_numpy().ravel(), *frame.columns]))
-        said = (more if folded else caption) + (f" {TOO_WIDE_MEANS}" if TOO_WIDE in text else "") + self._weights(text)
+        said = (more if folded else caption) + self._weights(text)
         caption = f'{escape(said).strip()} <a href="tables/{name}.csv">All columns</a>.'
         body = body.replace(">\n", f">\n<caption>{caption}</caption>\n", 1).replace("<table ", f'<table id="tab-{name}" ', 1)
         if folded:  # a link to it unfolds it
@@ -210,7 +210,7 @@ def _cell(value: Any) -> Any:
         return f'<a href="{escape(value.target)}">{escape(value.text)}</a>'
     if not isinstance(value, str):
         return value
-    return re.sub(r"(\[\S+), (\S+\])", "\\1,\u00a0\\2", escape(re.sub(r"\[wide: [^]]*\]", TOO_WIDE, value)))
+    return re.sub(r"(\[\S+), (\S+\])", "\\1,\u00a0\\2", escape(value))
 
 
 def code_of(file: str, name: str) -> str:
