@@ -5,9 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from dipddpm_utils.page.compare import floor_at, frame_of, judged_alike, own_interval, summary
+from dipddpm_utils.page.compare import floor_at, frame_of, judged_alike, summary
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import count, number, span
+from dipddpm_utils.page.prose import count, number
 
 
 def training(record: Any) -> str:
@@ -15,16 +15,6 @@ def training(record: Any) -> str:
     m, last = record.metrics, record.evals.iloc[-1]
     seen = f"{count(last['step'])} steps ({count(last['images'])} images)"
     return f"A U-Net of {count(m['parameters'])} parameters, {seen}, {number(m['train_seconds'])} s of training."
-
-
-def progress(record: Any) -> str:
-    """First and last evaluation during training with the same sampler and n."""
-    rows = judged_alike(record.evals)
-    first, last = rows.iloc[0], rows.iloc[-1]
-    steps = f"From step {first['step']:.0f} to step {last['step']:.0f}"
-    how = f"n = {last['n']:.0f}, {look(last['sampler']).label}, {last['nfe']:.0f} calls"
-    ends = " to ".join(span(own_interval(row, "fd")) for row in (first, last))
-    return f"{steps}, {first['features']} goes from {ends} ({how})."
 
 
 def drawn(sets: Mapping[str, Sequence[Any]], floor: Any) -> str:

@@ -96,7 +96,7 @@ def test_every_finding_is_a_sentence_without_gaps():
     gaussian, long, samplers = LAB.record("gaussian"), LAB.record("ddpm-long"), LAB.frame("samplers")
     said = [
         *(f(gaussian) for f in (theory_findings.checks, theory_findings.mismatch, theory_findings.few_steps)),
-        *(f(long) for f in (training.training, training.progress, training.loss_and_distance)),
+        *(f(long) for f in (training.training, training.loss_and_distance)),
         training.loss([long]), conclusions.clocks(LAB), dip_findings.headline(LAB), dip_findings.picked(LAB.seeds("dip_pick")),
         training.best_by_calls(samplers),
         theory_findings.spectrum(LAB.record("spectrum")),
