@@ -107,7 +107,7 @@ def training_lines(ax: Axes, runs: Mapping[str, Sequence[Any]], floor: Any, x: s
     if last["sampler"] != first["sampler"] or last["n"] != first["n"]:
         note += f" Crosses: n = {last['n']:.0f}, {look(last['sampler']).label}, {last['nfe']:.0f} calls."
         style.draw_floor(ax, floor, metric, last["n"])
-    return note + style.floor_note(floor, first["n"])
+    return note
 
 
 # --- side by side ------------------------------------------------------------------------------------------------------
@@ -124,7 +124,7 @@ def fd_vs_nfe(frame: pd.DataFrame, floor: Any) -> Figure:
     ax.set(xlabel="network calls an image (NFE)", ylabel=style.distance_label(frame["features"].iloc[0]))
     style.log_y(ax)
     style.log_x(ax, frame["nfe"].unique())
-    note = f"n = {n:.0f} images a point; {style.what_interval(pd.concat(lines), 'fd')}.{style.floor_note(floor, n)}"
+    note = f"n = {n:.0f} images a point; {style.what_interval(pd.concat(lines), 'fd')}."
     style.legend_beside(ax)
     return style.finish(figure, "What a sampler makes of the same network and the same number of calls", note)
 
@@ -149,7 +149,6 @@ def fd_vs_total_seconds(baseline: Sequence[Any], on_dip: Sequence[Any], starts: 
     style.legend_beside(right, left)
     calls = f"{starts['nfe'].min():.0f} to {starts['nfe'].max():.0f} calls"
     note = f"Left: {note} Right: n = {n:.0f} images, {calls}; {style.what_interval(pd.concat(lines), 'fd')}."
-    note += style.floor_note(floor, n)
     return style.finish(figure, "Quality for every second spent", note)
 
 
@@ -176,7 +175,7 @@ def fd_vs_t_start(frame: pd.DataFrame, floor: Any, *, title: str | None = None) 
     style.legend_beside(axes[-1], *axes[:-1])
     summed = over_seeds(frame[frame["label"] == "noise"], "value", "fd")
     title = title or "Where the chain starts, and what it starts from, at equal network calls"
-    note = f"n = {n:.0f} images a point; {style.what_interval(summed, 'fd')}.{style.floor_note(floor, n)}"
+    note = f"n = {n:.0f} images a point; {style.what_interval(summed, 'fd')}."
     return style.finish(figure, title, note)
 
 
@@ -205,7 +204,7 @@ def ablations(
         for ax in panels:
             style.draw_floor(ax, floor, metric, n)
         style.log_y(*panels)
-        note += f" Grey, or written where it is far below: {METHODS['floor'].label}.{style.floor_note(floor, n)}"
+        note += f" Grey, or written where it is far below: {METHODS['floor'].label}."
     return style.finish(figure, title, note)
 
 

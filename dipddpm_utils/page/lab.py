@@ -18,7 +18,7 @@ import pandas as pd
 from dipddpm_utils.machine import drive, files
 from dipddpm_utils.machine.errors import StoreError
 from dipddpm_utils.page import notebook
-from dipddpm_utils.page.prose import Link
+from dipddpm_utils.page.prose import Link, hardware
 from dipddpm_utils.store.records import Record
 from dipddpm_utils.store.runs import open_store
 
@@ -96,13 +96,18 @@ class Lab:
             rows.append({**about, "seed": record.seed, "kind": record.kind, **record.metrics})
         return pd.DataFrame(rows)
 
-    def provenance(self) -> None:
-        """Every record this notebook used, a line each, folded away: when, where and with what it was computed."""
-        from IPython.display import HTML, display
-
-        lines = "".join(f"<li>{escape(_made(record))}</li>" for record in self.used.values())
-        about = f"{len(self.used)} records were drawn here; times are UTC, a commit with a star had uncommitted changes"
-        display(HTML(f'<details class="folded"><summary>{about}</summary><ul>{lines}</ul></details>'))
+    def provenance(self, name: str) -> None:
+        """When, where and with what the records drawn here were computed: folded, a row a machine; the CSV has each record."""
+        made = pd.DataFrame([_made(record) for record in self.used.values()])
+        rows = []
+        for (machine, packages), own in made.groupby(["machine", "packages"], sort=False):
+            days = " to ".join(dict.fromkeys((own["completed (UTC)"].min()[:10], own["completed (UTC)"].max()[:10])))
+            row = {"machine": machine, "packages": packages, "records": len(own), "minutes": f"{own['seconds'].sum() / 60:.1f}"}
+            rows.append(row | {"completed (UTC)": days, "code: commits": ", ".join(own["commit"].unique())})
+        changed = made["commit"].str.endswith("*").sum()
+        clean = f"{changed} from one with uncommitted changes (*)" if changed else "all from clean checkouts"
+        caption = f"What the {len(made)} records drawn here were computed with, {clean}. The CSV has a line a record."
+        self.table(made, name, caption, shown=pd.DataFrame(rows), folded=True)
 
     def _used(self, run: Any) -> Record:
         name = str(self.store.folder(run))  # other profiles have runs of the same name
@@ -232,15 +237,18 @@ def _names(node: ast.AST) -> list[str]:
     return [target.id for target in node.targets if isinstance(target, ast.Name)] if isinstance(node, ast.Assign) else []
 
 
-def _made(record: Record) -> str:
-    """How a record came about, in one line."""
-    made = record.provenance
-    code = made.get("code") or {}
-    commit = (code.get("commit") or "none")[:7] + ("*" if code.get("dirty") else "")
-    parts = [f"{record.name} {record.hash}", f"{record.timings.get('total', float('nan')):.1f} s"]
-    parts += [f"{made.get('device', '')}, {made.get('threads', '')} thread(s)", f"commit {commit}"]
-    parts += [f"torch {made.get('packages', {}).get('torch', '')}", record.completed[:16].replace("T", " ")]
-    return " · ".join(parts)
+def _made(record: Record) -> dict[str, Any]:
+    """How a record came about."""
+    made, code = record.provenance, record.provenance.get("code") or {}
+    return {
+        "record": record.name,
+        "hash": record.hash,
+        "seconds": round(record.seconds, 1),
+        "machine": f"{hardware(made)} ({made['device']})",
+        "packages": f"torch {made['packages']['torch']}, Python {made['python']}",
+        "commit": (code.get("commit") or "none")[:7] + "*" * bool(code.get("dirty")),
+        "completed (UTC)": record.completed[:16].replace("T", " "),
+    }
 
 
 def _with_fewer_colours(png: bytes) -> bytes:

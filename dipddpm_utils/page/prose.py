@@ -168,14 +168,6 @@ def caution(lab: Any) -> str:
     return f"> Numbers of the **{name}** profile" + (f" ({about})." if about else ".")
 
 
-def seconds(records: Sequence[Any]) -> str:
-    """What it took to compute these records: 'Computing the 12 runs of this notebook took 3.4 minutes (cpu).'"""
-    total = sum(record.seconds for record in records)
-    device = ", ".join(sorted({record.provenance["device"] for record in records}))
-    took = f"{number(total / 60, 2)} minutes" if total >= 60 else f"{number(total, 2)} seconds"
-    return f"Computing the {len(records)} runs drawn here took {took} ({device})."
-
-
 def copying(found: Copies) -> str:
     """'3% look copied, 80% lie nearest to the image they were made from'."""
     looks = f"{percent(found.looks)} look copied"

@@ -108,20 +108,13 @@ def draw_floor(ax: Axes, floor: Any, metric: str, n: float) -> None:
     if any(line.axes is ax and line.get_label() == label for line in drawn):
         return
     if 0 < interval.value * FAR < _lowest(ax.get_shared_y_axes().get_siblings(ax)):
-        text = f"{METHODS['floor'].label}: {interval.value:.2g}, far below"
-        ax.annotate("" if ax.texts else text, (0.02, 0.02), xycoords="axes fraction", fontsize=8, color="#555555")
-        ax.margins(y=0.15)  # room for it
+        text = "" if ax.texts else f"{label}:\n{interval.value:.2g}, far below"
+        ax.annotate(text, (0.02, 0.02), xycoords="axes fraction", fontsize=8, color="#555555")
+        ax.margins(y=0.25)  # room for it
         return
     style = {line.get_label(): line.get_linestyle() for line in drawn}.get(label, ":" if drawn else "--")
     ax.axhline(interval.value, color=GREY, linestyle=style, linewidth=1.2, label=label, zorder=1, gid=FLOOR)
     ax.axhspan(interval.low, interval.high, color=GREY, alpha=0.2, linewidth=0)
-
-
-def floor_note(floor: Any, n: float) -> str:
-    """A sentence where the floor could only be given at another n than that of the points, else nothing."""
-    if floor_n(floor, n) == n:
-        return ""
-    return f" {METHODS['floor'].label.capitalize()}: n = {floor_n(floor, n):.0f}, not measured at {n:.0f}."
 
 
 # --- axes -------------------------------------------------------------------------------------------------------------
@@ -138,7 +131,6 @@ def log_y(*panels: Axes) -> None:
     low, high = panels[0].get_ylim()
     if high < 3 * low:
         panels[0].set_yscale("linear")
-        panels[0].set_ylim(low, high)
         return
     round_ticks(panels[0].yaxis, low, high)
 

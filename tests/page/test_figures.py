@@ -157,8 +157,8 @@ def test_one_floor_is_drawn_once_and_another_n_is_told():
     ax = figures.fd_over_training(BOTH, FLOOR).axes[0]
     lines = [line.get_label() for line in ax.lines if line.get_gid() == style.FLOOR]
     assert len(lines) == len(set(lines)) > 0
-    assert "n = 2000, not measured at 77" in style.floor_note(FLOOR, 77)
-    assert style.floor_note(FLOOR, 2000) == ""
+    style.draw_floor(ax, FLOOR, "fd", 77)  # not measured there: that of 2000, which is in its name
+    assert [line.get_label() for line in ax.lines if line.get_gid() == style.FLOOR] == lines and "n = 2000" in lines[-1]
 
 
 def test_starts_that_coincide_stand_side_by_side():

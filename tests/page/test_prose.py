@@ -106,7 +106,7 @@ def test_every_finding_is_a_sentence_without_gaps():
         conclusions.instead(LAB), *conclusions.answer(LAB), prose.caution(LAB),
         settings.sweep("std", LAB.frame("std"), "fd", "FD"), *findings_priors.weights(LAB),
         training.drawn({"alone": LAB.seeds("ddpm")}, LAB.record("floor")), training.ends({"alone": LAB.seeds("ddpm")}),
-        prose.seconds(LAB.seeds("ddpm")), prose.distance(LAB.seeds("ddpm"), LAB.record("floor")),
+        prose.distance(LAB.seeds("ddpm"), LAB.record("floor")),
     ]  # fmt: skip
     for sentence in said:
         assert sentence.strip() and not re.search(r"\bnan\b|None|\{|\binf\b", sentence), sentence
