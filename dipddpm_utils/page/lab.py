@@ -182,7 +182,8 @@ class Lab:
         caption = f'{escape(said).strip()} <a href="tables/{name}.csv">All columns</a>.'
         body = body.replace(">\n", f">\n<caption>{caption}</caption>\n", 1).replace("<table ", f'<table id="tab-{name}" ', 1)
         if folded:  # a link to it unfolds it
-            body = f"<details><summary>Table: {escape(about.removesuffix('.'))} ({len(frame)} rows)</summary>{body}</details>"
+            rows = f"{len(frame)} row{'s' * (len(frame) > 1)}"
+            body = f"<details><summary>Table: {escape(about.removesuffix('.'))} ({rows})</summary>{body}</details>"
         display(HTML(body))
 
     def source(self, file: str, name: str, *, folded: bool = True) -> None:

@@ -60,13 +60,6 @@ def loss_and_distance(record: Any) -> str:
     return f"{steps} the loss changes by {changes[0]:+.1%} and {last['features']} by {changes[1]:+.1%}."
 
 
-def coverage(metrics: Mapping[str, Any], floor: Any) -> str:
-    """Precision, recall and copies beside those of real images."""
-    names = {"precision": "precision", "recall": "recall", "copy_rate": "copy rate"}
-    parts = [f"{name} {number(metrics[key])} (real images: {number(floor.metrics[key])})" for key, name in names.items()]
-    return f"{', '.join(parts)}.".capitalize()
-
-
 def best_by_calls(frame: pd.DataFrame) -> str:
     """'The lowest FD-MNIST: at 5 calls DPM-Solver++(2M) (3.13), at 20 calls ancestral (0.927); one model, not tested.'"""
     said = []

@@ -101,7 +101,6 @@ def test_every_finding_is_a_sentence_without_gaps():
         training.best_by_calls(samplers),
         theory_findings.spectrum(LAB.record("spectrum")),
         dip_findings.best_net(nets), dip_findings.peaks(images), dip_findings.best_peak(images),
-        training.coverage(long.metrics, LAB.record("floor")),
         comparisons.combined(LAB), comparisons.starts(LAB.frame("starts")), comparisons.equal_seconds(LAB),
         conclusions.instead(LAB), *conclusions.answer(LAB), prose.caution(LAB),
         settings.sweep("std", LAB.frame("std"), "fd", "FD"), *findings_priors.weights(LAB),
