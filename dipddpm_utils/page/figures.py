@@ -1,6 +1,8 @@
 """Records -> plots: loss, PSNR and distance while something is trained or fitted; then methods and settings side by side."""
 
+import base64
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 import pandas as pd
@@ -9,8 +11,10 @@ from matplotlib.figure import Figure
 
 from dipddpm_utils.judging import stats
 from dipddpm_utils.page import names, style
-from dipddpm_utils.page.compare import judged_alike, over_seeds
+from dipddpm_utils.page.compare import copies, judged_alike, over_seeds, summary
+from dipddpm_utils.page.images import png, tile
 from dipddpm_utils.page.names import GREY, METHODS, Look, look
+from dipddpm_utils.page.prose import copying, number
 
 HIGHER_IS_BETTER = ("psnr", "ssim", "precision", "recall")
 
@@ -224,3 +228,32 @@ def _sweep(ax: Axes, frame: pd.DataFrame, metric: str, label: str) -> pd.DataFra
         style.log_x(ax, list(places))
         ax.tick_params(axis="x", rotation=30)
     return summed
+
+
+# --- to play with -----------------------------------------------------------------------------------------------------
+
+
+def starts_to_play_with(frame: pd.DataFrame, records: Sequence[Any], name: str, caption: str) -> str:
+    """HTML: a choice of start and a slider over t_start show samples, distance, copies and calls of each.
+
+    frame: a group of starts, a row a record; records: those of the first seed, whose samples are shown. Distances are means
+    over all seeds. All panels are in the page; without its script (in a notebook) they stand side by side.
+    """
+    named = {label: look(label).label for label in frame["label"].unique()} | {"noise": "noise: whole chain, as few calls"}
+    grids, panels = {record.name: record.arrays["grid"][:16] for record in records}, []
+    for (label, t_start), rows in frame.groupby(["label", "value"], sort=False):
+        images = next(grids[run] for run in rows["name"] if run in grids)
+        said = f"{named[label]}, t_start = {t_start:.0f}: {rows['features'].iloc[0]} {number(summary(rows, 'fd').value)} "
+        said += f"(mean of {len(rows)} seeds), {rows['nfe'].iloc[0]:.0f} network calls, {copying(copies(rows))}"
+        coded = base64.b64encode(png(tile(images, columns=4))).decode()
+        panels.append(
+            f'<div data-prior="{escape(label)}" data-t="{t_start:.0f}" style="display:inline-block;vertical-align:top;'
+            f'max-width:16rem;margin:.3rem"><img alt="{len(images)} samples, not selected. {escape(said)}" width="130" '
+            f'src="data:image/png;base64,{coded}"><p aria-live="polite">{escape(said)}.</p></div>'
+        )
+    options = "".join(f'<option value="{escape(label)}">{escape(named[label])}</option>' for label in frame["label"].unique())
+    return (
+        f'<figure id="fig-{name}" class="play"><div><label>Start <select>{options}</select></label>'
+        f'<label>t_start <input type="range" min="0" max="1" value="0" step="1"></label></div>{"".join(panels)}'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+    )
