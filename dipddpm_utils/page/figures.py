@@ -9,7 +9,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dipddpm_utils.judging import stats
 from dipddpm_utils.page import names, style
 from dipddpm_utils.page.compare import copies, judged_alike, over_seeds, summary
 from dipddpm_utils.page.images import png, tile
@@ -41,26 +40,21 @@ def loss_curves(runs: Mapping[str, Sequence[Any]], *, title: str) -> Figure:
 @style.styled
 def psnr_over_iterations(records: Mapping[str, Any]) -> Figure:
     """PSNR to the clean image while a net is fitted to its noisy copy; one panel a net (records of kind dip_images)."""
-    import seaborn as sns
-
-    def interval(values: pd.Series) -> tuple[float, float]:
-        found = stats.mean_interval(values.to_numpy())
-        return found.low, found.high
-
     figure, panels = style.new(len(records), width=2.4 + 2.0 * len(records), height=2.9, sharey=True)
-    every = pd.DataFrame({net: record.evals.groupby("iteration")["psnr"].mean() for net, record in records.items()})
-    for ax, (net, record) in zip(panels, records.items(), strict=True):
-        own, means = look(net), every[net].dropna()
-        sns.lineplot(record.evals, x="iteration", y="psnr", errorbar=interval, color=own.colour, label="to the clean image",
-                     legend=False, ax=ax)  # fmt: skip
-        sns.lineplot(record.evals, x="iteration", y="psnr_noisy", errorbar=None, color=GREY, linestyle=":",
-                     label="to the noisy image", legend=False, ax=ax)  # fmt: skip
-        ax.plot(means.idxmax(), means.max(), marker="*", markersize=11, color=own.colour, markeredgecolor="white")
-        title = f"{own.label}\npeak {means.max():.1f} dB at {means.idxmax():.0f}"
+    curves = {net: over_seeds(record.evals, "iteration", "psnr") for net, record in records.items()}
+    for ax, (net, curve) in zip(panels, curves.items(), strict=True):
+        own, noisy = look(net), records[net].evals.groupby("iteration")["psnr_noisy"].mean()
+        ax.plot(curve["x"], curve["mean"], color=own.colour, label="to the clean image")
+        ax.fill_between(curve["x"], curve["low"], curve["high"], color=own.colour, alpha=0.2, linewidth=0)
+        ax.plot(noisy, color=GREY, linestyle=":", label="to the noisy image")
+        at, peak = curve.loc[curve["mean"].idxmax(), ["x", "mean"]]
+        ax.plot(at, peak, marker="*", markersize=11, color=own.colour, markeredgecolor="white")
+        title = f"{own.label}\npeak {peak:.1f} dB at {at:.0f}"
         ax.set(xlabel="iteration", title=title, ylabel="PSNR (dB, higher is better)")
-        style.log_x(ax, [t for t in (1, 3, 10, 30, 100, 300, 1000, 3000, 10000) if means.index[0] <= t <= means.index[-1]])
+        style.log_x(ax, [t for t in (1, 3, 10, 30, 100, 300, 1000, 3000, 10000) if noisy.index[0] <= t <= noisy.index[-1]])
         ax.margins(y=0.15)
-    panels[0].set_ylim(bottom=max(every.min().min(), every.max().max() - 20) - 1)
+    means = pd.concat(curves.values())["mean"]
+    panels[0].set_ylim(bottom=max(means.min(), means.max() - 20) - 1)
     style.legend_beside(panels[-1])
     n, std = max(r.run.n_images for r in records.values()), next(iter(records.values())).run.std
     note = f"{n} images a net, noise of std {std:g} on images in [0, 1]. "

@@ -69,20 +69,15 @@ def met(content: dict[str, Any]) -> str:
 
 def summary(results: Path) -> str:
     """Markdown for the README: `ratios` and `met`, of every machine."""
-    parts = []
-    for content in measured(results):
-        found = ratios(content)
-        lines = [f"| {' | '.join(row)} |" for row in (found.columns, ["---"] * 4, *found.to_numpy())]
-        parts.append("\n".join(lines) + f"\n\n{met(content)}")
-    return "\n\n".join(parts) if parts else NOT_MEASURED
+    parts = [f"{_markdown(ratios(content))}\n\n{met(content)}" for content in measured(results)]
+    return "\n\n".join(parts) or NOT_MEASURED
 
 
 def in_turn(results: Path, name: str) -> str:
     """A row of the program one_sitting, '1.02 [1.01, 1.03] times (median and quartiles of 9 turns)'; '' where there is none."""
     rows = [row for content in measured(results) for row in content["rows"] if row["program"] == "one_sitting"]
-    return next(
-        (f"{_cell(row)} (median and quartiles of {row['note'].split(';')[0]})" for row in rows if row["name"] == name), ""
-    )
+    own = [row for row in rows if row["name"] == name]
+    return f"{_cell(own[0])} (median and quartiles of {own[0]['note'].split(';')[0]})" if own else ""
 
 
 def hours(results: Path) -> str:
@@ -91,13 +86,12 @@ def hours(results: Path) -> str:
     if not path.exists():
         return "`python -m dipddpm_utils runs --probe` estimates how long a profile takes here."
     table = pd.read_csv(path)
-    paper = list(table.columns[5:])
-    lines = [f"| all runs of | runs | hours of one process | {' | '.join(paper)} |", "|---" * (3 + len(paper)) + "|"]
+    rows = []
     for row in table.to_dict("records"):
         here = f"{row['hours']:g}, {row['how']} ({row['machine']})"
-        there = [f"{row[name]:g}, on paper" if pd.notna(row[name]) else "" for name in paper]
-        lines.append(f"| {' | '.join([row['profile'], str(row['runs']), here, *there])} |")
-    return "\n".join(lines) + "\n\nOn paper: counted FLOPs at an assumed speed, not measured."
+        there = {name: f"{row[name]:g}, on paper" if pd.notna(row[name]) else "" for name in table.columns[5:]}
+        rows.append({"all runs of": row["profile"], "runs": str(row["runs"]), "hours of one process": here} | there)
+    return f"{_markdown(pd.DataFrame(rows))}\n\nOn paper: counted FLOPs at an assumed speed, not measured."
 
 
 def to_quality(content: dict[str, Any]) -> str:
@@ -139,6 +133,10 @@ def _draw(ax: Axes, curve: dict[str, Any], index: int) -> None:
         style = list(TRAINERS.values())[index % len(TRAINERS)]._replace(label=curve["label"])
     nothing = [math.nan] * len(curve["y"])
     bars(ax, curve["x"], curve["y"], curve["low"] or nothing, curve["high"] or nothing, style, linestyle="-")
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in (table.columns, ["---"] * len(table.columns), *table.to_numpy()))
 
 
 def _cell(row: dict[str, Any]) -> str:
