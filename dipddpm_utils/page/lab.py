@@ -99,15 +99,17 @@ class Lab:
     def provenance(self, name: str) -> None:
         """When, where and with what the records drawn here were computed: folded, a row a machine; the CSV has each record."""
         made = pd.DataFrame([_made(record) for record in self.used.values()])
-        rows = []
-        for (machine, packages), own in made.groupby(["machine", "packages"], sort=False):
-            days = " to ".join(dict.fromkeys((own["completed (UTC)"].min()[:10], own["completed (UTC)"].max()[:10])))
-            row = {"machine": machine, "packages": packages, "records": len(own), "minutes": f"{own['seconds'].sum() / 60:.1f}"}
-            rows.append(row | {"completed (UTC)": days, "code: commits": ", ".join(own["commit"].unique())})
+        columns = {
+            "records": ("record", "size"),
+            "minutes": ("seconds", lambda own: f"{own.sum() / 60:.1f}"),
+            "completed (UTC)": ("completed (UTC)", lambda own: " to ".join(dict.fromkeys((own.min()[:10], own.max()[:10])))),
+            "code: commits": ("commit", lambda own: ", ".join(own.unique())),
+        }
+        machines = made.groupby(["machine", "packages"], sort=False, as_index=False).agg(**columns)
         changed = made["commit"].str.endswith("*").sum()
-        clean = f"{changed} from one with uncommitted changes (*)" if changed else "all from clean checkouts"
+        clean = f"{changed} of them from code with uncommitted changes (*)" if changed else "all from clean checkouts"
         caption = f"What the {len(made)} records drawn here were computed with, {clean}. The CSV has a line a record."
-        self.table(made, name, caption, shown=pd.DataFrame(rows), folded=True)
+        self.table(made, name, caption, shown=machines, folded=True)
 
     def _used(self, run: Any) -> Record:
         name = str(self.store.folder(run))  # other profiles have runs of the same name
