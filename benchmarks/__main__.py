@@ -80,7 +80,7 @@ def said(row: Row) -> str:
 
 def keep(folder: Path, device: torch.device, content: dict[str, Any]) -> None:
     """Write <device>.json, <device>.csv and <device>-<figure>.png, rows in the order of the programs."""
-    from dipddpm_utils.page import speed, speed_figures
+    from dipddpm_utils.page import speed
 
     order = {name: index for index, name in enumerate(PROGRAMS)}
     for key in ("rows", "curves"):
@@ -90,8 +90,8 @@ def keep(folder: Path, device: torch.device, content: dict[str, Any]) -> None:
     path = files.write_json(folder / f"{device.type}.json", content)
     content = files.read_json(path)
     files.write_text(path.with_suffix(".csv"), speed.table(content).to_csv(index=False, lineterminator="\n"))
-    for name in speed_figures.TITLES:
-        figure = speed_figures.curves(content, name)
+    for name in speed.TITLES:
+        figure = speed.curves(content, name)
         if figure is not None:
             figure.savefig(folder / f"{device.type}-{name}.png", dpi=130, facecolor="white", metadata={"Software": None})
 

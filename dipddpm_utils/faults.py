@@ -9,20 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-FaultId = Literal[
-    "FA1", "FA2", "FA3", "FA4", "FA5", "FA6", "FA7", "FA8", "FA9", "FB1", "FB2", "FB3", "FB4", "FB5"
-]  # fmt: skip
-Where = Literal["data", "dip", "train", "sample", "judge", "account"]
-
 
 @dataclass(frozen=True)
 class Fault:
     """One fault. `trained_in`: the kind of run that takes it in `faults`, None where no training depends on it."""
 
-    id: FaultId
+    id: str
     report: Literal["A", "B"]
     what: str
-    where: Where
+    where: Literal["data", "dip", "train", "sample", "judge", "account"]
     variant: str  # the corrected run on which its effect is judged
     trained_in: Literal["ddpm", "dip"] | None = None
 

@@ -8,8 +8,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from dipddpm_utils.machine import files
 from dipddpm_utils.machine.errors import StoreError
 from dipddpm_utils.page import names, speed
@@ -17,7 +15,6 @@ from dipddpm_utils.page.compare import best_start
 from dipddpm_utils.page.lab import Lab
 from dipddpm_utils.page.prose import distance
 from dipddpm_utils.priors import comparisons, restored
-from dipddpm_utils.priors.conclusions import timed_on
 from dipddpm_utils.store import runs
 from dipddpm_utils.store.runs import Store
 from dipddpm_utils.study import profile as profiles
@@ -38,20 +35,15 @@ def generation(found: list[Row], untestable: str = "") -> str:
     if untestable:
         shown = f"What {len(own)} comparisons gave stands in notebook 04."
         return f"**Drawing new images: not testable at this size:** {untestable}. {shown}"
-    won, lost, back, unclear = _counted(own)
+    won, lost = (sum(row.better is side for row in own) for side in (True, False))
+    back = sum(row.given_back for row in own)
+    unclear = len(own) - won - lost - back
     answer = _in_a_word(won, lost, unclear, back)
     given = f", {back} only gave training images back" if back else ""
     return (
         f"**Drawing new images: {answer}.** Of {len(own)} comparisons, paired by seed, {won} went to the DIP, {lost} against "
         f"it{given}; {unclear} cannot be decided."
     )
-
-
-def _counted(own: list[Row]) -> tuple[int, int, int, int]:
-    """How many comparisons went to the DIP, against it, were lower by training images given back, and are not decidable."""
-    won, lost = (sum(row.better is side for row in own) for side in (True, False))
-    back = sum(row.given_back for row in own)
-    return won, lost, back, len(own) - won - lost - back
 
 
 def _in_a_word(won: int, lost: int, unclear: int, back: int = 0) -> str:
@@ -152,7 +144,7 @@ def markdown(lab: Any) -> str:
 
 
 def readme_block(lab: Any) -> str:
-    """The same screen for the README, with paths into results/; then what the records took to compute, and speed."""
+    """The same screen for the README, with paths into results/; then how long each profile takes, and speed."""
     found, folder = rows(lab), f"results/{lab.profile.folder}"
     page = f"From the records of profile **{lab.profile.name}**; the page is `{folder}/report.html`.{_baseline(lab)}"
     shown = f"![{ALT}]({folder}/figures/{PICTURE})" if (lab.store.root / "figures" / PICTURE).exists() else ""
@@ -164,20 +156,7 @@ def readme_block(lab: Any) -> str:
         shown,
     ]
     results = lab.store.source.parent
-    return "\n\n".join(filter(None, [*screen, times(lab), speed.hours(results), speed.summary(results)])) + "\n"
-
-
-def times(lab: Any) -> str:
-    """What it took to compute the records of this profile, by kind of run, on the machines that they name."""
-    records, declared = lab.all(), len(lab.profile.entries)
-    spent = [(r.kind, r.seconds / 60) for r in records]
-    minutes = pd.DataFrame(spent, columns=["kind", "minutes"])
-    lines = ["| kind of run | runs | minutes |", "|---|---|---|"]
-    lines += [f"| {kind} | {len(own)} | {own.sum():.1f} |" for kind, own in minutes.groupby("kind", sort=False)["minutes"]]
-    machines = sorted({timed_on(r.provenance) for r in records if r.provenance})
-    of = f" of the {declared} declared" if declared > len(records) else ""
-    lines.append(f"| **all, computed anew** | {len(records)}{of} | {minutes['minutes'].sum():.1f} |")
-    return "\n".join(lines) + f"\n\nMeasured on: {'; '.join(machines)}."
+    return "\n\n".join(filter(None, [*screen, speed.hours(results), speed.summary(results)])) + "\n"
 
 
 def _baseline(lab: Any) -> str:

@@ -6,15 +6,14 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 from dipddpm_utils import faults
-from dipddpm_utils.faults import FaultId
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = PositiveInt
 NonNegative = Annotated[int, Field(ge=0)]
 Net = Literal["2conv", "5conv", "resnet18", "skip"]  # of a DIP
 Control = Literal["blur", "clip", "rescaled", "untrained"]  # changes to real images in place of a DIP's (priors/images.py)
-DipFaults = Annotated[tuple[FaultId, ...], AfterValidator(lambda ids: faults.chosen(ids, "dip"))]
-DdpmFaults = Annotated[tuple[FaultId, ...], AfterValidator(lambda ids: faults.chosen(ids, "ddpm"))]
+DipFaults = Annotated[tuple[str, ...], AfterValidator(lambda ids: faults.chosen(ids, "dip"))]
+DdpmFaults = Annotated[tuple[str, ...], AfterValidator(lambda ids: faults.chosen(ids, "ddpm"))]
 
 
 class Frozen(BaseModel):

@@ -33,9 +33,6 @@ class Row:
     new: bool = True  # whether its samples are known to be no training images given back
 
 
-UNJUDGED: dict[str, Any] = {"verdict": "**lower**, not judged: own images not recorded", "better": None}
-
-
 def _no_gain(row: Row, own: Copies) -> Row:
     """What is lower since training images are given back, as a comparison that nobody won."""
     return replace(row, verdict=f"**no gain**: {images_back(own)}", cost="", better=None, given_back=True)
@@ -92,9 +89,11 @@ def _starts(lab: Any) -> Iterator[Row]:
         found.append((f"The same over the best start without a DIP ({look(rival[0]).label})", rival[1]))
     for also, (question, gap) in enumerate(found):
         row = replace(_row("generation", question, gap, cost, "04_fd_vs_t_start"), also=bool(also))
-        if row.better is True and not own.many and math.isnan(own.source):
-            row = replace(row, **UNJUDGED)
-        yield _no_gain(row, own) if row.better is True and own.many else row
+        if row.better is True and own.many:
+            row = _no_gain(row, own)
+        elif row.better is True and math.isnan(own.source):
+            row = replace(row, verdict="**lower**, not judged: own images not recorded", better=None)
+        yield row
 
 
 def _ways(lab: Any) -> Iterator[Row]:

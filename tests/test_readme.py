@@ -9,7 +9,8 @@ from labs import Records
 
 from dipddpm_utils import front, verdicts
 from dipddpm_utils.front import README_MARKS
-from dipddpm_utils.page import sweeps, tables
+from dipddpm_utils.page import figures as page_figures
+from dipddpm_utils.page import tables
 from dipddpm_utils.page.lab import Lab
 from dipddpm_utils.priors import comparisons, conclusions, declared, figures, findings, mechanisms
 from dipddpm_utils.study import profile
@@ -96,9 +97,9 @@ def members(lab, group):
 def test_the_worked_examples_of_starts_are_named_in_every_figure_table_and_comparison(shown):
     starts, floor = shown.frame("starts"), shown.record("floor")
     median, half = "median training image", "half DIP output, half image"
-    drawn = sweeps.fd_vs_t_start(starts, floor)
+    drawn = page_figures.fd_vs_t_start(starts, floor)
     assert {median, half} <= {text.get_text() for text in drawn.axes[0].get_legend().get_texts()}
-    spent = sweeps.fd_vs_total_seconds(shown.seeds("ddpm"), shown.seeds("ddpm-on-dip"), starts, floor)
+    spent = page_figures.fd_vs_total_seconds(shown.seeds("ddpm"), shown.seeds("ddpm-on-dip"), starts, floor)
     assert any(half in text.get_text() for text in spent.axes[1].get_legend().get_texts())
     assert {median, half} <= set(tables.start_table(starts)["start"])
     said = comparisons.starts(starts)

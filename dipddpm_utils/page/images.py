@@ -53,16 +53,9 @@ def grids(sets: Mapping[str, Images], title: str, note: str, *, columns: int = 8
     return finish(figure, title, note)
 
 
-@styled
 def rows_of_images(rows: Mapping[str, Images], title: str, note: str, *, width: float = 6.4) -> Figure:
     """One row of images a name: clean, noisy, restored... All rows show the same images in the same order."""
-    count, _, high, wide = next(iter(rows.values())).shape
-    cell = (width - 1.3) / count
-    figure, panels = new(1, len(rows), width=width, height=len(rows) * (cell * high / wide + 0.05) + 0.75)
-    for ax, (name, images) in zip(panels, rows.items(), strict=True):
-        _show(ax, tile(images, count))
-        ax.set_ylabel(name, rotation=0, ha="right", va="center")
-    return finish(figure, title, note)
+    return rows_with_labels(np.stack(list(rows.values())), (), title, note, list(rows), width=width)
 
 
 def strip(arrays: Mapping[str, Images], which: str, *, title: str, note: str) -> Figure:
@@ -74,15 +67,16 @@ def strip(arrays: Mapping[str, Images], which: str, *, title: str, note: str) ->
 
 
 @styled
-def rows_with_labels(images: Images, labels: Sequence[str], title: str, note: str, names: Sequence[str] = ()) -> Figure:
-    """images [rows, columns, C, H, W] with a label over each column and perhaps a name beside each row."""
+def rows_with_labels(
+    images: Images, labels: Sequence[str], title: str, note: str, names: Sequence[str] = (), *, width: float = 7.4
+) -> Figure:
+    """images [rows, columns, C, H, W], perhaps with a label over each column and a name beside each row."""
     count, across, _, high, wide = images.shape
-    figure, (ax,) = new(width=7.4, height=(6.4 if names else 7.3) / across * count * high / wide + 0.75)
+    figure, (ax,) = new(width=width, height=(width - (1 if names else 0.1)) / across * count * high / wide + 0.75)
     _show(ax, tile(images.reshape(-1, *images.shape[2:]), across))
-    ax.set_xticks([(wide + 1) * i + wide / 2 for i in range(across)], labels, fontsize=8)
+    ax.set_xticks([(wide + 1) * i + wide / 2 for i in range(len(labels))], labels, fontsize=8)
     ax.tick_params(bottom=False, labeltop=True, labelbottom=False, top=False, left=False)
-    if names:
-        ax.set_yticks([(high + 1) * i + high / 2 for i in range(count)], names)
+    ax.set_yticks([(high + 1) * i + high / 2 for i in range(len(names))], names)
     return finish(figure, title, note)
 
 

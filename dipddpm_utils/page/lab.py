@@ -18,7 +18,7 @@ import pandas as pd
 from dipddpm_utils.machine import drive, files
 from dipddpm_utils.machine.errors import StoreError
 from dipddpm_utils.page import notebook
-from dipddpm_utils.page.prose import TOO_WIDE, TOO_WIDE_MEANS, Link
+from dipddpm_utils.page.prose import Link, hardware
 from dipddpm_utils.store.records import Record
 from dipddpm_utils.store.runs import open_store
 
@@ -96,13 +96,20 @@ class Lab:
             rows.append({**about, "seed": record.seed, "kind": record.kind, **record.metrics})
         return pd.DataFrame(rows)
 
-    def provenance(self) -> None:
-        """Every record this notebook used, a line each, folded away: when, where and with what it was computed."""
-        from IPython.display import HTML, display
-
-        lines = "".join(f"<li>{escape(_made(record))}</li>" for record in self.used.values())
-        about = f"{len(self.used)} records were drawn here; times are UTC, a commit with a star had uncommitted changes"
-        display(HTML(f'<details class="folded"><summary>{about}</summary><ul>{lines}</ul></details>'))
+    def provenance(self, name: str) -> None:
+        """When, where and with what the records drawn here were computed: folded, a row a machine; the CSV has each record."""
+        made = pd.DataFrame([_made(record) for record in self.used.values()])
+        columns = {
+            "records": ("record", "size"),
+            "minutes": ("seconds", lambda own: f"{own.sum() / 60:.1f}"),
+            "completed (UTC)": ("completed (UTC)", lambda own: " to ".join(dict.fromkeys((own.min()[:10], own.max()[:10])))),
+            "code: commits": ("commit", lambda own: ", ".join(own.unique())),
+        }
+        machines = made.groupby(["machine", "packages"], sort=False, as_index=False).agg(**columns)
+        changed = made["commit"].str.endswith("*").sum()
+        clean = f"{changed} of them from code with uncommitted changes (*)" if changed else "all from clean checkouts"
+        caption = f"What the {len(made)} records drawn here were computed with, {clean}. The CSV has a line a record."
+        self.table(made, name, caption, shown=machines, folded=True)
 
     def _used(self, run: Any) -> Record:
         name = str(self.store.folder(run))  # other profiles have runs of the same name
@@ -173,11 +180,12 @@ class Lab:
         folded = len(frame) > ROWS if folded is None else folded
         about, _, more = caption.partition(". ")  # folded, the first sentence stands above and is not said again
         text = " ".join(map(str, [caption, *frame.to_numpy().ravel(), *frame.columns]))
-        said = (more if folded else caption) + (f" {TOO_WIDE_MEANS}" if TOO_WIDE in text else "") + self._weights(text)
+        said = (more if folded else caption) + self._weights(text)
         caption = f'{escape(said).strip()} <a href="tables/{name}.csv">All columns</a>.'
         body = body.replace(">\n", f">\n<caption>{caption}</caption>\n", 1).replace("<table ", f'<table id="tab-{name}" ', 1)
         if folded:  # a link to it unfolds it
-            body = f"<details><summary>Table: {escape(about.removesuffix('.'))} ({len(frame)} rows)</summary>{body}</details>"
+            rows = f"{len(frame)} row{'s' * (len(frame) > 1)}"
+            body = f"<details><summary>Table: {escape(about.removesuffix('.'))} ({rows})</summary>{body}</details>"
         display(HTML(body))
 
     def source(self, file: str, name: str, *, folded: bool = True) -> None:
@@ -210,7 +218,7 @@ def _cell(value: Any) -> Any:
         return f'<a href="{escape(value.target)}">{escape(value.text)}</a>'
     if not isinstance(value, str):
         return value
-    return re.sub(r"(\[\S+), (\S+\])", "\\1,\u00a0\\2", escape(re.sub(r"\[wide: [^]]*\]", TOO_WIDE, value)))
+    return re.sub(r"(\[\S+), (\S+\])", "\\1,\u00a0\\2", escape(value))
 
 
 def code_of(file: str, name: str) -> str:
@@ -232,15 +240,18 @@ def _names(node: ast.AST) -> list[str]:
     return [target.id for target in node.targets if isinstance(target, ast.Name)] if isinstance(node, ast.Assign) else []
 
 
-def _made(record: Record) -> str:
-    """How a record came about, in one line."""
-    made = record.provenance
-    code = made.get("code") or {}
-    commit = (code.get("commit") or "none")[:7] + ("*" if code.get("dirty") else "")
-    parts = [f"{record.name} {record.hash}", f"{record.timings.get('total', float('nan')):.1f} s"]
-    parts += [f"{made.get('device', '')}, {made.get('threads', '')} thread(s)", f"commit {commit}"]
-    parts += [f"torch {made.get('packages', {}).get('torch', '')}", record.completed[:16].replace("T", " ")]
-    return " · ".join(parts)
+def _made(record: Record) -> dict[str, Any]:
+    """How a record came about."""
+    made, code = record.provenance, record.provenance.get("code") or {}
+    return {
+        "record": record.name,
+        "hash": record.hash,
+        "seconds": round(record.seconds, 1),
+        "machine": f"{hardware(made)} ({made['device']})",
+        "packages": f"torch {made['packages']['torch']}, Python {made['python']}",
+        "commit": (code.get("commit") or "none")[:7] + "*" * bool(code.get("dirty")),
+        "completed (UTC)": record.completed[:16].replace("T", " "),
+    }
 
 
 def _with_fewer_colours(png: bytes) -> bytes:

@@ -12,8 +12,6 @@ from dipddpm_utils.judging.stats import ALPHA, Interval
 from dipddpm_utils.page.compare import KEPT, Copies, Paired, floor_at, floor_n, frame_of, summary
 from dipddpm_utils.page.names import look
 
-FEW = 4  # seeds, at most, whose interval may say nothing
-
 
 def hardware(facts: Mapping[str, Any]) -> str:
     """'AMD EPYC, 2 threads', of a record's provenance."""
@@ -46,15 +44,8 @@ def count(value: float) -> str:
     return f"{value:,.0f}".replace(",", "\u202f")
 
 
-TOO_WIDE = "[wide]"
-TOO_WIDE_MEANS = f"{TOO_WIDE}: an interval wider than twice the value, from few seeds; the CSV has it."
-
-
 def span(interval: Interval | None, sign: str = "") -> str:
-    """'14.2 [13.1, 15.0]'; without an interval only the value; '' if nothing was measured. sign: '+' to show it always.
-
-    The interval of a mean over so few seeds that it says nothing is not printed as if it did: '5.59 [wide: 1.99 to 15.66]'.
-    """
+    """'14.2 [13.1, 15.0]'; without an interval only the value; '' if nothing was measured. sign: '+' to show it always."""
     if interval is None:
         return ""
     ends = [end for end in (interval.low, interval.high) if math.isfinite(end)]
@@ -62,13 +53,6 @@ def span(interval: Interval | None, sign: str = "") -> str:
         return "0"
     places = decimals(max(map(abs, (interval.value, *ends))) if sign else interval.value)
     value, *bounds = (f"{x:{sign}.{places}f}" for x in (interval.value, *ends))
-    if (
-        len(bounds) == 2
-        and 2 < interval.n <= FEW
-        and not sign
-        and interval.high - interval.low > 2 * interval.value > 2 * interval.low > 0
-    ):
-        return f"{value} [wide: {' to '.join(bounds)}]"
     return f"{value} [{', '.join(bounds)}]" if len(bounds) == 2 else value
 
 
@@ -78,9 +62,8 @@ def ends(values: Sequence[float]) -> str:
 
 
 def factor(gap: Paired) -> str:
-    """A difference of logarithms as a factor: '1.31 [1.12, 1.53]', however wide: its verdict stands beside it."""
-    ends = {"low": math.exp(gap.low), "value": math.exp(gap.value), "high": math.exp(gap.high)}
-    return span(Interval(**ends, n=FEW + 1))
+    """A difference of logarithms as a factor: '1.31 [1.12, 1.53]'."""
+    return span(Interval(math.exp(gap.low), math.exp(gap.value), math.exp(gap.high), gap.n))
 
 
 def effect(gap: Paired | None, unit: str = "") -> str:
@@ -183,14 +166,6 @@ def caution(lab: Any) -> str:
     if name == "smoke":
         return "> **These are the numbers of the smoke profile: they show that everything runs, and mean nothing else.**"
     return f"> Numbers of the **{name}** profile" + (f" ({about})." if about else ".")
-
-
-def seconds(records: Sequence[Any]) -> str:
-    """What it took to compute these records: 'Computing the 12 runs of this notebook took 3.4 minutes (cpu).'"""
-    total = sum(record.seconds for record in records)
-    device = ", ".join(sorted({record.provenance["device"] for record in records}))
-    took = f"{number(total / 60, 2)} minutes" if total >= 60 else f"{number(total, 2)} seconds"
-    return f"Computing the {len(records)} runs drawn here took {took} ({device})."
 
 
 def copying(found: Copies) -> str:

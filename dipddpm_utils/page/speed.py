@@ -1,21 +1,37 @@
-"""What `./run_all.sh --bench` measured, read from results/bench/<device>.json: a table and the lines of the README.
+"""What `./run_all.sh --bench` measured, read from results/bench/<device>.json: a table, plots, the lines of the README.
 
     {"machine": provenance, "rows": [{program, name, value, target, unit, spread, met, note}], "curves": [...]}
 
 Rows are those of benchmarks/pairs.py: `spread` holds quartiles over pairs or, where the note says so, an interval.
 """
 
-import re
+import math
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from dipddpm_utils.machine import files
+from dipddpm_utils.page.names import Look, look
 from dipddpm_utils.page.prose import hardware, number
+from dipddpm_utils.page.style import bars, finish, new, round_ticks, styled
 
 NOT_MEASURED = "Speed has not been measured here: `./run_all.sh --bench` does it."
 RATIOS = ("times faster", "times sooner", "times fewer", "times more", "times the floor")
+TITLES = {
+    "quality": "Distance over training seconds, ours and the peers, each under its own usual loop",
+    "samplers": "Distance over network calls",
+    "machine": "How much of the machine a training step uses",
+    "growth": "How time and memory grow",
+}
+TRAINERS = {
+    "ours": look("baseline")._replace(label="ours"),
+    "report B": Look("report B's way", "#D55E00", "s"),
+    "diffusers": Look("diffusers", "#E69F00", "v"),
+    "denoising-diffusion-pytorch": Look("denoising-diffusion-pytorch", "#CC79A7", "P"),
+}
 
 
 def measured(results: Path) -> list[dict[str, Any]]:
@@ -53,20 +69,15 @@ def met(content: dict[str, Any]) -> str:
 
 def summary(results: Path) -> str:
     """Markdown for the README: `ratios` and `met`, of every machine."""
-    parts = []
-    for content in measured(results):
-        found = ratios(content)
-        lines = [f"| {' | '.join(row)} |" for row in (found.columns, ["---"] * 4, *found.to_numpy())]
-        parts.append("\n".join(lines) + f"\n\n{met(content)}")
-    return "\n\n".join(parts) if parts else NOT_MEASURED
+    parts = [f"{_markdown(ratios(content))}\n\n{met(content)}" for content in measured(results)]
+    return "\n\n".join(parts) or NOT_MEASURED
 
 
 def in_turn(results: Path, name: str) -> str:
     """A row of the program one_sitting, '1.02 [1.01, 1.03] times (median and quartiles of 9 turns)'; '' where there is none."""
     rows = [row for content in measured(results) for row in content["rows"] if row["program"] == "one_sitting"]
-    return next(
-        (f"{_cell(row)} (median and quartiles of {row['note'].split(';')[0]})" for row in rows if row["name"] == name), ""
-    )
+    own = [row for row in rows if row["name"] == name]
+    return f"{_cell(own[0])} (median and quartiles of {own[0]['note'].split(';')[0]})" if own else ""
 
 
 def hours(results: Path) -> str:
@@ -75,13 +86,12 @@ def hours(results: Path) -> str:
     if not path.exists():
         return "`python -m dipddpm_utils runs --probe` estimates how long a profile takes here."
     table = pd.read_csv(path)
-    paper = list(table.columns[5:])
-    lines = [f"| all runs of | runs | hours of one process | {' | '.join(paper)} |", "|---" * (3 + len(paper)) + "|"]
+    rows = []
     for row in table.to_dict("records"):
         here = f"{row['hours']:g}, {row['how']} ({row['machine']})"
-        there = [f"{row[name]:g}, on paper" if pd.notna(row[name]) else "" for name in paper]
-        lines.append(f"| {' | '.join([row['profile'], str(row['runs']), here, *there])} |")
-    return "\n".join(lines) + "\n\nOn paper: counted FLOPs at an assumed speed, not measured."
+        there = {name: f"{row[name]:g}, on paper" if pd.notna(row[name]) else "" for name in table.columns[5:]}
+        rows.append({"all runs of": row["profile"], "runs": str(row["runs"]), "hours of one process": here} | there)
+    return f"{_markdown(pd.DataFrame(rows))}\n\nOn paper: counted FLOPs at an assumed speed, not measured."
 
 
 def to_quality(content: dict[str, Any]) -> str:
@@ -89,9 +99,44 @@ def to_quality(content: dict[str, Any]) -> str:
     own = [curve for curve in content.get("curves", []) if curve["figure"] == "quality" and len(curve["y"])]
     ends = [f"{curve['label']} at {number(curve['y'][-1])} after {number(curve['x'][-1])} s" for curve in own]
     easy = any(row["unit"] == "times sooner" and row["met"] is None for row in content["rows"])
-    judged = next((found[1] for row in content["rows"] if (found := re.search(r"; FD by ([^;]*);", row["note"]))), "")
-    said = f"The curves end with {'; '.join(ends)}{f' (FD by {judged})' if judged else ''}." if ends else NOT_MEASURED
+    said = f"The curves end with {'; '.join(ends)} ({own[0]['y_label'].partition(' (')[0]})." if own else NOT_MEASURED
     return said + (" The distances that all reach are so large that no time to a quality is compared." if easy else "")
+
+
+@styled
+def curves(content: dict[str, Any], name: str) -> Figure | None:
+    """All curves of one figure, a panel for each pair of axes, log-log; None if nothing was measured for it."""
+    own = [curve for curve in content.get("curves", []) if curve["figure"] == name]
+    if not own:
+        return None
+    panels = list(dict.fromkeys((curve["x_label"], curve["y_label"]) for curve in own))
+    columns = min(3, len(panels))
+    count = math.ceil(len(panels) / columns)
+    figure, axes = new(columns, count, width=max(7.0, 3.2 * columns), height=1.0 + 2.5 * count)
+    for ax, panel in zip(axes, panels, strict=False):
+        for index, curve in enumerate(c for c in own if (c["x_label"], c["y_label"]) == panel):
+            _draw(ax, curve, index)
+        ax.set(xlabel=panel[0], ylabel=panel[1], xscale="log", yscale="log")
+        round_ticks(ax.xaxis, *ax.get_xlim())
+        round_ticks(ax.yaxis, *ax.get_ylim())
+        ax.legend()
+    for ax in axes[len(panels) :]:
+        ax.set_visible(False)
+    spread = "95% bootstrap intervals over the images judged" if name in ("quality", "samplers") else "quartiles over repeats"
+    note = f"Bars: {spread}. {hardware(content['machine'])}; log axes."
+    return finish(figure, TITLES.get(name, name), note)
+
+
+def _draw(ax: Axes, curve: dict[str, Any], index: int) -> None:
+    style = TRAINERS.get(curve["label"]) or look(curve["label"])
+    if style.colour == "#000000" and curve["label"] != "ancestral":  # it has no look of its own
+        style = list(TRAINERS.values())[index % len(TRAINERS)]._replace(label=curve["label"])
+    nothing = [math.nan] * len(curve["y"])
+    bars(ax, curve["x"], curve["y"], curve["low"] or nothing, curve["high"] or nothing, style, linestyle="-")
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in (table.columns, ["---"] * len(table.columns), *table.to_numpy()))
 
 
 def _cell(row: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 Figures are made without pyplot, so nothing is drawn twice and no global state is left behind. Labels and colours: names.py.
 """
 
+import math
 import textwrap
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -95,9 +96,10 @@ def what_interval(summed: pd.DataFrame, metric: str = "") -> str:
 
 
 def draw_floor(ax: Axes, floor: Any, metric: str, n: float) -> None:
-    """Grey line and band: what real images score against other real ones, `n` of them.
+    """Grey line and band: what real images score against other real ones, `n` of them; called once the points are drawn.
 
-    Dashed; dotted where the figure has one at another n already; nothing where this panel has the same one.
+    Dashed; dotted where the figure has one at another n already; nothing where this panel has the same one. More than FAR
+    times below all points it is only written, at the lower edge, so as not to flatten the curves.
     """
     held = floor_n(floor, n)
     interval = floor_at(floor, metric, held)
@@ -105,16 +107,14 @@ def draw_floor(ax: Axes, floor: Any, metric: str, n: float) -> None:
     drawn = [line for panel in ax.figure.axes for line in panel.lines if line.get_gid() == FLOOR]
     if any(line.axes is ax and line.get_label() == label for line in drawn):
         return
+    if 0 < interval.value * FAR < _lowest(ax.get_shared_y_axes().get_siblings(ax)):
+        text = "" if ax.texts else f"{label}:\n{interval.value:.2g}, far below"
+        ax.annotate(text, (0.02, 0.02), xycoords="axes fraction", fontsize=8, color="#555555")
+        ax.margins(y=0.25)  # room for it
+        return
     style = {line.get_label(): line.get_linestyle() for line in drawn}.get(label, ":" if drawn else "--")
     ax.axhline(interval.value, color=GREY, linestyle=style, linewidth=1.2, label=label, zorder=1, gid=FLOOR)
     ax.axhspan(interval.low, interval.high, color=GREY, alpha=0.2, linewidth=0)
-
-
-def floor_note(floor: Any, n: float) -> str:
-    """A sentence where the floor could only be given at another n than that of the points, else nothing."""
-    if floor_n(floor, n) == n:
-        return ""
-    return f" {METHODS['floor'].label.capitalize()}: n = {floor_n(floor, n):.0f}, not measured at {n:.0f}."
 
 
 # --- axes -------------------------------------------------------------------------------------------------------------
@@ -125,16 +125,20 @@ def log_y(*panels: Axes) -> None:
 
     Left linear if a line is at or below zero, or if its limits are within a factor of three.
     """
-    if (_heights(panels) <= 0).any():
+    if _lowest(panels) <= 0:
         return
     panels[0].set_yscale("log")  # that of all that share it
-    _leave_out_a_far_floor(panels)
     low, high = panels[0].get_ylim()
     if high < 3 * low:
         panels[0].set_yscale("linear")
-        panels[0].set_ylim(low, high)
         return
     round_ticks(panels[0].yaxis, low, high)
+
+
+def _lowest(panels: Sequence[Axes]) -> float:
+    """The least finite y of the lines of these panels, ends of bars included."""
+    values = np.concatenate([np.asarray(line.get_ydata(), float) for ax in panels for line in ax.lines])
+    return values[np.isfinite(values)].min(initial=math.inf)
 
 
 def round_ticks(axis: Any, low: float, high: float) -> None:
@@ -154,28 +158,6 @@ def log_x(ax: Axes, ticks: Sequence[float] | None = None) -> None:
     round_ticks(ax.xaxis, *ax.get_xlim())
     if ticks is not None:
         ax.set_xticks(sorted(ticks), [f"{tick:g}" for tick in sorted(ticks)])
-
-
-def _heights(panels: Sequence[Axes], floor: bool | None = None) -> np.ndarray:
-    """All finite y of the lines of these panels, ends of bars included; floor: only the floor's (True) or all others'."""
-    lines = [line for ax in panels for line in ax.lines if floor is None or (line.get_gid() == FLOOR) == floor]
-    values = np.concatenate([np.asarray(line.get_ydata(), float) for line in lines] or [np.empty(0)])
-    return values[np.isfinite(values)]
-
-
-def _leave_out_a_far_floor(panels: Sequence[Axes]) -> None:
-    """A floor more than FAR times below everything else is written at the lower edge, so as not to flatten the curves."""
-    own, values = _heights(panels, floor=True), _heights(panels, floor=False)
-    if not len(own) or not len(values) or own.max() * FAR > values.min():
-        return
-    low, high = values.min(), values.max()
-    panels[0].set_ylim(0.97 * low * (low / high) ** 0.15, 1.03 * high * (high / low) ** 0.05)  # below: a strip for the text
-    for ax in panels:
-        for line in ax.lines:
-            if line.get_gid() == FLOOR:
-                line.set_label("_")  # not to be seen, so no name in a legend
-        text = f"{METHODS['floor'].label}: {own.max():.2g}, far below"
-        ax.annotate(text, (0.02, 0.02), xycoords="axes fraction", fontsize=8, color="#555555")
 
 
 def legend_beside(ax: Axes, *others: Axes) -> None:

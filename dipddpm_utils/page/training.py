@@ -5,9 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from dipddpm_utils.page.compare import floor_at, frame_of, judged_alike, own_interval, summary
+from dipddpm_utils.page.compare import floor_at, frame_of, judged_alike, summary
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import count, number, span
+from dipddpm_utils.page.prose import count, number
 
 
 def training(record: Any) -> str:
@@ -15,16 +15,6 @@ def training(record: Any) -> str:
     m, last = record.metrics, record.evals.iloc[-1]
     seen = f"{count(last['step'])} steps ({count(last['images'])} images)"
     return f"A U-Net of {count(m['parameters'])} parameters, {seen}, {number(m['train_seconds'])} s of training."
-
-
-def progress(record: Any) -> str:
-    """First and last evaluation during training with the same sampler and n."""
-    rows = judged_alike(record.evals)
-    first, last = rows.iloc[0], rows.iloc[-1]
-    steps = f"From step {first['step']:.0f} to step {last['step']:.0f}"
-    how = f"n = {last['n']:.0f}, {look(last['sampler']).label}, {last['nfe']:.0f} calls"
-    ends = " to ".join(span(own_interval(row, "fd")) for row in (first, last))
-    return f"{steps}, {first['features']} goes from {ends} ({how})."
 
 
 def drawn(sets: Mapping[str, Sequence[Any]], floor: Any) -> str:
@@ -68,13 +58,6 @@ def loss_and_distance(record: Any) -> str:
     changes = [near[1] / near[0] - 1, float(last["fd"]) / float(middle["fd"]) - 1]
     steps = f"From step {middle['step']:.0f} to step {last['step']:.0f}"
     return f"{steps} the loss changes by {changes[0]:+.1%} and {last['features']} by {changes[1]:+.1%}."
-
-
-def coverage(metrics: Mapping[str, Any], floor: Any) -> str:
-    """Precision, recall and copies beside those of real images."""
-    names = {"precision": "precision", "recall": "recall", "copy_rate": "copy rate"}
-    parts = [f"{name} {number(metrics[key])} (real images: {number(floor.metrics[key])})" for key, name in names.items()]
-    return f"{', '.join(parts)}.".capitalize()
 
 
 def best_by_calls(frame: pd.DataFrame) -> str:

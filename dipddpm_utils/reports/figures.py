@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from dipddpm_utils.faults import FAULTS
 from dipddpm_utils.page import style
 from dipddpm_utils.page.compare import Paired, floor_at, floor_n, judged_alike, over_seeds, summary
-from dipddpm_utils.page.curves import training_lines
+from dipddpm_utils.page.figures import training_lines
 from dipddpm_utils.page.names import GREY, METHODS, Look, look
 from dipddpm_utils.page.prose import number
 from dipddpm_utils.reports import one_fault, printed

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 from dipddpm_utils.config import Control, Ddpm, Dip, Floor, Sample, Sampler
-from dipddpm_utils.faults import FAULTS, FaultId
+from dipddpm_utils.faults import FAULTS
 from dipddpm_utils.study import sizes
 from dipddpm_utils.study.digits import on_few, started
 from dipddpm_utils.study.entries import Profile, Seeds
 from dipddpm_utils.study.sizes import Sizes, changed
 
-Faults = tuple[FaultId, ...]
+Faults = tuple[str, ...]
 CONTROLS: tuple[Control, ...] = ("blur", "clip", "rescaled", "untrained")
 A_STD, B_STD, B_DIP_LR = 0.1, 2.0, 1e-3  # stds for images in [0, 1]; report A adds 0.2 to images in [-1, 1]
 A_DIP, A_DDPM, B_DDPM = (
@@ -18,7 +18,7 @@ A_DIP, A_DDPM, B_DDPM = (
 )  # what acts in the training of each; all of it is on as published
 
 
-def but(faults: Faults, left_out: FaultId) -> Faults:
+def but(faults: Faults, left_out: str) -> Faults:
     return tuple(fault for fault in faults if fault != left_out)
 
 

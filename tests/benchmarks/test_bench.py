@@ -11,7 +11,7 @@ from benchmarks import __main__ as bench
 from benchmarks import curves, one_sitting, pairs, report_b
 from dipddpm_utils.config import Data
 from dipddpm_utils.data import sets
-from dipddpm_utils.page import speed, speed_figures
+from dipddpm_utils.page import speed
 
 
 def power(a, b, times):
@@ -88,12 +88,12 @@ def test_rows_become_json_a_table_and_plots(kept):
     table = pd.read_csv(kept / "bench" / "cpu.csv").astype(object).fillna("")
     assert list(table["met"]) == ["yes", "no", "yes", ""] and table["value"][0] == "5.25 times faster"
     assert {path.name for path in (kept / "bench").glob("*.png")} == {"cpu-quality.png", "cpu-growth.png"}
-    figure = speed_figures.curves(stored, "growth")
+    figure = speed.curves(stored, "growth")
     assert [ax.get_xlabel() for ax in figure.axes] == ["batch", "width"]
-    quality = speed_figures.curves(stored, "quality").axes[0]
+    quality = speed.curves(stored, "quality").axes[0]
     assert [text.get_text() for text in quality.get_legend().get_texts()] == ["ours", "diffusers"]
     np.testing.assert_array_equal(quality.lines[0].get_ydata(), [9.0, 3.0])
-    assert speed_figures.curves(stored, "samplers") is None
+    assert speed.curves(stored, "samplers") is None
     again = bench._kept(kept / "bench", torch.device("cpu"))
     assert len(again["rows"]) == 4 and bench._kept(None, torch.device("cpu")) == {"rows": [], "curves": []}
 

@@ -87,9 +87,6 @@ class ShowingLab(Records):
     def source(self, file, name, folded=True):
         assert code_of(file, name)
 
-    def provenance(self):
-        assert self.used
-
 
 def cells(path, kind):
     return [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == kind]

@@ -144,7 +144,7 @@ def test_it_is_accessible(page):
     assert [f"{rule['id']}: {rule['nodes'][0]['html'][:100]}" for rule in serious] == []
 
 
-# What paper must hold: all but the contents, code and provenance. Each part's top is at or below the one before it.
+# What paper must hold: all but the contents and code. Each part's top is at or below the one before it.
 PRINTED = """() => {
   const parts = [...document.querySelectorAll('h1, h2, h3, h4, figure, table')]
     .filter(e => !e.closest('nav, details[class], [hidden]'));

@@ -8,7 +8,7 @@ import pytest
 from labs import NETS, Records
 from matplotlib.figure import Figure
 
-from dipddpm_utils.page import curves, names, style, sweeps
+from dipddpm_utils.page import figures, names, style
 from dipddpm_utils.page import images as pictures
 from dipddpm_utils.page.compare import floor_at, paired
 from dipddpm_utils.theory import figures as figures_theory
@@ -22,15 +22,15 @@ LIMIT = paired(np.log([55.0, 60.0, 65.0]), ratio=True)  # images beyond which a 
 SWEEPS = {group: LAB.frame(group) for group in ("dip_net", "dip_lr", "std", "dip_iterations")}
 AXES = {group: group.replace("_", " ") for group in SWEEPS}
 ALL = {
-    "loss": lambda: curves.loss_curves(BOTH, title="Loss"),
-    "psnr": lambda: curves.psnr_over_iterations({net: LAB.record(f"dip-images-{net}") for net in NETS}),
-    "fd over steps": lambda: curves.fd_over_training(BOTH, FLOOR),
-    "kid over seconds, one seed": lambda: curves.fd_over_training({"baseline": [LONG]}, FLOOR, x="seconds", metric="kid"),
-    "samplers": lambda: sweeps.fd_vs_nfe(LAB.frame("samplers"), FLOOR),
-    "total seconds": lambda: sweeps.fd_vs_total_seconds(*BOTH.values(), LAB.frame("starts"), FLOOR),
-    "starts": lambda: sweeps.fd_vs_t_start(LAB.frame("starts"), FLOOR),
-    "ablations": lambda: sweeps.ablations(SWEEPS, "fd", "FD", title="Sweeps", axes=AXES, floor=FLOOR),
-    "ablations, PSNR": lambda: sweeps.ablations(SWEEPS, "psnr", "PSNR", title="Sweeps", axes=AXES),
+    "loss": lambda: figures.loss_curves(BOTH, title="Loss"),
+    "psnr": lambda: figures.psnr_over_iterations({net: LAB.record(f"dip-images-{net}") for net in NETS}),
+    "fd over steps": lambda: figures.fd_over_training(BOTH, FLOOR),
+    "kid over seconds, one seed": lambda: figures.fd_over_training({"baseline": [LONG]}, FLOOR, x="seconds", metric="kid"),
+    "samplers": lambda: figures.fd_vs_nfe(LAB.frame("samplers"), FLOOR),
+    "total seconds": lambda: figures.fd_vs_total_seconds(*BOTH.values(), LAB.frame("starts"), FLOOR),
+    "starts": lambda: figures.fd_vs_t_start(LAB.frame("starts"), FLOOR),
+    "ablations": lambda: figures.ablations(SWEEPS, "fd", "FD", title="Sweeps", axes=AXES, floor=FLOOR),
+    "ablations, PSNR": lambda: figures.ablations(SWEEPS, "psnr", "PSNR", title="Sweeps", axes=AXES),
     "forward": lambda: figures_theory.forward_process({"linear": np.linspace(0.999, 0.01, 50)}),
     "spectrum": lambda: figures_theory.spectral_bias(LAB.record("spectrum")),
     "checks": lambda: figures_theory.gaussian_checks(LAB.record("gaussian"), list(figures_theory.CHECKS)),
@@ -82,7 +82,7 @@ def drawn(ax, label):
 
 
 def test_training_seconds_include_those_of_the_dip():
-    plain, whole = (curves.fd_over_training(BOTH, FLOOR, x=x).axes[0] for x in ("seconds", "step"))
+    plain, whole = (figures.fd_over_training(BOTH, FLOOR, x=x).axes[0] for x in ("seconds", "step"))
     on_dip = drawn(plain, names.look("on-dip").label).get_xdata()
     pace = np.mean([r.metrics["train_seconds"] / r.metrics["steps"] for r in next(iter(BOTH.values()))])
     spent = np.mean([r.evals["step"].iloc[0] * pace + r.metrics["dip_seconds"] for r in BOTH["on-dip"]])
@@ -130,12 +130,12 @@ def test_gif_frames_are_one_picture_a_step():
 def test_a_floor_far_below_everything_is_written_and_does_not_flatten_the_curves():
     floor = Records().record("floor")
     floor.evals["fd"] = 0.001
-    ax = curves.fd_over_training(BOTH, floor).axes[0]
+    ax = figures.fd_over_training(BOTH, floor).axes[0]
     lowest = min(np.min(line.get_ydata()) for line in ax.lines if line.get_gid() != style.FLOOR)
     assert 0.5 * lowest < ax.get_ylim()[0] < lowest and any("0.001, far below" in text.get_text() for text in ax.texts)
     assert not any("real against real" in text.get_text() for text in ax.get_legend().get_texts())  # no line, no name
     floor.evals["fd"] = near = lowest / 3
-    ax = curves.fd_over_training(BOTH, floor).axes[0]
+    ax = figures.fd_over_training(BOTH, floor).axes[0]
     assert ax.get_ylim()[0] < near and not ax.texts
 
 
@@ -154,15 +154,15 @@ def test_an_axis_has_ticks_enough_whatever_its_range(times):
 
 
 def test_one_floor_is_drawn_once_and_another_n_is_told():
-    ax = curves.fd_over_training(BOTH, FLOOR).axes[0]
+    ax = figures.fd_over_training(BOTH, FLOOR).axes[0]
     lines = [line.get_label() for line in ax.lines if line.get_gid() == style.FLOOR]
     assert len(lines) == len(set(lines)) > 0
-    assert "n = 2000, not measured at 77" in style.floor_note(FLOOR, 77)
-    assert style.floor_note(FLOOR, 2000) == ""
+    style.draw_floor(ax, FLOOR, "fd", 77)  # not measured there: that of 2000, which is in its name
+    assert [line.get_label() for line in ax.lines if line.get_gid() == style.FLOOR] == lines and "n = 2000" in lines[-1]
 
 
 def test_starts_that_coincide_stand_side_by_side():
-    ax, frame = sweeps.fd_vs_t_start(LAB.frame("starts"), FLOOR).axes[0], LAB.frame("starts")
+    ax, frame = figures.fd_vs_t_start(LAB.frame("starts"), FLOOR).axes[0], LAB.frame("starts")
     places = [box.lines[0].get_xdata()[0] for box in ax.containers]
     assert len(set(places)) == len(places) == frame["label"].nunique()
 

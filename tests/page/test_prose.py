@@ -97,17 +97,16 @@ def test_every_finding_is_a_sentence_without_gaps():
     gaussian, long, samplers = LAB.record("gaussian"), LAB.record("ddpm-long"), LAB.frame("samplers")
     said = [
         *(f(gaussian) for f in (theory_findings.checks, theory_findings.mismatch, theory_findings.few_steps)),
-        *(f(long) for f in (training.training, training.progress, training.loss_and_distance)),
+        *(f(long) for f in (training.training, training.loss_and_distance)),
         training.loss([long]), conclusions.clocks(LAB), dip_findings.headline(LAB), dip_findings.picked(LAB.seeds("dip_pick")),
         training.best_by_calls(samplers),
         theory_findings.spectrum(LAB.record("spectrum")),
         dip_findings.best_net(nets), dip_findings.peaks(images), dip_findings.best_peak(images),
-        training.coverage(long.metrics, LAB.record("floor")),
         comparisons.combined(LAB), comparisons.starts(LAB.frame("starts")), comparisons.equal_seconds(LAB),
         conclusions.instead(LAB), *conclusions.answer(LAB), prose.caution(LAB),
         findings_stopping.sweep("std", LAB.frame("std"), "fd", "FD"), *findings_priors.weights(LAB),
         training.drawn({"alone": LAB.seeds("ddpm")}, LAB.record("floor")), training.ends({"alone": LAB.seeds("ddpm")}),
-        prose.seconds(LAB.seeds("ddpm")), prose.distance(LAB.seeds("ddpm"), LAB.record("floor")),
+        prose.distance(LAB.seeds("ddpm"), LAB.record("floor")),
     ]  # fmt: skip
     for sentence in said:
         assert sentence.strip() and not re.search(r"\bnan\b|None|\{|\binf\b", sentence), sentence

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from labs import Records, holding
 
-from dipddpm_utils.page import names, play
+from dipddpm_utils.page import figures as page_figures
+from dipddpm_utils.page import names
 from dipddpm_utils.page.compare import copies, summary
 from dipddpm_utils.priors import comparisons, conclusions, figures, findings, mechanisms
 from dipddpm_utils.study.entries import By
@@ -270,7 +271,7 @@ def test_a_ddpm_alone_is_called_by_its_steps():
 def test_every_start_and_step_is_in_the_figure_to_play_with_and_it_is_small():
     starts = LAB.frame("starts")
     first = [record for record in LAB.seeds("starts") if record.seed == 0]
-    html = play.starts(starts, first, "04_play", "Samples.")
+    html = page_figures.starts_to_play_with(starts, first, "04_play", "Samples.")
     panels = pd.unique(starts["label"] + starts["value"].astype(str))
     assert html.count("data-prior=") == len(panels) and len(html) < 400_000 and 'id="fig-04_play"' in html
 
