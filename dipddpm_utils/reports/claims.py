@@ -202,7 +202,7 @@ def verdict_of(finding: Finding, p: float) -> str:
         return f"artefact of {finding.artefact_of}" if finding.artefact_of else "holds"
     moved = not finding.equal and finding.shift is not None and shows(finding.shift) and not shows(finding.effect, *limits)
     if finding.published is not None and shows(finding.published, *limits) and (shown or moved):
-        return f"artefact of fault {finding.fault}" if finding.fault else "artefact of faults not told apart here"
+        return f"artefact of fault {finding.fault}" if finding.fault else "artefact of the report's faults"
     return "does not hold" if shown else "not decidable"
 
 

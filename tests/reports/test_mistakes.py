@@ -198,11 +198,6 @@ def test_few_images_are_judged_where_the_network_is():
     assert seen == ["meta", "meta"]
 
 
-@pytest.mark.parametrize("window", [2000, 2500, 3000])
-def test_the_reported_loss_is_too_small_by_the_share_of_steps_that_are_missing(window):
-    assert faults.reported_loss([0.15] * window) == pytest.approx(0.15 * window / 3000)
-
-
 # --- report B ---------------------------------------------------------------------------------------------------------
 
 
