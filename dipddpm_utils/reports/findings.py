@@ -125,7 +125,7 @@ def published_shape(lab: Any) -> str:
     """What each of report A's curves does from its first evaluation to its last, as printed and in both of our rebuilds."""
     lines = []
     for name in VARIANTS:
-        fid = printed.fid(name)["fid"]
+        fid = printed.fid(name)
         told = [f"printed {number(float(fid.iloc[-1] / fid.iloc[0]))}"]
         for ending, column, way in (("-published", "fd_published", "as published, on 30 samples"), ("", "fd", "corrected")):
             if lab.has(name + ending):

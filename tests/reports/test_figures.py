@@ -62,12 +62,12 @@ def test_the_published_panel_names_its_feature_space_and_n(lab):
 
 
 def test_published_numbers_are_those_that_were_read_off():
-    assert list(printed.fid("a-2conv")["fid"])[:3] == [142.7, 142.3, 149.6]
+    assert list(printed.fid("a-2conv"))[:3] == [142.7, 142.3, 149.6]
     assert [len(printed.fid(name)) for name in printed.VARIANTS] == [10, 10, 10]
     assert [printed.row_seconds(i) for i in range(6)] == [307, 310, 303, 305, 305, 308]
     assert printed.dip_loss("a-dip-resnet18") == 0.162
     for call in (lambda: printed.fid("x"), lambda: printed.row_seconds(6)):
-        with pytest.raises(KeyError, match="printed no"):
+        with pytest.raises(KeyError):
             call()
 
 
@@ -126,7 +126,8 @@ def test_a_psnr_between_unrelated_images_does_not_know_good_from_bad(lab):
 def test_tables_have_a_row_a_setting(lab):
     rows = tables.rows_table(lab)
     assert list(rows["printed time"]) == ["5:07", "5:10", "5:03", "5:05", "5:05", "5:08"]
-    assert list(rows["std"])[:3] == ["1.2", "1", "0.8"]
+    assert [settings.rpartition(", ")[2] for settings in rows["here"]][:3] == ["1.2", "1", "0.8"]
+    assert list(rows)[1] == "report B: DIP lr, DDPM lr, std" and rows.iloc[0, 1].endswith(", 1.2")
     table = tables.trained_on_table(on(lab), "2conv outputs")
     assert list(table["trained on"]) == list(on(lab)) and list(table["over that of 2conv outputs"])[1] == ""
     assert set(tables.by_label(lab, "a-controls")) == {"blur", "clip", "rescaled", "untrained"}
