@@ -152,22 +152,19 @@ def judge(claim: Claim, beside: Sequence[Any]) -> Judged:
     One seed decides nothing: the first lab with more is preferred. If none passes, it is tested on the first that was measured.
     Not corrected for the other claims.
     """
-    closed, alone, lacking = None, None, ""
+    tested: list[Judged] = []
+    lacking = ""
     for lab in beside:
         for evidence in claim.evidence:
-            if not lab.has(*evidence.needs) or (closed and gate.passed(lab, evidence.models).why):
+            if not lab.has(*evidence.needs) or (tested and gate.passed(lab, evidence.models).why):
                 continue
             if (finding := evidence.test(lab)) is None:
                 lacking = lacking or lab.profile.name
                 continue
-            one = _judged(claim, evidence, finding, lab)
-            if one.gate.why:
-                closed = closed or one
-            elif finding.effect.n == 1:
-                alone = alone or one
-            else:
-                return one
-    return alone or closed or Judged(claim, claim.evidence[0], profile=lacking)
+            tested.append(_judged(claim, evidence, finding, lab))
+            if finding.effect.n > 1 and not tested[-1].gate.why:
+                return tested[-1]
+    return min(tested, key=lambda one: one.gate.why != "", default=Judged(claim, claim.evidence[0], profile=lacking))
 
 
 def _judged(claim: Claim, evidence: Evidence, finding: Finding, lab: Any) -> Judged:

@@ -15,7 +15,7 @@ from dipddpm_utils.judging.stats import ALPHA
 from dipddpm_utils.page.compare import Paired, judged_alike, paired
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import effect as told
-from dipddpm_utils.reports.printed import VARIANTS, same_fid
+from dipddpm_utils.reports.printed import VARIANTS
 
 Test = Callable[[Any], "Finding | None"]
 Statistic = Callable[[Any], float]  # of one record, in logarithms
@@ -23,8 +23,6 @@ Combine = Callable[
     [pd.DataFrame], pd.DataFrame
 ]  # a row a seed, a column a variant -> a column for each that a claim is made of
 OfCurve = Callable[[np.ndarray], float]  # log FD at each evaluation during training -> a statistic
-ALONE, ON_DIP = VARIANTS[0], list(VARIANTS[1:])
-ALL_A = (*VARIANTS, *(f"{name}-published" for name in VARIANTS))
 
 
 @dataclass(frozen=True)
@@ -198,37 +196,3 @@ def _drawn_rises(record: Any) -> np.ndarray | None:
     last, earlier = logs[-1], logs[:-1]
     lowest = (earlier.sum(axis=1, keepdims=True) - earlier).argmin(axis=0)  # for all sets but each
     return (last - earlier.min(axis=0)) - 2 * (last - earlier[lowest, np.arange(sets)])
-
-
-first_lowest = of_distance(
-    lambda c: c[1:].min() - c[0],
-    lambda t: t[ON_DIP],
-    "With a DIP: lowest FD of the later evaluations over the first (against the DDPM alone: see A4).",
-)
-falls_faster = of_distance(
-    lambda c: c[0] - c[-1],
-    lambda t: t[ON_DIP].sub(t[ALONE], axis=0),
-    "Fall of FD from the first evaluation to the last, as a factor: with the net over alone.",
-)
-rises_later = of_distance(
-    late_change,
-    lambda t: t[ON_DIP],
-    "With a DIP: FD at the last evaluation over FD at half of the training.",
-)
-starts_higher = of_distance(
-    lambda c: c[0],
-    lambda t: t[ON_DIP].rsub(t[ALONE], axis=0),
-    "First evaluation: FD alone over FD with the net.",
-)
-lowest_of_all = of_distance(
-    lambda c: c.min(),
-    lambda t: t[[ALONE, "a-2conv"]].sub(t["a-resnet18"], axis=0),
-    "Lowest FD over training: of each of the two others over ResNet-18's.",
-)
-same_nets = of_distance(
-    lambda c: c[-1],
-    lambda t: (t["a-resnet18"] - t["a-2conv"]).to_frame(),
-    "Last evaluation: FD with ResNet-18 over FD with 2conv. 5 FID are as large a share of the published FID as the margin.",
-    equal=True,
-    margin=same_fid(),
-)

@@ -121,15 +121,6 @@ def off_real(measure: str) -> Statistic:
     return statistic
 
 
-better_shaped = looks(  # B2
-    PAIR,
-    {name: off_real(name) for name in ("raggedness", "legibility")},
-    "distance from real digits, alone over combined",
-    "Of all last samples, the DDPM alone over combined: how far from real digits they are in raggedness (outline over root "
-    "of the ink's area) and in legibility (a classifier's confidence).",
-)
-
-
 def emphasis(lab: Any) -> Finding:
     """B8: strokes against their surroundings, in a DIP's outputs for clean digits, beyond the digits' own and a blur's."""
     frame = frame_of(lab.seeds("b-dip"))
