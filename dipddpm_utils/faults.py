@@ -54,8 +54,3 @@ def chosen(faults: Sequence[str], kind: str) -> tuple[str, ...]:
         if fault not in allowed:
             raise ValueError(f"fault {fault} does not act in a {kind} run; those that do: {', '.join(allowed)}")
     return tuple(fault for fault in allowed if fault in faults)
-
-
-def reported_loss(losses: Sequence[float], divisor: float = REPORTED_OVER) -> float:
-    """FA6: what report A prints for a window of per-step losses: their sum over `divisor`, however many there are."""
-    return sum(losses) / divisor

@@ -114,7 +114,6 @@ class Judge:
         if (few := run.evaluate.published_n) is not None:
             reals = self.source.train[torch.from_numpy(rng.permutation(len(self.source.train))[:few])]
             scores["fd_published"] = mistakes.distance_of_few(space.module, images[:few], reals)
-            scores["psnr_unrelated"] = mistakes.psnr_unrelated(images[:few], reals)
             scores["fd_published_draws"] = self._draws_of_few(images, few, rng)
         scores |= self._fid(model, sampler, images, purpose, more=chain is None and alone)
         scores |= evaluate.second(images, self.source, self.work.device)

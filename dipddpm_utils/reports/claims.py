@@ -69,48 +69,66 @@ class Judged:
         lacks = f", whose records in {self.profile} lack what this reads" if self.profile else ""
         return f"needs runs: {', '.join(self.evidence.needs)}{lacks}"
 
+    @property
+    def measured(self) -> str:
+        """The effect with its unit: 'FD: a factor of 1.31 [1.12, 1.53]'."""
+        found, gap = self.finding, self.finding and self.finding.effect
+        return f"{found.unit}: {effect(gap)}" if found and gap.ratio else effect(gap, found.unit) if found else ""
+
+    @property
+    def each(self) -> str:
+        """The effect of each net, rival or setting that the claim is made of, where there are several."""
+        return "; ".join(f"{name}: {effect(own)}" for name, own in self.finding.each.items()) if self.finding else ""
+
+    @property
+    def would_take(self) -> str:
+        """Of an undecided claim, about how many pairs would show, at the spread seen, on which side of the margin it is."""
+        if self.verdict != "not decidable":
+            return ""
+        found, gap = self.finding, self.finding.effect
+        if gap.n == 1:
+            return "more than one seed"
+        bound = math.copysign(found.margin, gap.value) if found.equal else found.margin
+        needed = replace(gap, of=self.of * gap.of).needed(bound)
+        beside = f", against a margin of {math.exp(found.margin) - 1:.0%}" if found.margin else ""
+        return (f"over 1000 {gap.over}" if needed is None else f"about {max(needed, gap.n + 1)} {gap.over}") + beside
+
     def row(self) -> dict[str, Any]:
         """One line of claims.csv: an effect in logarithms is a factor there, as in every sentence."""
-        found = self.finding
-        gap, before = (found.effect, found.published) if found else (None, None)
-        ends = [_short(end, gap.ratio) for end in (gap.value, gap.low, gap.high)] if gap else [""] * 3
+        about = {"claim": self.claim.id, "said": self.claim.said, "tested": self.evidence.hypothesis}
+        if (found := self.finding) is None:
+            return about | {"verdict": self.verdict, "why": self.why}
+        gap = found.effect
+        ends = (_short(end, gap.ratio) for end in (gap.value, gap.low, gap.high))
         return {
-            "claim": self.claim.id,
-            "said": self.claim.said,
-            "tested": self.evidence.hypothesis,
-            "on the report's own runs": "no, on a stand-in" if self.stands_in else "yes" if found else "",
-            "profile": self.profile if found else "",
+            **about,
+            "on the report's own runs": "no, on a stand-in" if self.stands_in else "yes",
+            "profile": self.profile,
             "on": self.data,
-            "n": f"{gap.n} {gap.over}" if gap else "",
+            "n": f"{gap.n} {gap.over}",
             **dict(zip(("effect", "low", "high"), ends, strict=True)),
-            "unit": (f"factor of {found.unit}" if gap.ratio else found.unit) if gap else "",
-            "each": "; ".join(f"{name}: {effect(own)}" for name, own in found.each.items()) if found else "",
+            "unit": f"factor of {found.unit}" if gap.ratio else found.unit,
+            "each": self.each,
             "p": f"{self.p:.2g}" if math.isfinite(self.p) else "",
-            "as published": effect(before, found.unit) if before else "",
+            "as published": effect(found.published, found.unit),
             "verdict": self.verdict,
             **self.gate.row(),
             "test changed": self.changed,
-            "seeds it would take": _needed(self) if self.verdict == "not decidable" else "",
+            "seeds it would take": self.would_take,
             "why": self.why,
-            "figure": self.evidence.figure if found else "",
+            "figure": self.evidence.figure,
         }
-
-    def said(self) -> str:
-        """The effect with its unit, 'FD: a factor of 1.31 [1.12, 1.53]', and what the verdict rests on."""
-        found, gap = self.finding, self.finding.effect
-        what = f"{found.unit}: {effect(gap)}" if gap.ratio else effect(gap, found.unit)
-        return "; ".join(part for part in (what, shown_by(replace(gap, p=self.p, of=self.of))) if part)
 
     def sentence(self) -> str:
         """What its row of the page's table has no room for, in Markdown: on what, what was tested, each net or start, why."""
         if self.finding is None:
             return f"**{self.claim.id}** {self.why}."
-        gap, each = self.finding.effect, "; ".join(f"{one} {effect(own)}" for one, own in self.finding.each.items())
-        each = f" One by one: {each}." if 0 < len(self.finding.each) <= MANY else " All are in claims.csv." if each else ""
+        gap = replace(self.finding.effect, p=self.p, of=self.of)
+        rests = "; ".join(filter(None, (f"{gap.n} {gap.over}", shown_by(gap))))
+        each = f" One by one: {self.each}." if 0 < len(self.finding.each) <= MANY else ""
         closed = f" Its models do not pass the gate: {self.gate.why}." if self.gate.why else ""
-        rests = f"{gap.n} {gap.over}" + (f"; {shown}" if (shown := shown_by(replace(gap, p=self.p, of=self.of))) else "")
         about = f"**{self.claim.id}** on {self.data}, profile {self.profile} ({rests})"
-        return f"{about}: {self.evidence.hypothesis}. {self.finding.why}{each}{closed}"
+        return f"{about}: {self.evidence.hypothesis}. {self.why}{each}{closed}"
 
 
 def labs(lab: Any) -> list[Any]:
@@ -134,22 +152,19 @@ def judge(claim: Claim, beside: Sequence[Any]) -> Judged:
     One seed decides nothing: the first lab with more is preferred. If none passes, it is tested on the first that was measured.
     Not corrected for the other claims.
     """
-    closed, alone, lacking = None, None, ""
+    tested: list[Judged] = []
+    lacking = ""
     for lab in beside:
         for evidence in claim.evidence:
-            if not lab.has(*evidence.needs) or (closed and gate.passed(lab, evidence.models).why):
+            if not lab.has(*evidence.needs) or (tested and gate.passed(lab, evidence.models).why):
                 continue
             if (finding := evidence.test(lab)) is None:
                 lacking = lacking or lab.profile.name
                 continue
-            one = _judged(claim, evidence, finding, lab)
-            if one.gate.why:
-                closed = closed or one
-            elif finding.effect.n == 1:
-                alone = alone or one
-            else:
-                return one
-    return alone or closed or Judged(claim, claim.evidence[0], profile=lacking)
+            tested.append(_judged(claim, evidence, finding, lab))
+            if finding.effect.n > 1 and not tested[-1].gate.why:
+                return tested[-1]
+    return min(tested, key=lambda one: one.gate.why != "", default=Judged(claim, claim.evidence[0], profile=lacking))
 
 
 def _judged(claim: Claim, evidence: Evidence, finding: Finding, lab: Any) -> Judged:
@@ -171,22 +186,19 @@ def audit(lab: Any, beside: Sequence[Any] | None = None) -> list[Judged]:
 
 def table(judged: list[Judged]) -> pd.DataFrame:
     """One row a claim, its id first: all there is to say of it, for claims.csv."""
-    return pd.DataFrame([one.row() for one in judged])
+    return pd.DataFrame([one.row() for one in judged]).fillna("")
 
 
 def page_table(judged: list[Judged], page: str) -> pd.DataFrame:
     """The same for the page of a profile, as few columns as can be read at once; the sentences below it say why."""
     rows = []
     for one in judged:
-        late = "test changed later" if "these" in one.changed else ""
-        parts = [f"would take {_needed(one)}" if one.verdict == "not decidable" else "", late]
-        parts += ["on a stand-in"] if one.stands_in else []
-        more = "; ".join(part for part in parts if part)
-        verdict = one.verdict + (f" ({more})" if more else "")
-        said = one.said().partition("; p ")[0] if one.finding else ""
         at = f"#{'tab' if one.evidence.figure in TABLES else 'fig'}-{one.evidence.figure}"
         shown = Link("figure", at) if one.profile == page else f"page of {one.profile}" if one.finding else ""
-        rows.append((f"{one.claim.id}. {one.claim.said}", said, verdict, shown))
+        notes = [f"would take {one.would_take}"] if one.would_take else []
+        notes += ["test changed later"] * ("these" in one.changed) + ["on a stand-in"] * one.stands_in
+        verdict = one.verdict + (f" ({'; '.join(notes)})" if notes else "")
+        rows.append((f"{one.claim.id}. {one.claim.said}", one.measured, verdict, shown))
     return pd.DataFrame(rows, columns=["claim", "effect, corrected", "verdict", "shown in"])
 
 
@@ -202,20 +214,8 @@ def verdict_of(finding: Finding, p: float) -> str:
         return f"artefact of {finding.artefact_of}" if finding.artefact_of else "holds"
     moved = not finding.equal and finding.shift is not None and shows(finding.shift) and not shows(finding.effect, *limits)
     if finding.published is not None and shows(finding.published, *limits) and (shown or moved):
-        return f"artefact of fault {finding.fault}" if finding.fault else "artefact of faults not told apart here"
+        return f"artefact of fault {finding.fault}" if finding.fault else "artefact of the report's faults"
     return "does not hold" if shown else "not decidable"
-
-
-def _needed(judged: Judged) -> str:
-    """About how many pairs would show with 80% power, at the spread seen, on which side of the margin the effect is."""
-    found, gap = judged.finding, judged.finding.effect
-    if gap.n == 1:
-        return "more than one seed"
-    bound = math.copysign(found.margin, gap.value) if found.equal else found.margin
-    needed = replace(gap, of=judged.of * gap.of).needed(bound)
-    margin = f"{math.exp(found.margin) - 1:.0%}" if gap.ratio else f"{found.margin:g}"
-    beside = f", against a margin of {margin}" if found.margin else ""
-    return (f"over 1000 {gap.over}" if needed is None else f"about {max(needed, gap.n + 1)} {gap.over}") + beside
 
 
 def _short(value: float, ratio: bool) -> str:
@@ -260,9 +260,8 @@ def summary(judged: list[Judged]) -> str:
     """How many claims got which verdict, and which."""
     lines = []
     for verdict in VERDICTS:
-        ids = []
-        for one in (one for one in judged if one.verdict.startswith(verdict)):
-            cause = one.verdict.removeprefix(verdict).replace(" of ", ": ", 1)
-            ids.append(one.claim.id + " on a stand-in" * one.stands_in + cause)
+        own = [one for one in judged if one.verdict.startswith(verdict)]
+        causes = [one.verdict.removeprefix(verdict).replace(" of ", ": ", 1) for one in own]
+        ids = [f"{one.claim.id}{' on a stand-in' * one.stands_in}{cause}" for one, cause in zip(own, causes, strict=True)]
         lines.append(f"**{verdict.capitalize()}**: {len(ids)} of {len(judged)}" + (f" ({', '.join(ids)})." if ids else "."))
     return bullets(lines)

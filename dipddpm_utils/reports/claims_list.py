@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from dipddpm_utils.reports import evidence_a as a
 from dipddpm_utils.reports import evidence_b as b
-from dipddpm_utils.reports import evidence_both as both
-from dipddpm_utils.reports.evidence_a import ALL_A, Test
+from dipddpm_utils.reports.evidence_a import Test, late_change, of_distance, rise_is_noise
 from dipddpm_utils.reports.evidence_b import PAIR, SAME
 from dipddpm_utils.reports.printed import FID_CHANGE, VARIANTS, same_fid
 
@@ -70,46 +68,55 @@ STARTS_TESTED = (
     "at some t_start, of all tried, FD from a DIP start is below FD from noise at equal calls and below FD from every start "
     "without a DIP, and its samples are not the training images they were begun from"
 )
-DIP_FD = "FD of the DIP's outputs for clean images to held-out images: what the DDPM is trained on."
-GRID_FD = "FD of the combined model's samples, all other settings balanced, one line a seed."
-ROWS_FD = "FD of the combined model's samples, in the largest set of rows in which only this setting varies."
+ALONE, CONV, RESNET = VARIANTS
 ON_DIP, PUBLISHED_A = VARIANTS[1:], tuple(f"{name}-published" for name in VARIANTS)
+ALL_A = (*VARIANTS, *PUBLISHED_A)
 DIGITS_STARTED = tuple(
-    (STARTS_TESTED, (group,), "04_fd_vs_t_start", both.fewer_steps(group), (model,))
+    (STARTS_TESTED, (group,), "04_fd_vs_t_start", b.fewer_steps(group), (model,))
     for group, model in (("main-starts", "main"), ("starts", "ddpm"))
 )
-SECONDS = "Training seconds of the combined model."
 NOT_IN_OTHERS = "most of the rise that one set of 30 samples shows is not there in other sets of the same models"
 
 CLAIMS: list[Claim] = [
     _claim("A1", "The first FID is the lowest with DIP.",
            ("with a DIP, either net, the FD of every later evaluation is above the first one's", ALL_A, A_FIGURE,
-            a.first_lowest, ON_DIP)),
+            of_distance(lambda curve: curve[1:].min() - curve[0], lambda runs: runs[list(ON_DIP)],
+                        "With a DIP: lowest FD of the later evaluations over the first (against the DDPM alone: see A4)."),
+            ON_DIP)),
     _claim("A2", "The FID falls faster with DIP.",
            ("with either net, FD falls by a larger factor from the first evaluation to the last than without", ALL_A, A_FIGURE,
-            a.falls_faster, VARIANTS)),
+            of_distance(lambda curve: curve[0] - curve[-1], lambda runs: runs[list(ON_DIP)].sub(runs[ALONE], axis=0),
+                        "Fall of FD from the first evaluation to the last, as a factor: with the net over alone."), VARIANTS)),
     _claim("A3", "The FID rises later in training.",
            ("with a DIP, either net, FD at the end is above FD at half of the training", ALL_A, A_FIGURE,
-            a.rises_later, ON_DIP)),
+            of_distance(late_change, lambda runs: runs[list(ON_DIP)],
+                        "With a DIP: FD at the last evaluation over FD at half of the training."), ON_DIP)),
     _claim("A4", "Plain DDPM's first FID is higher than both.",
-           ("first evaluation: FD alone is above FD with either net", ALL_A, A_FIGURE, a.starts_higher, VARIANTS)),
+           ("first evaluation: FD alone is above FD with either net", ALL_A, A_FIGURE,
+            of_distance(lambda curve: curve[0], lambda runs: runs[list(ON_DIP)].rsub(runs[ALONE], axis=0),
+                        "First evaluation: FD alone over FD with the net."), VARIANTS)),
     _claim("A5", "ResNet18 against 2conv changes FID by less than 5.",
            (f"FD of one over the other within a factor of {math.exp(same_fid()):.3f}, either way: as large a share as "
-            f"{FID_CHANGE:g} of the published FID of the DDPM alone", ALL_A, A_FIGURE, a.same_nets, ON_DIP)),
+            f"{FID_CHANGE:g} of the published FID of the DDPM alone", ALL_A, A_FIGURE,
+            of_distance(lambda curve: curve[-1], lambda runs: runs[[RESNET]].sub(runs[CONV], axis=0),
+                        "Last evaluation: FD with ResNet-18 over FD with 2conv. 5 FID are as large a share of the published "
+                        "FID as the margin.", equal=True, margin=same_fid()), ON_DIP)),
     _claim("A6", "ResNet18+DDPM has the lowest FID of all.",
-           ("lowest FD over training: below that of both others", ALL_A, A_FIGURE, a.lowest_of_all, VARIANTS)),
+           ("lowest FD over training: below that of both others", ALL_A, A_FIGURE,
+            of_distance(lambda curve: curve.min(), lambda runs: runs[[ALONE, CONV]].sub(runs[RESNET], axis=0),
+                        "Lowest FD over training: of each of the two others over ResNet-18's."), VARIANTS)),
     _claim("A7", "The rise may come from 30 samples or too few steps.",
-           (f"each variant: {NOT_IN_OTHERS}", ALL_A, "06_published_curves", a.rise_is_noise, PUBLISHED_A),
+           (f"each variant: {NOT_IN_OTHERS}", ALL_A, "06_published_curves", rise_is_noise, PUBLISHED_A),
            (f"the DDPM alone, as published: {NOT_IN_OTHERS}", PUBLISHED_A[:1], "06_published_curves",
-            partial(a.rise_is_noise, names=VARIANTS[:1]), PUBLISHED_A[:1])),
+            partial(rise_is_noise, names=VARIANTS[:1]), PUBLISHED_A[:1])),
     _claim("A8", "DIP reduces the diffusion steps needed.",
-           (STARTS_TESTED, ("a-starts",), "04_a_starts", both.fewer_steps("a-starts"), ("a-ddpm",)),
+           (STARTS_TESTED, ("a-starts",), "04_a_starts", b.fewer_steps("a-starts"), ("a-ddpm",)),
            *DIGITS_STARTED),
     _claim("A9", "DIP raises the total cost of training.",
            ("training seconds with those of the DIP, either net, are above those alone, equal steps", ALL_A[:3],
-            "04_a_fd_over_seconds", both.costs_more(("a-ddpm", "a-2conv"), ("a-ddpm", "a-resnet18")), ()),
+            "04_a_fd_over_seconds", b.costs_more(("a-ddpm", "a-2conv"), ("a-ddpm", "a-resnet18")), ()),
            ("the same, on digits", ("ddpm-on-dip", "ddpm"), "04_fd_vs_total_seconds",
-            both.costs_more(("ddpm", "ddpm-on-dip")))),
+            b.costs_more(("ddpm", "ddpm-on-dip")))),
     _claim("B1", "Combining shortens training from 7:40 to 5:10.",
            (f"equal steps and equal data path: training takes over {SAME:.0%} less time", (*PAIR, "b-timing"),
             "04_b_fd_over_steps", b.shorter(*PAIR)),
@@ -117,32 +124,35 @@ CLAIMS: list[Claim] = [
             b.shorter("ddpm", "ddpm-on-dip"))),
     _claim("B2", "Digits are better shaped, with fewer ragged edges.",
            ("samples are nearer to real digits, in raggedness and in a classifier's confidence", BOTH_B, B_FIGURE,
-            b.better_shaped, PAIR)),
+            b.looks(PAIR, {name: b.off_real(name) for name in ("raggedness", "legibility")},
+                    "distance from real digits, alone over combined",
+                    "Of all last samples, the DDPM alone over combined: how far from real digits they are in raggedness "
+                    "(outline over root of the ink's area) and in legibility (a classifier's confidence)."), PAIR)),
     _claim("B3", "Digits are greyer, with less contrast.",
            ("contrast of samples is lower", BOTH_B, B_FIGURE, b.greyer(), PAIR),
            ("contrast of samples of our own models that draw digits is lower", LARGE, "04_grids", b.greyer(LARGE), LARGE),
            ("contrast of samples of our own small models of digits is lower", OURS, "04_grids", b.greyer(OURS), OURS)),
     _claim("B4", "The larger std, the less accurate the images.",
            ("FD of samples rises with std (a line fitted to log FD), over the full grid", ("b-grid",), "05_b_grid",
-            b.slope_test("std", "b-grid", "FD, for one unit of std", GRID_FD), ("b-grid",)),
+            b.slope_test("std", "b-grid"), ("b-grid",)),
            ("FD of the DIP's outputs rises with std (a line fitted to log FD)", ("std",), "05_dip_fd",
-            b.slope_test("std", "std", "FD, for one unit of std", DIP_FD), ("std",)),
+            b.slope_test("std", "std"), ("std",)),
            ("FD of samples rises with std in the report's own rows", ("b-rows",), "05_b_rows",
-            b.slope_test("std", "b-rows", "FD, for one unit of std", ROWS_FD), ("b-rows",))),
+            b.slope_test("std", "b-rows"), ("b-rows",))),
     _claim("B5", "std does not change the time.",
            (f"change of training seconds over the range of std within +-{SAME:.0%}", ("b-grid",), "05_b_grid_seconds",
-            b.slope_test("std", "b-grid", "seconds, over the range", SECONDS, metric="train_seconds")),
+            b.slope_test("std", "b-grid", "train_seconds")),
            (f"change of the DIP's seconds over the sweep within +-{SAME:.0%}", ("std",), "05_dip_fd",
-            b.slope_test("std", "std", "seconds, over the range", "Seconds of the DIP fit.", metric="train_seconds")),
+            b.slope_test("std", "std", "train_seconds")),
            (f"change of training seconds over the report's own rows within +-{SAME:.0%}", ("b-rows",), "05_b_rows",
-            b.slope_test("std", "b-rows", "seconds, over the range", SECONDS, metric="train_seconds"))),
+            b.slope_test("std", "b-rows", "train_seconds"))),
     _claim("B6", "The larger dip_lr, the less clear the images.",
            ("FD of samples rises with dip_lr (a line fitted to log FD), over the full grid", ("b-grid",), "05_b_grid",
-            b.slope_test("dip_lr", "b-grid", "FD, for ten times the rate", GRID_FD, log=True), ("b-grid",)),
+            b.slope_test("dip_lr", "b-grid"), ("b-grid",)),
            ("FD of the DIP's outputs rises with the learning rate (a line fitted to log FD)", ("dip_lr",), "05_dip_fd",
-            b.slope_test("dip_lr", "dip_lr", "FD, for ten times the rate", DIP_FD, log=True), ("dip_lr",)),
+            b.slope_test("dip_lr", "dip_lr"), ("dip_lr",)),
            ("FD of samples rises with dip_lr in the report's own rows", ("b-rows",), "05_b_rows",
-            b.slope_test("dip_lr", "b-rows", "FD, for ten times the rate", ROWS_FD, log=True), ("b-rows",))),
+            b.slope_test("dip_lr", "b-rows"), ("b-rows",))),
     _claim("B7", "The DDPM needs fewer denoising steps from a DIP start.", *DIGITS_STARTED),
     _claim("B8", "DIP emphasises the important parts of the image.",
            ("strokes stand out more in a DIP's outputs than in the digits, and than in blurred ones", ("b-dip",), "02_b_panels",

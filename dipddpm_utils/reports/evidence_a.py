@@ -6,7 +6,6 @@ in both. Each test measures its effect in the corrected runs and again in those 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,14 +15,14 @@ from dipddpm_utils.judging.stats import ALPHA
 from dipddpm_utils.page.compare import Paired, judged_alike, paired
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import effect as told
-from dipddpm_utils.reports import one_fault
-from dipddpm_utils.reports.printed import VARIANTS, same_fid
+from dipddpm_utils.reports.printed import VARIANTS
 
 Test = Callable[[Any], "Finding | None"]
-Combine = Callable[[pd.DataFrame], Any]  # a row a seed, a column a variant -> the effect by seed, or a column a net
+Statistic = Callable[[Any], float]  # of one record, in logarithms
+Combine = Callable[
+    [pd.DataFrame], pd.DataFrame
+]  # a row a seed, a column a variant -> a column for each that a claim is made of
 OfCurve = Callable[[np.ndarray], float]  # log FD at each evaluation during training -> a statistic
-ALONE, ON_DIP = VARIANTS[0], list(VARIANTS[1:])
-ALL_A = (*VARIANTS, *(f"{name}-published" for name in VARIANTS))
 
 
 @dataclass(frozen=True)
@@ -31,9 +30,9 @@ class Finding:
     """What a test measured. Positive speaks for the claim, unless `equal`, where an interval within +-margin does.
 
     effect: in the corrected runs. published: the same in the runs as published (None: not compared). shift: published minus
-    corrected, paired by seed. margin: what an effect has to exceed (equal: stay within). fault: what would explain an effect
-    that is there as published only. artefact_of: set if the corrected effect itself is there for another reason. each: where a
-    claim is made of several nets, rivals or settings, the effect of every one, alone and not corrected.
+    corrected, paired by seed. margin: what an effect has to exceed (equal: stay within). fault: the one that explains an effect
+    there as published only ('': not told apart). artefact_of: set if the corrected effect itself is there for another reason.
+    each: where a claim is made of several nets, rivals or settings, the effect of every one, alone and not corrected.
     """
 
     effect: Paired
@@ -68,13 +67,18 @@ def shows(effect: Paired, margin: float = 0.0, equal: bool = False) -> bool:
     return speaks_for and p < ALPHA
 
 
-# --- a contrast of variants, in the corrected runs and as published ------------------------------------------------------
+# --- effects by seed, in the corrected runs and as published ---------------------------------------------------------------
 
 
-def contrast(lab: Any, names: tuple[str, ...], ending: str, statistic: one_fault.Statistic, combine: Combine) -> Any:
-    """The effect by seed: the statistic of each variant's records, combined; seeds that miss a variant are left out."""
-    values = {name: {record.seed: statistic(record) for record in lab.seeds(name + ending)} for name in names}
-    return combine(pd.DataFrame(values).dropna())
+def by_seed(lab: Any, names: Sequence[str], statistic: Statistic) -> pd.DataFrame:
+    """A statistic of these runs' records: a row a seed, a column a run; seeds that miss one are left out."""
+    return pd.DataFrame({name: {record.seed: statistic(record) for record in lab.seeds(name)} for name in names}).dropna()
+
+
+def over(lab: Any, first: str, second: str, statistic: Statistic) -> pd.Series:
+    """The statistic of the first run's records minus that of the second's, by seed."""
+    own = by_seed(lab, (first, second), statistic)
+    return own[first] - own[second]
 
 
 def decisive(found: Mapping[str, Paired]) -> tuple[str, int]:
@@ -89,33 +93,32 @@ def decisive(found: Mapping[str, Paired]) -> tuple[str, int]:
 
 
 def compared(
-    corrected: pd.Series | pd.DataFrame, published: Any, way: str, fault: Callable[[], str], over: str = "seeds", **about: Any
+    corrected: pd.DataFrame,
+    published: pd.DataFrame | None = None,
+    *,
+    why: str,
+    way: str = "",
+    over: str = "seeds",
+    **about: Any,
 ) -> Finding | None:
-    """A Finding from the effects by seed (a column a net: claimed of each). way: how the published runs were judged.
+    """A Finding from effects by seed, a column for each net (or whatever else) that the claim is made of; None without any.
 
-    fault: gives the name of the culprit. over: what the rows are, if not seeds.
+    way: how the published runs were judged. over: what the rows are, if not seeds.
     """
     if corrected.empty:
         return None
-    if isinstance(corrected, pd.DataFrame):
-        found = {net: paired(list(values), ratio=True, over=over) for net, values in corrected.items()}
-        net, of = decisive(found)
+    found = {net: paired(list(values), ratio=True, over=over) for net, values in corrected.items()}
+    net, of = decisive(found)
+    effect = found[net]
+    if len(found) > 1:
         about["each"] = {look(name).label: gap for name, gap in found.items()}
-        role = "which speaks against it" if of > 1 else "the least sure"
-        about["why"] += f" The verdict is that of {look(net).label}, {role}." if len(found) > 1 else ""
-        effect, corrected = found[net], corrected[net]
-        if np.isfinite(effect.p):  # Bonferroni-corrected
-            effect = replace(effect, p=min(1.0, of * effect.p), of=of)
-        published = published[net] if net in published else pd.Series(dtype=float)
-    else:
-        effect = paired(list(corrected), ratio=True, over=over)
-    gaps = (published - corrected).dropna()
-    if gaps.empty:
-        return Finding(effect, **about)
-    before = paired(list(published), ratio=True)
-    guilty = fault() if shows(before, about.get("margin", 0.0), about.get("equal", False)) else ""
-    about["why"] += f" As published{way}: {told(before)}."
-    return Finding(effect, published=before, shift=paired(list(gaps), ratio=True), fault=guilty, **about)
+        why += f" The verdict is that of {look(net).label}, {'which speaks against it' if of > 1 else 'the least sure'}."
+        effect = replace(effect, p=float(np.minimum(1.0, of * effect.p)), of=of)  # Bonferroni-corrected
+    if published is not None and len(gaps := (published[net] - corrected[net]).dropna()):
+        before = paired(list(published[net]), ratio=True)
+        about |= {"published": before, "shift": paired(list(gaps), ratio=True)}
+        why += f" As published{way}: {told(before)}."
+    return Finding(effect, why=why, **about)
 
 
 def late_change(logs: np.ndarray) -> float:
@@ -123,7 +126,7 @@ def late_change(logs: np.ndarray) -> float:
     return logs[-1] - logs[(len(logs) - 1) // 2]
 
 
-def of_curve(statistic: OfCurve, column: str) -> one_fault.Statistic:
+def of_curve(statistic: OfCurve, column: str) -> Statistic:
     """The statistic of a record's curve; NaN with one evaluation, from which nothing is seen to change."""
 
     def of(record: Any) -> float:
@@ -133,7 +136,7 @@ def of_curve(statistic: OfCurve, column: str) -> one_fault.Statistic:
     return of
 
 
-def of_distance(statistic: OfCurve, combine: Combine, suspects: Mapping[str, int], why: str, **about: Any) -> Test:
+def of_distance(statistic: OfCurve, combine: Combine, why: str, **limits: Any) -> Test:
     """A test of report A's three variants on a statistic of the distance over training.
 
     Runs as published that do not show the effect when judged on all samples are judged on 30 as well, as they were there: what
@@ -141,18 +144,16 @@ def of_distance(statistic: OfCurve, combine: Combine, suspects: Mapping[str, int
     """
 
     def test(lab: Any) -> Finding | None:
-        def measured(ending: str, column: str) -> pd.Series:
-            return contrast(lab, VARIANTS, ending, of_curve(statistic, column), combine)
+        def measured(ending: str, column: str = "fd") -> pd.DataFrame:
+            own = by_seed(lab, [name + ending for name in VARIANTS], of_curve(statistic, column))
+            return combine(own.set_axis(VARIANTS, axis=1))
 
-        corrected, published = measured("", "fd"), measured("-published", "fd")
-        limits = about.get("margin", 0.0), about.get("equal", False)
-        by_net = pd.DataFrame(published)  # a column a net, or one of both
-        seen = len(by_net) and all(shows(paired(list(own)), *limits) for _, own in by_net.items())
-        if seen:
-            fault = partial(one_fault.largest, lab, suspects, of_curve(statistic, "fd"))
-            return compared(corrected, published, "", fault, unit="FD", why=why, **about)
-        way, published = " (judged on 30 samples, as there)", measured("-published", "fd_published")
-        return compared(corrected, published, way, lambda: "FA3", unit="FD", why=why, **about)
+        about = {"unit": "FD", "why": why, **limits}
+        corrected, published = measured(""), measured("-published")
+        if len(published) and all(shows(paired(list(own)), **limits) for _, own in published.items()):
+            return compared(corrected, published, **about)
+        published = measured("-published", "fd_published")
+        return compared(corrected, published, way=" (judged on 30 samples, as there)", fault="FA3", **about)
 
     return test
 
@@ -162,15 +163,14 @@ def rise_is_noise(lab: Any, names: Sequence[str] = VARIANTS) -> Finding | None:
 
     By seed or, of one seed, by set. None where a record does not hold the many sets.
     """
-    effects: dict[str, list[float]] = {}
-    longer = []
-    for name in names:
-        own = [_drawn_rises(record) for record in lab.seeds(f"{name}-published")]
-        if any(rises is None for rises in own):
-            return None
-        effects[name] = [float(rises.mean()) for rises in own] if len(own) > 1 else list(own[0])
-        late = [of_curve(late_change, "fd")(record) for record in lab.seeds(f"{name}-published")]
-        longer += [f"{look(name).label} {told(paired(late, ratio=True))}"] if np.isfinite(late).any() else []
+    records = {name: lab.seeds(f"{name}-published") for name in names}
+    rises = {name: [_drawn_rises(record) for record in own] for name, own in records.items()}
+    if any(rise is None for own in rises.values() for rise in own):
+        return None
+    seeds = min(map(len, rises.values()))
+    effects = {name: [float(rise.mean()) for rise in own] if seeds > 1 else list(own[0]) for name, own in rises.items()}
+    late = {name: [of_curve(late_change, "fd")(record) for record in own] for name, own in records.items()}
+    longer = [f"{look(name).label} {told(paired(own, ratio=True))}" for name, own in late.items() if np.isfinite(own).any()]
     why = (
         "Rise of one set of 30 samples over its lowest earlier value, as a factor, over the square of its rise over where the "
         "other sets are lowest: above 1, most of it is drawn. Longer training: FD of all samples changes from its half to its "
@@ -178,8 +178,7 @@ def rise_is_noise(lab: Any, names: Sequence[str] = VARIANTS) -> Finding | None:
     )
     least = min(map(len, effects.values()))
     values = pd.DataFrame({name: own[:least] for name, own in effects.items()})
-    over = "seeds" if len(lab.seeds(f"{names[0]}-published")) > 1 else "sets of 30"
-    return compared(values, pd.DataFrame(), "", str, over, unit="FD", why=why)
+    return compared(values, over="seeds" if seeds > 1 else "sets of 30", unit="FD", why=why)
 
 
 def _drawn_rises(record: Any) -> np.ndarray | None:
@@ -197,47 +196,3 @@ def _drawn_rises(record: Any) -> np.ndarray | None:
     last, earlier = logs[-1], logs[:-1]
     lowest = (earlier.sum(axis=1, keepdims=True) - earlier).argmin(axis=0)  # for all sets but each
     return (last - earlier.min(axis=0)) - 2 * (last - earlier[lowest, np.arange(sets)])
-
-
-# Faults that both sides of a contrast have (FA4, FA5) cannot make one differ from the other, so they are suspects only
-# where a curve is compared with itself. +1: a larger statistic of the fault's variant speaks for the claim.
-BETWEEN = {"FA1": 1, "FA2": -1, "FA7": -1}
-WITHIN = {"FA2": 1, "FA7": 1, "FA4": 1, "FA5": 1}
-first_lowest = of_distance(
-    lambda c: c[1:].min() - c[0],
-    lambda t: t[ON_DIP],
-    WITHIN,
-    "With a DIP: lowest FD of the later evaluations over the first (against the DDPM alone: see A4).",
-)
-falls_faster = of_distance(
-    lambda c: c[0] - c[-1],
-    lambda t: t[ON_DIP].sub(t[ALONE], axis=0),
-    {name: -sign for name, sign in BETWEEN.items()},
-    "Fall of FD from the first evaluation to the last, as a factor: with the net over alone.",
-)
-rises_later = of_distance(
-    late_change,
-    lambda t: t[ON_DIP],
-    WITHIN,
-    "With a DIP: FD at the last evaluation over FD at half of the training.",
-)
-starts_higher = of_distance(
-    lambda c: c[0],
-    lambda t: t[ON_DIP].rsub(t[ALONE], axis=0),
-    BETWEEN,
-    "First evaluation: FD alone over FD with the net.",
-)
-lowest_of_all = of_distance(
-    lambda c: c.min(),
-    lambda t: t[[ALONE, "a-2conv"]].sub(t["a-resnet18"], axis=0),
-    BETWEEN,
-    "Lowest FD over training: of each of the two others over ResNet-18's.",
-)
-same_nets = of_distance(
-    lambda c: c[-1],
-    lambda t: t["a-resnet18"] - t["a-2conv"],
-    {"FA2": 1, "FA7": 1},
-    "Last evaluation: FD with ResNet-18 over FD with 2conv. 5 FID are as large a share of the published FID as the margin.",
-    equal=True,
-    margin=same_fid(),
-)

@@ -1,43 +1,102 @@
-"""What report B's claims are tested by: shape and contrast of drawn digits, time by data path, slopes over the full grid."""
+"""What report B's claims are tested by, and both reports' claims on starts and cost."""
 
 import math
-from functools import partial
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from dipddpm_utils.page.compare import Paired, difference, frame_of, own_interval, paired, scaled, slope, summary
+from dipddpm_utils.page.compare import Paired, copies, difference, frame_of, paired, scaled, slope, start_gaps, summary
+from dipddpm_utils.page.names import begun_from, fitted_once, look, starts
+from dipddpm_utils.page.prose import copying, percent, span
 from dipddpm_utils.page.prose import effect as told
-from dipddpm_utils.page.prose import percent, span
 from dipddpm_utils.reports import one_fault
-from dipddpm_utils.reports.evidence_a import Finding, Test, compared, contrast
+from dipddpm_utils.reports.evidence_a import Finding, Statistic, Test, compared, over
 from dipddpm_utils.reports.tables import grid_frame
 
 SAME = 0.05  # relative change of a time that still counts as none, fixed before any run
 PAIR = ("b-ddpm", "b-combined")
-NONE = pd.Series(dtype=float)
-SUSPECTS = {"FB1": -1, "FB2": -1, "FB3": -1}  # of the combined run: a larger statistic of it speaks against the claim
+TRAINING = "Training seconds of the combined model."
+OF_GROUP = {  # what a slope is of: FD, seconds
+    "b-grid": ("FD of the combined model's samples, all other settings balanced, one line a seed.", TRAINING),
+    "b-rows": ("FD of the combined model's samples, in the largest set of rows in which only this setting varies.", TRAINING),
+}
+OF_DIP = (
+    "FD of the DIP's outputs for clean images to held-out images: what the DDPM is trained on.",
+    "Seconds of the DIP fit.",
+)
+
+
+# --- starts of the chain --------------------------------------------------------------------------------------------------
+
+
+def fewer_steps(group: str) -> Test:
+    """FD from a DIP start against FD from noise with as many calls and from every start without a DIP, at every t_start.
+
+    The t_start that decides is the best of those where the start is shown to beat noise and nothing else explains it, else the
+    best of all. A DIP of each image's own, which no report had, is told beside it and decides nothing.
+    """
+
+    def test(lab: Any) -> Finding:
+        frame, dips = lab.frame(group), starts(dip=True)
+        found, rivals = start_gaps(frame, dips, ["noise"]), start_gaps(frame, dips, starts(dip=False))
+        cause = {at: _other_cause(frame, rivals, at[0], at[2]) for at in found}
+        own = [at for at in found if at[0] in fitted_once()]
+        best = min(own, key=lambda at: (not found[at].decided or found[at].value >= 0 or bool(cause[at]), found[at].value))
+        t_start, gap, own = best[2], found[best], _rows(frame, best[0], best[2])
+        why = f"FD of noise over FD from {begun_from(best[0])}, equal calls; decided at t_start {t_start:g}, of {gap.of}. "
+        why += f"Of its samples {copying(copies(own))} (of held-out images {percent(copies(own).usual)} look copied). "
+        here = [f"{look(rival).label} {told(one)}" for (start, rival, t), one in rivals.items() if (start, t) == best[::2]]
+        why += f"FD over that of each start without a DIP, same t_start: {'; '.join(here)}." if here else ""
+        each = {
+            f"{look(rival).label} over {look(start).label}, t {t:g}": scaled(one, -1)
+            for (start, rival, t), one in (found | rivals).items()
+        }
+        return Finding(scaled(gap, -1), "FD", why, artefact_of=cause[best], each=each)
+
+    return test
+
+
+def _rows(frame: pd.DataFrame, start: str, t_start: Any) -> pd.DataFrame:
+    return frame[(frame["label"] == start) & (frame["value"] == t_start)]
+
+
+def _other_cause(frame: pd.DataFrame, rivals: Mapping[tuple[str, str, Any], Paired], start: str, t_start: Any) -> str:
+    """What else explains a gain of this start at this t_start: it gives images back, or a start without a DIP does as well."""
+    if copies(_rows(frame, start, t_start)).many:
+        return "copying of training images"
+    here = {rival: gap for (own, rival, t), gap in rivals.items() if (own, t) == (start, t_start)}
+    as_well = [rival for rival, gap in here.items() if not (gap.decided and gap.value < 0)]
+    best = max(as_well, key=lambda rival: here[rival].value, default="")
+    return f"any start near the data (the {look(best).label} does as well)" if best else ""
+
+
+def outputs_alone(lab: Any, group: str) -> dict[str, pd.DataFrame]:
+    """What the DIPs that chains of this group begin from show, at no call: start -> their scores, as far as they are here."""
+    used: dict[str, dict[Any, None]] = {}
+    for member in lab.profile.group(group):
+        start = member.entry.run.start
+        if start.name in starts(dip=True) and (dip := start.bank or start.dip) is not None:
+            used.setdefault(start.name, {})[dip] = None
+    here = {name: [dip for dip in dips if lab.store.state(dip) == "complete"] for name, dips in used.items()}
+    return {name: frame_of([lab.store.load(dip) for dip in dips]) for name, dips in here.items() if dips}
 
 
 # --- how drawn digits look ------------------------------------------------------------------------------------------------
 
 
-def looks(names: tuple[str, str], sides: dict[str, one_fault.Statistic], suspect: str, unit: str, why: str) -> Test:
-    """Statistics of the first run's samples minus the second's, in the corrected runs and as published; None without any.
-
-    suspect: the side whose largest fault is named where only the published runs show it.
-    """
+def looks(names: tuple[str, str], sides: Mapping[str, Statistic], unit: str, why: str) -> Test:
+    """Statistics of the first run's samples minus the second's, in the corrected runs and as published; None without any."""
 
     def test(lab: Any) -> Finding | None:
-        def measured(ending: str) -> Any:
-            own = {name: contrast(lab, names, ending, of, lambda t: t[names[0]] - t[names[1]]) for name, of in sides.items()}
-            found = pd.DataFrame(own).dropna()
-            return found if len(sides) > 1 else found.iloc[:, 0]
+        def measured(ending: str) -> pd.DataFrame:
+            return pd.DataFrame(
+                {name: over(lab, *(f"{run}{ending}" for run in names), of) for name, of in sides.items()}
+            ).dropna()
 
         known = lab.has(*(f"{name}-published" for name in names))
-        fault = partial(one_fault.largest, lab, SUSPECTS, sides[suspect])
-        return compared(measured(""), measured("-published") if known else NONE, "", fault, why=why, unit=unit)
+        return compared(measured(""), measured("-published") if known else None, why=why, unit=unit)
 
     return test
 
@@ -45,10 +104,11 @@ def looks(names: tuple[str, str], sides: dict[str, one_fault.Statistic], suspect
 def greyer(names: tuple[str, str] = PAIR) -> Test:
     """B3: contrast of the first run's samples over the second's."""
     why = "Standard deviation of an image's pixels, DDPM alone over combined, mean over the last samples."
-    return looks(names, {"contrast": one_fault.metric("contrast")}, "contrast", "contrast, alone over combined", why)
+    contrast = {"contrast": lambda record: math.log(record.metrics.get("contrast") or math.nan)}
+    return looks(names, contrast, "contrast, alone over combined", why)
 
 
-def off_real(measure: str) -> one_fault.Statistic:
+def off_real(measure: str) -> Statistic:
     """How far samples are from real digits in a measure, as the size of the logarithm of the ratio; NaN if not recorded.
 
     Of a classifier's confidence, too: it is surer of some blots than of digits, so more of it is not better.
@@ -61,17 +121,33 @@ def off_real(measure: str) -> one_fault.Statistic:
     return statistic
 
 
-better_shaped = looks(  # B2
-    PAIR,
-    {name: off_real(name) for name in ("raggedness", "legibility")},
-    "raggedness",
-    "distance from real digits, alone over combined",
-    "Of all last samples, the DDPM alone over combined: how far from real digits they are in raggedness (outline over root "
-    "of the ink's area) and in legibility (a classifier's confidence).",
-)
+def emphasis(lab: Any) -> Finding:
+    """B8: strokes against their surroundings, in a DIP's outputs for clean digits, beyond the digits' own and a blur's."""
+    frame = frame_of(lab.seeds("b-dip"))
+    gaps = frame["emphasis"] - frame["emphasis_blur"].clip(lower=0.0)
+    why = "Brightness inside the strokes minus outside, over that of the clean digits, minus 1; must exceed their own (0) and "
+    why += f"that of blurred digits ({span(summary(frame, 'emphasis_blur'))})."
+    return Finding(paired(list(gaps)), "of the digits' own", why)
 
 
 # --- time -----------------------------------------------------------------------------------------------------------------
+
+
+def costs_more(*pairs: tuple[str, str]) -> Test:
+    """Seconds of training on DIP outputs, the DIP's included, over seconds of training alone, for each (alone, with)."""
+
+    def spent(record: Any) -> float:
+        return math.log(record.metrics["train_seconds"] + (record.metrics.get("dip_seconds") or 0.0))
+
+    def test(lab: Any) -> Finding | None:
+        whole = pd.DataFrame({on: over(lab, on, alone, spent) for alone, on in pairs}).dropna()
+        rest = {on: over(lab, on, alone, lambda record: math.log(record.metrics["train_seconds"])) for alone, on in pairs}
+        why = "Seconds of training on DIP outputs, those of the DIP included, over seconds alone; equal steps. "
+        left = "; ".join(f"{look(name).label} {told(paired(list(own), ratio=True))}" for name, own in rest.items())
+        why += f"With the DIP's left out, as published (FA9, FB4): {left}, which is slower steps in that sitting, not the DIP."
+        return compared(whole, unit="seconds", why=why)
+
+    return test
 
 
 def shorter(alone: str, combined: str) -> Test:
@@ -98,13 +174,12 @@ def paths(record: Any) -> Paired:
 
 def path_share(lab: Any) -> str:
     """What the data path saves in an epoch on the machine that timed it, beside the published saving, as a sentence."""
-    record = lab.seeds("b-timing")[0]
+    record, saved = lab.seeds("b-timing")[0], one_fault.path(lab)
     row, machine = record.metrics, record.provenance.get("device_name", "not known")
-    saved, published = own_interval(row | {"n": row["repeats"]}, "data_saved_seconds"), row["published_saved_seconds"]
     return (
         f"Decoding one by one, timed by itself, costs {span(saved)} s an epoch more ({machine}), "
         f"{percent(saved.value / row['decode_seconds'])} of an epoch there; the published saving, on another machine: "
-        f"{published:g} s an epoch."
+        f"{row['published_saved_seconds']:g} s an epoch."
     )
 
 
@@ -114,31 +189,37 @@ def _apart(a: Paired, b: Paired) -> Paired:
     return Paired(value - half, value, value + half, min(a.n, b.n), a.ratio)
 
 
-# --- settings ---------------------------------------------------------------------------------------------------------------
+# --- settings -------------------------------------------------------------------------------------------------------------
 
 
-def slope_test(setting: str, group: str, unit: str, why: str, *, metric: str = "fd", log: bool = False) -> Test:
+def slope_over(frame: pd.DataFrame, setting: str, metric: str, *, whole: bool) -> Paired | None:
+    """Slope of a metric over a setting, for one unit of std or ten times a learning rate, or (whole) over all its range."""
+    values, log = frame[setting].astype(float), setting != "std"
+    found, (low, high) = slope(frame.assign(value=values), metric, log=log), (values.min(), values.max())
+    return scaled(found, math.log10(high / low) if log else high - low) if whole and found is not None else found
+
+
+def slope_test(setting: str, group: str, metric: str = "fd") -> Test:
     """Slope over a setting, all others being balanced: of the full grid 'b-grid', and beside it that of the published rows; of
     'b-rows' over those rows in which nothing else varies; of another group over its value. Seconds are claimed not to change:
     their slope is over the whole range, and within +-SAME.
     """
     same = metric != "fd"
+    unit = "seconds, over the range" if same else f"FD, for {'one unit of std' if setting == 'std' else 'ten times the rate'}"
 
-    def sloped(frame: pd.DataFrame) -> Paired | None:
-        values = frame[setting if group in ("b-grid", "b-rows") else "value"].astype(float)
-        found = slope(frame.assign(value=values), metric, log=log)
-        return scaled(found, float(values.max() - values.min())) if found is not None and same else found
+    def sloped(lab: Any, group: str) -> Paired | None:
+        frame = grid_frame(lab, group) if group.startswith("b-") else lab.frame(group).assign(**{setting: lambda f: f["value"]})
+        return slope_over(_varied(frame, setting) if group == "b-rows" else frame, setting, metric, whole=same)
 
     def test(lab: Any) -> Finding | None:
-        frame = grid_frame(lab, group) if group in ("b-grid", "b-rows") else lab.frame(group)
-        if (effect := sloped(_varied(frame, setting) if group == "b-rows" else frame)) is None:
+        if (effect := sloped(lab, group)) is None:
             return None
-        about: dict[str, Any] = {"equal": same, "margin": math.log(1 + SAME) if same else 0.0, "why": why}
-        beside = group == "b-grid" and lab.has("b-rows")
-        if beside and (before := sloped(_varied(grid_frame(lab, "b-rows"), setting))) is not None:
-            about["why"] += f" In the published rows alone: {told(before)}."
+        why = OF_GROUP.get(group, OF_DIP)[same]
+        about: dict[str, Any] = {"equal": same, "margin": math.log(1 + SAME) if same else 0.0}
+        if group == "b-grid" and lab.has("b-rows") and (before := sloped(lab, "b-rows")) is not None:
+            why += f" In the published rows alone: {told(before)}."
             about |= {"published": before, "shift": _apart(before, effect)}
-        return Finding(effect, unit, **about)
+        return Finding(effect, unit, why, **about)
 
     return test
 
@@ -148,12 +229,3 @@ def _varied(rows: pd.DataFrame, setting: str) -> pd.DataFrame:
     others = [name for name in ("dip_lr", "ddpm_lr", "std") if name != setting]
     sets = [part for _, part in rows.groupby(others) if part[setting].nunique() > 1]
     return max(sets, key=len, default=rows.iloc[:0])
-
-
-def emphasis(lab: Any) -> Finding:
-    """B8: strokes against their surroundings, in a DIP's outputs for clean digits, beyond the digits' own and a blur's."""
-    frame = frame_of(lab.seeds("b-dip"))
-    gaps = frame["emphasis"] - frame["emphasis_blur"].clip(lower=0.0)
-    why = "Brightness inside the strokes minus outside, over that of the clean digits, minus 1; must exceed their own (0) and "
-    why += f"that of blurred digits ({span(summary(frame, 'emphasis_blur'))})."
-    return Finding(paired(list(gaps)), "of the digits' own", why)

@@ -49,7 +49,7 @@ def published_beside_ours(lab: Any) -> Figure:
     figure, panels = style.new(columns, width=3.2 + 2.3 * columns, height=3.5)
     for name in VARIANTS:
         curve, own = printed.fid(name), look(name)
-        panels[0].plot(curve["step"], curve["fid"], color=own.colour, marker=own.marker, label=own.label)
+        panels[0].plot(curve.index, curve, color=own.colour, marker=own.marker, label=own.label)
     panels[0].set(xlabel="training steps", ylabel="FID (Inception, 30 images)", title="report A, as printed")
     note = "Left: read off report A's figure; Inception features of 30 images, one run. "
     if columns == 3:

@@ -1,6 +1,5 @@
 """What the rebuilt reports show, as sentences computed from records."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,12 +8,12 @@ import pandas as pd
 
 from dipddpm_utils.faults import FAULTS
 from dipddpm_utils.judging.stats import ALPHA
-from dipddpm_utils.page.compare import Paired, difference, family, frame_of, judged_alike, scaled, slope, summary
+from dipddpm_utils.page.compare import Paired, difference, family, frame_of, judged_alike, summary
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import bullets, comparison, count, distance, effect, factor, number, other_spaces, span
 from dipddpm_utils.reports import gate, one_fault, printed, tables
-from dipddpm_utils.reports.evidence_a import shows, side
-from dipddpm_utils.reports.evidence_b import PAIR, path_share
+from dipddpm_utils.reports.evidence_a import side
+from dipddpm_utils.reports.evidence_b import PAIR, path_share, slope_over
 from dipddpm_utils.reports.printed import VARIANTS
 
 LIBRARY = """## Is our network a confound?
@@ -94,8 +93,8 @@ def batch(lab: Any) -> str:
     """Whether report A's batch of 4 may be replaced by the larger one used here, at equal images: within BATCH_MARGIN?"""
     a, b = tables.by_label(lab, "a-batch").values()
     gap = difference(b, a, "psnr")
-    (p, _), within = side(gap, BATCH_MARGIN, equal=True), shows(gap, BATCH_MARGIN, equal=True)
-    verdict = "it does not matter" if within else "it matters" if p < ALPHA else "not decidable"
+    p, within = side(gap, BATCH_MARGIN, equal=True)
+    verdict = "not decidable" if not p < ALPHA else "it does not matter" if within else "it matters"
     of_outputs = comparison("FD of their outputs, larger batch over the published one, equal images", difference(b, a, "fd"))
     allowed = f"{BATCH_MARGIN:g} dB either way are allowed"
     return f"{of_outputs} Restoration: {effect(gap, 'dB')} over {gap.n} seeds, {allowed}: **{verdict}**."
@@ -103,13 +102,10 @@ def batch(lab: Any) -> str:
 
 def grid_slopes(lab: Any, metric: str) -> str:
     """What FD or seconds do over report B's full grid, all other settings balanced; the verdicts are those of the claims."""
-    grid, said = tables.grid_frame(lab, "b-grid"), []
+    grid, said, what = tables.grid_frame(lab, "b-grid"), [], "FD" if metric == "fd" else "Seconds"
     for setting in ("std", "dip_lr", "ddpm_lr") if metric == "fd" else ("std",):
-        log, values = setting != "std", grid[setting].astype(float)
-        low, high = values.min(), values.max()
-        over = scaled(slope(grid.assign(value=values), metric, log=log), math.log10(high / low) if log else high - low)
-        what = "FD" if metric == "fd" else "Seconds"
-        said.append(f"{what} at {tables.SETTINGS[setting]} {high:g} over {low:g}: {effect(over)}.")
+        values, over = grid[setting], slope_over(grid, setting, metric, whole=True)
+        said.append(f"{what} at {tables.SETTINGS[setting]} {values.max():g} over {values.min():g}: {effect(over)}.")
     return " ".join([*said, "Verdicts on such slopes: [table](#tab-claims)."])
 
 
@@ -129,7 +125,7 @@ def published_shape(lab: Any) -> str:
     """What each of report A's curves does from its first evaluation to its last, as printed and in both of our rebuilds."""
     lines = []
     for name in VARIANTS:
-        fid = printed.fid(name)["fid"]
+        fid = printed.fid(name)
         told = [f"printed {number(float(fid.iloc[-1] / fid.iloc[0]))}"]
         for ending, column, way in (("-published", "fd_published", "as published, on 30 samples"), ("", "fd", "corrected")):
             if lab.has(name + ending):

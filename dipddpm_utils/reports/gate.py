@@ -40,7 +40,8 @@ def passed(lab: Any, groups: tuple[str, ...]) -> Gate:
     models, failed = {}, []
     for group in filter(lab.has, groups):
         floor, records = floor_of(lab, group), lab.seeds(group)
-        models[group] = _means(records, floor)
+        means, least = frame_of(records)[["fd", "recall"]].mean(), floor_at(floor, "fd", records[0].metrics["n"])
+        models[group] = {**means, "times": means["fd"] / least.value if least else math.nan}
         if reasons := [reason for record in records if (reason := _fails(record, floor))]:
             failed.append(f"{group}: {len(reasons)} of {len(records)} runs, the first with {reasons[0]}")
     return Gate(models, "; ".join(failed))
@@ -71,9 +72,3 @@ def _fails(record: Any, floor: Any) -> str:
         return ""
     least, what = trivial(floor)
     return f"FD {number(fd)}, not below {number(least)} of {what}" if not fd < least and what else ""
-
-
-def _means(records: list[Any], floor: Any) -> dict[str, float]:
-    means = frame_of(records)[["fd", "recall"]].mean().to_dict()
-    least = floor_at(floor, "fd", records[0].metrics["n"])
-    return {**means, "times": means["fd"] / least.value if least else math.nan}

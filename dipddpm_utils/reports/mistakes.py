@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from dipddpm_utils import faults, ranges
 from dipddpm_utils.config import Optim
-from dipddpm_utils.judging import fidelity, frechet
+from dipddpm_utils.judging import frechet
 
 # --- report A ---------------------------------------------------------------------------------------------------------
 
@@ -89,15 +89,6 @@ def unshuffle(state: Any) -> None:
 def halved_lr(optim: Optim) -> Optim:
     """FB3: the combined run's recipe: half the baseline's learning rate."""
     return optim.model_copy(update={"lr": optim.lr / 2})
-
-
-def psnr_unrelated(samples: Tensor, reals: Tensor) -> float:
-    """FB5: report B's only metric: mean PSNR, in dB, between a generated image and a real one that it has nothing to do with.
-
-    samples, reals: uint8 [n, C, H, W], compared in the order in which they happen to come.
-    """
-    n = min(len(samples), len(reals))
-    return float(fidelity.psnr(samples[:n], reals[:n], 255).mean())
 
 
 def wrapped_uint8(x_unit: Tensor) -> np.ndarray:

@@ -3,23 +3,23 @@
 only on  = (the corrected run with that one fault) over (the corrected run)
 only off = (the run as published) over (the same without that one fault)
 Both are factors, what the fault multiplies a measure by; where they differ, it depends on the other faults. Faults that
-change no training are measured on the runs that are there (effects.py).
+change no training changed what was read from one: they are measured on the runs that are there (READ).
 """
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from dipddpm_utils.faults import FAULTS, Fault
-from dipddpm_utils.page.compare import Paired, family, paired
-from dipddpm_utils.page.prose import factor
+from dipddpm_utils.faults import DIP_REPORTED_OVER, FAULTS, REPORTED_OVER, Fault
+from dipddpm_utils.page import prose
+from dipddpm_utils.page.compare import Paired, best_start, difference, family, frame_of, own_interval, paired
 
-Statistic = Callable[[Any], float]  # of one record, in logarithms
 MEASURES = {"fd": "FD", "loss_last": "loss at the end", "train_seconds": "training seconds"}  # what a fault may change
 SIDES = ("only on", "only off")
+WINDOW = 2000  # steps in the shortest window whose loss report A divides by 3000
 
 
 def trained(report: str = "") -> list[Fault]:
@@ -27,45 +27,27 @@ def trained(report: str = "") -> list[Fault]:
     return [fault for fault in FAULTS.values() if fault.trained_in and report in ("", fault.report)]
 
 
-def sides(lab: Any, fault: Fault, statistic: Statistic) -> dict[str, Paired]:
-    """What a fault adds to a statistic of a record of its variant, by side; a side without runs is left out."""
-    letter, corrected, published = fault.report.lower(), (fault.variant, None), (f"{fault.variant}-published", None)
-    pairs = ((f"{letter}-only", fault.id), corrected), (published, (f"{letter}-without", fault.id))
+def sides(lab: Any, fault: Fault, measure: str) -> dict[str, Paired]:
+    """What a fault multiplies a measure of its variant by, by side; a side without runs is left out."""
+    letter, corrected = fault.report.lower(), fault.variant
+    pairs = {
+        "only on": ((f"{letter}-only", fault.id), (corrected,)),
+        "only off": ((f"{corrected}-published",), (f"{letter}-without", fault.id)),
+    }
     found = {}
-    for side, places in zip(SIDES, pairs, strict=True):
-        first, second = (_values(lab, group, label, statistic) for group, label in places)
-        if len(gaps := (first - second).dropna()):
-            found[side] = paired(list(gaps), ratio=True)
+    for side, (first, second) in pairs.items():
+        if lab.has(first[0], second[0]):
+            a, b = (np.log(lab.frame(*one).set_index("seed")[measure].astype(float)) for one in (first, second))
+            if len(gaps := (a - b).dropna()):
+                found[side] = paired(list(gaps), ratio=True)
     return found
-
-
-def largest(lab: Any, suspects: Mapping[str, int], statistic: Statistic) -> str:
-    """The suspect that moves a contrast most towards what was published; '' if the runs are missing or none does.
-
-    suspects: fault -> +1 if a larger statistic of the fault's variant speaks for the claim, -1 if against.
-    """
-    found = {name: [gap.value for gap in sides(lab, FAULTS[name], statistic).values()] for name in suspects}
-    sizes = {name: suspects[name] * float(np.mean(values)) for name, values in found.items() if values}
-    best = max(sizes, key=lambda name: sizes[name], default="")
-    return best if best and sizes[best] > 0 else ""
-
-
-def _values(lab: Any, group: str, label: str | None, statistic: Statistic) -> pd.Series:
-    """The statistic of each record of a group (or of those with a label), by seed; empty if there is no such run."""
-    members = zip(lab.profile.group(group), lab.seeds(group), strict=True) if lab.has(group) else ()
-    return pd.Series({own.seed: statistic(own) for member, own in members if label in (None, member.label)}, dtype=float)
-
-
-def metric(name: str) -> Statistic:
-    """The statistic that reads the logarithm of a metric; NaN where a record has none."""
-    return lambda record: math.log(record.metrics[name]) if record.metrics.get(name) else math.nan
 
 
 def effects(lab: Any, report: str) -> dict[tuple[str, str, str], Paired]:
     """(measure, fault, side) -> what one report's trained faults do, a family a measure."""
     found: dict[tuple[str, str, str], Paired] = {}
     for name in MEASURES:
-        own = {fault.id: sides(lab, fault, metric(name)) for fault in trained(report)}
+        own = {fault.id: sides(lab, fault, name) for fault in trained(report)}
         found |= family("faults", {(name, id, side): gap for id, both in own.items() for side, gap in both.items()})
     return found
 
@@ -78,7 +60,7 @@ def table(lab: Any) -> pd.DataFrame:
         for fault in trained(report):
             for side in SIDES:
                 own = {label: found.get((name, fault.id, side)) for name, label in MEASURES.items()}
-                told = {label: f"{factor(gap)}{' *' * gap.decided}" if gap else "" for label, gap in own.items()}
+                told = {label: f"{prose.factor(gap)}{' *' * gap.decided}" if gap else "" for label, gap in own.items()}
                 seeds = max((gap.n for gap in own.values() if gap), default="")
                 rows.append({"fault": fault.id, "switch": side, **told, "seeds": seeds})
     return pd.DataFrame(rows)
@@ -89,3 +71,76 @@ def listing() -> pd.DataFrame:
     columns = ("fault", "what", "acts on", "shown on", "by")
     rows = [(f.id, f.what, f.where, f.variant, "runs" if f.trained_in else "judging") for f in FAULTS.values()]
     return pd.DataFrame(rows, columns=columns)
+
+
+# --- faults of what was read ------------------------------------------------------------------------------------------
+
+
+def read_table(lab: Any) -> pd.DataFrame:
+    """One row a measured effect: fault, what was measured and on which runs, effect with its 95% interval, how many pairs.
+
+    Runs that a profile does not hold leave their rows out.
+    """
+    rows = []
+    for fault, measured, unit, groups, measure in READ:
+        if lab.has(*groups):
+            found = measure(lab)
+            timed = f", timed on {lab.seeds(groups[0])[0].provenance.get('device_name', 'an unknown machine')}"
+            about = {"fault": fault, "measured": measured, "on": ", ".join(groups) + timed * (fault == "FB1")}
+            rows.append({**about, "effect": prose.effect(found, unit), "n": f"{found.n} {found.over}"})
+    return pd.DataFrame(rows, columns=["fault", "measured", "on", "effect", "n"])
+
+
+def thirty_samples(lab: Any) -> Paired:
+    """FA3: FD as published, of 30 samples, over FD of all samples, the same models."""
+    frame = frame_of(lab.seeds("a-ddpm"))
+    return difference(frame.assign(fd=frame["fd_published"]), frame, "fd")
+
+
+def path(lab: Any) -> Paired:
+    """FB1: seconds an epoch that the data path alone saves, over the repeats of one record."""
+    row = lab.seeds("b-timing")[0].metrics
+    mean = own_interval(row | {"n": row["repeats"]}, "data_saved_seconds")
+    return Paired(mean.low, mean.value, mean.high, mean.n, over="repeats")
+
+
+def left_out(lab: Any, name: str) -> Paired:
+    """FA9, FB4: seconds of the DIP, which the reports did not count, as a share of the DDPM's training seconds."""
+    frame = frame_of(lab.seeds(name))
+    return paired(list(frame["dip_seconds"] / frame["train_seconds"]))
+
+
+def unrelated_psnr(lab: Any) -> Paired:
+    """FB5: PSNR of samples to real images that have nothing to do with them, minus that of one real image to the next (dB).
+
+    Near zero: the measure does not tell a sample from a real image, whatever the sample looks like.
+    """
+    clean = lab.seeds("b-dip")[0].arrays["panels_clean"]
+    between = _psnr(clean[1:], clean[:-1])
+    return paired([_psnr(record.arrays["grid"][:, None], clean[None]) - between for record in lab.seeds("b-combined")])
+
+
+def _psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
+    """Mean PSNR (dB) of pairs of uint8 images [..., C, H, W]; computed in float64, so that nothing wraps around."""
+    error = (((a.astype(float) - b.astype(float)) / 255) ** 2).mean(axis=(-3, -2, -1))
+    return float((-10 * np.log10(np.maximum(error, 1e-10))).mean())
+
+
+def _by_definition(printed: float) -> Paired:
+    return paired([np.log(printed)], ratio=True, over="definition")
+
+
+READ: tuple[tuple[str, str, str, tuple[str, ...], Callable[[Any], Paired]], ...] = (
+    ("FA3", "FD of 30 samples, features in training mode, over FD of all, in 64 dimensions, not in Inception's 2048", "",
+     ("a-ddpm",), thirty_samples),
+    ("FA6", "printed over true loss of the DDPM, window of 2000 steps", "", ("a-ddpm",),
+     lambda lab: _by_definition(WINDOW / REPORTED_OVER)),
+    ("FA6", "printed over true loss of the DIP", "", ("a-dip-2conv",), lambda lab: _by_definition(1 / DIP_REPORTED_OVER)),
+    ("FA8", "FD from a DIP start over FD from noise, equal calls, best t_start", "", ("a-starts",),
+     lambda lab: best_start(lab.frame("a-starts"), "dip")[1]),
+    ("FA9", "DIP seconds left out (2conv)", "of the training", ("a-2conv",), lambda lab: left_out(lab, "a-2conv")),
+    ("FA9", "DIP seconds left out (ResNet-18)", "of the training", ("a-resnet18",), lambda lab: left_out(lab, "a-resnet18")),
+    ("FB1", "seconds that the data path alone saves", "s an epoch", ("b-timing",), path),
+    ("FB4", "DIP seconds left out", "of the training", ("b-combined",), lambda lab: left_out(lab, "b-combined")),
+    ("FB5", "PSNR of samples to unrelated digits, minus real to unrelated", "dB", ("b-combined", "b-dip"), unrelated_psnr),
+)  # fmt: skip

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
-PRINTED = pd.read_csv(Path(__file__).with_name("published_curves.csv"))
+PRINTED = (
+    pd.read_csv(Path(__file__).with_name("published_curves.csv")).set_index(["quantity", "run", "x"])["value"].sort_index()
+)
 VARIANTS = ("a-ddpm", "a-2conv", "a-resnet18")  # report A's three: alone, trained on 2conv outputs, on ResNet-18 outputs
 SETTINGS: dict[str, dict[str, str]] = {  # of their models, where the run at their size (profile full) does not tell
     "a-ddpm": {"parameters": "35.7 million", "sampler": "ancestral, 1000 calls", "training (s)": "not printed"},
@@ -20,28 +22,21 @@ SETTINGS: dict[str, dict[str, str]] = {  # of their models, where the run at the
 FID_CHANGE = 5.0  # claim A5: ResNet-18 against 2conv changes the FID by less than this
 
 
-def fid(run: str) -> pd.DataFrame:
-    """Report A's FID of one variant over training: columns step, fid. KeyError if it printed none."""
-    return _of("fid", f"run == {run!r}").rename(columns={"x": "step", "value": "fid"})
+def fid(run: str) -> pd.Series:
+    """Report A's FID of one variant, by training step. KeyError if it printed none."""
+    return PRINTED.loc["fid", run]
 
 
 def row_seconds(number: int) -> float:
     """What report B says the training of its ablation row `number` (0 to 5) took. KeyError if there is no such row."""
-    return float(_of("seconds", f"run != 'b-ddpm' and x == {number}")["value"].iloc[0])
+    return float(PRINTED.loc["seconds"].drop("b-ddpm").xs(number, level="x").iloc[0])
 
 
 def dip_loss(run: str) -> float:
     """The DIP's last loss as report A printed it, corrected to a mean squared error."""
-    return float(_of("dip_loss", f"run == {run!r}")["value"].iloc[0])
+    return float(PRINTED.loc["dip_loss", run].iloc[-1])
 
 
 def same_fid() -> float:
     """Claim A5's margin of 5 FID as a share of the published FID of the DDPM alone: another feature space has another unit."""
-    return FID_CHANGE / float(fid("a-ddpm")["fid"].mean())
-
-
-def _of(quantity: str, which: str) -> pd.DataFrame:
-    own = PRINTED.query(f"quantity == {quantity!r} and {which}")
-    if own.empty:
-        raise KeyError(f"the reports printed no {quantity} where {which}")
-    return own[["x", "value"]].reset_index(drop=True)
+    return FID_CHANGE / float(fid("a-ddpm").mean())

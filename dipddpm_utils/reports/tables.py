@@ -82,52 +82,34 @@ def rows_table(lab: Any) -> pd.DataFrame:
     """Report B's six ablation rows: its settings (profile full's) and ours, the time it printed, our seconds and distances."""
     rows, published = [], {member.value: member.entry.run for member in profiles.load("full").group("b-rows")}
     for place, part in grid_frame(lab, "b-rows").groupby("value", sort=True):
-        first, printed = part.iloc[0], row_seconds(int(place))
+        first, seconds = part.iloc[0], row_seconds(int(place))
         row = {"row": first["label"]}
-        for whose, own in (("report B's ", _settings(published[place])), ("", first)):
-            row |= {f"{whose}{label}": f"{own[name]:g}" for name, label in SETTINGS.items()}
-        row |= {"printed time": f"{printed // 60:.0f}:{printed % 60:02.0f}"}
+        for head, own in ((f"report B: {', '.join(SETTINGS.values())}", _settings(published[place])), ("here", first)):
+            row[head] = ", ".join(f"{own[name]:g}" for name in SETTINGS)
+        row |= {"printed time": f"{seconds // 60:.0f}:{seconds % 60:02.0f}"}
         row |= {"training (s)": span(summary(part, "train_seconds"))}
         rows.append(row | {first["features"]: span(summary(part, "fd")), "seeds": part["seed"].nunique(), "n": int(first["n"])})
     return pd.DataFrame(rows)
 
 
-def short_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """The same for a page: the three settings in one cell, report B's and ours."""
-    pairs = (("report B: DIP lr, DDPM lr, std", "report B's "), ("here", ""))
-    told = {head: rows[[f"{before}{label}" for label in SETTINGS.values()]].agg(", ".join, axis=1) for head, before in pairs}
-    measured = [name for name in rows.columns[1 + 2 * len(SETTINGS) :] if name not in ("seeds", "n")]
-    return pd.concat([rows[["row"]], pd.DataFrame(told), rows[measured]], axis=1)
-
-
 def short_sweeps(every: pd.DataFrame) -> pd.DataFrame:
     """`page.tables.sweep_table` for a page: a row a sweep, with its settings and their means, in order."""
-    measures = [name for name in every.columns[3:] if not name.endswith("against the anchor")]
-    rows = []
-    for name, part in every.groupby("sweep", sort=False):
-        means = {m: ", ".join(value.split(" ")[0] for value in part[m] if value) for m in measures}
-        rows.append({"sweep": name, "settings": ", ".join(look(value).label for value in part["value"]), **means})
-    return pd.DataFrame(rows)
+    means = every.drop(columns=["value", "seeds"]).set_index("sweep").filter(regex="(?<!against the anchor)$")
+    shown = means.apply(lambda own: own.str.partition(" ")[0])
+    shown.insert(0, "settings", [look(value).label for value in every["value"]])
+    return shown.groupby(level="sweep", sort=False).agg(lambda own: ", ".join(filter(None, own))).reset_index()
 
 
-def own_size(full: Any) -> pd.DataFrame:
-    """`page.tables.quality_table` of what has been trained of each report at its own size, a row a model, and its floor.
+def own_size(full: Any, report: str) -> pd.DataFrame:
+    """`page.tables.quality_table` of what has been trained of a report at its own size, a row a model, and its floor.
 
     No ratio to the floor, whose n is another. full: the lab of that profile, with the records that are there.
     """
-    parts = []
-    for report, floor in (("a-", "a-floor"), ("b-", "floor")):
-        records: dict[str, list[Any]] = {}
-        for record in full.all():
-            if record.run.kind == "ddpm" and record.name.startswith(report):
-                records.setdefault(record.name.rpartition("-s")[0], []).append(record)
-        if records:
-            frames = {name: frame_of(own) for name, own in records.items()}
-            quality = quality_table(frames, full.record(floor) if full.has(floor) else None)
-            distance = next(iter(frames.values()))["features"].iloc[0]
-            if any("fd_imagenet" in frame for frame in frames.values()):  # a second opinion, where that net was installed
-                seconds = [span(summary(frame, "fd_imagenet")) if "fd_imagenet" in frame else "" for frame in frames.values()]
-                real = full.record(floor).metrics.get("trivial_real_fd_imagenet") if full.has(floor) else None
-                quality["FD-IMAGENET"] = [*seconds, *([number(real) if real else ""] * (len(quality) - len(seconds)))]
-            parts.append(quality.drop(columns="times the floor").rename(columns={distance: "FD-CIFAR (a-), FD-MNIST (b-)"}))
-    return pd.concat(parts).fillna("") if parts else pd.DataFrame()
+    records: dict[str, list[Any]] = {}
+    for record in full.all():
+        if record.run.kind == "ddpm" and record.name.startswith(f"{report.lower()}-"):
+            records.setdefault(record.name.rpartition("-s")[0], []).append(record)
+    floor = "a-floor" if report == "A" else "floor"
+    frames = {name: frame_of(own) for name, own in records.items()}
+    quality = quality_table(frames, full.record(floor) if records and full.has(floor) else None)
+    return quality.drop(columns="times the floor", errors="ignore")

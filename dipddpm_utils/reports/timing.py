@@ -1,7 +1,6 @@
 """Report B's two ways to feed a model, timed: each image decoded in Python (its baseline), and tensors in memory (its DIP)."""
 
 import io
-from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -40,13 +39,13 @@ def epoch_timing(run: EpochTiming, work: Work) -> Outcome:
     for repeat in range(-1, run.repeats):  # the first round warms both up and is not kept
         for way in WAYS if repeat % 2 else reversed(WAYS):
             work.budget.check()
-            spent = dict.fromkeys(PARTS, 0.0)
-            for _ in range(run.steps):
-                for part, seconds in _timed_step(run, states[way], coefs, get[way]):
-                    spent[part] += seconds
-            per_epoch = run.images / run.optim.batch_size / run.steps
+            spent = sum(_timed_step(run, states[way], coefs, get[way]) for _ in range(run.steps))
+            per_epoch = spent * (run.images / run.optim.batch_size / run.steps)
             if repeat >= 0:
-                rows += [{"path": way, "part": part, "repeat": repeat, "seconds": s * per_epoch} for part, s in spent.items()]
+                rows += [
+                    {"path": way, "part": part, "repeat": repeat, "seconds": s}
+                    for part, s in zip(PARTS, per_epoch.tolist(), strict=True)
+                ]
     return Outcome(metrics=_metrics(run, rows), evals=rows)
 
 
@@ -59,24 +58,22 @@ def _metrics(run: EpochTiming, rows: list[dict[str, Any]]) -> dict[str, Any]:
     return about | stats.mean_intervals(quantities) | {"published_saved_seconds": faults.PUBLISHED_SAVED_SECONDS}
 
 
-def _timed_step(
-    run: EpochTiming, state: loop.State, coefs: schedule.Coefficients, get: Callable[[Tensor], Tensor]
-) -> Iterator[tuple[str, float]]:
-    """One training step in three parts, each with its seconds; a GPU's queue is emptied between them."""
-    model, (optimiser,) = state.model.train(), state.optimisers
-    began = _now(state.device)
+def _timed_step(run: EpochTiming, state: loop.State, coefs: schedule.Coefficients, get: loop.GetBatch) -> np.ndarray:
+    """Seconds of one training step by part (PARTS); a GPU's queue is emptied between them."""
+    model, (optimiser,), device = state.model.train(), state.optimisers, state.device
+    marks = [_now(device)]
     x0 = get(state.order.next(run.optim.batch_size))
-    fetched = _now(state.device)
+    marks.append(_now(device))
     t = process.training_times(run.diffusion, len(x0), state.generator, x0.device)
     eps = torch.randn(x0.shape, generator=state.generator, device=x0.device)
-    with machine_device.autocast(state.device, run.optim.precision):
+    with machine_device.autocast(device, run.optim.precision):
         loss = process.loss(coefs, run.diffusion, model, x0, t, eps)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
-    learned = _now(state.device)
+    marks.append(_now(device))
     optimiser.step()
     state.step += 1
-    yield from zip(PARTS, (fetched - began, learned - fetched, _now(state.device) - learned), strict=True)
+    return np.diff([*marks, _now(device)])
 
 
 def _now(device: torch.device) -> float:
@@ -85,29 +82,28 @@ def _now(device: torch.device) -> float:
     return machine_device.clock(device)()
 
 
-def _in_memory(images: Tensor, device: str) -> Callable[[Tensor], Tensor]:
+def _in_memory(images: Tensor, device: str) -> loop.GetBatch:
     """Batches in [-1, 1] from one uint8 tensor on the device: our loop, and report B's for its combined run."""
     kept = images.to(device)
     return lambda idx: ranges.uint8_to_signed(kept[idx])
 
 
-def _decoding(images: Tensor, device: str) -> Callable[[Tensor], Tensor]:
+def _decoding(images: Tensor, device: str) -> loop.GetBatch:
     """The same batches from PNG files in memory: each decoded by PIL, turned into a tensor and scaled in Python, then stacked.
 
     No worker processes, as on a machine with two cores; reading from a disk, which comes on top, is left out.
     """
     from PIL import Image
+    from torchvision.transforms import functional
 
     def encoded(image: Tensor) -> bytes:
-        file, array = io.BytesIO(), image.permute(1, 2, 0).squeeze(-1).numpy()
-        Image.fromarray(array).save(file, "PNG")
+        file = io.BytesIO()
+        functional.to_pil_image(image).save(file, "PNG")
         return file.getvalue()
-
-    stored = [encoded(image) for image in images]
 
     def item(i: int) -> Tensor:
         with Image.open(io.BytesIO(stored[i])) as picture:
-            levels = torch.from_numpy(np.array(picture)).view(*images.shape[2:], -1)
-        return levels.permute(2, 0, 1).float().div(255).sub(0.5).div(0.5)
+            return functional.to_tensor(picture).sub(0.5).div(0.5)
 
+    stored = [encoded(image) for image in images]
     return lambda idx: torch.stack([item(i) for i in idx.tolist()]).to(device)

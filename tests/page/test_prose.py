@@ -16,7 +16,7 @@ from dipddpm_utils.page.names import begun_from
 from dipddpm_utils.page.prose import count, span
 from dipddpm_utils.priors import comparisons, conclusions
 from dipddpm_utils.priors import findings as findings_priors
-from dipddpm_utils.reports.evidence_both import outputs_alone
+from dipddpm_utils.reports.evidence_b import outputs_alone
 from dipddpm_utils.stopping import findings as findings_stopping
 from dipddpm_utils.theory import findings as theory_findings
 from dipddpm_utils.theory.gaussian import Cost
