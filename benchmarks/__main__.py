@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import sys
 import tempfile
 import time
@@ -80,7 +81,7 @@ def said(row: Row) -> str:
 
 def keep(folder: Path, device: torch.device, content: dict[str, Any]) -> None:
     """Write <device>.json, <device>.csv and <device>-<figure>.png, rows in the order of the programs."""
-    from dipddpm_utils.page import speed
+    from dipddpm_utils.page import lab, speed
 
     order = {name: index for index, name in enumerate(PROGRAMS)}
     for key in ("rows", "curves"):
@@ -93,7 +94,9 @@ def keep(folder: Path, device: torch.device, content: dict[str, Any]) -> None:
     for name in speed.TITLES:
         figure = speed.curves(content, name)
         if figure is not None:
-            figure.savefig(folder / f"{device.type}-{name}.png", dpi=130, facecolor="white", metadata={"Software": None})
+            data = io.BytesIO()
+            figure.savefig(data, dpi=110, facecolor="white", metadata={"Software": None})
+            files.write_bytes(folder / f"{device.type}-{name}.png", lab.with_fewer_colours(data.getvalue()))
 
 
 def _kept(folder: Path | None, device: torch.device) -> dict[str, Any]:

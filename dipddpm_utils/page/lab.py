@@ -98,6 +98,11 @@ class Lab:
 
     def provenance(self, name: str) -> None:
         """When, where and with what the records drawn here were computed: folded, a row a machine; the CSV has each record."""
+        from IPython.display import Markdown, display
+
+        if not self.used:
+            display(Markdown("No record of this profile is drawn here yet."))
+            return
         made = pd.DataFrame([_made(record) for record in self.used.values()])
         columns = {
             "records": ("record", "size"),
@@ -132,7 +137,7 @@ class Lab:
         data = io.BytesIO()
         figure.savefig(data, format="png", dpi=96, facecolor="white", bbox_inches="tight", metadata={"Software": None})
         plt.close(figure)
-        small = _with_fewer_colours(data.getvalue())
+        small = with_fewer_colours(data.getvalue())
         self._keep(f"{name}.png", small)
         # as a bundle of types: Colab's IPython 7 has no Image(alt=...)
         shown = {"image/png": base64.b64encode(small).decode(), "text/plain": alt}
@@ -254,7 +259,7 @@ def _made(record: Record) -> dict[str, Any]:
     }
 
 
-def _with_fewer_colours(png: bytes) -> bytes:
+def with_fewer_colours(png: bytes) -> bytes:
     """The same picture in 256 colours, a third of the bytes: it is kept in figure, notebook and page.
 
     By octree, since the usual median cut spends its colours on the greys of the text, and merges those of a few markers.

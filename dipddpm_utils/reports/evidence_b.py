@@ -9,7 +9,7 @@ import pandas as pd
 
 from dipddpm_utils.page.compare import Paired, copies, difference, frame_of, paired, scaled, slope, start_gaps, summary
 from dipddpm_utils.page.names import begun_from, fitted_once, look, starts
-from dipddpm_utils.page.prose import copying, percent, span
+from dipddpm_utils.page.prose import copying, number, percent, span
 from dipddpm_utils.page.prose import effect as told
 from dipddpm_utils.reports import one_fault
 from dipddpm_utils.reports.evidence_a import Finding, Statistic, Test, compared, over
@@ -48,12 +48,12 @@ def fewer_steps(group: str) -> Test:
         why = f"FD of noise over FD from {begun_from(best[0])}, equal calls; decided at t_start {t_start:g}, of {gap.of}. "
         why += f"Of its samples {copying(copies(own))} (of held-out images {percent(copies(own).usual)} look copied). "
         here = [f"{look(rival).label} {told(one)}" for (start, rival, t), one in rivals.items() if (start, t) == best[::2]]
-        why += f"FD over that of each start without a DIP, same t_start: {'; '.join(here)}." if here else ""
+        why += f"FD over that of each start without a DIP, same t_start: {'; '.join(here)}. " if here else ""
         each = {
             f"{look(rival).label} over {look(start).label}, t {t:g}": scaled(one, -1)
             for (start, rival, t), one in (found | rivals).items()
         }
-        return Finding(scaled(gap, -1), "FD", why, artefact_of=cause[best], each=each)
+        return Finding(scaled(gap, -1), "FD", why + _at_no_calls(lab, group), artefact_of=cause[best], each=each)
 
     return test
 
@@ -81,6 +81,15 @@ def outputs_alone(lab: Any, group: str) -> dict[str, pd.DataFrame]:
             used.setdefault(start.name, {})[dip] = None
     here = {name: [dip for dip in dips if lab.store.state(dip) == "complete"] for name, dips in used.items()}
     return {name: frame_of([lab.store.load(dip) for dip in dips]) for name, dips in here.items() if dips}
+
+
+def _at_no_calls(lab: Any, group: str) -> str:
+    """How good the starts themselves are, without a single call: what each DIP shows."""
+    said = [
+        f"FD {span(summary(frame, 'fd'))}, recall {number(float(frame['recall'].mean()), 2)} ({begun_from(name)})"
+        for name, frame in outputs_alone(lab, group).items()
+    ]
+    return f"The starts themselves, at no calls: {'; '.join(said)}." if said else ""
 
 
 # --- how drawn digits look ------------------------------------------------------------------------------------------------

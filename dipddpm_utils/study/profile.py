@@ -38,7 +38,7 @@ def everything(p: Profile, z: Sizes) -> None:
 
 
 def both_reports(p: Profile, z: Sizes) -> None:
-    """The two reports, what decides most first; restoration with A's models; the theory's checks, which cost seconds."""
+    """The two reports, what decides most first; the theory's checks, which cost seconds."""
     p.run("floor", Floor(data=z.b_data, ns=z.ns), "03")  # of all digits, and so report B's
     reports.a_arms(p, z, 1)
     reports.b_arms(p, z)
@@ -49,7 +49,6 @@ def both_reports(p: Profile, z: Sizes) -> None:
     reports.a_library(p, z)
     reports.b_others(p, z, 1)
     reports.a_arms(p, z, (1, 2), published=False)
-    digits.restored(p, z, reports.a_ddpm(z), unseen=False)  # photographs; the model was trained on all training images
     p.run("gaussian", z.gaussian, "01")
     p.run("spectrum", Spectrum(data=sizes.MNIST_10000, iterations=z.spectrum_iterations), "01")
 

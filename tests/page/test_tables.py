@@ -138,3 +138,23 @@ def test_resnet_is_said_to_have_random_weights_wherever_it_is_read_and_had_them(
     assert lab._weights("ResNet-18 and 2conv") == " ResNet-18 has random weights." and lab._weights("2conv") == ""
     assert lab._weights("a-resnet18, or ResNet18 as report A writes it") == " ResNet-18 has random weights."
     assert lab._weights("ResNet-18 (random weights)") == ""
+
+
+def _shown(lab, monkeypatch):
+    """The folded table and caption that `lab.provenance` shows."""
+    kept = []
+    monkeypatch.setattr(lab, "table", lambda frame, name, caption, shown, folded: kept.append((frame, caption, shown)))
+    lab.provenance("00_provenance")
+    return kept
+
+
+def test_provenance_has_a_row_a_machine_and_says_whether_all_trees_were_clean(monkeypatch):
+    lab = Records("quick")
+    assert _shown(lab, monkeypatch) == []  # nothing is drawn yet: said in words
+    records = lab.seeds("ddpm")
+    ((frame, caption, shown),) = _shown(lab, monkeypatch)
+    assert list(frame["record"]) == [record.name for record in records] and shown["records"].sum() == len(records)
+    assert "all from clean checkouts" in caption and f"the {len(records)} records" in caption
+    records[0].provenance = {**records[0].provenance, "code": {**records[0].provenance["code"], "dirty": True}}
+    ((_, caption, shown),) = _shown(lab, monkeypatch)
+    assert "1 of them from code with uncommitted changes" in caption and "*" in shown["code: commits"][0]

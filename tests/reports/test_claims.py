@@ -194,6 +194,7 @@ def test_every_start_stands_against_noise_and_each_rival_at_every_t_start():
     dips = len({"dip", "per_image"} & set(frame["label"]))
     assert len(one.finding.each) == ts * rivals * dips == len(one.row()["each"].split("; ")) > claims.MANY
     assert "One by one" not in one.sentence()  # too many to read aloud: claims.csv has them
+    assert "The starts themselves, at no calls: FD" in one.sentence()
 
 
 @pytest.mark.parametrize(("seconds", "verdict"), [(40.0, "holds"), (-40.0, "does not hold")])
