@@ -180,15 +180,16 @@ class Judge:
         T, coefs = about.num_train_timesteps, schedule.coefficients(about)
         x0 = ranges.uint8_to_signed(self.source.held_out[:4])
         eps = torch.randn(x0.shape, generator=generator)
-        times = np.linspace(0, T - 1, STRIP).round().astype(int)
-        forward = [process.diffuse(coefs, x0, torch.full((len(x0),), int(t)), eps) for t in times]
+        forward_t = np.linspace(0, T - 1, STRIP).round().astype(int)
+        forward = [process.diffuse(coefs, x0, torch.full((len(x0),), int(t)), eps) for t in forward_t]
         x = torch.randn(16, *x0.shape[1:], generator=generator).to(self.work.device)
-        frames = [x]
+        frames, times = [x], [T - 1]
         for step in sampling.chain(autocast(model, self.run), coefs, about, Sampler(steps=min(48, T)), x):
             if step.index % 2:
                 frames.append(step.x)
+                times.append(step.t_next)
         forward, reverse = (ranges.signed_to_uint8(torch.stack(part)).cpu().numpy() for part in (forward, frames))
-        return {"forward": forward, "reverse": reverse}
+        return {"forward": forward, "forward_t": forward_t, "reverse": reverse, "reverse_t": np.array(times)}
 
 
 def second_space(data: Data, device: str) -> tuple[evaluate.Features | None, str]:

@@ -63,7 +63,8 @@ def test_a_ddpm_is_trained_and_judged_at_several_steps(store, dip):
     assert record.evals["step"].tolist() == [5, 10, 12] and record.evals["nfe"].tolist() == [2, 2, 3]
     assert (record.metrics["dip_seconds"] > 0) == (dip is not None)
     assert record.arrays["grid"].shape == (64, 1, 28, 28) and record.arrays["grids_by_step"].shape == (2, 16, 1, 28, 28)
-    assert len(record.arrays["reverse"]) > 1 and len(record.arrays["forward"]) == judge.STRIP
+    assert len(record.arrays["reverse"]) == len(record.arrays["reverse_t"]) > 1
+    assert len(record.arrays["forward"]) == len(record.arrays["forward_t"]) == judge.STRIP
 
 
 @pytest.mark.parametrize("checks", [2, 7])  # after every second look at the budget, and after longer stretches
