@@ -248,7 +248,7 @@ def test_ctrl_c_leaves_jobs_and_the_same_command_finds_them_while_a_node_is_drai
     runs = [training(200, seed) for seed in range(3)]  # two run, the third waits
     first = slurm.long(tmp_path, runs, 60)
     slurm.training(tmp_path)
-    jobs = until(lambda: len(slurm.queue()) == 2 and set(slurm.queue()))
+    jobs = until(lambda: [*slurm.queue().values()] == ["RUNNING"] * 2 and set(slurm.queue()))  # a drained node begins none
     slurm.tell("scontrol", "update", f"NodeName={slurm.host}", "State=DRAIN", "Reason=drill")
     first.send_signal(signal.SIGINT)
     assert "2 jobs go on without this command" in ended(first, 130, 60)
