@@ -125,10 +125,8 @@ def _guidance(ready: Ready, run: Sample) -> Iterator[Row]:
     note = f"{len(measured)} turns; {run.sampler.steps} calls each; {own:.3g} s an image, alone {alone:.3g} s"
     yield Row("DIP guidance, in calls of the DDPM alone", median(calls), None, "calls", quartiles(calls), None, note)
     fit_calls = ready.fitted / run.n / (alone / run.sampler.steps)
-    charged, note = (
-        [count + fit_calls for count in calls],
-        f"{len(measured)} turns; its fit, {ready.fitted:.3g} s, charged to {run.n} images",
-    )
+    charged = [count + fit_calls for count in calls]
+    note = f"{len(measured)} turns; its fit, {ready.fitted:.3g} s, charged to {run.n} images"
     yield Row("DIP guidance with the DIP's fit", median(charged), None, "calls", quartiles(charged), None, note)
 
 

@@ -19,9 +19,8 @@ from dipddpm_utils.reports.printed import VARIANTS
 
 Test = Callable[[Any], "Finding | None"]
 Statistic = Callable[[Any], float]  # of one record, in logarithms
-Combine = Callable[
-    [pd.DataFrame], pd.DataFrame
-]  # a row a seed, a column a variant -> a column for each that a claim is made of
+# a row a seed, a column a variant -> a column for each that a claim is made of
+Combine = Callable[[pd.DataFrame], pd.DataFrame]
 OfCurve = Callable[[np.ndarray], float]  # log FD at each evaluation during training -> a statistic
 
 
