@@ -81,7 +81,7 @@ def said(row: Row) -> str:
 
 def keep(folder: Path, device: torch.device, content: dict[str, Any]) -> None:
     """Write <device>.json, <device>.csv and <device>-<figure>.png, rows in the order of the programs."""
-    from dipddpm_utils.page import lab, speed
+    from dipddpm_utils.page import images, speed
 
     order = {name: index for index, name in enumerate(PROGRAMS)}
     for key in ("rows", "curves"):
@@ -96,7 +96,7 @@ def keep(folder: Path, device: torch.device, content: dict[str, Any]) -> None:
         if figure is not None:
             data = io.BytesIO()
             figure.savefig(data, dpi=110, facecolor="white", metadata={"Software": None})
-            files.write_bytes(folder / f"{device.type}-{name}.png", lab.with_fewer_colours(data.getvalue()))
+            files.write_bytes(folder / f"{device.type}-{name}.png", images.with_fewer_colours(data.getvalue()))
 
 
 def _kept(folder: Path | None, device: torch.device) -> dict[str, Any]:

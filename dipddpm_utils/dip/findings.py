@@ -105,8 +105,8 @@ def losses(nets: Mapping[str, Sequence[Any]]) -> str:
 def first_weights(records: Sequence[Any]) -> str:
     """What the ResNet-18s among these records began with, a sentence; '' without one."""
     notes = [note for record in records if record.run.net == "resnet18" for note in record.notes if "weights" in note]
-    said = re.sub(r" \(\w*Error\)", "", "; ".join(dict.fromkeys(notes)))  # what the download failed with tells a reader nothing
-    return f"ResNet-18 began with {said}." if notes else ""
+    said = dict.fromkeys(re.sub(r" \(.*\)$", "", note) for note in notes)  # what a download failed with tells a reader nothing
+    return f"ResNet-18 began with {'; '.join(said)}." if notes else ""
 
 
 def best_peak(records: Mapping[str, Any]) -> str:

@@ -9,22 +9,20 @@ whose statistics never cross images. With one channel a group, as in the skip ne
 normalisation computes on the published batch of one image; the ResNet, whose last maps are single pixels, needs several.
 """
 
-import contextlib
-import io
 import math
 import os
-import urllib.request
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dipddpm_utils.machine import files
+from dipddpm_utils.data import weights
+from dipddpm_utils.machine.errors import DataError
 
 NETS = ("2conv", "5conv", "resnet18", "skip")
 DEFAULT_WIDTH = {"2conv": 64, "5conv": 64, "resnet18": 64, "skip": 32}  # the two reports' own; skip: 128 at 512 px
-PROBE_SECONDS = 5  # how long the host of the ImageNet weights may take to answer
+IMAGENET_SHA256 = "f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec"  # of torchvision's ResNet-18 weights
 Z_CHANNELS = 32  # of the fixed input z of a fit to one image: Ulyanov et al. 2018, supplementary material
 Norm = Callable[[int], nn.Module]
 
@@ -176,24 +174,20 @@ def _group_norm(channels: int) -> nn.Module:
 def load_imagenet(module: ResNet18) -> str:
     """Load torchvision's ImageNet weights into the encoder of a network for a data set, if they can be had: which it has now.
 
-    That needs the network, unless they are cached, and is not tried where the environment has DIPDDPM_OFFLINE.
+    DataError where DIPDDPM_RESNET18 names a file that is not torchvision's.
     """
     width, inputs = module.encoder["conv1"].weight.shape[:2]
     if width != 64:
         return "random weights: ImageNet's fit only width 64"
-    if files.offline():
-        return "random weights: DIPDDPM_OFFLINE is set, so ImageNet's were not asked for"
-    try:
-        from torchvision.models import ResNet18_Weights  # 5 s to import: only where it is asked for
+    from torchvision.models import ResNet18_Weights  # 5 s to import: only where it is asked for
 
-        weights = ResNet18_Weights.IMAGENET1K_V1
-        cached = os.path.join(torch.hub.get_dir(), "checkpoints", os.path.basename(weights.url))
-        if not os.path.exists(cached):  # the download itself has no time-out
-            urllib.request.urlopen(urllib.request.Request(weights.url, method="HEAD"), timeout=PROBE_SECONDS).close()
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            state = weights.get_state_dict(progress=False, check_hash=True)
-    except Exception as error:  # no network, no torchvision, a full disk: random weights are a way on, and it is said
-        return f"random weights: ImageNet's could not be had ({type(error).__name__})"
+    try:
+        path = weights.published(ResNet18_Weights.IMAGENET1K_V1.url, IMAGENET_SHA256, "DIPDDPM_RESNET18")
+    except DataError as error:  # random weights are a way on, and it is said; but not where the user named a file
+        if os.environ.get("DIPDDPM_RESNET18"):
+            raise
+        return f"random weights: {error}"
+    state = torch.load(path, map_location="cpu", weights_only=True)
     state = {name: value for name, value in state.items() if not name.startswith("fc.")}
     if inputs == 1:  # a grey image is three equal channels
         state["conv1.weight"] = state["conv1.weight"].sum(1, keepdim=True)

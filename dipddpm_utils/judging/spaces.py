@@ -3,9 +3,6 @@
 Those are pytorch-fid's Inception net (FID) and, for colour images, a smaller one as a second opinion (FD-IMAGENET).
 """
 
-import os
-import shutil
-import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -16,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor, nn
 
+from dipddpm_utils.data import weights
 from dipddpm_utils.machine import files
 from dipddpm_utils.machine.errors import DataError, StoreError
 
@@ -127,32 +125,16 @@ def in_evaluation(name: str, net: Classifier, sha256: str, device: str) -> Featu
 def inception(device: str = "cpu") -> Features:
     """FID's feature space: pytorch-fid's Inception net, 2048 features, in evaluation mode; grey images are repeated to RGB.
 
-    The weights (95 MB) are the file that DIPDDPM_INCEPTION names, else they are downloaded by pytorch-fid's own address into
-    torch's hub folder; they are verified before they are unpickled. DataError where they cannot be had: go on with `extractor`.
+    The weights (95 MB) are the file that DIPDDPM_INCEPTION names, torch's cached one, or a download from pytorch-fid's own
+    address, verified before pytorch-fid unpickles them. DataError where they cannot be had: go on with `extractor`.
     """
-    from pytorch_fid import inception as published
+    from pytorch_fid import inception as publisher
 
-    path = Path(torch.hub.get_dir()) / "checkpoints" / published.FID_WEIGHTS_URL.rsplit("/", 1)[1]
-    otherwise = f"FID cannot be measured here; go on with FD-MNIST or FD-CIFAR, or let DIPDDPM_INCEPTION name a {path.name}"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if given := os.environ.get("DIPDDPM_INCEPTION"):
-        if not Path(given).is_file() or files.sha256(Path(given)) != INCEPTION_SHA256:
-            raise DataError(f"DIPDDPM_INCEPTION names {given}, which is not the published file {path.name}: {otherwise}")
-        shutil.copyfile(given, path)  # where pytorch-fid looks for it
-    if not path.exists():
-        if files.offline():
-            raise DataError(f"FID's Inception weights are not here and DIPDDPM_OFFLINE is set: {otherwise}")
-        before = socket.getdefaulttimeout()
-        socket.setdefaulttimeout(60)
-        try:
-            torch.hub.download_url_to_file(published.FID_WEIGHTS_URL, str(path), INCEPTION_SHA256, progress=False)
-        except (OSError, RuntimeError) as error:
-            raise DataError(f"FID's Inception weights could not be downloaded ({error}): {otherwise}") from error
-        finally:
-            socket.setdefaulttimeout(before)
-    if files.sha256(path) != INCEPTION_SHA256:
-        raise DataError(f"{path} is not the published file and was not opened: remove it. {otherwise}")
-    net = published.InceptionV3([published.InceptionV3.BLOCK_INDEX_BY_DIM[2048]]).eval().to(device)
+    try:
+        weights.published(publisher.FID_WEIGHTS_URL, INCEPTION_SHA256, "DIPDDPM_INCEPTION")
+    except DataError as error:
+        raise DataError(f"{error}. FID cannot be measured here; go on with FD-MNIST or FD-CIFAR") from error
+    net = publisher.InceptionV3([publisher.InceptionV3.BLOCK_INDEX_BY_DIM[2048]]).eval().to(device)
 
     def network(images: Tensor) -> Tensor:
         unit = images.float() / 255

@@ -133,6 +133,8 @@ class Lab:
         from IPython.display import Markdown, display
         from matplotlib.text import Text
 
+        from dipddpm_utils.page.images import with_fewer_colours
+
         caption += self._weights(" ".join([caption, *(text.get_text() for text in figure.findobj(Text))]))
         data = io.BytesIO()
         figure.savefig(data, format="png", dpi=96, facecolor="white", bbox_inches="tight", metadata={"Software": None})
@@ -257,16 +259,3 @@ def _made(record: Record) -> dict[str, Any]:
         "commit": (code.get("commit") or "none")[:7] + "*" * bool(code.get("dirty")),
         "completed (UTC)": record.completed[:16].replace("T", " "),
     }
-
-
-def with_fewer_colours(png: bytes) -> bytes:
-    """The same picture in 256 colours, a third of the bytes: it is kept in figure, notebook and page.
-
-    By octree, since the usual median cut spends its colours on the greys of the text, and merges those of a few markers.
-    """
-    from PIL import Image
-
-    data, picture = io.BytesIO(), Image.open(io.BytesIO(png)).convert("RGB")
-    few = picture.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-    few.save(data, "PNG", optimize=True)
-    return min(png, data.getvalue(), key=len)

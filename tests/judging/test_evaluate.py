@@ -186,7 +186,7 @@ def test_fid_without_its_weights_says_so_and_what_to_do(hub, monkeypatch):
     def refuse(*args, **kwargs):
         raise OSError("no route to host")
 
-    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
+    monkeypatch.setattr("urllib.request.urlopen", refuse)
     with pytest.raises(DataError, match="could not be downloaded .no route to host.*FID cannot be measured here"):
         spaces.inception()
 
@@ -195,7 +195,7 @@ def test_other_inception_weights_are_never_unpickled(hub, monkeypatch):
     hub.parent.mkdir(parents=True)
     hub.write_bytes(b"not the weights")
     monkeypatch.setattr(torch, "load", lambda *a, **k: pytest.fail("unpickled"))
-    with pytest.raises(DataError, match="is not the published file and was not opened"):
+    with pytest.raises(DataError, match="is not the published .*and was not opened"):
         spaces.inception()
 
 
@@ -242,7 +242,7 @@ def test_fid_is_pytorch_fids_own_of_a_net_with_random_weights_read_from_a_file_b
     monkeypatch.setenv("DIPDDPM_INCEPTION", str(given))
     spaces.asked.cache_clear()
     space, why = spaces.fid_space()
-    assert space is None and "is not the published file" in why and not hub.exists()
+    assert space is None and "is not the published" in why and not hub.exists()
     monkeypatch.setattr(spaces, "INCEPTION_SHA256", hashlib.sha256(b"weights").hexdigest())
     monkeypatch.setattr(published, "load_state_dict_from_url", lambda *a, **k: {})
     load_state = torch.nn.Module.load_state_dict

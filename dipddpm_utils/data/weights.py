@@ -1,0 +1,43 @@
+"""Weights that others published: a file of the user's, torch's cached one, or a download. Nothing is opened unverified."""
+
+import os
+import urllib.request
+from pathlib import Path
+
+import torch
+
+from dipddpm_utils.machine import files
+from dipddpm_utils.machine.errors import DataError, StoreError
+
+SECONDS = 20  # without an answer, after which a host counts as not there
+
+
+def published(url: str, sha256: str, variable: str) -> Path:
+    """The verified file, in torch's cache, where the package that published it looks for it.
+
+    variable: of the environment; it may name a copy, which is then used. DataError, which says why, if it cannot be had.
+    """
+    name = url.rsplit("/", 1)[1]
+    path = Path(torch.hub.get_dir()) / "checkpoints" / name
+    given = os.environ.get(variable)
+    source = Path(given).expanduser() if given else path
+    content = source.read_bytes() if source.is_file() else b""
+    if not content and given:
+        raise DataError(f"{variable} names {given}, which is no file: let it name a copy of {name}, or unset it")
+    if not content:
+        if files.offline():
+            raise DataError(f"{name} is not here and DIPDDPM_OFFLINE is set")
+        try:
+            with urllib.request.urlopen(url, timeout=SECONDS) as answer:
+                content = answer.read()
+        except OSError as error:
+            raise DataError(f"{name} could not be downloaded ({error})") from error
+    if files.sha256_bytes(content) != sha256:
+        where = source if source.is_file() else "what was downloaded"
+        raise DataError(f"{where} is not the published {name} and was not opened: remove it, or let {variable} name a copy")
+    if source != path or not path.is_file():
+        try:
+            files.write_bytes(path, content)
+        except StoreError as error:
+            raise DataError(f"{name} cannot be kept ({error})") from error
+    return path
