@@ -45,7 +45,8 @@ def sample(run: Sample, work: Work) -> Outcome:
     whole = work.store.ensure(run.model, quiet=True).metrics
     flops = sum(operations(dip, nets[dip], run.n * sum(k.dip_calls(row["nfe"]) for k in kinds)) for dip, kinds in users.items())
     flops += fits.flops * run.n // len(fits.rows) if fits else 0
-    drawn = given.drawn_rows(run.n, streams.generator(run.seed, f"start {run.start.name}"))
+    made_of = run.advice.bank if run.advice and run.advice.bank else run.start.name  # the images that samples may give back
+    drawn = given.drawn_rows(run.n, streams.generator(run.seed, f"start {made_of}"))
     sources = fits.rows[: run.n] if start.bank else drawn  # of a start that knows its image
     metrics = {
         **row,

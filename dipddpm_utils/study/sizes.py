@@ -63,8 +63,8 @@ class Sizes:
     """One profile. The defaults are `standard`. What is empty or None declares no runs."""
 
     about: str = (
-        "the evidence without a GPU: 10 000 digits, and 5 000 images for each of the two reports; comparisons of trained "
-        "models have 3 seeds or more, samplers and fits to single images one"
+        "the evidence without a GPU: 10 000 digits, 45 000 photographs to restore from, and 5 000 images for each of the two "
+        "reports; comparisons of trained models have 3 seeds or more"
     )
     # fits
     data: Data = MNIST_10000
@@ -206,7 +206,7 @@ STANDARD = Sizes()
 _MNIST, _PUBLISHED = Data(name="mnist"), {"n": 1000, "calls": 20, "final_n": 5000, "published_n": 30, "fid_n": 10_000}
 FULL = Sizes(
     about="the two reports at their own size, on all of MNIST and CIFAR-10: nothing scaled down, and the checks of the theory",
-    ns=(1000, 2000, 10_000), few_seeds=1,
+    ns=(1000, 2000, 5000), few_seeds=1,
     a_data=Data(name="cifar10"), a_2conv=_dip(4, 375_000), a_resnet=_dip(8, 187_500),  # 30 epochs
     a_unet=UNET_REPORT_A, a_optim=OPTIM_REPORT_A, a_evaluate=_judged(3000, **_PUBLISHED),
     a_starts=("dip", "mean", "gaussian", "blur"),

@@ -65,7 +65,7 @@ def gaussian_checks(record: Any, names: Sequence[str]) -> Figure:
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
     figure, panels = new(columns, rows, width=1.0 + 2.4 * columns, height=0.7 + 2.0 * rows)
-    data = evals[evals["check"] == "q_variance"].sort_values("x")["expected"].iloc[0]
+    data = record.metrics["data_variance"]
     for ax, name in zip(panels, names, strict=False):
         part, (title, x, y) = evals[evals["check"] == name].sort_values("x"), CHECKS[name]
         ax.plot(part["x"], part["expected"], "s", color=EXPECTED, markersize=8, markerfacecolor="none", label="closed form")

@@ -37,7 +37,7 @@ def gaussian(run: Gaussian, work: Work) -> Outcome:
     for check in (_single_steps, _chain_variances, _mismatched_starts):
         work.budget.check()
         rows += check(toy)
-    metrics: Row = {"n": run.n, "dim": run.dim}
+    metrics: Row = {"n": run.n, "dim": run.dim, "data_variance": float(np.trace(toy.cov)) / run.dim}
     for name in dict.fromkeys(row["check"] for row in rows):
         own = [row for row in rows if row["check"] == name]
         if name.endswith("_bound"):

@@ -51,6 +51,12 @@ def test_chains_begin_at_a_fit_of_each_image_and_each_has_its_own_to_pay(store):
     assert own["prior_seconds"] == 0 and own["start_seconds"] > fits["train_seconds"] and own["dip_flops"] == fits["flops"]
 
 
+def test_a_sample_is_held_against_the_image_that_was_mixed_into_its_chain(store):
+    wholly = Advice(name="bank", bank="real", weight=1.0)
+    own = store.ensure(Sample(model=DDPM, advice=wholly, sampler=Sampler(steps=4), n=80)).metrics
+    assert own["own_source_rate"] > 0.9
+
+
 def test_a_sample_of_a_bank_is_held_against_the_image_that_its_own_fit_is_of(store, monkeypatch):
     train, rows = sets.load(DDPM.data).train, torch.arange(95, 15, -1)
     made = Made(ranges.uint8_to_signed(train[rows]), 1e6, 960, rows=rows)  # fits that are their images, at great cost

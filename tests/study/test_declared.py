@@ -19,7 +19,7 @@ SNAPSHOT = {  # number of runs; the start of SHA-256 over all names and hashes i
     "smoke": (172, "d7204da5353d1dc7", "0b6d6bcacb0289f7"),
     "quick": (101, "df6ac2e8990d741a", "bd6d7bfae54fc4b0"),
     "standard": (915, "dbd6e8a308bfe49a", "c9637064ba66181e"),
-    "full": (60, "04c5d00f34924c95", "576c39904c6d2f52"),
+    "full": (60, "18dd65fd7c7ea0be", "576c39904c6d2f52"),
 }
 HEADLINE_LEAVES_OUT = {  # quick has the two reports' own runs and the same corrected, no more of them
     "a-only", "a-without", "a-controls", "a-starts", "a-bank", "a-bank-fits", "a-batch",
