@@ -10,6 +10,7 @@ import gzip
 import io
 import json
 import os
+import re
 import shlex
 import sys
 import zlib
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 TINTED = 8  # grey levels between the channels of a pixel, above which an image is coloured
 TRAIN_SHARE = 0.6  # of images that come without a split of their own, as for digits5k
 LEAST_TRAIN, LEAST_HELD_OUT = 130, 65  # the Frechet distance needs more images than the 64 features
+_IDX = re.compile(r"idx[13]-ubyte(\.gz)?$")
 WANTED = "a folder of PNG or JPEG images, or of IDX files such as MNIST's"
 
 
@@ -86,7 +88,7 @@ def _found(folder: Path) -> list[Path]:
 
     paths = sorted(Path(top, name) for top, _, names in os.walk(folder, onerror=refuse) for name in names)
     paths = [path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
-    idx = [path for path in paths if "idx3-ubyte" in path.name or "idx1-ubyte" in path.name]
+    idx = [path for path in paths if _IDX.search(path.name)]
     images = [path for path in paths if path.suffix.lower() in (".png", ".jpg", ".jpeg")]
     if not (idx or images):
         raise DataError(f"{folder} holds {len(paths)} files but no image, expected {WANTED}")
@@ -94,7 +96,7 @@ def _found(folder: Path) -> list[Path]:
 
 
 def _made(folder: Path, found: list[Path]) -> tuple[Own, np.ndarray, np.ndarray]:
-    images, labels, n_train, sizes, sums = (_from_idx if "-ubyte" in found[0].name else _from_images)(folder, found)
+    images, labels, n_train, sizes, sums = (_from_idx if _IDX.search(found[0].name) else _from_images)(folder, found)
     given = n_train is not None
     n_train = n_train if given else round(TRAIN_SHARE * len(images))
     n_held_out, (_, channels, size, _) = len(images) - n_train, images.shape
@@ -181,7 +183,7 @@ def _from_idx(folder: Path, found: list[Path]) -> tuple:
 
 
 def _is_test(name: str) -> bool:
-    return "t10k" in Path(name).name or "test" in Path(name).name
+    return re.search(r"(^|[^a-z])(t10k|test)([^a-z]|$)", Path(name).name) is not None
 
 
 def _idx(path: Path, dimensions: int, sums: list[str]) -> np.ndarray:

@@ -14,7 +14,6 @@ import gzip
 import json
 import os
 import sys
-import tarfile
 import warnings
 import zlib
 from collections.abc import Mapping
@@ -69,7 +68,7 @@ def raw_files(name: str) -> tuple[Contents, str]:
                 wrong = sorted(file for file, sha256 in SHA256[name].items() if files.sha256_bytes(found[file]) != sha256)
                 if wrong:
                     raise Unavailable(f"gave other bytes than were published for {', '.join(wrong)}; not used")
-            except (Unavailable, OSError, EOFError, KeyError, ValueError, tarfile.TarError, zlib.error) as reason:
+            except Exception as reason:  # whatever a package that was changed makes of it: the next source is asked
                 tried.append(f"{label}: {short(reason)}")
                 continue
             return found, label + _keep(name, found)

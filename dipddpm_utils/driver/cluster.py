@@ -13,7 +13,7 @@ import click
 from dipddpm_utils.config import Ddpm, Run
 from dipddpm_utils.driver.jobs import Local, Place, Slurm
 from dipddpm_utils.machine.budget import Budget
-from dipddpm_utils.machine.errors import OutOfTime, StoreError, UsageError
+from dipddpm_utils.machine.errors import OutOfTime, StoreError
 from dipddpm_utils.machine.process import CleanStop
 from dipddpm_utils.store.runs import Store
 
@@ -160,9 +160,7 @@ class Table:
 
 def drive(store: Store, runs: list[Run], place: Place, deadline: float | None = None) -> int:
     """Compute runs as jobs and return the exit code. Ctrl-C or SIGTERM ends jobs of this machine, leaves a cluster's."""
-    if deadline is not None and place.on == "slurm":
-        raise UsageError("--max-minutes is for this machine: with --on slurm give --time, the limit of each job")
-    with CleanStop() if place.on == "local" else nullcontext() as stop:
+    with CleanStop(outlived=True) if place.on == "local" else nullcontext() as stop:
         budget = Budget(deadline, stop and stop.stop)
         engine = (Slurm if place.on == "slurm" else Local)(store, place, budget)
         campaign = Campaign(store, runs, engine, place.jobs)

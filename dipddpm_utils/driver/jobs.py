@@ -147,6 +147,7 @@ class Local:
         self.folder = store.root / "cluster"
         self.mark = "." + hashlib.sha256(str(store.root.resolve()).encode()).hexdigest()[:8]  # behind the name of a job
         self.jobs: dict[str, Any] = {}
+        os.environ["PYTHONSAFEPATH"] = "1"  # a user's random.py where the command is given is not the standard library's
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH")]))
         threads = re.match(r"\d*", os.environ.setdefault("OMP_NUM_THREADS", "1"))[0]
         self.executor = submitit.AutoExecutor(self.folder, cluster=place.on, **{f"{place.on}_max_num_timeout": REQUEUES})

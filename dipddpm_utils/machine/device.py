@@ -28,7 +28,8 @@ PROC_NVIDIA = Path("/proc/driver/nvidia/gpus")
 def pick_device(name: str = "auto") -> torch.device:
     """The device called `name`: 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'.
 
-    'auto' is a CUDA GPU if torch can use one, else the CPU; mps has no float64 and is taken only when it is asked for.
+    'auto' is a CUDA GPU if torch can use one, else the CPU; mps has no float64 and is taken only when it is asked for. A GPU
+    that is chosen by its number becomes torch's current one: CUDA graphs record that one alone.
     UsageError: it is no device's name; DeviceError: the device is not there.
     """
     import torch
@@ -43,6 +44,8 @@ def pick_device(name: str = "auto") -> torch.device:
         if (device.index or 0) >= count:
             why = _why_no_cuda() if count == 0 else f"torch sees {count} GPU(s), numbered from 0"
             raise DeviceError(f"device {name} was asked for, but {why}; use --device cpu, or make the GPU usable")
+        if device.index is not None:
+            torch.cuda.set_device(device)
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise DeviceError("device mps was asked for, but torch cannot use one here (it needs Apple silicon); use --device cpu")
     return device
@@ -108,7 +111,8 @@ def _short_format(kind: str) -> str:
 
     if kind == "cpu":
         x86 = platform.machine().lower() in ("x86_64", "amd64")
-        native = torch.cpu._is_avx512_bf16_supported() if x86 else torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        there = torch.backends.mkldnn.is_available()  # not in torch for macOS
+        native = torch.cpu._is_avx512_bf16_supported() if x86 else there and torch.ops.mkldnn._is_mkldnn_bf16_supported()
         return "bfloat16" if native else "float32"
     if kind != "cuda":
         return "float32"  # mps: not measured

@@ -80,7 +80,7 @@ def _alive(path: Path) -> Iterator[None]:
             with suppress(OSError), open(path, "r+b") as file:  # a write, since setting times may be refused as well
                 first = file.read(1)
                 file.seek(0)
-                file.write(first)
+                file.write(first or b"\n")  # older versions of filelock leave it empty
 
     thread = threading.Thread(target=show, daemon=True)
     thread.start()

@@ -65,7 +65,11 @@ class CleanStop:
     between steps (DIPDDPM_STOP).
 
     A notebook's kernel runs in a session of its own and never sees the terminal's Ctrl-C, so the file reaches it instead.
+    outlived: by jobs, which may look at the file only after this process is gone, so that it stays.
     """
+
+    def __init__(self, *, outlived: bool = False) -> None:
+        self.outlived = outlived
 
     def __enter__(self) -> Self:
         self.folder = Path(tempfile.mkdtemp(prefix="dipddpm-"))
@@ -83,7 +87,8 @@ class CleanStop:
     def _interrupted(self, number: int, _frame: FrameType | None) -> None:
         again, self.asked = self.asked, 128 + number
         if again:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            if not self.outlived:
+                shutil.rmtree(self.folder, ignore_errors=True)
             os._exit(self.asked)  # kernels end by themselves when their parent is gone
         with suppress(OSError):  # a full disk: what runs goes on to its end, and nothing else begins
             self.stop.touch()

@@ -49,7 +49,7 @@ def provenance(config: Run | None, device: str | torch.device) -> dict[str, Any]
         "device": str(device),
         "device_name": torch.cuda.get_device_name(device) if on_gpu else cpu_model(),
         "cuda": torch.version.cuda if on_gpu else None,
-        **({"compiled": kernels_fused()} if on_gpu else {}),
+        **({"compiled": kernels_fused()} if on_gpu or kernels_fused() else {}),
         "start": now(),
         "end": None,
     }

@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import os
 import pkgutil
+import shlex
 import shutil
 import sys
 import uuid
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -77,11 +78,14 @@ class Store:
         """The record of a complete run; StoreError if it is not there, is damaged, or another run's."""
         record, name = self._record(run), self.folder(run).name
         if record is None:
-            command = f"run {name.rpartition('-')[0]} --profile {self.profile.name}"
-            raise StoreError(
-                f"run {name} has no record in profile {self.profile.name}: compute it with `python -m dipddpm_utils {command}`"
-            )
+            how = self.command(f"run {name.rpartition('-')[0]}")
+            raise StoreError(f"run {name} has no record in profile {self.profile.name}: compute it with `{how}`")
         return record
+
+    def command(self, words: str) -> str:
+        """The command that does this for the profile in this folder of results, as it can be typed."""
+        where = "" if self.root.parent == CHECKOUT / "results" else f" --results {shlex.quote(str(self.root.parent))}"
+        return f"python -m dipddpm_utils {words} --profile {shlex.quote(self.profile.name)}{where}"
 
     def _record(self, run: Run) -> Record | None:
         folder = self.folder(run)
@@ -107,7 +111,7 @@ class Store:
             raise StoreError(
                 f"profile {self.profile.name} lost {len(lost)} of the {len(listed)} records its page was drawn from "
                 f"({', '.join(lost[:3])}{', ...' * (len(lost) > 3)}): bring them back with `git checkout`, or compute them "
-                f"with `run --all --profile {self.profile.name}`; if they are not wanted, remove {self.source / PUBLISHED}"
+                f"with `{self.command('run --all')}`; if they are not wanted, remove {self.source / PUBLISHED}"
             )
 
     def _published(self) -> set[str]:
@@ -207,7 +211,7 @@ class Store:
 
     def _event(self, run: str, action: str) -> None:
         if path := os.environ.get("DIPDDPM_EVENTS"):
-            with open(path, "a", encoding="utf-8") as file:
+            with suppress(OSError), open(path, "a", encoding="utf-8") as file:  # a full disk: counts alone depend on it
                 file.write(json.dumps({"run": run, "action": action}) + "\n")
 
 
@@ -230,12 +234,12 @@ def results_folder(given: str | Path = "") -> Path:
     return folder
 
 
-def open_store(profile: str, results: str | Path = "", device: str = "auto") -> Store:
+def open_store(profile: str, results: str | Path = "", device: str = "auto", records_only: bool = False) -> Store:
     """A store as the environment of a notebook or command asks for it (see driver/notebooks.py for the variables)."""
     return Store(
         results_folder(results),
         profile,
         device=os.environ.get("DIPDDPM_DEVICE") or device,
         fresh=os.environ.get("DIPDDPM_FRESH") == profile,  # claims come from others, too, which are not begun anew
-        records_only=os.environ.get("DIPDDPM_RECORDS_ONLY") == "1",
+        records_only=records_only or os.environ.get("DIPDDPM_RECORDS_ONLY") == "1",
     )

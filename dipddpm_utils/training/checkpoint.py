@@ -59,11 +59,14 @@ def load(folder: str | Path) -> tuple[dict[str, Any], str | None] | None:
     for path in reversed(_held(folder)):
         try:
             tree = _read(path)
-        except (OSError, ValueError, KeyError) as error:
-            if path.exists():  # else another process has dropped it meanwhile
-                damage.append(f"{path.name} is damaged ({error})")
-                with contextlib.suppress(OSError):  # a read-only folder: nothing will be saved there either
-                    path.replace(path.with_name(path.name + ".damaged"))
+        except FileNotFoundError:  # another process has dropped it meanwhile
+            continue
+        except OSError as error:  # it may be read another time
+            raise StoreError(files.explain(path, error)) from error
+        except (ValueError, KeyError) as error:
+            damage.append(f"{path.name} is damaged ({error})")
+            with contextlib.suppress(OSError):  # a read-only folder: nothing will be saved there either
+                path.replace(path.with_name(path.name + ".damaged"))
             continue
         note = f"{'; '.join(damage)}; going on from the one before it, {path.name}" if damage else None
         if note:

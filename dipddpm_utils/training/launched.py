@@ -6,6 +6,7 @@ A graph has all kernels of a training step, forwards, backwards and random draws
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -28,18 +29,25 @@ class Together:
 
     It has to do the same at every call: nothing is read off the device, it changes tensors in place only, and what it draws
     comes from `generators`. Inputs of another shape are recorded anew. The tensor it returns is overwritten by the next call.
-    If recording fails, one visible line says so and the kernels are launched one by one as before.
+    If recording fails, one visible line says so and the kernels are launched one by one as before. after: what writes the
+    memory that this one reads (gradients); only once that is recorded does the memory stay where it is.
     """
 
-    def __init__(self, function: Callable[..., Any], device: torch.device, generators: Sequence[torch.Generator] = ()) -> None:
-        self.function, self.device, self.generators = function, device, generators
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        device: torch.device,
+        generators: Sequence[torch.Generator] = (),
+        after: "Together | None" = None,
+    ) -> None:
+        self.function, self.generators, self.after = function, generators, after
         wanted = {"1": True, "0": False}.get(os.environ.get(SWITCH, ""), device.type == "cuda")
         self.recorder = RECORDERS.get(device.type) if wanted else None
         self.warm: dict[Any, int] = {}
         self.recorded: dict[Any, tuple[tuple[Tensor, ...], Any, Callable[[], None]]] = {}
 
     def __call__(self, *inputs: Tensor) -> Any:
-        if self.recorder is None:
+        if self.recorder is None or (self.after is not None and not self.after.recorded):
             return self.function(*inputs)
         key = tuple((each.shape, each.dtype) for each in inputs)
         if key not in self.recorded:
@@ -68,8 +76,10 @@ def _cuda_graph(function: Callable[[], Any], generators: Sequence[torch.Generato
     graph = torch.cuda.CUDAGraph()
     for each in generators:
         graph.register_generator_state(each)
-    with torch.cuda.graph(graph):
-        out = function()
+    with warnings.catch_warnings(), torch.cuda.stream(torch.cuda.current_stream()):  # put back whatever happens
+        warnings.filterwarnings("error", message="The CUDA Graph is empty")
+        with torch.cuda.graph(graph):
+            out = function()
     return out, graph.replay
 
 

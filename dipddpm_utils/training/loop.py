@@ -74,14 +74,18 @@ def train(
             group["lr"] = rate * group.get("share", 1)
         loss = learn(state.order.next(optim.batch_size))
         updates = (state.step + 1) % state.update_every == 0
+        usable = True
         if updates and optim.grad_clip is not None:
             for each in state.optimisers:
                 state.scaler.unscale_(each)
             norm = nn.utils.clip_grad_norm_(weights, optim.grad_clip)
+            usable = not state.scaler.is_enabled() or math.isfinite(norm.item())
             if on_cpu and not state.scaler.is_enabled() and not math.isfinite(norm.item()):
                 raise _not_finite("gradient", state.step + 1)
-        if updates:
+        if updates and usable:
             update()
+        elif updates:  # in float16 some gradients overflowed, and clipping has spread that over those of both optimisers
+            state.scaler.update()
         state.step += 1
         if updates and state.ema is not None and state.step % optim.ema_every == 0:
             state.ema.update_parameters(state.model)
@@ -120,7 +124,7 @@ def _halves_of_a_step(
         learn = Together(learn, device, [state.generator])
         same_rate = optim.decay == "constant" and optim.warmup_steps == 0  # a recorded step keeps the rate that it had
         if optim.name != "muon" and same_rate and not state.scaler.is_enabled():
-            update = Together(update, device)
+            update = Together(update, device, after=learn)
     return learn, update
 
 

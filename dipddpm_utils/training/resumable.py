@@ -18,7 +18,7 @@ CURVE_ROWS = 200  # points of a logged loss curve
 
 
 def seeded(build: Callable[[], Any], run: Run, purpose: str = "initial weights") -> Any:
-    """Build a network with weights drawn from the run's own named stream; the global state is as it was before."""
+    """Build a network with weights drawn from the run's own named stream; the CPU's global state is as it was before."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(streams.derived_seed(run.seed, purpose))
         return build()

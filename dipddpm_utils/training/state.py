@@ -114,7 +114,10 @@ class State:
             if self.ema is not None:
                 self.ema.load_state_dict(tree["ema"])
             for each, saved in zip(self.optimisers, tree["optimisers"], strict=True):
+                own = [{"capturable": group["capturable"]} if "capturable" in group else {} for group in each.param_groups]
                 each.load_state_dict(saved)
+                for group, here in zip(each.param_groups, own, strict=True):  # of this device, not the checkpoint's
+                    group |= here
             if tree["scaler"] and self.scaler.is_enabled():
                 self.scaler.load_state_dict(tree["scaler"])
         except (RuntimeError, ValueError, KeyError, TypeError) as error:

@@ -265,9 +265,11 @@ def test_without_submitit_the_command_says_how_to_get_it(capsys, monkeypatch):
     assert "pip install submitit" in capsys.readouterr().err
 
 
-def test_the_limit_of_a_cluster_is_that_of_its_jobs(tmp_path):
-    with pytest.raises(UsageError, match="with --on slurm give --time"):
-        cluster.drive(Store(tmp_path, "smoke"), [], jobs.Place("slurm", 1, 60), deadline=1.0)
+def test_the_limit_of_a_cluster_is_that_of_its_jobs_and_no_fresh_round_is_begun(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(jobs.shutil, "which", lambda name: "sbatch")
+    asked = ["run", "--all", "--profile", "smoke", "--on", "slurm", "--max-minutes", "5", "--fresh", "--results", str(tmp_path)]
+    assert command_line.main(asked) == 2 and "with --on slurm give --time" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("fresh.json"))
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -130,11 +130,14 @@ def test_a_signal_is_a_clean_stop_also_when_nobody_reads_any_more(checkout, tmp_
     assert not list(tmp_path.glob("dipddpm-*"))
 
 
-def test_the_second_signal_ends_at_once_and_leaves_nothing(tmp_path):
-    code = "import os, time\nfrom dipddpm_utils.machine.process import CleanStop\nwith CleanStop() as stop:\n"
+@pytest.mark.parametrize("outlived", [False, True])
+def test_the_second_signal_ends_at_once_and_leaves_nothing_but_what_stops_jobs(tmp_path, outlived):
+    code = (
+        f"import os, time\nfrom dipddpm_utils.machine.process import CleanStop\nwith CleanStop(outlived={outlived}) as stop:\n"
+    )
     code += "    for _ in range(2): os.kill(os.getpid(), 15)\n    time.sleep(60)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "TMPDIR": str(tmp_path)}, timeout=50)
-    assert done.returncode == 143 and not list(tmp_path.iterdir())
+    assert done.returncode == 143 and [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["stop"] * outlived
 
 
 def test_sigterm_in_any_command_takes_its_temporary_folders_along(tmp_path):

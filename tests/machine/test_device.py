@@ -45,7 +45,10 @@ def test_auto_takes_the_gpu_exactly_when_torch_can_use_one(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert device.pick_device("auto").type == "cuda"
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert device.pick_device("cuda:1").index == 1
+    current = []
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
+    assert device.pick_device("cuda").index is None and not current
+    assert device.pick_device("cuda:1").index == 1 and [one.index for one in current] == [1]  # graphs record that one alone
     with pytest.raises(errors.DeviceError, match=r"cuda:2 was asked for, but torch sees 2 GPU"):
         device.pick_device("cuda:2")
 
@@ -100,6 +103,17 @@ def test_a_gpu_that_torch_cannot_use_is_said_loudly(monkeypatch, tmp_path, machi
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
         monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
         assert device.gpu_warning() is None
+
+
+def test_a_torch_without_mkldnn_as_on_macos_computes_in_float32(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(device.platform, "machine", lambda: "arm64")
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    monkeypatch.setattr(torch.ops, "mkldnn", object())
+    device._short_format.cache_clear()
+    assert device.number_format("cpu", "bfloat16") == "float32"
+    device._short_format.cache_clear()
 
 
 # --- random streams ---

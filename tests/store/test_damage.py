@@ -85,7 +85,7 @@ def test_a_damaged_record_stops_whatever_asks_for_it_and_is_named(checkout, caps
         assert code == 1 and store.folder(RUN).name in said.err and said.err.count("\n") == 1
     assert "as it was" in (checkout / "README.md").read_text()
     with pytest.raises(StoreError, match=says):
-        conclusions.answer(lab)  # no bullet vanishes
+        conclusions.found(lab)  # no bullet vanishes
 
 
 @pytest.mark.parametrize("name", ["curve.csv", "evals.csv", "arrays.npz"])

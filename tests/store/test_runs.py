@@ -171,7 +171,7 @@ def test_a_failed_fresh_computation_leaves_the_old_record(tmp_path, calls, monke
 def test_records_only_computes_nothing_and_says_how(tmp_path, calls, monkeypatch):
     monkeypatch.setattr(runs, "CHECKOUT", tmp_path / "no checkout")
     with pytest.raises(
-        StoreError, match=r"gaussian-s0-\w+ has no record .* compute it with .* run gaussian-s0 --profile smoke`"
+        StoreError, match=r"gaussian-s0-\w+ has no record .* compute it with .* run gaussian-s0 --profile smoke --results .*`"
     ):
         Store(tmp_path, "smoke", records_only=True).ensure(RUN)
     assert not calls and not any(tmp_path.iterdir())

@@ -142,6 +142,21 @@ def test_a_network_runs_in_the_format_that_the_hardware_has(format, monkeypatch)
     assert seen == [getattr(torch, format)] and state.scaler.is_enabled() == (format == "float16")
 
 
+def test_in_float16_an_overflow_in_the_gradients_of_one_optimiser_stops_both(monkeypatch):
+    """Clipping is over the gradients of both, so an infinite one makes all others zero, or NaN."""
+    monkeypatch.setattr(machine_device, "_short_format", lambda kind: "float16")
+    state = new(Optim(name="muon", batch_size=4, steps=3, precision="bfloat16", grad_clip=1.0, weight_decay=0.1))
+
+    def loss_fn(model, batch, generator):
+        bias = next(p for p in model.parameters() if p.ndim == 1)
+        return denoise(model, batch, generator) + bias.sum() * (1e38 if state.step == 1 else 0)
+
+    weights = []
+    for _ in loop.train(state, loss_fn, batches):
+        weights.append(torch.cat([p.detach().flatten() for p in state.model.parameters()]))
+    assert [torch.equal(a, b) for a, b in itertools.pairwise(weights)] == [True, False] and weights[-1].isfinite().all()
+
+
 def test_in_float16_a_step_that_overflows_is_left_out_and_the_scale_comes_back_from_a_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setattr(machine_device, "_short_format", lambda kind: "float16")
     optim, weights = Optim(batch_size=4, steps=6, precision="bfloat16", grad_clip=1.0), []
@@ -216,7 +231,7 @@ def stand_in(function, generators):
 @pytest.mark.parametrize("decay", ["constant", "cosine"])
 def test_kernels_launched_together_give_the_same_bits(decay, update_every, monkeypatch):
     """The path of a GPU, with a stand-in for its graphs. An update is recorded only where its rate stays the same."""
-    optim = Optim(batch_size=4, steps=9, decay=decay, ema_decay=0.9, ema_warmup=1, ema_every=2)
+    optim = Optim(batch_size=4, steps=18, decay=decay, ema_decay=0.9, ema_warmup=1, ema_every=2)
     plain, together = new(optim), new(optim)
     plain.update_every = together.update_every = update_every
     expected, asked = run(plain), []
@@ -232,6 +247,21 @@ def test_kernels_launched_together_give_the_same_bits(decay, update_every, monke
     assert all(torch.equal(a, b) for a, b in zip(plain.model.parameters(), together.model.parameters(), strict=True))
     assert all(torch.equal(a, b) for a, b in zip(plain.ema.module.parameters(), together.ema.module.parameters(), strict=True))
     assert asked == ([[together.generator], []] if decay == "constant" else [[together.generator]])
+
+
+def test_an_update_is_not_recorded_where_what_writes_its_gradients_was_not(monkeypatch):
+    """Else it would read the memory that the gradients had when it was recorded."""
+    optim = Optim(batch_size=4, steps=9)
+    plain, together = new(optim), new(optim)
+    expected, asked = run(plain), []
+    monkeypatch.setenv("DIPDDPM_GRAPHS", "1")
+
+    def recorder(function, generators):
+        asked.append(bool(generators))
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setitem(launched.RECORDERS, "cpu", recorder)
+    assert [loss.item() for loss in loop.train(together, denoise, batches, steady=True)] == expected and asked == [True]
 
 
 def test_a_network_is_compiled_if_asked_for_and_learns_the_same(monkeypatch):
