@@ -76,7 +76,7 @@ def _against_the_floor(setting: Setting, judge: Judge, own: Trainer, spent: floa
     found = judge.distance(draw(net, call, own.diffusion, Sampler(name="ddim", steps=steps, eta=1.0), n, shape, setting.device))
     floor = judge.floor(n)
     value, spread = found.value / floor, (found.low / floor, found.high / floor)
-    note = f"FD-MNIST {found.value:.3g} of {n} samples (DDIM {steps}, eta 1), floor {floor:.3g}; spread: 95% bootstrap interval"
+    note = f"FD-MNIST {found.value:.3g} of {n} samples (DDIM {steps}, eta 1), floor {floor:.3g}; spread: 95% interval"
     name = f"distance after {spent:.0f} s of training"
     return Row(name, value, TIMES_FLOOR, "times the floor", spread, value <= TIMES_FLOOR, note)
 

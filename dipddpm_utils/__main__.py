@@ -89,6 +89,8 @@ def compute(
     if bool(names) == everything:
         raise UsageError("name the runs to compute, or give --all (`runs --profile P` lists them)")
     minutes, chosen = more.pop("max_minutes"), jobs.place(**more)
+    if chosen is not None and chosen.on == "slurm" and minutes is not None:
+        raise UsageError("--max-minutes is for this machine: with --on slurm give --time, the limit of each job")
     _check_device(device, here=chosen is None or chosen.on == "local")
     deadline = None if minutes is None else time.time() + 60 * minutes
     where = (results_folder(results), profile or notebooks.default_profile())
@@ -106,9 +108,10 @@ def compute(
             except OutOfTime as error:
                 click.echo(f"{entry.name}: {error}", err=True)
                 return stop.asked or error.exit_code
-            except DipddpmError as error:
+            except (DipddpmError, RuntimeError, ValueError) as error:  # out of memory on a GPU is a RuntimeError
                 failed.append(entry.name)
-                click.echo(f"{entry.name}: {error}", err=True)
+                kind = "" if isinstance(error, DipddpmError) else f"{type(error).__name__}: "
+                click.echo(f"{entry.name}: {kind}{error}", err=True)
             else:
                 how = "from its record" if known else f"computed in {time.perf_counter() - began:.1f} s"
                 click.echo(f"{entry.name}: {how}")
@@ -192,10 +195,11 @@ def look_around(results: str) -> int:
 def redraw(profile: str | None, results: str) -> int:
     """Redraw all figures, tables and the page from records alone, and README's answer with them."""
     from dipddpm_utils import front
+    from dipddpm_utils.store import runs
 
     job = notebooks.Job(profile or "quick", results_folder(results), records_only=True, front=_front)
     code = notebooks.drive(job)
-    if code == 0 and not results and ":" not in job.profile:
+    if code == 0 and job.results == runs.CHECKOUT / "results" and ":" not in job.profile:
         front.write_readme(job.results)
     return code
 
@@ -225,7 +229,8 @@ def main(arguments: list[str] | None = None) -> int:
         code = _say("stopped by Ctrl-C; what was complete is kept", 130)
     except OSError as error:
         code = _say(f"{error.filename or 'the system'}: {error.strerror or error}", 1)
-    sys.stdout.flush()
+    if sys.stdout is not None:
+        sys.stdout.flush()
     return _say(f"what was said is lost: {process.lost()}", code or 1) if process.lost() else code
 
 
@@ -256,7 +261,7 @@ def _front(results: Path, profile: str) -> str:
     from dipddpm_utils import front
     from dipddpm_utils.page.lab import Lab
 
-    return front.markdown(Lab(profile, str(results)))
+    return front.markdown(Lab(profile, str(results), records_only=True))
 
 
 if __name__ == "__main__":

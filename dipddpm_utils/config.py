@@ -55,7 +55,7 @@ class Floor(Run):
     kind: Literal["floor"] = "floor"
     data: Data
     ns: tuple[Positive, ...] = (1000, 2000)  # numbers of training images; the last one heads the record
-    repeats: Positive = 5
+    repeats: Annotated[int, Field(ge=2)] = 5
 
 
 class DipImages(Run, ImageFit):

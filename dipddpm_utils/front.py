@@ -60,8 +60,8 @@ def restoration(lab: Any) -> str:
     best, single = (restored.won_and_lost(lab, role)["PSNR"] for role in ("equal seconds", "cheap"))
     answer = _in_a_word(best.won, best.lost, best.of - best.won - best.lost)
     said = (
-        f"**Mending a degraded image: {answer}.** Against the best rival, given {restored.given(lab, 'equal seconds')} times "
-        f"its seconds, of {best.of} settings a DIP {restored.restored_count(lab, 'equal seconds')}. Against one chain, given "
+        f"**Mending a degraded image: {answer}.** Of {best.of} settings a DIP {restored.restored_count(lab, 'equal seconds')}, "
+        f"beside the best rival in about as many seconds ({restored.given(lab, 'equal seconds')} times). Beside one chain, in "
         f"{restored.given(lab, 'cheap')} times its seconds, it won {single.won} and lost {single.lost}."
     )
     return " ".join(filter(None, [said, restored.more_images(lab)]))
@@ -121,7 +121,6 @@ def caption(found: list[Row]) -> str:
 
 def markdown(lab: Any) -> str:
     """The first screen of the page."""
-    lab.store.records_only = True  # the page says what is there, and computes nothing
     found, png = rows(lab), picture(lab)
     answers = generation(found, comparisons.untestable(lab)), restoration(lab)
     said = "\n\n".join(f'<p class="answer">{_html(text)}</p>' for text in answers)
@@ -197,8 +196,7 @@ def write_readme(results: Path) -> None:
     begin, end = README_MARKS
     if text.count(begin) != 1 or text.count(end) != 1:
         raise StoreError(f"README.md must have the two marks of the generated block once each: {begin} and {end}")
-    lab = Lab(strongest(results), str(results))
-    lab.store.records_only = True
+    lab = Lab(strongest(results), str(results), records_only=True)
     lab.store.refuse_losses()
     before, rest = text.split(begin)
     if png := picture(lab):

@@ -1,7 +1,7 @@
 """What the answer rests on: a row a question, with its effect, interval, verdict and cost. Every word follows from records."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from dipddpm_utils.page.prose import effect, factor, images_back, number, shown_
 from dipddpm_utils.priors import comparisons, mechanisms, restored
 
 MECHANISM = "mechanism"
+_NOT_JUDGED = "**lower**, not judged: own images not recorded"
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Row:
     figure: str  # where it is shown, a name in figures/
     better: bool | None
     value: float  # the effect alone
+    pairs: str  # how many, and of what: '8 seeds'
     also: bool = False  # whether it is the row before against a second rival
     given_back: bool = False  # what is lower here are training images given back, which is no gain
     new: bool = True  # whether its samples are known to be no training images given back
@@ -43,7 +45,7 @@ def _row(job: str, question: str, gap: Paired, cost: str, figure: str, unit: str
     better = None if not (gap.decided and gap.images) else (gap.value > 0) == more_is_better
     said = f"{factor(gap)} times" if gap.ratio else effect(gap, unit)
     ours, p = word(gap, *words), shown_by(replace(gap, of=1))  # what it takes is said at the figure
-    return Row(job, question, said, f"{ours} ({p})" if p else ours, cost, figure, better, gap.value)
+    return Row(job, question, said, f"{ours} ({p})" if p else ours, cost, figure, better, gap.value, f"{gap.n} {gap.over}")
 
 
 def rows(lab: Any) -> list[Row]:
@@ -54,10 +56,10 @@ def rows(lab: Any) -> list[Row]:
     return [*drawn, *_restored(lab)]
 
 
-def listed(lab: Any) -> pd.DataFrame:
-    """The rows as a table without Markdown."""
-    made = [(row.question, row.effect, row.verdict.replace("**", ""), row.cost) for row in rows(lab)]
-    return pd.DataFrame(made, columns=["question", "effect", "for the DIP", "cost, over the rival's"])
+def listed(found: Iterable[Row]) -> pd.DataFrame:
+    """Rows as a table without Markdown."""
+    made = [(row.question, row.effect, row.pairs, row.verdict.replace("**", ""), row.cost) for row in found]
+    return pd.DataFrame(made, columns=["question", "effect", "pairs", "for the DIP", "cost, over the rival's"])
 
 
 def _outputs(lab: Any) -> Iterator[Row]:
@@ -92,7 +94,7 @@ def _starts(lab: Any) -> Iterator[Row]:
         if row.better is True and own.many:
             row = _no_gain(row, own)
         elif row.better is True and math.isnan(own.source):
-            row = replace(row, verdict="**lower**, not judged: own images not recorded", better=None)
+            row = replace(row, verdict=_NOT_JUDGED, better=None)
         yield row
 
 
@@ -116,7 +118,9 @@ def _ways(lab: Any) -> Iterator[Row]:
         question = f"{mechanisms.in_words(frame, label, best[0])}: FD over {mechanisms.rival_in_words(frame, rival, best[1])}"
         new = not own.many and not mechanisms.unjudged(label, *best)
         row = replace(_row(MECHANISM, question, gap, cost, "04_pareto"), new=new)
-        yield _no_gain(row, own) if copied else row
+        if row.better and not new and not own.many:
+            row = replace(row, verdict=_NOT_JUDGED, better=None)
+        yield _no_gain(row, own) if copied or (row.better and own.many) else row
 
 
 def _restored(lab: Any) -> Iterator[Row]:

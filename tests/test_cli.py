@@ -89,6 +89,8 @@ def test_run_goes_on_after_a_failed_run_and_stops_when_the_time_is_over(capsys, 
 
     def ensure(self, run, quiet=False):
         asked.append(run.seed)
+        if run.seed == 0 and stop_at_two:
+            raise RuntimeError("CUDA out of memory")
         if run.seed == 1:
             raise TrainingError("the loss is not finite at step 7")
         if run.seed == 2 and stop_at_two:
@@ -102,7 +104,7 @@ def test_run_goes_on_after_a_failed_run_and_stops_when_the_time_is_over(capsys, 
     assert "dip-5conv-s1: the loss is not finite at step 7" in err and "dip-5conv-s2: computed" in out
     stop_at_two = True
     code, _, err = call(*arguments, "--max-minutes", "5", capsys=capsys)
-    assert code == 75 and "the same command goes on" in err
+    assert code == 75 and "the same command goes on" in err and "dip-5conv-s0: RuntimeError: CUDA out of memory" in err
 
 
 DRAWING = "page.style page.figures page.images page.tables page.compare page.prose theory.figures priors.comparisons"
@@ -131,6 +133,11 @@ def test_help_exits_with_0_and_lists_the_commands(capsys):
     assert code == 0 and all(
         f"  {name} " in out for name in ("runs", "run", "data", "features", "report", "notebooks", "doctor")
     )
+
+
+def test_the_page_of_another_folder_opens_with_the_answer_of_the_records_that_it_is_drawn_from(tmp_path):
+    said = command_line._front(tmp_path, "quick")
+    assert "Drawing new images" in said and "Drawing new images:</b> not measured" not in said
 
 
 def test_readme_block_replaces_only_what_is_between_its_marks(monkeypatch, tmp_path):

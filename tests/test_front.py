@@ -32,18 +32,20 @@ def test_a_moved_record_moves_verdict_sentence_and_table(factor, verdict, better
 
 def test_one_record_moved_moves_readme_first_screen_and_answer():
     lab = Records()
-    before = front.readme_block(lab), front.markdown(lab), "\n".join(conclusions.answer(lab))
+    before = front.readme_block(lab), front.markdown(lab), "\n".join(conclusions.found(lab))
     own = lab.seeds("main-on-dip")[0].metrics
     own |= {name: 40 * own[name] for name in ("fd", "fd_low", "fd_high")}
     gap = factor(comparisons.outputs(lab)["fd"])
-    after = front.readme_block(lab), front.markdown(lab), "\n".join(conclusions.answer(lab))
+    after = front.readme_block(lab), front.markdown(lab), "\n".join(conclusions.found(lab))
     assert all(gap in new and gap not in old for old, new in zip(before, after, strict=True))
     assert all("not decidable" in line for text in after for line in text.splitlines() if gap in line)
     assert conclusions.found(lab)[0].count("not decidable") == 1
 
 
 def test_the_answers_count_the_rows():
-    won, lost, unclear = (verdicts.Row("generation", "q", "e", "v", "c", "f", better, 0.0) for better in (True, False, None))
+    won, lost, unclear = (
+        verdicts.Row("generation", "q", "e", "v", "c", "f", better, 0.0, "3 seeds") for better in (True, False, None)
+    )
     assert "images: yes." in front.generation([won]) and "images: no." in front.generation([lost, lost, unclear])
     assert "images: in part." in front.generation([won, lost]) and "images: no gain shown." in front.generation([unclear])
     assert "not measured" in front.generation([]) and "not measured" in front.restoration(Records(without=("restore",)))
@@ -51,8 +53,8 @@ def test_the_answers_count_the_rows():
 
 @pytest.mark.parametrize(("many", "left"), [(1, 1), (2, 2), (3, 2), (6, 2)])
 def test_of_restoration_the_screen_shows_the_ends_and_of_ways_in_the_lowest(many, left):
-    mended = [verdicts.Row("restoration", f"PSNR: {k}", "e", "v", "c", "f", None, float(k)) for k in range(many)]
-    way = verdicts.Row(verdicts.MECHANISM, "way 2", "e", "v", "c", "f", None, 2.0)
+    mended = [verdicts.Row("restoration", f"PSNR: {k}", "e", "v", "c", "f", None, float(k), "3 models") for k in range(many)]
+    way = verdicts.Row(verdicts.MECHANISM, "way 2", "e", "v", "c", "f", None, 2.0, "3 seeds")
     ways = [
         way,
         replace(way, question="way 1", value=1.0),
@@ -70,7 +72,7 @@ def test_a_profile_of_the_two_reports_alone_has_no_empty_table():
 
 
 def test_the_table_of_all_comparisons_has_a_row_each():
-    table = verdicts.listed(LAB)
+    table = verdicts.listed(verdicts.rows(LAB))
     assert len(table) == len(verdicts.rows(LAB)) and not table["for the DIP"].str.contains(r"\*").any()
 
 
@@ -104,7 +106,7 @@ def test_a_mechanism_whose_samples_are_training_images_gains_nothing(near, back)
     lab.set("main-drawn", fd=lambda record, label, _: 2.0 if label == "baseline" else 0.1, own_source_rate=lambda *_: near)
     lab.set("main-drawn", copy_rate=lambda *_: 0.01, copy_rate_floor=lambda *_: 0.01)
     (row,) = (row for row in verdicts.rows(lab) if row.question.startswith("DIP-shifted process"))
-    assert row.given_back is back and ("no gain" in row.verdict) is back and "FD over DDPM alone, 2" in row.question
+    assert row.given_back is back and ("no gain" in row.verdict) is back and "FD over DDPM alone, 12 calls" in row.question
 
 
 @pytest.mark.parametrize("recall", [0.01, 0.4])
@@ -117,7 +119,7 @@ def test_models_that_draw_no_images_give_no_verdict(recall):
     assert drawn and all((row.verdict == "not testable") is closed for row in drawn)
     text = front.markdown(lab)
     assert ("<b>Drawing new images: not testable at this size:</b> the samples of the DDPM alone" in text) is closed
-    assert ("**No verdict at this size**" in "\n".join(conclusions.answer(lab))) is closed
+    assert ("**No verdict at this size**" in "\n".join(conclusions.found(lab))) is closed
     assert ("went to the DIP" in text) is not closed
 
 

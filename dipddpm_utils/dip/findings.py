@@ -44,8 +44,8 @@ def picked(records: Sequence[Any]) -> str:
     best = min(records, key=lambda record: record.metrics["fd"])
     about, made = best.run, best.metrics
     return (
-        f"Picked by the lowest distance on {count(made['n_held_out'])} validation images: {in_words(about)}. "
-        f"To fit it and apply it to {count(about.data.n_train)} images "
+        f"Picked by the lowest distance on {count(made['n_held_out'])} validation images, of one fit each, intervals over "
+        f"outputs: {in_words(about)}. To fit it and apply it to {count(about.data.n_train)} images "
         f"takes {number(made['train_seconds'] + made['apply_seconds'])} s. Of its outputs {percent(made['copy_rate'])} look "
         f"copied, of held-out images {percent(made['copy_rate_floor'])}."
     )
@@ -93,7 +93,7 @@ def _like(frames: Mapping[str, pd.DataFrame], best: str, metric: str) -> str:
     """The rivals of the best one that are not shown to be different from it."""
     gaps = among(pd.concat([frame.assign(net=net) for net, frame in frames.items()]), "net", metric)
     same = [look(net).label for net in frames if net != best and not gaps[best, net].decided]
-    return f"; not told apart from {', '.join(same)}" if same else ""
+    return f"; not told apart from {', '.join(same)}, paired by seed, Holm over all pairs" if same else ""
 
 
 def losses(nets: Mapping[str, Sequence[Any]]) -> str:

@@ -1,7 +1,7 @@
 """Settings beside one another: summaries over seeds with intervals, differences paired by seed, the floor at the same n.
 
-One rule for all: a difference is shown if its p-value, Holm-corrected within its family (FAMILIES), is below 0.05. The
-interval printed beside it is the plain 95% one. Distances and seconds are compared, and averaged, as logarithms.
+One rule for all: a difference is shown if its p-value, times the looks at it (`Paired.looks`) and Holm-corrected in a family
+(FAMILIES), is below 0.05. The interval beside it is the plain 95% one. Distances and seconds are compared as logarithms.
 """
 
 import math
@@ -19,19 +19,19 @@ from dipddpm_utils.page import names
 
 Key = TypeVar("Key", bound=Hashable)
 
-FAMILIES = {  # what is looked at together, whatever comes out; written when the first 282 records were there
-    "outputs": "training on DIP outputs against the DDPM alone: quality and diversity at equal steps, quality at equal seconds",
+FAMILIES = {  # what is looked at together, whatever comes out; written after the first records
+    "outputs": "training on DIP outputs against the DDPM alone: quality and diversity at equal steps, and, where a longer "
+    "DDPM alone was trained, quality at equal seconds",
     "start": "every start with a DIP against noise, at every t_start (each other start by itself)",
     "rivals": "every start with a DIP against each without one, at every t_start",
     "mechanisms": "every setting of every mechanism against the DDPM alone (small models by themselves)",
     "without": "everything that needs no DIP against the DDPM alone",
     "controls": "every setting of every mechanism against each control in its place",
-    "speed": "seconds of every trained setting to every distance, against the DDPM alone",
     "restoration": "the best way with a DIP against the best and the best single chain without, every setting and score",
     "more images": "one setting of restoration with more images: the best way with a DIP against the best without",
     "settings": "every pair of settings of one sweep, or of DIP networks",
-    "rules": "every stopping rule that knows the noise level against every one that does not",
-    "staged": "staged levels against discrepancy, for every network",
+    "rules": "every stopping rule that knows the noise level against every one that does not (no stop is none)",
+    "staged": "staged levels against discrepancy, for every network: PSNR and stopping step",
     "report A": "both networks against the DDPM alone, as published and corrected",
     "other images": "training on other images against training on the DIP's outputs: report A's controls, a DIP for each image",
     "report B": "the combined model against the DDPM alone, as published and corrected",
@@ -120,6 +120,7 @@ def frame_of(records: Sequence[Any]) -> pd.DataFrame:
 
 
 LEAST_RECALL = 0.05  # below it a model draws no images, and nothing is judged by it
+PLANNED = 3  # seeds, or models, of a comparison; more were added after looking, where it stayed undecided
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,11 @@ class Paired(Interval):
     def decided(self) -> bool:
         """Whether there is a difference, after the correction."""
         return self.p < ALPHA
+
+    @property
+    def looks(self) -> int:
+        """How often it may have been looked at: with PLANNED seeds or models, and after each added one (Bonferroni)."""
+        return 1 + max(0, self.n - PLANNED) if self.over in ("seeds", "models") else 1
 
     @property
     def error(self) -> float:
@@ -194,11 +200,11 @@ def draws_images(*frames: pd.DataFrame) -> bool:
 
 
 def family(name: str, gaps: Mapping[Key, Paired | None]) -> dict[Key, Paired]:
-    """Those comparisons that could be made, with p corrected for all of them. name: one of FAMILIES (KeyError)."""
+    """Those comparisons that could be made, with p corrected for looks and for all. name: one of FAMILIES (KeyError)."""
     if name not in FAMILIES:
         raise KeyError(f"no family {name!r}: expected one of {', '.join(FAMILIES)}")
     made = {key: gap for key, gap in gaps.items() if gap is not None}
-    corrected = stats.holm([gap.p for gap in made.values()])
+    corrected = stats.holm([float(np.minimum(1.0, gap.looks * gap.p)) for gap in made.values()])
     of = max(1, int(np.isfinite(corrected).sum()))
     return {key: replace(gap, p=float(p), of=of) for (key, gap), p in zip(made.items(), corrected, strict=True)}
 
@@ -253,8 +259,8 @@ def copies(rows: pd.DataFrame) -> Copies:
     """The mean over rows (records of one setting)."""
     columns, kinds = ("copy_rate", "copy_rate_floor", "own_source_rate"), names.kinds()
     shares = (float(rows[name].mean()) if name in rows else math.nan for name in columns)
-    begun = [kinds[name.removeprefix("start ")] for name in rows.get("label", ()) if name.removeprefix("start ") in kinds]
-    return Copies(*shares, has_source=not begun or any(kind.of_image for kind in begun))
+    ways = [name.removeprefix("start ").removesuffix(" blur") for name in rows.get("label", ())]
+    return Copies(*shares, has_source="label" not in rows or any(way in kinds and kinds[way].of_image for way in ways))
 
 
 def start_gaps(frame: pd.DataFrame, labels: Sequence[str], rivals: Sequence[str]) -> dict[tuple[str, str, Any], Paired]:

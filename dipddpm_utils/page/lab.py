@@ -51,12 +51,12 @@ class Lab:
 
     profile: smoke, quick, standard or full, or "quick:FOLDER" on images of one's own. results: a folder, empty for the
     checkout's, "drive" for one in Google Drive (on Colab only). device: auto, cpu, cuda, mps; it matters only for runs that
-    have no record yet.
+    have no record yet. records_only: nothing is computed.
     """
 
-    def __init__(self, profile: str, results: str = "", device: str = "auto") -> None:
+    def __init__(self, profile: str, results: str = "", device: str = "auto", *, records_only: bool = False) -> None:
         notebook.check_parameters()
-        self.store = open_store(profile, drive.folder() if results == "drive" else results, device)
+        self.store = open_store(profile, drive.folder() if results == "drive" else results, device, records_only)
         self.profile = self.store.profile
         self.used: dict[str, Record] = {}
         self.kept: dict[Any, Any] = {}  # of `once`

@@ -2,7 +2,7 @@
 
 A line of the cell tagged `parameters` is `name = value  # WHAT; words`. WHAT is `LOW to HIGH` (both included; whole numbers if
 both are) or `one of A, B, C` (`empty` for ""; for what stands in PLACES, any such text); without it any value of the default's
-type will do.
+type will do. It is read here, and not by papermill: notebooks check it themselves, also where that is not installed (Colab).
 """
 
 import ast

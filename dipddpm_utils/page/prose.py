@@ -176,6 +176,14 @@ def copying(found: Copies) -> str:
     return f"{looks}, {percent(found.source)} lie nearest to the image they were made from"
 
 
+def copy_rule() -> str:
+    """When samples count as copies, see `Copies.many`."""
+    return (
+        f"Where more than {KEPT:.0%} of the samples do, or more than twice as many look copied as held-out images do, "
+        "they are no new images, and a low distance is no gain."
+    )
+
+
 def direction(found: Copies) -> dict[str, str]:
     """Words for a start's distance that is no verdict: its samples are given back, or nobody knows; {} where it is one."""
     return LOWER if found.many or math.isnan(found.source) else {}

@@ -64,7 +64,7 @@ def met(content: dict[str, Any]) -> str:
     shown = sum(row["unit"] in RATIOS for row in judged)
     count = f"Shown: {shown} of {len(content['rows'])} rows. Of all {len(judged)} targets, ratios or not, "
     count += f"{len(judged) - len(missed)} met ({hardware(about)}, torch {about['packages']['torch']})"
-    return count + (f"; not met: {', '.join(missed)}." if missed else ".")
+    return count + (f"; not met: {'; '.join(missed)}." if missed else ".")
 
 
 def summary(results: Path) -> str:
@@ -122,7 +122,7 @@ def curves(content: dict[str, Any], name: str) -> Figure | None:
         ax.legend()
     for ax in axes[len(panels) :]:
         ax.set_visible(False)
-    spread = "95% bootstrap intervals over the images judged" if name in ("quality", "samplers") else "quartiles over repeats"
+    spread = "95% intervals over the images judged" if name in ("quality", "samplers") else "quartiles over repeats"
     note = f"Bars: {spread}. {hardware(content['machine'])}; log axes."
     return finish(figure, TITLES.get(name, name), note)
 

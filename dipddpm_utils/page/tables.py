@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from dipddpm_utils.page import names
-from dipddpm_utils.page.compare import difference, floor_at, frame_of, start_gaps, summary
+from dipddpm_utils.page.compare import copies, difference, floor_at, frame_of, start_gaps, summary
 from dipddpm_utils.page.names import METHODS, look
 from dipddpm_utils.page.prose import count, effect, factor, number, shown_by, span
 
@@ -176,6 +176,11 @@ def start_table(frame: pd.DataFrame) -> pd.DataFrame:
         spent = f"{part['prior_seconds'].mean():.3g} + {part['sampling_seconds'].mean():.3g}"
         rows.append(row | {"seconds, prior + drawing": spent})
     return pd.DataFrame(rows)
+
+
+def new_images(frame: pd.DataFrame) -> list[bool]:
+    """For each start and t_start of a group of starts, in order, whether its samples are no copies."""
+    return [not copies(rows).many for _, rows in frame.groupby(["label", "value"], sort=False)]
 
 
 def shown_starts(table: pd.DataFrame) -> pd.DataFrame:

@@ -126,7 +126,8 @@ def without_a_chain(lab: Any) -> str:
     chains, said = lab.frame(started(lab)), []
     for start, own in outputs_alone(lab, started(lab)).items():
         distance, recall = span(compare.summary(own, "fd")), span(compare.summary(own, "recall"))
-        best = chains[chains["label"] == start].groupby("value")["fd"].mean().min()
+        begun, n = chains[chains["label"] == start], own["n"].iloc[0]
+        best = begun[begun["n"] == n].groupby("value")["fd"].mean().min()  # NaN of none judged on as many images
         than = ", and no chain started from them has a lower mean" if own["fd"].mean() <= best else ""
         what = "seeds" if names.kinds()[start].bank else "DIPs"
         said.append(f"{begun_from(start)} have {own['features'].iloc[0]} {distance}, recall {recall} ({len(own)} {what}){than}")

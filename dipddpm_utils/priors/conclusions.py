@@ -1,4 +1,4 @@
-"""What was found, what did not help, and what to use instead (notebooks 04 and 07), computed from records."""
+"""What was found (notebook 04), and what to use instead (notebook 07), computed from records."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,6 @@ from dipddpm_utils.page.training import best_by_calls
 from dipddpm_utils.priors import comparisons, mechanisms, restored
 from dipddpm_utils.priors.comparisons import alone, compared, outputs, started, untestable
 from dipddpm_utils.reports.findings import REPORTS, against_alone
-from dipddpm_utils.stopping.findings import answer as stopping
 
 
 def found(lab: Any) -> list[str]:
@@ -34,20 +33,19 @@ def found(lab: Any) -> list[str]:
     return lines
 
 
-def answer(lab: Any) -> list[str]:
-    """The question answered, a line a question: what 04 found, and when to stop a fit to one image."""
-    lines = found(lab)
-    if lab.has("stopping"):
-        lines.append(f"**When to stop a fit to one image** ([figure](#fig-05_stopping)): {stopping(lab.seeds('stopping'))}")
-    return lines
-
-
 def instead(lab: Any) -> str:
     """What costs nothing and does the same job: a better sampler, a longer training."""
     lines = []
-    if lab.has("samplers"):
-        frame = lab.frame("samplers")
-        lines.append(f"**A better sampler** ([figure](#fig-03_samplers)). {best_by_calls(frame)}")
+    if mechanisms.on_larger(lab):
+        frame = mechanisms.table_of(lab)
+        calls = frame.loc[frame["label"] == "baseline", "nfe"].iloc[0]
+        value, _ = mechanisms.best_setting(frame[frame["nfe"] == calls], "more calls")
+        ways = [mechanisms.in_words(frame, *way) for way in (("more calls", value), ("baseline",))]
+        over = f"FD of the {ways[0]} over that of the {ways[1]}"
+        gap = mechanisms.found(lab)["more calls", value, "baseline"]
+        lines.append(comparison(f"**A better sampler** ([table](#tab-04_mechanisms)). {over} of DDIM", gap))
+    elif lab.has("samplers"):
+        lines.append(f"**A better sampler** ([figure](#fig-03_samplers)). {best_by_calls(lab.frame('samplers'))}")
     if lab.has("ddpm", "ddpm-more"):
         base, more = frame_of(lab.seeds("ddpm")), frame_of(lab.seeds("ddpm-more"))
         times = number(more["steps"].mean() / base["steps"].mean(), 2)  # their seconds are those of different days
@@ -58,12 +56,18 @@ def instead(lab: Any) -> str:
 
 
 def clocks(lab: Any) -> str:
-    """How far seconds may be compared: what a step of one network took on different days, where it was trained twice."""
-    runs = [record for group in ("ddpm-long", "main") if lab.has(group) for record in lab.seeds(group)]
-    paces = [record.metrics["train_seconds"] / record.metrics["steps"] for record in runs]
-    alike = {(record.run.unet, record.run.optim.batch_size) for record in runs}
-    more = max(paces) / min(paces) if len(alike) == 1 else 1.0
-    apart = f"; a step of one network took up to {number(more, 2)} times as many on another day" if more > 1.5 else ""
+    """How far seconds may be compared: what a step of one network took on different days, where it was trained again."""
+    groups = ("ddpm-long", "main", "dip-2conv", "dip-skip", "dip_pick", "mech-dip")
+    runs = [record for group in groups if lab.has(group) for record in lab.seeds(group)]
+    paces: dict[tuple[Any, ...], list[float]] = {}
+    for run, took in ((record.run, record.metrics["train_seconds"]) for record in runs):
+        network = run.unet if run.kind == "ddpm" else (run.net, run.width)
+        paces.setdefault((run.kind, network, run.optim.batch_size), []).append(took / run.optim.steps)
+    most = {"ddpm": 1.0, "dip": 1.0}
+    for (kind, *_), own in paces.items():
+        most[kind] = max(most[kind], max(own) / min(own))
+    said = [f"{number(most[kind], 2)} ({kind.upper()})" for kind in most if most[kind] > 1.5]
+    apart = f"; a step of one network took up to {' and '.join(said)} times as many on another day" if said else ""
     made = sorted({timed_on(record.provenance) for record in runs if record.provenance})
     where = f" on {' and '.join(made)}" if made else ""
     return f"- Times are seconds of this code{where}{apart}: compare them within a table or figure only."

@@ -89,13 +89,14 @@ _COUNTED: dict[str, tuple[int, int]] = {}
 
 def _images(data: Data) -> int:
     """How many training images there are."""
-    return data.n_train or {"cifar10": 50_000, "digits5k": 5000}.get(data.name, 60_000)
+    return data.n_train or {"cifar10": 50_000, "digits5k": 3000}.get(data.name, 60_000)
 
 
 def network(run: Ddpm | Dip) -> str:
     """What the seconds of a step depend on, as JSON: the name of a probe."""
     own = {"net": run.net, "width": run.width} if isinstance(run, Dip) else run.unet.model_dump(exclude_defaults=True)
     shape = [run.optim.batch_size, run.data.channels, run.data.size, run.data.size]
+    own |= {"told": judge.told(run)} if isinstance(run, Ddpm) and judge.told(run) else {}
     about = {"kind": run.kind, **own, "shape": shape, "precision": run.optim.precision, "optimiser": run.optim.name}
     return json.dumps(about, sort_keys=True)
 

@@ -3,8 +3,7 @@
 A chain goes from x_T ~ N(0, I) down to x_0. A declaration is a decorated function, and its decorator says what it changes:
 
 - `start`: where the chain begins. (given, n, generator) -> x_start, floats [n, C, H, W] in [-1, 1] where they are images.
-  Starts that draw training images draw the same ones from the same generator, so that they can be compared one by one;
-  a bank of fits has drawn its own.
+  Starts that draw training images draw the same ones from the same generator; a bank of fits has drawn its own.
 - `opinion`: x0_hat at every step, mixed in by a weight. (given, x0_hat, x_dip) -> images in [-1, 1], all [B, C, H, W]. x_dip
   is drawn once a sample, by the start that the configuration names as its `bank`; None without one.
 - `learned`: the forward process and what the network is told, in training and sampling. (given, x_dip) -> Joint.
@@ -225,14 +224,14 @@ def condition(given: Given, x_dip: Tensor) -> Joint:
 
 @opinion(
     "dip", "DIP guidance", "#000000p", name="guidance", dip=True, controls=("guidance blur", "more calls"),
-    setting="weight", varied="weight of the DIP's opinion",
+    setting="weight", varied="weight of the DIP's opinion", of_image=False,
 )  # fmt: skip
 def guidance(given: Given, x0_hat: Tensor, x_dip: Tensor | None) -> Tensor:
     """f_dip(x0_hat) in (7) of notebook 04: a network that was fitted to give clean images for noisy ones."""
     return given.dip(x0_hat)
 
 
-@opinion("blur", "blur guidance", "#000000p", name="guidance blur", setting="weight")
+@opinion("blur", "blur guidance", "#000000p", name="guidance blur", setting="weight", of_image=False)
 def guidance_blur(given: Given, x0_hat: Tensor, x_dip: Tensor | None) -> Tensor:
     """k * x0_hat: as smooth as a DIP's, and free."""
     return given.blurred(x0_hat)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from dipddpm_utils.page import names
-from dipddpm_utils.page.compare import Paired, copies, family, judged_alike, paired, summary
+from dipddpm_utils.page.compare import Paired, copies, judged_alike, paired, summary
 from dipddpm_utils.page.prose import comparison, factor, number, span
 from dipddpm_utils.page.tables import SCORES
 from dipddpm_utils.priors import mechanisms
@@ -22,6 +22,14 @@ def weights(lab: Any) -> list[str]:
     varied, gaps = mechanisms.weights(), mechanisms.screened(lab).items()
     own = [(label, value, gap) for (label, value, rival), gap in gaps if label in varied and rival == "baseline"]
     return [comparison(f"{varied[at]}: FD at {x:g} over FD at 0", gap) for at, x, gap in own if isinstance(x, float)]
+
+
+def lowest_weight(lab: Any) -> str:
+    """Which of these settings has the lowest FD over the DDPM alone, decided or not."""
+    varied, gaps = mechanisms.weights(), mechanisms.screened(lab).items()
+    own = {at: gap for at, gap in gaps if at[0] in varied and at[2] == "baseline" and isinstance(at[1], float)}
+    label, value, _ = min(own, key=lambda at: own[at].value)
+    return f"Lowest FD over that of the DDPM alone: {varied[label]} {value:g}, {factor(own[label, value, 'baseline'])}."
 
 
 def front(frame: pd.DataFrame) -> list[tuple[str, Any, pd.DataFrame]]:
@@ -43,8 +51,8 @@ def on_the_front(frame: pd.DataFrame) -> str:
         f"{in_words(frame, *one[:2])} ({number(one[2]['cost'].mean(), 2)} s, FD {number(summary(one[2], 'fd').value)})"
         for one in best
     ]
-    said = f"Lowest FD for their seconds (up to 5% more count as the same): {'; '.join(parts)}. "
-    said += f"With a DIP: {sum(label in names.mechanisms() for label, _, _ in best)} of {len(parts)}."
+    said = f"Lowest FD for their seconds (up to {SAME - 1:.0%} more count as the same): {'; '.join(parts)}. "
+    said += f"With a DIP in it: {sum(label in names.mechanisms() for label, _, _ in best)} of {len(parts)}."
     out = sum(copies(rows).many for *_, rows in mechanisms.settings(frame))
     return f"{said} Left out, since they give training images back ([table](#tab-04_mechanisms)): {out}."
 
@@ -98,8 +106,9 @@ def quality_table(frame: pd.DataFrame) -> pd.DataFrame:
     """
     rows, gaps = [], mechanisms.gaps(frame)
     for label, value, own in mechanisms.settings(frame):
+        open_ = copies(own).many or mechanisms.unjudged(label, value, own)
         over = {
-            rival: mechanisms.in_brief(gap, by_copies=copies(own).many).replace("*", "")
+            rival: mechanisms.in_brief(gap, by_copies=open_).replace("*", "")
             for rival, gap in mechanisms.against(gaps, label, value)
         }
         flops = own["total_flops"].mean() if "total_flops" in own else math.nan
@@ -115,7 +124,8 @@ def quality_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:
     """What of a `quality_table` fits a page; the CSV has the rest, and all ends and p-values."""
-    fits = table.replace(r" \(p [^)]*\)", "", regex=True)
+    fits = table.replace(r"(, \d+ seeds?(?=,)| \(p [^)]*\))", "", regex=True)
+    fits["method"] += ", " + fits["seeds"].astype(str) + " seeds"
     recall, copied, own = (fits[name].str.partition(" [")[0] for name in ("recall", "copied", "own image"))
     fits = fits.assign(**{"recall": recall, "copied, own image": (copied + ", " + own).str.removesuffix(", ")})
     return fits.iloc[:, [0, 2, 3, 4]].join(fits[["recall", "copied, own image", "seconds, all"]])
@@ -129,10 +139,7 @@ def speed_table(frame: pd.DataFrame) -> pd.DataFrame:
     )
     every = [(label, value, rows, times, fd) for label, value, rows in trained for times, fd in goals]
     steps, seconds = (
-        family(
-            "speed",
-            {(label, value, fd): speed(frame, rows, fd, what) for label, value, rows, _, fd in every if label != "baseline"},
-        )
+        {(label, value, fd): speed(frame, rows, fd, what) for label, value, rows, _, fd in every if label != "baseline"}
         for what in (0, 1)
     )
     table = []

@@ -48,10 +48,10 @@ def trained(run: Ddpm, work: Work) -> nn.Module:
 def _unet(run: Ddpm) -> nn.Module:
     if run.unet.library is not None:
         return library_unet(run.unet, run.data.channels)
-    return UNet(run.unet, run.data.channels, run.data.size, given=run.data.channels * _told(run))
+    return UNet(run.unet, run.data.channels, run.data.size, given=run.data.channels * told(run))
 
 
-def _told(run: Ddpm) -> int:
+def told(run: Ddpm) -> int:
     """Images that the network is told beside each x_t."""
     return sum(declared.find("learned", way).told for way in run.prior.ways) if run.prior else 0
 
@@ -69,7 +69,7 @@ def autocast(model: nn.Module, run: Ddpm) -> Model:
 
 def operations(model: nn.Module, run: Ddpm, device: str) -> tuple[int, int]:
     """FLOPs an image of (one call, one training step) of a run's denoiser."""
-    x = torch.zeros(1, run.data.channels * (1 + _told(run)), run.data.size, run.data.size, device=device)
+    x = torch.zeros(1, run.data.channels * (1 + told(run)), run.data.size, run.data.size, device=device)
     t = torch.zeros(1, dtype=torch.int64, device=device)
     with torch.no_grad():
         once = flops.counted(lambda: model(x, t))

@@ -45,7 +45,8 @@ def larger(lab: Any) -> pd.DataFrame:
     """The same of models that draw digits, in chains of equally many calls, those of `main` that begin elsewhere among them.
 
     cost: at the DDPM alone's mean pace of training, since models were trained on different days, and some twice: the pace is
-    that of the very training that a record's images were drawn from. A prior that the model learned with is paid there.
+    that of the very training that a record's images were drawn from, and drawing, a twentieth of all, is taken at it, too. A
+    prior that the model learned with is paid there.
     """
     frames = [lab.frame(group).assign(record=lab.seeds(group)) for group in (LARGER, "main-starts")]
     drawn, starts = frames[0], frames[1][frames[1]["nfe"] == frames[0]["nfe"].iloc[0]]
@@ -149,14 +150,12 @@ def over_weight(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def in_words(frame: pd.DataFrame, label: str, value: Any = None) -> str:
-    """'DIP guidance (weight 0.5)'; without a value the method alone. One that is a mere training by its steps: it has several
-    namesakes in other notebooks.
-    """
+    """'DIP guidance (weight 0.5)'; without a value the method alone. The DDPM alone has namesakes: by calls or steps."""
     unit = getattr(names.kinds().get(label, names.kinds().get(label.split()[0])), "setting", "")
     base = look(label).label
     if label in ("baseline", "more training"):
         run = frame.loc[frame["label"] == label, "record"].iloc[0].run
-        return f"{base}, {count(getattr(run, 'model', run).optim.steps)} steps"
+        return f"{base}, {count(run.optim.steps)} steps" if run.kind == "ddpm" else f"{base}, {run.sampler.steps} calls"
     if value is None:
         return base
     if label == "more calls":
@@ -197,7 +196,8 @@ def mechanism(lab: Any, label: str) -> str:
         for rival, gap in against(found(lab), label, value)
     ]
     measured = set(frame["label"])
-    missing = [look(name).label for name in names.mechanisms()[label].controls if name not in measured]
+    controls = (name for name in names.mechanisms()[label].controls if name != "more training")  # of small models alone
+    missing = [look(name).label for name in controls if name not in measured]
     back = "\n\nTraining images given back, and no gain." if own.many else ""
     back += f"\n\nNot measured at this size: {', '.join(missing)}." if missing else ""
     return (
@@ -207,25 +207,26 @@ def mechanism(lab: Any, label: str) -> str:
 
 
 def in_brief(gap: Paired, *, by_copies: bool = False) -> str:
-    """'1.31 [1.12, 1.53], **worse** (p = 0.012, Holm over 8)'. by_copies: by images given back nobody wins."""
+    """'1.31 [1.12, 1.53], 8 seeds, **worse** (p = 0.012, Holm over 8)'. by_copies: by images given back nobody wins."""
     why = f" ({shown_by(gap)})" if shown_by(gap) else ""
-    return f"{factor(gap)}, {word(gap, **(LOWER if by_copies else {}))}{why}"
+    return f"{factor(gap)}, {gap.n} seed{'s' * (gap.n > 1)}, {word(gap, **(LOWER if by_copies else {}))}{why}"
 
 
 def headcount(lab: Any) -> str:
     """How many mechanisms beat the baseline by new images, how many of these every control in their place as well, and which
-    have a lower distance by images given back.
+    have a lower distance by images given back; then what another setting than the best does.
     """
     frame = table_of(lab)
     tried = [label for label in names.mechanisms() if label in set(frame["label"])]
-    over, better, best, back = found(lab), [], [], []
+    over, better, best, back, others = found(lab), [], [], [], []
     for label in tried:
         value, rows = best_setting(frame, label)
+        others += [said for at in settings(frame, label) if at[1] != value and (said := _won_elsewhere(frame, over, *at))]
         won = [gap.decided and gap.images and gap.value < 0 for _, gap in against(over, label, value)]
         name, own = in_words(frame, label), copies(rows)
         if won and won[0] and own.many:
             back.append(f"{name} ({images_back(own).rpartition('(')[2]}")
-        elif won and won[0]:
+        elif won and won[0] and not unjudged(label, value, rows):
             better.append(name)
             best += [name] if all(won) and len(won) == 1 + len(names.mechanisms()[label].controls) else []
     base, which = in_words(frame, "baseline"), "models that draw digits" if on_larger(lab) else "small models"
@@ -235,7 +236,21 @@ def headcount(lab: Any) -> str:
     said += f"{', '.join(better) or 'none'}." + (
         f" Than every control in its place, too: {', '.join(best) or 'none'}." * bool(better)
     )
-    return said + (f" Lower by training images given back: {', '.join(back)}." if back else "")
+    said += f" Lower by training images given back: {', '.join(back)}." if back else ""
+    return said + (f" Better by another sampler or weight: {'; '.join(others)}." if others else "")
+
+
+def _won_elsewhere(frame: pd.DataFrame, over: Mapping[tuple[str, Any, str], Paired], *setting: Any) -> str:
+    """A (label, value, rows) that is shown to beat the baseline by new images, and the control that does best beside it."""
+    label, value, rows = setting
+    (_, base), *controls = against(over, label, value)
+    if not (base.decided and base.images and base.value < 0) or copies(rows).many or unjudged(*setting):
+        return ""
+    said = f"{in_words(frame, label, value)}, {factor(base)}"
+    if controls:
+        rival, gap = max(controls, key=lambda one: one[1].value)
+        said += f" (over {rival_in_words(frame, rival, rows)}: {factor(gap)}, {word(gap).replace('**', '')})"
+    return said
 
 
 def unjudged(label: str, value: Any, rows: pd.DataFrame) -> bool:

@@ -14,7 +14,8 @@ from typing import Any
 
 import pandas as pd
 
-from dipddpm_utils.judging.stats import ALPHA, holm
+from dipddpm_utils.judging.stats import ALPHA
+from dipddpm_utils.page.compare import family
 from dipddpm_utils.page.lab import Lab
 from dipddpm_utils.page.prose import Link, bullets, decimals, effect, shown_by
 from dipddpm_utils.reports import gate
@@ -179,9 +180,19 @@ def audit(lab: Any, beside: Sequence[Any] | None = None) -> list[Judged]:
     """All seventeen claims, A1 to A9 and B1 to B8, each corrected for all (family 'claims'). beside: None is `labs`."""
     beside = labs(lab) if beside is None else beside
     judged = [judge(claim, beside) for claim in CLAIMS]
-    corrected = holm([one.p for one in judged])
-    of = max(1, sum(math.isfinite(p) for p in corrected))
-    return [replace(one, p=float(p), of=of) for one, p in zip(judged, corrected, strict=True)]
+    tested = {one.claim.id: replace(one.finding.effect, p=one.p) for one in judged if one.finding}
+    found = family("claims", tested)
+    return [replace(one, p=found[one.claim.id].p, of=found[one.claim.id].of) if one.finding else one for one in judged]
+
+
+def one_by_one(judged: Sequence[Judged]) -> str:
+    """The sentences of these claims, a paragraph each; one that says the same as an earlier one only names it."""
+    first, said = {}, []
+    for one in judged:
+        text = one.sentence()
+        same = first.setdefault(text.removeprefix(f"**{one.claim.id}**"), one.claim.id)
+        said.append(text if same == one.claim.id else f"**{one.claim.id}** as {same}.")
+    return "\n\n".join(said)
 
 
 def table(judged: list[Judged]) -> pd.DataFrame:
@@ -194,7 +205,9 @@ def page_table(judged: list[Judged], page: str) -> pd.DataFrame:
     rows = []
     for one in judged:
         at = f"#{'tab' if one.evidence.figure in TABLES else 'fig'}-{one.evidence.figure}"
-        shown = Link("figure", at) if one.profile == page else f"page of {one.profile}" if one.finding else ""
+        full = Link("table", f"#tab-06_own_size_{one.claim.id[0].lower()}")  # whose own page is drawn once it is complete
+        elsewhere = full if one.profile == "full" else f"page of {one.profile}" if one.finding else ""
+        shown = Link("figure", at) if one.profile == page else elsewhere
         notes = [f"would take {one.would_take}"] if one.would_take else []
         notes += ["test changed later"] * ("these" in one.changed) + ["on a stand-in"] * one.stands_in
         verdict = one.verdict + (f" ({'; '.join(notes)})" if notes else "")

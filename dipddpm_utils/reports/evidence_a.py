@@ -56,7 +56,8 @@ def side(effect: Paired, margin: float = 0.0, equal: bool = False) -> tuple[floa
     Corrected for what the effect was chosen from, if it was; NaN from one seed.
     """
     if equal:  # within: two one-sided tests, of which the larger counts; outside: the nearer end, whose p is the larger too
-        return max(effect.p_against(-margin), effect.p_against(margin)), abs(effect.value) < margin
+        p, within = max(effect.p_against(-margin), effect.p_against(margin)), abs(effect.value) < margin
+        return (p / 2 if within else p), within
     return (effect.p if effect.of > 1 and not margin else effect.p_against(margin)), effect.value > margin
 
 
@@ -183,7 +184,8 @@ def rise_is_noise(lab: Any, names: Sequence[str] = VARIANTS) -> Finding | None:
 def _drawn_rises(record: Any) -> np.ndarray | None:
     """Of each set of 30: log of its rise over its lowest earlier value, less twice that over where the other sets are lowest.
 
-    The first is above zero by choice alone; the second is a change that other samples of the same models show too.
+    The first is above zero by choice alone; the second is a change that other samples of the same models show too. None where
+    the sets do not rise, and there is nothing to explain.
     """
     rows = judged_alike(record.evals)
     if "fd_published_draws" not in rows or rows["fd_published_draws"].isna().any() or len(rows) < 2:
@@ -194,4 +196,5 @@ def _drawn_rises(record: Any) -> np.ndarray | None:
     logs = np.log(np.array([own[:sets] for own in drawn]))
     last, earlier = logs[-1], logs[:-1]
     lowest = (earlier.sum(axis=1, keepdims=True) - earlier).argmin(axis=0)  # for all sets but each
-    return (last - earlier.min(axis=0)) - 2 * (last - earlier[lowest, np.arange(sets)])
+    own, others = last - earlier.min(axis=0), last - earlier[lowest, np.arange(sets)]
+    return own - 2 * others if own.mean() > 0 else None

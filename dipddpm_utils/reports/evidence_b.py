@@ -45,7 +45,8 @@ def fewer_steps(group: str) -> Test:
         own = [at for at in found if at[0] in fitted_once()]
         best = min(own, key=lambda at: (not found[at].decided or found[at].value >= 0 or bool(cause[at]), found[at].value))
         t_start, gap, own = best[2], found[best], _rows(frame, best[0], best[2])
-        why = f"FD of noise over FD from {begun_from(best[0])}, equal calls; decided at t_start {t_start:g}, of {gap.of}. "
+        why = f"FD of noise over FD from {begun_from(best[0])}, equal calls; decided at t_start {t_start:g}, "
+        why += f"one of {gap.of} pairs of a DIP start and a t_start. "
         why += f"Of its samples {copying(copies(own))} (of held-out images {percent(copies(own).usual)} look copied). "
         here = [f"{look(rival).label} {told(one)}" for (start, rival, t), one in rivals.items() if (start, t) == best[::2]]
         why += f"FD over that of each start without a DIP, same t_start: {'; '.join(here)}. " if here else ""
@@ -67,9 +68,13 @@ def _other_cause(frame: pd.DataFrame, rivals: Mapping[tuple[str, str, Any], Pair
     if copies(_rows(frame, start, t_start)).many:
         return "copying of training images"
     here = {rival: gap for (own, rival, t), gap in rivals.items() if (own, t) == (start, t_start)}
-    as_well = [rival for rival, gap in here.items() if not (gap.decided and gap.value < 0)]
-    best = max(as_well, key=lambda rival: here[rival].value, default="")
-    return f"any start near the data (the {look(best).label} does as well)" if best else ""
+    if not here:
+        return "any start near the data (none without a DIP was measured)"
+    best = max(here, key=lambda rival: here[rival].value)
+    if here[best].decided and here[best].value < 0:
+        return ""
+    as_well = "does as well" if here[best].value >= 0 else "is not told apart from it"
+    return f"any start near the data (the {look(best).label} {as_well})"
 
 
 def outputs_alone(lab: Any, group: str) -> dict[str, pd.DataFrame]:
@@ -153,7 +158,7 @@ def costs_more(*pairs: tuple[str, str]) -> Test:
         rest = {on: over(lab, on, alone, lambda record: math.log(record.metrics["train_seconds"])) for alone, on in pairs}
         why = "Seconds of training on DIP outputs, those of the DIP included, over seconds alone; equal steps. "
         left = "; ".join(f"{look(name).label} {told(paired(list(own), ratio=True))}" for name, own in rest.items())
-        why += f"With the DIP's left out, as published (FA9, FB4): {left}, which is slower steps in that sitting, not the DIP."
+        why += f"Without the DIP's, as published (FA9, FB4): {left}; these are the same steps, so that part is the day's pace."
         return compared(whole, unit="seconds", why=why)
 
     return test

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dipddpm_utils.faults import FAULTS
+from dipddpm_utils.faults import DIP_REPORTED_OVER, FAULTS
 from dipddpm_utils.judging.stats import ALPHA
 from dipddpm_utils.page.compare import Paired, difference, family, frame_of, judged_alike, summary
 from dipddpm_utils.page.names import look
@@ -69,7 +69,8 @@ def last_losses(lab: Any, names: Mapping[str, str]) -> str:
     for net, name in names.items():
         own = float(np.mean([record.curve["loss"].tail(10).mean() for record in lab.seeds(name)]))
         said.append(f"{look(net).label} {number(own)} (report A: {number(printed.dip_loss(f'a-dip-{net}'))})")
-    return f"Mean squared error at the end: {', '.join(said)}; report A printed a 25th of its own (fault FA6)."
+    printed_as = f"report A printed one {DIP_REPORTED_OVER}th of its own (fault FA6)"
+    return f"Mean squared error at the end: {', '.join(said)}; {printed_as}."
 
 
 def timing(lab: Any) -> str:
@@ -85,7 +86,8 @@ def restored(lab: Any, name: str) -> str:
     frame = frame_of(lab.seeds(name))
     more = float((frame["psnr"] - frame["psnr_input"]).mean())
     gain = f"{number(abs(more))} dB {'above' if more > 0 else 'below'} its input"
-    outputs = f"{frame['features'].iloc[0]} of its outputs for clean images {span(summary(frame, 'fd'))}"
+    what = f"{frame['features'].iloc[0]} of its outputs for {frame['n'].iloc[0]:.0f} clean images"
+    outputs = f"{what} {span(summary(frame, 'fd'))}"
     return f"{span(summary(frame, 'psnr'))} dB, {gain}; {outputs}."
 
 
@@ -113,6 +115,8 @@ def faults(lab: Any, report: str) -> str:
     """The fault of a report with the largest effect on the distance, and those whose effect is not told from none."""
     found = {(id, side): gap for (name, id, side), gap in one_fault.effects(lab, report).items() if name == "fd"}
     shown = {id for (id, _), gap in found.items() if gap.decided}
+    if not shown:
+        return f"Report {report}: no fault's effect on FD is shown (Holm over {len(found)})."
     top = max(found, key=lambda key: (found[key].decided, abs(found[key].value)))[0]
     sides = [f"{factor(gap)} when {side}" for (id, side), gap in found.items() if id == top]
     said = f"Report {report}: {top} ({FAULTS[top].what}) changes FD most, by a factor of {', '.join(sides)}."

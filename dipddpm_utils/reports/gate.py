@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from dipddpm_utils.page.compare import LEAST_RECALL, floor_at, frame_of
+from dipddpm_utils.page.compare import LEAST_RECALL, floor_at, floor_n, frame_of
 from dipddpm_utils.page.prose import number
 
 TRIVIAL = {  # metrics of a floor record
@@ -40,7 +40,8 @@ def passed(lab: Any, groups: tuple[str, ...]) -> Gate:
     models, failed = {}, []
     for group in filter(lab.has, groups):
         floor, records = floor_of(lab, group), lab.seeds(group)
-        means, least = frame_of(records)[["fd", "recall"]].mean(), floor_at(floor, "fd", records[0].metrics["n"])
+        means, n = frame_of(records)[["fd", "recall"]].mean(), records[0].metrics["n"]
+        least = floor_at(floor, "fd", n) if floor and floor_n(floor, n) == n else None
         models[group] = {**means, "times": means["fd"] / least.value if least else math.nan}
         if reasons := [reason for record in records if (reason := _fails(record, floor))]:
             failed.append(f"{group}: {len(reasons)} of {len(records)} runs, the first with {reasons[0]}")

@@ -32,9 +32,13 @@ def theirs_and_ours(lab: Any, names: Mapping[str, str], rows: Mapping[str, Say])
         ours = settings_of(lab.seeds(name), rows)
         columns[f"{title}: theirs"] = theirs
         columns[f"{title}: ours"] = {
-            row: value if theirs.get(row) in (None, value) else f"\u2260 {value}" for row, value in ours.items()
+            row: f"\u2260 {value}" if _differs(theirs.get(row), value) else value for row, value in ours.items()
         }
     return columns
+
+
+def _differs(theirs: str | None, ours: str) -> bool:
+    return theirs not in (None, ours) and not theirs.startswith("not ")
 
 
 def grid_frame(lab: Any, group: str) -> pd.DataFrame:

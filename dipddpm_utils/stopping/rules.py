@@ -99,7 +99,7 @@ class ExponentialVariance:
 
         EMV_i = (1 - a) (EMV_{i-1} + a mean (f_i - EMA_{i-1})^2),    EMA_i = (1 - a) EMA_{i-1} + a f_i.
 
-    from EMA_0 = 0, EMV_0 = 0. Infinite for the first 1/a outputs, which the start at 0 still weighs on.
+    from EMA_0 = 0, EMV_0 = 0. Infinite before the 1/a-th output, while the start at 0 weighs on it most.
     """
 
     def __init__(self, alpha: float) -> None:

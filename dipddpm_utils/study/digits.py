@@ -51,7 +51,7 @@ def main_dip(z: Sizes) -> Dip:
 
 
 def main_ways(z: Sizes) -> list[tuple[str, int, Prior]]:
-    """Mechanisms that they learn with, as each did best on the small models, and the seeds of each."""
+    """Mechanisms that they learn with, and the seeds of each: at settings that did well on small models, not always best."""
     dip = main_dip(z)
     return [
         ("shift", 3, Prior(source=dip, shift=True)),

@@ -84,8 +84,8 @@ def load(name: str) -> Profile:
 def with_images(profile: Profile, folder: str) -> Profile:
     """The profile with every data set replaced by the images in `folder`, and its records in a place of their own.
 
-    The two reports' runs and those on a second data set are left out: they are about just those data. UsageError for a profile
-    that has no others; DataError as data.own.read.
+    The two reports' runs, those on a second data set and the choice of a DIP are left out: they are about just those data.
+    UsageError for a profile that has no others; DataError as data.own.read.
     """
     if "ddpm" not in profile.groups:
         raise UsageError(f"profile {profile.name} holds the two reports' runs on their own data: use quick:{folder}")
@@ -96,18 +96,19 @@ def with_images(profile: Profile, folder: str) -> Profile:
     changed = Profile(f"{profile.name}:{images}", about, f"{profile.name}-{slug}-{found.data.sha256[:6]}")
     asked = profile.seeds("ddpm")[0].run.data.name
     for group, members in profile.groups.items():
-        for member in members if not group.startswith(("a-", "b-")) else ():
+        for member in members if not group.startswith(("a-", "b-", "dip_pick")) else ():  # the last: validation images
             entry, seed = member.entry, member.entry.run.seed
             data = getattr(getattr(entry.run, "model", entry.run), "data", None)
             if data is not None and data.name != asked:
                 continue
-            run, name = entry.run.mapped(partial(_on, found=found)), entry.name.removesuffix(f"-s{seed}")
+            of = sum((one.label, one.value) == (member.label, member.value) for one in members)
+            run, name = entry.run.mapped(partial(_on, found=found, seeds=of)), entry.name.removesuffix(f"-s{seed}")
             place = {"value": member.value, "name": name, "anchor": member.anchor}
             changed.member(group, member.label, run, entry.notebook, (seed,), **place)
     return changed
 
 
-def _on(part: Frozen, found: own.Own) -> Frozen:
+def _on(part: Frozen, found: own.Own, seeds: int) -> Frozen:
     """A part of a run with the user's data, and no more images than there are: samples are half those trained on, at most."""
     most, given = found.n_train // 2, found.n_held_out
     if isinstance(part, Data):
@@ -119,7 +120,8 @@ def _on(part: Frozen, found: own.Own) -> Frozen:
     limits = {"n_images": given}  # of fits to single images, which are held-out ones
     if isinstance(part, Bank | Evaluate | Sample):  # as many as the floor, real against real, can have
         limits = {"n": most, "final_n": most}
-    elif isinstance(part, Restore):  # all training images are trained on: it is chosen on further held-out ones
-        limits, part = {"n": given * 3 // 4, "n_tune": given // 4}, part.model_copy(update={"validation": False})
+    elif isinstance(part, Restore):  # all training images are trained on: chosen on held-out ones, each model on its own
+        limits = {"n": given // seeds * 3 // 4, "n_tune": given // seeds // 4}
+        part = part.model_copy(update={"validation": False})
     asked = {name: getattr(part, name, None) for name in limits}
     return part.model_copy(update={name: min(n, limits[name]) for name, n in asked.items() if n is not None})

@@ -103,7 +103,7 @@ def test_every_finding_is_a_sentence_without_gaps():
         theory_findings.spectrum(LAB.record("spectrum")),
         dip_findings.best_net(nets), dip_findings.peaks(images), dip_findings.best_peak(images),
         comparisons.combined(LAB), comparisons.starts(LAB.frame("starts")), comparisons.equal_seconds(LAB),
-        conclusions.instead(LAB), *conclusions.answer(LAB), prose.caution(LAB),
+        conclusions.instead(LAB), *conclusions.found(LAB), prose.caution(LAB),
         findings_stopping.sweep("std", LAB.frame("std"), "fd", "FD"), *findings_priors.weights(LAB),
         training.drawn({"alone": LAB.seeds("ddpm")}, LAB.record("floor")), training.ends({"alone": LAB.seeds("ddpm")}),
         prose.distance(LAB.seeds("ddpm"), LAB.record("floor")),
@@ -203,11 +203,11 @@ def test_the_answer_and_the_readme_follow_the_records():
             group,
             fd=lambda record, label, value: fds[value][record.seed % 3] * (factor if label in names.starts(dip=True) else 1.0),
         )
-        return next(x for x in conclusions.answer(lab) if "Started from DIP outputs" in x)
+        return next(x for x in conclusions.found(lab) if "Started from DIP outputs" in x)
 
     assert "**higher**" in said(3.0) and "**lower**" in said(0.3)  # no verdict: its samples are given back
     bare = Records(without=(*OURS, "main-starts", "stopping", "a-ddpm", "b-ddpm"))
-    assert conclusions.answer(bare) == []
+    assert conclusions.found(bare) == []
     assert "mean nothing else" in prose.caution(SimpleNamespace(profile=SimpleNamespace(name="smoke", about="")))
     own = SimpleNamespace(profile=SimpleNamespace(name="quick:/somewhere/cats", about=""))
     assert "**quick** profile." in prose.caution(own)

@@ -160,7 +160,7 @@ def test_sentences_follow_the_numbers(lab):
         "Of 8 mechanisms on small models, each at its best setting, shown to be better than the DDPM alone"
     )
     assert f"same sampler: {better}. Than every control in its place, too: DIP-shifted process, DIP as a condition." in counted
-    assert "With a DIP: " in findings.on_the_front(mechanisms.table_of(lab))
+    assert "With a DIP in it: " in findings.on_the_front(mechanisms.table_of(lab))
     none_better = made_up()
     none_better.set("mechanisms", fd=lambda *_: 20.0)
     assert mechanisms.headcount(none_better).endswith("same sampler: none.")
@@ -197,10 +197,10 @@ def test_what_counts_are_the_models_that_draw_digits_and_images_given_back_win_n
     assert mechanisms.in_words(frame, "more calls", 24) == "DDPM alone, 24 calls"
     assert mechanisms.in_words(frame, "more calls", By(18, "ddim eta 1")) == "DDPM alone, 18 calls of DDIM with eta 1"
     assert mechanisms.in_words(frame, "guidance", By(0.1, "dpmpp_2m")) == "DIP guidance (weight 0.1, DPM-Solver++(2M))"
-    assert mechanisms.in_words(frame, "baseline") == "DDPM alone, 2\u202f000 steps"
+    assert mechanisms.in_words(frame, "baseline") == "DDPM alone, 12 calls"
     said, won = mechanisms.mechanism(lab, "shift"), mechanisms.headcount(lab)
     assert f"**{word}**" in said and ("Training images given back, and no gain." in said) is (near == 0.9)
-    assert ("better than the DDPM alone, 2\u202f000 steps, same sampler: DIP-shifted process." in won) is (near < 0.5)
+    assert ("better than the DDPM alone, 12 calls, same sampler: DIP-shifted process." in won) is (near < 0.5)
     back = "same sampler: none. Lower by training images given back: DIP-shifted process ("
     assert (back in won) is (near == 0.9)
 

@@ -97,14 +97,14 @@ def test_a_moved_record_moves_verdict_sentence_table_and_answer(mean, verdict, a
     rows = verdicts.rows(lab)
     assert [row.better for row in rows] == [verdict == "better"] * 2
     said = front.restoration(lab)
-    assert f"image: {answer}" in said and f"of 2 settings a DIP {counted} by PSNR (SSIM" in said
-    assert "Against one chain, given 0.017 times its seconds, it won 2 and lost 0." in said
+    assert f"image: {answer}" in said and f"Of 2 settings a DIP {counted} by PSNR (SSIM" in said
+    assert "Beside one chain, in 0.017 times its seconds, it won 2 and lost 0." in said
 
 
 @pytest.mark.parametrize(("oracle", "behind"), [(99, 0), (5, 1)])
 def test_it_is_said_where_no_stop_of_its_fit_would_put_a_dip_ahead(oracle, behind):
     said = restored.behind(Made(mean=30, dip_oracle=oracle), "MNIST")
-    assert f"the DIP alone is behind the best rival in {behind} of 1 settings" in said
+    assert f"lower mean PSNR, beside the best rival in {behind} of 1 settings" in said
 
 
 def test_the_table_has_every_method_and_fits_the_page():
@@ -138,8 +138,8 @@ def test_more_images_are_said_wherever_the_setting_is():
         rows.loc[worse, "psnr"] = rows.loc[~worse, "psnr"].min() - 5 - record.seed / 10
         record.metrics["n"] *= 3
     said = restored.more_images(lab)
-    assert "times the seconds), PSNR gained by a DIP: -" in said and "models: **worse** (p" in said
-    assert "3.0 times the images (rival: " in said
+    assert "so that the rival trains as much longer: -" in said and "models: **worse** (p" in said
+    assert "with 3.0 times the images" in said
     assert said in restored.restored_short(lab, "CIFAR-10") and said in front.readme_block(lab)
     assert "**" not in front.markdown(lab).split("From the records")[0]
     lab.profile.groups["restore-more"] = []
