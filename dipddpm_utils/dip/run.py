@@ -131,8 +131,8 @@ def dip_images(run: DipImages, work: Work) -> Outcome:
     with progress.Progress(run.iterations, work.label) as bar:
         for fit in fits:
             looked_at = fit.iteration % every == 0 or fit.iteration in run.snapshots
-            if looked_at and clean.is_cuda:
-                torch.cuda.synchronize()  # what it still has queued is part of the fit
+            if looked_at:
+                device.settle(work.device)  # what it still has queued is part of the fit
             seconds += now() - began
             work.budget.check()
             if looked_at:

@@ -121,6 +121,14 @@ def _short_format(kind: str) -> str:
     return "float16" if torch.cuda.get_device_capability() >= (7, 0) else "float32"
 
 
+def settle(device: str | torch.device) -> None:
+    """Wait for what a GPU still has queued, so that a clock can be read."""
+    import torch
+
+    if torch.device(device).type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
 def kernels_fused() -> bool:
     """Whether DIPDDPM_COMPILE=1 asks for torch.compile: fewer and larger kernels, for a minute in each process that trains."""
     return os.environ.get("DIPDDPM_COMPILE") == "1"

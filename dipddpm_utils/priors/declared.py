@@ -74,13 +74,15 @@ KINDS: dict[str, Kind] = {}
 def _declare(place: Place, key: str, label: str, look: str = "", *, name: str = "", **about: Any) -> Callable[[Any], Any]:
     """Declare a prior under the `key` of its configuration. look: colour and marker in one word, '#0072B2o'; spare ones else.
 
-    ValueError if the key or the name is taken.
+    ValueError if the key or the name is taken, or if runs are asked for everywhere of one that needs more than its name.
     """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
         taken = [kind.key for kind in KINDS.values() if kind.place == place]
         if key in taken or (name or key) in KINDS:
             raise ValueError(f"the {place} {name or key!r} is declared twice, expected a name not among {', '.join(KINDS)}")
+        if about.get("everywhere") and (place == "trained" or about.get("bank")):
+            raise ValueError(f"the {place} {name or key!r} cannot have runs everywhere: name its runs in study/headline.py")
         seen = [kind.look[1:] for kind in KINDS.values()]
         colour, marker = (look[:-1], look[-1]) if look else next(pair for pair in SPARE if pair not in seen)
         KINDS[name or key] = Kind(name or key, place, key, function, Look(label, colour, marker), **about)

@@ -77,8 +77,7 @@ def _timed_step(run: EpochTiming, state: loop.State, coefs: schedule.Coefficient
 
 
 def _now(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    machine_device.settle(device)
     return machine_device.clock(device)()
 
 

@@ -4,14 +4,15 @@ from typing import Any
 
 from dipddpm_utils.config import Ddpm, Sample
 from dipddpm_utils.parts import Advice, Dip, Prior, Start, Warm
-from dipddpm_utils.study import digits, sizes
-from dipddpm_utils.study.digits import START_T
+from dipddpm_utils.study import models as built
+from dipddpm_utils.study import sizes
 from dipddpm_utils.study.entries import Profile
+from dipddpm_utils.study.models import START_T, newcomer, newcomers
 from dipddpm_utils.study.sizes import Sizes, changed
 
 
 def dip_of(z: Sizes) -> Dip:
-    return digits.dip(z, "skip", steps=z.mech_dip_steps)
+    return built.dip(z, "skip", steps=z.mech_dip_steps)
 
 
 def trained(z: Sizes, prior: Prior | None = None, on: Dip | None = None) -> Ddpm:
@@ -86,9 +87,9 @@ def mechanisms(p: Profile, z: Sizes) -> None:
     case("ddim sampler", 0, changed(sampled(z), sampler=changed(z.mech_evaluate.sampler, name="ddim")))
 
 
-def newcomers(p: Profile, z: Sizes) -> None:
+def others(p: Profile, z: Sizes) -> None:
     """Opinions and learned priors that are declared to have runs `everywhere`, without being named above."""
     for place, run_of in (("opinion", sampled), ("learned", trained)):
-        for kind in digits.newcomers(place):
-            run = run_of(z, digits.newcomer(kind, dip_of(z)))
+        for kind in newcomers(place):
+            run = run_of(z, newcomer(kind, dip_of(z)))
             p.member("mechanisms", kind.name, run, "04", z.few_seeds, value=kind.value, name=f"mechanisms {kind.name}")

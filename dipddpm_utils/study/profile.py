@@ -9,32 +9,32 @@ from dipddpm_utils.config import Floor, Restore, Sample, Spectrum
 from dipddpm_utils.data import own
 from dipddpm_utils.machine.errors import UsageError
 from dipddpm_utils.parts import Bank, Data, Evaluate, Frozen
-from dipddpm_utils.study import digits, mechanisms, reports, sizes
+from dipddpm_utils.study import headline, mechanisms, reports, restoration, settings, single, sizes, starts
 from dipddpm_utils.study.entries import Profile
 from dipddpm_utils.study.sizes import Sizes
 
 
 def everything(p: Profile, z: Sizes) -> None:
     """Our own question and the two reports."""
-    digits.single(p, z)
+    single.single(p, z)
     if z.main is not None:
-        digits.headline(p, z)
+        headline.headline(p, z)
     reports.a_arms(p, z, z.report_seeds)
     reports.b_arms(p, z)
     if not z.headline_only:
         reports.b_others(p, z, z.report_seeds)
-    for chapter in (mechanisms.models, digits.samplers, digits.starts, digits.trained_on_fits, digits.settings):
+    for chapter in (mechanisms.models, single.samplers, starts.starts, starts.trained_on_fits, settings.settings):
         chapter(p, z)
     if not z.headline_only:
         for chapter in (reports.a_faults, reports.a_controls, reports.a_starts, reports.a_bank, reports.a_batch):
             chapter(p, z)
         for chapter in (reports.b_faults, reports.b_rows, reports.b_grid):
             chapter(p, z)
-    digits.stopping(p, z)
+    settings.stopping(p, z)
     mechanisms.mechanisms(p, z)
-    mechanisms.newcomers(p, z)
+    mechanisms.others(p, z)
     if not z.headline_only:
-        digits.restoration(p, z)
+        restoration.restoration(p, z)
 
 
 def both_reports(p: Profile, z: Sizes) -> None:

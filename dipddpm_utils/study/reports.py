@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dipddpm_utils.config import Control, Ddpm, Dip, Floor, Sample, Sampler
 from dipddpm_utils.faults import FAULTS
 from dipddpm_utils.study import sizes
-from dipddpm_utils.study.digits import on_few, started
 from dipddpm_utils.study.entries import Profile, Seeds
 from dipddpm_utils.study.sizes import Sizes, changed
+from dipddpm_utils.study.starts import on_few, started
 
 Faults = tuple[str, ...]
 CONTROLS: tuple[Control, ...] = ("blur", "clip", "rescaled", "untrained")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dipddpm_utils.config import Optim
-from dipddpm_utils.machine.device import number_format
+from dipddpm_utils.machine.device import number_format, settle
 from dipddpm_utils.machine.errors import StoreError
 from dipddpm_utils.machine.streams import generator
 from dipddpm_utils.training import checkpoint
@@ -75,10 +75,9 @@ class State:
 
     def synchronise(self) -> float:
         """Waits for the work a GPU still has queued, counts the wait as training time, and returns the seconds so far."""
-        if self.device.type == "cuda":
-            begin = time.perf_counter()
-            torch.cuda.synchronize(self.device)
-            self.seconds += time.perf_counter() - begin
+        begin = time.perf_counter()
+        settle(self.device)
+        self.seconds += 0.0 if self.device.type == "cpu" else time.perf_counter() - begin
         return self.seconds
 
     def tree(self, extra: Any = None) -> dict[str, Any]:

@@ -158,10 +158,10 @@ def test_report_bs_rows_and_grid_say_what_differs(name):
 
 def test_mechanisms_of_models_that_draw_digits_are_declared_by_name_and_make_as_many_calls():
     from dipddpm_utils.ddpm.sampling import timesteps
-    from dipddpm_utils.study import digits
+    from dipddpm_utils.study import headline, models
 
     p, z = profiles.load("standard"), sizes.STANDARD
-    base = digits.main(z)
+    base = models.main(z)
     assert {member.label for member in p.group("main-drawn")} == {
         "shift", "curriculum", "curriculum blur", "truncated", "condition", "weights",
         "baseline", "reinject", "guidance", "reinject blur", "guidance blur", "more calls",
@@ -171,11 +171,11 @@ def test_mechanisms_of_models_that_draw_digits_are_declared_by_name_and_make_as_
         if prior is None:
             value, by = (member.value.value, member.value.sampler) if isinstance(member.value, By) else (member.value, "ddim")
             assert run.sampler.title == by
-            calls = value if member.label == "more calls" else digits.CALLS
+            calls = value if member.label == "more calls" else headline.CALLS
             assert len(timesteps(1000, run.sampler.steps)) == calls
             assert (run.advice is None) is (member.label in ("baseline", "more calls"))
             continue
-        assert len(timesteps(1000, run.sampler.steps, prior.truncate)) == digits.CALLS == 12
+        assert len(timesteps(1000, run.sampler.steps, prior.truncate)) == headline.CALLS == 12
         assert (prior.source == "blur") is member.label.endswith("blur")
         alone, same = run.model.model_copy(update={"prior": None, "evaluate": base.evaluate}), base
         if prior.truncate:  # with its DIP in as many seconds
