@@ -55,13 +55,12 @@ def headline(lab: Any) -> str:
     """The DIP of the headline comparisons beside the four nets of notebook 02, whose noise may be another."""
     if not lab.has("main-on-dip") or (entry := lab.profile.find(lab.profile.group("main-on-dip")[0].entry.run.dip)) is None:
         return ""
-    made = lab.record(entry.name)
-    distance = f"{made.metrics['features']} {span(own_interval(made.metrics, 'fd'))}"
-    alone = summary(frame_of(lab.seeds("main")), "fd")
-    near = f" The DDPM alone has {span(alone)}: these outputs are nearer to real images."
-    far = near if made.metrics["fd"] < alone.value else ""
-    own = f"{in_words(made.run)}, {distance} (seed {made.seed})"
-    return f"The headline comparisons have another DIP, picked in notebook 05: {own}.{far}"
+    fits = [lab.profile.find(model.run.dip) for model in lab.seeds("main-on-dip")]
+    made = frame_of([lab.record(fit.name) for fit in fits if fit is not None])
+    own, alone = summary(made, "fd"), summary(frame_of(lab.seeds("main")), "fd")
+    far = f" The DDPM alone has {span(alone)}: these outputs are nearer to real images." if own.value < alone.value else ""
+    said = f"{in_words(entry.run)}, {made['features'].iloc[0]} {span(own)} ({len(made)} seeds)"
+    return f"The headline comparisons have another DIP, picked in notebook 05: {said}.{far}"
 
 
 def peaks(records: Mapping[str, Any]) -> str:

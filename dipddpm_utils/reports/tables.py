@@ -112,7 +112,9 @@ def own_size(full: Any, report: str) -> pd.DataFrame:
     records: dict[str, list[Any]] = {}
     for record in full.all():
         if record.run.kind == "ddpm" and record.name.startswith(f"{report.lower()}-"):
-            records.setdefault(record.name.rpartition("-s")[0], []).append(record)
+            name = record.name.rpartition("-s")[0]
+            label = look(name.removesuffix("-published")).label + ", as published" * name.endswith("-published")
+            records.setdefault(label, []).append(record)
     floor = "a-floor" if report == "A" else "floor"
     frames = {name: frame_of(own) for name, own in records.items()}
     quality = quality_table(frames, full.record(floor) if records and full.has(floor) else None)

@@ -90,4 +90,5 @@ def break_even(cost: Cost, limit: Any = None) -> str:
         pays = "never pays: the prior costs more per image than it saves."
     elif limit is None:
         pays = "saves time with some seeds only."
-    return f"With {number(cost.prior_seconds)} s to fit the prior and {chain}, a start at t = {cost.t_start} {pays}"
+    said = f"With {number(cost.prior_seconds)} s to fit the prior and {chain}, a start at t = {cost.t_start} {pays}"
+    return f"{said} Beside a chain from noise of as few calls it saves none."
