@@ -34,8 +34,7 @@ def on_larger(lab: Any) -> bool:
 def small(lab: Any) -> pd.DataFrame:
     """A row a record of the small models, with `cost`, all seconds that its judged images took: training, prior, drawing.
 
-    The model that images are drawn from is charged as in the baseline's record, since it was trained again where its weights were
-    lost, on another day.
+    The model that images are drawn from is charged as in the baseline's record: lost weights were trained again, later.
     """
     frame = lab.frame(SMALL).copy()
     frame["record"] = lab.seeds(SMALL)
