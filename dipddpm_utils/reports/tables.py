@@ -107,7 +107,7 @@ def short_sweeps(every: pd.DataFrame) -> pd.DataFrame:
 def own_size(full: Any, report: str) -> pd.DataFrame:
     """`page.tables.quality_table` of what has been trained of a report at its own size, a row a model, and its floor.
 
-    No ratio to the floor, whose n is another. full: the lab of that profile, with the records that are there.
+    full: the lab of that profile, with the records that are there.
     """
     records: dict[str, list[Any]] = {}
     for record in full.all():
@@ -117,5 +117,4 @@ def own_size(full: Any, report: str) -> pd.DataFrame:
             records.setdefault(label, []).append(record)
     floor = "a-floor" if report == "A" else "floor"
     frames = {name: frame_of(own) for name, own in records.items()}
-    quality = quality_table(frames, full.record(floor) if records and full.has(floor) else None)
-    return quality.drop(columns="times the floor", errors="ignore")
+    return quality_table(frames, full.record(floor) if records and full.has(floor) else None)

@@ -16,6 +16,7 @@ from dipddpm_utils.judging import fidelity
 from dipddpm_utils.judging.stats import pairs_needed
 from dipddpm_utils.page.compare import judged_alike, paired
 from dipddpm_utils.page.lab import Lab
+from dipddpm_utils.page.names import look
 from dipddpm_utils.reports import claims, claims_list, evidence_a, evidence_b, gate, tables
 from dipddpm_utils.reports.printed import same_fid
 from dipddpm_utils.store import records
@@ -481,10 +482,12 @@ def test_what_was_trained_at_the_reports_own_size_is_listed_beside_its_floor():
         trained = {
             one.name.rpartition("-s")[0] for one in lab.all() if one.run.kind == "ddpm" and one.name[0] == report.lower()
         }
-        assert trained <= set(rows.index) and name in trained and len(rows) == len(trained) + lab.has(floor)
-        assert int(rows.loc[name, "seeds"]) == len(lab.seeds(name)) and "times the floor" not in rows
+        said = {look(one.removesuffix("-published")).label + ", as published" * one.endswith("-published") for one in trained}
+        assert said <= set(rows.index) and name in trained and len(rows) == len(trained) + lab.has(floor)
+        assert int(rows.loc["DDPM alone", "seeds"]) == len(lab.seeds(name))
+        assert lab.record(floor).metrics["n"] == lab.record(f"{name}-s0").metrics["n"] and (rows["times the floor"] != "").all()
     alone = lab.record("a-ddpm-s0").metrics
-    distance = tables.own_size(lab, "A").set_index("").loc["a-ddpm", "FD-CIFAR"]
+    distance = tables.own_size(lab, "A").set_index("").loc["DDPM alone", "FD-CIFAR"]
     assert distance == f"{alone['fd']:.1f} [{alone['fd_low']:.1f}, {alone['fd_high']:.1f}]"
     assert tables.own_size(SimpleNamespace(all=lambda: []), "A").empty
 
