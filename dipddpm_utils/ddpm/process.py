@@ -35,6 +35,8 @@ def predicted_x0(objective: str, out: Tensor, x_t: Tensor, signal: float | Tenso
     out = out.to(x_t.dtype)  # a network under autocast answers in bfloat16
     if objective == "x0":
         return out
+    if objective not in ("eps", "v"):
+        raise ValueError(f"objective is {objective!r}, expected 'eps', 'x0' or 'v'")
     return (x_t - noise * out) / signal if objective == "eps" else signal * x_t - noise * out
 
 

@@ -23,6 +23,8 @@ def betas(name: str, T: int) -> Tensor:
     - "cosine": alpha_bar = cos^2((t/T + s) / (1 + s) pi/2), s = 0.008 (Nichol & Dhariwal 2021, equation 17).
     - "sigmoid": alpha_bar a sigmoid from -3 to 3, temperature 1 (Jabri et al. 2022, arXiv 2212.11972, algorithm 1).
     """
+    if name not in ("linear", "cosine", "sigmoid") or T < 1:
+        raise ValueError(f"name, T are {name!r}, {T}, expected 'linear', 'cosine' or 'sigmoid', and at least 1 step")
     if name == "linear":
         scale = 1000 / T
         return torch.linspace(scale * 1e-4, scale * 0.02, T, dtype=torch.float64).clamp(max=MAX_BETA)

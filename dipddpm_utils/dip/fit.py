@@ -29,6 +29,8 @@ def noisy_input(images_unit: Tensor, std: float, clip: bool, generator: torch.Ge
 
     std: in units of [0, 1]. The generator may live elsewhere. ValueError if images_unit, on the CPU, leaves [0, 1].
     """
+    if std < 0:
+        raise ValueError(f"std is {std}, expected at least 0")
     if images_unit.device.type == "cpu":  # reading values off a GPU would stall it
         ranges.check_unit(images_unit, "images_unit")
     noisy = images_unit + std * streams.normal(images_unit, generator)
@@ -126,7 +128,9 @@ def stack(nets: Sequence[nn.Module]) -> tuple[Callable[[Tensor], Tensor], list[T
     mix, so the gradient of the sum of N losses is each network's own, and Adam, which is elementwise, steps each as if
     alone. The nets hold no buffers (`per_image`): those of batch normalisation are no function of one row.
     """
-    weights, _ = torch.func.stack_module_state(list(nets))
+    weights, buffers = torch.func.stack_module_state(list(nets))
+    if buffers:
+        raise ValueError(f"nets hold the buffers {', '.join(buffers)}, expected none; build with per_image=True")
     blank = copy.deepcopy(nets[0]).to("meta")
 
     def one(own: dict[str, Tensor], row: Tensor) -> Tensor:

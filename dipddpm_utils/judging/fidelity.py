@@ -118,6 +118,8 @@ def _pair(a: Tensor, b: Tensor, data_range: float) -> tuple[Tensor, Tensor]:
         raise ValueError(f"a and b have shapes {tuple(a.shape)} and {tuple(b.shape)}; expected the same [B,C,H,W]")
     if a.dtype != b.dtype:
         raise ValueError(f"a is {a.dtype} and b is {b.dtype}; expected both uint8 or both floating point, see ranges.py")
+    if a.dtype == torch.uint8 and data_range != 255:
+        raise ValueError(f"data_range is {data_range}, but a and b are {a.dtype}; expected 255")
     kind = torch.promote_types(a.dtype, torch.float32)
     return a.to(kind) / data_range, b.to(kind) / data_range
 

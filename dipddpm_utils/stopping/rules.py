@@ -40,6 +40,8 @@ def lowest(scores: Array, patience: int) -> tuple[Array, Array]:
     It is final, and later scores do not count, once `patience` iterations brought none lower; known is 0 if that never came.
     Infinite scores (a window that is not full) are no scores.
     """
+    if patience < 1:
+        raise ValueError(f"patience is {patience}, expected at least 1 iteration")
     iteration, so_far = np.arange(1, len(scores) + 1)[:, None], np.minimum.accumulate(scores)
     before = np.concatenate([np.full_like(scores[:1], np.inf), so_far[:-1]])
     at = np.maximum.accumulate(np.where(scores < before, iteration, 0))  # of the lowest score so far
@@ -77,6 +79,8 @@ class WindowVariance:
     """
 
     def __init__(self, window: int) -> None:
+        if window < 2:
+            raise ValueError(f"window is {window}, expected at least 2 outputs: one has no variance")
         self.window = window
         self.outputs: deque[Tensor] = deque()
         self.total: Tensor | float = 0.0
@@ -103,6 +107,8 @@ class ExponentialVariance:
     """
 
     def __init__(self, alpha: float) -> None:
+        if not 0 < alpha < 1:
+            raise ValueError(f"alpha is {alpha}, expected above 0 and below 1; it is the weight of the newest output")
         self.alpha, self.seen = alpha, 0
         self.mean: Tensor | float = 0.0
         self.variance: Tensor | float = 0.0
@@ -129,6 +135,8 @@ def halves(y: Tensor, std: float, tau: float, generator: torch.Generator) -> tup
     y2 judges f without bias. Held-out pixels would too, but a net that never saw them has to guess them. Sound for additive
     Gaussian noise of known std only: no clipping.
     """
+    if std <= 0 or tau <= 0:
+        raise ValueError(f"std, tau are {std}, {tau}, expected above 0")
     m = streams.normal(y, generator)
     return y + tau * std * m, y - std / tau * m
 
@@ -140,6 +148,9 @@ def levels(spacing: str, stages: int, high: float, low: float) -> list[float]:
     """Noise levels from `high` down to `low`, one a stage, images in [0, 1]: evenly spaced ("linear"), with a cosine's slow
     ends ("cosine"), or by a constant factor ("log").
     """
+    if spacing not in ("linear", "cosine", "log") or stages < 2 or not 0 < low < high:
+        said = f"spacing, stages, low, high are {spacing!r}, {stages}, {low}, {high}"
+        raise ValueError(f"{said}, expected 'linear', 'cosine' or 'log', at least 2, and 0 < low < high")
     done = [k / (stages - 1) for k in range(stages)]
     if spacing == "log":
         return [high * (low / high) ** u for u in done]

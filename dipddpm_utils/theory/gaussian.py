@@ -54,9 +54,13 @@ def optimal_model(mean: Array, cov: Array, alpha_bars: Sequence[float], objectiv
 
     x_t is a torch float tensor [B, ...] with D values an item, and t a tensor [B] of one repeated value, as samplers pass it.
     """
+    if objective not in ("eps", "x0", "v"):
+        raise ValueError(f"objective is {objective!r}, expected 'eps', 'x0' or 'v'")
     basis, lift = optimal_in_basis(mean, cov)
 
     def model(x_t: Any, t: Any) -> Any:
+        if (t != t[0]).any():
+            raise ValueError("t holds different values, expected one for the whole batch; call the model once for each")
         bar = alpha_bars[int(t[0])]
         gain, offset = lift(bar)
         x = x_t.flatten(1)
@@ -97,6 +101,9 @@ def ancestral_chain(
 
     The step is Bayes' rule: x_s given x_t and x_0 has precision 1 / (1 - alpha_bar_s) + alpha / beta, alpha = 1 - beta.
     """
+
+    if variance not in ("fixed_small", "fixed_large"):
+        raise ValueError(f"variance is {variance!r}, expected 'fixed_small' or 'fixed_large'")
 
     def step(x0: Array, bar_t: float, bar_s: float) -> tuple[Array, Array, float]:
         alpha = bar_t / bar_s

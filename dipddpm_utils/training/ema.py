@@ -21,6 +21,8 @@ class Ema(AveragedModel):
     """
 
     def __init__(self, model: nn.Module, decay: float = 0.999, warmup: int = 100):
+        if not 0 <= decay <= 1 or warmup < 0:
+            raise ValueError(f"decay, warmup are {decay}, {warmup}, expected a number in [0, 1], and 0 updates or more")
         super().__init__(model, multi_avg_fn=self.moved)
         self.decay, self.warmup = decay, warmup
         self.n_averaged += 1  # the initial weights count as the first: of none torch would take over the model's at once

@@ -159,3 +159,9 @@ def test_logit_normal_times_follow_their_closed_form(mean):
     for bound in (0.1, 0.25, 0.5, 0.9):
         expected = scipy_stats.norm.cdf(math.log(bound / (1 - bound)) - mean)
         assert abs((share < bound).double().mean().item() - expected) < 4 * math.sqrt(expected * (1 - expected) / 50_000)
+
+
+def test_an_objective_that_is_not_there_is_no_other_one():
+    x = torch.zeros(1, 1, 2, 2)
+    with pytest.raises(ValueError, match="objective is 'score', expected"):
+        core.predicted_x0("score", x, x, 0.5, 0.5)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dipddpm_utils import config
-from dipddpm_utils.ddpm.schedule import MAX_BETA, coefficients
+from dipddpm_utils.ddpm.schedule import MAX_BETA, betas, coefficients
 
 SCHEDULES = ["linear", "cosine", "sigmoid"]
 
@@ -66,3 +66,9 @@ def test_tables_are_cast_only_at_the_end(schedule):
 @pytest.mark.parametrize("T", [100, 250, 4000])
 def test_linear_schedule_ends_in_noise_for_any_length(T):
     assert 1e-5 < coefficients(config.Diffusion(num_train_timesteps=T)).alpha_bars[-1] < 1e-4
+
+
+@pytest.mark.parametrize(("name", "T"), [("square", 10), ("linear", 0)])
+def test_a_schedule_that_is_not_there_is_no_other_one(name, T):
+    with pytest.raises(ValueError, match=f"name, T are {name!r}, {T}, expected 'linear'"):
+        betas(name, T)

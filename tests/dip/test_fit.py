@@ -276,3 +276,10 @@ def test_one_band_is_parsevals_relative_error_and_the_constant_is_left_out():
 def test_band_errors_refuses_what_it_cannot_do():
     with pytest.raises(ValueError, match=r"^bands is 20, expected 1..14"):
         band_errors(torch.zeros(1, 1, 28, 28), torch.zeros(1, 1, 28, 28), 20)
+
+
+def test_noise_and_nets_that_cannot_be_are_refused(digits):
+    with pytest.raises(ValueError, match="std is -1"):
+        dip.noisy_input(digits, -1, True, rng())
+    with pytest.raises(ValueError, match=r"running_mean.*expected none; build with per_image=True"):
+        dip.stack([dip_nets.build("skip", 1, width=4, generator=rng()) for _ in range(2)])

@@ -86,3 +86,9 @@ def test_bad_pairs_are_named():
         fidelity.psnr(a, a[..., :5], 1.0)
     with pytest.raises(ValueError, match="both uint8 or both"):
         fidelity.psnr(a, a.to(torch.uint8), 1.0)
+
+
+def test_bytes_have_one_range():
+    images = torch.zeros(1, 1, 12, 12, dtype=torch.uint8)
+    with pytest.raises(ValueError, match="data_range is 1.0, .*expected 255"):
+        fidelity.psnr(images, images, 1.0)

@@ -235,3 +235,20 @@ def test_a_better_rule_changes_the_sentence():
     assert "the rules that do not: ES-WMV" in findings.best_rules(records)
     pairs = len([r for r in findings.RULES if findings.KNOWS.get(r) == "std"]) * 3  # fixed, ES-WMV, ES-EMV
     assert f"Holm over {pairs}" in findings.best_rules(records)
+
+
+WRONG = {
+    "patience is 0": lambda: rules.lowest(np.ones((3, 1)), 0),
+    "window is 1": lambda: rules.WindowVariance(1),
+    "alpha is 1": lambda: rules.ExponentialVariance(1),
+    "std, tau are 0, 1": lambda: rules.halves(torch.zeros(1, 1, 2, 2), 0, 1, rng()),
+    "spacing, stages, low, high are 'even', 3": lambda: rules.levels("even", 3, 1.0, 0.1),
+    "spacing, stages, low, high are 'log', 1": lambda: rules.levels("log", 1, 1.0, 0.1),
+    "spacing, stages, low, high are 'linear', 3, 1": lambda: rules.levels("linear", 3, 0.1, 1.0),
+}
+
+
+@pytest.mark.parametrize("named", WRONG)
+def test_what_a_rule_cannot_be_is_refused(named):
+    with pytest.raises(ValueError, match=f"^{named}"):
+        WRONG[named]()

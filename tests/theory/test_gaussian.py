@@ -176,3 +176,13 @@ def test_cost_of_a_worked_example():
     cost = gaussian.Cost(prior_seconds=60, prior_seconds_per_image=0, chain_seconds=1, t_start=499, T=1000)
     assert (cost.fraction, cost.break_even_images) == (0.5, 120)
     assert gaussian.Cost(60, 0.6, 1, 499, 1000).break_even_images == math.inf
+
+
+def test_what_has_no_closed_form_here_is_refused():
+    mean, cov, bars = np.zeros(2), np.eye(2), [0.9, 0.5]
+    with pytest.raises(ValueError, match="objective is 'score'"):
+        gaussian.optimal_model(mean, cov, bars, "score")
+    with pytest.raises(ValueError, match="t holds different values"):
+        gaussian.optimal_model(mean, cov, bars)(torch.zeros(2, 2), torch.tensor([0, 1]))
+    with pytest.raises(ValueError, match="variance is 'learned'"):
+        gaussian.ancestral_chain(mean, cov, bars, [1, 0], "learned")

@@ -84,3 +84,9 @@ def test_state_goes_on_to_the_same_bits():
     assert torch.equal(first.module.weight, second.module.weight)
     with pytest.raises(RuntimeError):
         Ema(nn.Linear(3, 3)).load_state_dict(state)
+
+
+@pytest.mark.parametrize(("decay", "warmup"), [(1.1, 0), (-0.1, 0), (0.9, -1)])
+def test_a_pace_that_cannot_be_is_refused(decay, warmup):
+    with pytest.raises(ValueError, match=f"decay, warmup are {decay}, {warmup}"):
+        Ema(nn.Linear(1, 1), decay=decay, warmup=warmup)
