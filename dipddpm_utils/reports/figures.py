@@ -15,10 +15,12 @@ from dipddpm_utils.faults import FAULTS
 from dipddpm_utils.page import style
 from dipddpm_utils.page.compare import Paired, floor_at, floor_n, judged_alike, over_seeds, summary
 from dipddpm_utils.page.figures import training_lines
+from dipddpm_utils.page.images import rows_of_images
 from dipddpm_utils.page.names import GREY, METHODS, Look, look
 from dipddpm_utils.page.prose import number
 from dipddpm_utils.reports import one_fault, printed
 from dipddpm_utils.reports.printed import VARIANTS
+from dipddpm_utils.reports.tables import at_own_size, begun_from_dip, own_label
 
 SIDES = {"only on": Look("the only fault on", style.DARK, "o"), "only off": Look("the only fault off", style.LIGHT, "s")}
 PARTS = {  # of an epoch's seconds
@@ -40,6 +42,22 @@ def corrected_and_published(lab: Any, names: Sequence[str], floor: Any, title: s
     left.set_ylabel(style.distance_label(lab.seeds(names[0])[0].metrics["features"]))
     style.legend_beside(right)
     return style.finish(figure, title, f"{note} Both judged in the same way, against real held-out images.")
+
+
+def own_samples(full: Any, report: str) -> Figure | None:
+    """The first samples of each model that was trained at a report's own size, a row each, seed 0; of report A's also those
+    begun from DIP outputs. None where there is none. full: the lab of that profile.
+    """
+    rows = {own_label(group): records[0].arrays["grid"][:12] for group, records in at_own_size(full, report).items()}
+    if report == "A":
+        rows |= {
+            f"from DIP outputs, t = {record.metrics['t_start']}": record.arrays["grid"][:12] for record in begun_from_dip(full)
+        }
+    if not rows:
+        return None
+    title = f"Samples at report {report}'s own size"
+    named = {name.removeprefix("DDPM ").replace(", as", ",\nas"): images for name, images in rows.items()}
+    return rows_of_images(named, title, "Seed 0, the first ones drawn, not selected.", width=7.6)
 
 
 @style.styled

@@ -10,11 +10,12 @@ from dipddpm_utils.faults import DIP_REPORTED_OVER, FAULTS
 from dipddpm_utils.judging.stats import ALPHA
 from dipddpm_utils.page.compare import Paired, difference, family, frame_of, judged_alike, summary
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import bullets, comparison, count, distance, effect, factor, number, other_spaces, span
+from dipddpm_utils.page.prose import bullets, comparison, count, distance, effect, factor, number, other_spaces, percent, span
 from dipddpm_utils.reports import gate, one_fault, printed, tables
 from dipddpm_utils.reports.evidence_a import side
 from dipddpm_utils.reports.evidence_b import PAIR, path_share, slope_over
 from dipddpm_utils.reports.printed import VARIANTS
+from dipddpm_utils.reports.tables import at_own_size, begun_from_dip, own_label
 
 LIBRARY = """## Is our network a confound?
 
@@ -139,6 +140,24 @@ def published_shape(lab: Any) -> str:
                 told += [f"{way} {number(float(np.exp(np.mean(own))))}"] if own else []
         lines.append(f"{look(name).label}: {', '.join(told)}.")
     return "The last distance over the first, by model and way of judging:\n\n" + bullets(lines)
+
+
+def own_samples(full: Any, report: str) -> str:
+    """How good the models are whose samples are shown at a report's own size; of chains begun elsewhere, what they give back."""
+    told = [
+        f"{own_label(group)} {number(own[0].metrics['fd'])} (recall {number(own[0].metrics['recall'], 2)})"
+        for group, own in at_own_size(full, report).items()
+    ]
+    begun = begun_from_dip(full) if report == "A" else []
+    told += [
+        f"begun from DIP outputs at t = {one.metrics['t_start']} {number(one.metrics['fd'])}, with "
+        f"{percent(one.metrics['own_source_rate'])} nearest to the training image behind their start"
+        for one in begun
+    ]
+    if begun:  # what those chains begin with, at no call
+        dip = full.record("a-dip-2conv-s0").metrics
+        told.append(f"the DIP outputs themselves {number(dip['fd'])} (n = {dip['n']:.0f})")
+    return f"Distance to real images, seed 0: {'; '.join(told)}."
 
 
 def no_images(sets: Mapping[str, Sequence[Any]]) -> str:

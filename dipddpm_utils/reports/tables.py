@@ -10,6 +10,7 @@ from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import count, factor, number, span
 from dipddpm_utils.page.tables import Say, quality_table, settings, settings_of
 from dipddpm_utils.reports import printed
+from dipddpm_utils.reports.gate import without_learning
 from dipddpm_utils.reports.printed import row_seconds
 from dipddpm_utils.study import profile as profiles
 
@@ -104,17 +105,41 @@ def short_sweeps(every: pd.DataFrame) -> pd.DataFrame:
     return shown.groupby(level="sweep", sort=False).agg(lambda own: ", ".join(filter(None, own))).reset_index()
 
 
-def own_size(full: Any, report: str) -> pd.DataFrame:
-    """`page.tables.quality_table` of what has been trained of a report at its own size, a row a model, and its floor.
-
-    full: the lab of that profile, with the records that are there.
-    """
+def at_own_size(full: Any, report: str) -> dict[str, list[Any]]:
+    """What has been trained of a report at its own size: group -> its records that are there. full: the lab of that profile."""
     records: dict[str, list[Any]] = {}
     for record in full.all():
         if record.run.kind == "ddpm" and record.name.startswith(f"{report.lower()}-"):
-            name = record.name.rpartition("-s")[0]
-            label = look(name.removesuffix("-published")).label + ", as published" * name.endswith("-published")
-            records.setdefault(label, []).append(record)
-    floor = "a-floor" if report == "A" else "floor"
-    frames = {name: frame_of(own) for name, own in records.items()}
-    return quality_table(frames, full.record(floor) if records and full.has(floor) else None)
+            records.setdefault(record.name.rpartition("-s")[0], []).append(record)
+    return records
+
+
+def begun_from_dip(full: Any) -> list[Any]:
+    """Records of report A's chains that begin at DIP outputs, at its own size, by t_start; none where they are not there."""
+    begun = full.frame("a-starts").query("label == 'dip'").sort_values("value") if full.has("a-starts") else {"name": ()}
+    return [full.record(name) for name in begun["name"]]
+
+
+def own_label(group: str) -> str:
+    """How a group of `at_own_size` is called."""
+    return look(group.removesuffix("-published")).label + ", as published" * group.endswith("-published")
+
+
+def own_floor(full: Any, report: str) -> Any:
+    """The floor of a report's images, or None."""
+    name = "a-floor" if report == "A" else "floor"
+    return full.record(name) if full.has(name) else None
+
+
+def own_size(full: Any, report: str) -> pd.DataFrame:
+    """`page.tables.quality_table` of `at_own_size`, a row a model; beside them what takes no learning, and real images."""
+    floor = own_floor(full, report)
+    models = {own_label(group): frame_of(own) for group, own in at_own_size(full, report).items()}
+    if not models:
+        return pd.DataFrame()
+    table = quality_table(models, floor)
+    trivial = [
+        {"": f"no learning: {what}", "n": int(floor.metrics["n"]), floor.metrics["features"]: number(fd)}
+        for fd, what in without_learning(floor)
+    ]
+    return pd.concat([table, pd.DataFrame(trivial)], ignore_index=True).fillna("")
