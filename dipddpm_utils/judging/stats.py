@@ -68,14 +68,16 @@ def holm(pvalues: Sequence[float]) -> np.ndarray:
     return p
 
 
-def pairs_needed(distance: float, spread: float, level: float = ALPHA) -> int | None:
+def pairs_needed(distance: float, spread: float, level: float = ALPHA, planned: int | None = None) -> int | None:
     """The fewest pairs with which a two-sided paired t-test at `level` finds a mean this far off with 80% power.
 
     distance: of the true mean from the hypothesis; spread: standard deviation of the differences. None beyond MOST.
+    planned: beyond so many pairs each further one is one more look at the result, which divides the level.
     """
     if spread == 0:
         return 2 if distance else None
     n = np.arange(2, MOST + 1)
-    edge, shift = special.stdtrit(n - 1, 1 - level / 2), abs(distance) / spread * np.sqrt(n)
+    looks = 1 if planned is None else 1 + np.maximum(0, n - planned)
+    edge, shift = special.stdtrit(n - 1, 1 - level / looks / 2), abs(distance) / spread * np.sqrt(n)
     enough = np.flatnonzero(1 - special.nctdtr(n - 1, shift, edge) >= POWER)  # the other side's share is below 1e-3
     return int(n[enough[0]]) if len(enough) else None

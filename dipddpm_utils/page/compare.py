@@ -146,7 +146,11 @@ class Paired(Interval):
     @property
     def looks(self) -> int:
         """How often it may have been looked at: with PLANNED seeds or models, and after each added one (Bonferroni)."""
-        return 1 + max(0, self.n - PLANNED) if self.over in ("seeds", "models") else 1
+        return 1 if self._planned is None else 1 + max(0, self.n - self._planned)
+
+    @property
+    def _planned(self) -> int | None:
+        return PLANNED if self.over in ("seeds", "models") else None
 
     @property
     def error(self) -> float:
@@ -160,11 +164,12 @@ class Paired(Interval):
     def needed(self, bound: float = 0.0) -> int | None:
         """About how many pairs would show it to be off `bound` with 80% power, were mean and spread those seen.
 
-        At 0.05 over the size of the family, which Holm's correction never exceeds. None: one pair only, or over 1000.
+        At 0.05 over the size of the family, which Holm's correction never exceeds, and over the looks that there are with so
+        many. None: one pair only, or over 1000.
         """
         if not math.isfinite(self.low):
             return None
-        return stats.pairs_needed(self.value - bound, self.error * math.sqrt(self.n), ALPHA / self.of)
+        return stats.pairs_needed(self.value - bound, self.error * math.sqrt(self.n), ALPHA / self.of, self._planned)
 
 
 def paired(differences: Sequence[float], *, ratio: bool = False, over: str = "seeds") -> Paired:

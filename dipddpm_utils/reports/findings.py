@@ -143,7 +143,7 @@ def published_shape(lab: Any) -> str:
 
 
 def own_samples(full: Any, report: str) -> str:
-    """How good the models are whose samples are shown at a report's own size; of chains begun elsewhere, what they give back."""
+    """How good the models shown at a report's own size are; of chains begun elsewhere, what they give back."""
     told = [
         f"{own_label(group)} {number(own[0].metrics['fd'])} (recall {number(own[0].metrics['recall'], 2)})"
         for group, own in at_own_size(full, report).items()

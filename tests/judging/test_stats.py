@@ -26,16 +26,17 @@ def test_holm(p, adjusted):
     assert stats.holm(p) == pytest.approx(adjusted, nan_ok=True)
 
 
-@given(st.floats(0.3, 5), st.sampled_from([0.05, 0.05 / 17]))
+@given(st.floats(0.3, 5), st.sampled_from([0.05, 0.05 / 17]), st.sampled_from([None, 3]))
 @settings(max_examples=25, deadline=None)
-def test_pairs_needed_is_the_first_number_with_80_percent_power(effect, level):
+def test_pairs_needed_is_the_first_number_with_80_percent_power(effect, level, planned):
     def power(n):
-        edge, shift = scipy.stats.t.ppf(1 - level / 2, n - 1), effect * np.sqrt(n)
+        looks = 1 if planned is None else max(1, n - planned + 1)
+        edge, shift = scipy.stats.t.ppf(1 - level / looks / 2, n - 1), effect * np.sqrt(n)
         return scipy.stats.nct.sf(edge, n - 1, shift)
 
-    n = stats.pairs_needed(-effect, 1.0, level)
+    n = stats.pairs_needed(-effect, 1.0, level, planned)
     assert power(n) >= 0.8 and (n == 2 or power(n - 1) < 0.8)
-    assert stats.pairs_needed(3 * effect, 3.0, level) == n  # the ratio to the spread counts
+    assert stats.pairs_needed(3 * effect, 3.0, level, planned) == n  # the ratio to the spread counts
 
 
 def test_pairs_needed_is_that_of_the_tables_and_none_beyond_a_thousand():

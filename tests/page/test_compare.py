@@ -32,7 +32,9 @@ def test_paired_is_the_paired_t_test(values):
     assert ours.p == pytest.approx(scipy_stats.ttest_1samp(values, 0).pvalue, rel=1e-6, abs=1e-12)
     assert ours.p_against(2.0) == pytest.approx(scipy_stats.ttest_1samp(values, 2.0).pvalue, rel=1e-6, abs=1e-12)
     assert ours.decided == (low > 0 or high < 0)  # alone in its family
-    assert ours.needed(1.5) == stats.pairs_needed(np.mean(values) - 1.5, np.std(values, ddof=1))
+    assert ours.needed(1.5) == stats.pairs_needed(np.mean(values) - 1.5, np.std(values, ddof=1), planned=3)
+    over_images = paired(values, over="images")  # no more of them are drawn after a look
+    assert over_images.needed(1.5) == stats.pairs_needed(np.mean(values) - 1.5, np.std(values, ddof=1))
 
 
 def test_one_seed_is_never_decided_and_none_is_an_error():

@@ -17,7 +17,8 @@ from dipddpm_utils.judging.stats import pairs_needed
 from dipddpm_utils.page.compare import judged_alike, paired
 from dipddpm_utils.page.lab import Lab
 from dipddpm_utils.page.names import look
-from dipddpm_utils.reports import claims, claims_list, evidence_a, evidence_b, gate, tables
+from dipddpm_utils.page.prose import number
+from dipddpm_utils.reports import claims, claims_list, evidence_a, evidence_b, figures, findings, gate, tables
 from dipddpm_utils.reports.printed import same_fid
 from dipddpm_utils.store import records
 from dipddpm_utils.store.records import Outcome
@@ -384,7 +385,7 @@ def test_all_claims_are_corrected_together():
 
 def test_an_undecided_claim_says_how_many_seeds_it_would_take():
     evidence = CLAIM["A1"].evidence[0]
-    pairs = pairs_needed(1 / 3, np.std([-1, 0.5, 1.5], ddof=1), 0.05 / 17)
+    pairs = pairs_needed(1 / 3, np.std([-1, 0.5, 1.5], ddof=1), 0.05 / 17, planned=3)
     for found, said in (
         (finding(OPEN), "over 1000 seeds"),
         (finding([1.0]), "more than one seed"),
@@ -483,9 +484,17 @@ def test_what_was_trained_at_the_reports_own_size_is_listed_beside_its_floor():
             one.name.rpartition("-s")[0] for one in lab.all() if one.run.kind == "ddpm" and one.name[0] == report.lower()
         }
         said = {look(one.removesuffix("-published")).label + ", as published" * one.endswith("-published") for one in trained}
-        assert said <= set(rows.index) and name in trained and len(rows) == len(trained) + lab.has(floor)
+        without = gate.without_learning(lab.record(floor))
+        assert said <= set(rows.index) and name in trained and len(rows) == len(trained) + 1 + len(without)
+        assert [row for row in rows.index if row.startswith("no learning: ")] == [f"no learning: {what}" for _, what in without]
         assert int(rows.loc["DDPM alone", "seeds"]) == len(lab.seeds(name))
-        assert lab.record(floor).metrics["n"] == lab.record(f"{name}-s0").metrics["n"] and (rows["times the floor"] != "").all()
+        assert lab.record(floor).metrics["n"] == lab.record(f"{name}-s0").metrics["n"]
+        assert (rows["times the floor"][: -len(without)] != "").all()
+        told, models = findings.own_samples(lab, report), tables.at_own_size(lab, report)
+        assert all(f"{tables.own_label(group)} {number(own[0].metrics['fd'])} (recall" in told for group, own in models.items())
+        assert figures.own_samples(lab, report).axes[0].get_yticklabels()[0].get_text() == "alone"
+    begun = findings.own_samples(lab, "A")
+    assert "t = 300 5.18, with 100% nearest" in begun and "the DIP outputs themselves 4.65" in begun
     alone = lab.record("a-ddpm-s0").metrics
     distance = tables.own_size(lab, "A").set_index("").loc["DDPM alone", "FD-CIFAR"]
     assert distance == f"{alone['fd']:.1f} [{alone['fd_low']:.1f}, {alone['fd_high']:.1f}]"
