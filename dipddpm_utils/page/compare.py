@@ -85,8 +85,7 @@ def summary(frame: pd.DataFrame, metric: str, *, geometric: bool = True) -> Inte
     if len(numbers) == 0:
         return None
     if len(numbers) == 1:
-        low, high = (float(pd.to_numeric(frame[name]).iloc[0]) if (name := metric + end) in frame else math.nan
-                     for end in ("_low", "_high"))  # fmt: skip
+        low, high = frame.reindex(columns=[f"{metric}_low", f"{metric}_high"]).astype(float).iloc[0]
         return Interval(low, float(numbers[0]), high, 1)
     if geometric and as_ratio(metric) and (numbers > 0).all():
         mean = stats.mean_interval(np.log(numbers))

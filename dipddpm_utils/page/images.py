@@ -14,8 +14,8 @@ from dipddpm_utils.page.style import finish, new, styled
 Images = NDArray[np.uint8]
 
 
-def tile(images: Images, columns: int = 8, gap: int = 1) -> Images:
-    """uint8 [N, C, H, W] -> one picture [h, w] (C = 1) or [h, w, 3], `columns` images a row, white gaps of `gap` pixels.
+def tile(images: Images, columns: int = 8) -> Images:
+    """uint8 [N, C, H, W] -> one picture [h, w] (C = 1) or [h, w, 3], `columns` images a row, a white pixel between them.
 
     ValueError if images is not uint8 with four axes and one or three channels.
     """
@@ -24,9 +24,9 @@ def tile(images: Images, columns: int = 8, gap: int = 1) -> Images:
         raise ValueError(f"images is {images.dtype} {list(images.shape)}, expected uint8 [N, 1 or 3, H, W]")
     n, channels, height, width = images.shape
     rows = -(-n // columns)
-    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, channels), 255, np.uint8)
+    sheet = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1, channels), 255, np.uint8)
     for i, image in enumerate(images):
-        y, x = i // columns * (height + gap), i % columns * (width + gap)
+        y, x = i // columns * (height + 1), i % columns * (width + 1)
         sheet[y : y + height, x : x + width] = image.transpose(1, 2, 0)
     return sheet[..., 0] if channels == 1 else sheet
 
@@ -100,7 +100,7 @@ def snapshots(records: Mapping[str, Any], title: str, note: str) -> Figure:
     """
     held = [record.arrays for record in records.values()]
     kept = [dict(zip(own["snapshot_iterations"].tolist(), own["snapshots"], strict=True)) for own in held]
-    steps = sorted(set.intersection(*(set(own) for own in kept)))
+    steps = sorted(set.intersection(*map(set, kept)))
     shown = [
         np.stack([own[name][0] for name in ("clean", "noisy")] + [looks[step][0] for step in steps] + [own["outputs_best"][0]])
         for own, looks in zip(held, kept, strict=True)
@@ -109,9 +109,9 @@ def snapshots(records: Mapping[str, Any], title: str, note: str) -> Figure:
     return rows_with_labels(np.stack(shown), labels, title, note, [look(net).label for net in records])
 
 
-def gif_frames(images: Images, columns: int = 4) -> Images:
-    """uint8 [F, N, C, H, W] -> the frames of an animation, uint8 [F, h, w] or [F, h, w, 3]."""
-    return np.stack([tile(frame, columns) for frame in images])
+def gif_frames(images: Images) -> Images:
+    """uint8 [F, N, C, H, W] -> the frames of an animation, four images a row, uint8 [F, h, w] or [F, h, w, 3]."""
+    return np.stack([tile(frame, columns=4) for frame in images])
 
 
 def _show(ax: Any, picture: Images) -> None:

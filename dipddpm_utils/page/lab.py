@@ -74,15 +74,12 @@ class Lab:
 
     def all(self) -> list[Record]:
         """Every record that this profile declares or, where nothing may be computed, those of them that are there."""
-        runs = [entry.run for entry in self.profile.entries.values()]
-        return [self._used(run) for run in runs if not self.store.records_only or self.store.state(run) == "complete"]
+        return [self._used(entry.run) for entry in self.profile.entries.values() if self._there(entry.run)]
 
     def has(self, *groups: str) -> bool:
         """Whether this profile declares all these groups and, where nothing may be computed, has all their records."""
-        if not set(groups) <= set(self.profile.groups):
-            return False
-        runs = [member.entry.run for group in groups for member in self.profile.group(group)]
-        return not self.store.records_only or all(self.store.state(run) == "complete" for run in runs)
+        declared = set(groups) <= set(self.profile.groups)
+        return declared and all(self._there(one.entry.run) for group in groups for one in self.profile.group(group))
 
     def frame(self, group: str, *labels: str) -> pd.DataFrame:
         """A group as a tidy table: a row a record with name, label, value, anchor, seed, kind and all its metrics.
@@ -115,6 +112,9 @@ class Lab:
         clean = f"{changed} of them from code with uncommitted changes (*)" if changed else "all from clean checkouts"
         caption = f"What the {len(made)} records drawn here were computed with, {clean}. The CSV has a line a record."
         self.table(made, name, caption, shown=machines, folded=True)
+
+    def _there(self, run: Any) -> bool:
+        return not self.store.records_only or self.store.state(run) == "complete"
 
     def _used(self, run: Any) -> Record:
         name = str(self.store.folder(run))  # other profiles have runs of the same name

@@ -117,11 +117,9 @@ def other_spaces(records: Sequence[Any]) -> str:
     '' where a profile does not ask for them.
     """
     frame, said = frame_of(records), []
-    if "fid" in frame:
-        said.append(f"Its FID (pytorch-fid's Inception, n = {frame['fid_n'].iloc[0]:.0f}): {span(summary(frame, 'fid'))}.")
-    if "fd_imagenet" in frame:
-        n = frame["fd_imagenet_n"].iloc[0]
-        said.append(f"In a second space (FD-IMAGENET, n = {n:.0f}): {span(summary(frame, 'fd_imagenet'))}.")
+    for name, what in (("fid", "Its FID (pytorch-fid's Inception"), ("fd_imagenet", "In a second space (FD-IMAGENET")):
+        if name in frame:
+            said.append(f"{what}, n = {frame[f'{name}_n'].iloc[0]:.0f}): {span(summary(frame, name))}.")
     notes = dict.fromkeys(note for record in records for note in record.notes if note.startswith(("no FID", "no second")))
     return " ".join([*said, *(f"N{note[1:]}." for note in notes)])
 

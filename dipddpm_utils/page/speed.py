@@ -124,7 +124,7 @@ def curves(content: dict[str, Any], name: str) -> Figure | None:
         ax.set_visible(False)
     spread = "95% intervals over the images judged" if name in ("quality", "samplers") else "quartiles over repeats"
     note = f"Bars: {spread}. {hardware(content['machine'])}; log axes."
-    return finish(figure, TITLES.get(name, name), note)
+    return finish(figure, TITLES[name], note)
 
 
 def _draw(ax: Axes, curve: dict[str, Any], index: int) -> None:

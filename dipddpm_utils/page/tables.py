@@ -65,7 +65,7 @@ def settings(run: Any, rows: Mapping[str, Say], metrics: Mapping[str, Any], note
 def settings_of(records: Sequence[Any], rows: Mapping[str, Say]) -> dict[str, str]:
     """`settings` of a model with these records, one a seed; the numbers measured are those of the first."""
     first = records[0]
-    return settings(first.run, rows, first.metrics, getattr(first, "notes", ()))
+    return settings(first.run, rows, first.metrics, first.notes)
 
 
 def settings_table(columns: Mapping[str, Mapping[str, str]], rows: Mapping[str, Say]) -> pd.DataFrame:
@@ -105,7 +105,7 @@ def leads(frame: pd.DataFrame, column: str, of: str, *, most: bool = False, what
 
 
 def _images(data: Any) -> str:
-    return f"{DATA.get(data.name, data.name)}, {count(data.n_train)} images" if data.n_train else DATA.get(data.name, data.name)
+    return DATA.get(data.name, data.name) + (f", {count(data.n_train)} images" if data.n_train else "")
 
 
 def dip_table(records: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
