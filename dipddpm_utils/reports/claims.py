@@ -73,8 +73,10 @@ class Judged:
     @property
     def measured(self) -> str:
         """The effect with its unit: 'FD: a factor of 1.31 [1.12, 1.53]'."""
-        found, gap = self.finding, self.finding and self.finding.effect
-        return f"{found.unit}: {effect(gap)}" if found and gap.ratio else effect(gap, found.unit) if found else ""
+        if self.finding is None:
+            return ""
+        gap, unit = self.finding.effect, self.finding.unit
+        return f"{unit}: {effect(gap)}" if gap.ratio else effect(gap, unit)
 
     @property
     def each(self) -> str:
@@ -241,10 +243,9 @@ def hypotheses() -> pd.DataFrame:
     for claim in CLAIMS:
         runs = "; failing those ".join(", ".join(evidence.needs) for evidence in claim.evidence)
         days = dict.fromkeys(change.when[:10] for change in CHANGES[1:] if claim.id in change.claims)
-        said = {"claim": f"{claim.id}. {claim.said}", "as written": AS_WRITTEN.get(claim.id, "")}
-        said["what would show it"] = claim.evidence[0].hypothesis
-        rows.append({**said, "runs": runs, "changed": ", ".join(days)})
-    return pd.DataFrame(rows)
+        what = claim.evidence[0].hypothesis
+        rows.append((f"{claim.id}. {claim.said}", AS_WRITTEN.get(claim.id, ""), what, runs, ", ".join(days)))
+    return pd.DataFrame(rows, columns=["claim", "as written", "what would show it", "runs", "changed"])
 
 
 def changed() -> str:

@@ -42,12 +42,12 @@ def fewer_steps(group: str) -> Test:
         frame, dips = lab.frame(group), starts(dip=True)
         found, rivals = start_gaps(frame, dips, ["noise"]), start_gaps(frame, dips, starts(dip=False))
         cause = {at: _other_cause(frame, rivals, at[0], at[2]) for at in found}
-        own = [at for at in found if at[0] in fitted_once()]
-        best = min(own, key=lambda at: (not found[at].decided or found[at].value >= 0 or bool(cause[at]), found[at].value))
-        t_start, gap, own = best[2], found[best], _rows(frame, best[0], best[2])
-        why = f"FD of noise over FD from {begun_from(best[0])}, equal calls; decided at t_start {t_start:g}, "
+        asked = [at for at in found if at[0] in fitted_once()]
+        best = min(asked, key=lambda at: (not found[at].decided or found[at].value >= 0 or bool(cause[at]), found[at].value))
+        gap, own = found[best], copies(_rows(frame, best[0], best[2]))
+        why = f"FD of noise over FD from {begun_from(best[0])}, equal calls; decided at t_start {best[2]:g}, "
         why += f"one of {gap.of} pairs of a DIP start and a t_start. "
-        why += f"Of its samples {copying(copies(own))} (of held-out images {percent(copies(own).usual)} look copied). "
+        why += f"Of its samples {copying(own)} (of held-out images {percent(own.usual)} look copied). "
         here = [f"{look(rival).label} {told(one)}" for (start, rival, t), one in rivals.items() if (start, t) == best[::2]]
         why += f"FD over that of each start without a DIP, same t_start: {'; '.join(here)}. " if here else ""
         each = {
@@ -105,9 +105,8 @@ def looks(names: tuple[str, str], sides: Mapping[str, Statistic], unit: str, why
 
     def test(lab: Any) -> Finding | None:
         def measured(ending: str) -> pd.DataFrame:
-            return pd.DataFrame(
-                {name: over(lab, *(f"{run}{ending}" for run in names), of) for name, of in sides.items()}
-            ).dropna()
+            apart = {name: over(lab, *(f"{run}{ending}" for run in names), of) for name, of in sides.items()}
+            return pd.DataFrame(apart).dropna()
 
         known = lab.has(*(f"{name}-published" for name in names))
         return compared(measured(""), measured("-published") if known else None, why=why, unit=unit)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from dipddpm_utils.faults import DIP_REPORTED_OVER, FAULTS
 from dipddpm_utils.judging.stats import ALPHA
-from dipddpm_utils.page.compare import Paired, difference, family, frame_of, judged_alike, summary
+from dipddpm_utils.page.compare import difference, family, frame_of, judged_alike, summary
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import bullets, comparison, count, distance, effect, factor, number, other_spaces, percent, span
 from dipddpm_utils.reports import gate, one_fault, printed, tables
@@ -34,27 +34,21 @@ def not_held(*groups: str) -> str:
 
 def against_alone(lab: Any, report: str, *, published: bool = False) -> list[str]:
     """A report's DIP variants over its DDPM alone, corrected: FD, seconds with DIP, recall. published: as published, too."""
-    names, ways = REPORTS[report], {"-published": "As published", "": "Corrected"}
+    names, gaps = REPORTS[report], {}
+    for ending, way in (("-published", "As published"), ("", "Corrected")):
+        if lab.has(*(name + ending for name in names)):
+            alone, *others = (frame_of(lab.seeds(name + ending)) for name in names)
+            gaps |= {(way, name): difference(own, alone, "fd") for name, own in zip(names[1:], others, strict=True)}
     lines = [
-        comparison(f"{ways[ending]}: FD of {look(name).label} over FD alone, equal steps", gap)
-        for (ending, name), gap in _over_alone(lab, f"report {report}", *names).items()
-        if published or not ending
+        comparison(f"{way}: FD of {look(name).label} over FD alone, equal steps", gap)
+        for (way, name), gap in family(f"report {report}", gaps).items()
+        if published or way == "Corrected"
     ]
     frames = {look(name).label: frame_of(lab.seeds(name)) for name in names}
     spent = [f"{label} {number(float(own['total_seconds'].mean()))}" for label, own in frames.items()]
     cover = [f"{label} {number(float(own['recall'].mean()), 2)}" for label, own in frames.items()]
     drawn = no_images({name: lab.seeds(name) for name in names})
     return [*lines, f"Seconds with the DIP's: {', '.join(spent)}. Recall: {', '.join(cover)}.{drawn}"]
-
-
-def _over_alone(lab: Any, report: str, alone: str, *others: str) -> dict[tuple[str, str], Paired]:
-    """(ending of the runs' names, run) -> its FD over that of the DDPM alone, as published and corrected: a family."""
-    gaps = {}
-    for ending in ("-published", ""):
-        if lab.has(*(name + ending for name in (alone, *others))):
-            base = frame_of(lab.seeds(alone + ending))
-            gaps |= {(ending, name): difference(frame_of(lab.seeds(name + ending)), base, "fd") for name in others}
-    return family(report, gaps)
 
 
 def controls(frames: Mapping[str, pd.DataFrame], dip: str) -> str:

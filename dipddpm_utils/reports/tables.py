@@ -32,14 +32,9 @@ def theirs_and_ours(lab: Any, names: Mapping[str, str], rows: Mapping[str, Say])
         theirs = settings(profiles.load("full").entry(f"{name}-s0").run, rows, {}) | printed.SETTINGS[name]
         ours = settings_of(lab.seeds(name), rows)
         columns[f"{title}: theirs"] = theirs
-        columns[f"{title}: ours"] = {
-            row: f"\u2260 {value}" if _differs(theirs.get(row), value) else value for row, value in ours.items()
-        }
+        differ = {row for row in ours if theirs.get(row, ours[row]) != ours[row] and not theirs[row].startswith("not ")}
+        columns[f"{title}: ours"] = {row: f"\u2260 {value}" if row in differ else value for row, value in ours.items()}
     return columns
-
-
-def _differs(theirs: str | None, ours: str) -> bool:
-    return theirs not in (None, ours) and not theirs.startswith("not ")
 
 
 def grid_frame(lab: Any, group: str) -> pd.DataFrame:
