@@ -109,7 +109,7 @@ def test_one_look_a_method_whatever_it_is_called():
 
 def test_tile_puts_each_image_in_its_place():
     images = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones((1, 3, 2, 4), np.uint8)
-    sheet = pictures.tile(images, columns=3, gap=1)
+    sheet = pictures.tile(images, columns=3)
     assert sheet.shape == (5, 14, 3) and sheet.dtype == np.uint8
     assert (sheet[3:5, 5:9] == 4).all() and (sheet[0:2, 10:14] == 2).all()
     assert (sheet[2] == 255).all() and (sheet[3:, 10:] == 255).all()  # the gap, and the place of a sixth image
@@ -183,7 +183,5 @@ def test_a_closed_form_stands_at_the_points_where_it_was_computed():
 def test_break_even_marks_what_the_seeds_give_with_its_interval():
     (ax,) = ALL["break-even, measured"]().axes
     (band,) = ax.patches
-    assert band.get_x() == pytest.approx(np.exp(LIMIT.low)) and band.get_x() + band.get_width() == pytest.approx(
-        np.exp(LIMIT.high)
-    )
+    assert (band.get_x(), band.get_x() + band.get_width()) == pytest.approx((np.exp(LIMIT.low), np.exp(LIMIT.high)))
     assert f"{np.exp(LIMIT.value):.1f} [" in ax.texts[0].get_text()

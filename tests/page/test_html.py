@@ -211,9 +211,10 @@ def test_what_is_for_a_notebook_read_alone_is_left_out(tmp_path):
     assert "kept" in text and "said again" not in text
 
 
-def test_the_assignment_stands_before_the_notebooks(tmp_path):
+def test_the_assignment_words_and_papers_stand_before_the_notebooks(tmp_path):
     text = page(tmp_path, new_markdown_cell("# First")).text
     assert text.count("The assignment asks") == 1 and text.index("The assignment asks") < text.index('<section id="01_a"')
+    assert text.index('<section id="about">') < text.index('<section id="01_a">')
 
 
 def test_the_number_of_an_equation_stands_beside_it():
@@ -226,8 +227,3 @@ def test_where_a_text_names_a_notebook_it_leads_there_but_for_code_and_headings(
     linked = '<a href="#01_a">notebook 01</a>'
     assert body.count(linked) == 2 and f"See {linked}" in body and "<code>notebook 01</code>" in body
     assert "notebook 09 is none" in body and "Notebook 01</h1>" in body
-
-
-def test_words_and_papers_stand_before_the_notebooks(tmp_path):
-    text = page(tmp_path, new_markdown_cell("# Only one")).text
-    assert text.index('<section id="about">') < text.index('<section id="01_a">')

@@ -24,8 +24,6 @@ from dipddpm_utils.theory.gaussian import Cost
 LAB = Records()
 OURS = ("main", "ddpm", "ddpm-on-dip", "ddpm-long", "ddpm-more", "samplers", "starts", "mechanisms", "restore")
 FLOOR = SimpleNamespace(metrics={"fd": 2.26, "n": 2000}, evals=pd.DataFrame({"n": [2000], "fd": [2.26]}))
-
-
 METRICS = {"features": "FD-MNIST", "n": 2000, "fd": 14.2, "fd_low": 13.1, "fd_high": 15.0}
 
 

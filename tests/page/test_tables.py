@@ -89,11 +89,8 @@ def test_numbers_as_text():
 def test_what_a_verdict_rests_on():
     gaps = family("start", {"a": paired([1.0, 1.1, 1.3]), "b": paired([1.0, 2.0, -0.5])})
     assert shown_by(gaps["a"]) == "p = 0.012, Holm over 2" and shown_by(paired([1.0, 2.0, -0.5])) == "p = 0.37"
-    assert [shown_by(replace(gaps["a"], p=p, of=1)) for p in (0.0499, 0.0502, 0.0512)] == [
-        "p = 0.0499",
-        "p = 0.0502",
-        "p = 0.051",
-    ]
+    near = [shown_by(replace(gaps["a"], p=p, of=1)) for p in (0.0499, 0.0502, 0.0512)]
+    assert near == ["p = 0.0499", "p = 0.0502", "p = 0.051"]
     assert shown_by(paired([1.0])) == "" and shown_by(paired([1.0, 1.0])) == "p < 0.001"
 
 

@@ -32,7 +32,7 @@ def on(lab):
 
 FIGURES = {
     "pair": lambda lab: figures_reports.corrected_and_published(lab, printed.VARIANTS, lab.seeds("a-floor")[0], "Report A"),
-    "published": lambda lab: figures_reports.published_beside_ours(lab),
+    "published": figures_reports.published_beside_ours,
     "faults": lambda lab: figures_reports.fault_effects(one_fault.effects(lab, "A"), "Report A", 2000),
     "timing": lambda lab: figures_reports.epoch_seconds(lab.seeds("b-timing")),
     "grid": lambda lab: figures_reports.grid_of_settings(tables.grid_frame(lab, "b-grid")),

@@ -124,15 +124,19 @@ def test_the_early_checkpoint_is_the_same_share_of_all_steps(steps, kept):
     assert mistakes.early_checkpoint(steps) == kept
 
 
-def _trained(steps, change=lambda state: None, n=12, batch=4):
-    """A linear model without bias, trained by gradient descent in float64; the batches it saw."""
+def _untrained(n=12):
+    """A linear model without bias, all weights 0.5, and n random inputs; in float64."""
     model = nn.Linear(3, 1, bias=False).double()
-    with torch.no_grad():
-        model.weight.fill_(0.5)
+    nn.init.constant_(model.weight, 0.5)
+    return model, torch.randn(n, 3, generator=torch.Generator().manual_seed(0)).double()
+
+
+def _trained(steps, change=lambda state: None, n=12, batch=4):
+    """That model, trained by gradient descent; the batches it saw."""
+    model, x = _untrained(n)
     optim = Optim(steps=steps, batch_size=batch, lr=1e-2, ema_decay=0.5, ema_warmup=0)
     state = loop.new_state(model, optim, n, seed=3)
     change(state)
-    x = torch.randn(n, 3, generator=torch.Generator().manual_seed(0)).double()
     seen, weights = [], []
 
     def batch_of(idx):
@@ -152,11 +156,8 @@ def test_with_lost_gradients_there_are_half_the_updates_each_from_the_second_gra
     assert changed == [k % 2 == 1 for k in range(steps)] and sum(changed) == steps // 2
     assert state.ema.age == steps // 2 and state.step == steps == len(seen)
     # the same updates as a run that sees the second batches only
-    model = nn.Linear(3, 1, bias=False).double()
-    with torch.no_grad():
-        model.weight.fill_(0.5)
+    model, x = _untrained()
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
-    x = torch.randn(12, 3, generator=torch.Generator().manual_seed(0)).double()
     for idx in seen[1::2]:
         optimiser.zero_grad()
         (model(x[idx]) - 1).square().mean().backward()
@@ -213,9 +214,8 @@ def test_outputs_that_are_not_clipped_stay_as_the_network_gives_them():
     out = mistakes.unclipped_outputs(nn.Conv2d(1, 1, 1), images, batch=2)
     assert out.shape == images.shape and not out.requires_grad
     scaled = nn.Conv2d(1, 1, 1)
-    with torch.no_grad():
-        scaled.weight.fill_(1.5)
-        scaled.bias.fill_(-0.2)
+    nn.init.constant_(scaled.weight, 1.5)
+    nn.init.constant_(scaled.bias, -0.2)
     torch.testing.assert_close(mistakes.unclipped_outputs(scaled, images), 1.5 * images - 0.2)
 
 
