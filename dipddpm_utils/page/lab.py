@@ -248,7 +248,6 @@ def _names(node: ast.AST) -> list[str]:
 
 
 def _made(record: Record) -> dict[str, Any]:
-    """How a record came about."""
     made, code = record.provenance, record.provenance.get("code") or {}
     return {
         "record": record.name,

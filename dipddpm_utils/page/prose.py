@@ -154,7 +154,6 @@ def comparison(name: str, gap: Paired | None, unit: str = "", *, worse: str = "w
 
 
 def bullets(lines: Sequence[str]) -> str:
-    """A Markdown list."""
     return "\n".join(f"- {line}" for line in lines if line)
 
 
@@ -194,7 +193,6 @@ def images_back(found: Copies) -> str:
 
 
 def percent(share: float, digits: int = 2) -> str:
-    """A share as a percentage."""
     if 0 < share < 1e-4 or 0.99 < share < 1:
         return "less than 0.01%" if share < 0.5 else "over 99%"
     return f"{number(100 * share, digits) if share else 0}%"

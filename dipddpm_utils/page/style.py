@@ -168,5 +168,4 @@ def legend_beside(ax: Axes, *others: Axes) -> None:
 
 
 def distance_label(features: str, metric: str = "fd") -> str:
-    """What the axis of a distance is called."""
     return f"{features} (lower is better)" if metric == "fd" else f"KID on {features}'s features\n(lower is better)"

@@ -82,8 +82,7 @@ def restored(lab: Any, name: str) -> str:
     more = float((frame["psnr"] - frame["psnr_input"]).mean())
     gain = f"{number(abs(more))} dB {'above' if more > 0 else 'below'} its input"
     what = f"{frame['features'].iloc[0]} of its outputs for {frame['n'].iloc[0]:.0f} clean images"
-    outputs = f"{what} {span(summary(frame, 'fd'))}"
-    return f"{span(summary(frame, 'psnr'))} dB, {gain}; {outputs}."
+    return f"{span(summary(frame, 'psnr'))} dB, {gain}; {what} {span(summary(frame, 'fd'))}."
 
 
 def batch(lab: Any) -> str:
