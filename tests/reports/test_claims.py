@@ -240,6 +240,14 @@ def disc(record, grey=1.0):
     return np.repeat(image[None, None], 4, axis=0).astype(np.uint8)
 
 
+def shaped(lab, ragged=6.5, sure=0.9):
+    """What B2 reads, as published and corrected; how ragged and how surely read the combined model's samples are."""
+    for name, edge, legible in (("b-ddpm", 8.0, 0.8), ("b-combined", ragged, sure)):
+        for group in (name, f"{name}-published"):
+            lab.set(group, raggedness=lambda *_, edge=edge: edge, legibility=lambda *_, legible=legible: legible)
+            lab.set(group, raggedness_real=lambda *_: 6.4, legibility_real=lambda *_: 0.95)
+
+
 B_GRIDS = [
     ({"b-combined": 0.5}, "holds"),
     ({"b-ddpm": 0.5}, "does not hold"),
@@ -261,10 +269,7 @@ def test_report_b_on_the_look_of_digits(grey, verdict, lab):
     [(6.5, 0.9, "holds"), (9.0, 0.9, "does not hold"), (6.5, 0.5, "does not hold"), (4.2, 0.9, "does not hold")],
 )
 def test_better_shaped_is_nearer_to_real_digits_in_raggedness_and_legibility_not_smoother(ragged, sure, verdict, lab):
-    for name, edge, legible in (("b-ddpm", 8.0, 0.8), ("b-combined", ragged, sure)):
-        for group in (name, f"{name}-published"):
-            lab.set(group, raggedness=lambda *_, edge=edge: edge, legibility=lambda *_, legible=legible: legible)
-            lab.set(group, raggedness_real=lambda *_: 6.4, legibility_real=lambda *_: 0.95)
+    shaped(lab, ragged, sure)
     assert judged("B2", lab).verdict == verdict
     for record in lab.seeds("b-combined"):
         record.metrics.pop("legibility")
@@ -344,13 +349,6 @@ def test_within_a_margin_is_two_one_sided_tests():
     assert evidence_a.side(effect, 0.05, equal=True)[0] == pytest.approx(max(lower, upper))
     p, within = evidence_a.side(paired([0.20, 0.21, 0.22]), 0.05, equal=True)
     assert not within and p == paired([0.20, 0.21, 0.22]).p_against(0.05)
-
-
-def shaped(lab):
-    """What B2 reads, in records from before it was recorded."""
-    for i, name in enumerate(("b-ddpm", "b-combined", "b-ddpm-published", "b-combined-published")):
-        lab.set(name, raggedness=lambda *_, i=i: 8.0 - i, legibility=lambda *_, i=i: 0.5 + 0.1 * i)
-        lab.set(name, raggedness_real=lambda *_: 4.0, legibility_real=lambda *_: 0.95)
 
 
 def test_all_claims_are_corrected_together(lab):
