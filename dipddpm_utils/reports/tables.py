@@ -128,10 +128,10 @@ def own_floor(full: Any, report: str) -> Any:
 
 def own_size(full: Any, report: str) -> pd.DataFrame:
     """`page.tables.quality_table` of `at_own_size`, a row a model; beside them what takes no learning, and real images."""
-    floor = own_floor(full, report)
     models = {own_label(group): frame_of(own) for group, own in at_own_size(full, report).items()}
     if not models:
         return pd.DataFrame()
+    floor = own_floor(full, report)
     table = quality_table(models, floor)
     trivial = [
         {"": f"no learning: {what}", "n": int(floor.metrics["n"]), floor.metrics["features"]: number(fd)}
