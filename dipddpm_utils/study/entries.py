@@ -17,7 +17,6 @@ class Entry:
 
     name: str
     run: Run
-    notebook: str  # the first notebook that needs it, for instance "03"
     hash: str
 
     @property
@@ -57,15 +56,14 @@ class Profile:
     groups: dict[str, list[Member]] = field(default_factory=dict)
     _by_hash: dict[str, Entry] = field(default_factory=dict, repr=False)
 
-    def run(self, name: str, run: Run, notebook: str, seeds: Seeds = 1) -> None:
+    def run(self, name: str, run: Run, seeds: Seeds = 1) -> None:
         """Declare a run; its seeds are a group of its name."""
         for seed in range(seeds) if isinstance(seeds, int) else seeds:
-            self.member(name, f"seed {seed}", run, notebook, (seed,), value=seed, name=name)
+            self.member(name, f"seed {seed}", run, (seed,), value=seed, name=name)
 
     def member(
-        self, group: str, label: str, run: Run, notebook: str, seeds: Seeds = 1,
-        *, value: Any = None, name: str = "", anchor: bool = False,
-    ) -> None:  # fmt: skip
+        self, group: str, label: str, run: Run, seeds: Seeds = 1, *, value: Any = None, name: str = "", anchor: bool = False
+    ) -> None:
         """Declare a run of a group. value: its label unless given; name: group and label unless given.
 
         The seed is also that of every run it is built on. A run that is declared twice is one entry under its first name.
@@ -74,7 +72,7 @@ class Profile:
             full_name = f"{name or f'{group} {label}'}-s{seed}".replace(" ", "-")
             seeded = run.mapped(lambda one, seed=seed: one.model_copy(update={"seed": seed}) if isinstance(one, Run) else one)
             digest = run_hash(seeded)
-            entry = self._by_hash.setdefault(digest, Entry(full_name, seeded, notebook, digest))
+            entry = self._by_hash.setdefault(digest, Entry(full_name, seeded, digest))
             if self.entries.setdefault(entry.name, entry) is not entry:
                 raise ConfigError(f"profile {self.name} declares two different runs {full_name}: rename one of them")
             self.groups.setdefault(group, []).append(Member(entry, label, label if value is None else value, anchor))

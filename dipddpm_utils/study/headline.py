@@ -47,25 +47,25 @@ def headline(p: Profile, z: Sizes) -> None:
     Expected before the runs of blurred images first, then real ones: as DIP outputs first, no difference that can be shown.
     """
     picks(p, z)
-    p.run("main", main(z), "04", z.many_seeds)
-    p.run("main-on-dip", main(z, on=main_dip(z)), "04", z.many_seeds)
+    p.run("main", main(z), z.many_seeds)
+    p.run("main-on-dip", main(z, on=main_dip(z)), z.many_seeds)
     for name, seeds, prior in main_ways(z):
         run, begun = changed(main(z), prior=prior), prior.truncate is not None
         if begun:  # judged by chains that begin there, too; with its DIP in as many seconds as the DDPM alone
             few = changed(run.evaluate.sampler, steps=z.start_steps)
             judged = changed(run.evaluate, every=490, sampler=few, final_sampler=few)
             run = changed(run, optim=changed(run.optim, steps=1960), evaluate=judged)
-        p.run(f"main-{name}".replace(" ", "-"), run, "04", seeds)
+        p.run(f"main-{name}".replace(" ", "-"), run, seeds)
         drawn = Sample(model=run, n=z.sampled, sampler=Sampler(steps=z.start_steps if begun else CALLS))
         value = prior.curriculum or prior.truncate or ("data set" if prior.warm else 1)
-        p.member("main-drawn", name, drawn, "04", seeds, value=value, name=f"main-{name}-drawn")
+        p.member("main-drawn", name, drawn, seeds, value=value, name=f"main-{name}-drawn")
     drawn, ts = Sample(model=main(z), n=z.sampled, sampler=Sampler(steps=z.start_steps)), (150, 300, 600)
     started(p, "main-starts", drawn, main_dip(z), start_names(z), ts, z.many_seeds, "main-noise")
     started_from_fits(p, z, "main-starts", drawn, ts)
 
     def alone(label: str, value: Any, name: str, sampler: Sampler, advice: Advice | None = None) -> None:
         run = changed(drawn, sampler=sampler, advice=advice)
-        p.member("main-drawn", label, run, "04", z.many_seeds, value=value, name=f"main-{name}-drawn")
+        p.member("main-drawn", label, run, z.many_seeds, value=value, name=f"main-{name}-drawn")
 
     for name, advice in main_advice(z).items():
         alone(name, advice.weight if advice else 0, name, Sampler(steps=CALLS), advice)

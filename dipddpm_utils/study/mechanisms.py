@@ -37,15 +37,15 @@ def reinjected(z: Sizes, weight: float, bank: str, dip: Dip | None = None) -> Sa
 
 
 def models(p: Profile, z: Sizes) -> None:
-    p.run("mech-dip", dip_of(z), "04", z.few_seeds)
-    p.run("mech-ddpm", trained(z), "04", z.few_seeds)
+    p.run("mech-dip", dip_of(z), z.few_seeds)
+    p.run("mech-ddpm", trained(z), z.few_seeds)
 
 
 def mechanisms(p: Profile, z: Sizes) -> None:
     """label: the mechanism, or the control that stands in for it; value: its setting; name: where a label has several."""
 
     def case(label: str, value: Any, run: Ddpm | Sample, name: str = "") -> None:
-        p.member("mechanisms", label, run, "04", z.few_seeds, value=value, name=f"mechanisms {name or label}")
+        p.member("mechanisms", label, run, z.few_seeds, value=value, name=f"mechanisms {name or label}")
 
     dip, base = dip_of(z), trained(z)
     warm = trained(z, Prior(warm=Warm(steps=z.mech_warm_steps)))
@@ -92,4 +92,4 @@ def others(p: Profile, z: Sizes) -> None:
     for place, run_of in (("opinion", sampled), ("learned", trained)):
         for kind in newcomers(place):
             run = run_of(z, newcomer(kind, dip_of(z)))
-            p.member("mechanisms", kind.name, run, "04", z.few_seeds, value=kind.value, name=f"mechanisms {kind.name}")
+            p.member("mechanisms", kind.name, run, z.few_seeds, value=kind.value, name=f"mechanisms {kind.name}")

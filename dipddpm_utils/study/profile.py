@@ -39,7 +39,7 @@ def everything(p: Profile, z: Sizes) -> None:
 
 def both_reports(p: Profile, z: Sizes) -> None:
     """The two reports, what decides most first; the theory's checks, which cost seconds."""
-    p.run("floor", Floor(data=z.b_data, ns=z.ns), "03")  # of all digits, and so report B's
+    p.run("floor", Floor(data=z.b_data, ns=z.ns))  # of all digits, and so report B's
     reports.a_arms(p, z, 1)
     reports.b_arms(p, z)
     reports.b_rows(p, z)
@@ -49,8 +49,8 @@ def both_reports(p: Profile, z: Sizes) -> None:
     reports.a_library(p, z)
     reports.b_others(p, z, 1)
     reports.a_arms(p, z, (1, 2), published=False)
-    p.run("gaussian", z.gaussian, "01")
-    p.run("spectrum", Spectrum(data=sizes.MNIST_10000, iterations=z.spectrum_iterations), "01")
+    p.run("gaussian", z.gaussian)
+    p.run("spectrum", Spectrum(data=sizes.MNIST_10000, iterations=z.spectrum_iterations))
 
 
 PROFILES: dict[str, tuple[Callable[[Profile, Sizes], None], Sizes]] = {  # from the smallest to the largest
@@ -104,7 +104,7 @@ def with_images(profile: Profile, folder: str) -> Profile:
             of = sum((one.label, one.value) == (member.label, member.value) for one in members)
             run, name = entry.run.mapped(partial(_on, found=found, seeds=of)), entry.name.removesuffix(f"-s{seed}")
             place = {"value": member.value, "name": name, "anchor": member.anchor}
-            changed.member(group, member.label, run, entry.notebook, (seed,), **place)
+            changed.member(group, member.label, run, (seed,), **place)
     return changed
 
 

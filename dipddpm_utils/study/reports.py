@@ -45,19 +45,19 @@ def a_ddpm(z: Sizes, faults: Faults = (), on: Dip | None = None) -> Ddpm:
 def a_arms(p: Profile, z: Sizes, seeds: Seeds, *, published: bool = True) -> None:
     """The report's own runs, corrected and as published."""
     old_dip, old_resnet = a_dip(z, A_DIP), a_resnet(z, A_RESNET)
-    p.run("a-dip-2conv", a_dip(z), "02", seeds)
-    p.run("a-dip-resnet18", a_resnet(z), "02", seeds)
+    p.run("a-dip-2conv", a_dip(z), seeds)
+    p.run("a-dip-resnet18", a_resnet(z), seeds)
     if published:
-        p.run("a-dip-2conv-published", old_dip, "02", seeds)
-        p.run("a-dip-resnet18-published", old_resnet, "02", seeds)
-        p.run("a-floor", Floor(data=z.a_data, ns=z.ns), "03")
-    p.run("a-ddpm", a_ddpm(z), "03", seeds)
-    p.run("a-2conv", a_ddpm(z, on=a_dip(z)), "04", seeds)
-    p.run("a-resnet18", a_ddpm(z, on=a_resnet(z)), "04", seeds)
+        p.run("a-dip-2conv-published", old_dip, seeds)
+        p.run("a-dip-resnet18-published", old_resnet, seeds)
+        p.run("a-floor", Floor(data=z.a_data, ns=z.ns))
+    p.run("a-ddpm", a_ddpm(z), seeds)
+    p.run("a-2conv", a_ddpm(z, on=a_dip(z)), seeds)
+    p.run("a-resnet18", a_ddpm(z, on=a_resnet(z)), seeds)
     if published:
-        p.run("a-ddpm-published", a_ddpm(z, A_DDPM), "03", seeds)
-        p.run("a-2conv-published", a_ddpm(z, A_ON_DIP, old_dip), "04", seeds)
-        p.run("a-resnet18-published", a_ddpm(z, A_ON_DIP, old_resnet), "04", seeds)
+        p.run("a-ddpm-published", a_ddpm(z, A_DDPM), seeds)
+        p.run("a-2conv-published", a_ddpm(z, A_ON_DIP, old_dip), seeds)
+        p.run("a-resnet18-published", a_ddpm(z, A_ON_DIP, old_resnet), seeds)
 
 
 def a_faults(p: Profile, z: Sizes) -> None:
@@ -66,18 +66,18 @@ def a_faults(p: Profile, z: Sizes) -> None:
     for fault in acting:
         alone = (fault.id,)
         run = a_ddpm(z, on=a_dip(z, alone)) if fault.trained_in == "dip" else a_ddpm(z, alone)
-        p.member("a-only", fault.id, run, "06", z.few_seeds)
+        p.member("a-only", fault.id, run, z.few_seeds)
     for fault in acting:
         in_dip = a_ddpm(z, A_ON_DIP, a_dip(z, but(A_DIP, fault.id)))
         run = in_dip if fault.trained_in == "dip" else a_ddpm(z, but(A_DDPM, fault.id))
-        p.member("a-without", fault.id, run, "06", z.few_seeds)
+        p.member("a-without", fault.id, run, z.few_seeds)
 
 
 def a_controls(p: Profile, z: Sizes, which: Sequence[Control] = CONTROLS) -> None:
     """04: one change that a DIP makes, without a DIP; as strong as that of a-dip-2conv where it has a strength."""
     for control in which:
         run = changed(a_ddpm(z, on=None if control == "clip" else a_dip(z)), train_on=control)
-        p.member("a-controls", control, run, "04", z.few_seeds)
+        p.member("a-controls", control, run, z.few_seeds)
 
 
 def a_starts(p: Profile, z: Sizes) -> None:
@@ -94,13 +94,13 @@ def a_bank(p: Profile, z: Sizes) -> None:
 def a_library(p: Profile, z: Sizes) -> None:
     """06: the network of the library that report A used, until ours (a-ddpm) is first judged: no confound?"""
     unet, optim = changed(z.a_unet, library="denoising-diffusion-pytorch"), changed(z.a_optim, steps=z.a_evaluate.every)
-    p.run("a-library-unet", changed(a_ddpm(z), unet=unet, optim=optim), "06")
+    p.run("a-library-unet", changed(a_ddpm(z), unet=unet, optim=optim))
 
 
 def a_batch(p: Profile, z: Sizes) -> None:
     """02: report A's batch of 4 against the larger one used here, at equal images."""
-    p.member("a-batch", "as published", changed(a_dip(z), optim=z.a_batch_4), "02", z.many_seeds)
-    p.member("a-batch", "larger", a_dip(z), "02", z.many_seeds)
+    p.member("a-batch", "as published", changed(a_dip(z), optim=z.a_batch_4), z.many_seeds)
+    p.member("a-batch", "larger", a_dip(z), z.many_seeds)
 
 
 # --- report B ---------------------------------------------------------------------------------------------------------
@@ -120,26 +120,26 @@ def b_ddpm(z: Sizes, faults: Faults = (), on: Dip | None = None, lr: float | Non
 def b_arms(p: Profile, z: Sizes) -> None:
     """The report's own runs. What is wrong with its baseline is the data path (b-timing), which no sample shows."""
     alone = changed(b_ddpm(z), evaluate=changed(z.b_evaluate, keep_all=True))
-    p.run("b-dip", b_dip(z), "02", z.report_seeds)
-    p.run("b-floor", Floor(data=z.b_data, ns=z.ns), "03")
-    p.run("b-ddpm", alone, "03", z.report_seeds)
-    p.run("b-combined", b_ddpm(z, on=b_dip(z)), "04", z.report_seeds)
-    p.run("b-ddpm-published", alone, "03", z.report_seeds)
-    p.run("b-combined-published", b_ddpm(z, B_DDPM, b_dip(z)), "04", z.report_seeds)
+    p.run("b-dip", b_dip(z), z.report_seeds)
+    p.run("b-floor", Floor(data=z.b_data, ns=z.ns))
+    p.run("b-ddpm", alone, z.report_seeds)
+    p.run("b-combined", b_ddpm(z, on=b_dip(z)), z.report_seeds)
+    p.run("b-ddpm-published", alone, z.report_seeds)
+    p.run("b-combined-published", b_ddpm(z, B_DDPM, b_dip(z)), z.report_seeds)
 
 
 def b_others(p: Profile, z: Sizes, seeds: int) -> None:
     """03: the other data set, and an epoch image by image and from memory."""
-    p.run("b-fashion", changed(b_ddpm(z), data=z.b_fashion), "03", seeds)
-    p.run("b-timing", z.b_timing, "03")
+    p.run("b-fashion", changed(b_ddpm(z), data=z.b_fashion), seeds)
+    p.run("b-timing", z.b_timing)
 
 
 def b_faults(p: Profile, z: Sizes) -> None:
     """06: the corrected run with one fault, and the published run without one."""
     for fault in B_DDPM:
-        p.member("b-only", fault, b_ddpm(z, (fault,), b_dip(z)), "06", z.few_seeds)
+        p.member("b-only", fault, b_ddpm(z, (fault,), b_dip(z)), z.few_seeds)
     for fault in B_DDPM:
-        p.member("b-without", fault, b_ddpm(z, but(B_DDPM, fault), b_dip(z)), "06", z.few_seeds)
+        p.member("b-without", fault, b_ddpm(z, but(B_DDPM, fault), b_dip(z)), z.few_seeds)
 
 
 def b_rows(p: Profile, z: Sizes) -> None:
@@ -148,7 +148,7 @@ def b_rows(p: Profile, z: Sizes) -> None:
     rows = [(f"std {std}", b_ddpm(z, published, b_dip(z, std), z.b_optim.lr / 2)) for std in (1.2, 1.0, 0.8)]
     rows += [(f"dip_lr {lr}", b_ddpm(z, published, b_dip(z, 1.2, float(lr)))) for lr in ("5e-4", "2e-3", "5e-3")]
     for place, (label, run) in enumerate(rows):
-        p.member("b-rows", label, run, "05", z.few_seeds, value=place)
+        p.member("b-rows", label, run, z.few_seeds, value=place)
 
 
 def b_grid(p: Profile, z: Sizes) -> None:
@@ -158,4 +158,4 @@ def b_grid(p: Profile, z: Sizes) -> None:
             for std in (1.2, B_STD):
                 anchor = (dip_lr, lr, std) == (B_DIP_LR, z.b_optim.lr, B_STD)
                 run, name = b_ddpm(z, on=b_dip(z, std, dip_lr), lr=lr), f"b-grid-{dip_lr:g}-{lr:g}-{std:g}"
-                p.member("b-grid", f"{dip_lr:g}", run, "05", z.few_seeds, value=std, name=name, anchor=anchor)
+                p.member("b-grid", f"{dip_lr:g}", run, z.few_seeds, value=std, name=name, anchor=anchor)

@@ -26,17 +26,17 @@ def restoration(p: Profile, z: Sizes) -> None:
         return
     restored(p, z, main(z), unseen=True)
     photos, seeds = changed(main(z), data=PHOTOS), 6  # three, then up to eight by the rule: inpainting half was undecided
-    p.run("photos-floor", Floor(data=PHOTOS, ns=z.ns), "04")
-    p.run("photos", photos, "04", seeds)
+    p.run("photos-floor", Floor(data=PHOTOS, ns=z.ns))
+    p.run("photos", photos, seeds)
     sampler = Sampler(name="dpmpp_2m", steps=z.restore_steps)
-    p.run("photos-drawn", Sample(model=photos, n=5000, sampler=sampler), "04", 3)  # so many the second space judges
-    p.run("photos-drawn-floor", Floor(data=PHOTOS, ns=(5000,)), "04")
+    p.run("photos-drawn", Sample(model=photos, n=5000, sampler=sampler), 3)  # so many the second space judges
+    p.run("photos-drawn-floor", Floor(data=PHOTOS, ns=(5000,)))
     tasks = ("denoise", 0.4), ("denoise", 0.2), ("inpaint", 0.5), ("super_resolve", 2), ("inpaint", 0.2), ("super_resolve", 4)
     # 500 iterations: as good as width 16 after 300, in two thirds of the seconds (8 training photographs)
     few = replace(z, restore_tasks=tasks, restore_seeds=seeds, restore_fit=changed(z.restore_fit, iterations=500))
     restored(p, few, photos, unseen=True, of="photos ")
     more = changed(p.entries["restore-photos-inpaint-0.5-s0"].run, n=102)
-    p.member("restore-more", "inpaint", more, "04", seeds, value=0.5, name="restore-more-inpaint-0.5")
+    p.member("restore-more", "inpaint", more, seeds, value=0.5, name="restore-more-inpaint-0.5")
 
 
 def restored(p: Profile, z: Sizes, model: Ddpm, *, unseen: bool, of: str = "") -> None:
@@ -46,4 +46,4 @@ def restored(p: Profile, z: Sizes, model: Ddpm, *, unseen: bool, of: str = "") -
     for task, strength in z.restore_tasks:
         name = f"restore {of}{task}" if strength is None else f"restore {of}{task} {strength:g}"
         run = changed(basics, task=task, strength=strength)
-        p.member("restore", task, run, "04", z.restore_seeds, value=strength, name=name)
+        p.member("restore", task, run, z.restore_seeds, value=strength, name=name)

@@ -16,7 +16,7 @@ def picks(p: Profile, z: Sizes) -> None:
     anchors = ("skip", DIP_STD, None), ("2conv", DIP_STD, None)  # the two nearest ones on the test images
     for net, std, steps in (*anchors, ("skip", 0.4, 300), ("2conv", 0.4, 300), ("2conv", 0.8, 300), ("2conv", 0.4, 100)):
         fit, name = changed(dip(z, net, std=std, steps=steps), data=unseen), f"dip_pick-{net}-{std:g}"
-        p.member("dip_pick", net, fit, "05", value=std, name=f"{name}-{steps}" if steps else name)
+        p.member("dip_pick", net, fit, value=std, name=f"{name}-{steps}" if steps else name)
 
 
 def settings(p: Profile, z: Sizes) -> None:
@@ -38,7 +38,7 @@ def settings(p: Profile, z: Sizes) -> None:
         for value, run in runs.items():
             label = value if isinstance(value, str) else f"{value:g}"
             label += f"-{run.optim.steps}" if group == "ddpm_batch" else ""
-            p.member(group, label, run, "05", seeds, value=value, anchor=value == anchor)
+            p.member(group, label, run, seeds, value=value, anchor=value == anchor)
 
 
 def stopping(p: Profile, z: Sizes) -> None:
@@ -46,9 +46,9 @@ def stopping(p: Profile, z: Sizes) -> None:
     for fit in z.stopping:
         for std in z.stopping_stds:
             name = f"stopping_{fit.net}-{std:g}"
-            p.member("stopping", fit.net, changed(fit, std=std), "05", value=std, name=name)
+            p.member("stopping", fit.net, changed(fit, std=std), value=std, name=name)
     staged = changed(z.stopping[0], n_images=z.fitted, rules=("oracle", "discrepancy", "staged"))
     for spacing in z.spacings:
         for stages in z.stages:
             fit, name = changed(staged, spacing=spacing, stages=stages), f"stopping_stages-{spacing}-{stages}"
-            p.member("stopping_stages", spacing, fit, "05", value=stages, name=name, anchor=stages == z.stopping[0].stages)
+            p.member("stopping_stages", spacing, fit, value=stages, name=name, anchor=stages == z.stopping[0].stages)

@@ -12,19 +12,19 @@ IMAGE_FITS = ((32, 5e-3), (16, 1e-3), (8, 3e-3), (16, 1e-2))  # width and rate o
 
 def single(p: Profile, z: Sizes) -> None:
     """01 to 04: the theory's checks, the nets fitted to the data set and to single images, and the models."""
-    p.run("floor", Floor(data=z.data, ns=z.ns), "03")
-    p.run("gaussian", z.gaussian, "01")
-    p.run("spectrum", Spectrum(data=z.data, iterations=z.spectrum_iterations), "01")
+    p.run("floor", Floor(data=z.data, ns=z.ns))
+    p.run("gaussian", z.gaussian)
+    p.run("spectrum", Spectrum(data=z.data, iterations=z.spectrum_iterations))
     for net in NETS:
-        p.run(f"dip-{net}", dip(z, net), "02", z.seeds)
+        p.run(f"dip-{net}", dip(z, net), z.seeds)
     for net, (width, lr), iterations in zip(NETS, IMAGE_FITS, z.iterations, strict=True):
         fit = DipImages(data=z.data, net=net, width=width, lr=lr, n_images=z.fitted, iterations=iterations)
-        p.run(f"dip-images-{net}", changed(fit, snapshots=z.snapshots), "02")
-    p.run("ddpm-long", longest(z), "03")
-    p.run("ddpm", ddpm(z), "04", z.seeds)
+        p.run(f"dip-images-{net}", changed(fit, snapshots=z.snapshots))
+    p.run("ddpm-long", longest(z))
+    p.run("ddpm", ddpm(z), z.seeds)
     more = ddpm(z, changed(sizes.OPTIM_FAST, steps=z.more[0]))
-    p.run("ddpm-more", changed(more, evaluate=changed(z.evaluate_short, every=z.more[1])), "04", z.seeds)
-    p.run("ddpm-on-dip", ddpm(z, on=dip(z, z.dip)), "04", z.seeds)
+    p.run("ddpm-more", changed(more, evaluate=changed(z.evaluate_short, every=z.more[1])), z.seeds)
+    p.run("ddpm-on-dip", ddpm(z, on=dip(z, z.dip)), z.seeds)
 
 
 def samplers(p: Profile, z: Sizes) -> None:
@@ -32,4 +32,4 @@ def samplers(p: Profile, z: Sizes) -> None:
     for name in ("ancestral", "ddim", "dpmpp_2m"):
         for steps in z.sampler_steps:
             drawn = Sample(model=longest(z), n=z.sampled, sampler=Sampler(name=name, steps=steps))
-            p.member("samplers", name, drawn, "03", value=steps, name=f"samplers-{name}-{steps}")
+            p.member("samplers", name, drawn, value=steps, name=f"samplers-{name}-{steps}")

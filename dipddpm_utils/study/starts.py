@@ -29,10 +29,10 @@ def started(
     for name in names:
         for t in ts:
             run = changed(drawn, start=Start(name=name, t_start=t, dip=dip))
-            p.member(group, name, run, "04", seeds, value=t, name=f"{group}-{name}-{t}")
+            p.member(group, name, run, seeds, value=t, name=f"{group}-{name}-{t}")
     for t in ts:
         steps = math.ceil(t * drawn.sampler.steps / drawn.model.diffusion.num_train_timesteps - 0.5)
-        p.member(group, "noise", changed(drawn, sampler=Sampler(steps=steps)), "04", seeds, value=t, name=f"{control}-{steps}")
+        p.member(group, "noise", changed(drawn, sampler=Sampler(steps=steps)), seeds, value=t, name=f"{control}-{steps}")
 
 
 def started_from_fits(p: Profile, z: Sizes, group: str, drawn: Sample, ts: Sequence[int]) -> None:
@@ -44,10 +44,10 @@ def started_from_fits(p: Profile, z: Sizes, group: str, drawn: Sample, ts: Seque
     if z.fit is None:
         return
     fits = Bank(data=z.data, fit=z.fit, n=drawn.n)
-    p.run("start-fits", fits, "04", z.many_seeds)
+    p.run("start-fits", fits, z.many_seeds)
     for t in ts:
         run = changed(drawn, start=Start(name="per_image", t_start=t, bank=fits))
-        p.member(group, "per_image", run, "04", z.many_seeds, value=t, name=f"{group}-per_image-{t}")
+        p.member(group, "per_image", run, z.many_seeds, value=t, name=f"{group}-per_image-{t}")
 
 
 def trained_on_fits(p: Profile, z: Sizes) -> None:
@@ -63,7 +63,7 @@ def trained_on_fits(p: Profile, z: Sizes) -> None:
 
 def on_few(p: Profile, group: str, real: Ddpm, fit: PerImage, dip: Dip, seeds: int) -> None:
     """A model that learns a few images, the same on what one network makes of them, and on what a DIP of each shows."""
-    p.run(f"{group}-fits", Bank(data=real.data, fit=fit), "04", seeds)
-    p.member(group, "real", real, "04", seeds)
-    p.member(group, "dae", changed(real, dip=changed(dip, data=real.data)), "04", seeds)
-    p.member(group, "per_image", changed(real, per_image=fit), "04", seeds)
+    p.run(f"{group}-fits", Bank(data=real.data, fit=fit), seeds)
+    p.member(group, "real", real, seeds)
+    p.member(group, "dae", changed(real, dip=changed(dip, data=real.data)), seeds)
+    p.member(group, "per_image", changed(real, per_image=fit), seeds)
