@@ -8,7 +8,6 @@ meaning is made visible by raising `revision` of the kind.
 import hashlib
 import importlib
 import json
-from types import ModuleType
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, PositiveFloat, TypeAdapter, model_validator
@@ -228,9 +227,9 @@ class EpochTiming(Run):
     repeats: Annotated[int, Field(ge=2)] = 6
 
 
-def priors() -> ModuleType:
-    """priors/declared.py, found by its name as the function of a run is: every floor may ask it, and none imports upward."""
-    return importlib.import_module("dipddpm_utils.priors.declared")
+def kinds() -> dict[str, Any]:
+    """The priors of priors/declared.py by name, in order. Found as the function of a run is, so no floor imports upward."""
+    return importlib.import_module("dipddpm_utils.priors.declared").KINDS
 
 
 _ALL = Gaussian | Floor | Dip | DipImages | Bank | Stopping | Spectrum | Ddpm | Sample | Restore | EpochTiming

@@ -87,7 +87,7 @@ def fit_images(
 ) -> Iterator[Fit]:
     """Fit one new network to each target, all at once, and yield a `Fit` after every forward pass, 1..iterations.
 
-    net_name: one of NETS, built with group normalisation. targets: the observed images [N, C, H, W] in [0, 1]; or a function
+    net_name: as `nets.build`, made with group normalisation. targets: the observed images [N, C, H, W] in [0, 1]; or a function
     that gives those of iteration i, asked for in order 1, 1, 2, 3, ..., which may leave [0, 1] as unclipped noise does.
     lr: of Adam. z_std: standard deviation of the noise added to z, which lies in [0, Z_HIGH[net]], at each iteration (0.03
     as published, as large as the spread of the published z itself; 0: none).

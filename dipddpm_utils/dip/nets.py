@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from dipddpm_utils.data import weights
 from dipddpm_utils.machine.errors import DataError
 
-NETS = ("2conv", "5conv", "resnet18", "skip")
 DEFAULT_WIDTH = {"2conv": 64, "5conv": 64, "resnet18": 64, "skip": 32}  # the two reports' own; skip: 128 at 512 px
 IMAGENET_SHA256 = "f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec"  # of torchvision's ResNet-18 weights
 Z_CHANNELS = 32  # of the fixed input z of a fit to one image: Ulyanov et al. 2018, supplementary material
@@ -32,8 +31,8 @@ def build(
 ) -> nn.Module:
     """A network with weights drawn from `generator` (PyTorch's default distributions), on the generator's device.
 
-    net: one of NETS. channels: of the images. width: channels of the first layer (None: DEFAULT_WIDTH). per_image: for a fit to
-    one image, so with Z_CHANNELS channels of input and with group in place of batch normalisation.
+    net: a key of DEFAULT_WIDTH. channels: of the images. width: channels of the first layer (None: the usual). per_image: for
+    a fit to one image, so with Z_CHANNELS channels of input and with group in place of batch normalisation.
     """
     usual, inputs = DEFAULT_WIDTH[net], Z_CHANNELS if per_image else channels
     width = usual if width is None else width
@@ -43,9 +42,11 @@ def build(
         elif net == "5conv":
             module = _five_conv(inputs, width, channels)
         elif net == "skip":
-            module = Skip(inputs, width, channels, _instance_norm if per_image else nn.BatchNorm2d)
+            norm = (lambda n: nn.GroupNorm(n, n)) if per_image else nn.BatchNorm2d
+            module = Skip(inputs, width, channels, norm)
         else:
-            module = ResNet18(inputs, width, channels, _group_norm if per_image else nn.BatchNorm2d, per_image)
+            norm = (lambda n: nn.GroupNorm(math.gcd(8, n), n)) if per_image else nn.BatchNorm2d
+            module = ResNet18(inputs, width, channels, norm, per_image)
     module = module.to_empty(device=generator.device)
     initialise(module, generator)
     return module
@@ -161,14 +162,6 @@ class _Residual(nn.Module):
 
 def _conv3(a: int, b: int) -> nn.Module:
     return nn.Conv2d(a, b, 3, padding=1)
-
-
-def _instance_norm(channels: int) -> nn.Module:
-    return nn.GroupNorm(channels, channels)
-
-
-def _group_norm(channels: int) -> nn.Module:
-    return nn.GroupNorm(math.gcd(8, channels), channels)
 
 
 def load_imagenet(module: ResNet18) -> str:

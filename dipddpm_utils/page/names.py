@@ -6,7 +6,7 @@ Priors bring theirs along (priors/declared.py); here is what is not one.
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from dipddpm_utils import config
+from dipddpm_utils.config import kinds
 
 
 class Look(NamedTuple):
@@ -40,11 +40,6 @@ ALIASES = {
     "a-dip-2conv": "2conv", "a-dip-resnet18": "resnet18", "b-ddpm": "baseline", "b-combined": "on-dip",
 }  # fmt: skip
 GREY = METHODS["floor"].colour
-
-
-def kinds() -> dict[str, Any]:
-    """The declared priors by name, in order."""
-    return config.priors().KINDS
 
 
 def mechanisms() -> dict[str, Any]:

@@ -1,13 +1,13 @@
 """What the runs of our own question are built of: the DIPs and DDPMs, and the priors that no chapter names."""
 
-from typing import Any
+from typing import Any, get_args
 
-from dipddpm_utils.config import Ddpm, priors
+from dipddpm_utils.config import Ddpm, kinds
 from dipddpm_utils.parts import Advice, Diffusion, Dip, Net, Optim, Prior
 from dipddpm_utils.study import sizes
 from dipddpm_utils.study.sizes import Sizes, changed
 
-NETS: tuple[Net, ...] = ("2conv", "5conv", "resnet18", "skip")
+NETS: tuple[Net, ...] = get_args(Net)
 DIP_STD, DIP_LR = 1.2, 1e-3  # the common anchors of the settings
 START_T = 600  # where the chain of a mechanism begins that does not begin at noise
 
@@ -44,7 +44,7 @@ def main_dip(z: Sizes) -> Dip:
 
 def newcomers(place: str) -> list[Any]:
     """The declared priors that have runs `everywhere` without being named in the study."""
-    return [kind for kind in priors().KINDS.values() if kind.everywhere and kind.place == place]
+    return [kind for kind in kinds().values() if kind.everywhere and kind.place == place]
 
 
 def newcomer(kind: Any, dip: Dip) -> Any:

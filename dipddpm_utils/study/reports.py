@@ -1,6 +1,7 @@
 """The two reports: as published, corrected, fault by fault (faults.py says what each is), and their controls."""
 
 from collections.abc import Sequence
+from typing import get_args
 
 from dipddpm_utils.config import Control, Ddpm, Dip, Floor, Sample, Sampler
 from dipddpm_utils.faults import FAULTS
@@ -10,7 +11,7 @@ from dipddpm_utils.study.sizes import Sizes, changed
 from dipddpm_utils.study.starts import on_few, started
 
 Faults = tuple[str, ...]
-CONTROLS: tuple[Control, ...] = ("blur", "clip", "rescaled", "untrained")
+CONTROLS: tuple[Control, ...] = get_args(Control)
 A_STD, B_STD, B_DIP_LR = 0.1, 2.0, 1e-3  # stds for images in [0, 1]; report A adds 0.2 to images in [-1, 1]
 A_DIP, A_DDPM, B_DDPM = (
     tuple(fault.id for fault in FAULTS.values() if (fault.report, fault.trained_in) == acts)

@@ -29,7 +29,7 @@ def digits():
 # --- networks
 
 
-@pytest.mark.parametrize("net", dip_nets.NETS)
+@pytest.mark.parametrize("net", dip_nets.DEFAULT_WIDTH)
 @pytest.mark.parametrize("per_image", [False, True])
 @pytest.mark.parametrize(("channels", "size"), [(1, 28), (3, 32)])
 def test_output_has_the_images_shape_and_gradients_reach_every_parameter(net, per_image, channels, size):
@@ -202,7 +202,7 @@ def fit(net, targets, **changes):
     return list(dip.fit_images(net, targets, **settings))
 
 
-@pytest.mark.parametrize("net", dip_nets.NETS)
+@pytest.mark.parametrize("net", dip_nets.DEFAULT_WIDTH)
 def test_each_fit_is_a_plain_adam_loop_of_its_own(net, digits):
     """Written out again for one image of a batch of three: same draws, torch's unfused Adam, the mean squared error."""
     targets, generator, n = digits[:3].double(), rng(7), 3 if net == "resnet18" else 12  # of 11 million weights an image
