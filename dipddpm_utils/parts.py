@@ -236,6 +236,7 @@ class Prior(Frozen):
     condition: bool = False  # the network is told x_dip
     warm: Warm | None = None
     learned: str | None = None  # a further one of priors/declared.py, by its name there
+    trained: str | None = None  # the same, of those that say what is trained on
     truncate: NonNegative | None = None  # the last step that is learned: chains begin there, from x_dip
 
     @property
@@ -251,8 +252,10 @@ class Prior(Frozen):
 
     @model_validator(mode="after")
     def _has_its_images(self) -> Self:
-        if bool(self.curriculum or self.in_chains) != (self.source is not None):
-            raise ValueError("source is needed by curriculum, shift, condition, learned and truncate, and by nothing else")
+        if bool(self.curriculum or self.trained or self.in_chains) != (self.source is not None):
+            raise ValueError("source is needed by curriculum, trained, shift, condition, learned and truncate, by nothing else")
+        if self.trained in ("curriculum", "weights", "truncated"):
+            raise ValueError(f"trained is {self.trained!r}, which has a setting: give curriculum, warm or truncate instead")
         if self.truncate is not None and self.ways:
             raise ValueError("truncate is given with shift, condition or learned, whose chains begin at noise; leave one out")
         if (self.condition or self.learned) and self.warm is not None:

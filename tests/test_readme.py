@@ -42,7 +42,7 @@ def examples(monkeypatch):
 
 def test_each_kind_of_prior_has_a_worked_example(examples):
     assert [(kind.place, kind.dip) for kind in examples] == [
-        ("start", False), ("start", True), ("opinion", False), ("learned", True)
+        ("start", False), ("start", True), ("opinion", False), ("learned", True), ("trained", True)
     ]  # fmt: skip
 
 
@@ -120,7 +120,7 @@ def test_the_worked_examples_of_mechanisms_are_named_in_every_figure_table_and_c
         assert {"told the DIP's edges", "pulled to the median (weight 0.1)"} <= set(table["method"])
     said = mechanisms.mechanism(shown, "edges")
     assert "told the DIP's edges" in said and ("edges", 1, "condition blur") in mechanisms.screened(shown)
-    assert "Of 8 mechanisms" in before and "Of 11 mechanisms" in mechanisms.headcount(shown)
+    assert "Of 8 mechanisms" in before and "Of 12 mechanisms" in mechanisms.headcount(shown)
 
 
 def test_every_command_and_file_that_it_names_is_there():

@@ -7,7 +7,8 @@ A chain goes from x_T ~ N(0, I) down to x_0. A declaration is a decorated functi
 - `opinion`: x0_hat at every step, mixed in by a weight. (given, x0_hat, x_dip) -> images in [-1, 1], all [B, C, H, W]. x_dip
   is drawn once a sample, by the start that the configuration names as its `bank`; None without one.
 - `learned`: the forward process and what the network is told, in training and sampling. (given, x_dip) -> Joint.
-- `trained`: what is trained on, or from which weights; train.py knows when to call it.
+- `trained`: what is trained on at each step. (given, x0, x_dip, done) -> images like x0; done in [0, 1): the share of steps
+  before this one. The three here have a setting each in `Prior`, and what they take besides; train.py knows when to call them.
 
 `given` (`Given` in images.py) holds the training images, the fitted DIP and the process, and draws from them. A prior without
 controls is one itself: another has to beat it. Nothing here imports torch, so that pages can read all names: tensors bring
@@ -81,7 +82,7 @@ def _declare(place: Place, key: str, label: str, look: str = "", *, name: str = 
         taken = [kind.key for kind in KINDS.values() if kind.place == place]
         if key in taken or (name or key) in KINDS:
             raise ValueError(f"the {place} {name or key!r} is declared twice, expected a name not among {', '.join(KINDS)}")
-        if about.get("everywhere") and (place == "trained" or about.get("bank")):
+        if about.get("everywhere") and about.get("bank"):
             raise ValueError(f"the {place} {name or key!r} cannot have runs everywhere: name its runs in study/headline.py")
         seen = [kind.look[1:] for kind in KINDS.values()]
         colour, marker = (look[:-1], look[-1]) if look else next(pair for pair in SPARE if pair not in seen)

@@ -56,7 +56,11 @@ class AtWork:
         if self.x_dip is None:
             return Batch(x0)
         x_dip = self.x_dip[indices]
-        return Batch(declared.curriculum(x0, x_dip, step, self.run.optim.steps, self.prior.curriculum), x_dip)
+        x0 = declared.curriculum(x0, x_dip, step, self.run.optim.steps, self.prior.curriculum)
+        if self.prior.trained is not None:
+            change = declared.find("trained", self.prior.trained).function
+            x0 = change(self.given, x0, x_dip, step / self.run.optim.steps)
+        return Batch(x0, x_dip)
 
     def joint(self, x_dip: Tensor | None) -> Joint:
         """What all learned priors together change: the sum of their centres, and all that they tell."""

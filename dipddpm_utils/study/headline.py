@@ -24,7 +24,7 @@ def main_ways(z: Sizes) -> list[tuple[str, int, Prior]]:
         ("truncated", 3, Prior(source=dip, truncate=START_T)),
         ("condition", 3, Prior(source=dip, condition=True)),
         ("weights", 3, Prior(warm=Warm(steps=z.mech_warm_steps))),
-        *((kind.name, 3, newcomer(kind, dip)) for kind in newcomers("learned")),
+        *((kind.name, 3, newcomer(kind, dip)) for place in ("learned", "trained") for kind in newcomers(place)),
     ]
 
 

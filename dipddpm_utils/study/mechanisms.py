@@ -88,8 +88,8 @@ def mechanisms(p: Profile, z: Sizes) -> None:
 
 
 def others(p: Profile, z: Sizes) -> None:
-    """Opinions and learned priors that are declared to have runs `everywhere`, without being named above."""
-    for place, run_of in (("opinion", sampled), ("learned", trained)):
+    """Opinions, learned and trained priors that are declared to have runs `everywhere`, without being named above."""
+    for place, run_of in (("opinion", sampled), ("learned", trained), ("trained", trained)):
         for kind in newcomers(place):
             run = run_of(z, newcomer(kind, dip_of(z)))
-            p.member("mechanisms", kind.name, run, z.few_seeds, value=kind.value, name=f"mechanisms {kind.name}")
+            p.member("mechanisms", kind.name, run, z.few_seeds, value=kind.value)

@@ -48,8 +48,8 @@ def newcomers(place: str) -> list[Any]:
 
 
 def newcomer(kind: Any, dip: Dip) -> Any:
-    """Such an opinion (Advice) or learned prior (Prior), with this DIP if it uses one."""
+    """Such an opinion (Advice), or learned or trained prior (Prior), with this DIP if it uses one."""
     own = dip if kind.dip else None
     if kind.place == "opinion":
         return Advice(name=kind.key, dip=own, weight=kind.value, when="early")
-    return Prior(learned=kind.key, source=own or "blur")
+    return Prior(**{kind.place: kind.key}, source=own or "blur")

@@ -154,6 +154,8 @@ def test_a_run_with_a_prior_that_is_cut_off_ends_with_the_same_record(store, tmp
         ({"source": "blur"}, "source is needed by"),
         ({"source": "blur", "condition": True, "warm": Warm()}, "warm is given with condition"),
         ({"truncate": 300}, "source is needed by"),
+        ({"trained": "fade"}, "source is needed by"),
+        ({"source": "blur", "trained": "truncated"}, "trained is 'truncated', which has a setting"),
         ({"source": "blur", "truncate": 300, "shift": True}, "truncate is given with shift"),
     ],
 )
