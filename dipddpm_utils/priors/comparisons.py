@@ -1,7 +1,6 @@
 """What the comparisons found (notebooks 04 and 07), as sentences and tables computed from records."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -46,11 +45,21 @@ def started(lab: Any) -> str:
 
 
 def outputs(lab: Any) -> dict[str, Paired]:
-    """Trained on DIP outputs against trained on real images: fd and recall at equal steps, fd at equal seconds ('seconds')."""
-    base, on_dip = (frame_of(lab.seeds(group)) for group in compared(lab))
-    gaps = {metric: difference(on_dip, base, metric) for metric in ("fd", "recall")}
+    """Trained on DIP outputs against trained on real images: fd and recall at equal steps, fd at equal seconds ('seconds').
+
+    At equal seconds the DDPM alone has more steps; its curve is read, in log FD, at the other's seconds (`_seconds`), or at its
+    own end if that comes first (which helps the DIP).
+    """
+    base, on_dip = (lab.seeds(group) for group in compared(lab))
+    gaps = {metric: difference(frame_of(on_dip), frame_of(base), metric) for metric in ("fd", "recall")}
     if (more := longer(lab)) is not None:
-        gaps["seconds"] = _at_equal_seconds(lab.seeds(more), lab.seeds(compared(lab)[1]))
+        ratios = []
+        for alone, other in zip(lab.seeds(more), on_dip, strict=True):
+            curve, judged = compare.judged_alike(alone.evals), compare.judged_alike(other.evals)
+            there = np.interp(_seconds(alone, other), curve["seconds"], np.log(curve["fd"].astype(float)))
+            ratios.append(math.log(judged["fd"].iloc[-1]) - float(there))
+        drawn = compare.draws_images(frame_of(lab.seeds(more)), frame_of(on_dip))
+        gaps["seconds"] = replace(compare.paired(ratios, ratio=True), images=drawn)
     return family("outputs", gaps)
 
 
@@ -142,23 +151,8 @@ def start_bound(starts: pd.DataFrame) -> str:
     """What the bound of notebook 01 leaves open for chains from each start and t_start, where it was recorded."""
     if "start_tv_bound" not in starts or (bounds := starts.groupby(["label", "value"])["start_tv_bound"].mean().dropna()).empty:
         return NOT_MEASURED
-    return (
-        f"The bound on the total variation is {bounds.min():.2g} or more in all {len(bounds)} cases; one of 1 excludes nothing."
-    )
-
-
-def _at_equal_seconds(longer: Sequence[Any], on_dip: Sequence[Any]) -> Paired:
-    """log(FD trained on DIP outputs / FD of the DDPM alone that was trained on for the DIP's seconds, too).
-
-    longer: the DDPM alone with more steps; its curve is read, in log FD, at the other's seconds (`_seconds`), or at its own
-    end if that comes first (which helps the DIP).
-    """
-    ratios = []
-    for alone, other in zip(longer, on_dip, strict=True):
-        curve, judged = compare.judged_alike(alone.evals), compare.judged_alike(other.evals)
-        there = np.interp(_seconds(alone, other), curve["seconds"], np.log(curve["fd"].astype(float)))
-        ratios.append(math.log(judged["fd"].iloc[-1]) - float(there))
-    return replace(compare.paired(ratios, ratio=True), images=compare.draws_images(frame_of(longer), frame_of(on_dip)))
+    least = f"{bounds.min():.2g} or more in all {len(bounds)} cases"
+    return f"The bound on the total variation is {least}; one of 1 excludes nothing."
 
 
 def _seconds(alone: Any, other: Any) -> float:
@@ -172,9 +166,8 @@ def equal_seconds(lab: Any) -> str:
     if more is None:
         said = f"Fitting and applying the DIP adds {percent(dip_share(lab))} to the seconds of training."
         step = in_turn(lab, "a step on DIP outputs over one on real images")
-        return said + (
-            f" In one sitting, timed in turn, a step on its outputs over one on real images: {step}." if step else ""
-        )
+        timed = f" In one sitting, timed in turn, a step on its outputs over one on real images: {step}."
+        return said + timed * bool(step)
     pairs = zip(lab.seeds(more), lab.seeds(on_dip), strict=True)
     share = np.mean([_seconds(alone, other) / alone.metrics["total_seconds"] for alone, other in pairs])
     when = "At equal total seconds" if share <= 1.02 else f"With {percent(1 - 1 / share)} fewer seconds for the DDPM alone"

@@ -1,6 +1,5 @@
 """What was found (notebook 04), and what to use instead (notebook 07), computed from records."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from dipddpm_utils.page import compare
@@ -68,11 +67,7 @@ def clocks(lab: Any) -> str:
         most[kind] = max(most[kind], max(own) / min(own))
     said = [f"{number(most[kind], 2)} ({kind.upper()})" for kind in most if most[kind] > 1.5]
     apart = f"; a step of one network took up to {' and '.join(said)} times as many on another day" if said else ""
-    made = sorted({timed_on(record.provenance) for record in runs if record.provenance})
+    known = [record.provenance for record in runs if record.provenance]
+    made = sorted({hardware(own) + " of processor time" * (own.get("clock") == "processor") for own in known})
     where = f" on {' and '.join(made)}" if made else ""
     return f"- Times are seconds of this code{where}{apart}: compare them within a table or figure only."
-
-
-def timed_on(made: Mapping[str, Any]) -> str:
-    """The machine of a record, and how a single thread was timed."""
-    return hardware(made) + " of processor time" * (made.get("clock") == "processor")

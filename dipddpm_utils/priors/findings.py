@@ -1,6 +1,7 @@
 """What all mechanisms together found (notebooks 04, 05 and 07): the front of the best, speed, tables; from records."""
 
 import math
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -133,20 +134,13 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
 
 def speed_table(frame: pd.DataFrame) -> pd.DataFrame:
     """One row a trained setting and threshold: mean steps and seconds to it, their ratios to the baseline, seeds there."""
-    trained, goals = (
-        [one for one in mechanisms.settings(frame) if has_curve(one[2])],
-        tuple(zip(THRESHOLDS, thresholds(frame), strict=True)),
-    )
-    every = [(label, value, rows, times, fd) for label, value, rows in trained for times, fd in goals]
-    steps, seconds = (
-        {(label, value, fd): speed(frame, rows, fd, what) for label, value, rows, _, fd in every if label != "baseline"}
-        for what in (0, 1)
-    )
-    table = []
-    for label, value, rows, times, fd in every:
+    trained = [one for one in mechanisms.settings(frame) if has_curve(one[2])]
+    goals, table = zip(THRESHOLDS, thresholds(frame), strict=True), []
+    for (label, value, rows), (times, fd) in product(trained, goals):
         points = [point for record in rows["record"] if (point := reached(record, fd)) is not None]
         mean = [number(float(part)) for part in np.mean(points, 0)] if points else ["not reached"] * 2
-        over = [factor(gap) if (gap := found.get((label, value, fd))) else "" for found in (steps, seconds)]
+        gaps = [None if label == "baseline" else speed(frame, rows, fd, what) for what in (0, 1)]
+        over = ["" if gap is None else factor(gap) for gap in gaps]
         goal = f"{number(fd)} ({times:g} times the baseline's last)"
         row = {"method": in_words(frame, label, value), "FD to reach": goal, "seeds there": f"{len(points)} of {len(rows)}"}
         row |= {"steps": mean[0], "over the baseline": over[0]}

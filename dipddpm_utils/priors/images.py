@@ -113,9 +113,8 @@ def of_dip(dip: Dip, real: Tensor, work: Work, outputs: Callable[..., Tensor] = 
     net, now = fitted(dip, work), device.clock(work.device)
     began = now()
     images = outputs(net, ranges.uint8_to_unit(real))
-    return Made(
-        images, work.store.ensure(dip, quiet=True).metrics["train_seconds"] + now() - began, operations(dip, net, len(real))
-    )
+    seconds = work.store.ensure(dip, quiet=True).metrics["train_seconds"] + now() - began
+    return Made(images, seconds, operations(dip, net, len(real)))
 
 
 def of_blur(real: Tensor, work: Work) -> Made:

@@ -56,9 +56,8 @@ def larger(lab: Any) -> pd.DataFrame:
     drawn, starts = frames[0], frames[1][frames[1]["nfe"] == frames[0]["nfe"].iloc[0]]
     names_of = {"noise": "baseline", "dip": "start"}
     starts = starts.assign(label=[names_of.get(label, f"start {label}") for label in starts["label"]])
-    frame = pd.concat([starts, drawn], ignore_index=True).sort_values(
-        "label", key=lambda label: label != "baseline", kind="stable"
-    )
+    frame = pd.concat([starts, drawn], ignore_index=True)
+    frame = frame.sort_values("label", key=lambda label: label != "baseline", kind="stable")
     frame.loc[frame["label"] == "baseline", "value"] = 0
     frame = frame.drop_duplicates(["label", "value", "seed"])  # a chain from noise may be a member of both
     models = [lab.record(lab.profile.find(record.run.model).name).metrics for record in frame["record"]]
@@ -195,10 +194,8 @@ def mechanism(lab: Any, label: str) -> str:
     own = copies(rows)
     open_ = " (own images not recorded)" if unjudged(label, value, rows) else ""
     said = f"{rows['features'].iloc[0]} {span(summary(rows, 'fd'))}, {copying(own)}{open_}"
-    lines = [
-        f"{rival_in_words(frame, rival, rows)}: {in_brief(gap, by_copies=own.many)}"
-        for rival, gap in against(found(lab), label, value)
-    ]
+    gaps = against(found(lab), label, value)
+    lines = [f"{rival_in_words(frame, rival, rows)}: {in_brief(gap, by_copies=own.many)}" for rival, gap in gaps]
     measured = set(frame["label"])
     controls = (name for name in names.mechanisms()[label].controls if name != "more training")  # of small models alone
     missing = [look(name).label for name in controls if name not in measured]
@@ -234,12 +231,9 @@ def headcount(lab: Any) -> str:
             better.append(name)
             best += [name] if all(won) and len(won) == 1 + len(names.mechanisms()[label].controls) else []
     base, which = in_words(frame, "baseline"), "models that draw digits" if on_larger(lab) else "small models"
-    said = (
-        f"Of {len(tried)} mechanisms on {which}, each at its best setting, shown to be better than the {base}, same sampler: "
-    )
-    said += f"{', '.join(better) or 'none'}." + (
-        f" Than every control in its place, too: {', '.join(best) or 'none'}." * bool(better)
-    )
+    said = f"Of {len(tried)} mechanisms on {which}, each at its best setting, shown to be better than the {base}, "
+    said += f"same sampler: {', '.join(better) or 'none'}."
+    said += f" Than every control in its place, too: {', '.join(best) or 'none'}." if better else ""
     said += f" Lower by training images given back: {', '.join(back)}." if back else ""
     return said + (f" Better by another sampler or weight: {'; '.join(others)}." if others else "")
 

@@ -1,4 +1,7 @@
-"""What the restoration found (notebooks 04 and 07), as sentences and tables computed from records. Needs no torch."""
+"""What the restoration found (notebooks 04 and 07), as sentences and tables computed from records. Needs no torch.
+
+`of`: of whose images, one of `sets_of`; "" means of all. `role`: what a method is to the comparison, see METHODS.
+"""
 
 from typing import Any, NamedTuple
 
@@ -73,12 +76,12 @@ def sets_of(lab: Any) -> list[str]:
 
 
 def settings(lab: Any, of: str = "") -> dict[Setting, list[Any]]:
-    """The `degraded` of these images, one of `sets_of`; of all unless given."""
+    """The `degraded` of these images."""
     return {setting: records for setting, records in degraded(lab).items() if of in ("", setting.of)}
 
 
 def figure_of(of: str) -> str:
-    """The name of the figure of these images (one of `sets_of`)."""
+    """The name of the figure of these images."""
     return f"04_restore_{of.lower().replace(' ', '_')}"
 
 
@@ -115,18 +118,14 @@ def over_records(records: list[Any], measure: str) -> float:
 
 
 def seconds(records: list[Any], role: str) -> list[float]:
-    """What the best way of a role (see METHODS) took for the images of each model."""
+    """What the best way of a role took for the images of each model."""
     return [record.metrics[f"{best(records, role)}_seconds"] for record in records]
 
 
-def times_spent(records: list[Any], role: str) -> list[float]:
-    """What the best rival of a role took for the images of each model, in times the DIP's."""
-    return [theirs / own for theirs, own in zip(seconds(records, role), seconds(records, "with a DIP"), strict=True)]
-
-
 def given(lab: Any, role: str, of: str = "") -> str:
-    """'1.2 to 1.5': the least and the most of `times_spent`. of: of these images, one of `sets_of`; of all unless given."""
-    return ends([one for records in settings(lab, of).values() for one in times_spent(records, role)])
+    """'1.2 to 1.5': what the best rival of a role took for a model's images, in times the DIP's, the least and the most."""
+    found = [zip(seconds(own, role), seconds(own, "with a DIP"), strict=True) for own in settings(lab, of).values()]
+    return ends([theirs / dip for models in found for theirs, dip in models])
 
 
 def how_many(lab: Any) -> str:
@@ -137,7 +136,7 @@ def how_many(lab: Any) -> str:
 
 
 def best(records: list[Any], role: str) -> str:
-    """The method with this role (see METHODS) with the highest PSNR where all is chosen, which is not on the images judged."""
+    """The method with this role with the highest PSNR where all is chosen, which is not on the images judged."""
     able = [name for name, (_, own) in METHODS.items() if own == role and f"{name}_tuned" in records[0].metrics]
     return max(able, key=lambda name: over_records(records, f"{name}_tuned"))
 
@@ -173,7 +172,7 @@ def restored(lab: Any) -> dict[tuple[Setting, str, str], Paired]:
 def more_images(lab: Any, of: str = "") -> str:
     """One setting with more images: more seconds for a network that is trained once, none for a DIP, which is fitted to each.
 
-    '' where this was not computed. of: of these images, one of `sets_of`; of all unless given.
+    '' where this was not computed.
     """
     more = lab.seeds("restore-more") if lab.has("restore-more") else []
     if not more or of not in ("", _setting(more[0]).of):
@@ -225,10 +224,7 @@ def _told(gap: Paired, more: bool) -> str:
 
 
 def restored_count(lab: Any, role: str, of: str = "") -> str:
-    """'won 0 and lost 2 by PSNR (SSIM 0 and 1)': settings that the best way with a DIP won and lost. of: as won_and_lost.
-
-    With the number of settings where some do not have a score.
-    """
+    """'won 0 and lost 2 by PSNR (SSIM 0 and 1 of 2)': settings that a DIP won and lost, of how many if some lack a score."""
     found = won_and_lost(lab, role, of)
     psnr = found.pop("PSNR")
     others = (f"{name} {one.won} and {one.lost}" + f" of {one.of}" * (one.of < psnr.of) for name, one in found.items())
@@ -236,7 +232,7 @@ def restored_count(lab: Any, role: str, of: str = "") -> str:
 
 
 def won_and_lost(lab: Any, role: str, of: str = "") -> dict[str, Counted]:
-    """score -> in how many settings a DIP won and lost. of: of these images, one of `sets_of`; of all unless given."""
+    """score -> in how many settings the best way with a DIP won and lost."""
     found = {}
     for score, (name, more) in SCORES.items():
         gaps = restored(lab).items()
@@ -249,18 +245,16 @@ def won_and_lost(lab: Any, role: str, of: str = "") -> dict[str, Counted]:
 
 def restored_short(lab: Any, of: str = "") -> str:
     """The best way with a DIP counted against the best without one at equal seconds and against the best single chain, and
-    what more images do to that. of: as of `settings`.
+    what more images do to that.
     """
     even, cheap = (f"{given(lab, role, of)} times its seconds" for role in ("equal seconds", "cheap"))
     said = f"Of {len(settings(lab, of))} settings, against the best way without one, given {even}, a DIP "
-    said += (
-        f"{restored_count(lab, 'equal seconds', of)} ([table](#tab-04_restore_pairs)). Against the best single chain, given "
-    )
-    return f"{said}{cheap}, it {restored_count(lab, 'cheap', of)}. {more_images(lab, of)}".strip()
+    said += f"{restored_count(lab, 'equal seconds', of)} ([table](#tab-04_restore_pairs)). Against the best single chain, "
+    return f"{said}given {cheap}, it {restored_count(lab, 'cheap', of)}. {more_images(lab, of)}".strip()
 
 
 def behind(lab: Any, of: str) -> str:
-    """Of these images (one of `sets_of`): what no stopping rule can change."""
+    """What no stopping rule can change."""
     found = settings(lab, of).values()
     lost = [over_records(own, "dip_oracle_psnr") < over_records(own, f"{best(own, 'equal seconds')}_psnr") for own in found]
     said = "Even stopped at each image's best step the DIP alone has the lower mean PSNR, beside the best rival"

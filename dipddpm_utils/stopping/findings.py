@@ -72,9 +72,7 @@ def decided(lines: Sequence[str]) -> list[str]:
 
 def rows(records: Sequence[Any]) -> pd.DataFrame:
     """One row a record and rule: net, std, stages, spacing, and all that the record's evals hold."""
-    about = [
-        r.evals.assign(name=r.name, net=r.run.net, std=r.run.std, stages=r.run.stages, spacing=r.run.spacing) for r in records
-    ]
+    about = [r.evals.assign(net=r.run.net, std=r.run.std, stages=r.run.stages, spacing=r.run.spacing) for r in records]
     return pd.concat(about, ignore_index=True)
 
 

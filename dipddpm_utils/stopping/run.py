@@ -43,21 +43,19 @@ def stopping(run: Stopping, work: Work) -> Outcome:
         times, generator = [rules.nearest_t(coefs, one) for one in levels], streams.generator(run.seed, "stages", work.device)
         stages = rules.Stages(observed, coefs, times, run.iterations, generator)
         fits["staged"] = _fit(run, work, "staged", clean, stages.target, observed)
-    return _outcome(run, fits)
+    per_rule = {rule: _stopped(run, rule, fits) for rule in run.rules}
+    arrays: Arrays = {"rules": np.array(run.rules)}
+    for name in ("psnr", "lost", "log2_step", "step", "known", "seconds"):
+        arrays[name] = np.stack([values[name] for values in per_rule.values()]).astype(np.float32)  # [rules, images]
+    return Outcome(
+        metrics={"n": run.n_images, "iterations": run.iterations},
+        timings={"train": float(sum(values["seconds"] for values in fits.values()))},
+        evals=[_row(run, rule, values) for rule, values in per_rule.items()],
+        arrays=arrays,
+    )
 
 
 # --- one fit, watched by its rules ------------------------------------------------------------------------------------
-
-
-def _scores(run: Stopping, fit: str, reference: Tensor) -> dict[str, Callable[[Tensor], Tensor]]:
-    """rule -> score of the outputs at one iteration, for the rules that watch this fit."""
-
-    def residual(outputs: Tensor) -> Tensor:
-        return rules.mean_square(outputs, reference)
-
-    variances = {"wmv": rules.WindowVariance(run.window).score, "emv": rules.ExponentialVariance(run.alpha).score}
-    watching = [rule for rule, own in WATCHED.items() if own == fit and rule in run.rules]
-    return {rule: variances.get(rule, residual) for rule in watching}
 
 
 def _fit(run: Stopping, work: Work, name: str, clean: Tensor, target_at: Callable[[int], Tensor], reference: Tensor) -> Arrays:
@@ -67,7 +65,9 @@ def _fit(run: Stopping, work: Work, name: str, clean: Tensor, target_at: Callabl
         with np.load(saved) as stored:
             return dict(stored)
     reference = reference.cpu()  # the rules run on the CPU in float64, which not every device has
-    score_of = _scores(run, name, reference)
+    variances = {"wmv": rules.WindowVariance(run.window).score, "emv": rules.ExponentialVariance(run.alpha).score}
+    watching = [rule for rule, own in WATCHED.items() if own == name and rule in run.rules]
+    score_of = {rule: variances.get(rule, lambda outputs: rules.mean_square(outputs, reference)) for rule in watching}
     scores: dict[str, list[Tensor]] = {rule: [] for rule in score_of}
     now, seconds, rule_seconds, psnr = device.clock(work.device), 0.0, dict.fromkeys(score_of, 0.0), []
     fitting = dip.fit_images(run.net, target_at, generator=streams.generator(run.seed, "fit", work.device), **run.options())
@@ -94,19 +94,6 @@ def _fit(run: Stopping, work: Work, name: str, clean: Tensor, target_at: Callabl
 
 
 # --- what it comes to -------------------------------------------------------------------------------------------------
-
-
-def _outcome(run: Stopping, fits: dict[str, Arrays]) -> Outcome:
-    arrays: Arrays = {"rules": np.array(run.rules)}
-    per_rule = {rule: _stopped(run, rule, fits) for rule in run.rules}
-    for name in ("psnr", "lost", "log2_step", "step", "known", "seconds"):
-        arrays[name] = np.stack([values[name] for values in per_rule.values()]).astype(np.float32)  # [rules, images]
-    return Outcome(
-        metrics={"n": run.n_images, "iterations": run.iterations},
-        timings={"train": float(sum(values["seconds"] for values in fits.values()))},
-        evals=[_row(run, rule, values) for rule, values in per_rule.items()],
-        arrays=arrays,
-    )
 
 
 def _stopped(run: Stopping, rule: str, fits: dict[str, Arrays]) -> Arrays:

@@ -45,8 +45,7 @@ def stopping(p: Profile, z: Sizes) -> None:
     """05: every rule on the same noisy images; then how many stages, and how their noise levels are spaced."""
     for fit in z.stopping:
         for std in z.stopping_stds:
-            name = f"stopping_{fit.net}-{std:g}"
-            p.member("stopping", fit.net, changed(fit, std=std), value=std, name=name)
+            p.member("stopping", fit.net, changed(fit, std=std), value=std, name=f"stopping_{fit.net}-{std:g}")
     staged = changed(z.stopping[0], n_images=z.fitted, rules=("oracle", "discrepancy", "staged"))
     for spacing in z.spacings:
         for stages in z.stages:

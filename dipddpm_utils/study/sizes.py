@@ -71,9 +71,7 @@ class Sizes:
     ns: tuple[int, ...] = (1000, 2000)  # numbers of training images for the floors, real against real
     seeds: int = 3
     few_seeds: int = 3  # of schedules, mechanisms, and of the reports' runs but their own
-    many_seeds: int = (
-        8  # of what a headline comparison left undecided: three, then up to so many by the rule for seeds in README
-    )
+    many_seeds: int = 8  # of what a headline comparison left undecided: three, then up to so many by README's rule for seeds
     gaussian: Gaussian = Gaussian()
     spectrum_iterations: int = 300
     dip_steps: int = 300  # of every net's fit to the data set

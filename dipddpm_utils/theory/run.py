@@ -74,9 +74,6 @@ class _Toy:
         how = Sampler(name=sampler, steps=steps)
         return sampling.sample(self.model, self.coefs, self.run.diffusion, how, x_t, t_start, generator, clip=False)[0]
 
-    def times(self) -> list[int]:
-        return [round(t) for t in np.linspace(1, self.T - 1, 8)]
-
 
 def _row(check: str, x: float, expected: float, samples: Tensor, statistic: Callable[[np.ndarray], float], **more: Any) -> Row:
     """One comparison; the interval is a t interval over SPLITS parts of the samples."""
@@ -94,7 +91,7 @@ def _mean_variance(values: np.ndarray) -> float:
 def _single_steps(toy: _Toy) -> Iterator[Row]:
     """q(x_t), its posterior (x_{t-1} - posterior mean has variance beta_tilde_t), and the least error of eps, over t."""
     x0, eps, more = toy.x0("x0"), toy.normal("eps"), toy.normal("more eps")
-    for t in toy.times():
+    for t in map(round, np.linspace(1, toy.T - 1, 8)):
         batch_t, bar = torch.full((len(x0),), t), toy.coefs.alpha_bar(t)
         x_t = process.diffuse(toy.coefs, x0, batch_t, eps)
         _, cov = closed.marginal(toy.mean, toy.cov, bar)
