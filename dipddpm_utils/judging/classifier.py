@@ -47,11 +47,9 @@ def shifted(images: torch.Tensor, generator: torch.Generator, *, flip: bool, pad
     return moved.permute(0, 3, 1, 2)
 
 
-def fit(
-    recipe: Recipe, images: torch.Tensor, labels: torch.Tensor, *, epochs: int, say: Callable
-) -> tuple[spaces.Classifier, float]:
-    """Fit a classifier to uint8 images [N,C,H,W] with labels [N]; returns it (evaluation mode) and the seconds used."""
-    images, labels = images[recipe["first"] :], labels[recipe["first"] :].long()
+def fit(recipe: Recipe, data: sets.DataSet, *, epochs: int, say: Callable) -> tuple[spaces.Classifier, float, float]:
+    """Fit a classifier to the training images: it (evaluation mode), its accuracy on the held-out ones, the seconds used."""
+    images, labels = data.train[recipe["first"] :], data.train_labels[recipe["first"] :].long()
     size = min(BATCH, len(images))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -76,7 +74,9 @@ def fit(
             schedule.step()
             total += loss.item()
         say(f"epoch {epoch + 1}/{epochs}, loss {total / per_epoch:.4f}, {time.perf_counter() - began:.0f} s")
-    return net.eval(), time.perf_counter() - began
+    seconds = time.perf_counter() - began
+    net.eval()
+    return net, accuracy(net, data.held_out, data.held_out_labels), seconds
 
 
 @torch.no_grad()
@@ -97,8 +97,7 @@ def own_features(data: Data, device: str) -> spaces.Features:
     except (OSError, SafetensorError):
         print("FD-OWN: fitting a classifier to the labels of the training images", file=sys.stderr, flush=True)
         epochs = max(4, OWN_IMAGES // len(whole.train))
-        net, seconds = fit(OWN, whole.train, whole.train_labels, epochs=epochs, say=lambda line: None)
-        score = accuracy(net, whole.held_out, whole.held_out_labels)
+        net, score, seconds = fit(OWN, whole, epochs=epochs, say=lambda line: None)
         print(f"FD-OWN: it has {score:.1%} of the held-out images right, {seconds:.0f} s", file=sys.stderr, flush=True)
         content = save({key: value.contiguous() for key, value in net.state_dict().items()})
         weights = load(content)
@@ -117,8 +116,7 @@ def train_classifier(name: str, *, folder: Path | None = None, epochs: int | Non
         raise UsageError(f"no feature classifier is defined for {name!r}: choose one of {', '.join(RECIPES)}")
     recipe, data = RECIPES[name], sets.load(Data(name=name))
     epochs = epochs or recipe["epochs"]
-    net, seconds = fit(recipe, data.train, data.train_labels, epochs=epochs, say=say)
-    score = accuracy(net, data.held_out, data.held_out_labels)
+    net, score, seconds = fit(recipe, data, epochs=epochs, say=say)
     content = save({key: value.contiguous() for key, value in net.state_dict().items()})
     target = Path(folder or spaces.ASSETS) / f"{spaces.SPACES[name][1]}.safetensors"
     files.write_bytes(target, content)
