@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from dipddpm_utils.machine.errors import UsageError
+from dipddpm_utils.machine.files import CHECKOUT
 from dipddpm_utils.page import notebook
 from dipddpm_utils.page.notebook import Parameter
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 FOLDER = CHECKOUT / "notebooks"
 RESERVED = {"profile": "--profile", "results": "--results", "device": "--device"}  # parameters that are options of their own
 

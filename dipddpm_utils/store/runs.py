@@ -21,6 +21,7 @@ from dipddpm_utils.machine import files, locks, provenance
 from dipddpm_utils.machine.budget import Budget
 from dipddpm_utils.machine.device import clock, pick_device
 from dipddpm_utils.machine.errors import StoreError
+from dipddpm_utils.machine.files import CHECKOUT
 from dipddpm_utils.store import records
 from dipddpm_utils.store.records import Outcome, Record, Work
 from dipddpm_utils.study import profile as profiles
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 State = Literal["complete", "partial", "absent", "stale"]
-CHECKOUT = Path(__file__).resolve().parents[2]
 PUBLISHED = "tables/records.csv"
 
 
@@ -127,8 +127,8 @@ class Store:
         Raises OutOfTime when the budget ends first (everything is saved), StoreError for a record that was altered, and
         whatever error the computation ends with; what was there before is kept in each case.
         """
-        record = self._record(run)
-        if record is None or not self._is_new(record) or (weights and self._lacks_weights(record)):
+        record = self._usable(run, weights)
+        if record is None:
             return self._computed(run, weights)
         if not quiet:
             self._event(record.folder.name, "record")
@@ -149,11 +149,15 @@ class Store:
 
     def can_be_built_on(self, run: Run) -> bool:
         """Whether a run's record is complete and its weights, which no clone has, are here."""
-        return self.state(run) == "complete" and not self._lacks_weights(self.load(run))
+        return self._usable(run, weights=True) is not None
 
-    @staticmethod
-    def _lacks_weights(record: Record) -> bool:
-        return record.weights_sha256 is not None and not (record.folder / records.WEIGHTS).exists()
+    def _usable(self, run: Run, weights: bool) -> Record | None:
+        """A run's record if there is one, of this fresh round and, where its weights are needed, with them."""
+        record = self._record(run)
+        if record is None or not self._is_new(record):
+            return None
+        lacks = weights and record.weights_sha256 is not None and not (record.folder / records.WEIGHTS).exists()
+        return None if lacks else record
 
     def _computed(self, run: Run, weights: bool) -> Record:
         folder = self.folder(run)
@@ -163,24 +167,20 @@ class Store:
             for litter in folder.rglob(".*.tmp"):  # of a process that was killed while it wrote
                 litter.unlink(missing_ok=True)
             records.finish_move(folder)
-            if self.can_be_built_on(run) if weights else self.state(run) == "complete":
+            if record := self._usable(run, weights):
                 self._event(folder.name, "record")  # another process was first
-                return self.load(run)
+                return record
             self.budget.check()
-            return self._compute(run, folder)
-
-    def _compute(self, run: Run, folder: Path) -> Record:
-        print(f"computing {folder.name}", file=sys.stderr, flush=True)
-        device = pick_device(self.device)
-        facts = provenance.provenance(run, device) | ({"round": self.round} if self.round else {})
-        checkpoints = folder / (f"work-{self.round}" if self.round else "work")  # none from before a fresh round
-        work = Work(checkpoints, self.budget, str(device), folder.name, self)
-        outcome = compute(run, work)
-        name = folder.name.removesuffix(f"-{run_hash(run)}")
-        record = records.write(folder, name, run, outcome, provenance.finish(facts, run), provenance.now())
-        for done in folder.glob("work*"):
-            shutil.rmtree(done, ignore_errors=True)
-        self._event(folder.name, "computed")
+            print(f"computing {folder.name}", file=sys.stderr, flush=True)
+            device = pick_device(self.device)
+            facts = provenance.provenance(run, device) | ({"round": self.round} if self.round else {})
+            checkpoints = folder / (f"work-{self.round}" if self.round else "work")  # none from before a fresh round
+            outcome = compute(run, Work(checkpoints, self.budget, str(device), folder.name, self))
+            name = folder.name.removesuffix(f"-{run_hash(run)}")
+            record = records.write(folder, name, run, outcome, provenance.finish(facts, run), provenance.now())
+            for done in folder.glob("work*"):
+                shutil.rmtree(done, ignore_errors=True)
+            self._event(folder.name, "computed")
         return record
 
     # --- one at a time, and only in time ---
