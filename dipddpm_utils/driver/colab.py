@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-from pathlib import Path
 
 from dipddpm_utils.driver import install
 from dipddpm_utils.machine import files
@@ -32,11 +31,11 @@ def prepare() -> None:
         importlib.invalidate_caches()
 
 
-def set_address(repository: str, checkout: Path = files.CHECKOUT) -> int:
+def set_address(repository: str) -> int:
     """Set OWNER/REPO wherever a repository stands; returns in how many files. UsageError if it is not of that form."""
     if not re.fullmatch(r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+", repository):
         raise UsageError(f"{repository!r} is not a repository on GitHub: give OWNER/REPO, such as dipddpm/dipddpm")
-    places = [*checkout.glob("notebooks/*.ipynb"), checkout / "README.md"]
+    places = [*files.CHECKOUT.glob("notebooks/*.ipynb"), files.CHECKOUT / "README.md"]
     for place in places:
         files.write_text(place, ADDRESS.sub(rf"\g<1>{repository}", place.read_text(encoding="utf-8")))
     return len(places)
