@@ -44,10 +44,6 @@ class Item:
         if state != self.state:
             self.state, self.since = state, time.monotonic()
 
-    @property
-    def open(self) -> bool:
-        return self.state not in ("complete", "failed")
-
 
 class Campaign:
     """What is wanted and not there, behind what it is built on. `look` and `submit` carry it on; `news` says what failed."""
@@ -76,7 +72,7 @@ class Campaign:
 
     def open(self) -> list[Item]:
         """What is not yet complete and has not failed, in order."""
-        return [item for item in self.items.values() if item.open]
+        return [item for item in self.items.values() if item.state not in ("complete", "failed")]
 
     def live(self) -> list[Item]:
         """What has a job."""

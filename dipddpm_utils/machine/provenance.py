@@ -62,9 +62,9 @@ def provenance(config: Run | None, device: str | torch.device) -> dict[str, Any]
     return facts
 
 
-def finish(facts: dict[str, Any], config: Run | None = None) -> dict[str, Any]:
-    """A copy of `provenance`'s facts with the end time set, and for a run with the sha256 of the data it loaded."""
-    data = {} if config is None else {part.name: DATA[part] for part in config.parts() if part in DATA}
+def finish(facts: dict[str, Any], config: Run) -> dict[str, Any]:
+    """A copy of `provenance`'s facts with the end time set, and the sha256 of the data that the run loaded."""
+    data = {part.name: DATA[part] for part in config.parts() if part in DATA}
     return {**facts, "end": now(), **({"data": data} if data else {})}
 
 

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from dipddpm_utils.machine.device import kernels_fused
 
-SWITCH = "DIPDDPM_GRAPHS"  # environment: 1 or 0; unset: on CUDA
 WARM = 3  # calls before the one that is recorded: in the first ones libraries choose kernels and set up
 
 
@@ -41,7 +40,7 @@ class Together:
         after: "Together | None" = None,
     ) -> None:
         self.function, self.generators, self.after = function, generators, after
-        wanted = {"1": True, "0": False}.get(os.environ.get(SWITCH, ""), device.type == "cuda")
+        wanted = {"1": True, "0": False}.get(os.environ.get("DIPDDPM_GRAPHS", ""), device.type == "cuda")
         self.recorder = RECORDERS.get(device.type) if wanted else None
         self.warm: dict[Any, int] = {}
         self.recorded: dict[Any, tuple[tuple[Tensor, ...], Any, Callable[[], None]]] = {}

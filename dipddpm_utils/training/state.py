@@ -113,10 +113,10 @@ class State:
             if self.ema is not None:
                 self.ema.load_state_dict(tree["ema"])
             for each, saved in zip(self.optimisers, tree["optimisers"], strict=True):
-                own = [{"capturable": group["capturable"]} if "capturable" in group else {} for group in each.param_groups]
+                for group, here in zip(saved["param_groups"], each.param_groups, strict=True):
+                    if "capturable" in here:  # as on this device, not on the checkpoint's
+                        group["capturable"] = here["capturable"]
                 each.load_state_dict(saved)
-                for group, here in zip(each.param_groups, own, strict=True):  # of this device, not the checkpoint's
-                    group |= here
             if tree["scaler"] and self.scaler.is_enabled():
                 self.scaler.load_state_dict(tree["scaler"])
         except (RuntimeError, ValueError, KeyError, TypeError) as error:

@@ -150,7 +150,7 @@ def test_provenance_names_what_is_needed_to_judge_a_record():
     import torch
 
     run = config.Floor(data=config.Data(name="digits5k"), seed=7)
-    facts = provenance.finish(provenance.provenance(run, "cpu"))
+    facts = provenance.finish(provenance.provenance(run, "cpu"), run)
     assert facts["packages"]["torch"] == torch.__version__.split("+")[0] or facts["packages"]["torch"] == torch.__version__
     assert (facts["seed"], facts["kind"], facts["hash"]) == (7, "floor", config.run_hash(run))
     assert facts["threads"] == torch.get_num_threads() and facts["device"] == "cpu" and facts["cpu"]
