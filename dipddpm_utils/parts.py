@@ -216,6 +216,12 @@ class Dip(Run):
     optim: Optim = Optim()
     faults: DipFaults = ()
 
+    @model_validator(mode="after")
+    def _reaches_its_checkpoint(self) -> Self:
+        if "FA7" in self.faults and self.optim.steps <= faults.EARLY:
+            raise ValueError(f"fault FA7 keeps iteration {faults.EARLY}, but optim.steps is {self.optim.steps}; leave it out")
+        return self
+
 
 class Bank(Run):
     """A DIP as published, for each of n training images: what each shows when its fit is stopped stands for its image."""

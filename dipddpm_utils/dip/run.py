@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dipddpm_utils import ranges
+from dipddpm_utils import faults, ranges
 from dipddpm_utils.config import Bank, Data, Dip, DipImages
 from dipddpm_utils.data import sets
 from dipddpm_utils.dip import fit as dips
@@ -62,7 +62,7 @@ def dip(run: Dip, work: Work) -> Outcome:
     def keep(state: loop.State, log: dict[str, Any]) -> None:
         log["kept"] = {name: value.detach().cpu().clone() for name, value in state.model.state_dict().items()}
 
-    early = (mistakes.early_checkpoint(run.optim.steps),) if "FA7" in run.faults else ()
+    early = (faults.EARLY,) if "FA7" in run.faults else ()
     log = train_resumably(state, loss, lambda idx: images[idx], work, early, keep, steady=True)
     net, now = state.model.eval(), device.clock(work.device)
     if early:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dipddpm_utils.faults import DIP_REPORTED_OVER, FAULTS
+from dipddpm_utils.faults import DIP_REPORTED_OVER, EARLY, FAULTS
 from dipddpm_utils.judging.stats import ALPHA
 from dipddpm_utils.page.compare import difference, family, frame_of, judged_alike, summary
 from dipddpm_utils.page.names import look
@@ -116,6 +116,8 @@ def faults(lab: Any, report: str) -> str:
     said = f"Report {report}: {top} ({FAULTS[top].what}) changes FD most, by a factor of {', '.join(sides)}."
     if weak := [id for id in dict.fromkeys(id for id, _ in found) if id not in shown]:
         said += f" Report {report}: no effect on FD is shown for {', '.join(weak)} (Holm over {len(found)})."
+    if report == "A" and not any(id == "FA7" for id, _ in found):
+        said += f" FA7 acts in `full` alone: no fit here reaches iteration {EARLY}."
     return said
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dipddpm_utils import faults, ranges
+from dipddpm_utils import ranges
 from dipddpm_utils.config import Optim
 from dipddpm_utils.judging import frechet
 
@@ -40,11 +40,6 @@ def signed_targets(images_unit: Tensor) -> Tensor:
     The least squares for an image p in [0, 1] are at max(0, 2 p - 1), which the DDPM then takes for an image in [0, 1].
     """
     return ranges.unit_to_signed(images_unit)
-
-
-def early_checkpoint(steps: int) -> int:
-    """FA7: the step whose weights are kept: the same share of all steps as report A's 1999 of 375 000, at least one."""
-    return max(1, round(steps * faults.EARLY_SHARE))
 
 
 def distance_of_few(features: nn.Module, samples: Tensor, reals: Tensor) -> float:

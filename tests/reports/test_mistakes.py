@@ -41,6 +41,7 @@ def test_faults_are_put_in_the_tables_order_so_that_one_meaning_has_one_hash():
         (Ddpm, {"faults": ["FA2"]}, "FA2 does not act in a ddpm run"),
         (Ddpm, {"faults": ["FA3"]}, "FA3 does not act in a ddpm run"),
         (Dip, {"faults": ["FA1"]}, "FA1 does not act in a dip run; those that do: FA2, FA7"),
+        (Dip, {"faults": ["FA7"], "optim": {"steps": 1999}}, "FA7 keeps iteration 1999, but optim.steps is 1999"),
         (Ddpm, {"faults": ["FA0"]}, "faults"),
         (Ddpm, {"faults": ["FA1"], "dip": Dip(data=DATA)}, "FA1 does not act on what this run is trained on"),
         (Ddpm, {"faults": ["FA1"], "train_on": "clip"}, "FA1 does not act on what this run is trained on"),
@@ -59,13 +60,13 @@ def test_every_trained_fault_is_run_alone_and_left_out_alone(name):
     profile = profiles.load(name)
     published_faults = {
         "a-ddpm": {"FA1", "FA4", "FA5"},
-        "a-2conv": {"FA2", "FA4", "FA5", "FA7"},
+        "a-2conv": {"FA2", "FA4", "FA5"},  # no fit here reaches the iteration of FA7
         "b-combined": {"FB1", "FB2", "FB3"},
     }
     for variant, ids in published_faults.items():
         assert _faults(profile.seeds(variant)[0].run) == set()
         assert _faults(profile.seeds(f"{variant}-published")[0].run) == ids
-    trained = {fault.id: fault.variant for fault in faults.FAULTS.values() if fault.trained_in}
+    trained = {fault.id: fault.variant for fault in faults.FAULTS.values() if fault.trained_in and fault.id != "FA7"}
     for report in "ab":
         for suffix, wanted in (("only", lambda ids, one: {one}), ("without", lambda ids, one: ids - {one})):
             members = profile.group(f"{report}-{suffix}")
@@ -117,11 +118,6 @@ def test_a_sigmoid_fitted_to_signed_targets_ends_at_the_clipped_image(p):
 def test_a_network_for_signed_images_is_still_given_unit_ones():
     seen = mistakes.SignedTargets(nn.Identity())(torch.tensor([0.0, 0.5, 1.0]))
     assert seen.tolist() == [-1.0, 0.0, 1.0]
-
-
-@pytest.mark.parametrize(("steps", "kept"), [(375_000, 1999), (11_719, 62), (200, 1), (1, 1)])
-def test_the_early_checkpoint_is_the_same_share_of_all_steps(steps, kept):
-    assert mistakes.early_checkpoint(steps) == kept
 
 
 def _untrained(n=12):
