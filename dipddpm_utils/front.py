@@ -37,10 +37,10 @@ def generation(found: list[Row], untestable: str = "") -> str:
     back = sum(row.given_back for row in own)
     unclear = len(own) - won - lost - back
     answer = _in_a_word(won, lost, unclear, back)
-    given = f", {back} only gave training images back" if back else ""
+    given = f"in {back} it only gave training images back; " if back else ""
     return (
-        f"**Drawing new images: {answer}.** Of {len(own)} comparisons, paired by seed, {won} went to the DIP, {lost} against "
-        f"it{given}; {unclear} cannot be decided."
+        f"**Drawing new images: {answer}.** In {len(own)} comparisons, paired by seed, a DIP won {won or 'none'} and lost "
+        f"{lost or 'none'}; {given}{unclear or 'none'} cannot be decided."
     )
 
 
@@ -58,9 +58,10 @@ def restoration(lab: Any) -> str:
     best, single = (restored.won_and_lost(lab, role)["PSNR"] for role in ("equal seconds", "cheap"))
     answer = _in_a_word(best.won, best.lost, best.of - best.won - best.lost)
     said = (
-        f"**Mending a degraded image: {answer}.** Of {best.of} settings a DIP {restored.restored_count(lab, 'equal seconds')}, "
-        f"beside the best rival in about as many seconds ({restored.given(lab, 'equal seconds')} times). Beside one chain, in "
-        f"{restored.given(lab, 'cheap')} times its seconds, it won {single.won} and lost {single.lost}."
+        f"**Mending a degraded image: {answer}.** By PSNR a DIP won {best.won or 'none'} and lost {best.lost or 'none'} of "
+        f"{best.of} settings, beside the rival of best PSNR in about as many seconds ({restored.given(lab, 'equal seconds')} "
+        f"times). By other scores it won and lost: {restored.other_scores(lab, 'equal seconds')}. Beside one chain, in "
+        f"{restored.given(lab, 'cheap')} times its seconds, it won {single.won or 'none'} and lost {single.lost or 'none'}."
     )
     return " ".join(filter(None, [said, restored.more_images(lab)]))
 

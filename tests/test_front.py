@@ -27,7 +27,7 @@ def test_a_moved_record_moves_verdict_sentence_and_table(factor, verdict, better
     assert found[0].better is better and verdict in found[0].verdict
     assert verdict in front.table(found).splitlines()[2]
     won, lost = (sum(row.better is side for row in found if row.job != "restoration") for side in (True, False))
-    assert f"{won} went to the DIP, {lost} against it" in front.generation(found)
+    assert f"a DIP won {won or 'none'} and lost {lost or 'none'}; " in front.generation(found)
 
 
 def test_one_record_moved_moves_readme_first_screen_and_answer():
@@ -97,7 +97,7 @@ def test_a_start_that_gives_images_back_or_may_do_so_wins_nothing(near, better, 
     assert [row.better for row in found] == [better] * 2 and [row.given_back for row in found] == [near == 0.9] * 2
     assert said in found[0].verdict
     back = sum(row.given_back for row in verdicts.rows(lab))
-    assert f", {back} only gave training images back" in front.generation(verdicts.rows(lab))
+    assert f"; in {back} it only gave training images back; " in front.generation(verdicts.rows(lab))
 
 
 @pytest.mark.parametrize(("near", "back"), [(0.9, True), (0.01, False)])
@@ -120,7 +120,7 @@ def test_models_that_draw_no_images_give_no_verdict(recall):
     text = front.markdown(lab)
     assert ("<b>Drawing new images: not testable at this size:</b> the samples of the DDPM alone" in text) is closed
     assert ("**No verdict at this size**" in "\n".join(conclusions.found(lab))) is closed
-    assert ("went to the DIP" in text) is not closed
+    assert ("paired by seed, a DIP won" in text) is not closed
 
 
 def test_what_is_trained_on_dip_outputs_alone_is_one_comparison_not_two():

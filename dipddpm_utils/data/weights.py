@@ -1,5 +1,6 @@
 """Weights that others published: a file of the user's, torch's cached one, or a download. Nothing is opened unverified."""
 
+import http.client
 import os
 import urllib.request
 from pathlib import Path
@@ -21,7 +22,10 @@ def published(url: str, sha256: str, variable: str) -> Path:
     path = Path(torch.hub.get_dir()) / "checkpoints" / name
     given = os.environ.get(variable)
     source = Path(given).expanduser() if given else path
-    content = source.read_bytes() if source.is_file() else b""
+    try:
+        content = source.read_bytes() if source.is_file() else b""
+    except OSError as error:
+        raise DataError(f"{source} cannot be read ({error.strerror}): make it readable, or unset {variable}") from error
     if not content and given:
         raise DataError(f"{variable} names {given}, which is no file: let it name a copy of {name}, or unset it")
     if not content:
@@ -30,7 +34,7 @@ def published(url: str, sha256: str, variable: str) -> Path:
         try:
             with urllib.request.urlopen(url, timeout=SECONDS) as answer:
                 content = answer.read()
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             raise DataError(f"{name} could not be downloaded ({error})") from error
     if files.sha256_bytes(content) != sha256:
         where = source if source.is_file() else "what was downloaded"

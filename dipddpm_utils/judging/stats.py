@@ -61,7 +61,7 @@ def holm(pvalues: Sequence[float]) -> np.ndarray:
 
     NaN (nothing to test) stays NaN and does not count.
     """
-    p = np.asarray(pvalues, dtype=float)
+    p = np.array(pvalues, dtype=float)
     order = [i for i in np.argsort(p) if np.isfinite(p[i])]
     steps = np.arange(len(order), 0, -1)
     p[order] = np.minimum(np.maximum.accumulate(steps * p[order]), 1)

@@ -36,7 +36,7 @@ def pick_device(name: str = "auto") -> torch.device:
 
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
+    if not re.fullmatch("cpu|mps|cuda(:(0|[1-9][0-9]?))?", name):  # torch would take cuda:256 for cuda:0
         raise UsageError(f"there is no device {name!r}; expected auto, cpu, cuda, cuda:N or mps")
     device = torch.device(name)
     if device.type == "cuda":

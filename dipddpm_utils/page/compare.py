@@ -28,7 +28,7 @@ FAMILIES = {  # what is looked at together, whatever comes out; written after th
     "without": "everything that needs no DIP against the DDPM alone",
     "controls": "every setting of every mechanism against each control in its place",
     "restoration": "the best way with a DIP against the best and the best single chain without, every setting and score",
-    "more images": "one setting of restoration with more images: the best way with a DIP against the best without",
+    "more images": "one setting of restoration with more images: the best way with a DIP against the best without, every score",
     "settings": "every pair of settings of one sweep, or of DIP networks",
     "rules": "every stopping rule that knows the noise level against every one that does not (no stop is none)",
     "staged": "staged levels against discrepancy, for every network: PSNR and stopping step",

@@ -135,7 +135,7 @@ class Lab:
 
         from dipddpm_utils.page.images import with_fewer_colours
 
-        caption += self._weights(" ".join([caption, *(text.get_text() for text in figure.findobj(Text))]))
+        caption += self.random_weights(" ".join([caption, *(text.get_text() for text in figure.findobj(Text))]))
         data = io.BytesIO()
         figure.savefig(data, format="png", dpi=96, facecolor="white", bbox_inches="tight", metadata={"Software": None})
         plt.close(figure)
@@ -187,7 +187,7 @@ class Lab:
         folded = len(frame) > ROWS if folded is None else folded
         about, _, more = caption.partition(". ")  # folded, the first sentence stands above and is not said again
         text = " ".join(map(str, [caption, *frame.to_numpy().ravel(), *frame.columns]))
-        said = (more if folded else caption) + self._weights(text)
+        said = (more if folded else caption) + self.random_weights(text)
         caption = f'{escape(said).strip()} <a href="tables/{name}.csv">All columns</a>.'
         body = body.replace(">\n", f">\n<caption>{caption}</caption>\n", 1).replace("<table ", f'<table id="tab-{name}" ', 1)
         if folded:  # a link to it unfolds it
@@ -206,7 +206,7 @@ class Lab:
         where = f"`dipddpm_utils/{file}`" + (f", `{name}`" if "." in name else "")
         display(Markdown(f"{where}\n```python\n{code}\n```"), metadata={"folded": f"{name}, {file}"} if folded else {})
 
-    def _weights(self, shown: str) -> str:
+    def random_weights(self, shown: str) -> str:
         """Said wherever ResNet-18 is shown and had random weights; '' elsewhere. shown: all that is read there."""
         if not re.search("ResNet-?18", shown) or "random weights" in shown:
             return ""

@@ -72,7 +72,7 @@ class Parameter:
         if fits and self.limits:
             fits = self.limits[0] <= value <= self.limits[1]
         if fits and self.choices:
-            fits = any(re.fullmatch(_pattern(choice), value or "empty") for choice in self.choices)
+            fits = any(not value if choice == "empty" else re.fullmatch(_pattern(choice), value) for choice in self.choices)
         if not fits:
             raise UsageError(f"parameter {self.name!r} takes {self.takes}, not {value!r}")
 

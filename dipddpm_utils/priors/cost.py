@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from dipddpm_utils import ranges
-from dipddpm_utils.config import Bank, Data, Ddpm, Dip, Run, Sample
+from dipddpm_utils.config import Bank, Data, Ddpm, Dip, Run, Sample, Sampler
 from dipddpm_utils.data import sources
 from dipddpm_utils.ddpm import sampling, schedule
 from dipddpm_utils.dip import run as dips
@@ -63,13 +63,18 @@ def of(run: Run) -> Load:
     if isinstance(run, Bank):
         return Load(flops=dips.fits_operations(run.fit, run.data, run.n or _images(run.data)))
     if isinstance(run, Sample):
-        T = run.model.diffusion.num_train_timesteps
-        return _load(run.model, 0, run.n * len(sampling.timesteps(T, run.sampler.steps, run.start.t_start)))
+        return _load(run.model, 0, run.n * _calls(run.model, run.sampler, run.start.t_start))
     if not isinstance(run, Ddpm):
         return Load()
     way, visits = run.evaluate, run.optim.steps // run.evaluate.every
-    calls = visits * way.n * way.sampler.steps + way.final_draws * way.final_n * way.final_sampler.steps
+    calls = visits * way.n * _calls(run, way.sampler) + way.final_draws * way.final_n * _calls(run, way.final_sampler)
     return _load(run, run.optim.steps, calls)
+
+
+def _calls(model: Ddpm, sampler: Sampler, t_start: int | None = None) -> int:
+    """Network calls for an image; a truncated model's chains begin at the last step that it learned."""
+    begin = model.prior.truncate if model.prior is not None and t_start is None else t_start
+    return len(sampling.timesteps(model.diffusion.num_train_timesteps, sampler.steps, begin))
 
 
 def on_paper(profile: Any) -> dict[str, float]:

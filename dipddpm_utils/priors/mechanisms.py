@@ -98,11 +98,14 @@ def gaps(frame: pd.DataFrame) -> dict[tuple[str, Any, str], Paired]:
 
 
 def rival_rows(frame: pd.DataFrame, rival: str, rows: pd.DataFrame) -> pd.DataFrame | None:
-    """What a setting (rows) is compared with: a control's best setting, None where it was not measured; or ("baseline") the
-    DDPM alone, drawn by the same sampler in as many calls where it was, else as it is.
+    """What a setting (rows) is compared with: a control's best setting, of those drawn by the same sampler if there are any,
+    None where it was not measured; or ("baseline") the DDPM alone, drawn by the same sampler in as many calls where it was,
+    else as it is.
     """
     if rival != "baseline":
-        return best[1] if (best := best_setting(frame, rival)) else None
+        alike = frame[frame["sampler"] == rows["sampler"].iloc[0]]
+        best = best_setting(alike, rival) or best_setting(frame, rival)
+        return best[1] if best else None
     at = ["sampler", "nfe"]
     same = frame[(frame["label"] == "more calls") & (frame[at] == rows[at].iloc[0]).all(axis=1)]
     return frame[frame["label"] == "baseline"] if rows["label"].iloc[0] == "more calls" or same.empty else same

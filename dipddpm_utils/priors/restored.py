@@ -179,10 +179,13 @@ def more_images(lab: Any, of: str = "") -> str:
         return ""
     setting = _setting(more[0])
     own, rival = (judged(more, best(more, role)) for role in ("with a DIP", "equal seconds"))
-    gap = family("more images", {setting: difference(own, rival, "psnr", by="model")})[setting]
+    gaps = family("more images", {score: difference(own, rival, score, by="model") for score in scores(more)})
     times = number(more[0].metrics["n"] / degraded(lab)[setting][0].metrics["n"], 2)
-    said = f"{in_short(setting)}, with {times} times the images, so that the rival trains as much longer"
-    return comparison(said, gap, "dB of PSNR", worse="better", better="worse")
+    asked = in_short(setting)
+    said = f"With {times} times the images, and a rival trained as much longer, {asked[0].lower()}{asked[1:]}"
+    by_psnr = comparison(said, gaps.pop("psnr"), "dB of PSNR", worse="better", better="worse")
+    others = [f"{SCORES[score][0]} {_shown(gap, SCORES[score][1])}" for score, gap in gaps.items()]
+    return f"{by_psnr} By other scores: {', '.join(others)}."
 
 
 def restoration_table(lab: Any) -> pd.DataFrame:
@@ -219,16 +222,25 @@ def restored_pairs(lab: Any) -> pd.DataFrame:
 
 
 def _told(gap: Paired, more: bool) -> str:
-    said = "not decidable" if not gap.decided else "better" if (gap.value > 0) == more else "worse"
-    return f"{span(gap, '+')} {said}"
+    return f"{span(gap, '+')} {_shown(gap, more)}"
+
+
+def _shown(gap: Paired, more: bool) -> str:
+    """What a difference means for the DIP. more: of the score is better."""
+    return "not decidable" if not gap.decided else "better" if (gap.value > 0) == more else "worse"
 
 
 def restored_count(lab: Any, role: str, of: str = "") -> str:
-    """'won 0 and lost 2 by PSNR (SSIM 0 and 1 of 2)': settings that a DIP won and lost, of how many if some lack a score."""
-    found = won_and_lost(lab, role, of)
-    psnr = found.pop("PSNR")
-    others = (f"{name} {one.won} and {one.lost}" + f" of {one.of}" * (one.of < psnr.of) for name, one in found.items())
-    return f"won {psnr.won} and lost {psnr.lost} by PSNR ({', '.join(others)})"
+    """'won 0 and lost 2 by PSNR (SSIM 0 and 1; ImageNet distance 0 and 0 of 2)': settings that a DIP won and lost."""
+    psnr = won_and_lost(lab, role, of)["PSNR"]
+    return f"won {psnr.won} and lost {psnr.lost} by PSNR ({other_scores(lab, role, of)})"
+
+
+def other_scores(lab: Any, role: str, of: str = "") -> str:
+    """Settings that a DIP won and lost by each other score, of how many if some lack it."""
+    psnr, *others = (found := won_and_lost(lab, role, of)).values()
+    counts = (f"{one.won} and {one.lost}" + f" of {one.of}" * (one.of < psnr.of) for one in others)
+    return "; ".join(f"{name} {count}" for name, count in zip([*found][1:], counts, strict=True))
 
 
 def won_and_lost(lab: Any, role: str, of: str = "") -> dict[str, Counted]:

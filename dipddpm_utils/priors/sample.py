@@ -45,12 +45,16 @@ def sample(run: Sample, work: Work) -> Outcome:
     whole = work.store.ensure(run.model, quiet=True).metrics
     flops = sum(operations(dip, nets[dip], run.n * sum(k.dip_calls(row["nfe"]) for k in kinds)) for dip, kinds in users.items())
     flops += fits.flops * run.n // len(fits.rows) if fits else 0
-    made_of = run.advice.bank if run.advice and run.advice.bank else run.start.name  # the images that samples may give back
-    drawn = given.drawn_rows(run.n, streams.generator(run.seed, f"start {made_of}"))
-    sources = fits.rows[: run.n] if start.bank else drawn  # of a start that knows its image
+
+    def sources(name: str) -> Tensor:
+        """The training images that a start's are made of, int64 [n]."""
+        own = streams.generator(run.seed, f"start {name}")
+        return fits.rows[: run.n] if fits and find("start", name).bank else given.drawn_rows(run.n, own)
+
+    given_back = sources(run.advice.bank if run.advice and run.advice.bank else run.start.name)
     metrics = {
         **row,
-        "own_source_rate": evaluate.own_source_rate(images, source, sources),
+        "own_source_rate": evaluate.own_source_rate(images, source, given_back),
         "nfe_full": run.sampler.steps,
         "t_start": t_start,
         "prior_seconds": sum((work.store.ensure(dip, quiet=True).metrics["train_seconds"] for dip in users), 0.0),
@@ -58,7 +62,7 @@ def sample(run: Sample, work: Work) -> Outcome:
         "sampling_seconds": row["sampling_seconds"] + start_seconds,
         "model_seconds": whole["total_seconds"],
         **bill(run.model, model, whole.get("dip_flops", 0) + flops, row["nfe"] * run.n, work.device),
-        **(_bound_on(given, x_start, t_start, sources) if start.paired else {}),
+        **(_bound_on(given, x_start, t_start, sources(run.start.name)) if start.paired else {}),
     }
     timings = {"sample": metrics["sampling_seconds"], "dip": metrics["prior_seconds"]}
     return Outcome(metrics, timings, arrays={"grid": images[: shown(run)].numpy()}, notes=judge.notes(run.n))

@@ -175,6 +175,7 @@ def _judged(claim: Claim, evidence: Evidence, finding: Finding, lab: Any) -> Jud
     run = records[0].run
     data = (getattr(run, "data", None) or run.model.data).name
     about = {"profile": lab.profile.name, "since": min(record.completed for record in records)}
+    finding = replace(finding, why=finding.why + lab.random_weights(" ".join((finding.why, *finding.each))))
     return Judged(claim, evidence, finding, data, finding.side()[0], gate=gate.passed(lab, evidence.models), **about)
 
 
@@ -214,7 +215,7 @@ def page_table(judged: list[Judged], page: str) -> pd.DataFrame:
         notes += ["test changed later"] * ("these" in one.changed) + ["on a stand-in"] * one.stands_in
         verdict = one.verdict + (f" ({'; '.join(notes)})" if notes else "")
         rows.append((f"{one.claim.id}. {one.claim.said}", one.measured, verdict, shown))
-    return pd.DataFrame(rows, columns=["claim", "effect, corrected", "verdict", "shown in"])
+    return pd.DataFrame(rows, columns=["claim", "effect (corrected runs)", "verdict", "shown in"])
 
 
 def verdict_of(finding: Finding, p: float) -> str:

@@ -1,7 +1,7 @@
 """The gate: a claim about quality is judged only from models that draw more than noise, else it is not testable at this size.
 
-Each record has to have a recall of at least LEAST_RECALL and, where the floor's record holds what no learning is needed for
-(TRIVIAL, at the same number of images), a distance below the least of those. Fixed before the verdicts, whatever they are.
+Each record has to have a recall of at least LEAST_RECALL and, where there is a floor, a distance below the least of what no
+learning is needed for (TRIVIAL, at the same number of images). Fixed before the verdicts, whatever they are.
 """
 
 import math
@@ -69,7 +69,9 @@ def _fails(record: Any, floor: Any) -> str:
     fd, recall = record.metrics["fd"], record.metrics["recall"]
     if not recall >= LEAST_RECALL:  # NaN fails too
         return f"recall {number(recall, 2)}, below {LEAST_RECALL:g}"
-    if floor is None or floor.metrics["n"] != record.metrics["n"]:  # distances depend on the number of images
+    if floor is None:
         return ""
+    if floor.metrics["n"] != record.metrics["n"]:  # on which distances depend
+        return f"judged on {record.metrics['n']:.0f} images, what takes no learning on {floor.metrics['n']:.0f}"
     least, what = trivial(floor)
     return f"FD {number(fd)}, not below {number(least)} of {what}" if not fd < least and what else ""

@@ -129,7 +129,27 @@ def best_rules(records: Sequence[Any]) -> str:
         lines.append(f"Best of the rules that {which}: {RULES[rule]}, PSNR lost {span(gap)} dB (n = {gap.n} images).")
     name = f"PSNR lost by {RULES[best[0]]} minus {RULES[best[1]]}"
     lines.append(comparison(name, family("rules", gaps)[best], "dB"))
-    return bullets([*lines, f"Not stopping at all loses {span(_over_images(every['end']))} dB."])
+    lines.append(f"Not stopping at all loses {span(_over_images(every['end']))} dB.")
+    if early := [rule for rule in ("wmv", "emv") if rule in lost and lost[rule].mean() > every["end"].mean()]:
+        more = (
+            f"{' and '.join(RULES[rule] for rule in early)} lose{'s' * (len(early) < 2)} more: such fits begin with long flat"
+        )
+        waited = f"{records[0].run.patience} iterations without a lower one"
+        lines.append(
+            f"{more} outputs ([figure](#fig-02_snapshots)), whose variance is least, and {waited} do not outlast them."
+        )
+    return bullets(lines)
+
+
+def as_set(records: Sequence[Any]) -> str:
+    """The settings of the rules, on which what they lose depends."""
+    run, budgets = records[0].run, {look(record.run.net).label: record.run.fixed for record in records}
+    fixed = ", ".join(f"{budget} ({net})" for net, budget in budgets.items())
+    return (
+        f"Here: variances over {run.window} outputs, or with weight {run.alpha:g} for the newest; a minimum counts after "
+        f"{run.patience} iterations without a lower one; $\\tau = {run.tau:g}$; {run.stages} levels from {run.level_high:g} to "
+        f"{run.level_low:g}; fixed budgets of {fixed} iterations."
+    )
 
 
 def staged(records: Sequence[Any]) -> str:
@@ -147,7 +167,8 @@ def _better_fit(records: Sequence[Any], nets: Sequence[str]) -> str:
     own = rows(records)
     gain = own.loc[(own["rule"] == "staged") & own["net"].isin(nets), "fit_gain"]
     size = " to ".join(f"{end:+.2f}" for end in dict.fromkeys((gain.min(), gain.max())))
-    return f"The staged fit's own best is {size} dB off the plain one's."
+    better = ": a better fit, more than a better stop" if gain.min() > 0 else ""
+    return f"The best output of the staged fit is itself {size} dB from the plain fit's best{better}."
 
 
 def _over_discrepancy(records: Sequence[Any]) -> dict[tuple[str, str], Paired]:

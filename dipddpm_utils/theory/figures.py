@@ -51,7 +51,7 @@ def spectral_bias(record: Any) -> Figure:
         line.set_label(name)
     errors = evals["relative_error"]
     panels[0].set_ylim(max(1e-4, errors.min() / 1.5), min(10, errors.max() * 1.5))
-    panels[0].set_ylabel("error left in the band\n(1: nothing fitted yet)")
+    panels[0].set_ylabel("energy missing in the band\n(1: nothing fitted yet)")
     panels[0].legend(title="frequency band", loc="lower left")
     note = f"Mean over {record.run.n_images} images; {len(bands)} bands of radial frequency, dark (low) to light (high). "
     note += f"Net: {look(record.run.net).label}."
@@ -98,8 +98,10 @@ def mismatch(record: Any) -> Figure:
             bars(ax, *ends, Look("", colour, "o"), label=None, markersize=3.5)
         ax.set(title=title, xlabel=x, ylabel=y)
     panels[0].legend(title="start's mean is off by")
-    note = f"Gaussian data in {record.run.dim} dimensions, n = {record.run.n} draws a point. Dots: measured, bars: 95% "
-    note += "interval. Lines: left, the closed form; right, the upper bound from $q(x_t)$ alone."
+    note = (
+        f"Gaussian data in {record.run.dim} dimensions. Dots: the mean shift of n = {record.run.n} pairs with the same noise, "
+    )
+    note += "which cancels, so without an interval; right, as total variation. Lines: left, the closed form; right, the bound."
     return finish(figure, "What a wrong start leaves in the output, over where the chain starts", note)
 
 

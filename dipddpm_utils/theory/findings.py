@@ -47,7 +47,8 @@ def mismatch(record: Any) -> str:
     return (
         f"A start whose mean is off by {number(worst['mismatch'].iloc[0], 2)} data std leaves the output at a total "
         f"variation of {cases[0]}, where little noise hides the error, and of {cases[1]}, where much does. "
-        f"In the median case the chain realises {percent(share)} of what the bound allows."
+        "This chain (DDIM, the optimal denoiser) maps one-to-one and keeps $D$: what lies below the bound is Pinsker's slack "
+        f"({percent(share)} of it is reached in the median case). A chain that adds noise would lie lower."
     )
 
 
@@ -60,7 +61,7 @@ def few_steps(record: Any) -> str:
         rows = evals[evals["check"] == name].sort_values("x")
         reached = [f"{percent(row['expected'] / real, 3)} in {row['x']:.0f} steps" for _, row in rows.iloc[[0, -1]].iterrows()]
         parts.append(f"{label} reaches {' and '.join(reached)}")
-    return f"Of the data's variance {'; '.join(parts)}."
+    return f"Of the variance of these Gaussian data {'; '.join(parts)}."
 
 
 def spectrum(record: Any) -> str:
@@ -71,10 +72,10 @@ def spectrum(record: Any) -> str:
     lines, last = [], left.index[-1]
     for iteration in dict.fromkeys((there[0] if len(there) else last, last)):
         missing = []
-        for target, name in (("image", "a clean image's"), ("noise", "pure noise's")):
+        for target, name in (("image", "a clean image"), ("noisy", "a noisy one"), ("noise", "pure noise")):
             low, high = (percent(left.loc[iteration, (target, end)]) for end in (bands.min(), bands.max()))
-            missing.append(f"{low} of {name} lowest frequencies and {high} of its highest")
-        lines.append(f"After {iteration} iterations, the {look(record.run.net).label} still lacks {', '.join(missing)}.")
+            missing.append(f"of {name} {low} in the lowest band and {high} in the highest")
+        lines.append(f"Energy that the {look(record.run.net).label} lacks after {iteration} iterations: {', '.join(missing)}.")
     return " ".join(lines)
 
 

@@ -132,11 +132,11 @@ def test_what_resnet18_began_with_is_said_where_it_is_seen():
 
 def test_resnet_is_said_to_have_random_weights_wherever_it_is_read_and_had_them():
     lab = Records()
-    assert lab._weights("ResNet-18 and 2conv") == ""  # none is drawn yet
+    assert lab.random_weights("ResNet-18 and 2conv") == ""  # none is drawn yet
     lab.seeds("a-resnet18")
-    assert lab._weights("ResNet-18 and 2conv") == " ResNet-18 has random weights." and lab._weights("2conv") == ""
-    assert lab._weights("a-resnet18, or ResNet18 as report A writes it") == " ResNet-18 has random weights."
-    assert lab._weights("ResNet-18 (random weights)") == ""
+    assert lab.random_weights("ResNet-18 and 2conv") == " ResNet-18 has random weights." and lab.random_weights("2conv") == ""
+    assert lab.random_weights("a-resnet18, or ResNet18 as report A writes it") == " ResNet-18 has random weights."
+    assert lab.random_weights("ResNet-18 (random weights)") == ""
 
 
 def _shown(lab, monkeypatch):

@@ -9,6 +9,7 @@ from labs import Records
 from matplotlib.text import Text
 
 from dipddpm_utils import front, verdicts
+from dipddpm_utils.page import compare
 from dipddpm_utils.priors import figures, restored
 from dipddpm_utils.reports import gate
 
@@ -84,7 +85,7 @@ def test_a_moved_record_moves_verdict_sentence_table_and_answer(mean, verdict, a
     assert all(own[name].str.endswith(f" {verdict}").all() for name in ("PSNR (dB)", "SSIM", "feature distance"))
     assert own["ImageNet distance"].iloc[0] == "" and own["ImageNet distance"].iloc[1].endswith(f" {verdict}")
     of_one = " and ".join(["1", "0"][:: 1 if verdict == "better" else -1])
-    assert f", ImageNet distance {of_one} of 1)" in restored.restored_count(lab, "equal seconds")
+    assert f"; ImageNet distance {of_one} of 1)" in restored.restored_count(lab, "equal seconds")
     assert "ImageNet" not in restored.restored_count(lab, "equal seconds", "MNIST")
     counted = "won 2 and lost 0" if verdict == "better" else "won 0 and lost 2"
     assert restored.restored_count(lab, "equal seconds").startswith(f"{counted} by PSNR (SSIM ")
@@ -97,8 +98,9 @@ def test_a_moved_record_moves_verdict_sentence_table_and_answer(mean, verdict, a
     rows = verdicts.rows(lab)
     assert [row.better for row in rows] == [verdict == "better"] * 2
     said = front.restoration(lab)
-    assert f"image: {answer}" in said and f"Of 2 settings a DIP {counted} by PSNR (SSIM" in said
-    assert "Beside one chain, in 0.017 times its seconds, it won 2 and lost 0." in said
+    assert f"image: {answer}" in said and f"By PSNR a DIP {counted.replace('0', 'none')} of 2 settings" in said
+    assert f"it won and lost: {restored.other_scores(lab, 'equal seconds')}. Beside" in said
+    assert "Beside one chain, in 0.017 times its seconds, it won 2 and lost none." in said
 
 
 @pytest.mark.parametrize(("oracle", "behind"), [(99, 0), (5, 1)])
@@ -138,8 +140,14 @@ def test_more_images_are_said_wherever_the_setting_is():
         rows.loc[worse, "psnr"] = rows.loc[~worse, "psnr"].min() - 5 - record.seed / 10
         record.metrics["n"] *= 3
     said = restored.more_images(lab)
-    assert "so that the rival trains as much longer: -" in said and "models: **worse** (p" in said
-    assert "with 3.0 times the images" in said
+    assert said.startswith("With 3.0 times the images, and a rival trained as much longer, inpainting CIFAR-10, 50%")
+    assert "seen: -" in said and "models: **worse** (p" in said
+    more = lab.seeds("restore-more")
+    own, rival = (restored.judged(more, restored.best(more, role)) for role in ("with a DIP", "equal seconds"))
+    scores = compare.family("more images", {s: compare.difference(own, rival, s, by="model") for s in restored.scores(more)})
+    assert {gap.of for gap in scores.values()} == {4}  # all scores of one comparison are looked at together
+    for score in ("ssim", "features", "imagenet"):
+        assert f"{restored.SCORES[score][0]} {'not decidable' if not scores[score].decided else ''}" in said.split("scores:")[1]
     assert said in restored.restored_short(lab, "CIFAR-10") and said in front.readme_block(lab)
     assert "**" not in front.markdown(lab).split("From the records")[0]
     lab.profile.groups["restore-more"] = []
