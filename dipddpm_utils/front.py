@@ -13,8 +13,10 @@ from dipddpm_utils.machine.errors import StoreError
 from dipddpm_utils.page import names, speed
 from dipddpm_utils.page.compare import best_start
 from dipddpm_utils.page.lab import Lab
-from dipddpm_utils.page.prose import distance
+from dipddpm_utils.page.prose import bullets, distance
 from dipddpm_utils.priors import comparisons, restored
+from dipddpm_utils.reports import claims, findings
+from dipddpm_utils.reports.tables import at_own_size
 from dipddpm_utils.store import runs
 from dipddpm_utils.store.runs import Store
 from dipddpm_utils.study import profile as profiles
@@ -143,12 +145,22 @@ def markdown(lab: Any) -> str:
     return "\n\n".join(filter(None, [said, about, rested_on, shown]))
 
 
-def readme_block(lab: Any) -> str:
-    """The same screen for the README, with paths into results/; then how long each profile takes, and speed."""
+def reports_in_short(lab: Any) -> str:
+    """What became of the two reports' claims, and of their models at their own size."""
+    full = Lab("full", str(lab.store.source.parent), records_only=True)
+    own = [f"Report {report}. {findings.own_samples(full, report)}" for report in ("A", "B") if at_own_size(full, report)]
+    said = f"**The two reports.** {claims.in_numbers(claims.audit(lab))}"
+    if not own:
+        return said
+    return f"{said} At their own size so far ({len(full.all())} of {len(full.profile.entries)} runs):\n\n{bullets(own)}"
+
+
+def readme_block(lab: Any, reports: str = "") -> str:
+    """The same screen for the README, with paths into results/, and the reports; then what a profile takes, and speed."""
     found, folder = rows(lab), f"results/{lab.profile.folder}"
     page = f"From the records of profile **{lab.profile.name}**; the page is `{folder}/report.html`.{_baseline(lab)}"
     shown = f"![{ALT}]({folder}/figures/{PICTURE})" if (lab.store.root / "figures" / PICTURE).exists() else ""
-    screen = (*_answers(lab, found), page, table(found, folder + "/figures/{}.png"), shown)
+    screen = (*_answers(lab, found), page, table(found, folder + "/figures/{}.png"), shown, reports)
     results = lab.store.source.parent
     return "\n\n".join(filter(None, [*screen, speed.hours(results), speed.summary(results)]))
 
@@ -196,5 +208,5 @@ def write_readme(results: Path) -> None:
     before, rest = text.split(begin)
     if png := picture(lab):
         files.write_bytes(lab.store.root / "figures" / PICTURE, png)
-    block = f"{begin}\n\n{readme_block(lab)}\n\n{end}"
+    block = f"{begin}\n\n{readme_block(lab, reports_in_short(lab))}\n\n{end}"
     files.write_text(readme, f"{before}{block}{rest.split(end)[1]}".rstrip("\n"))

@@ -50,11 +50,11 @@ def psnr_over_iterations(records: Mapping[str, Any]) -> Figure:
         at, peak = curve.loc[curve["mean"].idxmax(), ["x", "mean"]]
         ax.plot(at, peak, marker="*", markersize=11, color=own.colour, markeredgecolor="white")
         title = f"{own.label}\npeak {peak:.1f} dB at {at:.0f}"
-        ax.set(xlabel="iteration", title=title, ylabel="PSNR (dB, higher is better)")
+        ax.set(xlabel="iteration", title=title)
         style.log_x(ax, [t for t in (1, 3, 10, 30, 100, 300, 1000, 3000, 10000) if noisy.index[0] <= t <= noisy.index[-1]])
         ax.margins(y=0.15)
     means = pd.concat(curves.values())["mean"]
-    panels[0].set_ylim(bottom=max(means.min(), means.max() - 20) - 1)
+    panels[0].set(ylim=(max(means.min(), means.max() - 20) - 1, None), ylabel="PSNR (dB, higher is better)")
     style.legend_beside(panels[-1])
     n, std = max(r.run.n_images for r in records.values()), next(iter(records.values())).run.std
     note = f"{n} images a net, noise of std {std:g} on images in [0, 1]. "

@@ -99,7 +99,7 @@ def draw_floor(ax: Axes, floor: Any, metric: str, n: float) -> None:
     """Grey line and band: what real images score against other real ones, `n` of them; called once the points are drawn.
 
     Dashed; dotted where the figure has one at another n already; nothing where this panel has the same one. More than FAR
-    times below all points it is only written, at the lower edge, so as not to flatten the curves.
+    times below all points it is only written, in one panel of a scale, so as not to flatten the curves.
     """
     held = floor_n(floor, n)
     interval = floor_at(floor, metric, held)
@@ -107,9 +107,11 @@ def draw_floor(ax: Axes, floor: Any, metric: str, n: float) -> None:
     drawn = [line for panel in ax.figure.axes for line in panel.lines if line.get_gid() == FLOOR]
     if any(line.axes is ax and line.get_label() == label for line in drawn):
         return
-    if 0 < interval.value * FAR < _lowest(ax.get_shared_y_axes().get_siblings(ax)):
-        text = "" if ax.texts else f"{label}:\n{interval.value:.2g}, far below"
-        ax.annotate(text, (0.02, 0.02), xycoords="axes fraction", fontsize=8, color="#555555")
+    alike = ax.get_shared_y_axes().get_siblings(ax)
+    if 0 < interval.value * FAR < _lowest(alike):
+        told = ax.texts or any(text.get_gid() == FLOOR for panel in alike for text in panel.texts)
+        text = "" if told else f"{label}:\n{interval.value:.2g}, far below"
+        ax.annotate(text, (0.02, 0.02), xycoords="axes fraction", fontsize=8, color="#555555", gid=FLOOR)
         ax.margins(y=0.25)  # room for it
         return
     style = {line.get_label(): line.get_linestyle() for line in drawn}.get(label, ":" if drawn else "--")

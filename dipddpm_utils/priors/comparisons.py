@@ -113,8 +113,19 @@ def starts(frame: pd.DataFrame, *labels: str) -> str:
         said.append(comparison(name, gap, **direction(compare.copies(own))))
         if (rival := compare.best_rival(frame, own)) is not None:
             said.append(f"Over that from the {look(rival[0]).label}: {factor(rival[1])}.")
-        said.append(given_back(own).strip())
+        said.append(given_back(own).strip() or _beside(frame, label, own))
     return " ".join(filter(None, said))
+
+
+def _beside(frame: pd.DataFrame, label: str, best: pd.DataFrame) -> str:
+    """Of a start that does not look copied: whether its own images were looked for, and what was left out for copies."""
+    own, said = compare.copies(best), ""
+    if own.has_source and math.isnan(own.source):
+        said = "How many of these samples lie nearest to their own image was not recorded."
+    others = frame[(frame["label"] == label) & (frame["value"] != best["value"].iloc[0])].groupby("value", sort=True)
+    left = {t: found for t, rows in others if (found := compare.copies(rows)).many}
+    told = ", ".join(f"t_start = {t:.0f} ({copying(found)})" for t, found in left.items())
+    return f"{said} Left out: {told}.".strip() if left else said
 
 
 def given_back(rows: pd.DataFrame) -> str:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from dipddpm_utils.page.compare import Paired, difference, family, frame_of, summary
 from dipddpm_utils.page.lab import once
-from dipddpm_utils.page.prose import comparison, distance, ends, number, other_spaces, span
+from dipddpm_utils.page.prose import distance, effect, ends, number, other_spaces, span
 from dipddpm_utils.page.tables import DATA
 from dipddpm_utils.reports import gate
 
@@ -183,9 +183,9 @@ def more_images(lab: Any, of: str = "") -> str:
     times = number(more[0].metrics["n"] / degraded(lab)[setting][0].metrics["n"], 2)
     asked = in_short(setting)
     said = f"With {times} times the images, and a rival trained as much longer, {asked[0].lower()}{asked[1:]}"
-    by_psnr = comparison(said, gaps.pop("psnr"), "dB of PSNR", worse="better", better="worse")
-    others = [f"{SCORES[score][0]} {_shown(gap, SCORES[score][1])}" for score, gap in gaps.items()]
-    return f"{by_psnr} By other scores: {', '.join(others)}."
+    shown = {score: f"{_shown(gap, SCORES[score][1])} (p = {gap.p:.3f})" for score, gap in gaps.items()}
+    psnr, others = shown.pop("psnr"), [f"{SCORES[score][0]} {told}" for score, told in shown.items()]
+    return f"{said}: {effect(gaps['psnr'], 'dB')} of PSNR, {gaps['psnr'].n} models, {psnr}; {', '.join(others)}."
 
 
 def restoration_table(lab: Any) -> pd.DataFrame:

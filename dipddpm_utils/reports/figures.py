@@ -168,7 +168,8 @@ def grid_of_settings(frame: pd.DataFrame, metric: str = "fd") -> Figure:
     first, seeds = frame.iloc[0], frame["seed"].nunique()
     what = "seconds of training" if metric == "train_seconds" else f"{first['features']}, n = {first['n']:.0f} images"
     note = f"{what}: geometric mean{f' and 95% t-interval over {seeds} seeds' if seeds > 1 else ', one seed'}; "
-    note += "dark: large. Star: the run that all settings share; white: not run."
+    note += "dark: large. Star: the run that all settings share."
+    note += " White: not run." * bool(means.unstack().isna().any(axis=None))
     return style.finish(figure, "Report B's three settings, every combination", note[0].upper() + note[1:])
 
 
