@@ -119,7 +119,7 @@ def frame_of(records: Sequence[Any]) -> pd.DataFrame:
 
 
 LEAST_RECALL = 0.05  # below it a model draws no images, and nothing is judged by it
-PLANNED = 3  # seeds, or models, of a comparison; more were added after looking, where it stayed undecided
+PLANNED, ADDED = 3, ("seeds", "models")  # of a comparison; more of these were added after looking, where it stayed undecided
 
 
 @dataclass(frozen=True)
@@ -145,11 +145,7 @@ class Paired(Interval):
     @property
     def looks(self) -> int:
         """How often it may have been looked at: with PLANNED seeds or models, and after each added one (Bonferroni)."""
-        return 1 if self._planned is None else 1 + max(0, self.n - self._planned)
-
-    @property
-    def _planned(self) -> int | None:
-        return PLANNED if self.over in ("seeds", "models") else None
+        return 1 + max(0, self.n - PLANNED) if self.over in ADDED else 1
 
     @property
     def error(self) -> float:
@@ -168,7 +164,8 @@ class Paired(Interval):
         """
         if not math.isfinite(self.low):
             return None
-        return stats.pairs_needed(self.value - bound, self.error * math.sqrt(self.n), ALPHA / self.of, self._planned)
+        planned = PLANNED if self.over in ADDED else None
+        return stats.pairs_needed(self.value - bound, self.error * math.sqrt(self.n), ALPHA / self.of, planned)
 
 
 def paired(differences: Sequence[float], *, ratio: bool = False, over: str = "seeds") -> Paired:
