@@ -145,10 +145,16 @@ def test_readme_block_replaces_only_what_is_between_its_marks(monkeypatch, tmp_p
     (tmp_path / "README.md").write_text(f"# Top\n{begin}\nold\n{end}\n\ntail\n")
     monkeypatch.setattr(runs, "CHECKOUT", tmp_path)
     monkeypatch.setattr(front, "picture", lambda lab: b"")
-    monkeypatch.setattr(front, "readme_block", lambda lab: f"the answer of {lab.profile.name}, {lab.store.records_only}")
+    monkeypatch.setattr(front, "reports_in_short", lambda lab: f"the claims of {lab.profile.name}")
+    told = "the answer of quick, True, then the claims of quick"
+    monkeypatch.setattr(
+        front,
+        "readme_block",
+        lambda lab, reports: f"the answer of {lab.profile.name}, {lab.store.records_only}, then {reports}",
+    )
     for _ in range(2):
         front.write_readme(tmp_path / "results")
-        assert (tmp_path / "README.md").read_text() == f"# Top\n{begin}\n\nthe answer of quick, True\n\n{end}\n\ntail\n"
+        assert (tmp_path / "README.md").read_text() == f"# Top\n{begin}\n\n{told}\n\n{end}\n\ntail\n"
     (tmp_path / "README.md").write_text("no marks")
     with pytest.raises(StoreError, match="two marks"):
         front.write_readme(tmp_path)

@@ -24,7 +24,7 @@ def test_the_answer_is_computed_from_the_committed_records():
     written = README.split(begin)[1].split(end)[0].strip()
     lab = Lab(front.strongest(ROOT / "results"), str(ROOT / "results"))
     lab.store.records_only = True
-    assert written == front.readme_block(lab).strip(), "run `python -m dipddpm_utils report`"
+    assert written == front.readme_block(lab, front.reports_in_short(lab)).strip(), "run `python -m dipddpm_utils report`"
 
 
 @pytest.fixture

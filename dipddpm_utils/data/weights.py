@@ -25,7 +25,7 @@ def published(url: str, sha256: str, variable: str) -> Path:
     try:
         content = source.read_bytes() if source.is_file() else b""
     except OSError as error:
-        raise DataError(f"{source} cannot be read ({error.strerror}): make it readable, or unset {variable}") from error
+        raise DataError(f"{source} cannot be read ({error.strerror}): make it readable, or remove it") from error
     if not content and given:
         raise DataError(f"{variable} names {given}, which is no file: let it name a copy of {name}, or unset it")
     if not content:

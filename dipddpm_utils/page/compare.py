@@ -85,7 +85,7 @@ def summary(frame: pd.DataFrame, metric: str, *, geometric: bool = True) -> Inte
     if len(numbers) == 0:
         return None
     if len(numbers) == 1:
-        low, high = frame.reindex(columns=[f"{metric}_low", f"{metric}_high"]).astype(float).iloc[0]
+        low, high = frame.reindex(columns=[f"{metric}_low", f"{metric}_high"]).apply(pd.to_numeric, errors="coerce").iloc[0]
         return Interval(low, float(numbers[0]), high, 1)
     if geometric and as_ratio(metric) and (numbers > 0).all():
         mean = stats.mean_interval(np.log(numbers))

@@ -109,9 +109,9 @@ def draw_floor(ax: Axes, floor: Any, metric: str, n: float) -> None:
         return
     alike = ax.get_shared_y_axes().get_siblings(ax)
     if 0 < interval.value * FAR < _lowest(alike):
-        told = ax.texts or any(text.get_gid() == FLOOR for panel in alike for text in panel.texts)
-        text = "" if told else f"{label}:\n{interval.value:.2g}, far below"
-        ax.annotate(text, (0.02, 0.02), xycoords="axes fraction", fontsize=8, color="#555555", gid=FLOOR)
+        text = f"{label}:\n{interval.value:.2g}, far below"
+        if not ax.texts and not any(text == other.get_text() for panel in alike for other in panel.texts):
+            ax.annotate(text, (0.02, 0.02), xycoords="axes fraction", fontsize=8, color="#555555")
         ax.margins(y=0.25)  # room for it
         return
     style = {line.get_label(): line.get_linestyle() for line in drawn}.get(label, ":" if drawn else "--")

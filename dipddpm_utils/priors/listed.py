@@ -18,17 +18,15 @@ def listing(store: Any, device: str = "auto", probe: bool = False) -> tuple[list
     probe: time each network that is left and was not timed on this machine, which takes minutes for large ones; and keep the
     profile's hours in bench/hours.csv, which the README shows.
     """
-    from dipddpm_utils.priors import cost  # imports torch
-
     rows, wrong, left, took, made = [], [], [], 0.0, {}
     for entry in store.profile.entries.values():
-        state, seconds = "damaged", math.nan
+        state, metrics, seconds = "damaged", {}, math.nan
         try:
             state = store.state(entry.run)
             if state in ("complete", "stale"):
                 record = store.load(entry.run)
                 record.check()
-                seconds, made = record.seconds, record.provenance
+                metrics, seconds, made = record.metrics, record.seconds, record.provenance
         except StoreError as error:
             state = "damaged"
             wrong.append(str(error))
@@ -36,9 +34,10 @@ def listing(store: Any, device: str = "auto", probe: bool = False) -> tuple[list
         took += seconds if done else 0.0
         left += [] if done else [entry.run]
         size = sum(path.stat().st_size for path in store.folder(entry.run).rglob("*") if path.is_file())
-        counted = cost.of(entry.run).flops
-        told = (f"{size / 1e3:.1f} kB", f"{counted:.1e}" if counted else "not counted")
-        rows.append([entry.name, entry.hash, state, f"{seconds:.1f}" * done, *told, f"{seconds / 3600:.2f}" * done])
+        own = ("sample_flops",) if entry.run.kind == "sample" else ("train_flops", "sample_flops")  # its model is another run
+        counted = sum(metrics.get(name) or 0 for name in own)
+        shown = (f"{seconds:.1f}", f"{size / 1e3:.1f} kB", f"{counted:.1e}" if counted else "", f"{seconds / 3600:.2f}")
+        rows.append([entry.name, entry.hash, state, *(shown if done else ("", shown[1], "", ""))])
     complete = sum(row[2] == "complete" for row in rows)
     about = [f"profile {store.profile.name}: {complete} of {len(rows)} runs complete, in {took / 3600:.1f} hours"]
     if left:
@@ -61,6 +60,7 @@ def _left(store: Any, rows: list[list[str]], left: list[Any], device: str, probe
     probes, undone = cost.kept(where), [cost.of(run) for run in left]
     hours = [own.hours(probes) for own in undone]
     for row, own, here in zip([row for row in rows if not row[-1]], undone, hours, strict=True):
+        row[5] = f"{own.flops:.1e}" if own.flops else "not counted"
         row[6] = f"~{here:.2f}" if own.network and math.isfinite(here) else "?"
     unknown = {own.network for own, here in zip(undone, hours, strict=True) if not math.isfinite(here)}
     said = f"estimated from probes of {cost.PROBED} training steps, one process"

@@ -9,7 +9,7 @@ import pandas as pd
 
 from dipddpm_utils.page.compare import Paired, difference, family, frame_of, summary
 from dipddpm_utils.page.lab import once
-from dipddpm_utils.page.prose import distance, effect, ends, number, other_spaces, span
+from dipddpm_utils.page.prose import comparison, distance, ends, number, other_spaces, shown_by, span
 from dipddpm_utils.page.tables import DATA
 from dipddpm_utils.reports import gate
 
@@ -98,7 +98,7 @@ def denoiser(lab: Any, of: str) -> str:
     said = f"The DDPM: {distance(own, where)}, recall {number(float(frame_of(own)['recall'].mean()), 2)}"
     said += f"; {what}: {number(least)}." if what else "."
     if why := gate.passed(lab, (group,)).why:
-        said += f" It draws no images ({why})."
+        said += f" It does not pass the gate of notebook 06 ({why})."
     if not lab.has(drawn):
         return said
     blur, real = (gate.floor_of(lab, drawn).metrics.get(f"trivial_{name}_fd_imagenet") for name in ("blur", "real"))
@@ -183,9 +183,9 @@ def more_images(lab: Any, of: str = "") -> str:
     times = number(more[0].metrics["n"] / degraded(lab)[setting][0].metrics["n"], 2)
     asked = in_short(setting)
     said = f"With {times} times the images, and a rival trained as much longer, {asked[0].lower()}{asked[1:]}"
-    shown = {score: f"{_shown(gap, SCORES[score][1])} (p = {gap.p:.3f})" for score, gap in gaps.items()}
-    psnr, others = shown.pop("psnr"), [f"{SCORES[score][0]} {told}" for score, told in shown.items()]
-    return f"{said}: {effect(gaps['psnr'], 'dB')} of PSNR, {gaps['psnr'].n} models, {psnr}; {', '.join(others)}."
+    by_psnr = comparison(said, gaps.pop("psnr", None), "dB of PSNR", worse="better", better="worse")
+    others = [f"{SCORES[score][0]} {_told(gap, SCORES[score][1])} ({shown_by(gap)})" for score, gap in gaps.items()]
+    return f"{by_psnr} By other scores: {', '.join(others)}."
 
 
 def restoration_table(lab: Any) -> pd.DataFrame:

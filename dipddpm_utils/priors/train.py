@@ -106,6 +106,8 @@ class AtWork:
 def at_work(run: Ddpm, source: sets.DataSet, work: Work) -> AtWork:
     """A run's prior, ready: the DIP fitted and applied to every training image."""
     images, made = source.train.to(work.device), None if run.prior is None else run.prior.source
+    if run.prior is not None and run.prior.trained is not None:
+        declared.find("trained", run.prior.trained)  # an unknown name is refused before its DIP is fitted
     given = Given(images, schedule.coefficients(run.diffusion, device=work.device))
     if made is None:
         return AtWork(run, given)

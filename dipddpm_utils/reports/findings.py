@@ -8,14 +8,14 @@ import pandas as pd
 
 from dipddpm_utils.faults import DIP_REPORTED_OVER, EARLY, FAULTS
 from dipddpm_utils.judging.stats import ALPHA
-from dipddpm_utils.page.compare import difference, family, frame_of, judged_alike, summary
+from dipddpm_utils.page.compare import difference, family, floor_at, frame_of, judged_alike, summary
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import bullets, comparison, count, distance, effect, factor, number, other_spaces, percent, span
 from dipddpm_utils.reports import gate, one_fault, printed, tables
 from dipddpm_utils.reports.evidence_a import side
 from dipddpm_utils.reports.evidence_b import PAIR, path_share, slope_over
 from dipddpm_utils.reports.printed import VARIANTS
-from dipddpm_utils.reports.tables import at_own_size, begun_from_dip, own_label
+from dipddpm_utils.reports.tables import at_own_size, begun_from_dip, own_floor, own_label
 
 LIBRARY = """## Is our network a confound?
 
@@ -109,16 +109,17 @@ def faults(lab: Any, report: str) -> str:
     """The fault of a report with the largest effect on the distance, and those whose effect is not told from none."""
     found = {(id, side): gap for (name, id, side), gap in one_fault.effects(lab, report).items() if name == "fd"}
     shown = {id for (id, _), gap in found.items() if gap.decided}
+    published = f"{report.lower()}-dip-2conv-published"
+    late = f" FA7 acts in `full` alone: no fit here reaches iteration {EARLY}."
+    late = late if lab.has(published) and "FA7" not in lab.seeds(published)[0].run.faults else ""
     if not shown:
-        return f"Report {report}: no fault's effect on FD is shown (Holm over {len(found)})."
+        return f"Report {report}: no fault's effect on FD is shown (Holm over {len(found)}).{late}"
     top = max(found, key=lambda key: (found[key].decided, abs(found[key].value)))[0]
     sides = [f"{factor(gap)} when {side}" for (id, side), gap in found.items() if id == top]
     said = f"Report {report}: {top} ({FAULTS[top].what}) changes FD most, by a factor of {', '.join(sides)}."
     if weak := [id for id in dict.fromkeys(id for id, _ in found) if id not in shown]:
         said += f" Report {report}: no effect on FD is shown for {', '.join(weak)} (Holm over {len(found)})."
-    if report == "A" and not any(id == "FA7" for id, _ in found):
-        said += f" FA7 acts in `full` alone: no fit here reaches iteration {EARLY}."
-    return said
+    return said + late
 
 
 def published_shape(lab: Any) -> str:
@@ -139,12 +140,21 @@ def published_shape(lab: Any) -> str:
 
 def own_samples(full: Any, report: str) -> str:
     """How good the models shown at a report's own size are; of chains begun elsewhere, what they give back."""
-    told = [
-        f"{own_label(group)} {number(own[0].metrics['fd'])} (recall {number(own[0].metrics['recall'], 2)})"
-        for group, own in at_own_size(full, report).items()
-    ]
+    told, models = [], at_own_size(full, report)
+    for group, own in models.items():
+        frame = frame_of(own)
+        seeds = f", {len(own)} seeds" if len(own) > 1 else ""
+        told.append(f"{own_label(group)} {span(summary(frame, 'fd'))} (recall {number(frame['recall'].mean(), 2)}{seeds})")
+    first, floor = next(iter(models.values()))[0].metrics, own_floor(full, report)
+    least = f", real against real {number(floor_at(floor, 'fd', first['n']).value)}" if floor else ""
+    about = f"{first['features']} (n = {first['n']:.0f}{least})"
+    return f"{about}: {'; '.join([*told, *begun_at_own_size(full, report)])}."
+
+
+def begun_at_own_size(full: Any, report: str) -> list[str]:
+    """How far chains that begin at report A's DIP outputs are from real images, and what they give back; [] of report B."""
     begun = begun_from_dip(full) if report == "A" else []
-    told += [
+    told = [
         f"begun from DIP outputs at t = {one.metrics['t_start']} {number(one.metrics['fd'])}, with "
         f"{percent(one.metrics['own_source_rate'])} nearest to the training image behind their start"
         for one in begun
@@ -152,7 +162,7 @@ def own_samples(full: Any, report: str) -> str:
     if begun:  # what those chains begin with, at no call
         dip = full.record("a-dip-2conv-s0").metrics
         told.append(f"the DIP outputs themselves {number(dip['fd'])} (n = {dip['n']:.0f})")
-    return f"Distance to real images, seed 0: {'; '.join(told)}."
+    return told
 
 
 def no_images(sets: Mapping[str, Sequence[Any]]) -> str:

@@ -44,7 +44,7 @@ def passed(lab: Any, groups: tuple[str, ...]) -> Gate:
         least = floor_at(floor, "fd", n) if floor and floor_n(floor, n) == n else None
         models[group] = {**means, "times": means["fd"] / least.value if least else math.nan}
         if reasons := [reason for record in records if (reason := _fails(record, floor))]:
-            failed.append(f"{group}: {len(reasons)} of {len(records)} runs, the first with {reasons[0]}")
+            failed.append(f"{group}: {len(reasons)} of {len(records)} runs, the first: {reasons[0]}")
     return Gate(models, "; ".join(failed))
 
 
@@ -69,9 +69,7 @@ def _fails(record: Any, floor: Any) -> str:
     fd, recall = record.metrics["fd"], record.metrics["recall"]
     if not recall >= LEAST_RECALL:  # NaN fails too
         return f"recall {number(recall, 2)}, below {LEAST_RECALL:g}"
-    if floor is None:
-        return ""
-    if floor.metrics["n"] != record.metrics["n"]:  # on which distances depend
-        return f"judged on {record.metrics['n']:.0f} images, what takes no learning on {floor.metrics['n']:.0f}"
     least, what = trivial(floor)
+    if what and floor.metrics["n"] != record.metrics["n"]:  # on which distances depend
+        return f"FD of {record.metrics['n']:.0f} images, that of what takes no learning of {floor.metrics['n']:.0f}"
     return f"FD {number(fd)}, not below {number(least)} of {what}" if not fd < least and what else ""

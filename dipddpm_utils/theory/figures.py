@@ -51,7 +51,7 @@ def spectral_bias(record: Any) -> Figure:
         line.set_label(name)
     errors = evals["relative_error"]
     panels[0].set_ylim(max(1e-4, errors.min() / 1.5), min(10, errors.max() * 1.5))
-    panels[0].set_ylabel("energy missing in the band\n(1: nothing fitted yet)")
+    panels[0].set_ylabel("error left, over the band's energy\n(1: nothing fitted yet)")
     panels[0].legend(title="frequency band", loc="lower left")
     note = f"Mean over {record.run.n_images} images; {len(bands)} bands of radial frequency, dark (low) to light (high). "
     note += f"Net: {look(record.run.net).label}."

@@ -55,6 +55,7 @@ EQUATIONS = {
 }
 ELSEWHERE = {"dip/nets.py", "ddpm/unet.py", "training/loop.py", "training/ema.py", "page/compare.py", "priors/restore.py"}
 ELSEWHERE |= {"priors/supervised.py", "reports/claims.py", "reports/gate.py", "stopping/rules.py WindowVariance"}  # no equation
+ELSEWHERE |= {"ddpm/sampling.py timesteps", "ddpm/sampling.py chain"}  # the loop around (2) to (4) of 03
 
 
 class ShowingLab(Records):

@@ -10,6 +10,7 @@ from matplotlib.text import Text
 
 from dipddpm_utils import front, verdicts
 from dipddpm_utils.page import compare
+from dipddpm_utils.page.prose import shown_by, span
 from dipddpm_utils.priors import figures, restored
 from dipddpm_utils.reports import gate
 
@@ -141,14 +142,15 @@ def test_more_images_are_said_wherever_the_setting_is():
         record.metrics["n"] *= 3
     said = restored.more_images(lab)
     assert said.startswith("With 3.0 times the images, and a rival trained as much longer, inpainting CIFAR-10, 50%")
-    assert "seen: -" in said and "models, worse (p = " in said
+    assert "seen: -" in said and "models: **worse** (p" in said
     more = lab.seeds("restore-more")
     own, rival = (restored.judged(more, restored.best(more, role)) for role in ("with a DIP", "equal seconds"))
     scores = compare.family("more images", {s: compare.difference(own, rival, s, by="model") for s in restored.scores(more)})
     assert {gap.of for gap in scores.values()} == {4}  # all scores of one comparison are looked at together
     for score in ("ssim", "features", "imagenet"):
-        word = "not decidable" if not scores[score].decided else ""
-        assert f"{restored.SCORES[score][0]} {word}" in said and f"(p = {scores[score].p:.3f})" in said
+        (name, more), gap = restored.SCORES[score], scores[score]
+        word = "not decidable" if not gap.decided else "better" if (gap.value > 0) == more else "worse"
+        assert f"{name} {span(gap, '+')} {word} ({shown_by(gap)})" in said
     assert said in restored.restored_short(lab, "CIFAR-10") and said in front.readme_block(lab)
     assert "**" not in front.markdown(lab).split("From the records")[0]
     lab.profile.groups["restore-more"] = []
