@@ -9,7 +9,7 @@ import pandas as pd
 
 from dipddpm_utils.page.compare import Paired, difference, family, frame_of, summary
 from dipddpm_utils.page.lab import once
-from dipddpm_utils.page.prose import comparison, distance, ends, number, other_spaces, shown_by, span
+from dipddpm_utils.page.prose import comparison, distance, ends, number, other_spaces, span
 from dipddpm_utils.page.tables import DATA
 from dipddpm_utils.reports import gate
 
@@ -184,7 +184,7 @@ def more_images(lab: Any, of: str = "") -> str:
     asked = in_short(setting)
     said = f"With {times} times the images, and a rival trained as much longer, {asked[0].lower()}{asked[1:]}"
     by_psnr = comparison(said, gaps.pop("psnr", None), "dB of PSNR", worse="better", better="worse")
-    others = [f"{SCORES[score][0]} {_told(gap, SCORES[score][1])} ({shown_by(gap)})" for score, gap in gaps.items()]
+    others = [f"{SCORES[score][0]} {_told(gap, SCORES[score][1])}" for score, gap in gaps.items()]
     return f"{by_psnr} By other scores: {', '.join(others)}."
 
 

@@ -23,7 +23,9 @@ HOLM = [  # p-values, adjusted as R's p.adjust(p, "holm") does
 
 @pytest.mark.parametrize(("p", "adjusted"), HOLM)
 def test_holm(p, adjusted):
-    assert stats.holm(p) == pytest.approx(adjusted, nan_ok=True)
+    given_p = np.array(p)
+    assert stats.holm(given_p) == pytest.approx(adjusted, nan_ok=True)
+    assert given_p == pytest.approx(p, nan_ok=True)  # what was given is left as it is
 
 
 @given(st.floats(0.3, 5), st.sampled_from([0.05, 0.05 / 17]), st.sampled_from([None, 3]))

@@ -61,8 +61,9 @@ def test_a_device_that_is_not_there_is_refused_in_one_line(monkeypatch):
     with pytest.raises(errors.DeviceError, match="--device cpu") as caught:
         device.pick_device("cuda")
     assert "\n" not in str(caught.value)
-    with pytest.raises(errors.UsageError, match="expected auto, cpu, cuda, cuda:N or mps"):
-        device.pick_device("gpu")
+    for name in ("gpu", "cuda:00", "cuda:256", "cuda:99999999999", "cuda:\u0663"):  # torch would take cuda:256 for cuda:0
+        with pytest.raises(errors.UsageError, match="expected auto, cpu, cuda, cuda:N or mps"):
+            device.pick_device(name)
 
 
 def _machine(monkeypatch, tmp_path: Path, *, proc: str | None = None, smi: str | None = None) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from dipddpm_utils.config import Floor, Sample, Start
 from dipddpm_utils.page import speed
+from dipddpm_utils.parts import Prior
 from dipddpm_utils.priors import cost, judge, listed
 from dipddpm_utils.store.runs import Store
 from dipddpm_utils.study import profile
@@ -30,6 +31,9 @@ def test_a_chain_that_begins_later_makes_fewer_calls_and_a_floor_makes_none():
     whole = Sample(model=MODEL, n=100)
     part = changed(whole, start=Start(t_start=300))
     assert cost.of(part).calls == 100 * 15 and cost.of(whole).calls == 100 * 50
+    begun = changed(MODEL, prior=Prior(source="blur", truncate=300))  # trained and judged up to there alone
+    assert cost.of(changed(whole, model=begun)).calls == 100 * 15
+    assert cost.of(begun).calls < 0.6 * cost.of(MODEL).calls
     assert cost.of(Floor(data=MODEL.data)).flops == 0 == cost.of(Floor(data=MODEL.data)).hours({})
 
 

@@ -42,6 +42,31 @@ def frame(lab):
     return mechanisms.table_of(lab)
 
 
+def test_a_control_is_drawn_by_the_same_sampler_where_it_was():
+    rows = [("guidance", "ddim", 9.0), ("guidance blur", "ddim", 8.0), ("guidance blur", "dpmpp_2m", 5.0)]
+    frame = pd.DataFrame(rows, columns=["label", "sampler", "fd"]).assign(nfe=12, seed=0)
+    frame["value"] = frame["sampler"]
+    own = frame[frame["label"] == "guidance"]
+    assert mechanisms.rival_rows(frame, "guidance blur", own)["fd"].tolist() == [8.0]
+    other = own.assign(sampler="ancestral")
+    assert mechanisms.rival_rows(frame, "guidance blur", other)["fd"].tolist() == [5.0]  # none by that one: the best of all
+    assert mechanisms.rival_rows(frame, "more training", own) is None
+
+
+def test_a_start_says_whether_its_own_images_were_looked_for_and_what_was_left_out():
+    about = {"copy_rate_floor": 0.01, "seed": 0}
+    rows = [
+        {"label": "dip", "value": 300, "fd": 1.0, "copy_rate": 0.97},
+        {"label": "dip", "value": 600, "fd": 9.0, "copy_rate": 0.0},
+    ]
+    rows += [{"label": "noise", "value": t, "fd": 10.0, "copy_rate": 0.0} for t in (300, 600)]
+    said = comparisons.starts(pd.DataFrame([row | about for row in rows]), "dip")
+    assert "t_start = 600" in said.partition(",")[2][:20] and "Left out: t_start = 300 (97% look copied)." in said
+    assert "own image was not recorded" in said
+    with_own = pd.DataFrame([row | about | {"own_source_rate": 0.0} for row in rows])
+    assert "not recorded" not in comparisons.starts(with_own, "dip")
+
+
 def test_a_weight_of_zero_is_the_ddpm_alone(frame):
     rows = frame[["label", "value", "seed", "fd"]]
     swept = mechanisms.over_weight(rows)

@@ -10,7 +10,7 @@ from matplotlib.text import Text
 
 from dipddpm_utils import front, verdicts
 from dipddpm_utils.page import compare
-from dipddpm_utils.page.prose import shown_by, span
+from dipddpm_utils.page.prose import span
 from dipddpm_utils.priors import figures, restored
 from dipddpm_utils.reports import gate
 
@@ -150,7 +150,7 @@ def test_more_images_are_said_wherever_the_setting_is():
     for score in ("ssim", "features", "imagenet"):
         (name, more), gap = restored.SCORES[score], scores[score]
         word = "not decidable" if not gap.decided else "better" if (gap.value > 0) == more else "worse"
-        assert f"{name} {span(gap, '+')} {word} ({shown_by(gap)})" in said
+        assert f"{name} {span(gap, '+')} {word}" in said
     assert said in restored.restored_short(lab, "CIFAR-10") and said in front.readme_block(lab)
     assert "**" not in front.markdown(lab).split("From the records")[0]
     lab.profile.groups["restore-more"] = []

@@ -57,6 +57,14 @@ def test_a_sample_is_held_against_the_image_that_was_mixed_into_its_chain(store)
     assert own["own_source_rate"] > 0.9
 
 
+def test_a_sample_is_held_against_the_images_of_the_fits_that_were_mixed_into_its_chain(store, monkeypatch):
+    asked = []
+    monkeypatch.setattr(sample.evaluate, "own_source_rate", lambda images, source, rows: asked.append(rows.tolist()) or 0.5)
+    wholly = Advice(name="bank", bank="per_image", weight=1.0)
+    store.ensure(Sample(model=DDPM, start=Start(bank=BANK), advice=wholly, sampler=Sampler(steps=4), n=80))
+    assert asked == [store.weights(BANK)["rows"][:80].tolist()]
+
+
 def test_a_sample_of_a_bank_is_held_against_the_image_that_its_own_fit_is_of(store, monkeypatch):
     train, rows = sets.load(DDPM.data).train, torch.arange(95, 15, -1)
     made = Made(ranges.uint8_to_signed(train[rows]), 1e6, 960, rows=rows)  # fits that are their images, at great cost

@@ -290,6 +290,15 @@ def test_report_b_settings_over_the_full_grid(slope, verdict, lab):
         assert "DIP's outputs" in judged(id, lab).evidence.hypothesis
 
 
+def test_the_slope_of_a_dips_outputs_is_over_the_range_that_report_b_varied(lab):
+    low, high = evidence_b.REPORTED["std"]
+    lab.set("std", fd=lambda _, __, std: math.exp(std if low <= std <= high else 50.0 * (std < low)))  # steep outside alone
+    for group in ("b-grid", "b-rows"):
+        lab.profile.groups.pop(group)
+    one = judged("B4", lab)
+    assert one.finding.effect.value == pytest.approx(1.0) and "steps, over the settings of report B's range" in one.why
+
+
 def test_a_slope_of_the_published_rows_alone_is_an_artefact(lab):
     for group, steep in (("b-grid", -5.0), ("b-rows", 5.0)):
         lab.set(group, fd=lambda r, *_, steep=steep: 50 + steep * r.run.dip.std)
