@@ -66,7 +66,7 @@ def restoration(lab: Any) -> str:
         f"times). By other scores it won and lost: {restored.other_scores(lab, 'equal seconds')}. Beside one chain, in "
         f"{restored.given(lab, 'cheap')} times its seconds, it won {single.won or 'none'} and lost {single.lost or 'none'}."
     )
-    return " ".join(filter(None, [said, restored.more_images(lab)]))
+    return " ".join(filter(None, [said, restored.more_in_short(lab)]))
 
 
 def _answers(lab: Any, found: list[Row]) -> tuple[str, str]:

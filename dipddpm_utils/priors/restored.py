@@ -174,18 +174,35 @@ def more_images(lab: Any, of: str = "") -> str:
 
     '' where this was not computed.
     """
+    asked, gaps = _with_more(lab, of)
+    if not asked:
+        return ""
+    by_psnr = comparison(asked, gaps.pop("psnr", None), "dB of PSNR", worse="better", better="worse")
+    others = [f"{SCORES[score][0]} {_told(gap, SCORES[score][1])}" for score, gap in gaps.items()]
+    return f"{by_psnr} By other scores: {', '.join(others)}."
+
+
+def more_in_short(lab: Any) -> str:
+    """The same verdicts without their sizes: 'worse by SSIM, not decidable by PSNR (p = 0.066)'."""
+    asked, gaps = _with_more(lab)
+    by: dict[str, list[str]] = {"better": [], "worse": [], "not decidable": []}
+    for score, gap in gaps.items():
+        rests = f" (p = {gap.p:.2g})" if score == "psnr" else ""
+        by[_shown(gap, SCORES[score][1])].append(SCORES[score][0].removesuffix(" (dB)") + rests)
+    told = [f"{word} by {', '.join(those)}" for word, those in by.items() if those]
+    return f"{asked}: {'; '.join(told)}." if asked else ""
+
+
+def _with_more(lab: Any, of: str = "") -> tuple[str, dict[str, Paired]]:
+    """(what was asked, score -> the best way with a DIP minus the best rival): a family; nothing where it was not computed."""
     more = lab.seeds("restore-more") if lab.has("restore-more") else []
     if not more or of not in ("", _setting(more[0]).of):
-        return ""
+        return "", {}
     setting = _setting(more[0])
     own, rival = (judged(more, best(more, role)) for role in ("with a DIP", "equal seconds"))
     gaps = family("more images", {score: difference(own, rival, score, by="model") for score in scores(more)})
-    times = number(more[0].metrics["n"] / degraded(lab)[setting][0].metrics["n"], 2)
-    asked = in_short(setting)
-    said = f"With {times} times the images, and a rival trained as much longer, {asked[0].lower()}{asked[1:]}"
-    by_psnr = comparison(said, gaps.pop("psnr", None), "dB of PSNR", worse="better", better="worse")
-    others = [f"{SCORES[score][0]} {_told(gap, SCORES[score][1])}" for score, gap in gaps.items()]
-    return f"{by_psnr} By other scores: {', '.join(others)}."
+    times, name = number(more[0].metrics["n"] / degraded(lab)[setting][0].metrics["n"], 2), in_short(setting)
+    return f"With {times} times the images, and a rival trained as much longer, {name[0].lower()}{name[1:]}", gaps
 
 
 def restoration_table(lab: Any) -> pd.DataFrame:

@@ -148,21 +148,19 @@ def own_samples(full: Any, report: str) -> str:
     first, floor = next(iter(models.values()))[0].metrics, own_floor(full, report)
     least = f", real against real {number(floor_at(floor, 'fd', first['n']).value)}" if floor else ""
     about = f"{first['features']} (n = {first['n']:.0f}{least})"
-    return f"{about}: {'; '.join([*told, *begun_at_own_size(full, report)])}."
+    return f"{about}: {'; '.join(told)}. {begun_at_own_size(full, report)}".strip()
 
 
-def begun_at_own_size(full: Any, report: str) -> list[str]:
-    """How far chains that begin at report A's DIP outputs are from real images, and what they give back; [] of report B."""
-    begun = begun_from_dip(full) if report == "A" else []
-    told = [
-        f"begun from DIP outputs at t = {one.metrics['t_start']} {number(one.metrics['fd'])}, with "
-        f"{percent(one.metrics['own_source_rate'])} nearest to the training image behind their start"
-        for one in begun
-    ]
-    if begun:  # what those chains begin with, at no call
-        dip = full.record("a-dip-2conv-s0").metrics
-        told.append(f"the DIP outputs themselves {number(dip['fd'])} (n = {dip['n']:.0f})")
-    return told
+def begun_at_own_size(full: Any, report: str) -> str:
+    """How far chains that begin at report A's DIP outputs are from real images, and what they give back; '' of report B."""
+    told = []
+    for one in begun_from_dip(full) if report == "A" else []:
+        back = f"{percent(one.metrics['own_source_rate'])} nearest to the training image behind their start"
+        told.append(f"at t = {one.metrics['t_start']} FD {number(one.metrics['fd'])} and {back}")
+    if not told:
+        return ""
+    dip = full.record("a-dip-2conv-s0").metrics  # what those chains begin with, at no call
+    return f"Begun from DIP outputs: {'; '.join(told)}; these outputs themselves: FD {number(dip['fd'])} (n = {dip['n']:.0f})."
 
 
 def no_images(sets: Mapping[str, Sequence[Any]]) -> str:

@@ -131,11 +131,13 @@ def best_rules(records: Sequence[Any]) -> str:
     lines.append(comparison(name, family("rules", gaps)[best], "dB"))
     lines.append(f"Not stopping at all loses {span(_over_images(every['end']))} dB.")
     nets = {net: per_image([one for one in records if one.run.net == net], "lost").mean() for net in _nets(records)}
+    early: dict[str, list[str]] = {}
     for rule in (rule for rule in ("wmv", "emv") if rule in lost):
         if more := [look(net).label for net, mean in nets.items() if mean[rule] > mean["end"]]:
-            lines.append(
-                f"{RULES[rule]} loses more than that on {' and '.join(more)}, whose fits begin with long flat outputs."
-            )
+            early.setdefault(" and ".join(more), []).append(RULES[rule])
+    for where, rules in early.items():
+        loses = f"lose{'s' * (len(rules) < 2)}"
+        lines.append(f"{' and '.join(rules)} {loses} more than that on {where}, whose fits begin with long flat outputs.")
     return bullets(lines)
 
 
@@ -204,7 +206,7 @@ def stages(records: Sequence[Any]) -> str:
 
 def found(records: Sequence[Any]) -> str:
     """What the answer rests on."""
-    return "\n".join(part(records) for part in (best_rules, staged))
+    return "What the rules lose, and where they stop:\n\n" + "\n".join(part(records) for part in (best_rules, staged))
 
 
 def answer(records: Sequence[Any]) -> str:

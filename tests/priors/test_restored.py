@@ -151,10 +151,13 @@ def test_more_images_are_said_wherever_the_setting_is():
         (name, more), gap = restored.SCORES[score], scores[score]
         word = "not decidable" if not gap.decided else "better" if (gap.value > 0) == more else "worse"
         assert f"{name} {span(gap, '+')} {word}" in said
-    assert said in restored.restored_short(lab, "CIFAR-10") and said in front.readme_block(lab)
+    assert said in restored.restored_short(lab, "CIFAR-10")
+    short = restored.more_in_short(lab)
+    assert short in front.readme_block(lab) and short.split(":")[0] == said.split(":")[0]
+    assert f"worse by PSNR (p = {scores['psnr'].p:.2g})" in short and short.count(" by ") == 2
     assert "**" not in front.markdown(lab).split("From the records")[0]
     lab.profile.groups["restore-more"] = []
-    assert restored.more_images(lab) == ""
+    assert restored.more_images(lab) == restored.more_in_short(lab) == ""
 
 
 def test_the_denoiser_is_said_with_what_needs_no_learning():

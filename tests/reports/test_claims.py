@@ -490,7 +490,7 @@ def test_what_was_trained_at_the_reports_own_size_is_listed_beside_its_floor():
         )
         assert figures.own_samples(lab, report).axes[0].get_yticklabels()[0].get_text() == "alone"
     begun = findings.own_samples(lab, "A")
-    assert "t = 300 5.18, with 100% nearest" in begun and "the DIP outputs themselves 4.65" in begun
+    assert "at t = 300 FD 5.18 and 100% nearest" in begun and "these outputs themselves: FD 4.65 (n = 2000)." in begun
     alone = lab.record("a-ddpm-s0").metrics
     distance = tables.own_size(lab, "A").set_index("").loc["DDPM alone", "FD-CIFAR"]
     assert distance == f"{alone['fd']:.1f} [{alone['fd_low']:.1f}, {alone['fd_high']:.1f}]"
