@@ -180,7 +180,9 @@ class Lab:
         if len(frame.columns) > COLUMNS:
             raise ValueError(f"the table has {len(frame.columns)} columns, expected at most {COLUMNS}: pass fewer as `shown`")
         letters = frame.map(lambda value: len(value) if isinstance(value, str) else 0)
-        wordy = letters.to_numpy().max(initial=0) > LINE or letters.max().sum() > WIDE
+        heads = [max(map(len, str(name).split()), default=0) for name in frame.columns]  # all that a column of numbers takes
+        wide = sum(most or head for most, head in zip(letters.max(), heads, strict=True)) > WIDE
+        wordy = wide or letters.to_numpy().max(initial=0) > LINE
         kinds = "wordy" if wordy else None
         frame = frame.map(_cell).rename(columns=lambda name: escape(str(name)))
         body = frame.to_html(index=False, border=0, escape=False, na_rep="", float_format=lambda x: f"{x:.4g}", classes=kinds)
