@@ -100,7 +100,7 @@ def test_a_moved_record_moves_verdict_sentence_table_and_answer(mean, verdict, a
     assert [row.better for row in rows] == [verdict == "better"] * 2
     said = front.restoration(lab)
     assert f"image: {answer}" in said and f"By PSNR a DIP {counted.replace('0', 'none')} of 2 settings" in said
-    assert f"it won and lost: {restored.other_scores(lab, 'equal seconds')}. Beside" in said
+    assert f"Other scores, won and lost: {restored.other_scores(lab, 'equal seconds')}. Beside" in said
     assert "Beside one chain, in 0.017 times its seconds, it won 2 and lost none." in said
 
 
@@ -141,7 +141,7 @@ def test_more_images_are_said_wherever_the_setting_is():
         rows.loc[worse, "psnr"] = rows.loc[~worse, "psnr"].min() - 5 - record.seed / 10
         record.metrics["n"] *= 3
     said = restored.more_images(lab)
-    assert said.startswith("With 3.0 times the images, and a rival trained as much longer, inpainting CIFAR-10, 50%")
+    assert said.startswith("With 3.0 times the images and of the rival's training, inpainting CIFAR-10, 50%")
     assert "seen: -" in said and "models: **worse** (p" in said
     more = lab.seeds("restore-more")
     own, rival = (restored.judged(more, restored.best(more, role)) for role in ("with a DIP", "equal seconds"))
