@@ -45,10 +45,11 @@ def corrected_and_published(lab: Any, names: Sequence[str], floor: Any, title: s
 
 
 def own_samples(full: Any, report: str) -> Figure | None:
-    """The first samples of each model that was trained at a report's own size, a row each, seed 0; of report A's also those
-    begun from DIP outputs. None where there is none. full: the lab of that profile.
+    """The first samples of each model that was trained at a report's own size, a row each, of its lowest seed; of report A's
+    also those begun from DIP outputs. None where there is none. full: the lab of that profile.
     """
-    rows = {own_label(group): records[0].arrays["grid"][:12] for group, records in at_own_size(full, report).items()}
+    models = at_own_size(full, report)
+    rows = {own_label(group): records[0].arrays["grid"][:12] for group, records in models.items()}
     if report == "A":
         rows |= {
             f"from DIP outputs, t = {record.metrics['t_start']}": record.arrays["grid"][:12] for record in begun_from_dip(full)
@@ -57,7 +58,9 @@ def own_samples(full: Any, report: str) -> Figure | None:
         return None
     title = f"Samples at report {report}'s own size"
     named = {name.removeprefix("DDPM ").replace(", as", ",\nas"): images for name, images in rows.items()}
-    return rows_of_images(named, title, "Seed 0, the first ones drawn, not selected.", width=7.6)
+    seeds = sorted({records[0].seed for records in models.values()})
+    note = f"Seed {' or '.join(map(str, seeds))}, the first ones drawn, not selected."
+    return rows_of_images(named, title, note, width=7.6)
 
 
 @style.styled

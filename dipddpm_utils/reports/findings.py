@@ -15,7 +15,7 @@ from dipddpm_utils.reports import gate, one_fault, printed, tables
 from dipddpm_utils.reports.evidence_a import side
 from dipddpm_utils.reports.evidence_b import PAIR, path_share, slope_over
 from dipddpm_utils.reports.printed import VARIANTS
-from dipddpm_utils.reports.tables import at_own_size, begun_from_dip, own_floor, own_label
+from dipddpm_utils.reports.tables import at_own_size, begun_from_dip, own_label
 
 LIBRARY = """## Is our network a confound?
 
@@ -145,7 +145,7 @@ def own_samples(full: Any, report: str) -> str:
         frame = frame_of(own)
         seeds = f", {len(own)} seeds" if len(own) > 1 else ""
         told.append(f"{own_label(group)} {span(summary(frame, 'fd'))} (recall {number(frame['recall'].mean(), 2)}{seeds})")
-    first, floor = next(iter(models.values()))[0].metrics, own_floor(full, report)
+    first, floor = next(iter(models.values()))[0].metrics, gate.floor_of(full, f"{report.lower()}-ddpm")
     least = f", real against real {number(floor_at(floor, 'fd', first['n']).value)}" if floor else ""
     about = f"{first['features']} (n = {first['n']:.0f}{least})"
     return f"{about}: {'; '.join(told)}. {begun_at_own_size(full, report)}".strip()

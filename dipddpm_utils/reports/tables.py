@@ -10,7 +10,7 @@ from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import count, factor, number, span
 from dipddpm_utils.page.tables import Say, quality_table, settings, settings_of
 from dipddpm_utils.reports import printed
-from dipddpm_utils.reports.gate import without_learning
+from dipddpm_utils.reports.gate import floor_of, without_learning
 from dipddpm_utils.reports.printed import row_seconds
 from dipddpm_utils.study import profile as profiles
 
@@ -120,18 +120,12 @@ def own_label(group: str) -> str:
     return look(group.removesuffix("-published")).label + ", as published" * group.endswith("-published")
 
 
-def own_floor(full: Any, report: str) -> Any:
-    """The floor of a report's images, or None."""
-    name = "a-floor" if report == "A" else "floor"
-    return full.record(name) if full.has(name) else None
-
-
 def own_size(full: Any, report: str) -> pd.DataFrame:
     """`page.tables.quality_table` of `at_own_size`, a row a model; beside them what takes no learning, and real images."""
     models = {own_label(group): frame_of(own) for group, own in at_own_size(full, report).items()}
     if not models:
         return pd.DataFrame()
-    floor = own_floor(full, report)
+    floor = floor_of(full, f"{report.lower()}-ddpm")
     table = quality_table(models, floor)
     trivial = [
         {"": f"no learning: {what}", "n": int(floor.metrics["n"]), floor.metrics["features"]: number(fd)}
