@@ -227,12 +227,37 @@ class EpochTiming(Run):
     repeats: Annotated[int, Field(ge=2)] = 6
 
 
+class Turns(Run):
+    """What whole trainings take, timed a few steps of each in turn, so that a busy machine slows all alike.
+
+    A model on a DIP's outputs is timed with that DIP's fit and with applying it. What is measured for less than `least` seconds
+    a round is measured for longer.
+    """
+
+    computed_by: ClassVar[str] = "dipddpm_utils.priors.turns:turns"
+    kind: Literal["turns"] = "turns"
+    runs: Annotated[tuple[Ddpm, ...], Field(min_length=2)]
+    rounds: Annotated[int, Field(ge=2)] = 12
+    least: PositiveFloat = 1.0
+
+    @property
+    def data(self) -> Data:
+        """That of the first; they share it."""
+        return self.runs[0].data
+
+    @model_validator(mode="after")
+    def _are_trained_alike(self) -> Self:
+        if any((run.data, run.prior, run.per_image, run.train_on) != (self.data, None, None, None) for run in self.runs):
+            raise ValueError("runs differ in more than a dip, expected one data set, real images or a dip's outputs")
+        return self
+
+
 def kinds() -> dict[str, Any]:
     """The priors of priors/declared.py by name, in order. Found as the function of a run is, so no floor imports upward."""
     return importlib.import_module("dipddpm_utils.priors.declared").KINDS
 
 
-_ALL = Gaussian | Floor | Dip | DipImages | Bank | Stopping | Spectrum | Ddpm | Sample | Restore | EpochTiming
+_ALL = Gaussian | Floor | Dip | DipImages | Bank | Stopping | Spectrum | Ddpm | Sample | Restore | EpochTiming | Turns
 _ANY = TypeAdapter(Annotated[_ALL, Field(discriminator="kind")])
 
 

@@ -24,15 +24,21 @@ class Frozen(BaseModel):
     def parts(self) -> Iterator["Frozen"]:
         """This configuration and all those within it."""
         for name in type(self).model_fields:
-            if isinstance(value := getattr(self, name), Frozen):
-                yield from value.parts()
+            value = getattr(self, name)
+            for part in value if isinstance(value, tuple) else (value,):
+                if isinstance(part, Frozen):
+                    yield from part.parts()
         yield self
 
     def mapped(self, change: Callable[[Any], Any]) -> Self:
         """A copy in which `change` was applied to every configuration within this one, then to this one."""
-        fields = {name: getattr(self, name) for name in type(self).model_fields}
-        inner = {name: value.mapped(change) for name, value in fields.items() if isinstance(value, Frozen)}
-        return change(self.model_copy(update=inner))
+
+        def inner(value: Any) -> Any:
+            if isinstance(value, tuple):
+                return tuple(map(inner, value))
+            return value.mapped(change) if isinstance(value, Frozen) else value
+
+        return change(self.model_copy(update={name: inner(getattr(self, name)) for name in type(self).model_fields}))
 
 
 DataName = Literal["digits5k", "mnist", "fashion_mnist", "cifar10", "own"]
@@ -215,6 +221,7 @@ class Dip(Run):
     one_batch: bool = False  # fit the first batch only, as report B does
     optim: Optim = Optim()
     faults: DipFaults = ()
+    judged: Positive | None = None  # by its outputs for so many training images; None: for those it is fitted to, 2000 at most
 
     @model_validator(mode="after")
     def _reaches_its_checkpoint(self) -> Self:

@@ -48,9 +48,7 @@ def operations(run: Dip, net: nn.Module, applied: int) -> int:
 def dip(run: Dip, work: Work) -> Outcome:
     """Fit a denoising autoencoder to a data set; judge what it restores, and what it makes of clean images."""
     source = sets.load(run.data)
-    images = ranges.uint8_to_unit(source.train.to(work.device))
-    if run.one_batch:
-        images = images[: run.optim.batch_size]
+    images = _unit(source, run.optim.batch_size if run.one_batch else None, work)
     net = build(run)
     note = nets.load_imagenet(net.net if "FA2" in run.faults else net) if run.net == "resnet18" else "random weights"
     state = loop.new_state(net, run.optim, len(images), run.seed, work.device)
@@ -68,11 +66,11 @@ def dip(run: Dip, work: Work) -> Outcome:
     if early:
         net.load_state_dict(log["kept"])
     began = now()
-    applied = ranges.signed_to_uint8(dips.dip_outputs(net, images))
+    applied = ranges.signed_to_uint8(dips.dip_outputs(net, images if run.judged is None else _unit(source, run.judged, work)))
     apply_seconds = now() - began
     metrics, panels = _restoration(run, net, source, work)
     rng = streams.numpy_rng(run.seed, "evaluation")
-    judged = evaluate.evaluate(applied[:2000].cpu(), source, evaluate.space(run.data, work.device), rng)
+    judged = evaluate.evaluate(applied[: run.judged or 2000].cpu(), source, evaluate.space(run.data, work.device), rng)
     metrics |= {key: value for key, value in judged.items() if key not in metrics}
     metrics |= {
         "train_seconds": state.seconds,
@@ -91,6 +89,11 @@ def dip(run: Dip, work: Work) -> Outcome:
         weights={key: value.detach().cpu().contiguous() for key, value in net.state_dict().items()},
         notes=[*log["notes"], note],
     )
+
+
+def _unit(source: sets.DataSet, n: int | None, work: Work) -> Tensor:
+    """The first n training images, or all, in [0, 1]."""
+    return ranges.uint8_to_unit(source.train[:n].to(work.device))
 
 
 @torch.no_grad()

@@ -13,21 +13,18 @@ from itertools import islice, pairwise
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from dipddpm_utils import ranges
 from dipddpm_utils.config import Bank, Data, Ddpm, Dip, Run, Sample, Sampler
 from dipddpm_utils.data import sources
-from dipddpm_utils.ddpm import sampling, schedule
+from dipddpm_utils.ddpm import sampling
 from dipddpm_utils.dip import run as dips
-from dipddpm_utils.dip.fit import dip_loss
 from dipddpm_utils.machine import device as machine
 from dipddpm_utils.machine import files, provenance, streams
 from dipddpm_utils.machine.errors import StoreError
 from dipddpm_utils.page.prose import hardware
-from dipddpm_utils.priors import judge, train
-from dipddpm_utils.priors.images import Given
-from dipddpm_utils.training import flops, loop
+from dipddpm_utils.priors import judge, turns
+from dipddpm_utils.training import flops
 
 PROBED = 20  # steps of a probe, of which the median counts
 DRAWN = 16  # images of a probe's call
@@ -155,16 +152,8 @@ def _probed(run: Ddpm | Dip, device: str) -> dict[str, float]:
     images = torch.rand(shape, generator=streams.generator(run.seed, "probe")).to(device)
     if isinstance(run, Ddpm):
         run = run.model_copy(update={"prior": None})  # whatever it is told costs next to nothing
-        prior = train.AtWork(run, Given(images, schedule.coefficients(run.diffusion, device=device)))
-    model, x = judge.build(run) if isinstance(run, Ddpm) else dips.build(run), images[:DRAWN]
-
-    def loss(net: nn.Module, x: Tensor, draws: torch.Generator) -> Tensor:
-        if isinstance(run, Ddpm):
-            return prior.loss(net, train.Batch(ranges.unit_to_signed(x)), draws)
-        return dip_loss(net, x, run.std, run.clip_input, draws)
-
-    state = loop.new_state(model, run.optim, len(images), run.seed, device)
-    batches = loop.train(state, loss, images.__getitem__, steady=True)
+    state, batches = turns.begun(run, ranges.unit_to_uint8(images), device)
+    x = images[:DRAWN]
     steps = [after - before for before, after in pairwise([0.0, *(state.synchronise() for _ in islice(batches, PROBED))])]
     net, now, spent = state.model.eval(), machine.clock(device), []
     with torch.no_grad():

@@ -19,7 +19,7 @@ from dipddpm_utils.page.compare import family
 from dipddpm_utils.page.lab import Lab
 from dipddpm_utils.page.prose import Link, bullets, decimals, effect, shown_by
 from dipddpm_utils.reports import gate
-from dipddpm_utils.reports.claims_list import AS_WRITTEN, CHANGES, CLAIMS, TABLES, Claim, Evidence
+from dipddpm_utils.reports.claims_list import AS_WRITTEN, CHANGES, CLAIMS, OF_OUTPUTS, TABLES, Claim, Evidence
 from dipddpm_utils.reports.evidence_a import Finding, shows
 from dipddpm_utils.study import profile as profiles
 
@@ -51,7 +51,8 @@ class Judged:
     @property
     def stands_in(self) -> bool:
         """Whether it was not tested on the report's own models, which were not measured or did not pass the gate."""
-        return self.finding is not None and not self.evidence.needs[0].startswith(("a-", "b-"))
+        group = self.evidence.needs[0]
+        return self.finding is not None and (group in OF_OUTPUTS or not group.startswith(("a-", "b-")))
 
     @property
     def changed(self) -> str:

@@ -1,17 +1,15 @@
-"""What report B's claims are tested by, and both reports' claims on starts and cost."""
+"""What report B's claims are tested by, and both reports' claims on starts; those on seconds: evidence_time.py."""
 
 import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from dipddpm_utils.page.compare import Paired, copies, difference, frame_of, paired, scaled, slope, start_gaps, summary
+from dipddpm_utils.page.compare import Paired, copies, frame_of, paired, scaled, slope, start_gaps, summary
 from dipddpm_utils.page.names import begun_from, fitted_once, look, starts
 from dipddpm_utils.page.prose import copying, number, percent, span
 from dipddpm_utils.page.prose import effect as told
-from dipddpm_utils.reports import one_fault
 from dipddpm_utils.reports.evidence_a import Finding, Statistic, Test, compared, over
 from dipddpm_utils.reports.tables import grid_frame
 
@@ -23,6 +21,7 @@ OF_GROUP = {  # what a slope is of: FD, seconds
     "b-grid": ("FD of the combined model's samples, all other settings balanced, one line a seed.", TRAINING),
     "b-rows": ("FD of the combined model's samples, in the largest set of rows in which only this setting varies.", TRAINING),
 }
+OF_SECONDS = "seconds, over the range"
 OF_DIP = (
     "FD of the DIP's outputs for clean images to held-out images: what the DDPM is trained on.",
     "Seconds of the DIP fit.",
@@ -144,67 +143,6 @@ def emphasis(lab: Any) -> Finding:
     return Finding(paired(list(gaps)), "of the digits' own", why)
 
 
-# --- time -----------------------------------------------------------------------------------------------------------------
-
-
-def costs_more(*pairs: tuple[str, str]) -> Test:
-    """Seconds of training on DIP outputs, the DIP's included, over seconds of training alone, for each (alone, with)."""
-
-    def spent(record: Any) -> float:
-        return math.log(record.metrics["train_seconds"] + (record.metrics.get("dip_seconds") or 0.0))
-
-    def test(lab: Any) -> Finding | None:
-        whole = pd.DataFrame({on: over(lab, on, alone, spent) for alone, on in pairs}).dropna()
-        rest = {on: over(lab, on, alone, lambda record: math.log(record.metrics["train_seconds"])) for alone, on in pairs}
-        why = "Seconds of training on DIP outputs, those of the DIP included, over seconds alone; equal steps. "
-        left = "; ".join(f"{look(name).label} {told(paired(list(own), ratio=True))}" for name, own in rest.items())
-        why += f"Without the DIP's, as published (FA9, FB4): {left}; these are the same steps, so that part is the day's pace."
-        return compared(whole, unit="seconds", why=why)
-
-    return test
-
-
-def shorter(alone: str, combined: str) -> Test:
-    """Training seconds alone over combined, both from memory; as published: an epoch decoded over one from memory."""
-
-    def test(lab: Any) -> Finding | None:
-        gap = difference(frame_of(lab.seeds(alone)), frame_of(lab.seeds(combined)), "train_seconds")
-        if gap is None:
-            return None
-        why = f"Equal steps, both from memory; a saving counts beyond {SAME:.0%}. DIP seconds left out, as in the report."
-        about: dict[str, Any] = {"unit": "seconds, alone over combined", "margin": math.log(1 + SAME)}
-        if lab.has("b-timing"):
-            before = paths(lab.seeds("b-timing")[0])
-            why += f" Same model, an epoch decoded image by image over one from memory: {told(before)}. {path_share(lab)}"
-            about |= {"published": before, "shift": _apart(before, gap), "fault": "FB1"}
-        return Finding(gap, why=why, **about)
-
-    return test
-
-
-def paths(record: Any) -> Paired:
-    """Seconds of an epoch decoded image by image over from memory, kind epoch_timing: over its repeats."""
-    whole = record.evals.pivot_table("seconds", "repeat", "path", aggfunc="sum")
-    return paired(list(np.log(whole["decode"] / whole["memory"])), ratio=True, over="repeats")
-
-
-def path_share(lab: Any) -> str:
-    """What the data path saves in an epoch on the machine that timed it, beside the published saving, as a sentence."""
-    record, saved = lab.seeds("b-timing")[0], one_fault.path(lab)
-    row, machine = record.metrics, record.provenance.get("device_name", "not known")
-    return (
-        f"Decoding one by one, timed by itself, costs {span(saved)} s an epoch more ({machine}), "
-        f"{percent(saved.value / row['decode_seconds'])} of an epoch there; the published saving, on another machine: "
-        f"{row['published_saved_seconds']:g} s an epoch."
-    )
-
-
-def _apart(a: Paired, b: Paired) -> Paired:
-    """a - b of independent effects: half-widths add in quadrature."""
-    half, value = math.hypot((a.high - a.low) / 2, (b.high - b.low) / 2), a.value - b.value
-    return Paired(value - half, value, value + half, min(a.n, b.n), a.ratio)
-
-
 # --- settings -------------------------------------------------------------------------------------------------------------
 
 
@@ -221,10 +159,10 @@ def slope_test(setting: str, group: str, metric: str = "fd") -> Test:
     Seconds are claimed not to change: their slope is over the whole range, and within +-SAME.
     """
     same = metric != "fd"
-    unit = "seconds, over the range" if same else f"FD, for {'one unit of std' if setting == 'std' else 'ten times the rate'}"
+    unit = OF_SECONDS if same else f"FD, for {'one unit of std' if setting == 'std' else 'ten times the rate'}"
 
     def sloped(lab: Any, group: str) -> Paired | None:
-        if group.startswith("b-"):
+        if group in OF_GROUP:
             frame = grid_frame(lab, group)
         else:
             frame = lab.frame(group).assign(**{setting: lambda f: f["value"]})
@@ -241,10 +179,16 @@ def slope_test(setting: str, group: str, metric: str = "fd") -> Test:
         about: dict[str, Any] = {"equal": same, "margin": math.log(1 + SAME) if same else 0.0}
         if group == "b-grid" and lab.has("b-rows") and (before := sloped(lab, "b-rows")) is not None:
             why += f" In the published rows alone: {told(before)}."
-            about |= {"published": before, "shift": _apart(before, effect)}
+            about |= {"published": before, "shift": apart(before, effect)}
         return Finding(effect, unit, why, **about)
 
     return test
+
+
+def apart(a: Paired, b: Paired) -> Paired:
+    """a - b of independent effects: half-widths add in quadrature."""
+    half, value = math.hypot((a.high - a.low) / 2, (b.high - b.low) / 2), a.value - b.value
+    return Paired(value - half, value, value + half, min(a.n, b.n), a.ratio)
 
 
 def _varied(rows: pd.DataFrame, setting: str) -> pd.DataFrame:

@@ -13,7 +13,8 @@ from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import bullets, comparison, count, distance, effect, factor, number, other_spaces, percent, span
 from dipddpm_utils.reports import gate, one_fault, printed, tables
 from dipddpm_utils.reports.evidence_a import side
-from dipddpm_utils.reports.evidence_b import PAIR, path_share, slope_over
+from dipddpm_utils.reports.evidence_b import PAIR, slope_over
+from dipddpm_utils.reports.evidence_time import path_share
 from dipddpm_utils.reports.printed import VARIANTS
 from dipddpm_utils.reports.tables import at_own_size, begun_from_dip, own_label
 

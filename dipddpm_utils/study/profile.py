@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 
-from dipddpm_utils.config import Floor, Restore, Sample, Spectrum
+from dipddpm_utils.config import Floor, Restore, Sample
 from dipddpm_utils.data import own
 from dipddpm_utils.machine.errors import UsageError
 from dipddpm_utils.parts import Bank, Data, Evaluate, Frozen
@@ -23,12 +23,13 @@ def everything(p: Profile, z: Sizes) -> None:
     reports.b_arms(p, z)
     if not z.headline_only:
         reports.b_others(p, z, z.report_seeds)
+        reports.in_turn(p, z)
     for chapter in (mechanisms.models, single.samplers, starts.starts, starts.trained_on_fits, settings.settings):
         chapter(p, z)
     if not z.headline_only:
         for chapter in (reports.a_faults, reports.a_controls, reports.a_starts, reports.a_bank, reports.a_batch):
             chapter(p, z)
-        for chapter in (reports.b_faults, reports.b_rows, reports.b_grid):
+        for chapter in (reports.b_faults, reports.b_rows, reports.b_grid, reports.b_dips):
             chapter(p, z)
     settings.stopping(p, z)
     mechanisms.mechanisms(p, z)
@@ -38,7 +39,7 @@ def everything(p: Profile, z: Sizes) -> None:
 
 
 def both_reports(p: Profile, z: Sizes) -> None:
-    """The two reports, what decides most first; the theory's checks, which cost seconds."""
+    """The two reports, what decides most first."""
     p.run("floor", Floor(data=z.b_data, ns=z.ns))  # of all digits, and so report B's
     reports.a_arms(p, z, 1)
     reports.b_arms(p, z)
@@ -48,9 +49,8 @@ def both_reports(p: Profile, z: Sizes) -> None:
     reports.a_bank(p, z)
     reports.a_library(p, z)
     reports.b_others(p, z, 1)
+    reports.in_turn(p, z)
     reports.a_arms(p, z, (1, 2), published=False)
-    p.run("gaussian", z.gaussian)
-    p.run("spectrum", Spectrum(data=sizes.MNIST_10000, iterations=z.spectrum_iterations))
 
 
 PROFILES: dict[str, tuple[Callable[[Profile, Sizes], None], Sizes]] = {  # from the smallest to the largest

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import get_args
 
-from dipddpm_utils.config import Control, Ddpm, Dip, Floor, Sample, Sampler
+from dipddpm_utils.config import Control, Ddpm, Dip, Floor, Sample, Sampler, Turns
 from dipddpm_utils.faults import EARLY, FAULTS
 from dipddpm_utils.study import sizes
 from dipddpm_utils.study.entries import Profile, Seeds
@@ -13,6 +13,7 @@ from dipddpm_utils.study.starts import on_few, started
 Faults = tuple[str, ...]
 CONTROLS: tuple[Control, ...] = get_args(Control)
 A_STD, B_STD, B_DIP_LR = 0.1, 2.0, 1e-3  # stds for images in [0, 1]; report A adds 0.2 to images in [-1, 1]
+B_STDS, B_DIP_LRS = (1.2, 1.0, 0.8), (5e-4, 1e-3, 2e-3, 5e-3)  # of its rows
 A_DIP, A_DDPM, B_DDPM = (
     tuple(fault.id for fault in FAULTS.values() if (fault.report, fault.trained_in) == acts)
     for acts in (("A", "dip"), ("A", "ddpm"), ("B", "ddpm"))
@@ -64,6 +65,17 @@ def a_arms(p: Profile, z: Sizes, seeds: Seeds, *, published: bool = True) -> Non
         p.run("a-ddpm-published", a_ddpm(z, A_DDPM), seeds)
         p.run("a-2conv-published", a_ddpm(z, A_ON_DIP, old_dip), seeds)
         p.run("a-resnet18-published", a_ddpm(z, A_ON_DIP, old_resnet), seeds)
+
+
+def in_turn(p: Profile, z: Sizes) -> None:
+    """06: seconds of the reports' trainings, in one sitting. B's combined one at each std: its own, then those of its rows.
+
+    Expected before the runs: those of a DIP come on top (A9); no difference without them (B1), nor by std (B5).
+    """
+    of_a = (a_ddpm(z), a_ddpm(z, on=a_dip(z)), a_ddpm(z, on=a_resnet(z)))
+    of_b = (b_ddpm(z), *(b_ddpm(z, on=b_dip(z, std)) for std in (B_STD, *B_STDS)))
+    for name, runs in (("a-turns", of_a), ("b-turns", of_b)):
+        p.run(name, Turns(runs=runs, rounds=z.rounds, least=z.least))
 
 
 def a_faults(p: Profile, z: Sizes) -> None:
@@ -151,7 +163,7 @@ def b_faults(p: Profile, z: Sizes) -> None:
 def b_rows(p: Profile, z: Sizes) -> None:
     """05: report B's ablation as it is: its two halves share no run."""
     published: Faults = ("FB1", "FB2")
-    rows = [(f"std {std}", b_ddpm(z, published, b_dip(z, std), z.b_optim.lr / 2)) for std in (1.2, 1.0, 0.8)]
+    rows = [(f"std {std}", b_ddpm(z, published, b_dip(z, std), z.b_optim.lr / 2)) for std in B_STDS]
     rows += [(f"dip_lr {lr}", b_ddpm(z, published, b_dip(z, 1.2, float(lr)))) for lr in ("5e-4", "2e-3", "5e-3")]
     for place, (label, run) in enumerate(rows):
         p.member("b-rows", label, run, z.few_seeds, value=place)
@@ -165,3 +177,15 @@ def b_grid(p: Profile, z: Sizes) -> None:
                 anchor = (dip_lr, lr, std) == (B_DIP_LR, z.b_optim.lr, B_STD)
                 run, name = b_ddpm(z, on=b_dip(z, std, dip_lr), lr=lr), f"b-grid-{dip_lr:g}-{lr:g}-{std:g}"
                 p.member("b-grid", f"{dip_lr:g}", run, z.few_seeds, value=std, name=name, anchor=anchor)
+
+
+def b_dips(p: Profile, z: Sizes) -> None:
+    """06: report B's DIP itself, at the stds and rates of its rows, for its 3 500 steps: what it makes of the digits.
+
+    Expected before the runs: a larger std is worse (B4), a larger rate no worse, since it learns more in as many steps (B6).
+    """
+    fit = changed(b_dip(z, B_STDS[0]), optim=z.b_dip_long, judged=z.sampled)
+    for std in B_STDS:
+        p.member("b-dip-std", f"{std:g}", changed(fit, std=std), z.few_seeds, value=std)
+    for lr in B_DIP_LRS:
+        p.member("b-dip-lr", f"{lr:g}", changed(fit, optim=changed(fit.optim, lr=lr)), z.few_seeds, value=lr)

@@ -144,7 +144,10 @@ class Sizes:
     b_data: Data = MNIST_5000
     b_fashion: Data = Data(name="fashion_mnist", n_train=5000)
     b_timing: EpochTiming = EpochTiming(data=MNIST_5000, unet=UNET_REPORT_B, optim=OPTIM_REPORT_B)
+    rounds: int = 12  # of both reports' trainings, timed in turn, each part for so many seconds a round
+    least: float = 1.0
     b_dip: Optim = _dip(128, 100)
+    b_dip_long: Optim = _dip(128, 3500)  # as many steps as the report's, of that DIP alone
     b_dip_width: int = 12
     b_unet: Unet = UNET_COARSE
     b_diffusion: Diffusion = DIFFUSION_FAST
@@ -174,9 +177,10 @@ SMOKE = Sizes(
     restored=4, tuned=2, restore_fit=PerImage(iterations=10), restore_ts=(200, 400), restore_steps=5,
     report_seeds=2,
     a_data=_FEW, a_2conv=_dip(16, 4), a_resnet=_dip(16, 4), a_resnet_width=16, a_batch_4=_dip(4, 16),
-    a_unet=UNET_TINY, a_optim=_BRIEF, a_evaluate=_A_GLANCE,
+    rounds=3, least=0.02, a_unet=UNET_TINY, a_optim=_BRIEF, a_evaluate=_A_GLANCE,
     a_bank=changed(_FEW, n_train=80), a_per_image=PerImage(net="2conv", iterations=2, width=4),
-    b_data=_FEW, b_fashion=_FEW, b_dip=_dip(80, 4), b_dip_width=8, b_unet=UNET_TINY, b_diffusion=Diffusion(),
+    b_data=_FEW, b_fashion=_FEW, b_dip=_dip(80, 4), b_dip_long=_dip(80, 8), b_dip_width=8,
+    b_unet=UNET_TINY, b_diffusion=Diffusion(),
     b_timing=EpochTiming(data=_FEW, unet=UNET_TINY, optim=changed(OPTIM_REPORT_B, batch_size=16), steps=1, repeats=2),
     b_optim=_BRIEF, b_evaluate=_A_GLANCE, b_dip_lrs=(1e-3, 2e-3),
 )

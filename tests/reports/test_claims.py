@@ -18,7 +18,7 @@ from dipddpm_utils.page.compare import frame_of, judged_alike, paired, summary
 from dipddpm_utils.page.lab import Lab
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import span
-from dipddpm_utils.reports import claims, claims_list, evidence_a, evidence_b, figures, findings, gate, tables
+from dipddpm_utils.reports import claims, claims_list, evidence_a, evidence_b, evidence_time, figures, findings, gate, tables
 from dipddpm_utils.reports.printed import same_fid
 from dipddpm_utils.store import records
 from dipddpm_utils.store.records import Outcome
@@ -227,8 +227,8 @@ def test_shorter_training_at_equal_data_path(combined, verdict, lab):
 def test_data_paths_are_compared_epoch_by_epoch(lab):
     record = lab.seeds("b-timing")[0]
     whole = record.evals.pivot_table("seconds", "repeat", "path", aggfunc="sum")
-    assert evidence_b.paths(record).value == pytest.approx(np.log(whole["decode"] / whole["memory"]).mean())
-    assert (evidence_b.paths(record).n, evidence_b.paths(record).over) == (len(whole), "repeats")
+    assert evidence_time.paths(record).value == pytest.approx(np.log(whole["decode"] / whole["memory"]).mean())
+    assert (evidence_time.paths(record).n, evidence_b.paths(record).over) == (len(whole), "repeats")
 
 
 def disc(record, grey=1.0):
