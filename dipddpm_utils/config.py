@@ -230,25 +230,20 @@ class EpochTiming(Run):
 class Turns(Run):
     """What whole trainings take, timed a few steps of each in turn, so that a busy machine slows all alike.
 
-    A model on a DIP's outputs is timed with that DIP's fit and with applying it. What is measured for less than `least` seconds
-    a round is measured for longer.
+    A model on a DIP's outputs is timed with that DIP's fit and with applying it. least: seconds of each part in each round.
     """
 
     computed_by: ClassVar[str] = "dipddpm_utils.priors.turns:turns"
     kind: Literal["turns"] = "turns"
+    data: Data
     runs: Annotated[tuple[Ddpm, ...], Field(min_length=2)]
     rounds: Annotated[int, Field(ge=2)] = 12
     least: PositiveFloat = 1.0
 
-    @property
-    def data(self) -> Data:
-        """That of the first; they share it."""
-        return self.runs[0].data
-
     @model_validator(mode="after")
     def _are_trained_alike(self) -> Self:
         if any((run.data, run.prior, run.per_image, run.train_on) != (self.data, None, None, None) for run in self.runs):
-            raise ValueError("runs differ in more than a dip, expected one data set, real images or a dip's outputs")
+            raise ValueError("runs are trained on something else, expected images of `data` or what a dip makes of them")
         return self
 
 

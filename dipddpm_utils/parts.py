@@ -24,10 +24,8 @@ class Frozen(BaseModel):
     def parts(self) -> Iterator["Frozen"]:
         """This configuration and all those within it."""
         for name in type(self).model_fields:
-            value = getattr(self, name)
-            for part in value if isinstance(value, tuple) else (value,):
-                if isinstance(part, Frozen):
-                    yield from part.parts()
+            if isinstance(value := getattr(self, name), Frozen):
+                yield from value.parts()
         yield self
 
     def mapped(self, change: Callable[[Any], Any]) -> Self:

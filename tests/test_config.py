@@ -20,6 +20,7 @@ def test_a_run_survives_json():
 def test_every_kind_is_named_after_its_tag():
     assert {kind.model_fields["kind"].default for kind in get_args(config._ALL)} == {
         "gaussian", "floor", "spectrum", "dip", "dip_images", "bank", "stopping", "ddpm", "sample", "restore", "epoch_timing",
+        "turns",
     }  # fmt: skip
 
 

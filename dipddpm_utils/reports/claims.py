@@ -209,7 +209,8 @@ def page_table(judged: list[Judged], page: str) -> pd.DataFrame:
     rows = []
     for one in judged:
         at = f"#{'tab' if one.evidence.figure in TABLES else 'fig'}-{one.evidence.figure}"
-        full = Link("table", f"#tab-06_own_size_{one.claim.id[0].lower()}")  # whose own page is drawn once it is complete
+        own = "turns" if one.evidence.figure == "06_turns" else f"own_size_{one.claim.id[0].lower()}"
+        full = Link("table", f"#tab-06_{own}")  # whose own page is drawn once it is complete
         elsewhere = full if one.profile == "full" else f"page of {one.profile}" if one.finding else ""
         shown = Link("figure", at) if one.profile == page else elsewhere
         notes = [f"would take {one.would_take}"] if one.would_take else []

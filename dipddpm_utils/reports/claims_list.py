@@ -11,7 +11,7 @@ from dipddpm_utils.reports.evidence_a import Test, late_change, of_distance, ris
 from dipddpm_utils.reports.evidence_b import PAIR, SAME
 from dipddpm_utils.reports.printed import FID_CHANGE, VARIANTS, same_fid
 
-TABLES = ("05_b_rows", "06_turns")  # evidence that is a table rather than a figure
+TABLES = ("05_b_rows", "05_b_dip", "06_turns")  # evidence that is a table rather than a figure
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ CLAIMS: list[Claim] = [
     _claim("B4", "The larger std, the less accurate the images.",
            ("FD of samples rises with std (a line fitted to log FD), over the full grid", ("b-grid",), "05_b_grid",
             b.slope_test("std", "b-grid"), ("b-grid",)),
-           (f"{ITS_OUTPUTS} rises with std (a line fitted to log FD)", ("b-dip-std",), "05_b_dip_fd",
+           (f"{ITS_OUTPUTS} rises with std (a line fitted to log FD)", ("b-dip-std",), "05_b_dip",
             b.slope_test("std", "b-dip-std"), ("b-dip-std",)),
            ("FD of the DIP's outputs rises with std (a line fitted to log FD)", ("std",), "05_dip_fd",
             b.slope_test("std", "std"), ("std",)),
@@ -157,7 +157,7 @@ CLAIMS: list[Claim] = [
     _claim("B6", "The larger dip_lr, the less clear the images.",
            ("FD of samples rises with dip_lr (a line fitted to log FD), over the full grid", ("b-grid",), "05_b_grid",
             b.slope_test("dip_lr", "b-grid"), ("b-grid",)),
-           (f"{ITS_OUTPUTS} rises with dip_lr (a line fitted to log FD)", ("b-dip-lr",), "05_b_dip_fd",
+           (f"{ITS_OUTPUTS} rises with dip_lr (a line fitted to log FD)", ("b-dip-lr",), "05_b_dip",
             b.slope_test("dip_lr", "b-dip-lr"), ("b-dip-lr",)),
            ("FD of the DIP's outputs rises with the learning rate (a line fitted to log FD)", ("dip_lr",), "05_dip_fd",
             b.slope_test("dip_lr", "dip_lr"), ("dip_lr",)),

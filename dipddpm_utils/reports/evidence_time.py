@@ -10,7 +10,7 @@ import pandas as pd
 from dipddpm_utils.page.compare import Paired, difference, frame_of, paired
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import effect as told
-from dipddpm_utils.page.prose import percent, span
+from dipddpm_utils.page.prose import factor, number, percent, span
 from dipddpm_utils.reports import one_fault
 from dipddpm_utils.reports.evidence_a import Finding, Test, compared, over
 from dipddpm_utils.reports.evidence_b import OF_SECONDS, REPORTED, SAME, TRAINING, apart, slope_over
@@ -115,3 +115,30 @@ def same_seconds(lab: Any) -> Finding:
     effect = slope_over(frame[frame["std"].between(*REPORTED["std"])], "std", "train_seconds", whole=True)
     why = f"{TRAINING[:-1]}, the DIP's included. {TIMED.format(machine_of(record))}"
     return Finding(replace(effect, over="rounds"), OF_SECONDS, why, equal=True, margin=math.log(1 + SAME))
+
+
+def turns_table(lab: Any) -> pd.DataFrame:
+    """A row a training: hours of its DIP and of its model, and what it takes over the one alone, paired by round."""
+    rows = []
+    for report in filter(lambda report: lab.has(f"{report.lower()}-turns"), ("A", "B")):
+        rounds = in_turn(lab.seeds(f"{report.lower()}-turns")[0])
+        wholes = rounds.T.groupby(["net", "std"], sort=False).sum().T
+        for net, std in sorted(wholes, key=lambda way: way[0] != "alone"):
+            hours = rounds[net, std].mean() / 3600
+            alone = net == "alone"
+            over = paired(list(np.log(wholes[net, std] / wholes["alone", 0.0])), ratio=True, over="rounds")
+            on = "real images" if alone else f"outputs of {look(net).label}, std {std:g}"
+            row = {"training": f"report {report}, {on}"}
+            row |= {"the DIP (h)": "" if alone else number(hours["fit"] + hours["apply"])}
+            row |= {"the model (h)": number(hours["train"]), "seconds over those alone": "" if alone else factor(over)}
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def timed(lab: Any) -> str:
+    """How the table of `turns_table` was measured."""
+    record = lab.seeds("a-turns")[0]
+    return (
+        f"Whole trainings as they are declared, profile {lab.profile.name}: {record.run.rounds} rounds, in each a few steps of "
+        f"every one, extrapolated ({machine_of(record)}). Factors: paired by round, with 95% t-intervals."
+    )

@@ -92,6 +92,17 @@ def rows_table(lab: Any) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def its_outputs(lab: Any) -> pd.DataFrame:
+    """What report B's DIP makes of digits, fitted for all of its steps: a row a setting, all others as its rows have them."""
+    rows = []
+    for group, setting in (("b-dip-std", "std"), ("b-dip-lr", "dip_lr")):
+        for value, part in lab.frame(group).groupby("value", sort=True):
+            row = {"setting": f"{SETTINGS[setting]} {value:g}", "seeds": part["seed"].nunique(), "n": int(part["n"].iloc[0])}
+            row |= {part["features"].iloc[0]: span(summary(part, "fd")), "recall": span(summary(part, "recall"))}
+            rows.append(row | {"PSNR (dB)": span(summary(part, "psnr"))})
+    return pd.DataFrame(rows)
+
+
 def short_sweeps(every: pd.DataFrame) -> pd.DataFrame:
     """`page.tables.sweep_table` for a page: a row a sweep, with its settings and their means, in order."""
     means = every.drop(columns=["value", "seeds"]).set_index("sweep").filter(regex="(?<!against the anchor)$")

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 from dipddpm_utils.config import Run, run_hash
 from dipddpm_utils.machine import files, locks, provenance
 from dipddpm_utils.machine.budget import Budget
-from dipddpm_utils.machine.device import clock, pick_device
+from dipddpm_utils.machine.device import clock, keep_memory, pick_device
 from dipddpm_utils.machine.errors import StoreError
 from dipddpm_utils.machine.files import CHECKOUT
 from dipddpm_utils.store import records
@@ -173,6 +173,7 @@ class Store:
             self.budget.check()
             print(f"computing {folder.name}", file=sys.stderr, flush=True)
             device = pick_device(self.device)
+            keep_memory()
             facts = provenance.provenance(run, device) | ({"round": self.round} if self.round else {})
             checkpoints = folder / (f"work-{self.round}" if self.round else "work")  # none from before a fresh round
             outcome = compute(run, Work(checkpoints, self.budget, str(device), folder.name, self))

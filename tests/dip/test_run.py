@@ -6,7 +6,7 @@ from priors.runs import DATA, DIP, JUDGED
 from safetensors.torch import load_file
 
 from dipddpm_utils import ranges
-from dipddpm_utils.config import Bank, DipImages
+from dipddpm_utils.config import Bank, Dip, DipImages, Optim
 from dipddpm_utils.data import sets
 from dipddpm_utils.dip import fit
 from dipddpm_utils.dip.run import FITTED_TOGETHER
@@ -36,6 +36,13 @@ def test_one_dip_per_image_never_sees_the_clean_one(store):
     assert record.metrics["n"] == 3 and record.metrics["seconds"] > 0
     assert record.arrays["snapshots"].shape == (2, 3, 1, 28, 28)
     assert set(record.evals.columns) == {"iteration", "image", "psnr", "psnr_noisy", "loss"}
+
+
+def test_one_batch_may_be_judged_by_what_it_makes_of_others(store):
+    run = Dip(data=DATA, net="5conv", width=4, one_batch=True, optim=Optim(steps=3, batch_size=80))
+    own, others = store.ensure(run), store.ensure(run.model_copy(update={"judged": 90}))
+    assert (own.metrics["n"], others.metrics["n"]) == (80, 90)
+    assert own.weights_sha256 == others.weights_sha256 and own.metrics["psnr"] == others.metrics["psnr"]
 
 
 BANK = Bank(data=DATA, fit=PerImage(net="2conv", width=4, iterations=5), n=80)

@@ -26,10 +26,15 @@ from dipddpm_utils.study import profile
 
 CLAIM = {claim.id: claim for claim in claims_list.CLAIMS}
 STARTS = ("a-starts", "main-starts", "starts")
+FIRST = ("a-turns", "b-turns", "b-dip-std", "b-dip-lr")
 
 
 def reports(**options):
-    """A lab that holds the two reports rebuilt; without the copies that A8's own records are full of."""
+    """A lab that holds the two reports rebuilt; without the copies that A8's own records are full of.
+
+    And without what is asked before the reports' own runs: trainings timed in turn, report B's DIP by itself.
+    """
+    options = {"without": FIRST, **options}
     lab = holding("a-only", "a-starts", "b-only", "b-grid", "b-rows", "b-timing", **options)
     for group in STARTS:
         lab.set(group, **dict.fromkeys(("copy_rate", "copy_rate_floor", "own_source_rate"), lambda *_: 0.01))
@@ -209,6 +214,80 @@ def test_cost_counts_the_dips_seconds(seconds, verdict, lab):
     assert judged("A9", lab).verdict == verdict
 
 
+def in_turn(group, **seconds):
+    """The lab of `reports` with trainings timed in turn: (net, part) or net -> seconds, of the other parts as recorded."""
+    lab = reports(without=tuple(one for one in FIRST if one != group))
+    rows = lab.seeds(group)[0].evals
+    for name, value in seconds.items():
+        net, _, part = name.removeprefix("_").partition("__")
+        chosen = (rows["net"] == net) & ((rows["part"] == part) if part else True)
+        rows.loc[chosen, "seconds"] = value * (1 + 0.001 * rows["repeat"]) * (1 + 0.001 * (rows["std"] > 1))
+    return lab
+
+
+@pytest.mark.parametrize(("fit", "verdict"), [(50.0, "holds"), (0.0, "does not hold")])
+def test_in_turn_a_dip_costs_what_its_fit_and_applying_it_take(fit, verdict):
+    lab = in_turn("a-turns", alone=100.0)
+    rows = lab.seeds("a-turns")[0].evals
+    for net in ("2conv", "resnet18"):
+        for part, seconds in (("fit", fit), ("apply", 1.0), ("train", 100.0 if fit else 90.0)):
+            own = (rows["net"] == net) & (rows["part"] == part)
+            rows.loc[own, "seconds"] = seconds * (1 + 0.001 * rows["repeat"] ** 2)
+    one = judged("A9", lab)
+    assert one.verdict == verdict and one.evidence.needs == ("a-turns",) and one.finding.effect.over == "rounds"
+    assert one.finding.effect.n == lab.seeds("a-turns")[0].run.rounds and not one.stands_in
+    if fit:
+        each = {name: math.exp(gap.value) for name, gap in one.finding.each.items()}
+        assert each == {"2conv": pytest.approx(1.51, rel=0.01), "ResNet-18": pytest.approx(1.51, rel=0.01)}
+        assert "Without the DIP's, as published (FA9, FB4)" in one.why
+
+
+@pytest.mark.parametrize(("combined", "verdict"), [(100.0, "does not hold"), (80.0, "holds")])
+def test_in_turn_the_combined_model_is_compared_at_its_own_std_without_its_dip(combined, verdict):
+    lab = in_turn("b-turns", alone=100.0)
+    rows, published = lab.seeds("b-turns")[0].evals, lab.seeds("b-timing")[0].evals
+    published.loc[published["part"] == "data", "seconds"] = 1.0  # the path saves nothing, so FB1 explains nothing
+    own = (rows["net"] == "5conv") & (rows["part"] == "train")
+    rows.loc[own, "seconds"] = np.where(rows.loc[own, "std"] == 2.0, combined, 7.0) * (1 + 0.001 * rows.loc[own, "repeat"] ** 2)
+    one = judged("B1", lab)
+    assert one.verdict == verdict and one.evidence.needs[0] == "b-turns" and "in turn" in one.why
+
+
+@pytest.mark.parametrize(("steep", "verdict"), [(0.0, "holds"), (0.5, "does not hold")])
+def test_in_turn_std_changes_the_seconds_or_not(steep, verdict):
+    lab = in_turn("b-turns")
+    rows = lab.seeds("b-turns")[0].evals
+    rows["seconds"] = np.exp(steep * rows["std"].clip(upper=1.2)) * (1 + 0.001 * rows["repeat"] * (rows["std"] > 1))
+    rows.loc[rows["std"] == 2.0, "seconds"] = 1000.0  # report B varied std from 0.8 to 1.2
+    one = judged("B5", lab)
+    assert one.verdict == verdict and one.finding.effect.over == "rounds"
+    assert one.finding.effect.value == pytest.approx(0.4 * steep, abs=0.02)
+
+
+def test_the_trainings_timed_in_turn_are_tabled_with_their_hours():
+    lab = in_turn("b-turns")
+    rows = lab.seeds("b-turns")[0].evals
+    rows["seconds"] = rows["part"].map({"train": 3600.0, "fit": 1800.0, "apply": 0.0})
+    table = evidence_time.turns_table(lab).set_index("training")
+    assert list(table.index)[0] == "report B, real images" and len(table) == 5
+    row = table.loc["report B, outputs of 5conv, std 2"]
+    assert (row["the DIP (h)"], row["the model (h)"]) == ("0.500", "1.00")
+    assert row["seconds over those alone"] == "1.50 [1.50, 1.50]"
+    record = lab.seeds("b-turns")[0]
+    assert len(evidence_time.in_turn(record)) == record.run.rounds
+
+
+@pytest.mark.parametrize(("id", "setting"), [("B4", "b-dip-std"), ("B6", "b-dip-lr")])
+@pytest.mark.parametrize(("slope", "verdict"), [(1.0, "holds"), (-1.0, "does not hold")])
+def test_report_bs_own_dip_stands_in_where_its_models_fail(id, setting, slope, verdict):
+    lab = reports(without=())
+    lab.set("b-grid", recall=lambda *_: 0.0)
+    lab.set(setting, fd=lambda _, __, value: math.exp(slope * (value if id == "B4" else math.log10(value))))
+    one = judged(id, lab)
+    assert one.evidence.needs == (setting,) and one.verdict == verdict and one.stands_in
+    assert "Fits of 5conv, 3500 steps" in one.why and one.finding.effect.value == pytest.approx(slope, abs=0.1)
+
+
 FB1 = "artefact of fault FB1"
 
 
@@ -228,7 +307,7 @@ def test_data_paths_are_compared_epoch_by_epoch(lab):
     record = lab.seeds("b-timing")[0]
     whole = record.evals.pivot_table("seconds", "repeat", "path", aggfunc="sum")
     assert evidence_time.paths(record).value == pytest.approx(np.log(whole["decode"] / whole["memory"]).mean())
-    assert (evidence_time.paths(record).n, evidence_b.paths(record).over) == (len(whole), "repeats")
+    assert (evidence_time.paths(record).n, evidence_time.paths(record).over) == (len(whole), "repeats")
 
 
 def disc(record, grey=1.0):

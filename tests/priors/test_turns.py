@@ -1,0 +1,57 @@
+"""Trainings timed in turn: every part of every training each round, there and back, and a whole is the sum of its parts."""
+
+import pytest
+import torch
+from priors.runs import TINY
+from pydantic import ValidationError
+
+from dipddpm_utils.config import Data, Ddpm, Dip, Optim, Turns, parse
+from dipddpm_utils.priors import turns
+from dipddpm_utils.study.sizes import changed
+
+DATA = Data(name="digits5k", n_train=300, n_held_out=96)
+DDPM = Ddpm(data=DATA, unet=TINY, optim=Optim(steps=6, batch_size=16, ema_decay=0.9, ema_warmup=1))
+DIP = Dip(data=DATA, net="5conv", width=4, std=2.0, one_batch=True, optim=Optim(steps=5, batch_size=70))
+RUN = Turns(data=DATA, runs=(DDPM, changed(DDPM, dip=DIP)), rounds=3, least=1e-6)
+
+
+def test_each_part_is_timed_once_a_round_there_and_back(store):
+    record = store.ensure(RUN)
+    order = [list(zip(part["net"], part["part"], strict=True)) for _, part in record.evals.groupby("repeat")]
+    there = [("alone", "train"), ("5conv", "fit"), ("5conv", "apply"), ("5conv", "train")]
+    assert order == [there[::-1], there, there[::-1]]
+    assert (record.evals["seconds"] > 0).all() and set(record.evals["std"]) == {0.0, 2.0}
+    wholes = record.evals.groupby(["net", "repeat"])["seconds"].sum().groupby("net").mean()
+    for net, name in (("alone", "alone 0 seconds"), ("5conv", "5conv 2 seconds")):
+        assert record.metrics[name] == pytest.approx(wholes[net], rel=1e-5)
+        assert record.metrics[f"{name}_low"] <= record.metrics[name] <= record.metrics[f"{name}_high"]
+
+
+def test_a_whole_training_has_all_steps_and_all_images(monkeypatch):
+    images = torch.randint(0, 256, (300, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    fitted_to = []
+    monkeypatch.setattr(turns, "begun", lambda run, own, device: (fitted_to.append((run.kind, own)), None))
+    parts = turns._parts(changed(DDPM, dip=DIP), images, "cpu")
+    assert {name: part.pieces for name, part in parts.items()} == {"fit": 5, "apply": 300 / 250, "train": 6}
+    (_, first_batch), (_, outputs) = fitted_to
+    assert torch.equal(first_batch, images[:70]) and outputs.dtype == torch.float32  # what a DIP makes of them, in [-1, 1]
+    assert list(turns._parts(DDPM, images, "cpu")) == ["train"]
+
+
+def test_training_goes_on_for_as_long_as_it_is_timed():
+    state, losses = turns.begun(changed(DIP, optim=Optim(steps=2, batch_size=16)), torch.zeros(20, 1, 28, 28).byte(), "cpu")
+    assert [torch.isfinite(next(losses)).item() for _ in range(5)] == [True] * 5 and state.step == 5
+
+
+@pytest.mark.parametrize("other", [{"train_on": "clip"}, {"data": Data(name="digits5k")}])
+def test_trainings_that_differ_in_more_than_their_dip_are_refused(other):
+    with pytest.raises(ValidationError, match="expected images of `data` or what a dip makes of them"):
+        Turns(data=DATA, runs=(DDPM, changed(DDPM, **other)))
+    with pytest.raises(ValidationError, match="at least 2"):
+        Turns(data=DATA, runs=(DDPM,))
+
+
+def test_it_survives_json_and_a_seed_reaches_the_trainings_in_it():
+    assert parse(RUN.model_dump(mode="json")) == RUN
+    seeded = RUN.mapped(lambda part: part.model_copy(update={"seed": 7}) if hasattr(part, "seed") else part)
+    assert [seeded.seed, *(run.seed for run in seeded.runs), seeded.runs[1].dip.seed] == [7, 7, 7, 7]
