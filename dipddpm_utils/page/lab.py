@@ -149,15 +149,15 @@ class Lab:
     def gif(self, frames: Any, name: str, alt: str, caption: str, milliseconds: int) -> None:
         """Show frames (uint8 [F, H, W] or [F, H, W, 3]) as an endless GIF and keep it as `figures/<name>.gif`; caption: text.
 
-        Every second frame in 16 tones, enlarged by the page alone: noise does not compress, and the page has to stay small.
+        Every third frame in 16 tones, enlarged by the page alone: noise does not compress, and the page has to stay small.
         """
         from IPython.display import HTML, display
         from PIL import Image
 
-        shown = [*frames[:-1:2], frames[-1]]
+        shown = [*frames[:-1:3], frames[-1]]
         pictures = [Image.fromarray(frame).quantize(16) for frame in shown]
         data = io.BytesIO()
-        waits = [2 * milliseconds] * (len(pictures) - 1) + [12 * milliseconds]
+        waits = [3 * milliseconds] * (len(pictures) - 1) + [12 * milliseconds]
         pictures[0].save(data, "GIF", save_all=True, append_images=pictures[1:], duration=waits, loop=0, optimize=True)
         self._keep(f"{name}.gif", data.getvalue())
         coded = base64.b64encode(data.getvalue()).decode()

@@ -1,5 +1,6 @@
 """Device choice, named random streams, provenance, the time budget and progress lines."""
 
+import platform
 import re
 import subprocess
 import sys
@@ -261,3 +262,28 @@ def test_a_bar_on_a_terminal_and_lines_elsewhere(monkeypatch, capsys):
         said = capsys.readouterr()
         assert said.out == "" and ("x: 3/3" in said.err) is not terminal
         assert ("|" in said.err) is terminal
+
+
+# --- memory ---
+
+FAULTS = """
+import resource, sys, torch
+from dipddpm_utils.machine import device
+if sys.argv[1] == "keep": device.keep_memory()
+def pages():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(2): torch.zeros(2**23)  # 32 MiB: 8192 pages
+before = pages()
+for _ in range(10): torch.zeros(2**23)
+print(pages() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_what_a_tensor_frees_is_kept_for_the_next_one():
+    """Red without it: the kernel is asked for all ten tensors anew, page by page."""
+    asked = {
+        way: int(subprocess.run([sys.executable, "-c", FAULTS, way], capture_output=True, text=True, check=True).stdout)
+        for way in ("keep", "leave")
+    }
+    assert asked["keep"] < 100 < 10 * 8192 <= asked["leave"]
