@@ -144,8 +144,8 @@ class Sizes:
     b_data: Data = MNIST_5000
     b_fashion: Data = Data(name="fashion_mnist", n_train=5000)
     b_timing: EpochTiming = EpochTiming(data=MNIST_5000, unet=UNET_REPORT_B, optim=OPTIM_REPORT_B)
-    rounds: int = 12  # of both reports' trainings, timed in turn, each part for so many seconds a round
-    least: float = 1.0
+    rounds: int = 8  # of both reports' trainings, timed in turn, each part for so many seconds a round
+    least: float = 0.3
     b_dip: Optim = _dip(128, 100)
     b_dip_long: Optim = _dip(128, 3500)  # as many steps as the report's, of that DIP alone
     b_dip_width: int = 12
@@ -208,7 +208,7 @@ STANDARD = Sizes()
 _MNIST, _PUBLISHED = Data(name="mnist"), {"n": 1000, "calls": 20, "final_n": 5000, "published_n": 30, "fid_n": 10_000}
 FULL = Sizes(
     about="the two reports at their own size, on all of MNIST and CIFAR-10: nothing scaled down, and the checks of the theory",
-    ns=(1000, 2000, 5000), few_seeds=1,
+    ns=(1000, 2000, 5000), few_seeds=1, rounds=12, least=1.0,
     a_data=Data(name="cifar10"), a_2conv=_dip(4, 375_000), a_resnet=_dip(8, 187_500),  # 30 epochs
     a_unet=UNET_REPORT_A, a_optim=OPTIM_REPORT_A, a_evaluate=_judged(3000, **_PUBLISHED),
     a_starts=("dip", "mean", "gaussian", "blur"),

@@ -272,7 +272,7 @@ from dipddpm_utils.machine import device
 if sys.argv[1] == "keep": device.keep_memory()
 def pages():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(2): torch.zeros(2**23)  # 32 MiB: 8192 pages
+for _ in range(20): torch.zeros(2**23)  # 32 MiB: 8192 pages; the allocator settles
 before = pages()
 for _ in range(10): torch.zeros(2**23)
 print(pages() - before)
