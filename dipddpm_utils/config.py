@@ -242,8 +242,13 @@ class Turns(Run):
 
     @model_validator(mode="after")
     def _are_trained_alike(self) -> Self:
-        if any((run.data, run.prior, run.per_image, run.train_on) != (self.data, None, None, None) for run in self.runs):
-            raise ValueError("runs are trained on something else, expected images of `data` or what a dip makes of them")
+        rest = {run.model_copy(update={"dip": None}) for run in self.runs}
+        own = {(run.data, run.prior, run.per_image, run.train_on, run.faults) for run in rest}
+        if len(rest) > 1 or own != {(self.data, None, None, None, ())}:
+            raise ValueError("runs differ in more than their dip, expected one network and training on images of `data`")
+        ways = [(run.dip and run.dip.net, run.dip and run.dip.std) for run in self.runs]
+        if ways.count((None, None)) != 1 or len(set(ways)) != len(ways):
+            raise ValueError("runs are not one without a dip and others of which each has another net or std")
         return self
 
 

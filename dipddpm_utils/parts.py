@@ -22,7 +22,7 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def parts(self) -> Iterator["Frozen"]:
-        """This configuration and all those within it."""
+        """This configuration and all those it is built on: its fields', but not those in a tuple, which stand side by side."""
         for name in type(self).model_fields:
             if isinstance(value := getattr(self, name), Frozen):
                 yield from value.parts()

@@ -65,8 +65,9 @@ def dip(run: Dip, work: Work) -> Outcome:
     net, now = state.model.eval(), device.clock(work.device)
     if early:
         net.load_state_dict(log["kept"])
+    shown = images if run.judged is None else _unit(source, run.judged, work)
     began = now()
-    applied = ranges.signed_to_uint8(dips.dip_outputs(net, images if run.judged is None else _unit(source, run.judged, work)))
+    applied = ranges.signed_to_uint8(dips.dip_outputs(net, shown))
     apply_seconds = now() - began
     metrics, panels = _restoration(run, net, source, work)
     rng = streams.numpy_rng(run.seed, "evaluation")
@@ -78,9 +79,9 @@ def dip(run: Dip, work: Work) -> Outcome:
         "parameters": sum(p.numel() for p in net.parameters()),
         "loss_last": float(np.mean([row["loss"] for row in log["curve"][-10:]])),
     }
-    shown = PANELS[run.data.channels]
-    panels["panels_applied"] = applied[:shown].cpu().numpy()
-    panels["panels_train"] = source.train[:shown].numpy()
+    few = PANELS[run.data.channels]
+    panels["panels_applied"] = applied[:few].cpu().numpy()
+    panels["panels_train"] = source.train[:few].numpy()
     return Outcome(
         metrics=metrics,
         timings={"train": state.seconds, "apply": apply_seconds},

@@ -129,8 +129,9 @@ def keep_memory() -> None:
     """
     with suppress(OSError, AttributeError, TypeError):  # no C library of this name, no such function, Windows
         mallopt = ctypes.CDLL(None).mallopt
-        for option, bytes_kept in ((-3, 2**31 - 1), (-1, 2**31 - 1), (-2, 2**28)):  # M_MMAP_THRESHOLD, M_TRIM_..., M_TOP_PAD
-            mallopt(option, bytes_kept)
+        if mallopt(-3, 2**31 - 1) or mallopt(-3, 2**25):  # M_MMAP_THRESHOLD; an older glibc takes 32 MiB at most
+            mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
+            mallopt(-2, 2**28)  # M_TOP_PAD
 
 
 def settle(device: str | torch.device) -> None:

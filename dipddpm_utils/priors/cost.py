@@ -133,6 +133,7 @@ def kept(device: str) -> Kept:
 
 def probe(runs: Iterable[Run], device: str, say: Any = print) -> None:
     """Train and call each network of these runs that has no probe yet, on random images, and keep the seconds."""
+    machine.keep_memory()
     name, found, path = machine_name(device), kept(device), sources.cache_folder() / "probes.json"
     models = {network(part): part for run in runs if of(run).network for part in [getattr(run, "model", run)]}
     for key, run in models.items():

@@ -20,6 +20,7 @@ from dipddpm_utils.priors import judge, train
 from dipddpm_utils.priors.images import Given
 from dipddpm_utils.store.records import Outcome, Work
 from dipddpm_utils.training import loop
+from dipddpm_utils.training.launched import WARM
 
 APPLIED = 250  # images that a DIP is applied to at once
 ALONE = "alone"  # in the place of a net
@@ -59,7 +60,7 @@ def turns(run: Turns, work: Work) -> Outcome:
     """
     images = sets.load(run.data).train.to(work.device)
     parts = {(own, name): part for own in run.runs for name, part in _parts(own, images, work.device).items()}
-    times = {key: max(1, math.ceil(run.least / max(_warm(part, work), 1e-6))) for key, part in parts.items()}
+    times = {key: max(1, math.ceil(run.least / _warm(part, work))) for key, part in parts.items()}
     rows: list[dict[str, Any]] = []
     for repeat in range(run.rounds):
         for own, name in parts if repeat % 2 else reversed(parts):
@@ -73,14 +74,14 @@ def turns(run: Turns, work: Work) -> Outcome:
 
 
 def _warm(part: Part, work: Work) -> float:
-    """Seconds of one piece, once all that happens only at first is over."""
+    """Seconds of one piece, once all that happens only at first is over: on a GPU, both halves of a step are recorded."""
     work.budget.check()
-    part.some(3)
-    return part.some(1)
+    part.some(1 if torch.device(work.device).type == "cpu" else 2 * (WARM + 1))
+    return max(part.some(1), 1e-6)
 
 
 def _parts(run: Ddpm, images: Tensor, device: str) -> dict[str, Part]:
-    """The parts of one training. What its DIP makes of the images before it is fitted takes as long as what it makes later."""
+    """The parts of one training on uint8 images. Which floats a model learns does not matter, so they need no fitted DIP."""
     if run.dip is None:
         return {"train": _steps(run, images, device)}
     fitted_to = images[: run.dip.optim.batch_size] if run.dip.one_batch else images
@@ -97,7 +98,7 @@ def _parts(run: Ddpm, images: Tensor, device: str) -> dict[str, Part]:
     return {
         "fit": _steps(run.dip, fitted_to, device),
         "apply": Part(len(images) / len(few), applied),
-        "train": _steps(run, dip_outputs(net, few), device),
+        "train": _steps(run, ranges.uint8_to_signed(images), device),
     }
 
 

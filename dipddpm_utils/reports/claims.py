@@ -2,7 +2,8 @@
 
 A test takes a lab and gives a Finding; whether the claim holds follows from its p-value, Holm-corrected for all claims that
 could be measured, so new records can change a verdict and no sentence has to be edited. Each claim is taken from the strongest
-profile whose models pass the gate and have more than one seed. What is tested, and every change of it, is in claims_list.py.
+profile whose models pass the gate and have more than one seed (of what is timed: round). What is tested, and every change of
+it, is in claims_list.py.
 """
 
 from __future__ import annotations
@@ -118,7 +119,7 @@ class Judged:
             "verdict": self.verdict,
             **self.gate.row(),
             "test changed": self.changed,
-            "seeds it would take": self.would_take,
+            "pairs it would take": self.would_take,
             "why": self.why,
             "figure": self.evidence.figure,
         }
@@ -212,7 +213,7 @@ def page_table(judged: list[Judged], page: str) -> pd.DataFrame:
         own = "turns" if one.evidence.figure == "06_turns" else f"own_size_{one.claim.id[0].lower()}"
         full = Link("table", f"#tab-06_{own}")  # whose own page is drawn once it is complete
         elsewhere = full if one.profile == "full" else f"page of {one.profile}" if one.finding else ""
-        shown = Link("figure", at) if one.profile == page else elsewhere
+        shown = Link("table" if at.startswith("#tab") else "figure", at) if one.profile == page else elsewhere
         notes = [f"would take {one.would_take}"] if one.would_take else []
         notes += ["test changed later"] * ("these" in one.changed) + ["on a stand-in"] * one.stands_in
         verdict = one.verdict + (f" ({'; '.join(notes)})" if notes else "")

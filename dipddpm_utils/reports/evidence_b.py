@@ -16,10 +16,13 @@ from dipddpm_utils.reports.tables import grid_frame
 SAME = 0.05  # relative change of a time that still counts as none, fixed before any run
 PAIR = ("b-ddpm", "b-combined")
 REPORTED = {"std": (0.8, 1.2), "dip_lr": (5e-4, 5e-3)}  # from which to which report B varied a setting
-TRAINING = "Training seconds of the combined model."
+TRAINING = "Training seconds of the combined model"
 OF_GROUP = {  # what a slope is of: FD, seconds
-    "b-grid": ("FD of the combined model's samples, all other settings balanced, one line a seed.", TRAINING),
-    "b-rows": ("FD of the combined model's samples, in the largest set of rows in which only this setting varies.", TRAINING),
+    "b-grid": ("FD of the combined model's samples, all other settings balanced, one line a seed.", f"{TRAINING}."),
+    "b-rows": (
+        "FD of the combined model's samples, in the largest set of rows in which only this setting varies.",
+        f"{TRAINING}.",
+    ),
 }
 OF_SECONDS = "seconds, over the range"
 OF_DIP = (
@@ -175,7 +178,9 @@ def slope_test(setting: str, group: str, metric: str = "fd") -> Test:
         why = OF_GROUP.get(group, OF_DIP)[same]
         if group not in OF_GROUP:
             fit = lab.seeds(group)[0].run
-            why += f" Fits of {look(fit.net).label}, {fit.optim.steps} steps, over the settings of report B's range."
+            wide = f" of width {fit.width}" * bool(fit.width)
+            to = f" to its first batch of {fit.optim.batch_size}" * fit.one_batch
+            why += f" Fits of {look(fit.net).label}{wide}{to}, {fit.optim.steps} steps, over the settings of report B's range."
         about: dict[str, Any] = {"equal": same, "margin": math.log(1 + SAME) if same else 0.0}
         if group == "b-grid" and lab.has("b-rows") and (before := sloped(lab, "b-rows")) is not None:
             why += f" In the published rows alone: {told(before)}."

@@ -21,7 +21,7 @@ TIMED = "Extrapolated from a few steps of each, in turn ({})."
 
 def in_turn(record: Any) -> pd.DataFrame:
     """Seconds of whole trainings, kind turns: a row a round; columns (net, std, part), net "alone" without a DIP."""
-    return record.evals.pivot(index="repeat", columns=["net", "std", "part"], values="seconds")
+    return record.evals.pivot(index="repeat", columns=["net", "std", "part"], values="seconds").sort_index(axis=1)
 
 
 def machine_of(record: Any) -> str:
@@ -99,7 +99,7 @@ def paths(record: Any) -> Paired:
 def path_share(lab: Any) -> str:
     """What the data path saves in an epoch on the machine that timed it, beside the published saving, as a sentence."""
     record, saved = lab.seeds("b-timing")[0], one_fault.path(lab)
-    row, machine = record.metrics, record.provenance.get("device_name", "not known")
+    row, machine = record.metrics, machine_of(record)
     return (
         f"Decoding one by one, timed by itself, costs {span(saved)} s an epoch more ({machine}), "
         f"{percent(saved.value / row['decode_seconds'])} of an epoch there; the published saving, on another machine: "
@@ -113,17 +113,17 @@ def same_seconds(lab: Any) -> Finding:
     by_std = in_turn(record).drop(columns="alone").T.groupby("std").sum()
     frame = by_std.unstack().rename("train_seconds").rename_axis(["seed", "std"]).reset_index()
     effect = slope_over(frame[frame["std"].between(*REPORTED["std"])], "std", "train_seconds", whole=True)
-    why = f"{TRAINING[:-1]}, the DIP's included. {TIMED.format(machine_of(record))}"
+    why = f"{TRAINING}, the DIP's included. {TIMED.format(machine_of(record))}"
     return Finding(replace(effect, over="rounds"), OF_SECONDS, why, equal=True, margin=math.log(1 + SAME))
 
 
 def turns_table(lab: Any) -> pd.DataFrame:
     """A row a training: hours of its DIP and of its model, and what it takes over the one alone, paired by round."""
     rows = []
-    for report in filter(lambda report: lab.has(f"{report.lower()}-turns"), ("A", "B")):
+    for report in ("A", "B"):
         rounds = in_turn(lab.seeds(f"{report.lower()}-turns")[0])
-        wholes = rounds.T.groupby(["net", "std"], sort=False).sum().T
-        for net, std in sorted(wholes, key=lambda way: way[0] != "alone"):
+        wholes = rounds.T.groupby(["net", "std"]).sum().T
+        for net, std in sorted(wholes, key=lambda way: (way[0] != "alone", *way)):
             hours = rounds[net, std].mean() / 3600
             alone = net == "alone"
             over = paired(list(np.log(wholes[net, std] / wholes["alone", 0.0])), ratio=True, over="rounds")

@@ -180,7 +180,7 @@ def b_grid(p: Profile, z: Sizes) -> None:
 
 
 def b_dips(p: Profile, z: Sizes) -> None:
-    """06: report B's DIP itself, over the stds and rates of its rows, for its 3 500 steps: what it makes of the digits.
+    """05: report B's DIP itself, from the least to the largest std and rate of its rows, for its 3 500 steps.
 
     Expected before the runs: a larger std is worse (B4), a larger rate no worse, since it learns more in as many steps (B6).
     """

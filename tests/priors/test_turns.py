@@ -34,8 +34,19 @@ def test_a_whole_training_has_all_steps_and_all_images(monkeypatch):
     parts = turns._parts(changed(DDPM, dip=DIP), images, "cpu")
     assert {name: part.pieces for name, part in parts.items()} == {"fit": 5, "apply": 300 / 250, "train": 6}
     (_, first_batch), (_, outputs) = fitted_to
-    assert torch.equal(first_batch, images[:70]) and outputs.dtype == torch.float32  # what a DIP makes of them, in [-1, 1]
+    assert torch.equal(first_batch, images[:70])
+    assert outputs.dtype == torch.float32 and outputs.shape == images.shape  # as what a DIP makes of them all
     assert list(turns._parts(DDPM, images, "cpu")) == ["train"]
+
+
+def test_seconds_are_of_the_whole_whatever_was_measured(store, monkeypatch):
+    """A piece takes 10 ms, a training 100 of them; at least 25 ms a round are 3 pieces."""
+    asked = []
+    part = turns.Part(100, lambda n: asked.append(n) or 0.01 * n)
+    monkeypatch.setattr(turns, "_parts", lambda run, images, device: {"train": part, **({"fit": part} if run.dip else {})})
+    record = store.ensure(changed(RUN, least=0.025))
+    assert set(record.evals["seconds"].round(9)) == {1.0} and asked[-9:] == [3] * 9
+    assert (record.metrics["alone 0 seconds"], record.metrics["5conv 2 seconds"]) == pytest.approx((1.0, 2.0))
 
 
 def test_training_goes_on_for_as_long_as_it_is_timed():
@@ -43,10 +54,17 @@ def test_training_goes_on_for_as_long_as_it_is_timed():
     assert [torch.isfinite(next(losses)).item() for _ in range(5)] == [True] * 5 and state.step == 5
 
 
-@pytest.mark.parametrize("other", [{"train_on": "clip"}, {"data": Data(name="digits5k")}])
-def test_trainings_that_differ_in_more_than_their_dip_are_refused(other):
-    with pytest.raises(ValidationError, match="expected images of `data` or what a dip makes of them"):
+OTHERS = [
+    {"train_on": "clip"}, {"data": Data(name="digits5k")}, {"optim": Optim(steps=7)}, {"faults": ("FA4",)}, {"dip": None},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_trainings_that_differ_in_more_than_their_dip_or_in_nothing_are_refused(other):
+    with pytest.raises(ValidationError, match=r"expected one network|another net or std"):
         Turns(data=DATA, runs=(DDPM, changed(DDPM, **other)))
+    with pytest.raises(ValidationError, match="one without a dip"):
+        Turns(data=DATA, runs=(changed(DDPM, dip=DIP), changed(DDPM, dip=changed(DIP, std=1.0))))
     with pytest.raises(ValidationError, match="at least 2"):
         Turns(data=DATA, runs=(DDPM,))
 

@@ -29,13 +29,13 @@ STARTS = ("a-starts", "main-starts", "starts")
 FIRST = ("a-turns", "b-turns", "b-dip-std", "b-dip-lr")
 
 
-def reports(**options):
+def reports(*also, **options):
     """A lab that holds the two reports rebuilt; without the copies that A8's own records are full of.
 
-    And without what is asked before the reports' own runs: trainings timed in turn, report B's DIP by itself.
+    And without what is asked before the reports' own runs: trainings timed in turn, report B's DIP by itself, but for `also`.
     """
-    options = {"without": FIRST, **options}
-    lab = holding("a-only", "a-starts", "b-only", "b-grid", "b-rows", "b-timing", **options)
+    options["without"] = tuple(group for group in FIRST if group not in also)
+    lab = holding("a-only", "a-starts", "b-only", "b-grid", "b-rows", "b-timing", *also, **options)
     for group in STARTS:
         lab.set(group, **dict.fromkeys(("copy_rate", "copy_rate_floor", "own_source_rate"), lambda *_: 0.01))
     for group in {name for claim in claims_list.CLAIMS for one in claim.evidence for name in one.models}:
@@ -216,7 +216,7 @@ def test_cost_counts_the_dips_seconds(seconds, verdict, lab):
 
 def in_turn(group, **seconds):
     """The lab of `reports` with trainings timed in turn: (net, part) or net -> seconds, of the other parts as recorded."""
-    lab = reports(without=tuple(one for one in FIRST if one != group))
+    lab = reports(group)
     rows = lab.seeds(group)[0].evals
     for name, value in seconds.items():
         net, _, part = name.removeprefix("_").partition("__")
@@ -247,6 +247,7 @@ def test_in_turn_the_combined_model_is_compared_at_its_own_std_without_its_dip(c
     lab = in_turn("b-turns", alone=100.0)
     rows, published = lab.seeds("b-turns")[0].evals, lab.seeds("b-timing")[0].evals
     published.loc[published["part"] == "data", "seconds"] = 1.0  # the path saves nothing, so FB1 explains nothing
+    rows.loc[rows["part"] != "train", "seconds"] = 1000.0  # which a saving of the model's does not count
     own = (rows["net"] == "5conv") & (rows["part"] == "train")
     rows.loc[own, "seconds"] = np.where(rows.loc[own, "std"] == 2.0, combined, 7.0) * (1 + 0.001 * rows.loc[own, "repeat"] ** 2)
     one = judged("B1", lab)
@@ -265,11 +266,15 @@ def test_in_turn_std_changes_the_seconds_or_not(steep, verdict):
 
 
 def test_the_trainings_timed_in_turn_are_tabled_with_their_hours():
-    lab = in_turn("b-turns")
-    rows = lab.seeds("b-turns")[0].evals
-    rows["seconds"] = rows["part"].map({"train": 3600.0, "fit": 1800.0, "apply": 0.0})
+    lab = reports("a-turns", "b-turns")
+    for group in ("a-turns", "b-turns"):
+        rows = lab.seeds(group)[0].evals
+        rows["seconds"] = rows["part"].map({"train": 3600.0, "fit": 1800.0, "apply": 0.0})
     table = evidence_time.turns_table(lab).set_index("training")
-    assert list(table.index)[0] == "report B, real images" and len(table) == 5
+    assert list(table.index[:4]) == [
+        "report A, real images", "report A, outputs of 2conv, std 0.1", "report A, outputs of ResNet-18, std 0.1",
+        "report B, real images",
+    ] and len(table) == 8  # fmt: skip
     row = table.loc["report B, outputs of 5conv, std 2"]
     assert (row["the DIP (h)"], row["the model (h)"]) == ("0.500", "1.00")
     assert row["seconds over those alone"] == "1.50 [1.50, 1.50]"
@@ -280,12 +285,15 @@ def test_the_trainings_timed_in_turn_are_tabled_with_their_hours():
 @pytest.mark.parametrize(("id", "setting"), [("B4", "b-dip-std"), ("B6", "b-dip-lr")])
 @pytest.mark.parametrize(("slope", "verdict"), [(1.0, "holds"), (-1.0, "does not hold")])
 def test_report_bs_own_dip_stands_in_where_its_models_fail(id, setting, slope, verdict):
-    lab = reports(without=())
+    lab = reports(*FIRST)
     lab.set("b-grid", recall=lambda *_: 0.0)
     lab.set(setting, fd=lambda _, __, value: math.exp(slope * (value if id == "B4" else math.log10(value))))
     one = judged(id, lab)
     assert one.evidence.needs == (setting,) and one.verdict == verdict and one.stands_in
-    assert "Fits of 5conv, 3500 steps" in one.why and one.finding.effect.value == pytest.approx(slope, abs=0.1)
+    assert (
+        "Fits of 5conv of width 12 to its first batch of 128, 3500 steps" in one.why
+        and one.finding.effect.value == pytest.approx(slope, abs=0.1)
+    )
 
 
 FB1 = "artefact of fault FB1"
@@ -464,10 +472,10 @@ def test_an_undecided_claim_says_how_many_seeds_it_would_take():
         (finding([-1.0, 0.5, 1.5]), f"about {pairs} seeds"),
     ):
         one = claims.Judged(CLAIM["A1"], evidence, found, "cifar10", found.side()[0], 17)
-        assert one.row()["seeds it would take"] == said
+        assert one.row()["pairs it would take"] == said
         assert f"would take {said}" in claims.page_table([one], "standard")["verdict"].iloc[0]
     one = claims.Judged(CLAIM["A1"], evidence, finding(UP), "cifar10", finding(UP).side()[0])
-    assert one.row()["seeds it would take"] == "" and "would take" not in claims.page_table([one], "")["verdict"].iloc[0]
+    assert one.row()["pairs it would take"] == "" and "would take" not in claims.page_table([one], "")["verdict"].iloc[0]
 
 
 def test_one_seed_decides_nothing():
