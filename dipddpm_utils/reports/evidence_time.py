@@ -30,12 +30,19 @@ def machine_of(record: Any) -> str:
 
 
 def dearer(lab: Any) -> Finding | None:
-    """A9: seconds of report A's trainings on DIP outputs over seconds alone, timed in turn."""
+    """A9: seconds of report A's trainings on DIP outputs over seconds alone, timed in turn.
+
+    The model's steps are the same work on whatever images, so a round has one estimate of their seconds, the mean of all its
+    trainings; what single ones differ by is told beside it.
+    """
     record = lab.seeds("a-turns")[0]
     rounds = in_turn(record).droplevel("std", axis=1)
-    wholes, trained = rounds.T.groupby("net").sum().T, rounds.xs("train", axis=1, level="part")
-    more, rest = (np.log(own.drop(columns="alone").div(own["alone"], axis=0)) for own in (wholes, trained))
-    return _dearer(more, rest, f". {TIMED.format(machine_of(record))}", over="rounds")
+    trained = rounds.xs("train", axis=1, level="part")
+    dips = rounds.drop(columns="train", level="part").T.groupby("net").sum().T
+    more = np.log1p(dips.div(trained.mean(axis=1), axis=0))
+    rest = np.log(trained.drop(columns="alone").div(trained["alone"], axis=0))
+    how = f". The model's seconds, the same steps, are the mean of all three. {TIMED.format(machine_of(record))}"
+    return _dearer(more, rest, how, over="rounds")
 
 
 def costs_more(*pairs: tuple[str, str]) -> Test:

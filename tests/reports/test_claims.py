@@ -38,7 +38,7 @@ def reports(*also, **options):
     lab = holding("a-only", "a-starts", "b-only", "b-grid", "b-rows", "b-timing", *also, **options)
     for group in STARTS:
         lab.set(group, **dict.fromkeys(("copy_rate", "copy_rate_floor", "own_source_rate"), lambda *_: 0.01))
-    for group in {name for claim in claims_list.CLAIMS for one in claim.evidence for name in one.models}:
+    for group in filter(lab.has, {name for claim in claims_list.CLAIMS for one in claim.evidence for name in one.models}):
         lab.set(group, recall=lambda *_: 0.5)
     for floor in filter(lab.has, ("floor", "a-floor", "b-floor")):
         lab.record(floor).metrics.update(dict.fromkeys(gate.TRIVIAL, 1e6))  # the models pass the gate, whatever a test sets
@@ -230,15 +230,18 @@ def test_in_turn_a_dip_costs_what_its_fit_and_applying_it_take(fit, verdict):
     lab = in_turn("a-turns", alone=100.0)
     rows = lab.seeds("a-turns")[0].evals
     for net in ("2conv", "resnet18"):
-        for part, seconds in (("fit", fit), ("apply", 1.0), ("train", 100.0 if fit else 90.0)):
+        for part, seconds in (("fit", fit), ("apply", 0.0), ("train", 80.0)):  # as much less as it may: the same work
             own = (rows["net"] == net) & (rows["part"] == part)
             rows.loc[own, "seconds"] = seconds * (1 + 0.001 * rows["repeat"] ** 2)
+    if not fit:  # seconds of a DIP are never below zero: a claim that could not fail is tested with some that are
+        rows.loc[rows["part"] == "fit", "seconds"] = -1.0 - 0.01 * rows["repeat"]
     one = judged("A9", lab)
     assert one.verdict == verdict and one.evidence.needs == ("a-turns",) and one.finding.effect.over == "rounds"
     assert one.finding.effect.n == lab.seeds("a-turns")[0].run.rounds and not one.stands_in
     if fit:
         each = {name: math.exp(gap.value) for name, gap in one.finding.each.items()}
-        assert each == {"2conv": pytest.approx(1.51, rel=0.01), "ResNet-18": pytest.approx(1.51, rel=0.01)}
+        whole = pytest.approx(1 + 50 / ((100 + 80 + 80) / 3), rel=0.02)
+        assert each == {"2conv": whole, "ResNet-18": whole}
         assert "Without the DIP's, as published (FA9, FB4)" in one.why
 
 
