@@ -24,22 +24,26 @@ def in_turn(record: Any) -> pd.DataFrame:
     return record.evals.pivot(index="repeat", columns=["net", "std", "part"], values="seconds").sort_index(axis=1)
 
 
+def with_dips(rounds: pd.DataFrame) -> pd.DataFrame:
+    """Log of the seconds of model and DIP over those of the model: a row a round, a column (net, std).
+
+    The model's steps are the same work on whatever images, so a round has one estimate of them, the mean of all its trainings.
+    """
+    dips = rounds.drop(columns="train", level="part").T.groupby(["net", "std"]).sum().T
+    return np.log1p(dips.div(rounds.xs("train", axis=1, level="part").mean(axis=1), axis=0))
+
+
 def machine_of(record: Any) -> str:
     """What it was timed on."""
     return record.provenance.get("device_name", "machine not known")
 
 
 def dearer(lab: Any) -> Finding | None:
-    """A9: seconds of report A's trainings on DIP outputs over seconds alone, timed in turn.
-
-    The model's steps are the same work on whatever images, so a round has one estimate of their seconds, the mean of all its
-    trainings; what single ones differ by is told beside it.
-    """
+    """A9: seconds of report A's trainings on DIP outputs over seconds alone, timed in turn."""
     record = lab.seeds("a-turns")[0]
-    rounds = in_turn(record).droplevel("std", axis=1)
-    trained = rounds.xs("train", axis=1, level="part")
-    dips = rounds.drop(columns="train", level="part").T.groupby("net").sum().T
-    more = np.log1p(dips.div(trained.mean(axis=1), axis=0))
+    rounds = in_turn(record)
+    more = with_dips(rounds).droplevel("std", axis=1)
+    trained = rounds.xs("train", axis=1, level="part").droplevel("std", axis=1)
     rest = np.log(trained.drop(columns="alone").div(trained["alone"], axis=0))
     how = f". The model's seconds, the same steps, are the mean of all three. {TIMED.format(machine_of(record))}"
     return _dearer(more, rest, how, over="rounds")
@@ -125,19 +129,19 @@ def same_seconds(lab: Any) -> Finding:
 
 
 def turns_table(lab: Any) -> pd.DataFrame:
-    """A row a training: hours of its DIP and of its model, and what it takes over the one alone, paired by round."""
+    """A row a training: hours of its DIP and of its model, and `with_dips` over the rounds."""
     rows = []
     for report in ("A", "B"):
         rounds = in_turn(lab.seeds(f"{report.lower()}-turns")[0])
-        wholes = rounds.T.groupby(["net", "std"]).sum().T
-        for net, std in sorted(wholes, key=lambda way: (way[0] != "alone", *way)):
+        dearer_by = with_dips(rounds)
+        for net, std in sorted({way[:2] for way in rounds}, key=lambda way: (way[0] != "alone", *way)):
             hours = rounds[net, std].mean() / 3600
             alone = net == "alone"
-            over = paired(list(np.log(wholes[net, std] / wholes["alone", 0.0])), ratio=True, over="rounds")
             on = "real images" if alone else f"outputs of {look(net).label}, std {std:g}"
             row = {"training": f"report {report}, {on}"}
             row |= {"the DIP (h)": "" if alone else number(hours["fit"] + hours["apply"])}
-            row |= {"the model (h)": number(hours["train"]), "seconds over those alone": "" if alone else factor(over)}
+            row |= {"the model (h)": number(hours["train"])}
+            row |= {"over the model's": "" if alone else factor(paired(list(dearer_by[net, std])))}
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -147,5 +151,6 @@ def timed(lab: Any) -> str:
     record = lab.seeds("a-turns")[0]
     return (
         f"Whole trainings as they are declared, profile {lab.profile.name}: {record.run.rounds} rounds, in each a few steps of "
-        f"every one, extrapolated ({machine_of(record)}). Factors: paired by round, with 95% t-intervals."
+        f"every one, extrapolated ({machine_of(record)}). Over the model's: both over the mean of all models in a round, whose "
+        "steps are the same work; 95% intervals."
     )

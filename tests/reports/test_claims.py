@@ -280,7 +280,7 @@ def test_the_trainings_timed_in_turn_are_tabled_with_their_hours():
     ] and len(table) == 8  # fmt: skip
     row = table.loc["report B, outputs of 5conv, std 2"]
     assert (row["the DIP (h)"], row["the model (h)"]) == ("0.500", "1.00")
-    assert row["seconds over those alone"] == "1.50 [1.50, 1.50]"
+    assert row["over the model's"] == "1.50 [1.50, 1.50]"
     record = lab.seeds("b-turns")[0]
     assert len(evidence_time.in_turn(record)) == record.run.rounds
 
