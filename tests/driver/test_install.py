@@ -96,11 +96,25 @@ def test_no_suitable_python_is_one_line(checkout, tmp_path):
     assert done.returncode == 1 and "active environment" in done.stderr and done.stderr.count("\n") == 1
 
 
-def test_ci_calls_the_suite_with_the_brief_drills_and_nothing_else():
-    lines = (ROOT / ".ci" / "run").read_text().splitlines()
-    called = [line for line in lines if "run_all.sh" in line and line[0] != "#"]
-    set_up, suite = called  # the first makes the environment, while Chromium is installed
-    assert set_up == "./run_all.sh --list >/dev/null" and suite == "exec ./run_all.sh --test -m 'not drill or brief'"
+FAKE = """#!/bin/sh
+echo "called $*"
+case "$*" in *"$FAILS"*) exit 1;; esac
+"""
+
+
+@pytest.mark.parametrize(("fails", "code"), [("no such word", 0), ("smoke", 1), ("--test", 1), ("--list", 1)])
+def test_ci_calls_the_suite_and_beside_it_smoke_and_brief_drills_and_fails_if_either_does(fails, code, tmp_path):
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci" / "run")
+    for name in ("run_all.sh", "chromium"):
+        (tmp_path / name).write_text(FAKE)
+        (tmp_path / name).chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    command, env = [tmp_path / ".ci" / "run"], {**os.environ, "PATH": path, "FAILS": fails}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    called = ["called --test", "called --test -m smoke or brief"] if fails != "--list" else []
+    assert [line for line in done.stdout.splitlines() if line.startswith("called")] == called  # the set-up's is not shown
     assert all(os.access(ROOT / name, os.X_OK) for name in ("run_all.sh", ".ci/run"))
 
 
