@@ -235,7 +235,7 @@ class Turns(Run):
 
     computed_by: ClassVar[str] = "dipddpm_utils.priors.turns:turns"
     kind: Literal["turns"] = "turns"
-    data: Data
+    data: Data  # of all runs; a record's provenance has its checksum from here
     runs: Annotated[tuple[Ddpm, ...], Field(min_length=2)]
     rounds: Annotated[int, Field(ge=2)] = 12
     least: PositiveFloat = 1.0

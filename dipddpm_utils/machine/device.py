@@ -125,7 +125,7 @@ def _short_format(kind: str) -> str:
 @lru_cache
 def keep_memory() -> None:
     """Keep what tensors free for the next ones. As it comes, glibc gives large ones back to the kernel, which has to clear
-    every page again when it is asked for at the next step: a fifth of a small network's step. Nothing to do elsewhere.
+    every page again when it is asked for at the next step (benchmarks/NOTES.md: what that costs). Nothing to do elsewhere.
     """
     with suppress(OSError, AttributeError, TypeError):  # no C library of this name, no such function, Windows
         mallopt = ctypes.CDLL(None).mallopt

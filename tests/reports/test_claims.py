@@ -214,14 +214,11 @@ def test_cost_counts_the_dips_seconds(seconds, verdict, lab):
     assert judged("A9", lab).verdict == verdict
 
 
-def in_turn(group, **seconds):
-    """The lab of `reports` with trainings timed in turn: (net, part) or net -> seconds, of the other parts as recorded."""
+def in_turn(group, alone):
+    """The lab of `reports` with trainings timed in turn, that of the DDPM alone for about so many seconds."""
     lab = reports(group)
     rows = lab.seeds(group)[0].evals
-    for name, value in seconds.items():
-        net, _, part = name.removeprefix("_").partition("__")
-        chosen = (rows["net"] == net) & ((rows["part"] == part) if part else True)
-        rows.loc[chosen, "seconds"] = value * (1 + 0.001 * rows["repeat"]) * (1 + 0.001 * (rows["std"] > 1))
+    rows.loc[rows["net"] == "alone", "seconds"] = alone * (1 + 0.001 * rows["repeat"])
     return lab
 
 
@@ -259,7 +256,7 @@ def test_in_turn_the_combined_model_is_compared_at_its_own_std_without_its_dip(c
 
 @pytest.mark.parametrize(("steep", "verdict"), [(0.0, "holds"), (0.5, "does not hold")])
 def test_in_turn_std_changes_the_seconds_or_not(steep, verdict):
-    lab = in_turn("b-turns")
+    lab = reports("b-turns")
     rows = lab.seeds("b-turns")[0].evals
     rows["seconds"] = np.exp(steep * rows["std"].clip(upper=1.2)) * (1 + 0.001 * rows["repeat"] * (rows["std"] > 1))
     rows.loc[rows["std"] == 2.0, "seconds"] = 1000.0  # report B varied std from 0.8 to 1.2
