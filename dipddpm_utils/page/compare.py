@@ -120,6 +120,7 @@ def frame_of(records: Sequence[Any]) -> pd.DataFrame:
 
 LEAST_RECALL = 0.05  # below it a model draws no images, and nothing is judged by it
 PLANNED, ADDED = 3, ("seeds", "models")  # of a comparison; more of these were added after looking, where it stayed undecided
+ROUNDS = 12  # of a sitting; where that decided nothing, one of more took its place
 
 
 @dataclass(frozen=True)
@@ -144,8 +145,8 @@ class Paired(Interval):
 
     @property
     def looks(self) -> int:
-        """How often it may have been looked at: with PLANNED seeds or models, and after each added one (Bonferroni)."""
-        return 1 + max(0, self.n - PLANNED) if self.over in ADDED else 1
+        """How often it may have been looked at: with PLANNED seeds or models and after each added one, or in two sittings."""
+        return 1 + (max(0, self.n - PLANNED) if self.over in ADDED else self.over == "rounds" and self.n > ROUNDS)
 
     @property
     def error(self) -> float:

@@ -74,8 +74,8 @@ def in_turn(p: Profile, z: Sizes) -> None:
     """
     of_a = (a_ddpm(z), a_ddpm(z, on=a_dip(z)), a_ddpm(z, on=a_resnet(z)))
     of_b = (b_ddpm(z), *(b_ddpm(z, on=b_dip(z, std)) for std in (B_STD, *B_STDS)))
-    for name, runs, data in (("a-turns", of_a, z.a_data), ("b-turns", of_b, z.b_data)):
-        p.run(name, Turns(data=data, runs=runs, rounds=z.rounds, least=z.least))
+    for name, runs, data, rounds in zip(("a-turns", "b-turns"), (of_a, of_b), (z.a_data, z.b_data), z.rounds, strict=True):
+        p.run(name, Turns(data=data, runs=runs, rounds=rounds, least=z.least))
 
 
 def a_faults(p: Profile, z: Sizes) -> None:

@@ -144,7 +144,7 @@ class Sizes:
     b_data: Data = MNIST_5000
     b_fashion: Data = Data(name="fashion_mnist", n_train=5000)
     b_timing: EpochTiming = EpochTiming(data=MNIST_5000, unet=UNET_REPORT_B, optim=OPTIM_REPORT_B)
-    rounds: int = 8  # of both reports' trainings, timed in turn, each part for so many seconds a round
+    rounds: tuple[int, int] = (8, 8)  # of A's and of B's trainings, timed in turn, each part for so many seconds a round
     least: float = 0.3
     b_dip: Optim = _dip(128, 100)
     b_dip_long: Optim = _dip(128, 3500)  # as many steps as the report's, of that DIP alone
@@ -177,7 +177,7 @@ SMOKE = Sizes(
     restored=4, tuned=2, restore_fit=PerImage(iterations=10), restore_ts=(200, 400), restore_steps=5,
     report_seeds=2,
     a_data=_FEW, a_2conv=_dip(16, 4), a_resnet=_dip(16, 4), a_resnet_width=16, a_batch_4=_dip(4, 16),
-    rounds=3, least=0.02, a_unet=UNET_TINY, a_optim=_BRIEF, a_evaluate=_A_GLANCE,
+    rounds=(3, 3), least=0.02, a_unet=UNET_TINY, a_optim=_BRIEF, a_evaluate=_A_GLANCE,
     a_bank=changed(_FEW, n_train=80), a_per_image=PerImage(net="2conv", iterations=2, width=4),
     b_data=_FEW, b_fashion=_FEW, b_dip=_dip(80, 4), b_dip_long=_dip(80, 8), b_dip_width=8,
     b_unet=UNET_TINY, b_diffusion=Diffusion(),
@@ -208,7 +208,7 @@ STANDARD = Sizes()
 _MNIST, _PUBLISHED = Data(name="mnist"), {"n": 1000, "calls": 20, "final_n": 5000, "published_n": 30, "fid_n": 10_000}
 FULL = Sizes(
     about="the two reports at their own size, on all of MNIST and CIFAR-10: nothing scaled down",
-    ns=(1000, 2000, 5000), few_seeds=1, rounds=12, least=1.0,
+    ns=(1000, 2000, 5000), few_seeds=1, rounds=(12, 60), least=1.0,
     a_data=Data(name="cifar10"), a_2conv=_dip(4, 375_000), a_resnet=_dip(8, 187_500),  # 30 epochs
     a_unet=UNET_REPORT_A, a_optim=OPTIM_REPORT_A, a_evaluate=_judged(3000, **_PUBLISHED),
     a_starts=("dip", "mean", "gaussian", "blur"),
