@@ -1,6 +1,6 @@
 """What the two course reports did wrong, as data: one row a fault, named by the id that configurations and notebooks use.
 
-`reports/mistakes.py` holds the code of each fault that computes something; a configuration switches it on by naming it in
+`training/mistakes.py` holds the code of each fault that computes something; a configuration switches it on by naming it in
 `faults` (`Ddpm.faults`, or `Dip.faults` for what goes wrong in the DIP). Report A is ty0601/GAI-HW4, report B
 zglian/GAI-project4. This module needs no other one, so that configurations and the report can read the table.
 """

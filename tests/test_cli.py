@@ -107,7 +107,7 @@ def test_run_goes_on_after_a_failed_run_and_stops_when_the_time_is_over(capsys, 
     assert code == 75 and "the same command goes on" in err and "dip-5conv-s0: RuntimeError: CUDA out of memory" in err
 
 
-DRAWING = "page.style page.figures page.images page.tables page.compare page.prose theory.figures priors.comparisons"
+DRAWING = "page.style page.figures page.images page.tables page.compare page.prose theory.figures combined.comparisons"
 
 
 @pytest.mark.parametrize(

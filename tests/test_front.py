@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 from labs import Records, holding
 
-from dipddpm_utils import front, verdicts
+from dipddpm_utils import front
+from dipddpm_utils.combined import comparisons, conclusions, verdicts
 from dipddpm_utils.page.prose import factor
-from dipddpm_utils.priors import comparisons, conclusions
 
 LAB = Records()
 

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 from labs import Records
 
-from dipddpm_utils import front, verdicts
+from dipddpm_utils import front
+from dipddpm_utils.combined import comparisons, conclusions, figures, findings, mechanisms, verdicts
 from dipddpm_utils.front import README_MARKS
 from dipddpm_utils.page import figures as page_figures
 from dipddpm_utils.page import tables
 from dipddpm_utils.page.lab import Lab
-from dipddpm_utils.priors import comparisons, conclusions, declared, figures, findings, mechanisms
+from dipddpm_utils.priors import declared
 from dipddpm_utils.study import profile
 
 ROOT = Path(__file__).resolve().parent.parent

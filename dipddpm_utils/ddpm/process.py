@@ -94,7 +94,7 @@ def loss(
     """The training loss, a scalar: mean squared error of the network's prediction at x_t = diffuse(x0, t, eps).
 
     (3) of notebook 01 for "eps" without weights; `snr_weights` otherwise. free: x0 may leave [-1, 1], as data that were scaled
-    wrongly on purpose do (reports/mistakes.py), and residuals. ValueError naming the argument if a shape or dtype is wrong
+    wrongly on purpose do (training/mistakes.py), and residuals. ValueError naming the argument if a shape or dtype is wrong
     and, for tensors on the CPU, if t is outside 0..T-1 or x0 outside its range.
     """
     _check(coefs, x0, t, eps, free=free)

@@ -15,9 +15,8 @@ from dipddpm_utils.judging import evaluate, fidelity, stats
 from dipddpm_utils.machine import device, files, progress, streams
 from dipddpm_utils.machine.errors import DataError
 from dipddpm_utils.parts import PerImage
-from dipddpm_utils.reports import mistakes
 from dipddpm_utils.store.records import Outcome, Work
-from dipddpm_utils.training import flops, loop
+from dipddpm_utils.training import flops, loop, mistakes
 from dipddpm_utils.training.resumable import train_resumably
 
 PANELS = {1: 8, 3: 3}  # images shown, by channels: a colour image has four times the bytes

@@ -1,1 +1,1 @@
-"""Notebook 04: every way in which a DIP can be a prior of a DDPM, with its controls."""
+"""Every way in which a DIP can be a prior of a DDPM, with its controls: declared, computed, counted."""

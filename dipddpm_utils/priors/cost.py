@@ -56,7 +56,8 @@ class Load:
 def of(run: Run) -> Load:
     """The cost of a run by its configuration alone."""
     if isinstance(run, Dip):
-        return _load(run, run.optim.steps, run.optim.batch_size if run.one_batch else _images(run.data))
+        shown = run.judged or (run.optim.batch_size if run.one_batch else _images(run.data))
+        return _load(run, run.optim.steps, shown)
     if isinstance(run, Bank):
         return Load(flops=dips.fits_operations(run.fit, run.data, run.n or _images(run.data)))
     if isinstance(run, Sample):

@@ -19,8 +19,8 @@ from dipddpm_utils.dip import fit
 from dipddpm_utils.dip.run import build, fitted, operations
 from dipddpm_utils.judging import fidelity
 from dipddpm_utils.machine import device, streams
-from dipddpm_utils.reports import mistakes
 from dipddpm_utils.store.records import Work
+from dipddpm_utils.training import mistakes
 
 WIDTHS = tuple(k / 20 for k in range(61))  # pixels, 0 to 3: the Gaussian widths that `blur` chooses from
 COMPARED = 1000  # images whose spectra are compared

@@ -17,9 +17,8 @@ from dipddpm_utils.ddpm.unet import UNet, library_unet
 from dipddpm_utils.judging import evaluate, fidelity, frechet
 from dipddpm_utils.machine import device, streams
 from dipddpm_utils.priors import declared
-from dipddpm_utils.reports import mistakes
 from dipddpm_utils.store.records import Work
-from dipddpm_utils.training import flops, loop
+from dipddpm_utils.training import flops, loop, mistakes
 from dipddpm_utils.training.launched import Together
 from dipddpm_utils.training.resumable import seeded
 

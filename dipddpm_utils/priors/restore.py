@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from dipddpm_utils import ranges
+from dipddpm_utils.combined.restored import METHODS
 from dipddpm_utils.config import Restore, Sampler
 from dipddpm_utils.data import sets
 from dipddpm_utils.ddpm import sampling, schedule
@@ -32,7 +33,6 @@ from dipddpm_utils.judging import evaluate, fidelity
 from dipddpm_utils.machine import device, streams
 from dipddpm_utils.priors.degraded import STRENGTHS, Observation, degrade, restart, told
 from dipddpm_utils.priors.judge import autocast, second_space, trained
-from dipddpm_utils.priors.restored import METHODS
 from dipddpm_utils.priors.supervised import fill, supervised
 from dipddpm_utils.store.records import Outcome, Work
 

@@ -21,9 +21,8 @@ from dipddpm_utils.priors import declared, process
 from dipddpm_utils.priors.declared import Joint
 from dipddpm_utils.priors.images import Given, Made, of_blur, of_dip, training_images
 from dipddpm_utils.priors.judge import Chain, Judge, averaged, bill, build, operations, shown
-from dipddpm_utils.reports import mistakes
 from dipddpm_utils.store.records import Outcome, Work
-from dipddpm_utils.training import loop
+from dipddpm_utils.training import loop, mistakes
 from dipddpm_utils.training.resumable import train_resumably
 
 TRAINED_ON = 2000  # images a model was trained on, at most, to which its samples are compared

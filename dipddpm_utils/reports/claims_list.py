@@ -214,6 +214,6 @@ CHANGES = (  # the first is version 1; whatever follows was made with records in
            "verdicts without it; no record of it"),
     Change("2026-11-30T00:23", ("A9",), "a round's seconds of the model's steps are the mean of all trainings: the same work",
            "each training's own: 1.07 [0.99, 1.17] for 2conv, over 12 rounds"),
-    Change("2026-11-30T01:25", ("B1", "B5"), "a new sitting of 60 rounds in place of 12, counted as a second look",
+    Change("2026-11-30T01:17", ("B1", "B5"), "a new sitting of 60 rounds in place of 12, counted as a second look",
            "full's 12 rounds: B1 0.986 [0.913, 1.064], B5 1.00 [0.95, 1.06], neither decidable"),
 )  # fmt: skip

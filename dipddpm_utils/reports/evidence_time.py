@@ -10,7 +10,7 @@ import pandas as pd
 from dipddpm_utils.page.compare import Paired, difference, frame_of, paired
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import effect as told
-from dipddpm_utils.page.prose import factor, number, percent, span
+from dipddpm_utils.page.prose import factor, hardware, number, percent, span
 from dipddpm_utils.reports import one_fault
 from dipddpm_utils.reports.evidence_a import Finding, Test, compared, over
 from dipddpm_utils.reports.evidence_b import OF_SECONDS, REPORTED, SAME, TRAINING, apart, slope_over
@@ -33,11 +33,6 @@ def with_dips(rounds: pd.DataFrame) -> pd.DataFrame:
     return np.log1p(dips.div(rounds.xs("train", axis=1, level="part").mean(axis=1), axis=0))
 
 
-def machine_of(record: Any) -> str:
-    """What it was timed on."""
-    return record.provenance.get("device_name", "machine not known")
-
-
 def dearer(lab: Any) -> Finding | None:
     """A9: seconds of report A's trainings on DIP outputs over seconds alone, timed in turn."""
     record = lab.seeds("a-turns")[0]
@@ -45,7 +40,7 @@ def dearer(lab: Any) -> Finding | None:
     more = with_dips(rounds).droplevel("std", axis=1)
     trained = rounds.xs("train", axis=1, level="part").droplevel("std", axis=1)
     rest = np.log(trained.drop(columns="alone").div(trained["alone"], axis=0))
-    how = f". The model's seconds, the same steps, are the mean of all three. {TIMED.format(machine_of(record))}"
+    how = f". The model's seconds, the same steps, are the mean of all three. {TIMED.format(hardware(record.provenance))}"
     return _dearer(more, rest, how, over="rounds")
 
 
@@ -88,7 +83,7 @@ def shorter_in_turn(lab: Any) -> Finding:
     record = lab.seeds("b-turns")[0]
     trained = in_turn(record).xs("train", axis=1, level="part")
     gap = paired(list(np.log(trained["alone", 0.0] / trained["5conv", B_STD])), ratio=True, over="rounds")
-    return _shorter(lab, gap, f" {TIMED.format(machine_of(record))}")
+    return _shorter(lab, gap, f" {TIMED.format(hardware(record.provenance))}")
 
 
 def _shorter(lab: Any, gap: Paired, timed: str) -> Finding:
@@ -110,7 +105,7 @@ def paths(record: Any) -> Paired:
 def path_share(lab: Any) -> str:
     """What the data path saves in an epoch on the machine that timed it, beside the published saving, as a sentence."""
     record, saved = lab.seeds("b-timing")[0], one_fault.path(lab)
-    row, machine = record.metrics, machine_of(record)
+    row, machine = record.metrics, hardware(record.provenance)
     return (
         f"Decoding one by one, timed by itself, costs {span(saved)} s an epoch more ({machine}), "
         f"{percent(saved.value / row['decode_seconds'])} of an epoch there; the published saving, on another machine: "
@@ -124,7 +119,7 @@ def same_seconds(lab: Any) -> Finding:
     by_std = in_turn(record).drop(columns="alone").T.groupby("std").sum()
     frame = by_std.unstack().rename("train_seconds").rename_axis(["seed", "std"]).reset_index()
     effect = slope_over(frame[frame["std"].between(*REPORTED["std"])], "std", "train_seconds", whole=True)
-    why = f"{TRAINING}, the DIP's included. {TIMED.format(machine_of(record))}"
+    why = f"{TRAINING}, the DIP's included. {TIMED.format(hardware(record.provenance))}"
     return Finding(replace(effect, over="rounds"), OF_SECONDS, why, equal=True, margin=math.log(1 + SAME))
 
 
@@ -151,6 +146,6 @@ def timed(lab: Any) -> str:
     record = lab.seeds("a-turns")[0]
     return (
         f"Whole trainings as they are declared, profile {lab.profile.name}: {record.run.rounds} rounds, in each a few steps of "
-        f"every one, extrapolated ({machine_of(record)}). Over the model's: both over the mean of all models in a round, whose "
-        "steps are the same work; 95% intervals."
+        f"every one, extrapolated ({hardware(record.provenance)}). Over the model's: both over the mean of all models in a "
+        "round, whose steps are the same work; 95% intervals."
     )

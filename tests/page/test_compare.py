@@ -56,6 +56,14 @@ def test_a_family_is_corrected_together_and_keeps_its_plain_intervals():
         compare.family("guesses", alone)
 
 
+@pytest.mark.parametrize(
+    ("n", "over", "looks"), [(3, "seeds", 1), (5, "seeds", 3), (8, "images", 1), (12, "rounds", 1), (60, "rounds", 2)]
+)
+def test_every_added_seed_is_a_look_and_so_is_a_second_sitting(n, over, looks):
+    alone = paired([1.0 + 0.1 * i for i in range(n)], over=over)
+    assert alone.looks == looks and compare.family("start", {"a": alone})["a"].p == pytest.approx(looks * alone.p)
+
+
 @given(st.permutations(range(5)), st.permutations(range(5)))
 def test_difference_pairs_by_seed_not_by_row(order_a, order_b):
     a = pd.DataFrame({"seed": order_a, "psnr": [10.0 + s**2 for s in order_a]})

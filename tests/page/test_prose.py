@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 from labs import NETS, Records
 
+from dipddpm_utils.combined import comparisons, conclusions
+from dipddpm_utils.combined import findings as findings_combined
 from dipddpm_utils.dip import findings as dip_findings
 from dipddpm_utils.page import names, prose, speed, training
 from dipddpm_utils.page.compare import difference, family, frame_of, paired, summary
 from dipddpm_utils.page.names import begun_from
 from dipddpm_utils.page.prose import count, span
-from dipddpm_utils.priors import comparisons, conclusions
-from dipddpm_utils.priors import findings as findings_priors
 from dipddpm_utils.reports.evidence_b import outputs_alone
 from dipddpm_utils.stopping import findings as findings_stopping
 from dipddpm_utils.theory import findings as theory_findings
@@ -102,7 +102,7 @@ def test_every_finding_is_a_sentence_without_gaps():
         dip_findings.best_net(nets), dip_findings.peaks(images), dip_findings.best_peak(images),
         comparisons.combined(LAB), comparisons.starts(LAB.frame("starts")), comparisons.equal_seconds(LAB),
         conclusions.instead(LAB), *conclusions.found(LAB), prose.caution(LAB),
-        findings_stopping.sweep("std", LAB.frame("std"), "fd", "FD"), *findings_priors.weights(LAB),
+        findings_stopping.sweep("std", LAB.frame("std"), "fd", "FD"), *findings_combined.weights(LAB),
         training.drawn({"alone": LAB.seeds("ddpm")}, LAB.record("floor")), training.ends({"alone": LAB.seeds("ddpm")}),
         prose.distance(LAB.seeds("ddpm"), LAB.record("floor")),
     ]  # fmt: skip

@@ -37,6 +37,13 @@ def test_a_chain_that_begins_later_makes_fewer_calls_and_a_floor_makes_none():
     assert cost.of(Floor(data=MODEL.data)).flops == 0 == cost.of(Floor(data=MODEL.data)).hours({})
 
 
+def test_a_dip_is_applied_once_to_what_it_is_judged_on():
+    one_batch = next(m.entry.run for m in SMOKE.group("b-dip-std"))
+    assert cost.of(one_batch).calls == one_batch.judged
+    assert cost.of(changed(one_batch, judged=None)).calls == one_batch.optim.batch_size
+    assert cost.of(changed(one_batch, judged=None, one_batch=False)).calls == one_batch.data.n_train
+
+
 def test_a_bank_of_dips_is_a_run_of_its_own_and_costs_as_its_record_says(tmp_path):
     bank = next(m.entry.run for m in SMOKE.group("a-bank") if m.label == "per_image")
     assert cost.of(bank).flops == cost.of(changed(bank, per_image=None)).flops  # what it is built on is another run

@@ -8,11 +8,11 @@ import pytest
 
 from dipddpm_utils import __main__ as command_line
 from dipddpm_utils import front
+from dipddpm_utils.combined import conclusions
 from dipddpm_utils.driver import notebooks
 from dipddpm_utils.machine import files
 from dipddpm_utils.machine.errors import StoreError
 from dipddpm_utils.page.lab import Lab
-from dipddpm_utils.priors import conclusions
 from dipddpm_utils.store import runs
 from dipddpm_utils.store.runs import Store
 from dipddpm_utils.study import profile

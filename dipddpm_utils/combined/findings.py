@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dipddpm_utils.combined import mechanisms
+from dipddpm_utils.combined.mechanisms import in_words, rival_in_words
 from dipddpm_utils.page import names
 from dipddpm_utils.page.compare import Paired, copies, judged_alike, paired, summary
 from dipddpm_utils.page.prose import comparison, factor, number, span
 from dipddpm_utils.page.tables import SCORES
-from dipddpm_utils.priors import mechanisms
-from dipddpm_utils.priors.mechanisms import in_words, rival_in_words
 
 THRESHOLDS = (1.5, 1.1)  # times the baseline's mean FD at the end of its training: seconds to a worse one say nothing
 SAME = 1.05  # times the seconds are the same: machines are no more even than that

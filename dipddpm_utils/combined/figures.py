@@ -8,12 +8,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from dipddpm_utils.combined import findings, restored
+from dipddpm_utils.combined.mechanisms import in_words, settings
 from dipddpm_utils.page import images
 from dipddpm_utils.page.compare import copies, floor_at, floor_n, over_seeds, summary
 from dipddpm_utils.page.names import METHODS, Look, mechanisms
 from dipddpm_utils.page.style import bars, distance_label, finish, log_x, new, styled, what_interval
-from dipddpm_utils.priors import findings, restored
-from dipddpm_utils.priors.mechanisms import in_words, settings
 
 POINT = Look("", "#0072B2", "o")
 

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from labs import Records, holding
 
+from dipddpm_utils.combined import comparisons, conclusions, figures, findings, mechanisms
 from dipddpm_utils.page import figures as page_figures
 from dipddpm_utils.page import names
 from dipddpm_utils.page.compare import copies, summary
-from dipddpm_utils.priors import comparisons, conclusions, figures, findings, mechanisms
 from dipddpm_utils.study.entries import By
 
 FDS = {  # made up: shift and condition are better than the DDPM alone and than every control, and nothing else is

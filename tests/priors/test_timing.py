@@ -10,7 +10,7 @@ from dipddpm_utils import faults, ranges
 from dipddpm_utils.config import Data, Ddpm, Diffusion, Dip, EpochTiming, Evaluate, Optim, PerImage, Sampler
 from dipddpm_utils.judging import evaluate, spaces
 from dipddpm_utils.machine.errors import OutOfTime
-from dipddpm_utils.reports import timing
+from dipddpm_utils.priors import timing
 from dipddpm_utils.store.runs import Store
 from dipddpm_utils.study.sizes import changed
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
+from dipddpm_utils.combined import comparisons, mechanisms, restored
 from dipddpm_utils.page import names
 from dipddpm_utils.page.compare import Copies, Paired, best_rival, best_start, copies
 from dipddpm_utils.page.names import begun_from, look
 from dipddpm_utils.page.prose import effect, factor, images_back, number, shown_by, word
-from dipddpm_utils.priors import comparisons, mechanisms, restored
 
 MECHANISM = "mechanism"
 _NOT_JUDGED = "**lower**, not judged: own images not recorded"

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dipddpm_utils.combined import mechanisms
 from dipddpm_utils.page import compare, names, speed, tables
 from dipddpm_utils.page.compare import Paired, difference, family, frame_of
 from dipddpm_utils.page.lab import once
 from dipddpm_utils.page.names import begun_from, fitted_once, look
 from dipddpm_utils.page.prose import NOT_MEASURED, comparison, copying, count, direction, factor, number, percent, span
-from dipddpm_utils.priors import mechanisms
 from dipddpm_utils.reports import gate
 from dipddpm_utils.reports.evidence_b import outputs_alone
 from dipddpm_utils.theory.findings import break_even

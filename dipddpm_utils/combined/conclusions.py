@@ -2,12 +2,12 @@
 
 from typing import Any
 
+from dipddpm_utils.combined import comparisons, mechanisms, restored
+from dipddpm_utils.combined.comparisons import alone, compared, outputs, started, untestable
 from dipddpm_utils.page import compare
 from dipddpm_utils.page.compare import difference, frame_of
 from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, hardware, number
 from dipddpm_utils.page.training import best_by_calls
-from dipddpm_utils.priors import comparisons, mechanisms, restored
-from dipddpm_utils.priors.comparisons import alone, compared, outputs, started, untestable
 from dipddpm_utils.reports.findings import REPORTS, against_alone
 
 

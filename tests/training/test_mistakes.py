@@ -11,9 +11,8 @@ from dipddpm_utils.config import Data, Ddpm, Dip, Optim
 from dipddpm_utils.dip.fit import dip_loss
 from dipddpm_utils.judging import frechet
 from dipddpm_utils.judging.spaces import Classifier
-from dipddpm_utils.reports import mistakes
 from dipddpm_utils.study import profile as profiles
-from dipddpm_utils.training import loop
+from dipddpm_utils.training import loop, mistakes
 
 DATA = Data(name="digits5k")
 

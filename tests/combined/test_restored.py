@@ -8,10 +8,10 @@ import pytest
 from labs import Records
 from matplotlib.text import Text
 
-from dipddpm_utils import front, verdicts
+from dipddpm_utils import front
+from dipddpm_utils.combined import figures, restored, verdicts
 from dipddpm_utils.page import compare
 from dipddpm_utils.page.prose import span
-from dipddpm_utils.priors import figures, restored
 from dipddpm_utils.reports import gate
 
 PSNR = {"degraded": 10, "smooth": 12, "dip": 20, "dip_oracle": 21, "ddpm": 15, "smooth_ddpm": 16, "told_ddpm": 18,

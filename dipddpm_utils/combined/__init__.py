@@ -1,0 +1,1 @@
+"""Notebook 04: what a DIP brought, from records: comparisons, mechanisms, restoration, verdicts; no torch."""
