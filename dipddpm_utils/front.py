@@ -62,8 +62,8 @@ def restoration(lab: Any) -> str:
     answer = _in_a_word(best.won, best.lost, best.of - best.won - best.lost)
     said = (
         f"**Mending a degraded image: {answer}.** By PSNR a DIP won {best.won or 'none'} and lost {best.lost or 'none'} of "
-        f"{best.of} settings, beside the rival of best PSNR at {restored.given(lab, 'equal seconds')} times its "
-        f"seconds. Other scores, won and lost: {restored.other_scores(lab, 'equal seconds')}. Beside one chain, in "
+        f"{best.of} settings, against the rival of best PSNR in {restored.given(lab, 'equal seconds')} times its "
+        f"seconds. Other scores, won and lost: {restored.other_scores(lab, 'equal seconds')}. Against one chain, in "
         f"{restored.given(lab, 'cheap')} times its seconds, it won {single.won or 'none'} and lost {single.lost or 'none'}."
     )
     return " ".join(filter(None, [said, restored.more_in_short(lab)]))

@@ -12,7 +12,7 @@ from dipddpm_utils.page import compare, names, speed, tables
 from dipddpm_utils.page.compare import Paired, difference, family, frame_of
 from dipddpm_utils.page.lab import once
 from dipddpm_utils.page.names import begun_from, fitted_once, look
-from dipddpm_utils.page.prose import NOT_MEASURED, comparison, copying, count, direction, factor, number, percent, span
+from dipddpm_utils.page.prose import NOT_MEASURED, comparison, copying, count, direction, factor, number, percent, span, word
 from dipddpm_utils.reports import gate
 from dipddpm_utils.reports.evidence_b import outputs_alone
 from dipddpm_utils.theory.findings import break_even
@@ -161,6 +161,18 @@ def without_a_chain(lab: Any) -> str:
     return f"Without a chain, {'; '.join(said)}.{beside}"
 
 
+def of_small_models(lab: Any) -> str:
+    """The same start of the small models, whose DIP is another one: how many images it gives back depends on the DIP."""
+    if started(lab) == "starts" or not lab.has("starts") or (best := compare.best_start(lab.frame("starts"), "dip")) is None:
+        return ""
+    t_start, gap, rows = best
+    own = compare.copies(rows)
+    return (
+        f" How much depends on the DIP: with that of the small models, at t_start = {t_start:.0f}, {copying(own)}; "
+        f"FD over noise {factor(gap)}, {word(gap, **direction(own))}."
+    )
+
+
 def start_bound(starts: pd.DataFrame) -> str:
     """What the bound of notebook 01 leaves open for chains from each start and t_start, where it was recorded."""
     if "start_tv_bound" not in starts or (bounds := starts.groupby(["label", "value"])["start_tv_bound"].mean().dropna()).empty:
@@ -214,7 +226,8 @@ def pays(lab: Any, starts: pd.DataFrame, record: Any) -> str:
     said = break_even(cost, limit)
     beyond = in_turn(lab, f"images beyond which a DIP start at t = {cost.t_start} saves time")
     said += f" Timed in turn in one sitting: beyond {beyond}." if beyond else ""
-    said += best_given_back(starts, *fitted_once())
+    back = best_given_back(starts, *fitted_once())
+    said += " The images are given back ([figure](#fig-04_fd_vs_t_start))." if back else ""
     for label in names.starts(dip=True):
         if label not in fitted_once() and not (own := starts[starts["label"] == label]).empty:
             cost = _cost(starts, label, int(own["value"].min()), record.run.diffusion.num_train_timesteps)

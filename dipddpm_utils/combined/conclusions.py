@@ -6,7 +6,8 @@ from dipddpm_utils.combined import comparisons, mechanisms, restored
 from dipddpm_utils.combined.comparisons import alone, compared, outputs, started, untestable
 from dipddpm_utils.page import compare
 from dipddpm_utils.page.compare import difference, frame_of
-from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, hardware, number
+from dipddpm_utils.page.names import begun_from
+from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, direction, hardware, number
 from dipddpm_utils.page.training import best_by_calls
 from dipddpm_utils.reports.findings import REPORTS, against_alone
 
@@ -17,14 +18,20 @@ def found(lab: Any) -> list[str]:
     if lab.has(*compared(lab)):
         name = f"**Trained on DIP outputs** ([figure](#fig-04_fd_over_steps)): FD over that of the {alone(lab)}"
         lines.append(comparison(name, outputs(lab)["fd"]))
-    if lab.has(started(lab)) and (best := compare.best_start(frame := lab.frame(started(lab)))) is not None:
-        said = comparisons.starts(frame, best[2]["label"].iloc[0])
-        lines.append(f"**The best DIP start** ([figure](#fig-04_fd_vs_t_start)). {said}")
+    if lab.has(started(lab)) and (best := compare.best_start(lab.frame(started(lab)))) is not None:
+        t_start, gap, own = best
+        name = (
+            f"**The best DIP start** ([figure](#fig-04_fd_vs_t_start)), {begun_from(own['label'].iloc[0])} at t = {t_start:.0f}"
+        )
+        said = comparison(f"{name}: FD over that of noise, equal calls", gap, **direction(compare.copies(own)))
+        lines.append(said + comparisons.given_back(own))
     if lab.has("mechanisms"):
         lines.append(f"**Any other way in** ([figure](#fig-04_pareto)): {mechanisms.headcount(lab)}")
     if lab.has("restore"):
-        at = restored.figure_of(restored.sets_of(lab)[0])
-        lines.append(f"**Restoration** ([figure](#fig-{at})). {restored.restored_short(lab)}")
+        even, cheap = (restored.restored_count(lab, role) for role in ("equal seconds", "cheap"))
+        lines.append(
+            f"**Restoration** ([table](#tab-04_restore_pairs)). At equal seconds a DIP {even}; over one chain it {cheap}."
+        )
     for report, runs in REPORTS.items():
         if lab.has(*runs, *(f"{name}-published" for name in runs)):
             at = f"04_{report.lower()}_fd_over_steps"

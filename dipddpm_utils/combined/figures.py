@@ -22,7 +22,7 @@ POINT = Look("", "#0072B2", "o")
 def pareto(frame: pd.DataFrame, floor: Any) -> Figure:
     """A row a setting: distance, all seconds, copies. Each mechanism is followed by its own controls. Hollow: no DIP in it."""
     figure = Figure(figsize=(9.0, 1.5 + 0.22 * len(settings(frame))), layout="constrained")
-    n, unit = frame["n"].iloc[0], distance_label(frame["features"].iloc[0], "fd")
+    n, unit = frame["n"].iloc[0], distance_label(frame["features"].iloc[0])
     panels = figure.subplots(1, 3, sharey=True, width_ratios=(6, 2, 1))
     _rows(panels, frame, unit)
     each = frame["label"] + " " + frame["value"].astype(str)

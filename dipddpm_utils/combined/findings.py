@@ -53,7 +53,8 @@ def on_the_front(frame: pd.DataFrame) -> str:
         for one in best
     ]
     said = f"Lowest FD for their seconds (up to {SAME - 1:.0%} more count as the same): {'; '.join(parts)}. "
-    said += f"With a DIP in it: {sum(label in names.mechanisms() for label, _, _ in best)} of {len(parts)}."
+    dips = sum(label in names.mechanisms() for label, _, _ in best)
+    said += f"{dips or 'None'} of these {'has' if dips < 2 else 'have'} a DIP in it."
     out = sum(copies(rows).many for *_, rows in mechanisms.settings(frame))
     return f"{said} Left out, since they give training images back ([table](#tab-04_mechanisms)): {out}."
 

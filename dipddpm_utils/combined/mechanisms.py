@@ -74,9 +74,16 @@ def settings(frame: pd.DataFrame, label: str | None = None) -> list[tuple[str, A
     return [(name, value, rows) for (name, value), rows in found if label in (None, name)]
 
 
-def best_setting(frame: pd.DataFrame, label: str) -> tuple[Any, pd.DataFrame] | None:
-    """(value, rows) of the setting with the lowest FD; chosen after the fact, which a family of all settings pays for."""
-    best = min(settings(frame, label), key=lambda one: one[2]["fd"].mean(), default=None)
+def best_setting(frame: pd.DataFrame, label: str, cost: float | None = None) -> tuple[Any, pd.DataFrame] | None:
+    """(value, rows) of the setting with the lowest FD; chosen after the fact, which a family of all settings pays for.
+
+    cost: of the one that takes nearest to so many seconds instead.
+    """
+
+    def order(one: tuple[str, Any, pd.DataFrame]) -> float:
+        return float(one[2]["fd"].mean() if cost is None else abs(one[2]["cost"].mean() - cost))
+
+    best = min(settings(frame, label), key=order, default=None)
     return best and best[1:]
 
 
@@ -99,12 +106,12 @@ def gaps(frame: pd.DataFrame) -> dict[tuple[str, Any, str], Paired]:
 
 def rival_rows(frame: pd.DataFrame, rival: str, rows: pd.DataFrame) -> pd.DataFrame | None:
     """What a setting (rows) is compared with: a control's best setting, of those drawn by the same sampler if there are any,
-    None where it was not measured; or ("baseline") the DDPM alone, drawn by the same sampler in as many calls where it was,
-    else as it is.
+    None where it was not measured; ("more calls") the DDPM alone in as many seconds; or ("baseline") in as many calls, drawn
+    by the same sampler where it was, else as it is.
     """
     if rival != "baseline":
-        alike = frame[frame["sampler"] == rows["sampler"].iloc[0]]
-        best = best_setting(alike, rival) or best_setting(frame, rival)
+        alike, cost = frame[frame["sampler"] == rows["sampler"].iloc[0]], rows["cost"].mean() if rival == "more calls" else None
+        best = best_setting(alike, rival, cost) or best_setting(frame, rival, cost)
         return best[1] if best else None
     at = ["sampler", "nfe"]
     same = frame[(frame["label"] == "more calls") & (frame[at] == rows[at].iloc[0]).all(axis=1)]
@@ -238,7 +245,7 @@ def headcount(lab: Any) -> str:
     said += f"same sampler: {', '.join(better) or 'none'}."
     said += f" Than every control in its place, too: {', '.join(best) or 'none'}." if better else ""
     said += f" Lower by training images given back: {', '.join(back)}." if back else ""
-    return said + (f" Better by another sampler or weight: {'; '.join(others)}." if others else "")
+    return said + (f" Better by another sampler or weight, in as many calls: {'; '.join(others)}." if others else "")
 
 
 def _won_elsewhere(frame: pd.DataFrame, over: Mapping[tuple[str, Any, str], Paired], *setting: Any) -> str:
@@ -250,7 +257,8 @@ def _won_elsewhere(frame: pd.DataFrame, over: Mapping[tuple[str, Any, str], Pair
     said = f"{in_words(frame, label, value)}, {factor(base)}"
     if controls:
         rival, gap = max(controls, key=lambda one: one[1].value)
-        said += f" (over {rival_in_words(frame, rival, rows)}: {factor(gap)}, {word(gap).replace('**', '')})"
+        as_long = "in as many seconds, " if rival == "more calls" else ""
+        said += f" ({as_long}over {rival_in_words(frame, rival, rows)}: {factor(gap)}, {word(gap).replace('**', '')})"
     return said
 
 

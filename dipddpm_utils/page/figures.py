@@ -63,22 +63,20 @@ def psnr_over_iterations(records: Mapping[str, Any]) -> Figure:
 
 
 @style.styled
-def fd_over_training(
-    runs: Mapping[str, Sequence[Any]], floor: Any, *, x: str = "step", metric: str = "fd", title: str = ""
-) -> Figure:
+def fd_over_training(runs: Mapping[str, Sequence[Any]], floor: Any, *, x: str = "step") -> Figure:
     """Distance to held-out images over training. x: 'step' or 'seconds' (DIP seconds included)."""
     figure, (ax,) = style.new(width=7.6)
-    note = training_lines(ax, runs, floor, x, metric)
+    note = training_lines(ax, runs, floor, x)
     axis = {"step": "training steps", "seconds": "training seconds"}[x]
     if x == "seconds" and any(record.metrics["dip_seconds"] for records in runs.values() for record in records):
         axis += ", DIP fit included"
-    ax.set(xlabel=axis, ylabel=style.distance_label(next(iter(runs.values()))[0].metrics["features"], metric))
+    ax.set(xlabel=axis, ylabel=style.distance_label(next(iter(runs.values()))[0].metrics["features"]))
     style.log_y(ax)
     style.legend_beside(ax)
-    return style.finish(figure, title or f"Sample quality over {axis}", note)
+    return style.finish(figure, f"Sample quality over {axis}", note)
 
 
-def training_lines(ax: Axes, runs: Mapping[str, Sequence[Any]], floor: Any, x: str, metric: str) -> str:
+def training_lines(ax: Axes, runs: Mapping[str, Sequence[Any]], floor: Any, x: str) -> str:
     """Distances over training for each method, with the floor at the same n; returns the note that goes below.
 
     Seconds are those of the first method's steps, and of each one's DIP.
@@ -95,16 +93,16 @@ def training_lines(ax: Axes, runs: Mapping[str, Sequence[Any]], floor: Any, x: s
         main, own = judged_alike(rows), look(method)
         crosses = {"marker": "X", "label": "_", "linestyle": "", "markersize": 7, "markeredgecolor": "white", "zorder": 4}
         for part, options in ((main, {}), (rows.drop(main.index), crosses)):
-            summed = over_seeds(part, "step", metric)
+            summed = over_seeds(part, "step", "fd")
             style.points(ax, summed.assign(x=summed["x"].map(part.groupby("step")[x].mean())), own, **options)
             lines += [summed] if part is main else []
     first, last = main.iloc[0], rows.iloc[-1]
-    interval = style.what_interval(pd.concat(lines), metric)
+    interval = style.what_interval(pd.concat(lines), "fd")
     note = f"Lines: n = {first['n']:.0f} images, {look(first['sampler']).label}, {first['nfe']:.0f} calls; {interval}."
-    style.draw_floor(ax, floor, metric, first["n"])
+    style.draw_floor(ax, floor, "fd", first["n"])
     if last["sampler"] != first["sampler"] or last["n"] != first["n"]:
         note += f" Crosses: n = {last['n']:.0f}, {look(last['sampler']).label}, {last['nfe']:.0f} calls."
-        style.draw_floor(ax, floor, metric, last["n"])
+        style.draw_floor(ax, floor, "fd", last["n"])
     return note
 
 
@@ -131,7 +129,7 @@ def fd_vs_nfe(frame: pd.DataFrame, floor: Any) -> Figure:
 def fd_vs_total_seconds(baseline: Sequence[Any], on_dip: Sequence[Any], starts: pd.DataFrame, floor: Any) -> Figure:
     """Quality over every second spent. Left: training, DIP included. Right: drawing the images, with the DIP fit it needs."""
     figure, (left, right) = style.new(2, width=9.2, height=3.6, sharey=True)
-    note = training_lines(left, {"baseline": baseline, "on-dip": on_dip}, floor, "seconds", "fd")
+    note = training_lines(left, {"baseline": baseline, "on-dip": on_dip}, floor, "seconds")
     left.set(xlabel="training seconds at one pace, DIP fit included", title="training")
     left.set_ylabel(style.distance_label(starts["features"].iloc[0]))
     total = starts["sampling_seconds"].fillna(0) + starts["prior_seconds"].fillna(0)

@@ -169,5 +169,5 @@ def legend_beside(ax: Axes, *others: Axes) -> None:
     ax.legend([held[name] for name in names], names, loc="center left", bbox_to_anchor=(1.01, 0.5))
 
 
-def distance_label(features: str, metric: str = "fd") -> str:
-    return f"{features} (lower is better)" if metric == "fd" else f"KID on {features}'s features\n(lower is better)"
+def distance_label(features: str) -> str:
+    return f"{features} (lower is better)"

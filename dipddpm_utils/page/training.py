@@ -37,7 +37,7 @@ def ends(sets: Mapping[str, Sequence[Any]]) -> str:
         spent = frame["steps"].mean() * pace + frame["dip_seconds"].mean()
         times = "" if frame is base else f" in {number(spent / whole, 2)} times its seconds"
         said.append(f"{name} {number(summary(frame, 'fd').value)}{times}")
-    charged = ", DIP included, every step charged what one of the first takes" if len(said) > 1 else ""
+    charged = ", DIP included, all steps at the first one's pace" if len(said) > 1 else ""
     return f"FD at the end: {'; '.join(said)}{charged}."
 
 

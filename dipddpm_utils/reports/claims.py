@@ -214,11 +214,12 @@ def page_table(judged: list[Judged], page: str) -> pd.DataFrame:
         full = Link("table", f"#tab-06_{own}")  # whose own page is drawn once it is complete
         elsewhere = full if one.profile == "full" else f"page of {one.profile}" if one.finding else ""
         shown = Link("table" if at.startswith("#tab") else "figure", at) if one.profile == page else elsewhere
+        shown = shown if one.evidence.figure else "below, one by one"
         notes = [f"would take {one.would_take}"] if one.would_take else []
         notes += ["test changed later"] * ("these" in one.changed) + ["on a stand-in"] * one.stands_in
         verdict = one.verdict + (f" ({'; '.join(notes)})" if notes else "")
         rows.append((f"{one.claim.id}. {one.claim.said}", one.measured, verdict, shown))
-    return pd.DataFrame(rows, columns=["claim", "effect (corrected runs)", "verdict", "shown in"])
+    return pd.DataFrame(rows, columns=["claim", "effect", "verdict", "shown in"])
 
 
 def verdict_of(finding: Finding, p: float) -> str:
@@ -270,15 +271,19 @@ def changes() -> pd.DataFrame:
 
 def in_numbers(judged: list[Judged]) -> str:
     """How many claims got which verdict, in one sentence."""
-    counts = [f"{verdict} {sum(one.verdict.startswith(verdict) for one in judged)}" for verdict in VERDICTS]
-    return f"Of {len(judged)} claims: {', '.join(counts)}."
+    return f"Of {len(judged)} claims: {', '.join(f'{verdict} {len(own)}' for verdict, own in _by_verdict(judged).items())}."
+
+
+def _by_verdict(judged: list[Judged]) -> dict[str, list[Judged]]:
+    """The claims of each verdict, also where there are none; but of the last only if there are."""
+    found = {verdict: [one for one in judged if one.verdict.startswith(verdict)] for verdict in VERDICTS}
+    return {verdict: own for verdict, own in found.items() if own or verdict != VERDICTS[-1]}
 
 
 def summary(judged: list[Judged]) -> str:
     """How many claims got which verdict, and which."""
     lines = []
-    for verdict in VERDICTS:
-        own = [one for one in judged if one.verdict.startswith(verdict)]
+    for verdict, own in _by_verdict(judged).items():
         causes = [one.verdict.removeprefix(verdict).replace(" of ", ": ", 1) for one in own]
         ids = [f"{one.claim.id}{' on a stand-in' * one.stands_in}{cause}" for one, cause in zip(own, causes, strict=True)]
         lines.append(f"**{verdict.capitalize()}**: {len(ids)} of {len(judged)}" + (f" ({', '.join(ids)})." if ids else "."))

@@ -12,23 +12,15 @@ from dipddpm_utils.page.prose import copying, number, percent, span
 from dipddpm_utils.page.prose import effect as told
 from dipddpm_utils.reports.evidence_a import Finding, Statistic, Test, compared, over
 from dipddpm_utils.reports.tables import grid_frame
+from dipddpm_utils.study import profile as profiles
 
-SAME = 0.05  # relative change of a time that still counts as none, fixed before any run
 PAIR = ("b-ddpm", "b-combined")
 REPORTED = {"std": (0.8, 1.2), "dip_lr": (5e-4, 5e-3)}  # from which to which report B varied a setting
-TRAINING = "Training seconds of the combined model"
-OF_GROUP = {  # what a slope is of: FD, seconds
-    "b-grid": ("FD of the combined model's samples, all other settings balanced, one line a seed.", f"{TRAINING}."),
-    "b-rows": (
-        "FD of the combined model's samples, in the largest set of rows in which only this setting varies.",
-        f"{TRAINING}.",
-    ),
+OF_GROUP = {  # what a slope is of
+    "b-grid": "FD of the combined model's samples, all other settings balanced, one line a seed.",
+    "b-rows": "FD of the combined model's samples, in the largest set of rows in which only this setting varies.",
 }
-OF_SECONDS = "seconds, over the range"
-OF_DIP = (
-    "FD of the DIP's outputs for clean images to held-out images: what the DDPM is trained on.",
-    "Seconds of the DIP fit.",
-)
+OF_DIP = "FD of the DIP's outputs for clean images to held-out images: what the DDPM is trained on."
 
 
 # --- starts of the chain --------------------------------------------------------------------------------------------------
@@ -120,6 +112,8 @@ def looks(names: tuple[str, str], sides: Mapping[str, Statistic], unit: str, why
 def greyer(names: tuple[str, str] = PAIR) -> Test:
     """B3: contrast of the first run's samples over the second's."""
     why = "Standard deviation of an image's pixels, DDPM alone over combined, mean over the last samples."
+    if names != PAIR:
+        why += " The DIP is another one; report B's own models at their size: [table](#tab-06_own_size_b)."
     contrast = {"contrast": lambda record: math.log(record.metrics.get("contrast") or math.nan)}
     return looks(names, contrast, "contrast, alone over combined", why)
 
@@ -139,53 +133,55 @@ def off_real(measure: str) -> Statistic:
 
 def emphasis(lab: Any) -> Finding:
     """B8: strokes against their surroundings, in a DIP's outputs for clean digits, beyond the digits' own and a blur's."""
-    frame = frame_of(lab.seeds("b-dip"))
+    records, theirs = lab.seeds("b-dip"), profiles.load("full").entry("b-dip-s0").run.optim.steps
+    frame, fit = frame_of(records), records[0].run.optim.steps
     gaps = frame["emphasis"] - frame["emphasis_blur"].clip(lower=0.0)
     why = "Brightness inside the strokes minus outside, over that of the clean digits, minus 1; must exceed their own (0) and "
-    why += f"that of blurred digits ({span(summary(frame, 'emphasis_blur'))})."
-    return Finding(paired(list(gaps)), "of the digits' own", why)
+    why += f"that of blurred digits ({span(summary(frame, 'emphasis_blur'))}). Fits of {fit} steps"
+    why += f" (report B: {theirs})." if fit != theirs else "."
+    return Finding(paired(list(gaps)), "of the digits' own contrast", why)
 
 
 # --- settings -------------------------------------------------------------------------------------------------------------
 
 
-def slope_over(frame: pd.DataFrame, setting: str, metric: str, *, whole: bool) -> Paired | None:
-    """Slope of a metric over a setting, for one unit of std or ten times a learning rate, or (whole) over all its range."""
-    values, log = frame[setting].astype(float), setting != "std"
-    found, (low, high) = slope(frame.assign(value=values), metric, log=log), (values.min(), values.max())
-    return scaled(found, math.log10(high / low) if log else high - low) if whole and found is not None else found
+def slope_over(frame: pd.DataFrame, setting: str, metric: str, ends: tuple[float, float] | None = None) -> Paired | None:
+    """What a metric does from the low end of a setting to the high one, by its slope over std or the logarithm of a rate.
 
-
-def slope_test(setting: str, group: str, metric: str = "fd") -> Test:
-    """Slope over a setting, all others being balanced: of the full grid 'b-grid', and beside it that of the published rows; of
-    'b-rows' over those rows in which nothing else varies; of another group over its value, as far as report B varied it.
-    Seconds are claimed not to change: their slope is over the whole range, and within +-SAME.
+    ends: None: those of the frame.
     """
-    same = metric != "fd"
-    unit = OF_SECONDS if same else f"FD, for {'one unit of std' if setting == 'std' else 'ten times the rate'}"
+    values, log = frame[setting].astype(float), setting != "std"
+    found, (low, high) = slope(frame.assign(value=values), metric, log=log), ends or (values.min(), values.max())
+    return found and scaled(found, math.log10(high / low) if log else high - low)
+
+
+def slope_test(setting: str, group: str) -> Test:
+    """FD over report B's range of a setting, all others being balanced: of the full grid 'b-grid', and beside it that of the
+    published rows; of 'b-rows' over those rows in which nothing else varies; of another group over its value.
+    """
+    ends = REPORTED[setting]
 
     def sloped(lab: Any, group: str) -> Paired | None:
         if group in OF_GROUP:
             frame = grid_frame(lab, group)
         else:
             frame = lab.frame(group).assign(**{setting: lambda f: f["value"]})
-            frame = frame[frame[setting].between(*REPORTED[setting])]
-        return slope_over(_varied(frame, setting) if group == "b-rows" else frame, setting, metric, whole=same)
+            frame = frame[frame[setting].between(*ends)]
+        return slope_over(_varied(frame, setting) if group == "b-rows" else frame, setting, "fd", ends)
 
     def test(lab: Any) -> Finding | None:
         if (effect := sloped(lab, group)) is None:
             return None
-        why = OF_GROUP.get(group, OF_DIP)[same]
+        why, about = OF_GROUP.get(group, OF_DIP), {}
         if group not in OF_GROUP:
             fit = lab.seeds(group)[0].run
             wide = f" of width {fit.width}" * bool(fit.width)
             to = f" to its first batch of {fit.optim.batch_size}" * fit.one_batch
             why += f" Fits of {look(fit.net).label}{wide}{to}, {fit.optim.steps} steps, over the settings of report B's range."
-        about: dict[str, Any] = {"equal": same, "margin": math.log(1 + SAME) if same else 0.0}
         if group == "b-grid" and lab.has("b-rows") and (before := sloped(lab, "b-rows")) is not None:
             why += f" In the published rows alone: {told(before)}."
-            about |= {"published": before, "shift": apart(before, effect)}
-        return Finding(effect, unit, why, **about)
+            about = {"published": before, "shift": apart(before, effect)}
+        return Finding(effect, f"FD, {setting} {ends[1]:g} over {ends[0]:g}", why, **about)
 
     return test
 

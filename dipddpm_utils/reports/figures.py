@@ -36,7 +36,7 @@ def corrected_and_published(lab: Any, names: Sequence[str], floor: Any, title: s
     """Distance over steps of these runs: left as published, right corrected, on one axis, each with intervals and the floor."""
     figure, (left, right) = style.new(2, width=8.6, height=3.6, sharey=True)
     for ax, ending, head in ((left, "-published", "as published"), (right, "", "corrected")):
-        note = training_lines(ax, {name: lab.seeds(name + ending) for name in names}, floor, "step", "fd")
+        note = training_lines(ax, {name: lab.seeds(name + ending) for name in names}, floor, "step")
         ax.set(xlabel="training steps", title=head)
     style.log_y(left, right)
     left.set_ylabel(style.distance_label(lab.seeds(names[0])[0].metrics["features"]))
@@ -151,15 +151,15 @@ def epoch_seconds(records: Sequence[Any]) -> Figure:
 
 
 @style.styled
-def grid_of_settings(frame: pd.DataFrame, metric: str = "fd") -> Figure:
+def grid_of_settings(frame: pd.DataFrame) -> Figure:
     """The full grid (`tables.grid_frame`): a panel a DDPM learning rate, a column a std, a row a DIP learning rate."""
     import seaborn as sns
 
     rates = sorted(frame["ddpm_lr"].unique())
     figure, panels = style.new(len(rates), width=2.4 + 2.6 * len(rates), height=3.0, sharey=True)
     cells = frame.groupby(["ddpm_lr", "dip_lr", "std"])
-    means = cells[metric].apply(lambda values: np.exp(np.log(values).mean()))
-    said = cells.apply(lambda part: _cell(part, metric))
+    means = cells["fd"].apply(lambda values: np.exp(np.log(values).mean()))
+    said = cells.apply(_cell)
     low, high = np.log10([means.min(), means.max()])
     room = max(0.0, math.log10(2) - (high - low)) / 2  # the colours span a factor of two, so that no difference looks like none
     for ax, rate in zip(panels, rates, strict=True):
@@ -169,15 +169,15 @@ def grid_of_settings(frame: pd.DataFrame, metric: str = "fd") -> Figure:
         ax.invert_yaxis()
     panels[0].set_ylabel("DIP learning rate")
     first, seeds = frame.iloc[0], frame["seed"].nunique()
-    what = "seconds of training" if metric == "train_seconds" else f"{first['features']}, n = {first['n']:.0f} images"
-    note = f"{what}: geometric mean{f' and 95% t-interval over {seeds} seeds' if seeds > 1 else ', one seed'}; "
+    over = f" and 95% t-interval over {seeds} seeds" if seeds > 1 else ", one seed"
+    note = f"{first['features']}, n = {first['n']:.0f} images: geometric mean{over}; "
     note += "dark: large. Star: the run that all settings share."
     note += " White: not run." * bool(means.unstack().isna().any(axis=None))
-    return style.finish(figure, "Report B's three settings, every combination", note[0].upper() + note[1:])
+    return style.finish(figure, "Report B's three settings, every combination", note)
 
 
-def _cell(part: pd.DataFrame, metric: str) -> str:
-    found = summary(part, metric)
+def _cell(part: pd.DataFrame) -> str:
+    found = summary(part, "fd")
     star = " *" if part["anchor"].any() else ""
     ends = f"\n[{number(found.low)}, {number(found.high)}]" if np.isfinite(found.low) else ""
     return f"{number(found.value)}{star}{ends}"

@@ -10,11 +10,22 @@ from dipddpm_utils.faults import DIP_REPORTED_OVER, EARLY, FAULTS
 from dipddpm_utils.judging.stats import ALPHA
 from dipddpm_utils.page.compare import difference, family, floor_at, frame_of, judged_alike, summary
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import bullets, comparison, count, distance, effect, factor, number, other_spaces, percent, span
+from dipddpm_utils.page.prose import (
+    bullets,
+    comparison,
+    count,
+    distance,
+    effect,
+    factor,
+    hardware,
+    number,
+    other_spaces,
+    percent,
+    span,
+)
 from dipddpm_utils.reports import gate, one_fault, printed, tables
 from dipddpm_utils.reports.evidence_a import side
 from dipddpm_utils.reports.evidence_b import PAIR, slope_over
-from dipddpm_utils.reports.evidence_time import path_share
 from dipddpm_utils.reports.printed import VARIANTS
 from dipddpm_utils.reports.tables import at_own_size, begun_from_dip, own_label
 
@@ -26,6 +37,7 @@ on the coarsest and in the middle. Ours begins with 3 x 3, hands on one skip a l
 the middle. Both are trained on the same batches, times and noise."""
 REPORTS = {"A": VARIANTS, "B": PAIR}  # the DDPM alone, and with a DIP
 BATCH_MARGIN = 0.5  # dB, either way
+AS = dict(zip(one_fault.SIDES, ("as the only fault", "on top of all others"), strict=True))
 
 
 def not_held(*groups: str) -> str:
@@ -34,7 +46,7 @@ def not_held(*groups: str) -> str:
 
 
 def against_alone(lab: Any, report: str, *, published: bool = False) -> list[str]:
-    """A report's DIP variants over its DDPM alone, corrected: FD, seconds with DIP, recall. published: as published, too."""
+    """A report's DIP variants over its DDPM alone, corrected: FD, recall. published: as published, too."""
     names, gaps = REPORTS[report], {}
     for ending, way in (("-published", "As published"), ("", "Corrected")):
         if lab.has(*(name + ending for name in names)):
@@ -46,17 +58,9 @@ def against_alone(lab: Any, report: str, *, published: bool = False) -> list[str
         if published or way == "Corrected"
     ]
     frames = {look(name).label: frame_of(lab.seeds(name)) for name in names}
-    spent = [f"{label} {number(float(own['total_seconds'].mean()))}" for label, own in frames.items()]
     cover = [f"{label} {number(float(own['recall'].mean()), 2)}" for label, own in frames.items()]
     drawn = no_images({name: lab.seeds(name) for name in names})
-    return [*lines, f"Seconds with the DIP's: {', '.join(spent)}. Recall: {', '.join(cover)}.{drawn}"]
-
-
-def controls(frames: Mapping[str, pd.DataFrame], dip: str) -> str:
-    """Each control against training on the DIP's outputs: whether what the DIP does can be had without it."""
-    gaps = tables.controls(frames, dip)
-    said = bullets([comparison(f"FD trained on {name} over FD trained on {dip}", gap) for name, gap in gaps.items()])
-    return f"{said}\n\n{_no_images(max(frame['recall'].max() for frame in frames.values()))}"
+    return [*lines, f"Recall: {', '.join(cover)}.{drawn}"]
 
 
 def last_losses(lab: Any, names: Mapping[str, str]) -> str:
@@ -74,7 +78,13 @@ def timing(lab: Any) -> str:
     record = lab.seeds("b-timing")[0]
     decode, memory = (number(record.metrics[f"{path}_seconds"]) for path in ("decode", "memory"))
     how = f"extrapolated from {record.run.steps} steps, {record.run.repeats} times each"
-    return f"A whole epoch takes {decode} s decoded image by image and {memory} s from memory ({how}). {path_share(lab)}"
+    saved, printed_as = one_fault.path(lab), record.metrics["published_saved_seconds"]
+    return (
+        f"A whole epoch takes {decode} s decoded image by image and {memory} s from memory ({how}). Decoding one by one, timed "
+        f"by itself, costs {span(saved)} s an epoch more ({hardware(record.provenance)}), "
+        f"{percent(saved.value / record.metrics['decode_seconds'])} of an epoch there; the published saving, on another "
+        f"machine: {printed_as:g} s an epoch."
+    )
 
 
 def restored(lab: Any, name: str) -> str:
@@ -97,12 +107,12 @@ def batch(lab: Any) -> str:
     return f"{of_outputs} Restoration: {effect(gap, 'dB')} over {gap.n} seeds, {allowed}: **{verdict}**."
 
 
-def grid_slopes(lab: Any, metric: str) -> str:
-    """What FD or seconds do over report B's full grid, all other settings balanced; the verdicts are those of the claims."""
-    grid, said, what = tables.grid_frame(lab, "b-grid"), [], "FD" if metric == "fd" else "Seconds"
-    for setting in ("std", "dip_lr", "ddpm_lr") if metric == "fd" else ("std",):
-        values, over = grid[setting], slope_over(grid, setting, metric, whole=True)
-        said.append(f"{what} at {tables.SETTINGS[setting]} {values.max():g} over {values.min():g}: {effect(over)}.")
+def grid_slopes(lab: Any) -> str:
+    """What FD does over report B's full grid, all other settings balanced; the verdicts are those of the claims."""
+    grid, said = tables.grid_frame(lab, "b-grid"), []
+    for setting in ("std", "dip_lr", "ddpm_lr"):
+        values, over = grid[setting], slope_over(grid, setting, "fd")
+        said.append(f"FD at {tables.SETTINGS[setting]} {values.max():g} over {values.min():g}: {effect(over)}.")
     return " ".join([*said, "Verdicts on such slopes: [table](#tab-claims)."])
 
 
@@ -116,10 +126,10 @@ def faults(lab: Any, report: str) -> str:
     if not shown:
         return f"Report {report}: no fault's effect on FD is shown (Holm over {len(found)}).{late}"
     top = max(found, key=lambda key: (found[key].decided, abs(found[key].value)))[0]
-    sides = [f"{factor(gap)} when {side}" for (id, side), gap in found.items() if id == top]
+    sides = [f"{factor(gap)} {AS[side]}{' (not shown)' * (not gap.decided)}" for (id, side), gap in found.items() if id == top]
     said = f"Report {report}: {top} ({FAULTS[top].what}) changes FD most, by a factor of {', '.join(sides)}."
     if weak := [id for id in dict.fromkeys(id for id, _ in found) if id not in shown]:
-        said += f" Report {report}: no effect on FD is shown for {', '.join(weak)} (Holm over {len(found)})."
+        said += f" No effect on FD is shown for {', '.join(weak)} (Holm over {len(found)})."
     return said + late
 
 
@@ -137,6 +147,18 @@ def published_shape(lab: Any) -> str:
                 told += [f"{way} {number(float(np.exp(np.mean(own))))}"] if own else []
         lines.append(f"{look(name).label}: {', '.join(told)}.")
     return "The last distance over the first, by model and way of judging:\n\n" + bullets(lines)
+
+
+def combined_at_own_size(full: Any, report: str) -> str:
+    """The models trained on DIP outputs beside the one alone, corrected, as far as they are trained at a report's own size."""
+    models = at_own_size(full, report)
+    told = [
+        f"{own_label(name)} {number(summary(frame_of(models[name]), 'fd').value)}, {len(models[name])} "
+        f"seed{'s' * (len(models[name]) > 1)}"
+        for name in REPORTS[report]
+        if name in models
+    ]
+    return f"Corrected, FD: {'; '.join(told)} (not tested)." if len(told) > 1 else ""
 
 
 def own_samples(full: Any, report: str) -> str:
@@ -164,12 +186,10 @@ def begun_at_own_size(full: Any, report: str) -> str:
     return f"Begun from DIP outputs: {'; '.join(told)}; these outputs themselves: FD {number(dip['fd'])} (n = {dip['n']:.0f})."
 
 
-def no_images(sets: Mapping[str, Sequence[Any]]) -> str:
-    """Said of models none of which has the recall that the gate asks for; '' if one has."""
-    return _no_images(max(float(record.metrics["recall"]) for records in sets.values() for record in records))
-
-
-def _no_images(most: float) -> str:
+def no_images(sets: Mapping[str, pd.DataFrame | Sequence[Any]]) -> str:
+    """Said of models (records, or a frame of them) none of which has the recall that the gate asks for; '' if one has."""
+    frames = (own if isinstance(own, pd.DataFrame) else frame_of(own) for own in sets.values())
+    most = max(float(own["recall"].max()) for own in frames)
     recall = f"is at most {number(most, 2)}" if most else "is 0 for all"
     return f" No model here draws images: recall {recall}." if most < gate.LEAST_RECALL else ""
 

@@ -1,13 +1,14 @@
 """The two reports rebuilt, in tables: what a model is trained on, and report B's ablation rows and grid."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
-from dipddpm_utils.page.compare import difference, family, frame_of, judged_alike, summary
+from dipddpm_utils.page.compare import Paired, difference, family, frame_of, judged_alike, summary
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import count, factor, number, span
+from dipddpm_utils.page.prose import count, factor, number, shown_by, span, word
 from dipddpm_utils.page.tables import Say, quality_table, settings, settings_of
 from dipddpm_utils.reports import printed
 from dipddpm_utils.reports.gate import floor_of, without_learning
@@ -52,16 +53,24 @@ def controls(frames: Mapping[str, pd.DataFrame], against: str) -> dict[str, Any]
     return family("other images", gaps)
 
 
-def trained_on_table(frames: Mapping[str, pd.DataFrame], against: str) -> pd.DataFrame:
-    """One row a kind of training data: distances to clean images and to the data trained on, ratio to row `against`."""
-    rows, gaps = [], controls(frames, against)
+def trained_on_table(frames: Mapping[str, pd.DataFrame], against: str, elsewhere: str = "") -> pd.DataFrame:
+    """One row a kind of training data: distances to clean images and to the data trained on, ratio to row `against`.
+
+    elsewhere: a row that is compared in another family.
+    """
+    rows, gaps = [], controls({name: frame for name, frame in frames.items() if name != elsewhere}, against)
     for name, frame in frames.items():
         columns = {f"{frame['features'].iloc[0]} to real images": "fd", "to the data trained on": "fd_trained"}
         row = {"trained on": name, "seeds": frame["seed"].nunique(), "n": int(frame["n"].iloc[0])}
         row |= {label: span(summary(frame, metric)) for label, metric in columns.items()}
-        row[f"over that of {against}"] = factor(gaps[name]) if name in gaps else ""
+        row[f"over that of {against}"] = f"{factor(gaps[name])}, {_shown(gaps[name])}" if name in gaps else ""
         rows.append(row | {metric: span(summary(frame, metric)) for metric in ("precision", "recall")})
     return pd.DataFrame(rows)
+
+
+def _shown(gap: Paired) -> str:
+    p = shown_by(replace(gap, of=1))
+    return word(gap).replace("**", "") + (f" ({p})" if p else "")
 
 
 def library(lab: Any) -> pd.DataFrame:
@@ -139,6 +148,9 @@ def own_size(full: Any, report: str) -> pd.DataFrame:
         return pd.DataFrame()
     floor = floor_of(full, f"{report.lower()}-ddpm")
     table = quality_table(models, floor)
+    if report == "B":  # of claim B3
+        real = next(iter(models.values()))["contrast_real"].mean()
+        table["contrast"] = [*(number(own["contrast"].mean()) for own in models.values()), number(real)][: len(table)]
     trivial = [
         {"": f"no learning: {what}", "n": int(floor.metrics["n"]), floor.metrics["features"]: number(fd)}
         for fd, what in without_learning(floor)

@@ -23,7 +23,7 @@ def everything(p: Profile, z: Sizes) -> None:
     reports.b_arms(p, z)
     if not z.headline_only:
         reports.b_others(p, z, z.report_seeds)
-        reports.in_turn(p, z)
+    reports.in_turn(p, z)
     for chapter in (mechanisms.models, single.samplers, starts.starts, starts.trained_on_fits, settings.settings):
         chapter(p, z)
     if not z.headline_only:

@@ -197,7 +197,7 @@ QUICK = Sizes(
     sampled=1000, sampler_steps=(5, 10), starts=("dip", "gaussian", "blur", "real"), start_ts=(300, 600), start_steps=10,
     fit=None, mech_dip_steps=60, mech_optim=_fast(240), mech_more=(360, 180),
     mech_evaluate=changed(Sizes.evaluate_short, every=120),
-    headline_only=True, report_seeds=1,
+    headline_only=True, report_seeds=1, rounds=(5, 5), least=0.2,
     a_data=_5000, a_2conv=_dip(32, 100, 2.83e-3), a_resnet=_dip(32, 100, 2e-3),
     a_unet=UNET_COARSE, a_optim=_fast(100, warmup_steps=10), a_evaluate=_A_QUICK,
     b_data=_5000, b_dip=_dip(128, 60), b_optim=_fast(100, warmup_steps=10), b_evaluate=_A_QUICK,

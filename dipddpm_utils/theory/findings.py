@@ -62,7 +62,7 @@ def few_steps(record: Any) -> str:
         rows = evals[evals["check"] == name].sort_values("x")
         reached = [f"{percent(row['expected'] / real, 3)} in {row['x']:.0f} steps" for _, row in rows.iloc[[0, -1]].iterrows()]
         parts.append(f"{label} reaches {' and '.join(reached)}")
-    return f"Of the variance of these Gaussian data {'; '.join(parts)}."
+    return f"of the variance of these Gaussian data {'; '.join(parts)}."
 
 
 def spectrum(record: Any) -> str:

@@ -36,7 +36,6 @@ FIGURES = {
     "faults": lambda lab: figures_reports.fault_effects(one_fault.effects(lab, "A"), "Report A", 2000),
     "timing": lambda lab: figures_reports.epoch_seconds(lab.seeds("b-timing")),
     "grid": lambda lab: figures_reports.grid_of_settings(tables.grid_frame(lab, "b-grid")),
-    "grid, seconds": lambda lab: figures_reports.grid_of_settings(tables.grid_frame(lab, "b-grid"), "train_seconds"),
 }
 
 
@@ -132,7 +131,11 @@ def test_tables_have_a_row_a_setting(lab):
     assert [settings.rpartition(", ")[2] for settings in rows["here"]][:3] == ["1.2", "1", "0.8"]
     assert list(rows)[1] == "report B: DIP lr, DDPM lr, std" and rows.iloc[0, 1].endswith(", 1.2")
     table = tables.trained_on_table(on(lab), "2conv outputs")
-    assert list(table["trained on"]) == list(on(lab)) and list(table["over that of 2conv outputs"])[1] == ""
+    over = list(table["over that of 2conv outputs"])
+    assert list(table["trained on"]) == list(on(lab)) and over[1] == ""
+    assert all(re.search(r"\], (worse|better|higher|lower|not decidable) \(p [=<]", told) for told in over[:1] + over[2:])
+    apart = tables.trained_on_table(on(lab), "2conv outputs", elsewhere="real images").set_index("trained on")
+    assert apart.loc["real images", "over that of 2conv outputs"] == "" and len(apart) == len(table)
     assert set(tables.by_label(lab, "a-controls")) == {"blur", "clip", "rescaled", "untrained"}
 
 
@@ -149,9 +152,9 @@ def test_sentences_are_computed_and_whole(lab):
     nets = {net: f"a-dip-{net}-published" for net in ("2conv", "resnet18")}
     said = [
         *findings.against_alone(lab, "A", published=True), *findings.against_alone(lab, "B"),
-        findings.controls(on(lab), "2conv outputs"), findings.timing(lab),
+        findings.no_images(on(lab)) or "each draws", findings.timing(lab),
         findings.restored(lab, "b-dip"), findings.batch(lab), findings.faults(lab, "A"), findings.last_losses(lab, nets),
-        findings.faults(lab, "B"), findings.grid_slopes(lab, "fd"), findings.grid_slopes(lab, "train_seconds"),
+        findings.faults(lab, "B"), findings.grid_slopes(lab),
         findings.not_held("x"),
     ]  # fmt: skip
     for sentence in said:
