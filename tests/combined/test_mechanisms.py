@@ -185,7 +185,7 @@ def test_sentences_follow_the_numbers(lab):
         "Of 8 mechanisms on small models, each at its best setting, shown to be better than the DDPM alone"
     )
     assert f"same sampler: {better}. Than every control in its place, too: DIP-shifted process, DIP as a condition." in counted
-    assert "With a DIP in it: " in findings.on_the_front(mechanisms.table_of(lab))
+    assert "1 of these has a DIP in it." in findings.on_the_front(mechanisms.table_of(lab))
     none_better = made_up()
     none_better.set("mechanisms", fd=lambda *_: 20.0)
     assert mechanisms.headcount(none_better).endswith("same sampler: none.")
@@ -310,5 +310,5 @@ def test_a_model_whose_own_images_were_not_recorded_is_not_on_the_front():
 
 def test_what_was_found_names_the_figure_of_every_line():
     said = conclusions.found(LAB)
-    assert said and all("](#fig-04_" in line for line in said)
+    assert said and all("](#fig-04_" in line or "](#tab-04_" in line for line in said)
     assert conclusions.found(Records(without=("main", "ddpm", "starts", "mechanisms", "restore", "a-ddpm", "b-ddpm"))) == []
