@@ -35,13 +35,14 @@ Found = TypeVar("Found")
 
 
 def once(compute: Callable[..., Found]) -> Callable[..., Found]:
-    """A function of a lab whose result is kept with the lab: many sentences ask for the same table."""
+    """A function of a lab whose result is kept with the lab: many sentences ask for the same table. more: each by itself."""
 
     @functools.wraps(compute)
-    def kept(lab: Any) -> Found:
-        if compute not in lab.kept:
-            lab.kept[compute] = compute(lab)
-        return lab.kept[compute]
+    def kept(lab: Any, *more: Any) -> Found:
+        asked = (compute, *more)
+        if asked not in lab.kept:
+            lab.kept[asked] = compute(lab, *more)
+        return lab.kept[asked]
 
     return kept
 
@@ -59,6 +60,7 @@ class Lab:
         self.store = open_store(profile, drive.folder() if results == "drive" else results, device, records_only)
         self.profile = self.store.profile
         self.used: dict[str, Record] = {}
+        self.complete: set[str] = set()  # groups of which all records were found
         self.kept: dict[Any, Any] = {}  # of `once`
 
     # --- records ---
@@ -78,8 +80,13 @@ class Lab:
 
     def has(self, *groups: str) -> bool:
         """Whether this profile declares all these groups and, where nothing may be computed, has all their records."""
-        declared = set(groups) <= set(self.profile.groups)
-        return declared and all(self._there(one.entry.run) for group in groups for one in self.profile.group(group))
+        if not set(groups) <= set(self.profile.groups):
+            return False
+        for group in set(groups) - self.complete:
+            if not all(self._there(one.entry.run) for one in self.profile.group(group)):
+                return False
+            self.complete.add(group)
+        return True
 
     def frame(self, group: str, *labels: str) -> pd.DataFrame:
         """A group as a tidy table: a row a record with name, label, value, anchor, seed, kind and all its metrics.

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from dipddpm_utils.faults import DIP_REPORTED_OVER, FAULTS, REPORTED_OVER, Fault
 from dipddpm_utils.page import prose
 from dipddpm_utils.page.compare import Paired, best_start, difference, family, frame_of, own_interval, paired
+from dipddpm_utils.page.lab import once
 
 MEASURES = {"fd": "FD", "loss_last": "loss at the end", "train_seconds": "training seconds"}  # what a fault may change
 SIDES = ("only on", "only off")
@@ -44,6 +45,7 @@ def sides(lab: Any, fault: Fault, measure: str) -> dict[str, Paired]:
     return found
 
 
+@once
 def effects(lab: Any, report: str) -> dict[tuple[str, str, str], Paired]:
     """(measure, fault, side) -> what one report's trained faults do, a family a measure."""
     found: dict[tuple[str, str, str], Paired] = {}
