@@ -16,7 +16,7 @@ Usage: ./run_all.sh [OPTIONS]        run the notebooks and build results/<profil
   --fresh             compute everything anew; an old record stays until its new one is complete
   --max-minutes M     stop cleanly after M minutes; the same command goes on
   --results DIR       where results are kept (default: results/ of this checkout)
-  --device NAME       auto, cpu, cuda or mps (default: auto)
+  --device NAME       auto, cpu, cuda, cuda:N (its number) or mps (default: auto)
   -p NAME VALUE       a notebook parameter; may be given several times
   --list              list the notebooks and their parameters
   -h, --help          this text
@@ -33,7 +33,9 @@ args=()
 while [ $# -gt 0 ]; do
   case $1 in
     -h | --help) usage; exit 0 ;;
-    --test | --bench) mode=${1#--}; shift; args=(${1+"$@"}); break ;;
+    --test | --bench)
+      [ ${#args[@]} -eq 0 ] || die 2 "${args[0]} stands before $1, which would not use it: leave it out, or give it after $1"
+      mode=${1#--}; shift; args=(${1+"$@"}); break ;;
     --fresh | --list | --profile=* | --only=* | --max-minutes=* | --results=* | --device=*) args+=("$1"); shift ;;
     --profile | --only | --max-minutes | --results | --device)
       [ $# -ge 2 ] || die 2 "$1 needs a value (./run_all.sh --help)"
@@ -60,6 +62,10 @@ elif [ -n "${CONDA_PREFIX:-}" ] && [ "${CONDA_DEFAULT_ENV:-}" != base ]; then
 else
   own=--exact
   py=$here/.venv/bin/python
+  if command -v flock >/dev/null 2>&1; then  # of two first starts at once, one waits until the other has set up .venv
+    exec 9<"$here/run_all.sh"
+    flock -n 9 || { echo "run_all.sh: waiting for another one, which is setting up $here/.venv" >&2; flock 9 || true; }
+  fi
   if ! fits "$py"; then
     found=
     for candidate in python3 python3.13 python3.12 python3.11 python; do
@@ -83,9 +89,10 @@ module = sys.argv[2]
 del sys.argv[1:3]
 runpy.run_module(module, run_name="__main__", alter_sys=True)'
 "$py" "$here/dipddpm_utils/driver/install.py" $own
+exec 9<&-  # set up: the next one may go on
 case $mode in
   notebooks) exec "$py" -c "$start" "$here" dipddpm_utils notebooks ${args[@]+"${args[@]}"} ;;
   test) cd -- "$here" && exec "$py" -c "$start" "$here" pytest -q \
     -n 2 --dist loadfile --no-loadscope-reorder ${args[@]+"${args[@]}"} ;;
-  bench) cd -- "$here" && exec "$py" -c "$start" "$here" benchmarks ${args[@]+"${args[@]}"} ;;
+  bench) exec "$py" -c "$start" "$here" benchmarks ${args[@]+"${args[@]}"} ;;
 esac

@@ -18,6 +18,7 @@ import torch
 from benchmarks.pairs import Row, Setting
 from dipddpm_utils.machine import device as machine_device
 from dipddpm_utils.machine import files, provenance
+from dipddpm_utils.machine.errors import DipddpmError
 from dipddpm_utils.store.runs import results_folder
 
 PROGRAMS = (
@@ -38,14 +39,17 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(PROGRAMS)} (default: all)")
     parser.add_argument("--brief", action="store_true", help="tiny sizes, to see that it runs; kept only with --out")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     parser.add_argument("--out", type=Path, help="folder of the results [results/bench]")
     given = parser.parse_args(arguments)
     if unknown := [name for name in given.names if name not in PROGRAMS]:
         parser.error(f"unknown benchmark {unknown[0]!r}: choose from {', '.join(PROGRAMS)}")
-    device = machine_device.pick_device(given.device)
-    folder = given.out or (None if given.brief else results_folder() / "bench")
-    content = _kept(folder, device)
+    try:
+        device = machine_device.pick_device(given.device)
+        folder = given.out or (None if given.brief else results_folder() / "bench")
+        content = _kept(folder, device)
+    except DipddpmError as error:
+        parser.exit(error.exit_code, f"{parser.prog}: {error}\n")
     failed = []
     with tempfile.TemporaryDirectory() as scratch:
         setting = Setting(device, Path(scratch), given.brief)

@@ -22,7 +22,9 @@ try:
     from dipddpm_utils.parts import PUBLISHED, Data
     from dipddpm_utils.store.runs import Store, results_folder
     from dipddpm_utils.study import profile as profiles
-except ModuleNotFoundError:  # no environment yet: what is missing is the doctor's to say
+except ModuleNotFoundError as error:  # no environment yet: what is missing is the doctor's to say
+    if (error.name or "").startswith("dipddpm_utils"):
+        raise
     sys.exit(doctor.main() or "doctor" not in sys.argv)
 
 
@@ -37,7 +39,9 @@ MANY = click.IntRange(min=1)
 PROFILE = "smoke, quick, standard or full; NAME:FOLDER asks it of your own images in FOLDER."
 profile_option = click.option("--profile", metavar="NAME", callback=_known, help=PROFILE)
 results_option = click.option("--results", default="", metavar="DIR", help="Where results are kept [the checkout's].")
-device_option = click.option("--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda or mps.")
+device_option = click.option(
+    "--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:N or mps."
+)
 minutes_option = click.option(
     "--max-minutes", type=click.FloatRange(min=0, min_open=True), metavar="M", help="Stop cleanly after M minutes."
 )

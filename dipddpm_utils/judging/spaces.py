@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
+from unittest import mock
 
 import torch
 from safetensors import SafetensorError
@@ -131,10 +132,11 @@ def inception(device: str = "cpu") -> Features:
     from pytorch_fid import inception as publisher
 
     try:
-        weights.published(publisher.FID_WEIGHTS_URL, INCEPTION_SHA256, "DIPDDPM_INCEPTION")
+        path = weights.published(publisher.FID_WEIGHTS_URL, INCEPTION_SHA256, "DIPDDPM_INCEPTION")
     except DataError as error:
         raise DataError(f"{error}. FID cannot be measured here; go on with FD-MNIST or FD-CIFAR") from error
-    net = publisher.InceptionV3([publisher.InceptionV3.BLOCK_INDEX_BY_DIM[2048]]).eval().to(device)
+    with mock.patch.object(publisher, "load_state_dict_from_url", lambda *_, **__: torch.load(path, "cpu", weights_only=False)):
+        net = publisher.InceptionV3([publisher.InceptionV3.BLOCK_INDEX_BY_DIM[2048]]).eval().to(device)
 
     def network(images: Tensor) -> Tensor:
         unit = images.float() / 255

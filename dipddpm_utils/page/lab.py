@@ -51,8 +51,8 @@ class Lab:
     """The records, figures and tables of one profile.
 
     profile: smoke, quick, standard or full, or "quick:FOLDER" on images of one's own. results: a folder, empty for the
-    checkout's, "drive" for one in Google Drive (on Colab only). device: auto, cpu, cuda, mps; it matters only for runs that
-    have no record yet. records_only: nothing is computed.
+    checkout's, "drive" for one in Google Drive (on Colab only). device: auto, cpu, cuda, cuda:N, mps; it matters only for runs
+    that have no record yet. records_only: nothing is computed.
     """
 
     def __init__(self, profile: str, results: str = "", device: str = "auto", *, records_only: bool = False) -> None:

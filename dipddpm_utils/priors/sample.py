@@ -121,6 +121,7 @@ def _chain(run: Sample, given: Given, t_start: int) -> Chain:
 
 def _bound_on(given: Given, x_start: Tensor, t_start: int, sources: Tensor) -> dict[str, float]:
     """How far the starts are from the training images they stand for, and how much their chains may differ for it, at most."""
-    moved = (x_start - given.signed(given.train[sources.to(given.train.device)])).square().sum(dim=(1, 2, 3)).double().mean()
-    mismatch = gaussian.paired_mismatch(float(moved), given.coefs.alpha_bar(t_start))
-    return {"start_moved": float(moved), "start_kl_bound": mismatch, "start_tv_bound": gaussian.most_variation(mismatch)}
+    each = (x_start - given.signed(given.train[sources.to(given.train.device)])).square().sum(dim=(1, 2, 3))
+    moved = float(each.cpu().double().mean())  # on the CPU, because MPS has no float64
+    mismatch = gaussian.paired_mismatch(moved, given.coefs.alpha_bar(t_start))
+    return {"start_moved": moved, "start_kl_bound": mismatch, "start_tv_bound": gaussian.most_variation(mismatch)}

@@ -36,7 +36,7 @@ PUBLISHED = "tables/records.csv"
 class Store:
     """All runs of one profile under `results/<profile>/`.
 
-    device: 'auto', 'cpu', 'cuda' or 'mps'. fresh: compute anew what was not computed in this fresh round; an old record
+    device: see machine.device.pick_device. fresh: compute anew what was not computed in this fresh round; an old record
     stays until its new one is complete. records_only: compute nothing, say what is missing instead; a results folder that
     holds no runs of the profile is then drawn from the checkout's.
     """

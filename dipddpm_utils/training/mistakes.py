@@ -1,7 +1,7 @@
 """What the two reports computed wrongly, each fault as one small function that `faults.FAULTS` names.
 
-A configuration switches a fault on by its id in `faults`; the experiments then call the function here instead of doing
-the right thing. Faults that only misstate what was computed (FA6, FA9, FB4) have numbers in faults.py, no code.
+A configuration switches a fault on by its id in `faults`; the code of the run then calls the function here instead of
+doing the right thing. Faults that only misstate what was computed (FA6, FA9, FB4) have numbers in faults.py, no code.
 """
 
 import copy
@@ -88,4 +88,4 @@ def halved_lr(optim: Optim) -> Optim:
 
 def wrapped_uint8(x_unit: Tensor) -> np.ndarray:
     """FB5: floats, nominally in [0, 1], cast to bytes without clamping: what leaves the range comes back at its other end."""
-    return (x_unit.detach().double().cpu().numpy() * 255).astype(np.int64).astype(np.uint8)
+    return (x_unit.detach().cpu().double().numpy() * 255).astype(np.int64).astype(np.uint8)

@@ -128,6 +128,14 @@ def test_an_unknown_program_is_refused(capsys):
     assert stop.value.code == 2 and "training_stop" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("device", "code"), [("gpu", 2), ("cuda:99", 1)])
+def test_a_device_that_is_not_there_is_one_line(device, code, capsys):
+    with pytest.raises(SystemExit) as stop:
+        bench.main(["--brief", "--device", device])
+    said = capsys.readouterr().err
+    assert stop.value.code == code and device in said and said.count("\n") == 1
+
+
 def test_report_bs_network_and_data_are_as_large_as_reported():
     net = report_b.ReportBUNet()
     assert sum(p.numel() for p in net.parameters()) == 606_852

@@ -144,6 +144,17 @@ def test_imagenet_weights_are_downloaded_once(monkeypatch, resnet_weights):
     assert kept.read_bytes() == file.read_bytes()
 
 
+def test_weights_that_cannot_be_kept_say_which_folder_to_choose_and_given_ones_need_none(monkeypatch, resnet_weights):
+    file, *_ = resnet_weights
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: os.devnull)
+    monkeypatch.setattr("urllib.request.urlopen", lambda url, timeout: open(file, "rb"))
+    net = dip_nets.build("resnet18", 3, generator=rng())
+    note = dip_nets.load_imagenet(net)
+    assert note.startswith("random weights") and "set TORCH_HOME to a folder" in note and "--results" not in note
+    monkeypatch.setenv("DIPDDPM_RESNET18", str(file))
+    assert dip_nets.load_imagenet(net).startswith("ImageNet")
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_imagenet_weights_are_loaded_from_a_file_by_path(monkeypatch, resnet_weights, channels):
     file, given_state, _ = resnet_weights

@@ -67,6 +67,28 @@ def test_a_gpu_that_torch_cannot_use_is_said_with_the_reason(capsys, monkeypatch
     assert "This machine has a GPU (Tesla T4), but" in text and "update the GPU's driver" in text
 
 
+def test_the_checkouts_own_environment_is_advised_where_another_one_runs(capsys, monkeypatch, tmp_path):
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text("")
+    monkeypatch.setattr(doctor, "ROOT", tmp_path)
+    monkeypatch.setattr(install, "missing", lambda *_: [None])
+    text = "\n".join(screen(capsys))
+    assert "source .venv/bin/activate" in text and "./run_all.sh installs" not in text
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / ".venv"))
+    text = "\n".join(screen(capsys))
+    assert "source .venv/bin/activate" not in text and "./run_all.sh installs" in text
+
+
+def test_what_takes_days_is_not_advised_and_a_folder_is_quoted(capsys, tmp_path):
+    results = tmp_path / "my results"
+    for name in ("quick", "full"):
+        some = next((ROOT / "results" / name / "runs").iterdir())
+        shutil.copytree(some, results / name / "runs" / some.name)
+    (advice,) = (line for line in screen(capsys, results) if "run --all" in line)
+    assert "--profile quick --results '" in advice and "my results' computes" in advice
+
+
 @pytest.mark.parametrize("error", [ValueError("two\nlines"), SystemExit("gone"), ImportError("x" * 300)])
 def test_what_is_broken_is_said_in_its_place(error, capsys, monkeypatch):
     def broken(self):

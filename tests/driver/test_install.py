@@ -20,7 +20,10 @@ def start(*arguments: str, script: Path = ROOT / "run_all.sh", **environment: st
     return subprocess.run([script, *arguments], env={**kept, **environment}, capture_output=True, text=True, timeout=60)
 
 
-@pytest.mark.parametrize("wrong", [["--profil"], ["quick"], ["--profile"], ["-p", "n"], ["--max-minutes"], ["-x"]])
+@pytest.mark.parametrize(
+    "wrong",
+    [["--profil"], ["quick"], ["--profile"], ["-p", "n"], ["-x"], ["--fresh", "--test"], ["--device", "cpu", "--bench"]],
+)
 def test_bad_usage_is_one_line_and_2_before_any_environment_is_looked_at(wrong):
     done = start(*wrong, VIRTUAL_ENV="/nowhere")
     assert done.returncode == 2
@@ -70,6 +73,27 @@ def test_the_projects_own_venv_is_found_again_and_kept_exact(checkout):
         [f"{folder}/dipddpm_utils/driver/install.py", "--exact"],
         ["started", str(folder), "pytest", "-q", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "-k", "x"],
     ]
+
+
+def test_of_two_first_starts_one_waits_for_the_other(checkout):
+    folder, env, calls = checkout
+    (folder / ".venv").symlink_to(env)
+    alone = ["flock", folder / "run_all.sh", "sh", "-c", f"sleep 0.5; echo other >> '{calls}'"]
+    with subprocess.Popen(alone) as other:
+        while subprocess.run(["flock", "-n", folder / "run_all.sh", "true"]).returncode == 0:
+            assert other.poll() is None
+        done = start("--list", script=folder / "run_all.sh")
+    assert done.returncode == 0 and "waiting for another one" in done.stderr
+    assert [line.split("|")[0] for line in calls.read_text().splitlines()] == ["other", "1", "1"]
+    assert not start("--list", script=folder / "run_all.sh").stderr  # it is free again
+
+
+def test_a_benchmarks_results_go_to_a_folder_of_the_callers(checkout, monkeypatch, tmp_path):
+    folder, env, calls = checkout
+    (env / "bin" / "python").write_text(f'#!/bin/sh\npwd >> "{calls}"\n')
+    monkeypatch.chdir(tmp_path)
+    assert start("--bench", "--out", "here", script=folder / "run_all.sh", VIRTUAL_ENV=str(env)).returncode == 0
+    assert set(calls.read_text().splitlines()) == {str(tmp_path)}
 
 
 def test_it_may_be_called_by_a_link_from_anywhere(checkout, tmp_path):
@@ -227,7 +251,7 @@ def test_a_failed_installation_is_one_line(tmp_path, monkeypatch, uv):
     monkeypatch.setattr(install.shutil, "which", lambda name: uv)
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     monkeypatch.setattr(install, "installed", dict)
-    with pytest.raises(SystemExit, match="could not install requirements.lock.*network"):
+    with pytest.raises(SystemExit, match="could not install requirements.lock.*network, .*disk, .*this platform and Python"):
         install.main(["--exact"])
     assert "--require-hashes" in commands[-1] and ("uv" in commands[-1][0]) == bool(uv)
     assert not list(tmp_path.iterdir())

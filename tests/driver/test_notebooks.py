@@ -206,8 +206,14 @@ def test_an_executed_copy_keeps_warnings_and_pictures_but_no_paths(tmp_path):
         nbformat.v4.new_output("stream", name="stderr", text=f"{here}/a.py:3: UserWarning: careful\n"),
         nbformat.v4.new_output("display_data", {"text/html": f"<b>{here}/results</b>", "image/png": "QUJD"}),
     ]
+    own = tmp_path / "my images"
+    notebook.metadata["papermill"] = {"parameters": {"profile": f"quick:{own}", "n": 3}, "input_path": here}
+    given = nbformat.v4.new_code_cell(f'# Parameters\nprofile = "quick:{own}"\n', metadata={"tags": ["injected-parameters"]})
+    notebook.cells.append(given)
     nbformat.write(notebook, tmp_path / "done.ipynb")
     text = nbfiles.cleaned(tmp_path / "done.ipynb")
+    assert json.loads(text)["metadata"]["papermill"] == {"parameters": {"profile": "quick:my images", "n": 3}}
+    assert json.loads(text)["cells"][-1]["source"][1] == 'profile = "quick:my images"\n' and str(tmp_path) not in text
     kept = json.loads(text)["cells"][2]["outputs"]
     assert here not in text and "step 3/10" not in text
     assert kept[0]["text"] == ["./a.py:3: UserWarning: careful\n"]

@@ -9,11 +9,13 @@ from dipddpm_utils import ranges
 from dipddpm_utils.config import Advice, Bank, Prior, Sample, Sampler, Start
 from dipddpm_utils.data import sets
 from dipddpm_utils.ddpm import schedule
+from dipddpm_utils.judging import fidelity
 from dipddpm_utils.machine.errors import ConfigError
 from dipddpm_utils.parts import PerImage
 from dipddpm_utils.priors import sample, train
-from dipddpm_utils.priors.images import Made
+from dipddpm_utils.priors.images import Given, Made
 from dipddpm_utils.theory import gaussian
+from dipddpm_utils.training import mistakes
 
 ADVICE = {
     "guidance": Advice(name="dip", weight=0.3, dip=DIP),
@@ -35,6 +37,22 @@ def test_images_are_drawn_from_every_start(store, start):
         assert record.metrics["start_moved"] == pytest.approx(float(images.var(0, correction=0).sum()), rel=0.1)
         at = gaussian.paired_mismatch(record.metrics["start_moved"], schedule.coefficients(DDPM.diffusion).alpha_bar(49))
         assert (record.metrics["start_kl_bound"], record.metrics["start_tv_bound"]) == (at, gaussian.most_variation(at))
+
+
+def test_what_is_on_a_device_without_float64_is_computed_on_the_cpu():
+    class OnApples(torch.Tensor):
+        def double(self):
+            raise TypeError("MPS has no float64")
+
+        def cpu(self):
+            return self.as_subclass(torch.Tensor)
+
+    images = torch.rand(3, 1, 8, 8)
+    there = images.as_subclass(OnApples)
+    given = Given(ranges.unit_to_signed(there), schedule.coefficients(DDPM.diffusion))
+    assert sample._bound_on(given, given.train + 0.5, 49, torch.arange(3))["start_moved"] == pytest.approx(64 * 0.25)
+    assert fidelity.emphasis(there, there / 2) == fidelity.emphasis(images, images / 2)
+    assert (mistakes.wrapped_uint8(there) == mistakes.wrapped_uint8(images)).all()
 
 
 BANK = Bank(data=DDPM.data, fit=PerImage(net="2conv", width=4, iterations=5), n=80)
