@@ -1,6 +1,8 @@
 """README: its answer is the one that the records give, and its worked example works."""
 
 import copy
+import csv
+import json
 import re
 from pathlib import Path
 
@@ -9,6 +11,8 @@ from labs import Records
 
 from dipddpm_utils import front
 from dipddpm_utils.combined import comparisons, conclusions, figures, findings, mechanisms, verdicts
+from dipddpm_utils.data import own
+from dipddpm_utils.faults import FAULTS
 from dipddpm_utils.front import README_MARKS
 from dipddpm_utils.page import figures as page_figures
 from dipddpm_utils.page import tables
@@ -122,6 +126,53 @@ def test_the_worked_examples_of_mechanisms_are_named_in_every_figure_table_and_c
     said = mechanisms.mechanism(shown, "edges")
     assert "told the DIP's edges" in said and ("edges", 1, "condition blur") in mechanisms.screened(shown)
     assert "Of 8 mechanisms" in before and "Of 12 mechanisms" in mechanisms.headcount(shown)
+
+
+def test_the_switch_of_each_trained_fault_is_in_a_file_that_it_names():
+    named = re.findall(r"`((?:dip|priors)/\w+\.py)`", re.search(r"\*\*\.\.\. a fault of .*?\n\n", README, re.DOTALL)[0])
+    code = "".join((ROOT / "dipddpm_utils" / name).read_text() for name in named)
+    assert len(named) == 4
+    assert not [fault.id for fault in FAULTS.values() if fault.trained_in and f'"{fault.id}"' not in code]
+
+
+def test_so_many_images_of_ones_own_as_it_says_are_enough_and_one_fewer_is_not():
+    said = int(re.search(r"at least (\d+) PNG", README)[1])
+    train = [round(own.TRAIN_SHARE * n) for n in (said - 1, said)]
+    assert train[0] < own.LEAST_TRAIN <= train[1] and said - train[1] >= own.LEAST_HELD_OUT
+
+
+def test_its_table_has_every_environment_variable_that_a_user_sets():
+    code = "".join(path.read_text() for path in (ROOT / "dipddpm_utils").rglob("*.py"))
+    driver = (ROOT / "dipddpm_utils" / "driver" / "notebooks.py").read_text()
+    kernels = set(re.findall(r'"(DIPDDPM_\w+)":', driver))  # told so by our own code
+    rows = "".join(re.findall(r"^\| `DIPDDPM_.*? \|", README, re.MULTILINE))
+    users = set(re.findall(r"DIPDDPM_\w+", code)) - kernels | {"DIPDDPM_RESULTS", "DIPDDPM_DEVICE"}
+    assert set(re.findall(r"DIPDDPM_\w+", rows)) == users
+
+
+def test_each_column_and_metric_that_the_schema_of_results_names_is_in_a_committed_file():
+    schema, have = (ROOT / "results" / "README.md").read_text(), {"metrics": set(), "timings": set()}
+    for path in (ROOT / "results").glob("*/runs/*/record.json"):
+        record = json.loads(path.read_text())
+        for key in ("metrics", "timings"):
+            have[key] |= set(record[key])
+        for name in record["files"].keys() - {"arrays.npz"}:
+            for place in (f"`{name}`", f"`{name}` of `{record['kind']}`"):
+                have.setdefault(place, set()).update(header(path.with_name(name)))
+    for path in (ROOT / "results/bench/hours.csv", *(ROOT / "results").glob("*/tables/claims.csv")):
+        have.setdefault(f"`{path.name}`", set()).update(header(path))
+    tables = re.findall(r"^\| (`\w+\.csv`(?: of `\w+`)?) \|.*?\| (.*) \|$", schema, re.MULTILINE)
+    metrics = re.search(r"\| metric \|.*?\n\n", schema, re.DOTALL)[0]
+    tables += [("metrics", text) for text in re.findall(r"^\| (`.*?) \|", metrics, re.MULTILINE)]
+    tables.append(("timings", re.search(r"^\| `timings` \| (.*) \|$", schema, re.MULTILINE)[1]))
+    assert len(tables) > 20
+    for place, text in tables:
+        assert set(re.findall("`([^`]+)`", text)) <= have[place], place
+
+
+def header(path: Path) -> list[str]:
+    with path.open(newline="") as lines:
+        return next(csv.reader(lines))
 
 
 def test_every_command_and_file_that_it_names_is_there():
