@@ -163,14 +163,13 @@ def without_a_chain(lab: Any) -> str:
 
 def of_small_models(lab: Any) -> str:
     """The same start of the small models, whose DIP is another one: how many images it gives back depends on the DIP."""
-    if started(lab) == "starts" or not lab.has("starts") or (best := compare.best_start(lab.frame("starts"), "dip")) is None:
+    frame = mechanisms.small(lab) if lab.has(mechanisms.SMALL) and mechanisms.on_larger(lab) else None
+    if frame is None or "start" not in set(frame["label"]):
         return ""
-    t_start, gap, rows = best
-    own = compare.copies(rows)
-    return (
-        f" How much depends on the DIP: with that of the small models, at t_start = {t_start:.0f}, {copying(own)}; "
-        f"FD over noise {factor(gap)}, {word(gap, **direction(own))}."
-    )
+    value, rows = mechanisms.best_setting(frame, "start")
+    own, gap = compare.copies(rows), mechanisms.screened(lab)["start", value, "baseline"]
+    said = f" How much is given back depends on the DIP: with that of the small models {copying(own)}; FD over the DDPM alone"
+    return f"{said} {factor(gap)}, {word(gap, **direction(own))}."
 
 
 def start_bound(starts: pd.DataFrame) -> str:

@@ -204,7 +204,7 @@ def _with_more(lab: Any, of: str = "") -> tuple[str, dict[str, Paired]]:
     own, rival = (judged(more, best(more, role)) for role in ("with a DIP", "equal seconds"))
     gaps = family("more images", {score: difference(own, rival, score, by="model") for score in scores(more)})
     times, name = number(more[0].metrics["n"] / degraded(lab)[setting][0].metrics["n"], 2), in_short(setting)
-    return f"With {times} times the images, and as much more training of the rival, {name[0].lower()}{name[1:]}", gaps
+    return f"With {times} times the images and the rival's training, {name[0].lower()}{name[1:]}", gaps
 
 
 def restoration_table(lab: Any) -> pd.DataFrame:

@@ -141,7 +141,7 @@ def test_more_images_are_said_wherever_the_setting_is():
         rows.loc[worse, "psnr"] = rows.loc[~worse, "psnr"].min() - 5 - record.seed / 10
         record.metrics["n"] *= 3
     said = restored.more_images(lab)
-    assert said.startswith("With 3.0 times the images, and as much more training of the rival, inpainting CIFAR-10, 50%")
+    assert said.startswith("With 3.0 times the images and the rival's training, inpainting CIFAR-10, 50%")
     assert "seen: -" in said and "models: **worse** (p" in said
     more = lab.seeds("restore-more")
     own, rival = (restored.judged(more, restored.best(more, role)) for role in ("with a DIP", "equal seconds"))
