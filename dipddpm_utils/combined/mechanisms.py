@@ -70,8 +70,8 @@ def larger(lab: Any) -> pd.DataFrame:
 
 def settings(frame: pd.DataFrame, label: str | None = None) -> list[tuple[str, Any, pd.DataFrame]]:
     """(label, value, rows of all seeds) for each setting, in the order of the profile."""
-    found = frame.groupby(["label", "value"], sort=False)
-    return [(name, value, rows) for (name, value), rows in found if label in (None, name)]
+    found = frame if label is None else frame[frame["label"] == label]
+    return [(name, value, rows) for (name, value), rows in found.groupby(["label", "value"], sort=False)]
 
 
 def best_setting(frame: pd.DataFrame, label: str, cost: float | None = None) -> tuple[Any, pd.DataFrame] | None:

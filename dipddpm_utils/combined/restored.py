@@ -216,7 +216,8 @@ def restoration_table(lab: Any) -> pd.DataFrame:
             if f"{method}_psnr" not in m:  # a noisy image is nothing to be held to
                 continue
             row = {"task": in_short(setting), "method": label}
-            row |= {SCORES[score][0]: span(summary(by_model(records, method), score)) for score in scores(records)}
+            own = by_model(records, method)
+            row |= {SCORES[score][0]: span(summary(own, score)) for score in scores(records)}
             calls = m.get(f"{method}_nfe")
             chosen = [f"t = {m[f'{method}_t_start']}, {calls} call{'s' * (calls != 1)}"] if calls else []
             chosen += [f"{m[f'{method}_{what}']} {what}" for what in ("iterations", "steps") if f"{method}_{what}" in m]

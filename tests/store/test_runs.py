@@ -51,11 +51,13 @@ def test_records_are_plain_text_and_arrays(tmp_path, calls):
     np.load(folder / "arrays.npz", allow_pickle=False)
 
 
-def test_a_clone_has_no_weights_and_computes_them_when_they_are_needed(tmp_path, calls):
+def test_a_clone_has_no_weights_and_computes_them_when_they_are_needed(tmp_path, calls, capsys):
     store = Store(tmp_path, "smoke")
     (store.ensure(RUN).folder / "weights.safetensors").unlink()
     assert store.ensure(RUN) and len(calls) == 1  # drawing needs none
     assert store.weights(RUN)["w"].tolist() == [0, 1, 2] and len(calls) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert "again" not in first and second == f"{first} again: its weights, which no clone has, are needed"
 
 
 def test_weights_that_another_process_made_meanwhile_are_not_computed_twice(tmp_path, calls, monkeypatch):
