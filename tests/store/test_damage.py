@@ -19,7 +19,7 @@ from dipddpm_utils.study import profile
 
 COMMITTED = Path(__file__).parents[2] / "results"
 QUICK = profile.load("quick")
-RUN = QUICK.entry("ddpm-s0").run
+RUN, RUNS = QUICK.entry("ddpm-s0").run, len(QUICK.entries)
 
 
 @pytest.fixture
@@ -72,10 +72,9 @@ DAMAGE = [cut, edited, of_another_schema, of_another_seed, deleted]
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_record_stops_whatever_asks_for_it_and_is_named(checkout, capsys, damage):
     store = Store(checkout / "results", "quick", records_only=True)
-    lab = Lab("quick", str(checkout / "results"))
-    lab.store.records_only = True
-    assert lab.has("ddpm")
+    assert Lab("quick", str(checkout / "results"), records_only=True).has("ddpm")
     says = damage(store.folder(RUN))
+    lab = Lab("quick", str(checkout / "results"), records_only=True)
     for ask in (store.state, store.load, store.ensure, lambda _: lab.has("ddpm"), lambda _: lab.all()):
         with pytest.raises(StoreError, match=f"ddpm-s0-{store.folder(RUN).name[-10:]}/{says}.*git checkout") as caught:
             ask(RUN)
@@ -98,7 +97,7 @@ def test_a_damaged_neighbour_is_named_by_the_list_and_by_who_reads_it(checkout, 
     else:
         path.write_bytes(path.read_bytes()[:-1])
     code, said = call(capsys, "runs", "--profile", "quick")
-    assert code == 1 and str(path) in said.err and "100 of 101 runs complete" in said.out
+    assert code == 1 and str(path) in said.err and f"{RUNS - 1} of {RUNS} runs complete" in said.out
     assert "damaged" in next(line for line in said.out.splitlines() if line.startswith("ddpm-s0 "))
     with pytest.raises(StoreError, match=f"{name} .*git checkout"):
         _ = store.load(RUN).curve, store.load(RUN).evals, store.load(RUN).arrays
@@ -119,10 +118,10 @@ def test_a_published_profile_that_loses_a_run_is_refused_until_it_is_back(checko
     shutil.move(store.folder(RUN), checkout / "aside")
     for command in ("runs", "report"):
         code, said = call(capsys, command, "--profile", "quick")
-        assert code == 1 and "lost 1 of the 101 records its page was drawn from (ddpm-s0): bring them back" in said.err
+        assert code == 1 and f"lost 1 of the {RUNS} records its page was drawn from (ddpm-s0): bring them back" in said.err
     assert (checkout / "README.md").read_text() == readme
     store.publish()  # another command in between does not forget it
-    with pytest.raises(StoreError, match="lost 1 of the 101"):
+    with pytest.raises(StoreError, match=f"lost 1 of the {RUNS}"):
         store.refuse_losses()
     shutil.move(checkout / "aside", store.folder(RUN))
     assert call(capsys, "report", "--profile", "quick")[0] == 0
@@ -170,7 +169,7 @@ def test_records_are_drawn_from_a_read_only_checkout_into_another_folder(read_on
     checkout, out = read_only, tmp_path_factory.mktemp("elsewhere")
     before = sorted(checkout.joinpath("results").rglob("*"))
     code, said = call(capsys, "report", "--profile", "quick", "--results", str(out))
-    assert code == 0 and "101 of 101 runs have records" in said.out and (out / "quick" / "report.html").exists()
+    assert code == 0 and f"{RUNS} of {RUNS} runs have records" in said.out and (out / "quick" / "report.html").exists()
     assert sorted(checkout.joinpath("results").rglob("*")) == before and not (out / "quick" / "runs").exists()
     reader = Store(out, "quick", records_only=True)
     assert reader.ensure(RUN).folder.is_relative_to(checkout) and reader.root == out / "quick"
