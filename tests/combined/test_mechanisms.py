@@ -9,11 +9,13 @@ import pandas as pd
 import pytest
 from labs import Records, holding
 
-from dipddpm_utils.combined import comparisons, conclusions, figures, findings, mechanisms
+from dipddpm_utils.combined import comparisons, conclusions, figures, findings, mechanisms, verdicts
 from dipddpm_utils.page import figures as page_figures
 from dipddpm_utils.page import names
-from dipddpm_utils.page.compare import copies, summary
+from dipddpm_utils.page.compare import copies, paired, summary
+from dipddpm_utils.page.prose import number
 from dipddpm_utils.study.entries import By
+from dipddpm_utils.theory.gaussian import Cost
 
 FDS = {  # made up: shift and condition are better than the DDPM alone and than every control, and nothing else is
     "baseline": 20.0, "curriculum": 27.0, "weights": 20.5, "start": 15.0, "start blur": 14.0, "start real": 5.0,
@@ -312,3 +314,49 @@ def test_what_was_found_names_the_figure_of_every_line():
     said = conclusions.found(LAB)
     assert said and all("](#fig-04_" in line or "](#tab-04_" in line for line in said)
     assert conclusions.found(Records(without=("main", "ddpm", "starts", "mechanisms", "restore", "a-ddpm", "b-ddpm"))) == []
+
+
+def test_all_settings_of_a_family_are_corrected_for_one_another():
+    found, dips = mechanisms.gaps(mechanisms.table_of(made_up())), names.mechanisms()
+    kinds = {key: "controls" if key[2] != "baseline" else "mechanisms" if key[0] in dips else "without" for key in found}
+    for family in ("controls", "mechanisms", "without"):
+        own = [found[key] for key, kind in kinds.items() if kind == family]
+        assert len(own) > 1 and {gap.of for gap in own} == {len(own)}
+
+
+def test_what_is_asked_of_outputs_is_corrected_together():
+    for lab in (Records(), Records(without=("main",))):
+        gaps = comparisons.outputs(lab)
+        assert {gap.of for gap in gaps.values()} == {len(gaps)} and len(gaps) > 1
+
+
+def test_a_way_in_stands_beside_the_rival_that_it_does_worst_against():
+    (row,) = (row for row in verdicts.rows(made_up()) if row.question.startswith("DIP-shifted process"))
+    assert row.value == pytest.approx(math.log(8 / 10), abs=0.02) and "FD over more training" in row.question
+
+
+def test_who_was_not_held_against_every_control_did_not_beat_them_all():
+    lab = made_up()
+    lab.profile.groups["mechanisms"] = [member for member in lab.profile.group("mechanisms") if member.label != "shift blur"]
+    assert "Than every control in its place, too: DIP as a condition." in mechanisms.headcount(lab)
+
+
+def test_a_start_is_said_to_save_time_beyond_the_upper_end(monkeypatch):
+    limit = paired(np.log([50.0, 60.0, 80.0]), ratio=True)
+    monkeypatch.setattr(comparisons, "measured_cost", lambda *_: (Cost(30, 0, 0.01, 500, 1000), limit))
+    lab = Records()
+    group = comparisons.started(lab)
+    lab.set(group, own_source_rate=lambda *_: 0.001, copy_rate=lambda *_: 0.01, copy_rate_floor=lambda *_: 0.01)
+    (row,) = [row for row in verdicts._starts(lab) if not row.also]
+    assert row.cost == f"saves time beyond {number(math.exp(limit.high))} images"
+
+
+def test_a_priors_seconds_are_paid_once_with_the_model_that_learned_with_it_or_beside_it():
+    lab = holding("mechanisms", "main", "main-starts", "main-drawn")
+    before = mechanisms.larger(lab)
+    for record in before["record"]:
+        record.metrics["prior_seconds"] += 1000
+    lab.kept = {}
+    more = mechanisms.larger(lab)["cost"] - before["cost"]
+    beside = np.array([record.run.model.prior is None for record in before["record"]])
+    assert beside.any() and (~beside).any() and (more[beside] > 100).all() and np.allclose(more[~beside], 0)

@@ -195,3 +195,14 @@ def test_names_and_roles_are_those_of_the_runs():
         restore.STRENGTHS
     )
     assert {"", *figures.ROLES} == {role for _, role in restored.METHODS.values()}
+
+
+def test_what_a_dip_costs_is_over_its_rivals_seconds():
+    from combined.test_restored import Made
+
+    from dipddpm_utils.combined import restored
+
+    lab = Made()
+    for record in lab.records:
+        record.metrics |= {f"{name}_seconds": 60.0 for name, (_, role) in restored.METHODS.items() if role == "equal seconds"}
+    assert {row.cost for row in verdicts.rows(lab)} == {"0.50 \u00d7 time"}

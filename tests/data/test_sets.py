@@ -390,3 +390,19 @@ def test_torchvision_knows_the_same_checksums():
     text = (Path(spec.origin).parent / "datasets" / "mnist.py").read_text()
     for file, known in sources.PUBLISHED["fashion_mnist"].items():
         assert f'("{file}.gz", "{known["gz_md5"]}")' in text
+
+
+def test_images_to_choose_by_are_neither_trained_on_nor_tested_on(monkeypatch):
+    monkeypatch.setattr(sets, "VALIDATION", 500)
+    data = Data(name="digits5k", n_train=400, n_held_out=500)
+    own, choose = sets.load(data), sets.load(data.model_copy(update={"validation": True}))
+
+    def rows(*parts):
+        return {image.numpy().tobytes() for part in parts for image in part}
+
+    assert torch.equal(own.train, choose.train) and len(rows(choose.held_out)) == 500
+    assert not rows(choose.held_out) & rows(own.train, sets.load(Data(name="digits5k")).held_out)
+    assert own.sha256 != choose.sha256  # what is kept by this name, features too, is not taken for the other's
+    assert len(sets.load(Data(name="digits5k", validation=True)).train) == 2500  # all that are left
+    with pytest.raises(DataError, match="of which validation takes 500, but n_train is 2501: ask for fewer"):
+        sets.load(Data(name="digits5k", n_train=2501, validation=True))

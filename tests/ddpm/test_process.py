@@ -165,3 +165,10 @@ def test_an_objective_that_is_not_there_is_no_other_one():
     x = torch.zeros(1, 1, 2, 2)
     with pytest.raises(ValueError, match="objective is 'score', expected"):
         core.predicted_x0("score", x, x, 0.5, 0.5)
+
+
+@pytest.mark.parametrize("times", ["uniform", "logit_normal"])
+def test_the_last_level_that_is_to_be_learned_is_learned(times):
+    plan = config.Diffusion(num_train_timesteps=50, times=times)
+    drawn = core.training_times(plan, 2000, torch.Generator().manual_seed(1), "cpu", last=3)
+    assert drawn.unique().tolist() == [0, 1, 2, 3]

@@ -274,3 +274,11 @@ def test_a_network_with_the_wrong_output_is_named():
         next(_chain("dpmpp_2m", lambda x, t: x[:, :1], coefs, diffusion, x_t))
     with pytest.raises(ValueError, match="generator is None"):
         sampling.sample(oracles.affine_model, coefs, diffusion, config.Sampler(name="ancestral"), x_t)
+
+
+@pytest.mark.parametrize(("T", "steps"), [(1000, 15), (1000, 12), (1000, 7), (100, 7)])
+def test_times_that_do_not_divide_are_diffusers_trailing_ones(T, steps):
+    coefs = coefficients(config.Diffusion(num_train_timesteps=T), torch.float64)
+    oracle = oracles.scheduler("DDIMScheduler", coefs, timestep_spacing="trailing")
+    oracle.set_timesteps(steps)
+    assert sampling.timesteps(T, steps) == oracle.timesteps.tolist()

@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+from draws import rng
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dipddpm_utils.config import Unet
-from dipddpm_utils.ddpm.unet import Block, UNet, library_unet, time_features
+from dipddpm_utils.ddpm.unet import Attention, Block, UNet, library_unet, time_features
 from dipddpm_utils.machine.errors import ConfigError
 from dipddpm_utils.study.sizes import UNET_REPORT_A
 
@@ -137,3 +138,32 @@ def test_the_librarys_own_unet_has_the_size_of_report_as_and_its_lack_is_said_in
     monkeypatch.setitem(__import__("sys").modules, "denoising_diffusion_pytorch", None)
     with pytest.raises(ConfigError, match="is not installed.*pip install"):
         library_unet(theirs, 3)
+
+
+def test_what_came_down_is_added_where_nothing_comes_up():
+    net = awake(UNet(Unet(width=8, mults=(1, 2), blocks=1, groups=4), 1, 8))
+    torch.nn.init.zeros_(net.narrow[-1].weight)  # of all below the first level
+    torch.nn.init.zeros_(net.narrow[-1].bias)
+    one, other = net(torch.randn(2, 1, 8, 8, generator=rng()), torch.tensor([5, 5]))
+    assert not torch.allclose(one, other)
+
+
+@pytest.mark.parametrize("channels", [8, 128])
+def test_attention_is_torchs_over_all_positions_and_is_added(channels):
+    ours = Attention(channels, groups=4)
+    theirs = torch.nn.MultiheadAttention(channels, ours.heads, batch_first=True)
+    with torch.no_grad():
+        ours.out.weight.copy_(torch.randn(ours.out.weight.shape, generator=rng()))
+        for own, other in ((ours.qkv, (theirs.in_proj_weight, theirs.in_proj_bias)), (ours.out, theirs.out_proj.parameters())):
+            for mine, copied in zip((own.weight.flatten(1), own.bias), other, strict=True):
+                copied.copy_(mine)
+    x = torch.randn(2, channels, 3, 5, generator=rng(1))
+    rows = ours.norm(x).flatten(2).mT
+    expected = x + theirs(rows, rows, rows)[0].mT.reshape(x.shape)
+    torch.testing.assert_close(ours(x), expected, rtol=1e-4, atol=1e-4)
+    assert ours.heads == max(1, channels // 64)
+
+
+def test_periods_of_time_features_go_from_2_pi_to_20_000_pi():
+    f = time_features(torch.tensor([1]), 32)[0]
+    torch.testing.assert_close(f[[0, 15]], torch.tensor([1.0, 1e-4]).sin())

@@ -1,5 +1,8 @@
 """Both kinds of DIP run, tiny, through the real store: what is computed and what is kept."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
 from priors.runs import DATA, DIP, JUDGED
@@ -9,11 +12,12 @@ from dipddpm_utils import ranges
 from dipddpm_utils.config import Bank, Dip, DipImages, Optim
 from dipddpm_utils.data import sets
 from dipddpm_utils.dip import fit
-from dipddpm_utils.dip.run import FITTED_TOGETHER
+from dipddpm_utils.dip.run import FITTED_TOGETHER, build, fitted
 from dipddpm_utils.judging import fidelity
 from dipddpm_utils.machine import streams
 from dipddpm_utils.machine.errors import DataError
 from dipddpm_utils.parts import PerImage
+from dipddpm_utils.training import loop
 
 
 @pytest.mark.parametrize("clip", [True, False])
@@ -72,3 +76,38 @@ def test_a_bank_of_all_images_has_them_in_order_and_another_seed_draws_others(st
 def test_a_bank_larger_than_its_data_is_refused(store):
     with pytest.raises(DataError, match="a bank of 97 images is asked for, but digits5k has 96 training images: ask for fewer"):
         store.ensure(BANK.model_copy(update={"n": 97}))
+
+
+def test_each_dip_is_fitted_to_its_noisy_image_and_followed_against_both(store):
+    run = DipImages(data=DATA, net="2conv", n_images=3, iterations=20, snapshots=(20,), width=8)
+    rows = store.ensure(run).evals.query("iteration == 20")
+    clean = ranges.uint8_to_unit(sets.load(DATA).held_out[:3])
+    noisy = fit.noisy_input(clean, run.std, True, streams.generator(0, "observed noise"))
+    *_, last = fit.fit_images("2conv", noisy, generator=streams.generator(0, "fit"), **run.options())
+    for name, target in (("psnr", clean), ("psnr_noisy", noisy)):
+        np.testing.assert_allclose(rows[name], fidelity.psnr(last.outputs, target, 1.0), rtol=1e-4)
+    np.testing.assert_allclose(rows["loss"], last.losses, rtol=1e-4)
+
+
+@pytest.mark.parametrize("run", [DIP, Dip(data=DATA, net="5conv", width=4, std=0.5, optim=Optim(steps=20, batch_size=16))])
+def test_what_is_restored_are_held_out_images_and_it_is_cut_to_their_range(store, run):
+    own, clean = store.ensure(run).metrics, ranges.uint8_to_unit(sets.load(DATA).held_out)
+    noisy = fit.noisy_input(clean, run.std, run.clip_input, streams.generator(run.seed, "held-out noise"))
+    with torch.no_grad():
+        raw = fitted(run, SimpleNamespace(store=store, device="cpu"))(noisy)
+    assert (raw.min() < 0) == (run.net == "5conv")
+    scores = {"psnr": fidelity.psnr(raw.clamp(0, 1), clean, 1.0), "ssim": fidelity.ssim(raw.clamp(0, 1), clean, 1.0)}
+    for name, each in scores.items():
+        assert own[name] == pytest.approx(float(each.mean()), rel=1e-5)
+
+
+def test_z_is_as_small_as_published_where_the_net_normalises():
+    assert fit.Z_HIGH["skip"] == fit.Z_HIGH["resnet18"] == 0.1
+
+
+@pytest.mark.parametrize("clip", [True, False])
+def test_the_input_of_a_fit_is_clipped_if_asked(store, clip):
+    run = DIP.model_copy(update={"clip_input": clip})
+    state, images = loop.new_state(build(run), run.optim, 96, run.seed), ranges.uint8_to_unit(sets.load(DATA).train)
+    first = fit.dip_loss(state.model, images[state.order.next(16)], run.std, clip, state.generator)
+    assert store.ensure(run).curve["loss"][0] == pytest.approx(first.item(), rel=1e-5)

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -448,3 +448,48 @@ def test_two_workers_compute_real_runs_and_ctrl_c_ends_them_cleanly(tmp_path):
     assert again.returncode == 0, again.stdout
     store = Store(tmp_path, "smoke")
     assert all(store.load(SMOKE.entry(name).run).provenance["threads"] == 1 for name in ("gaussian-s0", "floor-s0"))
+
+
+class Engine:
+    """Whatever is submitted is complete at once; it says no to who is not alone."""
+
+    lag = pause = 0.0
+
+    def __init__(self):
+        self.held, self.there = False, set()
+
+    @contextmanager
+    def alone(self):
+        self.held = True
+        yield
+        self.held = False
+
+    def live(self):
+        assert self.held
+        return {}
+
+    def submit(self, name, run):
+        assert self.held
+        self.there.add(name)
+        return "1"
+
+    def forget(self, job):
+        pass
+
+
+def test_jobs_are_looked_for_and_submitted_by_one_command_at_a_time(tmp_path, monkeypatch):
+    engine, store = Engine(), Store(tmp_path, "smoke")
+    monkeypatch.setattr(store, "can_be_built_on", lambda run: store.folder(run).name in engine.there)
+    work = cluster.Campaign(store, [SMOKE.entry("floor-s0").run], engine, 1)
+    cluster.wait(work, cluster.Table(work), Budget())
+    assert {item.state for item in work.items.values()} == {"complete"}
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_a_job_of_this_machine_is_told_all_that_the_command_was(tmp_path, fresh):
+    pytest.importorskip("submitit")
+    store = Store(tmp_path, "smoke", device="cpu", fresh=fresh)
+    engine = jobs.Local(store, jobs.Place("local", 1, 60), Budget(5.0, tmp_path / "stop"))
+    task = jobs.Task(SMOKE.entry("floor-s0").run, *engine.about)
+    assert (task.results, task.profile, task.device, task.fresh) == (tmp_path, "smoke", "cpu", fresh)
+    assert (task.deadline, task.stop) == (5.0, tmp_path / "stop")

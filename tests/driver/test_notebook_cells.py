@@ -62,10 +62,10 @@ class ShowingLab(Records):
     """Committed records; takes figures and tables as the real lab does and remembers them."""
 
     shown: list[str]
-    profile_shown, without = "standard", ()
+    without = ()
 
     def __init__(self, profile, results="", device="auto"):
-        super().__init__(self.profile_shown, without=self.without)
+        super().__init__("standard", without=self.without)
         type(self).shown = []
 
     def figure(self, figure, name, alt, caption=""):
@@ -93,12 +93,10 @@ def cells(path, kind):
     return [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == kind]
 
 
-@pytest.mark.parametrize("profile", ["standard", pytest.param("quick", marks=pytest.mark.smoke)])
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_cells_run_on_committed_records(path, profile, monkeypatch):
+def test_cells_run_on_committed_records(path, monkeypatch):  # of standard; those of quick are drawn by the drill of Colab
     fake = ModuleType("dipddpm_utils.page.lab")
     fake.Lab, fake.once = ShowingLab, once
-    monkeypatch.setattr(ShowingLab, "profile_shown", profile)
     monkeypatch.setitem(sys.modules, "dipddpm_utils.page.lab", fake)
     monkeypatch.setattr("IPython.display.display", lambda *_, **__: None)
     monkeypatch.chdir(FOLDER)
@@ -160,4 +158,4 @@ def test_there_are_seven():
 def test_cells_run_where_there_are_the_two_reports_runs_alone(path, monkeypatch):
     others = set(profiles.load("standard").groups) - set(profiles.load("full").groups)
     monkeypatch.setattr(ShowingLab, "without", tuple(others))
-    test_cells_run_on_committed_records(path, "standard", monkeypatch)
+    test_cells_run_on_committed_records(path, monkeypatch)

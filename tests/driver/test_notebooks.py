@@ -15,7 +15,9 @@ import pytest
 from made_notebooks import made, outputs
 
 from dipddpm_utils.driver import nbfiles, notebooks
+from dipddpm_utils.machine import files
 from dipddpm_utils.machine.errors import StoreError, UsageError
+from dipddpm_utils.machine.process import CleanStop
 from dipddpm_utils.page import html
 
 EVENT = "import json, os\nlog = open(os.environ['DIPDDPM_EVENTS'], 'a')\n"
@@ -218,3 +220,15 @@ def test_an_executed_copy_keeps_warnings_and_pictures_but_no_paths(tmp_path):
     assert here not in text and "step 3/10" not in text
     assert kept[0]["text"] == ["./a.py:3: UserWarning: careful\n"]
     assert kept[1]["data"] == {"text/html": ["<b>./results</b>"], "image/png": "QUJD"}
+
+
+@pytest.mark.parametrize(("way", "said"), [("fresh", ("smoke", "")), ("records_only", ("", "1")), (None, ("", ""))])
+def test_a_kernel_is_told_what_the_command_was(tmp_path, way, said):
+    made(tmp_path / "notebooks" / "01_a.ipynb", "1")
+    job = notebooks.Job("smoke", tmp_path / "results", tmp_path / "notebooks", **({way: True} if way else {}))
+    (source,) = nbfiles.find(job.folder)
+    with CleanStop() as stop:
+        name = notebooks.Runner(job, {}, stop).kernel(source, tmp_path / "events")
+        told = files.read_json(stop.folder / "jupyter" / "kernels" / name / "kernel.json")["env"]
+    assert (told["DIPDDPM_FRESH"], told["DIPDDPM_RECORDS_ONLY"]) == said
+    assert (told["DIPDDPM_RESULTS"], told["DIPDDPM_STOP"]) == (str(tmp_path / "results"), str(stop.stop))

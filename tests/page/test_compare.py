@@ -12,7 +12,7 @@ from scipy import stats as scipy_stats
 
 from dipddpm_utils.judging import stats
 from dipddpm_utils.page import compare, names
-from dipddpm_utils.page.compare import Paired, difference, over_seeds, paired, scaled, slope, summary
+from dipddpm_utils.page.compare import Copies, Paired, difference, over_seeds, paired, scaled, slope, summary
 from dipddpm_utils.page.lab import Lab, once
 
 NUMBERS = st.lists(st.floats(-100, 100), min_size=2, max_size=8).filter(lambda v: np.std(v) > 1e-6)
@@ -188,3 +188,18 @@ def test_a_lab_that_shares_what_it_used_with_another_profiles_takes_no_record_of
     other.used = own.used
     names = {own.record("gaussian").folder.parts[-3], other.record("gaussian").folder.parts[-3]}
     assert names == {"standard", "quick"} and len(own.used) == 2
+
+
+@pytest.mark.parametrize(
+    ("looks", "source", "many"),
+    [(0.02, math.nan, False), (0.021, math.nan, True), (0.0, 0.05, False), (0.0, 0.051, True)],
+)
+def test_more_than_twice_the_usual_or_a_twentieth_of_sources_are_many(looks, source, many):
+    assert Copies(looks, 0.01, source).many is many
+
+
+@pytest.mark.parametrize("metric", ["fd", "kid"])
+def test_two_rows_have_a_mean_and_no_interval(metric):
+    two = summary(pd.DataFrame({metric: [1.0, 4.0]}), metric)
+    assert two.value == pytest.approx(2.0 if metric == "fd" else 2.5) and two.n == 2
+    assert math.isnan(two.low) and math.isnan(two.high)

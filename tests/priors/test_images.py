@@ -1,12 +1,19 @@
 """The controls: each changes real images by one effect of a known size."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from made_images import made_colour_images
+from priors.runs import DATA, DDPM, DIP
 
 from dipddpm_utils import ranges
+from dipddpm_utils.data import sets
+from dipddpm_utils.dip.fit import dip_outputs
+from dipddpm_utils.dip.run import build, fitted
 from dipddpm_utils.judging import fidelity
 from dipddpm_utils.priors import images as made
+from dipddpm_utils.priors.images import blur, of_dip, training_images
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +70,20 @@ def test_emphasis_is_the_change_of_contrast_between_strokes_and_ground():
     assert fidelity.emphasis(images, images) == pytest.approx(0)
     assert fidelity.emphasis(images, 0.5 * images + 0.2) == pytest.approx(-0.5)
     assert fidelity.emphasis(images, 1.1 * images) == pytest.approx(0.1)
+
+
+def test_the_seconds_of_a_dip_are_those_of_its_fit_and_of_applying_it(store):
+    long = SimpleNamespace(metrics={"train_seconds": 1e6})
+    shop = SimpleNamespace(weights=store.weights, ensure=lambda run, quiet: long)
+    made = of_dip(DIP, sets.load(DATA).train, SimpleNamespace(device="cpu", store=shop))
+    assert 1e6 < made.seconds < 1e6 + 60
+
+
+def test_controls_are_an_untrained_dip_and_as_strong_as_the_trained_one(store):
+    work, source = SimpleNamespace(device="cpu", store=store), sets.load(DATA)
+    run, unit = DDPM.model_copy(update={"dip": DIP}), ranges.uint8_to_unit(source.train)
+    untrained = training_images(run.model_copy(update={"train_on": "untrained"}), source, work)
+    assert torch.equal(untrained.images, dip_outputs(build(DIP), unit))
+    blurred, strength = blur(ranges.uint8_to_signed(source.train), dip_outputs(fitted(DIP, work), unit))
+    made = training_images(run.model_copy(update={"train_on": "blur"}), source, work)
+    assert made.strength == strength > 0 and torch.equal(made.images, blurred)

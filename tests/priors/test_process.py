@@ -7,6 +7,7 @@ import torch
 from draws import rng
 
 from dipddpm_utils import config, ranges
+from dipddpm_utils.config import Advice
 from dipddpm_utils.ddpm import process as diffusion
 from dipddpm_utils.ddpm import sampling, schedule
 from dipddpm_utils.ddpm.unet import UNet
@@ -182,3 +183,13 @@ def test_opinions_without_what_they_need_say_so(given):
         said(given, config.Advice(name="bank", weight=0.5), pictures())
     with pytest.raises(ValueError, match=r"^no DIP is given"):
         said(replace(given, net=None), config.Advice(name="dip", weight=0.5), pictures())
+
+
+def test_an_opinion_is_mixed_into_an_image():
+    about = config.Diffusion(num_train_timesteps=20, objective="x0")
+    coefs = schedule.coefficients(about, torch.float64)
+    x0_hat, x_dip = (scale * torch.randn(5, 1, 8, 8, generator=rng(s)).double() for s, scale in ((1, 3), (2, 0.1)))
+    advice, bank = Advice(name="bank", weight=0.3), find("opinion", "bank").function
+    model = priors_process.advised(lambda x, t: x0_hat, coefs, about, advice, lambda x: bank(None, x, x_dip))
+    got = model(torch.zeros_like(x0_hat), torch.full((5,), 7))
+    torch.testing.assert_close(got, 0.7 * x0_hat.clamp(-1, 1) + 0.3 * x_dip)

@@ -1,8 +1,11 @@
 """The restoration run: each method on the same images, choices made on others, and a DIP's seconds for each of its rivals."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from draws import rng
 from hypothesis import given
 from hypothesis import strategies as st
 from priors.runs import DDPM
@@ -195,3 +198,55 @@ def test_the_supervised_network_sees_y_and_learns_from_it(monkeypatch):
     masked = degrade("inpaint", torch.rand(4, 1, 28, 28, generator=generator), generator, 0.5)
     other = restore.Observation("inpaint", masked.target, masked.picture, masked.smooth, 1 - masked.known)
     assert not torch.allclose(network(masked), network(other))  # which pixels are seen is told, too
+
+
+def test_the_look_and_each_t_start_are_those_of_the_best_tuning_images(monkeypatch):
+    clean = torch.rand(4, 1, 16, 16, generator=rng(1))
+    bench = bench_of(clean, "inpaint", None)
+    off = torch.tensor([0.3, 0.01, 0.2]).view(-1, 1, 1, 1, 1)
+    monkeypatch.setattr(restore.Bench, "draw", lambda own, chain, rows, guess: (clean + 0.001 * abs(chain.t - 60), 5, 1.0))
+    monkeypatch.setattr(restore, "supervised", lambda *given: (None, 0.0, 1))
+    plan = restore._plan(bench, restore.Fits(clean + off, [1.0, 2.0, 3.0]), [1.0, 2.0, 3.0], None)
+    assert plan.look == 1 and {plan.chains[name].t for name in (*restore.CHAINS, "mean", "calls", "eta")} == {60}
+
+
+def test_where_asked_all_is_chosen_on_training_images(tmp_path, monkeypatch):
+    own, load, seen = sets.load(DDPM.data), sets.load, []
+    others = replace(own, held_out=255 - own.train)
+    monkeypatch.setattr(sets, "load", lambda data: others if data.validation else load(data))
+    monkeypatch.setattr(restore, "degrade", lambda task, clean, *given: seen.append(clean) or degrade(task, clean, *given))
+    Store(tmp_path, "smoke", device="cpu").ensure(changed(validation=True))
+    expected = torch.cat([others.held_out[:2], own.held_out[2:6]])
+    assert torch.equal(seen[0], ranges.uint8_to_unit(expected))
+
+
+def test_what_is_seen_is_put_back_into_samples_and_fits():
+    clean = torch.rand(6, 1, 16, 16, generator=rng(1))
+    bench = bench_of(clean, "inpaint", lambda x, t: torch.zeros_like(x))
+    seen = bench.seen
+    chain = restore.Chain("smooth", False, 40, Sampler(name="ddim", steps=20), 2)
+    images, _, _ = bench.draw(chain, slice(0, 6), seen.smooth)
+    for x in (images, *bench.fit(slice(0, 6)).looks):
+        torch.testing.assert_close(seen.known * x, seen.target)
+
+
+def test_rivals_are_what_they_are_called(monkeypatch):
+    clean = torch.rand(4, 1, 16, 16, generator=rng(1))
+    bench = bench_of(clean, "inpaint", None)
+    monkeypatch.setattr(restore.Bench, "draw", lambda own, chain, rows, guess: (clean, 5, 1.0))
+    monkeypatch.setattr(restore, "supervised", lambda *given: (None, 0.0, 1))
+    chains = restore._plan(bench, restore.Fits(clean[None] + 0.1, [1.0]), [1.0], None).chains
+    assert {name: chains[name].sampler.eta for name in ("calls", "eta", "ddnm")} == {"calls": 0.0, "eta": 1.0, "ddnm": 0.85}
+    assert chains["ddnm"][:3] == ("grey", True, 99)  # from pure noise, told y at every step
+
+
+def test_the_supervised_rival_is_trained_on_training_images(tmp_path, monkeypatch):
+    seen = []
+
+    def supervised(run, images, seconds, work):
+        seen.append(images)
+        return lambda of: of.picture, 0.0, 1
+
+    monkeypatch.setattr(restore, "supervised", supervised)
+    Store(tmp_path, "smoke", device="cpu").ensure(RUN)
+    assert torch.equal(seen[0], sets.load(DDPM.data).train)

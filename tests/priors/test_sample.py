@@ -14,6 +14,7 @@ from dipddpm_utils.machine.errors import ConfigError
 from dipddpm_utils.parts import PerImage
 from dipddpm_utils.priors import sample, train
 from dipddpm_utils.priors.images import Given, Made
+from dipddpm_utils.store.runs import Store
 from dipddpm_utils.theory import gaussian
 from dipddpm_utils.training import mistakes
 
@@ -198,3 +199,11 @@ def test_a_start_and_an_opinion_use_each_its_own_dip_and_both_are_on_the_bill(st
 def test_what_is_not_there_is_said_in_one_line(store, start, advice, said):
     with pytest.raises(ConfigError, match=said):
         store.ensure(Sample(model=SMALL, start=start, advice=advice, sampler=Sampler(steps=4), n=80))
+
+
+def test_drawing_takes_the_seconds_of_its_starts_too(tmp_path, monkeypatch):
+    made = Made(ranges.uint8_to_signed(sets.load(DDPM.data).train), 96e6, 960, rows=torch.arange(96))
+    monkeypatch.setattr(sample, "of_bank", lambda bank, work: made)
+    begin = Start(name="per_image", t_start=49, bank=BANK)
+    own = Store(tmp_path, "smoke", device="cpu").ensure(Sample(model=DDPM, start=begin, sampler=Sampler(steps=4), n=80)).metrics
+    assert own["sampling_seconds"] > own["start_seconds"] > 1e6

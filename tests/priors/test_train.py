@@ -7,16 +7,34 @@ import torch
 from priors.runs import DATA, DDPM, DIP, JUDGED, SMALL, in_slices
 from pydantic import ValidationError
 
-from dipddpm_utils.config import Data, Ddpm, Optim, Prior, Sampler, canonical, run_hash
+from dipddpm_utils.config import (
+    Bank,
+    Data,
+    Ddpm,
+    DipImages,
+    Optim,
+    Prior,
+    Restore,
+    Sample,
+    Sampler,
+    Start,
+    Stopping,
+    canonical,
+    run_hash,
+)
 from dipddpm_utils.data import sets
 from dipddpm_utils.ddpm import process as diffusion
 from dipddpm_utils.dip import fit
 from dipddpm_utils.dip.run import fitted
+from dipddpm_utils.machine import streams
+from dipddpm_utils.machine.budget import Budget
 from dipddpm_utils.machine.errors import TrainingError
-from dipddpm_utils.parts import Warm
-from dipddpm_utils.priors import judge
+from dipddpm_utils.parts import PerImage, Warm
+from dipddpm_utils.priors import judge, train
+from dipddpm_utils.priors.declared import fit_loss
 from dipddpm_utils.priors.judge import averaged
 from dipddpm_utils.priors.train import Batch, at_work
+from dipddpm_utils.store.records import Work
 from dipddpm_utils.store.runs import Store
 
 PRIORS = {
@@ -172,3 +190,48 @@ def test_nothing_is_truncated_above_the_last_step():
 def test_old_configurations_keep_their_hash():
     assert run_hash(Ddpm(data=Data(name="mnist"))) == run_hash(Ddpm(data=Data(name="mnist"), prior=None))
     assert '"prior"' not in canonical(Ddpm(data=DATA)) and '"learned"' not in canonical(joined(PRIORS["shift"]))
+
+
+RUN = Restore(model=DDPM, n=4, n_tune=2, iterations=12, width=4, t_starts=(20, 60), sampler=Sampler(steps=5), lr=0.02)
+
+
+def seeded(run, seed):
+    return run.mapped(lambda part: part.model_copy(update={"seed": seed}) if hasattr(part, "seed") else part)
+
+
+BANK = Bank(data=DATA, fit=PerImage(net="2conv", width=4, iterations=5), n=80)
+
+
+SEEDED = {
+    "dip": DIP,
+    "dip_images": DipImages(data=DATA, net="2conv", n_images=3, iterations=5, snapshots=(5,), width=8),
+    "bank": BANK,
+    "stopping": Stopping(data=DATA, n_images=3, iterations=30, width=4, fixed=10, window=4, patience=5, stages=6),
+    "ddpm": DDPM.model_copy(update={"dip": DIP}),
+    "shift": SMALL.model_copy(update={"prior": Prior(source=DIP, shift=True)}),
+    "warm": SMALL.model_copy(update={"prior": Prior(warm=Warm(steps=3))}),
+    "start": Sample(model=SMALL, start=Start(name="blur", t_start=49), sampler=Sampler(steps=4, eta=0.5), n=80),
+    "restore": RUN,
+}
+
+
+OTHERWISE = {"counting"}  # streams of no run
+
+
+@pytest.mark.parametrize("name", SEEDED)
+def test_every_stream_that_a_run_draws_from_is_seeded_by_the_run(name, tmp_path, monkeypatch):
+    asked, derived = [], streams.derived_seed
+    monkeypatch.setattr(streams, "derived_seed", lambda seed, purpose: asked.append((seed, purpose)) or derived(seed, purpose))
+    Store(tmp_path, "smoke", device="cpu").ensure(seeded(SEEDED[name], 7))
+    own = {7, derived(7, "supervised"), derived(7, "warm start")}
+    assert asked and [one for one in asked if one[0] not in own and one[1] not in OTHERWISE] == []
+
+
+def test_a_fit_as_a_dip_is_shown_noisy_images(monkeypatch):
+    shown = []
+    monkeypatch.setattr(train.declared, "fit_loss", lambda *given: shown.append(given[1:]) or fit_loss(*given))
+    run = SMALL.model_copy(update={"prior": Prior(warm=Warm(steps=3, std=0.5))})
+    train.initial(run, sets.load(DATA), Work(None, Budget(), "cpu", "", None))
+    for z, target in shown:
+        black = z[target == -1]  # 2 clip(0.5 n, 0, 1) - 1: half of them stay black
+        assert (black == -1).double().mean().item() == pytest.approx(0.5, abs=0.05) and z.max() <= 1

@@ -713,3 +713,21 @@ def test_published_slopes_use_rows_in_which_one_setting_varies():
     assert list(evidence_b._varied(rows, "std").index) == [0, 1, 2]
     assert list(evidence_b._varied(rows, "dip_lr").index) == [3, 4]
     assert evidence_b._varied(rows, "ddpm_lr").empty
+
+
+def test_the_net_that_speaks_against_a_claim_pays_for_being_chosen():
+    effects = pd.DataFrame({"a-2conv": [-1.0, -1.2, -1.7], "a-resnet18": [5.0, 5.1, 5.2]})
+    found = evidence_a.compared(effects, why="", unit="FD").effect
+    alone = paired(list(effects["a-2conv"]))
+    assert (found.value, found.of) == (alone.value, 2) and found.p == pytest.approx(2 * alone.p)
+
+
+def test_effects_that_are_not_paired_are_apart_with_half_widths_in_quadrature():
+    a, b = paired([1.0, 1.2, 1.4]), paired([0.1, 0.3, 0.8, 0.4])
+    gap = evidence_b.apart(a, b)
+    half = math.hypot(a.high - a.value, b.high - b.value)
+    assert (gap.low, gap.value, gap.high, gap.n) == pytest.approx((1.2 - 0.4 - half, 1.2 - 0.4, 1.2 - 0.4 + half, 3))
+
+
+def test_half_of_a_training_that_is_judged_four_times_is_its_second_evaluation():
+    assert evidence_a.late_change(np.array([5.0, 1.0, 2.0, 4.0])) == 4.0 - 1.0

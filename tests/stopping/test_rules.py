@@ -12,11 +12,15 @@ from labs import Records
 from priors.runs import DATA, in_slices
 from pydantic import ValidationError
 
-from dipddpm_utils import config
+from dipddpm_utils import config, ranges
 from dipddpm_utils.config import Diffusion, Stopping
+from dipddpm_utils.data import sets
 from dipddpm_utils.ddpm import process, schedule
 from dipddpm_utils.dip import fit
+from dipddpm_utils.judging import fidelity
+from dipddpm_utils.machine import streams
 from dipddpm_utils.stopping import figures, findings, rules
+from dipddpm_utils.stopping import run as stopping
 from dipddpm_utils.store.runs import Store
 
 RUN = Stopping(data=DATA, n_images=3, iterations=30, width=4, fixed=10, window=4, patience=5, stages=6)
@@ -252,3 +256,45 @@ WRONG = {
 def test_what_a_rule_cannot_be_is_refused(named):
     with pytest.raises(ValueError, match=f"^{named}"):
         WRONG[named]()
+
+
+def test_rules_stop_where_they_do_in_the_same_fits_written_out_again(store):
+    run = RUN.model_copy(update={"iterations": 60, "lr": 0.02, "std": 0.4})
+    record = store.ensure(run)
+    steps = dict(zip(record.arrays["rules"].tolist(), record.arrays["step"].astype(int).tolist(), strict=True))
+    clean = ranges.uint8_to_unit(sets.load(DATA).held_out[:3])
+    y = clean + run.std * streams.normal(clean, streams.generator(0, "observed noise"))
+    first, second = rules.halves(y, run.std, run.tau, streams.generator(0, "halves"))
+
+    def fitted(target):
+        fits = fit.fit_images(run.net, lambda _: target, generator=streams.generator(0, "fit"), **run.options())
+        return [one.outputs for one in fits]
+
+    def errors(outputs, reference):
+        return torch.stack([rules.mean_square(one, reference) for one in outputs]).double().numpy()
+
+    plain, half = fitted(y), fitted(first)
+    psnr = torch.stack([fidelity.psnr(one, clean, 1.0) for one in plain])
+    expected = {
+        "oracle": (psnr.argmax(0) + 1).tolist(),
+        "discrepancy": rules.below(errors(plain, y), run.std**2)[0].tolist(),
+        "halves": rules.lowest(errors(half, second), run.patience)[0].tolist(),
+    }
+    assert {name: steps[name] for name in expected} == expected
+    assert 1 < min(expected["discrepancy"]) and expected["discrepancy"] != [60] * 3
+
+
+def test_a_rule_costs_all_its_fits_until_its_stop_is_known():
+    """An iteration of an image takes a second; the second image's stop is never known."""
+    psnr = np.arange(8.0).reshape(4, 2)
+    fits = {name: {"psnr": psnr, "seconds": np.array(8.0)} for name in ("plain", "halves")}
+    for name, fit_of in (("wmv", "plain"), ("halves", "halves")):
+        fits[fit_of] |= {f"{name}_step": np.array([2, 3]), f"{name}_known": np.array([3, 0]), f"{name}_seconds": np.array(0.0)}
+    run = RUN.model_copy(update={"n_images": 2, "iterations": 4, "fixed": 2})
+    seconds = {rule: stopping._stopped(run, rule, fits)["seconds"].tolist() for rule in ("wmv", "halves", "fixed")}
+    assert seconds == {"wmv": [3, 4], "halves": [6, 8], "fixed": [2, 2]}
+
+
+def test_staged_levels_are_corrected_for_every_net_and_both_measures():
+    gaps = findings._over_discrepancy(Records().seeds("stopping"))
+    assert len(gaps) > 1 and {gap.of for gap in gaps.values()} == {len(gaps)}

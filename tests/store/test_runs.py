@@ -254,15 +254,6 @@ def _process(results, gate, name, program=WAITER):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=CHECKOUT)
 
 
-def test_of_two_processes_one_computes_and_the_other_waits(tmp_path):
-    first = _process(tmp_path, tmp_path / "gate", "first")
-    assert first.stdout.readline() == "computing\n"
-    second = _process(tmp_path, tmp_path / "gate", "second")
-    assert "waiting for another process that is computing gaussian-s0" in second.stderr.readline()
-    (tmp_path / "gate").touch()
-    assert (first.communicate()[0], second.communicate()[0]) == ("first\n", "first\n")
-
-
 def test_the_lock_of_a_process_that_was_killed_is_taken_over(tmp_path):
     first = _process(tmp_path, tmp_path / "never", "first")
     assert first.stdout.readline() == "computing\n"
@@ -288,3 +279,20 @@ def test_two_commands_at_once_do_not_fail_each_other(tmp_path):
     assert [process.returncode for process in both] == [0, 0], wrong + also
     computed = [line for line in (wrong + also).splitlines() if line.startswith("computing ")]
     assert one == other and len(computed) == len(set(computed)) == 15
+
+
+def test_checkpoints_stay_until_their_record_is_written(tmp_path, monkeypatch):
+    def compute(run, work):
+        files.write_text(work.folder / "checkpoint", "")
+        return Outcome(metrics={})
+
+    def full(*_):
+        raise StoreError("the disk is full")
+
+    store = Store(tmp_path, "smoke")
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "compute", compute)
+        patch.setattr(runs.records, "write", full)
+        with pytest.raises(StoreError, match="full"):
+            store.ensure(RUN)
+    assert (store.folder(RUN) / "work" / "checkpoint").exists() and store.state(RUN) == "partial"

@@ -4,6 +4,9 @@ import numpy as np
 from priors.runs import DATA, JUDGED
 
 from dipddpm_utils.config import Floor, Gaussian, Spectrum
+from dipddpm_utils.machine.budget import Budget
+from dipddpm_utils.store.records import Work
+from dipddpm_utils.theory import run as theory
 
 
 def test_floor_is_about_real_images_only(store):
@@ -29,3 +32,14 @@ def test_an_untrained_net_fits_images_before_noise(store):
     assert set(record.evals["target"]) == {"image", "noise", "noisy"}
     last = record.evals[record.evals["iteration"] == 40].set_index(["target", "band"])["relative_error"]
     assert last["image", 0] < last["noise", 2]
+
+
+def test_a_bound_that_does_not_hold_is_counted(monkeypatch):
+    monkeypatch.setattr(theory.closed, "most_variation", lambda kl: 0.0)
+    run = Gaussian(n=400, steps=(10,), mismatches=(0.0, 1.0), t_starts=(200, 800))
+    assert theory.gaussian(run, Work(None, Budget(), "cpu", "", None)).metrics["start_bound_violations"] == 2
+
+
+def test_every_draw_of_the_floor_is_another(store):
+    record = store.ensure(Floor(data=DATA, ns=(70, 90), repeats=3))
+    assert record.evals["fd"].nunique() == 6

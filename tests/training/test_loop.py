@@ -475,3 +475,21 @@ def test_the_format_is_chosen_by_what_the_device_reports(machine, avx512, bfloat
     machine_device._short_format.cache_clear()
     assert found == [cpu, cuda, "float32"]
     assert machine_device.number_format("cuda", "float32") == "float32"
+
+
+def test_the_average_is_of_the_weights_after_each_step():
+    state = new(Optim(batch_size=4, steps=5, lr=0.01, ema_decay=0.9))
+    expected = [p.detach().clone() for p in state.model.parameters()]
+    for n, _ in enumerate(loop.train(state, denoise, lambda indices: IMAGES[indices])):
+        kept = min(0.9, (1 + n) / (10 + n))
+        expected = [kept * a + (1 - kept) * p.detach() for a, p in zip(expected, state.model.parameters(), strict=True)]
+    for ours, theirs in zip(state.ema.module.parameters(), expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "muon"])
+def test_optimisers_are_given_what_the_configuration_says(name):
+    state = new(Optim(name=name, betas=(0.8, 0.95), weight_decay=0.1))
+    groups = [group for each in state.optimisers for group in each.param_groups]
+    assert all(group["weight_decay"] == 0.1 and group.get("betas", (0.8, 0.95)) == (0.8, 0.95) for group in groups)
+    assert sum("betas" in group for group in groups) == 1
