@@ -130,7 +130,7 @@ THINNED = """() => {
 }"""
 
 
-@pytest.mark.parametrize("page", ["standard"], indirect=True)  # quick's is made by the same code
+@pytest.mark.parametrize("page", [PAGES[-1]], indirect=True, ids=["standard"])  # quick's is made by the same code
 def test_it_is_accessible(page):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page.reload()
