@@ -179,7 +179,7 @@ def staged(records: Sequence[Any]) -> str:
         lines.append(f"{said} How far off the best step: {stop}{f' ({p})' if p else ''}. {_better_fit(records, [net])}")
     least = min((gaps[net, "lost"].p for net in rest), default=1.0)
     said = f"PSNR lost by staged levels minus discrepancy: not decidable on {', '.join(look(net).label for net in rest)}"
-    return bullets([*lines, *([f"{said} (p = {least:.2g} or more)."] if rest else [])])
+    return bullets([*lines, *([f"{said} (p = {least:.2f}{' or more' * (least < 1)})."] if rest else [])])
 
 
 def _better_fit(records: Sequence[Any], nets: Sequence[str]) -> str:
