@@ -137,11 +137,10 @@ def given_back(rows: pd.DataFrame) -> str:
     return f" Of these samples {copying(own)}: training images given back, and no gain." if own.many else ""
 
 
-def best_given_back(frame: pd.DataFrame, *labels: str) -> str:
-    """The same of the best of these starts (none: of all with a DIP), with where it begins."""
+def gives_back(frame: pd.DataFrame, *labels: str) -> bool:
+    """Whether the samples of the best of these starts (none: of all with a DIP) are no new images."""
     best = compare.best_start(frame, *labels)
-    said = given_back(best[2]).replace(" Of", " of", 1) if best else ""
-    return f" From {begun_from(best[2]['label'].iloc[0])} at t_start = {best[0]:.0f}:{said}" if said else ""
+    return best is not None and compare.copies(best[2]).many
 
 
 def without_a_chain(lab: Any) -> str:
@@ -225,8 +224,7 @@ def pays(lab: Any, starts: pd.DataFrame, record: Any) -> str:
     said = break_even(cost, limit)
     beyond = in_turn(lab, f"images beyond which a DIP start at t = {cost.t_start} saves time")
     said += f" Timed in turn in one sitting: beyond {beyond}." if beyond else ""
-    back = best_given_back(starts, *fitted_once())
-    said += " The images are given back ([figure](#fig-04_fd_vs_t_start))." if back else ""
+    said += " The images are given back ([figure](#fig-04_fd_vs_t_start))." if gives_back(starts, *fitted_once()) else ""
     for label in names.starts(dip=True):
         if label not in fitted_once() and not (own := starts[starts["label"] == label]).empty:
             cost = _cost(starts, label, int(own["value"].min()), record.run.diffusion.num_train_timesteps)

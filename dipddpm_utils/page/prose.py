@@ -6,6 +6,7 @@ difference is called one only if its corrected p-value says so (compare.py); the
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from dipddpm_utils.judging.stats import ALPHA, Interval
@@ -89,23 +90,22 @@ LOWER = {"worse": "higher", "better": "lower"}  # of a distance whose direction 
 DIFFERS = {"worse": "a real difference", "better": "a real difference"}  # of a comparison in which neither is the better one
 
 
-def distance(records: Sequence[Any], floor: Any = None, metric: str = "fd") -> str:
+def distance(records: Sequence[Any], floor: Any = None) -> str:
     """'FD-MNIST 14.2 [13.1, 15.0] (n = 2000, DDIM, 50 calls), 6.3 times the real-vs-real floor of 2.26'.
 
     Of several records, the seeds of a run, their mean with its t-interval.
     """
     frame = frame_of(records)
     features, n = frame["features"].iloc[0], float(frame["n"].iloc[0])
-    name = features if metric == "fd" else f"KID on {features}'s features"
-    value = summary(frame, metric)
+    value = summary(frame, "fd")
     seeds = f", {len(frame)} seeds" if len(frame) > 1 else ""
     if "draws" in frame and (draws := int(frame["draws"].iloc[0])) > 1:
         seeds += f", mean of {draws} sets of samples"
     how = f", {look(frame['sampler'].iloc[0]).label}, {frame['nfe'].iloc[0]:.0f} calls" if "sampler" in frame else ""
-    text = f"{name} {span(value)} (n = {n:.0f}{how}{seeds})"
-    if (least := floor_at(floor, metric, n)) is None:
+    text = f"{features} {span(value)} (n = {n:.0f}{how}{seeds})"
+    if (least := floor_at(floor, "fd", n)) is None:
         return text
-    if min(least.value, least.low) <= 0:  # KID is unbiased, so its floor may be on either side of zero
+    if min(least.value, least.low) <= 0:  # of few draws its interval may reach it
         return f"{text}; the real-vs-real floor is {span(least)}"
     other_n = f" at n = {floor_n(floor, n):.0f}" if floor_n(floor, n) != n else ""
     return f"{text}, {number(value.value / least.value, 2)} times the real-vs-real floor of {number(least.value)}{other_n}"
@@ -134,6 +134,12 @@ def verdict(gap: Paired, worse: str = "worse", better: str = "better") -> str:
     needed = None if gap.decided else gap.needed()
     more = f"; 80% power: {needed} {gap.over}" if needed and needed > gap.n else ""
     return f"{said} ({shown_by(gap)}{more})"
+
+
+def short_verdict(gap: Paired, worse: str = "worse", better: str = "better") -> str:
+    """'**worse** (p = 0.012)': for a table, without the size of the family and what it would take."""
+    p = shown_by(replace(gap, of=1))
+    return word(gap, worse, better) + (f" ({p})" if p else "")
 
 
 def word(gap: Paired, worse: str = "worse", better: str = "better") -> str:

@@ -19,7 +19,8 @@ TABLES = ("05_b_rows", "05_b_dip", "06_turns")  # evidence that is a table rathe
 class Evidence:
     """One way to test a claim: what would show it, the groups of runs it reads, its figure (a name in figures/), the test.
 
-    models: the groups that have to pass the gate (gate.py); none where the claim is about time, or about a DIP's outputs.
+    figure: '' where only its sentence tells it. models: the groups that have to pass the gate (gate.py); none where the claim
+    is about time, or about a DIP's outputs.
     """
 
     hypothesis: str

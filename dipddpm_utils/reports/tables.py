@@ -1,14 +1,13 @@
 """The two reports rebuilt, in tables: what a model is trained on, and report B's ablation rows and grid."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
-from dipddpm_utils.page.compare import Paired, difference, family, frame_of, judged_alike, summary
+from dipddpm_utils.page.compare import difference, family, frame_of, judged_alike, summary
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import count, factor, number, shown_by, span, word
+from dipddpm_utils.page.prose import count, factor, number, short_verdict, span
 from dipddpm_utils.page.tables import Say, quality_table, settings, settings_of
 from dipddpm_utils.reports import printed
 from dipddpm_utils.reports.gate import floor_of, without_learning
@@ -63,14 +62,11 @@ def trained_on_table(frames: Mapping[str, pd.DataFrame], against: str, elsewhere
         columns = {f"{frame['features'].iloc[0]} to real images": "fd", "to the data trained on": "fd_trained"}
         row = {"trained on": name, "seeds": frame["seed"].nunique(), "n": int(frame["n"].iloc[0])}
         row |= {label: span(summary(frame, metric)) for label, metric in columns.items()}
-        row[f"over that of {against}"] = f"{factor(gaps[name])}, {_shown(gaps[name])}" if name in gaps else ""
+        row[f"over that of {against}"] = (
+            f"{factor(gaps[name])}, {short_verdict(gaps[name]).replace('**', '')}" if name in gaps else ""
+        )
         rows.append(row | {metric: span(summary(frame, metric)) for metric in ("precision", "recall")})
     return pd.DataFrame(rows)
-
-
-def _shown(gap: Paired) -> str:
-    p = shown_by(replace(gap, of=1))
-    return word(gap).replace("**", "") + (f" ({p})" if p else "")
 
 
 def library(lab: Any) -> pd.DataFrame:

@@ -61,8 +61,7 @@ def test_draws_with_a_title_and_a_note_and_leaves_the_readers_settings_alone(nam
     "name", ["fd over steps", "fd over seconds, one seed", "samplers", "total seconds", "starts", "ablations"]
 )
 def test_each_distance_figure_shows_the_floor_at_an_n_of_its_points(name):
-    metric = "kid" if name.startswith("kid") else "fd"
-    held = [floor_at(FLOOR, metric, n).value for n in FLOOR.evals["n"].unique()]
+    held = [floor_at(FLOOR, "fd", n).value for n in FLOOR.evals["n"].unique()]
     for ax in ALL[name]().axes:
         lines = [line.get_ydata()[0] for line in ax.lines if line.get_gid() == style.FLOOR]
         assert lines and all(any(np.isclose(y, value) for value in held) for y in lines)
