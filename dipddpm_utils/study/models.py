@@ -14,18 +14,19 @@ START_T = 600  # where the chain of a mechanism begins that does not begin at no
 
 def dip(z: Sizes, net: Net, *, std: float = DIP_STD, lr: float = DIP_LR, steps: int | None = None) -> Dip:
     """A network fitted to the whole data set."""
-    return Dip(data=z.data, net=net, std=std, optim=changed(sizes.OPTIM_DIP, lr=lr, steps=steps or z.dip_steps))
+    optim = changed(sizes.OPTIM_DIP, lr=lr, steps=steps or z.dip_steps)
+    return Dip(data=z.data, net=net, std=std, width=z.dip_width, optim=optim)
 
 
 def ddpm(z: Sizes, optim: Optim | None = None, diffusion: Diffusion = sizes.DIFFUSION_FAST, on: Dip | None = None) -> Ddpm:
     """The baseline of settings and mechanisms, or the same with a change."""
-    optim, evaluate = optim or changed(sizes.OPTIM_FAST, steps=z.short[0]), changed(z.evaluate_short, every=z.short[1])
+    optim, evaluate = optim or changed(z.optim, steps=z.short[0]), changed(z.evaluate_short, every=z.short[1])
     return Ddpm(data=z.data, unet=z.unet, diffusion=diffusion, optim=optim, evaluate=evaluate, dip=on)
 
 
 def longest(z: Sizes) -> Ddpm:
     """One model trained until its samples are good, with what helped a long training further (benchmarks/NOTES.md)."""
-    optim = changed(sizes.OPTIM_FAST, decay="linear", kernels_only=True, steps=z.long[0])
+    optim = changed(z.optim, decay="linear", kernels_only=True, steps=z.long[0])
     diffusion, evaluate = changed(sizes.DIFFUSION_FAST, times_mean=0.4), changed(z.evaluate, every=z.long[1])
     return Ddpm(data=z.data, unet=z.unet_long, diffusion=diffusion, optim=optim, evaluate=evaluate)
 

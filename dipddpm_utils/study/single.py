@@ -2,7 +2,6 @@
 
 from dipddpm_utils.config import DipImages, Floor, Sample, Spectrum
 from dipddpm_utils.parts import Sampler
-from dipddpm_utils.study import sizes
 from dipddpm_utils.study.entries import Profile
 from dipddpm_utils.study.models import NETS, ddpm, dip, longest
 from dipddpm_utils.study.sizes import Sizes, changed
@@ -22,7 +21,7 @@ def single(p: Profile, z: Sizes) -> None:
         p.run(f"dip-images-{net}", changed(fit, snapshots=z.snapshots))
     p.run("ddpm-long", longest(z))
     p.run("ddpm", ddpm(z), z.seeds)
-    more = ddpm(z, changed(sizes.OPTIM_FAST, steps=z.more[0]))
+    more = ddpm(z, changed(z.optim, steps=z.more[0]))
     p.run("ddpm-more", changed(more, evaluate=changed(z.evaluate_short, every=z.more[1])), z.seeds)
     p.run("ddpm-on-dip", ddpm(z, on=dip(z, z.dip)), z.seeds)
 

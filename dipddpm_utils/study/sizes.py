@@ -75,6 +75,7 @@ class Sizes:
     gaussian: Gaussian = Gaussian()
     spectrum_iterations: int = 300
     dip_steps: int = 300  # of every net's fit to the data set
+    dip_width: int | None = None  # of these nets; None: their own
     dip_lengths: tuple[int, ...] = (100, 300, 1000)
     dip_stds: tuple[float, ...] = (0.4, 0.8, 1.0, 1.2, 2.0)
     fitted: int = 32  # single images that each net is fitted to, also in stages
@@ -86,6 +87,7 @@ class Sizes:
     stages: tuple[int, ...] = (10, 50, 100)
     dip: Net = "5conv"  # that models are trained on and started from
     # models; (steps, steps from one judgement to the next)
+    optim: Optim = OPTIM_FAST  # of them all, at steps of their own
     unet_long: Unet = UNET_FAST
     long: tuple[int, int] = (4000, 1000)
     main: tuple[int, int] | None = (2000, 500)  # of models that draw digits, for the headline; None: there are none
@@ -163,11 +165,11 @@ _A_GLANCE = _judged(3, n=80, calls=2, final_n=80, published_n=30)
 SMOKE = Sizes(
     about="tests and CI: every notebook and every kind of run on 256 digits, in 3 minutes on 2 cores; its numbers mean nothing",
     data=_FEW, ns=(128, 200), seeds=2, few_seeds=1, many_seeds=1, gaussian=Gaussian(n=2000, steps=(10, 20)),
-    spectrum_iterations=10, main=None, dip="2conv", dip_steps=4, dip_lengths=(2, 4), dip_stds=(0.8, 1.2),
+    spectrum_iterations=10, main=None, dip="2conv", dip_steps=4, dip_width=8, dip_lengths=(2, 4), dip_stds=(0.8, 1.2),
     fitted=2, iterations=(20, 20, 20, 20), snapshots=(5, 10, 20),
     stopping=(changed(_stopping(_FEW, 2)[0], width=4, iterations=20, fixed=10, window=4, patience=4, stages=10),),
     stopping_stds=(0.2,), spacings=("linear", "log"), stages=(10,),
-    unet_long=UNET_TINY, unet=UNET_TINY, long=(60, 30), short=(40, 20), more=(60, 20),
+    optim=_BRIEF, unet_long=UNET_TINY, unet=UNET_TINY, long=(12, 6), short=(8, 4), more=(12, 4),
     evaluate=_GLANCE, evaluate_short=_GLANCE, schedules=("linear", "cosine"), Ts=(), batches=(),
     fit=PerImage(net="2conv", iterations=2, width=4), few=changed(_FEW, n_train=80),
     sampled=128, sampler_steps=(3, 6), starts=("dip", "blur", "real"), start_ts=(300, 600), start_steps=6,
@@ -175,7 +177,7 @@ SMOKE = Sizes(
     mech_warm_steps=2, mech_image_steps=2, mech_evaluate=_judged(4, n=80, calls=2, final_n=80), mech_start_steps=4,
     restore_tasks=(("denoise", None), ("inpaint", None), ("super_resolve", None)), restore_seeds=1,
     restored=4, tuned=2, restore_fit=PerImage(iterations=10), restore_ts=(200, 400), restore_steps=5,
-    report_seeds=2,
+    report_seeds=1,
     a_data=_FEW, a_2conv=_dip(16, 4), a_resnet=_dip(16, 4), a_resnet_width=16, a_batch_4=_dip(4, 16),
     rounds=(3, 3), least=0.02, a_unet=UNET_TINY, a_optim=_BRIEF, a_evaluate=_A_GLANCE,
     a_bank=changed(_FEW, n_train=80), a_per_image=PerImage(net="2conv", iterations=2, width=4),
