@@ -39,11 +39,11 @@ def generation(found: list[Row], untestable: str = "") -> str:
     back = sum(row.given_back for row in own)
     unclear = len(own) - won - lost - back
     answer = _in_a_word(won, lost, unclear, back)
-    given = f"; in {back} it only gave training images back" if back else ""
+    given = f"; in {back} it gave back training images, or variants" if back else ""
     given += f"; {unclear} cannot be decided" if unclear else ""
     return (
-        f"**Drawing new images: {answer}.** In {len(own)} comparisons, paired by seed, a DIP won {won or 'none'} and lost "
-        f"{lost or 'none'}{given}."
+        f"**Drawing new images: {answer}.** In {len(own)} comparisons with its hardest rival a DIP won {won or 'none'} and "
+        f"lost {lost or 'none'}{given}."
     )
 
 

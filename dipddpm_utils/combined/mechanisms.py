@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dipddpm_utils.page import names
+from dipddpm_utils.page import names, speed
 from dipddpm_utils.page.compare import Paired, copies, difference, family, summary
 from dipddpm_utils.page.lab import once
 from dipddpm_utils.page.names import look
@@ -19,6 +19,7 @@ from dipddpm_utils.page.prose import LOWER, bullets, copying, count, factor, ima
 from dipddpm_utils.study.entries import By
 
 SMALL, LARGER = "mechanisms", "main-drawn"
+GUIDANCE = "DIP guidance with the DIP's fit"  # in calls of the DDPM alone, timed in turn (benchmarks/one_sitting.py)
 
 
 def table_of(lab: Any) -> pd.DataFrame:
@@ -50,7 +51,8 @@ def larger(lab: Any) -> pd.DataFrame:
 
     cost: at the DDPM alone's mean pace of training, since models were trained on different days, and some twice: the pace is
     that of the very training that a record's images were drawn from, and drawing, a twentieth of all, is taken at it, too. A
-    prior that the model learned with is paid there.
+    prior that the model learned with is paid there. as_long: network calls of the DDPM alone that take as long, where guidance
+    was timed in turn with it.
     """
     frames = [lab.frame(group).assign(record=lab.seeds(group)) for group in (LARGER, "main-starts")]
     drawn, starts = frames[0], frames[1][frames[1]["nfe"] == frames[0]["nfe"].iloc[0]]
@@ -65,7 +67,9 @@ def larger(lab: Any) -> pd.DataFrame:
     paces = kept * frame["model_seconds"]
     usual = np.mean([record.metrics["train_seconds"] / record.metrics["steps"] for record in lab.seeds("main")])
     beside = frame["prior_seconds"].where([record.run.model.prior is None for record in frame["record"]], 0.0)
-    return frame.assign(cost=(frame["model_seconds"] + beside + frame["sampling_seconds"]) * usual / paces)
+    frame = frame.assign(cost=(frame["model_seconds"] + beside + frame["sampling_seconds"]) * usual / paces)
+    timed = speed.sitting(lab.store.source.parent, GUIDANCE)
+    return frame.assign(as_long=frame["nfe"].where(frame["label"] != "guidance", timed["value"])) if timed else frame
 
 
 def settings(frame: pd.DataFrame, label: str | None = None) -> list[tuple[str, Any, pd.DataFrame]]:
@@ -74,14 +78,14 @@ def settings(frame: pd.DataFrame, label: str | None = None) -> list[tuple[str, A
     return [(name, value, rows) for (name, value), rows in found.groupby(["label", "value"], sort=False)]
 
 
-def best_setting(frame: pd.DataFrame, label: str, cost: float | None = None) -> tuple[Any, pd.DataFrame] | None:
+def best_setting(frame: pd.DataFrame, label: str, near: tuple[str, float] | None = None) -> tuple[Any, pd.DataFrame] | None:
     """(value, rows) of the setting with the lowest FD; chosen after the fact, which a family of all settings pays for.
 
-    cost: of the one that takes nearest to so many seconds instead.
+    near: (column, value) of the one whose mean is nearest to this instead.
     """
 
     def order(one: tuple[str, Any, pd.DataFrame]) -> float:
-        return float(one[2]["fd"].mean() if cost is None else abs(one[2]["cost"].mean() - cost))
+        return float(one[2]["fd"].mean() if near is None else abs(one[2][near[0]].mean() - near[1]))
 
     best = min(settings(frame, label), key=order, default=None)
     return best and best[1:]
@@ -106,12 +110,13 @@ def gaps(frame: pd.DataFrame) -> dict[tuple[str, Any, str], Paired]:
 
 def rival_rows(frame: pd.DataFrame, rival: str, rows: pd.DataFrame) -> pd.DataFrame | None:
     """What a setting (rows) is compared with: a control's best setting, of those drawn by the same sampler if there are any,
-    None where it was not measured; ("more calls") the DDPM alone in as many seconds; or ("baseline") in as many calls, drawn
-    by the same sampler where it was, else as it is.
+    None where it was not measured; ("more calls") the DDPM alone in about as many seconds; or ("baseline") in as many calls,
+    drawn by the same sampler where it was, else as it is.
     """
     if rival != "baseline":
-        alike, cost = frame[frame["sampler"] == rows["sampler"].iloc[0]], rows["cost"].mean() if rival == "more calls" else None
-        best = best_setting(alike, rival, cost) or best_setting(frame, rival, cost)
+        alike, by = frame[frame["sampler"] == rows["sampler"].iloc[0]], "as_long" if "as_long" in rows else "cost"
+        near = (by, float(rows[by].mean())) if rival == "more calls" else None
+        best = best_setting(alike, rival, near) or best_setting(frame, rival, near)
         return best[1] if best else None
     at = ["sampler", "nfe"]
     same = frame[(frame["label"] == "more calls") & (frame[at] == rows[at].iloc[0]).all(axis=1)]
@@ -136,6 +141,18 @@ def against(found: Mapping[tuple[str, Any, str], Paired], label: str, value: Any
     found: the `gaps` of all.
     """
     return [(rival, gap) for (own, at, rival), gap in found.items() if (own, at) == (label, value)]
+
+
+def at_its_best(
+    frame: pd.DataFrame, found: Mapping[tuple[str, Any, str], Paired], label: str
+) -> tuple[Any, pd.DataFrame] | None:
+    """(value, rows) of the setting that does best against the rival it does worst against, of equals that of lowest FD."""
+
+    def order(one: tuple[str, Any, pd.DataFrame]) -> tuple[float, float]:
+        return max((gap.value for _, gap in against(found, *one[:2])), default=math.inf), float(one[2]["fd"].mean())
+
+    best = min(settings(frame, label), key=order, default=None)
+    return best and best[1:]
 
 
 def oracles() -> tuple[str, ...]:
@@ -198,9 +215,9 @@ def mechanism(lab: Any, label: str) -> str:
     frame = table_of(lab) if lab.has(SMALL) else pd.DataFrame(columns=["label"])
     if label not in set(frame["label"]):
         return f"{look(label).label}: this profile has no run of it; `standard` has."
-    value, rows = best_setting(frame, label)
+    value, rows = at_its_best(frame, found(lab), label)
     tried = len(settings(frame, label))
-    several = f", best of {tried} settings" if tried > 1 else ""
+    several = f", best of {tried} settings against its hardest rival" if tried > 1 else ""
     own = copies(rows)
     open_ = " (own images not recorded)" if unjudged(label, value, rows) else ""
     said = f"{rows['features'].iloc[0]} {span(summary(rows, 'fd'))}, {copying(own)}{open_}"
@@ -225,18 +242,18 @@ def in_brief(gap: Paired, *, by_copies: bool = False) -> str:
 
 def headcount(lab: Any) -> str:
     """How many mechanisms beat the baseline by new images, how many of these every control in their place as well, and which
-    have a lower distance by images given back; then what another setting than the best does.
+    have a lower distance by images given back; then what another setting than `at_its_best` does.
     """
     frame = table_of(lab)
     tried = [label for label in names.mechanisms() if label in set(frame["label"])]
     over, better, best, back, others = found(lab), [], [], [], []
     for label in tried:
-        value, rows = best_setting(frame, label)
+        value, rows = at_its_best(frame, over, label)
         others += [said for at in settings(frame, label) if at[1] != value and (said := _won_elsewhere(frame, over, *at))]
         won = [gap.decided and gap.images and gap.value < 0 for _, gap in against(over, label, value)]
         name, own = in_words(frame, label), copies(rows)
         if won and won[0] and own.many:
-            back.append(f"{name} ({images_back(own).rpartition('(')[2]}")
+            back.append(f"{name} ({images_back(own)})")
         elif won and won[0] and not unjudged(label, value, rows):
             better.append(name)
             best += [name] if all(won) and len(won) == 1 + len(names.mechanisms()[label].controls) else []
@@ -257,8 +274,7 @@ def _won_elsewhere(frame: pd.DataFrame, over: Mapping[tuple[str, Any, str], Pair
     said = f"{in_words(frame, label, value)}, {factor(base)}"
     if controls:
         rival, gap = max(controls, key=lambda one: one[1].value)
-        as_long = "in as many seconds, " if rival == "more calls" else ""
-        said += f" ({as_long}over {rival_in_words(frame, rival, rows)}: {factor(gap)}, {word(gap).replace('**', '')})"
+        said += f" (over {rival_in_words(frame, rival, rows)}: {factor(gap)}, {word(gap).replace('**', '')})"
     return said
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from dipddpm_utils.page.compare import Paired, difference, family, frame_of, summary
 from dipddpm_utils.page.lab import once
-from dipddpm_utils.page.prose import comparison, distance, ends, number, other_spaces, span
+from dipddpm_utils.page.prose import comparison, distance, ends, factor, number, other_spaces, span
 from dipddpm_utils.page.tables import DATA
 from dipddpm_utils.reports import gate
 
@@ -185,11 +185,11 @@ def more_images(lab: Any, of: str = "") -> str:
 
 
 def more_in_short(lab: Any) -> str:
-    """The same verdicts without their sizes: 'worse by SSIM, not decidable by PSNR (p = 0.066)'."""
+    """The same verdicts without their sizes: 'worse by SSIM; not decidable by PSNR (-0.26 dB, p = 0.066)'."""
     asked, gaps = _with_more(lab)
     by: dict[str, list[str]] = {"better": [], "worse": [], "not decidable": []}
     for score, gap in gaps.items():
-        rests = f" (p = {gap.p:.2g})" if score == "psnr" else ""
+        rests = f" ({gap.value:+.2f} dB, p = {gap.p:.2g})" if score == "psnr" else ""
         by[_shown(gap, SCORES[score][1])].append(SCORES[score][0].removesuffix(" (dB)") + rests)
     told = [f"{word} by {', '.join(those)}" for word, those in by.items() if those]
     return f"{asked}: {'; '.join(told)}." if asked else ""
@@ -203,7 +203,7 @@ def _with_more(lab: Any, of: str = "") -> tuple[str, dict[str, Paired]]:
     setting = _setting(more[0])
     own, rival = (judged(more, best(more, role)) for role in ("with a DIP", "equal seconds"))
     gaps = family("more images", {score: difference(own, rival, score, by="model") for score in scores(more)})
-    times, name = number(more[0].metrics["n"] / degraded(lab)[setting][0].metrics["n"], 2), in_short(setting)
+    times, name = f"{more[0].metrics['n'] / degraded(lab)[setting][0].metrics['n']:.2g}", in_short(setting)
     return f"With {times} times the images and the rival's training, {name[0].lower()}{name[1:]}", gaps
 
 
@@ -242,7 +242,7 @@ def restored_pairs(lab: Any) -> pd.DataFrame:
 
 
 def _told(gap: Paired, more: bool) -> str:
-    return f"{span(gap, '+')} {_shown(gap, more)}"
+    return f"{factor(gap) if gap.ratio else span(gap, '+')} {_shown(gap, more)}"
 
 
 def _shown(gap: Paired, more: bool) -> str:

@@ -98,14 +98,14 @@ def _starts(lab: Any) -> Iterator[Row]:
 
 
 def _ways(lab: Any) -> Iterator[Row]:
-    """Every other mechanism, each against the rival that it does worst against; one that copies where it seems to win."""
+    """Every other mechanism at its best, against its hardest rival; one that copies where it seems to win."""
     if not lab.has(mechanisms.SMALL):
         return
-    frame, on_dip = mechanisms.table_of(lab), comparisons.compared(lab)[1]
+    frame, over, on_dip = mechanisms.table_of(lab), mechanisms.found(lab), comparisons.compared(lab)[1]
     outputs = {record.name for record in lab.seeds(on_dip)} if lab.has(on_dip) else set()
     for label in names.mechanisms():
-        best = mechanisms.best_setting(frame, label)
-        if label == "start" or best is None or not (gaps := mechanisms.against(mechanisms.found(lab), label, best[0])):
+        best = mechanisms.at_its_best(frame, over, label)
+        if label == "start" or best is None or not (gaps := mechanisms.against(over, label, best[0])):
             continue
         if set(best[1]["name"]) <= outputs:  # trained on DIP outputs alone, which has its row
             continue
@@ -114,7 +114,8 @@ def _ways(lab: Any) -> Iterator[Row]:
         rival, gap = max(gaps, key=lambda one: one[1].value)
         base = mechanisms.rival_rows(frame, rival, best[1]).groupby("seed")["cost"].mean()
         cost = f"{number(float((best[1].groupby('seed')['cost'].mean() / base).mean()), 3)} × time"
-        question = f"{mechanisms.in_words(frame, label, best[0])}: FD over {mechanisms.rival_in_words(frame, rival, best[1])}"
+        over_what = mechanisms.rival_in_words(frame, rival, best[1]).partition(" of ")[0]  # its sampler is the way's
+        question = f"{mechanisms.in_words(frame, label, best[0])}: FD over {over_what}"
         new = not own.many and not mechanisms.unjudged(label, *best)
         row = replace(_row(MECHANISM, question, gap, cost, "04_pareto"), new=new)
         if row.better and not new and not own.many:

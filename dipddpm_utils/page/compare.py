@@ -44,7 +44,7 @@ LIMITS = {"fd": (0.0, math.inf)} | dict.fromkeys(SHARES, (0.0, 1.0))
 
 def as_ratio(metric: str) -> bool:
     """Whether a measure is averaged and compared as its logarithm: distances and seconds, which have no natural unit."""
-    return metric.startswith("fd") or metric.endswith("seconds")
+    return metric.startswith("fd") or metric.endswith("seconds") or metric in ("features", "imagenet")
 
 
 # --- one setting ------------------------------------------------------------------------------------------------------

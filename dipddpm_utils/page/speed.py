@@ -75,9 +75,14 @@ def summary(results: Path) -> str:
 
 def in_turn(results: Path, name: str) -> str:
     """A row of the program one_sitting, '1.02 [1.01, 1.03] times (median and quartiles of 9 turns)'; '' where there is none."""
-    rows = [row for content in measured(results) for row in content["rows"] if row["program"] == "one_sitting"]
-    own = [row for row in rows if row["name"] == name]
-    return f"{_cell(own[0])} (median and quartiles of {own[0]['note'].split(';')[0]})" if own else ""
+    row = sitting(results, name)
+    return f"{_cell(row)} (median and quartiles of {row['note'].split(';')[0]})" if row else ""
+
+
+def sitting(results: Path, name: str) -> dict[str, Any] | None:
+    """A row of the program one_sitting; None where there is none."""
+    rows = (row for content in measured(results) for row in content["rows"])
+    return next((row for row in rows if (row["program"], row["name"]) == ("one_sitting", name)), None)
 
 
 def hours(results: Path) -> str:

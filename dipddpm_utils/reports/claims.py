@@ -56,6 +56,11 @@ class Judged:
         return self.finding is not None and (group in OF_OUTPUTS or not group.startswith(("a-", "b-")))
 
     @property
+    def scaled(self) -> bool:
+        """Whether it was tested on the report's runs, but not at their own size."""
+        return self.finding is not None and not self.stands_in and self.profile != "full"
+
+    @property
     def changed(self) -> str:
         """The days on which its own test was changed, each with whether that was done with these records in sight."""
         days: dict[str, bool] = {}
@@ -107,7 +112,7 @@ class Judged:
         ends = (_short(end, gap.ratio) for end in (gap.value, gap.low, gap.high))
         return {
             **about,
-            "on the report's own runs": "no, on a stand-in" if self.stands_in else "yes",
+            "on the report's own runs": "no, on a stand-in" if self.stands_in else "yes" + ", scaled down" * self.scaled,
             "profile": self.profile,
             "on": self.data,
             "n": f"{gap.n} {gap.over}",
@@ -217,6 +222,7 @@ def page_table(judged: list[Judged], page: str) -> pd.DataFrame:
         shown = shown if one.evidence.figure else "below, one by one"
         notes = [f"would take {one.would_take}"] if one.would_take else []
         notes += ["test changed later"] * ("these" in one.changed) + ["on a stand-in"] * one.stands_in
+        notes += ["scaled down"] * (one.scaled and not one.gate.why)
         verdict = one.verdict + (f" ({'; '.join(notes)})" if notes else "")
         rows.append((f"{one.claim.id}. {one.claim.said}", one.measured, verdict, shown))
     return pd.DataFrame(rows, columns=["claim", "effect", "verdict", "shown in"])

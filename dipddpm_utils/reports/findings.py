@@ -162,14 +162,17 @@ def combined_at_own_size(full: Any, report: str) -> str:
 
 
 def own_samples(full: Any, report: str) -> str:
-    """How good the models shown at a report's own size are; of chains begun elsewhere, what they give back."""
+    """How good the models shown at a report's own size are, with one seed an interval over its samples; of chains begun
+    elsewhere, what they give back.
+    """
     told, models = [], at_own_size(full, report)
     for group, own in models.items():
         frame = frame_of(own)
-        seeds = f", {len(own)} seeds" if len(own) > 1 else ""
-        told.append(f"{own_label(group)} {span(summary(frame, 'fd'))} (recall {number(frame['recall'].mean(), 2)}{seeds})")
+        seeds = f"{len(own)} seeds" if len(own) > 1 else "1 seed"
+        told.append(f"{own_label(group)} {span(summary(frame, 'fd'))} (recall {number(frame['recall'].mean(), 2)}, {seeds})")
     first, floor = next(iter(models.values()))[0].metrics, gate.floor_of(full, f"{report.lower()}-ddpm")
     least = f", real against real {number(floor_at(floor, 'fd', first['n']).value)}" if floor else ""
+    least += "; of one seed, intervals are over its samples" * any(len(own) == 1 for own in models.values())
     about = f"{first['features']} (n = {first['n']:.0f}{least})"
     return f"{about}: {'; '.join(told)}. {begun_at_own_size(full, report)}".strip()
 

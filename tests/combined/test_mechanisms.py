@@ -247,6 +247,32 @@ def test_a_setting_drawn_by_another_sampler_is_compared_with_the_ddpm_alone_by_t
     assert said["over the baseline"].startswith("0.8") and f"{alone.format(18)}: 2.00 [" in said["over its controls"]
 
 
+@pytest.mark.parametrize(("timed", "calls"), [(20.4, 20), (23.0, 24), (None, 18)])
+def test_more_calls_are_those_that_take_as_long_as_guidance_did_in_turn(monkeypatch, timed, calls):
+    monkeypatch.setattr(mechanisms.speed, "sitting", lambda results, name: timed and {"value": timed})
+    lab = holding("mechanisms", "main", "main-starts", "main-drawn")
+    frame = mechanisms.larger(lab)
+    if timed is None:  # the seconds of the records then
+        costs = {18: 1.0, 20: 2.0, 24: 3.0}
+        frame["cost"] = [costs.get(value, 1.1) for value in frame["value"]]
+    own = frame[(frame["label"] == "guidance") & (frame["value"] == 0.1)]
+    assert set(mechanisms.rival_rows(frame, "more calls", own)["nfe"]) == {calls}
+
+
+def test_a_mechanism_is_judged_where_it_does_best_against_its_hardest_rival():
+    lab = holding("mechanisms", "main", "main-starts", "main-drawn")
+    eta = By(0.1, "ddim eta 1")
+    fds = {eta: 4.0, By(12, "ddim eta 1"): 5.0, By(18, "ddim eta 1"): 2.0, 0.1: 9.0}  # lowest with eta 1, but twice its rival
+    lab.set("main-drawn", fd=lambda record, label, value: fds.get(value, 10.0))
+    lab.set("main-starts", fd=lambda *_: 10.0)
+    frame = mechanisms.larger(lab)
+    assert mechanisms.best_setting(frame, "guidance")[0] == eta
+    assert mechanisms.at_its_best(frame, mechanisms.found(lab), "guidance")[0] != eta
+    (row,) = (row for row in verdicts.rows(lab) if row.question.startswith("DIP guidance"))
+    assert "DDIM with eta 1" not in row.question and row.value <= 0.001
+    assert mechanisms.at_its_best(frame, {}, "guidance")[0] == eta and mechanisms.at_its_best(frame, {}, "no such") is None
+
+
 def test_seconds_of_models_of_different_days_are_at_one_pace():
     lab = holding("mechanisms", "main", "main-starts", "main-drawn")
     before = mechanisms.larger(lab)

@@ -11,7 +11,7 @@ from matplotlib.text import Text
 from dipddpm_utils import front
 from dipddpm_utils.combined import figures, restored, verdicts
 from dipddpm_utils.page import compare
-from dipddpm_utils.page.prose import span
+from dipddpm_utils.page.prose import factor, span
 from dipddpm_utils.reports import gate
 
 PSNR = {"degraded": 10, "smooth": 12, "dip": 20, "dip_oracle": 21, "ddpm": 15, "smooth_ddpm": 16, "told_ddpm": 18,
@@ -41,7 +41,7 @@ def record(task, strength, seed, psnr):
     rng, images = np.random.default_rng(seed), range(20 * seed, 20 * seed + 12)
     hard = rng.normal(size=12)
     rows = [
-        {"method": name, "image": i, "psnr": value + hard[k] + 0.1 * rng.normal(), "ssim": value / 30, "features": 30 - value}
+        {"method": name, "image": i, "psnr": value + hard[k] + 0.1 * rng.normal(), "ssim": value / 30, "features": 40 - value}
         for name, value in psnr.items()
         for k, i in enumerate(images)
     ]
@@ -141,7 +141,7 @@ def test_more_images_are_said_wherever_the_setting_is():
         rows.loc[worse, "psnr"] = rows.loc[~worse, "psnr"].min() - 5 - record.seed / 10
         record.metrics["n"] *= 3
     said = restored.more_images(lab)
-    assert said.startswith("With 3.0 times the images and the rival's training, inpainting CIFAR-10, 50%")
+    assert said.startswith("With 3 times the images and the rival's training, inpainting CIFAR-10, 50%")
     assert "seen: -" in said and "models: **worse** (p" in said
     more = lab.seeds("restore-more")
     own, rival = (restored.judged(more, restored.best(more, role)) for role in ("with a DIP", "equal seconds"))
@@ -150,11 +150,12 @@ def test_more_images_are_said_wherever_the_setting_is():
     for score in ("ssim", "features", "imagenet"):
         (name, more), gap = restored.SCORES[score], scores[score]
         word = "not decidable" if not gap.decided else "better" if (gap.value > 0) == more else "worse"
-        assert f"{name} {span(gap, '+')} {word}" in said
+        assert gap.ratio is (score != "ssim")  # distances are compared as factors
+        assert f"{name} {factor(gap) if gap.ratio else span(gap, '+')} {word}" in said
     assert said in restored.restored_short(lab, "CIFAR-10")
     short = restored.more_in_short(lab)
     assert short in front.readme_block(lab) and short.split(":")[0] == said.split(":")[0]
-    assert f"worse by PSNR (p = {scores['psnr'].p:.2g})" in short and short.count(" by ") == 2
+    assert f"worse by PSNR ({scores['psnr'].value:+.2f} dB, p = {scores['psnr'].p:.2g})" in short and short.count(" by ") == 2
     assert "**" not in front.markdown(lab).split("From the records")[0]
     lab.profile.groups["restore-more"] = []
     assert restored.more_images(lab) == restored.more_in_short(lab) == ""

@@ -248,6 +248,8 @@ def test_a_shorter_training_is_compared_at_its_own_std_without_its_dip_and_at_eq
     paths.loc[paths["part"] == "data", "seconds"] = paths["path"].map({"decode": 300.0, "memory": 1.0})
     one = judged("B1", lab)
     assert one.verdict == verdict and "in turn" in one.why and one.finding.effect.over == "rounds"
+    whole = float(one.why.partition("with them: a factor of ")[2].split()[0])
+    assert whole == pytest.approx(100 / (2000 + combined), rel=0.05)  # its fit and its outputs, 1000 s each
     paths.loc[paths["part"] == "data", "seconds"] = 1.0  # now the path saves nothing, so it explains nothing
     assert judged("B1", lab).verdict == ("holds" if combined == 70.0 else "does not hold")
 
@@ -566,7 +568,9 @@ def test_what_was_trained_at_the_reports_own_size_is_listed_beside_its_floor():
 
 
 def test_what_stands_in_for_models_that_fail_is_said_to(lab):
-    assert not judged("B4", lab).stands_in and judged("B4", lab).row()["on the report's own runs"] == "yes"
+    assert not judged("B4", lab).stands_in and judged("B4", lab).row()["on the report's own runs"] == "yes, scaled down"
+    assert "scaled down)" in claims.page_table([judged("B8", lab)], "")["verdict"].iloc[0]
+    assert dataclasses.replace(judged("B8", lab), profile="full").row()["on the report's own runs"] == "yes"
     lab.set("b-grid", recall=lambda *_: 0.0)
     one = judged("B4", lab)
     assert one.evidence.needs == ("std",) and one.row()["on the report's own runs"] == "no, on a stand-in"
@@ -630,18 +634,17 @@ def test_flipping_one_record_file_changes_verdict_and_sentence(tmp_path, monkeyp
     monkeypatch.setenv("DIPDDPM_RECORDS_ONLY", "1")  # no floor is computed
 
     def write(seed, emphasis):
-        entry = profile.load("smoke").seeds("b-dip")[seed]
-        folder = tmp_path / "smoke" / "runs" / entry.folder
+        entry = profile.load("standard").seeds("b-dip")[seed]
+        folder = tmp_path / "standard" / "runs" / entry.folder
         folder.mkdir(parents=True, exist_ok=True)
         metrics = {"emphasis": emphasis, "emphasis_blur": -0.2, "recall": 0.5, "fd": 10.0, "n": 100}
         records.write(folder, entry.name, entry.run, Outcome(metrics=metrics), {"device": "cpu"}, "2026-01-01T00:00:00Z")
 
-    seeds = range(len(profile.load("smoke").seeds("b-dip")))
-    for seed in seeds:
+    for seed in range(len(profile.load("standard").seeds("b-dip"))):
         write(seed, 0.30 + 0.001 * seed)
-    before = judged("B8", Lab("smoke", str(tmp_path)))
+    before = judged("B8", Lab("standard", str(tmp_path)))
     write(0, -0.30)
-    after = judged("B8", Lab("smoke", str(tmp_path)))
+    after = judged("B8", Lab("standard", str(tmp_path)))
     assert (before.verdict, after.verdict) == ("holds", "not decidable")
     assert before.row()["effect"] != after.row()["effect"]
     assert json.loads(next(tmp_path.rglob("record.json")).read_text())["kind"] == "dip"
