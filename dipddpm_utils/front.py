@@ -39,8 +39,8 @@ def generation(found: list[Row], untestable: str = "") -> str:
     back = sum(row.given_back for row in own)
     unclear = len(own) - won - lost - back
     answer = _in_a_word(won, lost, unclear, back)
-    given = f"; in {back} it gave back training images, or variants" if back else ""
-    given += f"; {unclear} cannot be decided" if unclear else ""
+    given = f"; {back} gave back training images or variants" if back else ""
+    given += f"; {unclear} {'are' if unclear > 1 else 'is'} open" if unclear else ""
     return (
         f"**Drawing new images: {answer}.** In {len(own)} comparisons with its hardest rival a DIP won {won or 'none'} and "
         f"lost {lost or 'none'}{given}."
@@ -141,7 +141,7 @@ def markdown(lab: Any) -> str:
     coded = base64.b64encode(png or b"").decode()
     image = f'<img alt="{ALT}" src="data:image/png;base64,{coded}">'
     shown = f'<figure id="fig-00_front">{image}<figcaption>{said_of}</figcaption></figure>' if png else ""
-    about = f"From the records of profile **{lab.profile.name}**.{_baseline(lab)}\n\n{links}"
+    about = f"Records of profile **{lab.profile.name}**.{_baseline(lab)}\n\n{links}"
     rested_on = f"{table(found)}\n\n: {caption(found)} {{#tab-00_answer}}" if found else ""
     return "\n\n".join(filter(None, [said, about, rested_on, shown]))
 
@@ -159,7 +159,7 @@ def reports_in_short(lab: Any) -> str:
 def readme_block(lab: Any, reports: str = "") -> str:
     """The same screen for the README, with paths into results/, and the reports; then what a profile takes, and speed."""
     found, folder = rows(lab), f"results/{lab.profile.folder}"
-    page = f"From the records of profile **{lab.profile.name}**; the page is `{folder}/report.html`.{_baseline(lab)}"
+    page = f"Records of profile **{lab.profile.name}**; the page is `{folder}/report.html`.{_baseline(lab)}"
     shown = f"![{ALT}]({folder}/figures/{PICTURE})" if (lab.store.root / "figures" / PICTURE).exists() else ""
     screen = (*_answers(lab, found), page, table(found, folder + "/figures/{}.png"), shown, reports)
     results = lab.store.source.parent

@@ -97,7 +97,7 @@ def test_a_start_that_gives_images_back_or_may_do_so_wins_nothing(near, better, 
     assert [row.better for row in found] == [better] * 2 and [row.given_back for row in found] == [near == 0.9] * 2
     assert said in found[0].verdict
     back = sum(row.given_back for row in verdicts.rows(lab))
-    assert f"; in {back} it gave back training images, or variants; " in front.generation(verdicts.rows(lab))
+    assert f"; {back} gave back training images or variants; " in front.generation(verdicts.rows(lab))
 
 
 @pytest.mark.parametrize(("near", "back"), [(0.9, True), (0.01, False)])

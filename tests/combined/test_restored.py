@@ -156,7 +156,7 @@ def test_more_images_are_said_wherever_the_setting_is():
     short = restored.more_in_short(lab)
     assert short in front.readme_block(lab) and short.split(":")[0] == said.split(":")[0]
     assert f"worse by PSNR ({scores['psnr'].value:+.2f} dB, p = {scores['psnr'].p:.2g})" in short and short.count(" by ") == 2
-    assert "**" not in front.markdown(lab).split("From the records")[0]
+    assert "**" not in front.markdown(lab).split("Records of")[0]
     lab.profile.groups["restore-more"] = []
     assert restored.more_images(lab) == restored.more_in_short(lab) == ""
 
