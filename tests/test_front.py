@@ -120,7 +120,7 @@ def test_models_that_draw_no_images_give_no_verdict(recall):
     text = front.markdown(lab)
     assert ("<b>Drawing new images: not testable at this size:</b> the samples of the DDPM alone" in text) is closed
     assert ("**No verdict at this size**" in "\n".join(conclusions.found(lab))) is closed
-    assert ("paired by seed, a DIP won" in text) is not closed
+    assert ("with its hardest rival a DIP won" in text) is not closed
 
 
 def test_what_is_trained_on_dip_outputs_alone_is_one_comparison_not_two():

@@ -241,31 +241,29 @@ def in_brief(gap: Paired, *, by_copies: bool = False) -> str:
 
 
 def headcount(lab: Any) -> str:
-    """How many mechanisms beat the baseline by new images, how many of these every control in their place as well, and which
-    have a lower distance by images given back; then what another setting than `at_its_best` does.
+    """Which settings beat the baseline by new images, each beside its hardest control, which mechanisms every control in their
+    place as well, and which have a lower distance by images given back.
     """
     frame = table_of(lab)
     tried = [label for label in names.mechanisms() if label in set(frame["label"])]
-    over, better, best, back, others = found(lab), [], [], [], []
+    over, better, best, back = found(lab), [], [], []
     for label in tried:
         value, rows = at_its_best(frame, over, label)
-        others += [said for at in settings(frame, label) if at[1] != value and (said := _won_elsewhere(frame, over, *at))]
+        better += [said for at in settings(frame, label) if (said := _won(frame, over, *at))]
         won = [gap.decided and gap.images and gap.value < 0 for _, gap in against(over, label, value)]
         name, own = in_words(frame, label), copies(rows)
         if won and won[0] and own.many:
-            back.append(f"{name} ({images_back(own)})")
-        elif won and won[0] and not unjudged(label, value, rows):
-            better.append(name)
-            best += [name] if all(won) and len(won) == 1 + len(names.mechanisms()[label].controls) else []
+            back.append(f"{name} ({images_back(own).partition('%')[0]}%)")
+        elif all(won) and len(won) == 1 + len(names.mechanisms()[label].controls) and not unjudged(label, value, rows):
+            best.append(name)
     base, which = in_words(frame, "baseline"), "models that draw digits" if on_larger(lab) else "small models"
-    said = f"Of {len(tried)} mechanisms on {which}, each at its best setting, shown to be better than the {base}, "
-    said += f"same sampler: {', '.join(better) or 'none'}."
+    said = f"Of {len(tried)} mechanisms on {which}, shown to be better than the {base}, same sampler: "
+    said += f"{'; '.join(better) or 'none'}."
     said += f" Than every control in its place, too: {', '.join(best) or 'none'}." if better else ""
-    said += f" Lower by training images given back: {', '.join(back)}." if back else ""
-    return said + (f" Better by another sampler or weight, in as many calls: {'; '.join(others)}." if others else "")
+    return said + (f" Lower by training images given back: {', '.join(back)}." if back else "")
 
 
-def _won_elsewhere(frame: pd.DataFrame, over: Mapping[tuple[str, Any, str], Paired], *setting: Any) -> str:
+def _won(frame: pd.DataFrame, over: Mapping[tuple[str, Any, str], Paired], *setting: Any) -> str:
     """A (label, value, rows) that is shown to beat the baseline by new images, and the control that does best beside it."""
     label, value, rows = setting
     (_, base), *controls = against(over, label, value)
