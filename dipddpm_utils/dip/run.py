@@ -105,9 +105,9 @@ def _restoration(run: Dip, net: nn.Module, source: sets.DataSet, work: Work) -> 
     raw = torch.cat([net(chunk) for chunk in noisy.split(100)])
     restored = raw.clamp(0, 1)
     scores = {
-        "psnr": fidelity.psnr(restored, clean, 1.0),
-        "psnr_input": fidelity.psnr(noisy.clamp(0, 1), clean, 1.0),
-        "ssim": fidelity.ssim(restored, clean, 1.0),
+        "psnr": fidelity.psnr(restored, clean),
+        "psnr_input": fidelity.psnr(noisy.clamp(0, 1), clean),
+        "ssim": fidelity.ssim(restored, clean),
     }
     metrics = stats.mean_intervals({name: values.cpu().numpy() for name, values in scores.items()})
     metrics["n_restored"] = len(clean)
@@ -139,7 +139,7 @@ def dip_images(run: DipImages, work: Work) -> Outcome:
             seconds += now() - began
             work.budget.check()
             if looked_at:
-                psnr, to_noisy = (fidelity.psnr(fit.outputs, target, 1.0).cpu() for target in (clean, noisy))
+                psnr, to_noisy = (fidelity.psnr(fit.outputs, target).cpu() for target in (clean, noisy))
                 better = (psnr > best).to(clean.device)
                 best_output[better] = fit.outputs[better]
                 best = torch.maximum(best, psnr)
@@ -181,7 +181,7 @@ def bank(run: Bank, work: Work) -> Outcome:
                 seconds += float(stored["seconds"])
             bar.update(len(part))
     images = torch.cat(outputs)
-    metrics = stats.mean_intervals({"psnr": fidelity.psnr(images, clean.cpu(), 1.0).numpy()})
+    metrics = stats.mean_intervals({"psnr": fidelity.psnr(images, clean.cpu()).numpy()})
     shown, rng = ranges.unit_to_uint8(images), streams.numpy_rng(run.seed, "evaluation")
     metrics |= evaluate.evaluate(shown[:2000], source, evaluate.space(run.data, work.device), rng)
     metrics |= {"n": len(rows), "train_seconds": seconds, "flops": fits_operations(run.fit, run.data, len(rows))}

@@ -74,18 +74,18 @@ def copied_share(distances: Tensor, held_out_distances: Tensor, quantile: float 
     return share(distances, held_out), (share(halves[0], halves[1]) + share(halves[1], halves[0])) / 2
 
 
-def psnr(a: Tensor, b: Tensor, data_range: float) -> Tensor:
-    """10 log10(data_range^2 / mean squared error) in dB, per image: [B,C,H,W] -> [B]. Equal images give infinity."""
-    a, b = _pair(a, b, data_range)
+def psnr(a: Tensor, b: Tensor) -> Tensor:
+    """10 log10(1 / mean squared error) in dB, per image in [0, 1]: [B,C,H,W] -> [B]. Equal images give infinity."""
+    _check_pair(a, b)
     return -10 * (a - b).square().flatten(1).mean(1).log10()
 
 
-def ssim(a: Tensor, b: Tensor, data_range: float) -> Tensor:
-    """Structural similarity per image: [B,C,H,W] -> [B], at most 1 (Wang et al. 2004: Gaussian window 11 x 11, sigma 1.5).
+def ssim(a: Tensor, b: Tensor) -> Tensor:
+    """Structural similarity per image in [0, 1]: [B,C,H,W] -> [B], at most 1 (Wang et al. 2004: Gaussian 11 x 11, sigma 1.5).
 
     Mean over channels and over the places where the window fits; K1 = 0.01, K2 = 0.03.
     """
-    a, b = _pair(a, b, data_range)
+    _check_pair(a, b)
     x = torch.arange(-5, 6, device=a.device, dtype=a.dtype)
     window = torch.exp(-x.square() / (2 * 1.5**2))
     window = window / window.sum()
@@ -113,16 +113,12 @@ def emphasis(images: Tensor, outputs: Tensor, threshold: float = 0.5) -> float:
     return float(contrast(outputs) / contrast(images) - 1)
 
 
-def _pair(a: Tensor, b: Tensor, data_range: float) -> tuple[Tensor, Tensor]:
-    """Both in floating point and divided by data_range."""
+def _check_pair(a: Tensor, b: Tensor) -> None:
+    """ValueError unless both are floats of one kind and shape [B,C,H,W]. Values are not read."""
     if a.shape != b.shape or a.ndim != 4:
         raise ValueError(f"a and b have shapes {tuple(a.shape)} and {tuple(b.shape)}; expected the same [B,C,H,W]")
-    if a.dtype != b.dtype:
-        raise ValueError(f"a is {a.dtype} and b is {b.dtype}; expected both uint8 or both floating point, see ranges.py")
-    if a.dtype == torch.uint8 and data_range != 255:
-        raise ValueError(f"data_range is {data_range}, but a and b are {a.dtype}; expected 255")
-    kind = torch.promote_types(a.dtype, torch.float32)
-    return a.to(kind) / data_range, b.to(kind) / data_range
+    if a.dtype != b.dtype or not a.is_floating_point():
+        raise ValueError(f"a is {a.dtype} and b is {b.dtype}; expected both the same floating point, see ranges.py")
 
 
 def gaussian_blur(images: Tensor, std: float = BLUR) -> Tensor:

@@ -126,7 +126,7 @@ class Bench:
 
     def psnr(self, images: Tensor) -> float:
         """Mean PSNR of the tuning images."""
-        return fidelity.psnr(images, self.clean[: len(images)], 1.0).mean().item()
+        return fidelity.psnr(images, self.clean[: len(images)]).mean().item()
 
 
 class Plan(NamedTuple):
@@ -184,7 +184,7 @@ def blocks(start: int, n: int) -> list[slice]:
 def _block(bench: Bench, plan: Plan, rows: slice, fits: Fits) -> dict[str, Made]:
     """What every method makes of some images, one method after the other."""
     seen, share = bench.seen.rows(rows), (rows.stop - rows.start) / bench.run.n
-    psnr = torch.stack([fidelity.psnr(look, bench.clean[rows], 1.0) for look in fits.looks])
+    psnr = torch.stack([fidelity.psnr(look, bench.clean[rows]) for look in fits.looks])
     made = {
         "degraded": Made(seen.picture.cpu(), 0.0),
         "smooth": Made(seen.smooth.cpu(), 0.0),
@@ -255,7 +255,7 @@ def _outcome(bench: Bench, plan: Plan, tuned: dict[str, float], made: dict[str, 
     evals = []
     for name, (images, seconds) in made.items():
         shades = ranges.unit_to_uint8(images.clamp(0, 1))
-        scores = {"psnr": fidelity.psnr(images, truth, 1.0), "ssim": fidelity.ssim(images, truth, 1.0)}
+        scores = {"psnr": fidelity.psnr(images, truth), "ssim": fidelity.ssim(images, truth)}
         scores |= {of: (one(shades) - whole[of]).norm(dim=1) for of, one in spaces.items()}
         metrics |= {f"{name}_{score}": values.double().mean().item() for score, values in scores.items()}
         metrics |= {f"{name}_seconds": seconds, f"{name}_tuned": tuned[name]}

@@ -77,7 +77,7 @@ def _fit(run: Stopping, work: Work, name: str, clean: Tensor, target_at: Callabl
             outputs = fit.outputs.cpu()
             seconds += now() - began
             work.budget.check()
-            psnr.append(fidelity.psnr(fit.outputs, clean, 1.0).cpu())
+            psnr.append(fidelity.psnr(fit.outputs, clean).cpu())
             for rule, score in score_of.items():
                 began = now()
                 scores[rule].append(score(outputs).double())

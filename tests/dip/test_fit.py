@@ -202,7 +202,7 @@ def test_dataset_fit_restores_better_than_its_input(digits):
         optimiser.step()
     noisy = dip.noisy_input(digits, 0.5, True, generator)
     restored = net(noisy).detach().clamp(0, 1)
-    assert (fidelity.psnr(restored, digits, 1.0) > fidelity.psnr(noisy, digits, 1.0) + 2).all()
+    assert (fidelity.psnr(restored, digits) > fidelity.psnr(noisy, digits) + 2).all()
 
 
 # --- per-image fit
@@ -243,11 +243,11 @@ def test_psnr_rises_then_falls_while_a_noisy_digit_is_fitted(digits):
     """The Deep Image Prior's effect: on its way to the noisy image the network passes near the clean one."""
     noisy = dip.noisy_input(digits, 0.2, True, rng(3))
     fits = fit("skip", noisy, iterations=150, lr=1e-2, width=16)
-    psnr = torch.stack([fidelity.psnr(f.outputs, digits, 1.0) for f in fits]).mean(1)
+    psnr = torch.stack([fidelity.psnr(f.outputs, digits) for f in fits]).mean(1)
     peak = int(psnr.argmax())
     assert 20 < peak < 120
     assert psnr[peak] > psnr[0] + 5 and psnr[peak] > psnr[-10:].mean() + 0.5  # rises, then overfits
-    assert psnr[peak] > fidelity.psnr(noisy, digits, 1.0).mean() + 1.5  # and was worth it
+    assert psnr[peak] > fidelity.psnr(noisy, digits).mean() + 1.5  # and was worth it
     assert fits[-1].losses.mean() < fits[peak].losses.mean()  # although the loss went on falling
 
 

@@ -61,7 +61,7 @@ def test_a_bank_keeps_what_a_fit_to_each_of_its_images_shows(store):
     generator = streams.generator(0, "fit of part 1")
     *_, last = fit.fit_images("2conv", clean[FITTED_TOGETHER:], generator=generator, **BANK.fit.options())
     torch.testing.assert_close(images[FITTED_TOGETHER:], last.outputs)
-    assert record.metrics["psnr"] == pytest.approx(float(fidelity.psnr(images, clean, 1.0).mean()))
+    assert record.metrics["psnr"] == pytest.approx(float(fidelity.psnr(images, clean).mean()))
     assert JUDGED <= set(record.metrics) and record.metrics["train_seconds"] > 0 and record.metrics["flops"] > 0
     assert record.arrays["panels_applied"].shape == record.arrays["panels_train"].shape == (8, 1, 28, 28)
 
@@ -85,7 +85,7 @@ def test_each_dip_is_fitted_to_its_noisy_image_and_followed_against_both(store):
     noisy = fit.noisy_input(clean, run.std, True, streams.generator(0, "observed noise"))
     *_, last = fit.fit_images("2conv", noisy, generator=streams.generator(0, "fit"), **run.options())
     for name, target in (("psnr", clean), ("psnr_noisy", noisy)):
-        np.testing.assert_allclose(rows[name], fidelity.psnr(last.outputs, target, 1.0), rtol=1e-4)
+        np.testing.assert_allclose(rows[name], fidelity.psnr(last.outputs, target), rtol=1e-4)
     np.testing.assert_allclose(rows["loss"], last.losses, rtol=1e-4)
 
 
@@ -96,7 +96,7 @@ def test_what_is_restored_are_held_out_images_and_it_is_cut_to_their_range(store
     with torch.no_grad():
         raw = fitted(run, SimpleNamespace(store=store, device="cpu"))(noisy)
     assert (raw.min() < 0) == (run.net == "5conv")
-    scores = {"psnr": fidelity.psnr(raw.clamp(0, 1), clean, 1.0), "ssim": fidelity.ssim(raw.clamp(0, 1), clean, 1.0)}
+    scores = {"psnr": fidelity.psnr(raw.clamp(0, 1), clean), "ssim": fidelity.ssim(raw.clamp(0, 1), clean)}
     for name, each in scores.items():
         assert own[name] == pytest.approx(float(each.mean()), rel=1e-5)
 

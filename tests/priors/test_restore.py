@@ -48,7 +48,7 @@ def test_a_restoration_run_judges_every_method_on_the_same_images(store, task, s
     assert m["dip_ddpm_seconds"] > m["dip_seconds"] and m["dip_oracle_seconds"] >= m["dip_seconds"]
     assert m["strength"] == (strength or {"denoise": 0.4, "inpaint": 0.5, "super_resolve": 2}[task])
     shown, clean = (record.arrays[f"panels_{name}"] / 255 for name in ("dip", "clean"))
-    again = fidelity.psnr(torch.tensor(shown), torch.tensor(clean), 1.0).numpy()
+    again = fidelity.psnr(torch.tensor(shown), torch.tensor(clean)).numpy()
     np.testing.assert_allclose(again, psnr["dip"].to_numpy()[: len(again)], atol=0.1)
     features = evaluate.space(DDPM.data)
     apart = features(torch.from_numpy(record.arrays["panels_dip"])) - features(torch.from_numpy(record.arrays["panels_clean"]))

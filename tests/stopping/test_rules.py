@@ -274,7 +274,7 @@ def test_rules_stop_where_they_do_in_the_same_fits_written_out_again(store):
         return torch.stack([rules.mean_square(one, reference) for one in outputs]).double().numpy()
 
     plain, half = fitted(y), fitted(first)
-    psnr = torch.stack([fidelity.psnr(one, clean, 1.0) for one in plain])
+    psnr = torch.stack([fidelity.psnr(one, clean) for one in plain])
     expected = {
         "oracle": (psnr.argmax(0) + 1).tolist(),
         "discrepancy": rules.below(errors(plain, y), run.std**2)[0].tolist(),
