@@ -15,10 +15,11 @@ from torch import Tensor
 from dipddpm_utils.judging import stats
 from dipddpm_utils.judging.stats import Interval
 
+Array = Tensor | np.ndarray
 EPSILON, TINY = torch.finfo(torch.float64).eps, torch.finfo(torch.float64).tiny
 
 
-def mean_cov(features: Tensor | np.ndarray) -> tuple[Tensor, Tensor]:
+def mean_cov(features: Array) -> tuple[Tensor, Tensor]:
     """(mean [D], covariance [D, D]) of features [n, D] in float64, as np.mean and np.cov(rowvar=False) give them."""
     features = _float64(features)
     mean = features.mean(0)
@@ -26,20 +27,13 @@ def mean_cov(features: Tensor | np.ndarray) -> tuple[Tensor, Tensor]:
     return mean, centred.T @ centred / (len(features) - 1)
 
 
-def symmetric_root(cov: Tensor | np.ndarray) -> Tensor:
+def symmetric_root(cov: Array) -> Tensor:
     """The positive semidefinite square root of a covariance [D, D]; eigenvalues below zero by rounding count as zero."""
     values, vectors = torch.linalg.eigh(_float64(cov))
     return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
 
 
-def frechet_distance(
-    mu1: Tensor | np.ndarray,
-    cov1: Tensor | np.ndarray,
-    mu2: Tensor | np.ndarray,
-    cov2: Tensor | np.ndarray,
-    *,
-    root2: Tensor | None = None,
-) -> float:
+def frechet_distance(mu1: Array, cov1: Array, mu2: Array, cov2: Array, *, root2: Tensor | None = None) -> float:
     """|mu1 - mu2|^2 + tr(cov1 + cov2 - 2 (cov1 cov2)^(1/2)) (Heusel et al. 2017): (1) of notebook 03.
 
     Means [D], covariances [D, D]. `root2` = factor(cov2) or symmetric_root(cov2) saves the first of two decompositions where a
@@ -49,12 +43,12 @@ def frechet_distance(
     if not all(value.sum().isfinite() for value in moments):  # one bad value makes the sum bad, at a tenth of the time
         raise ValueError("means or covariances hold values that are not finite: look at the images they were made from")
     root = factor(cov2) if root2 is None else root2
-    cross = _eigenvalues(_between(cov1, root)).clamp(min=0).sqrt().sum()
+    cross = _eigenvalues_between(cov1, root).clamp(min=0).sqrt().sum()
     distance = (mu1 - mu2).square().sum() + cov1.trace() + cov2.trace() - 2 * cross
     return max(0.0, distance.item())
 
 
-def frechet_interval(features: Tensor | np.ndarray, mu2: Tensor, cov2: Tensor, *, root2: Tensor | None = None) -> Interval:
+def frechet_interval(features: Array, mu2: Tensor, cov2: Tensor, *, root2: Tensor | None = None) -> Interval:
     """Distance of features [n, D] from a fixed Gaussian, with a 95% interval over the n images (infinitesimal jackknife).
 
     How much each image moves the distance is its derivative at the sample's own law (Efron 1982, ch. 6): with T the linear map
@@ -82,21 +76,16 @@ def factor(cov: Tensor) -> Tensor:
     return symmetric_root(cov) if failed else lower
 
 
-def _between(cov1: Tensor, root: Tensor) -> Tensor:
-    """root^T cov1 root, of which the lower triangle counts; for a lower root LAPACK's sygst does a third of the work."""
-    if root.device.type == "cpu" and linalg.bandwidth(root.numpy())[1] == 0:
+def _eigenvalues_between(cov1: Tensor, root: Tensor) -> Tensor:
+    """Of root^T cov1 root, by SciPy in two thirds of torch's time; for a lower root LAPACK's sygst does a third of the work."""
+    if linalg.bandwidth(root.numpy())[1] == 0:
         inner, _ = linalg.lapack.dsygst(cov1.numpy().T, root.numpy(), itype=2, lower=1)  # it wants columns; cov1 is symmetric
-        return torch.from_numpy(inner)
-    inner = root.T @ cov1 @ root
-    return (inner + inner.T) / 2
+    else:
+        full = root.T @ cov1 @ root
+        inner = ((full + full.T) / 2).numpy()
+    return torch.from_numpy(linalg.eigvalsh(inner, driver="evd", overwrite_a=True, check_finite=False))
 
 
-def _eigenvalues(symmetric: Tensor) -> Tensor:
-    """Of a matrix whose lower triangle counts, and which is overwritten. On a CPU SciPy takes two thirds of torch's time."""
-    if symmetric.device.type != "cpu":
-        return torch.linalg.eigvalsh(symmetric)
-    return torch.from_numpy(linalg.eigvalsh(symmetric.numpy(), driver="evd", overwrite_a=True, check_finite=False))
-
-
-def _float64(value: Tensor | np.ndarray) -> Tensor:
-    return torch.as_tensor(value).to(torch.float64)
+def _float64(value: Array) -> Tensor:
+    """On the CPU, where the features of a space are, too."""
+    return torch.as_tensor(value).to("cpu", torch.float64)
