@@ -1,8 +1,8 @@
 """The forward process, its posterior, what a network may predict, and the training loss. No sampling here.
 
 Shapes: images x0, x_t, eps, v and the network's output are floats [B, C, H, W], x0 in [-1, 1]; t is int64 [B] in
-0..T-1. Results have the dtype of the images, whatever the dtype of the coefficients. Equations: Ho et al. 2020 (DDPM);
-Salimans & Ho 2022 (v); Hang et al. 2023 (min-SNR).
+0..T-1, or (`Times`) one number for all of them. Results have the dtype of the images, whatever the dtype of the
+coefficients. Equations: Ho et al. 2020 (DDPM); Salimans & Ho 2022 (v); Hang et al. 2023 (min-SNR).
 
 Equation numbers are those of notebook 01. `loss` checks its arguments; the other functions are plain arithmetic. Shapes and
 dtypes cost nothing to check. Reading values off a GPU would stall it, so `loss` reads values on the CPU only.
@@ -17,9 +17,10 @@ from dipddpm_utils import config, ranges
 from dipddpm_utils.ddpm.schedule import Coefficients
 
 Model = Callable[[Tensor, Tensor], Tensor]  # (x_t [B, C, H, W], t [B]) -> [B, C, H, W]
+Times = Tensor | int
 
 
-def diffuse(coefs: Coefficients, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
+def diffuse(coefs: Coefficients, x0: Tensor, t: Times, eps: Tensor) -> Tensor:
     """x_t from q(x_t | x0), (1) of notebook 01: sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar) eps."""
     return at(coefs.sqrt_alphas_cumprod, t, x0) * x0 + at(coefs.sqrt_one_minus_alphas_cumprod, t, x0) * eps
 
@@ -40,20 +41,25 @@ def predicted_x0(objective: str, out: Tensor, x_t: Tensor, signal: float | Tenso
     return (x_t - noise * out) / signal if objective == "eps" else signal * x_t - noise * out
 
 
-def predict_eps_from_x0(coefs: Coefficients, x_t: Tensor, t: Tensor, x0: Tensor) -> Tensor:
+def predict_eps_from_x0(coefs: Coefficients, x_t: Tensor, t: Times, x0: Tensor) -> Tensor:
     """eps = (x_t - sqrt(alpha_bar) x0) / sqrt(1 - alpha_bar), (1) of notebook 01 solved for eps."""
     return (x_t - at(coefs.sqrt_alphas_cumprod, t, x_t) * x0) / at(coefs.sqrt_one_minus_alphas_cumprod, t, x_t)
 
 
-def predict_v_from_x0_eps(coefs: Coefficients, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-    """v = sqrt(alpha_bar) eps - sqrt(1 - alpha_bar) x0 (Salimans & Ho 2022, section 4)."""
+def target(coefs: Coefficients, objective: str, x0: Tensor, t: Times, eps: Tensor) -> Tensor:
+    """What a network that knew x0 would say: eps, x0, or v = sqrt(alpha_bar) eps - sqrt(1 - alpha_bar) x0.
+
+    v: Salimans & Ho 2022, section 4.
+    """
+    if objective != "v":
+        return eps if objective == "eps" else x0
     return at(coefs.sqrt_alphas_cumprod, t, x0) * eps - at(coefs.sqrt_one_minus_alphas_cumprod, t, x0) * x0
 
 
 # --- one step back ----------------------------------------------------------------------------------------------------
 
 
-def q_posterior_mean_variance(coefs: Coefficients, x0: Tensor, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+def q_posterior_mean_variance(coefs: Coefficients, x0: Tensor, x_t: Tensor, t: Times) -> tuple[Tensor, Tensor]:
     """Mean [B, C, H, W] and variance [B, 1, 1, 1] of q(x_{t-1} | x_t, x0), (2) of notebook 01; no variance at t = 0."""
     mean = at(coefs.posterior_mean_coef1, t, x_t) * x0 + at(coefs.posterior_mean_coef2, t, x_t) * x_t
     return mean, at(coefs.posterior_variance, t, x_t)
@@ -105,11 +111,7 @@ def squared_error(coefs: Coefficients, diffusion: config.Diffusion, model: Model
     """(3) of notebook 01, for whichever of eps, x0 and v the network predicts: drown x0 in noise, ask, compare."""
     out = model(diffuse(coefs, x0, t, eps), t)
     check_like(out, x0, "the model's output", "x0")
-    if diffusion.objective == "v":
-        target = predict_v_from_x0_eps(coefs, x0, t, eps)
-    else:
-        target = eps if diffusion.objective == "eps" else x0
-    error = (out.to(x0.dtype) - target).square()
+    error = (out.to(x0.dtype) - target(coefs, diffusion.objective, x0, t, eps)).square()
     if diffusion.min_snr_gamma is None:
         return error.mean()
     return (error.flatten(1).mean(1) * snr_weights(coefs, diffusion, t).to(error.dtype)).mean()
@@ -118,8 +120,8 @@ def squared_error(coefs: Coefficients, diffusion: config.Diffusion, model: Model
 # --- checks and indexing ----------------------------------------------------------------------------------------------
 
 
-def at(table: Tensor, t: Tensor, like: Tensor) -> Tensor:
-    """table[t] shaped [B, 1, ..., 1] to multiply `like` [B, ...], in its dtype."""
+def at(table: Tensor, t: Times, like: Tensor) -> Tensor:
+    """table[t] shaped [B, 1, ..., 1], or [1, 1, ..., 1] for one t, to multiply `like` [B, ...], in its dtype."""
     return table[t].to(like.dtype).view(-1, *[1] * (like.ndim - 1))
 
 

@@ -55,7 +55,7 @@ class Given:
 
     def noised(self, images: Tensor, t: int, eps: Tensor) -> Tensor:
         """x_t of images in [-1, 1] at one step t: (1) of notebook 01."""
-        return process.diffuse(self.coefs, images, torch.full((len(images),), t, device=images.device), eps)
+        return process.diffuse(self.coefs, images, t, eps)
 
     def blurred(self, images: Tensor) -> Tensor:
         """What a DIP does, without a DIP: a Gaussian blur of BLUR pixels, in [-1, 1]."""

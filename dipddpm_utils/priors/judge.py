@@ -180,7 +180,7 @@ class Judge:
         x0 = ranges.uint8_to_signed(self.source.held_out[:4])
         eps = torch.randn(x0.shape, generator=generator)
         forward_t = np.linspace(0, T - 1, STRIP).round().astype(int)
-        forward = [process.diffuse(coefs, x0, torch.full((len(x0),), int(t)), eps) for t in forward_t]
+        forward = [process.diffuse(coefs, x0, int(t), eps) for t in forward_t]
         x = torch.randn(16, *x0.shape[1:], generator=generator).to(self.work.device)
         frames, times = [x], [T - 1]
         for step in sampling.chain(autocast(model, self.run), coefs, about, Sampler(steps=min(48, T)), x):

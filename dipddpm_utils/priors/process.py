@@ -39,8 +39,7 @@ def start_chain(coefs: Coefficients, x_start: Tensor, t_start: int, generator: t
     """
     if not 0 <= t_start < coefs.num_train_timesteps:
         raise ValueError(f"t_start is {t_start}, expected 0..{coefs.num_train_timesteps - 1}; T - 1 is the whole chain")
-    t = torch.full((len(x_start),), t_start, device=x_start.device)
-    return process.diffuse(coefs, x_start, t, streams.normal(x_start, generator))
+    return process.diffuse(coefs, x_start, t_start, streams.normal(x_start, generator))
 
 
 # --- on the way down --------------------------------------------------------------------------------------------------
@@ -70,10 +69,7 @@ def corrected(model: Model, coefs: Coefficients, about: Diffusion, change: Calla
     def network(x_t: Tensor, t: Tensor) -> Tensor:
         signal, noise = (process.at(of, t, x_t) for of in (coefs.sqrt_alphas_cumprod, coefs.sqrt_one_minus_alphas_cumprod))
         x0_hat = change(process.predicted_x0(about.objective, model(x_t, t), x_t, signal, noise), int(t[0]))
-        if about.objective == "x0":
-            return x0_hat
-        eps_hat = process.predict_eps_from_x0(coefs, x_t, t, x0_hat)
-        return eps_hat if about.objective == "eps" else process.predict_v_from_x0_eps(coefs, x0_hat, t, eps_hat)
+        return process.target(coefs, about.objective, x0_hat, t, process.predict_eps_from_x0(coefs, x_t, t, x0_hat))
 
     return network
 

@@ -193,7 +193,7 @@ class Stages:
         """The target at an iteration; to be asked for in order, since each stage draws its noise once."""
         while self.at < self.stage(iteration):
             self.at += 1
-            t = torch.full((len(self.y),), self.times[self.at], device=self.y.device)
+            t = self.times[self.at]
             x_t = process.diffuse(self.coefs, 2 * self.y - 1, t, streams.normal(self.y, self.generator))
-            self.current = (x_t / math.sqrt(self.coefs.alpha_bar(self.times[self.at])) + 1) / 2
+            self.current = (x_t / math.sqrt(self.coefs.alpha_bar(t)) + 1) / 2
         return self.current

@@ -92,15 +92,14 @@ def _single_steps(toy: _Toy) -> Iterator[Row]:
     """q(x_t), its posterior (x_{t-1} - posterior mean has variance beta_tilde_t), and the least error of eps, over t."""
     x0, eps, more = toy.x0("x0"), toy.normal("eps"), toy.normal("more eps")
     for t in map(round, np.linspace(1, toy.T - 1, 8)):
-        batch_t, bar = torch.full((len(x0),), t), toy.coefs.alpha_bar(t)
-        x_t = process.diffuse(toy.coefs, x0, batch_t, eps)
+        x_t, bar = process.diffuse(toy.coefs, x0, t, eps), toy.coefs.alpha_bar(t)
         _, cov = closed.marginal(toy.mean, toy.cov, bar)
         yield _row("q_variance", t, float(np.trace(cov)) / toy.run.dim, x_t, _mean_variance)
-        before = process.diffuse(toy.coefs, x0, batch_t - 1, eps)
+        before = process.diffuse(toy.coefs, x0, t - 1, eps)
         after = toy.coefs.alphas[t].sqrt() * before + toy.coefs.betas[t].sqrt() * more
-        mean, _ = process.q_posterior_mean_variance(toy.coefs, x0, after, batch_t)
+        mean, _ = process.q_posterior_mean_variance(toy.coefs, x0, after, t)
         yield _row("posterior_variance", t, float(toy.coefs.posterior_variance[t]), before - mean, _mean_variance)
-        error, expected = toy.model(x_t, batch_t) - eps, closed.optimal_eps_error(toy.cov, bar)
+        error, expected = toy.model(x_t, torch.full((len(x0),), t)) - eps, closed.optimal_eps_error(toy.cov, bar)
         yield _row("optimal_eps_error", t, expected, error, lambda values: float((values**2).mean()))
 
 
@@ -128,7 +127,7 @@ def _mismatched_starts(toy: _Toy) -> Iterator[Row]:
         right, cov = chain.apply(*closed.marginal(toy.mean, toy.cov, bar))
         outputs = {}
         for mismatch in (0.0, *toy.run.mismatches):
-            x_t = process.diffuse(toy.coefs, toy.x0("x_start", mismatch), torch.full((len(eps),), t), eps)
+            x_t = process.diffuse(toy.coefs, toy.x0("x_start", mismatch), t, eps)
             outputs[mismatch] = toy.chain("ddim", x_t, steps, t)
         for mismatch in toy.run.mismatches:
             shifted_mean = toy.mean + mismatch * toy.direction

@@ -43,7 +43,7 @@ def test_forward_posterior_and_predictions_equal_the_oracle(monkeypatch, schedul
     coefs, x0, t, eps = _case(diffusion)
     oracle = oracles.gaussian_diffusion(monkeypatch, diffusion)
     x_t = core.diffuse(coefs, x0, t, eps)
-    v = core.predict_v_from_x0_eps(coefs, x0, t, eps)
+    v = core.target(coefs, "v", x0, t, eps)
     mean, variance = core.q_posterior_mean_variance(coefs, x0, x_t, t)
     their_mean, their_variance, _ = oracle.q_posterior(x0, x_t, t)
     for ours, theirs, tolerance in [
@@ -64,7 +64,7 @@ def test_whatever_is_predicted_x0_and_eps_come_back(objective, schedule, step):
     coefs, x0, t, eps = _case(config.Diffusion(schedule=schedule), batch=2)
     t = torch.full_like(t, step)
     x_t = core.diffuse(coefs, x0, t, eps)
-    out = {"eps": eps, "x0": x0, "v": core.predict_v_from_x0_eps(coefs, x0, t, eps)}[objective]
+    out = {"eps": eps, "x0": x0, "v": core.target(coefs, "v", x0, t, eps)}[objective]
     x0_hat = _x0_hat(coefs, objective, out, x_t, t)
     eps_hat = core.predict_eps_from_x0(coefs, x_t, t, x0_hat)
     loss_of_digits = 1e-15 / math.sqrt(coefs.alpha_bars[step]) + 1e-15 / math.sqrt(1 - coefs.alpha_bars[step])
@@ -86,7 +86,7 @@ def test_min_snr_losses_equal_the_oracle(monkeypatch, objective, gamma):
 def test_plain_loss_is_the_mean_squared_error_of_what_is_predicted(objective):
     diffusion = config.Diffusion(objective=objective)
     coefs, x0, t, eps = _case(diffusion)
-    target = {"eps": eps, "x0": x0, "v": core.predict_v_from_x0_eps(coefs, x0, t, eps)}[objective]
+    target = {"eps": eps, "x0": x0, "v": core.target(coefs, "v", x0, t, eps)}[objective]
     assert core.loss(coefs, diffusion, lambda x, t: target, x0, t, eps) == 0
     assert core.loss(coefs, diffusion, lambda x, t: target + 0.5, x0, t, eps).item() == pytest.approx(0.25, rel=1e-12)
 

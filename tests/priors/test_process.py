@@ -48,7 +48,7 @@ def test_a_network_that_knows_the_residual_has_no_loss_and_gives_x0_back(coefs, 
     def perfect(x_t, t):
         r_0 = x0 - x_dip
         e = diffusion.predict_eps_from_x0(coefs, x_t - x_dip, t, r_0)
-        return {"eps": e, "x0": r_0, "v": diffusion.predict_v_from_x0_eps(coefs, r_0, t, e)}[objective]
+        return {"eps": e, "x0": r_0, "v": diffusion.target(coefs, "v", r_0, t, e)}[objective]
 
     t = torch.arange(0, T, 9)
     assert priors_process.loss(coefs, about, perfect, x0, Joint(x_dip), t, eps) < 1e-20
@@ -117,7 +117,7 @@ def heard(given, about, x0_hat, change, t=7):
     """What x0_hat a sampler understands from the corrected network, where the plain network says `x0_hat`."""
     coefs, x_t, times = given.coefs, pictures(9), torch.full((5,), t)
     eps_hat = diffusion.predict_eps_from_x0(coefs, x_t, times, x0_hat)
-    v_hat = diffusion.predict_v_from_x0_eps(coefs, x0_hat, times, eps_hat)
+    v_hat = diffusion.target(coefs, "v", x0_hat, times, eps_hat)
     says = {"x0": x0_hat, "eps": eps_hat, "v": v_hat}[about.objective]
     out = priors_process.corrected(lambda x, t: says, coefs, about, change)(x_t, times)
     bar = coefs.alpha_bar(t)
