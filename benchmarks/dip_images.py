@@ -22,8 +22,8 @@ def rows(setting: Setting) -> Iterator[Row]:
     images = torch.rand(n, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(0)).to(device)
 
     def fits(run, dtype: torch.dtype = torch.float32) -> Iterator[Tensor]:
-        options = {"iterations": 10_000, "lr": run.lr, "z_std": run.z_std, "width": run.width}
-        for fit in dip.fit_images(run.net, images.to(dtype), generator=torch.Generator().manual_seed(1), **options):
+        endless = run.model_copy(update={"iterations": 10_000})
+        for fit in dip.fit_images(endless, images.to(dtype), torch.Generator().manual_seed(1)):
             yield fit.losses
 
     def apart(run, dtype: torch.dtype) -> float:

@@ -175,10 +175,6 @@ class ImageFit(Frozen):
     z_std: Annotated[float, Field(ge=0)] = 0.03  # noise added to the fixed input z at each iteration
     width: Positive = 16
 
-    def options(self) -> dict[str, Any]:
-        """The same as keywords of `fit_images`, but for the net."""
-        return self.model_dump(include={"iterations", "lr", "z_std", "width"})
-
 
 class PerImage(ImageFit):
     """A fit to each training image; what it shows after `iterations` stands for the image."""

@@ -12,16 +12,20 @@
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from dipddpm_utils import ranges
+from dipddpm_utils.config import ImageFit
 from dipddpm_utils.dip.nets import Z_CHANNELS, build
-from dipddpm_utils.machine import streams
+from dipddpm_utils.machine import device, streams
+from dipddpm_utils.store.records import Work
 
 # z is uniform on [0, high]; 0.1 as published (Ulyanov et al. 2018, supplementary material), without normalisation it is lost
 Z_HIGH = {"2conv": 1.0, "5conv": 1.0, "resnet18": 0.1, "skip": 0.1}
+Targets = Tensor | Callable[[int], Tensor]  # images, or those of an iteration
 
 
 def noisy_input(images_unit: Tensor, std: float, clip: bool, generator: torch.Generator) -> Tensor:
@@ -75,23 +79,15 @@ class Fit:
 
 
 def fit_images(
-    net_name: str,
-    targets: Tensor | Callable[[int], Tensor],
-    *,
-    iterations: int,
-    lr: float,
-    z_std: float,
-    width: int,
-    generator: torch.Generator,
-    observe: Callable[[Tensor], Tensor] | None = None,
+    about: ImageFit, targets: Targets, generator: torch.Generator, observe: Callable[[Tensor], Tensor] | None = None
 ) -> Iterator[Fit]:
     """Fit one new network to each target, all at once, and yield a `Fit` after every forward pass, 1..iterations.
 
-    net_name: as `nets.build`, made with group normalisation. targets: the observed images [N, C, H, W] in [0, 1]; or a function
-    that gives those of iteration i, asked for in order 1, 1, 2, 3, ..., which may leave [0, 1] as unclipped noise does.
-    lr: of Adam. z_std: standard deviation of the noise added to z, which lies in [0, Z_HIGH[net]], at each iteration (0.03
-    as published, as large as the spread of the published z itself; 0: none).
-    width: channels of the first layer. Works on the targets' device and in their dtype; all draws come from `generator`.
+    about: the net, made with group normalisation; its width; the iterations; the rate of Adam; and z_std, the standard
+    deviation of the noise added to z, which lies in [0, Z_HIGH[net]], at each iteration (0.03 as published, as large as the
+    spread of the published z itself; 0: none). targets: the observed images [N, C, H, W] in [0, 1]; or a function that gives
+    those of iteration i, asked for in order 1, 1, 2, 3, ..., which may leave [0, 1] as unclipped noise does.
+    Works on the targets' device and in their dtype; all draws come from `generator`.
     observe: what is seen of an image, images -> same shape, applied to the outputs before they are compared with the targets:
     min over w of || A f_w(z) - y ||^2 for missing pixels or a coarse picture (None: all is seen).
     ValueError if targets that are images leave [0, 1], at once and not at the first step.
@@ -101,16 +97,16 @@ def fit_images(
     target_at = (lambda _: targets) if isinstance(targets, Tensor) else targets
     first = target_at(1)
     n, channels, size, _ = first.shape
-    nets = [build(net_name, channels, generator=generator, width=width, per_image=True).to(first) for _ in range(n)]
-    z = (Z_HIGH[net_name] * torch.rand((n, Z_CHANNELS, size, size), generator=generator, device=generator.device)).to(first)
+    nets = [build(about.net, channels, generator=generator, width=about.width, per_image=True).to(first) for _ in range(n)]
+    z = (Z_HIGH[about.net] * torch.rand((n, Z_CHANNELS, size, size), generator=generator, device=generator.device)).to(first)
     forward, weights = stack(nets)
-    optimiser = torch.optim.Adam(weights, lr=lr, fused=True)
+    optimiser = torch.optim.Adam(weights, lr=about.lr, fused=True)
 
     def fits() -> Iterator[Fit]:
         """(1) of notebook 02: look at the networks' outputs for z, compare them with the targets, update, again."""
-        for iteration in range(1, iterations + 1):
+        for iteration in range(1, about.iterations + 1):
             with torch.enable_grad():  # the caller may hold no_grad around the loop
-                outputs = forward(z + z_std * streams.normal(z, generator))
+                outputs = forward(z + about.z_std * streams.normal(z, generator))
                 seen = outputs if observe is None else observe(outputs)
                 losses = (seen - target_at(iteration)).square().flatten(1).mean(1)
                 losses.sum().backward()  # a sum, so that each network gets the gradient of its own loss
@@ -119,6 +115,24 @@ def fit_images(
             yield Fit(iteration, outputs.detach().clamp(0, 1), losses.detach())
 
     return fits()
+
+
+class Timed:
+    """The fits of `fit_images` as they come; `seconds`: what they took so far, without what is done with one before the next.
+
+    Raises OutOfTime from the budget between two of them.
+    """
+
+    def __init__(self, about: ImageFit, targets: Targets, generator: torch.Generator, work: Work) -> None:
+        self.begin, self.work, self.seconds = partial(fit_images, about, targets, generator), work, 0.0
+
+    def __iter__(self) -> Iterator[Fit]:
+        since = device.stopwatch(self.work.device)
+        for fit in self.begin():
+            self.seconds += since()
+            self.work.budget.check()
+            yield fit
+            since = device.stopwatch(self.work.device)
 
 
 def stack(nets: Sequence[nn.Module]) -> tuple[Callable[[Tensor], Tensor], list[Tensor]]:

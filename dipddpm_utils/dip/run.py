@@ -61,13 +61,13 @@ def dip(run: Dip, work: Work) -> Outcome:
 
     early = (faults.EARLY,) if "FA7" in run.faults else ()
     log = train_resumably(state, loss, lambda idx: images[idx], work, early, keep, steady=True)
-    net, now = state.model.eval(), device.clock(work.device)
+    net = state.model.eval()
     if early:
         net.load_state_dict(log["kept"])
     shown = images if run.judged is None else _unit(source, run.judged, work)
-    began = now()
+    since = device.stopwatch(work.device)
     applied = ranges.signed_to_uint8(dips.dip_outputs(net, shown))
-    apply_seconds = now() - began
+    apply_seconds = since()
     metrics, panels = _restoration(run, net, source, work)
     rng = streams.numpy_rng(run.seed, "evaluation")
     judged = evaluate.evaluate(applied[: run.judged or 2000].cpu(), source, evaluate.space(run.data, work.device), rng)
@@ -127,18 +127,11 @@ def dip_images(run: DipImages, work: Work) -> Outcome:
     noisy = dips.noisy_input(clean, run.std, True, generator)  # what is observed: pixels cannot leave [0, 1]
     rows, snapshots = [], {}
     best = torch.full((len(clean),), -torch.inf)
-    best_output, seconds = torch.zeros_like(clean), 0.0
-    every, now = max(1, run.iterations // 100), device.clock(work.device)
-    began = now()
-    fits = dips.fit_images(run.net, noisy, generator=streams.generator(run.seed, "fit", work.device), **run.options())
+    best_output, every = torch.zeros_like(clean), max(1, run.iterations // 100)
+    fits = dips.Timed(run, noisy, streams.generator(run.seed, "fit", work.device), work)
     with progress.Progress(run.iterations, work.label) as bar:
         for fit in fits:
-            looked_at = fit.iteration % every == 0 or fit.iteration in run.snapshots
-            if looked_at:
-                device.settle(work.device)  # what it still has queued is part of the fit
-            seconds += now() - began
-            work.budget.check()
-            if looked_at:
+            if fit.iteration % every == 0 or fit.iteration in run.snapshots:
                 psnr, to_noisy = (fidelity.psnr(fit.outputs, target).cpu() for target in (clean, noisy))
                 better = (psnr > best).to(clean.device)
                 best_output[better] = fit.outputs[better]
@@ -150,10 +143,9 @@ def dip_images(run: DipImages, work: Work) -> Outcome:
             if fit.iteration in run.snapshots:
                 snapshots[fit.iteration] = _panels(run, shown=fit.outputs)["shown"]
             bar.update(1, psnr=float(best.mean()))
-            began = now()
     arrays = _panels(run, clean=clean, noisy=noisy, outputs_best=best_output)
     arrays |= {"snapshots": np.stack(list(snapshots.values())), "snapshot_iterations": np.array(list(snapshots))}
-    return Outcome(metrics={"n": len(clean), "seconds": seconds}, timings={"train": seconds}, evals=rows, arrays=arrays)
+    return Outcome({"n": len(clean), "seconds": fits.seconds}, {"train": fits.seconds}, evals=rows, arrays=arrays)
 
 
 def bank(run: Bank, work: Work) -> Outcome:
@@ -162,20 +154,17 @@ def bank(run: Bank, work: Work) -> Outcome:
     In place of weights it keeps these outputs, `images`, floats [n, C, H, W] in [0, 1], and whose they are, `rows`, int64 [n].
     Done in parts, each kept in the run's folder, so that a run that is cut off fits no part twice.
     """
-    source, now, outputs, seconds = sets.load(run.data), device.clock(work.device), [], 0.0
+    source, outputs, seconds = sets.load(run.data), [], 0.0
     rows = banked_rows(run, len(source.train))
     clean = ranges.uint8_to_unit(source.train[rows].to(work.device))
     with progress.Progress(len(rows), work.label) as bar:
         for i, part in enumerate(clean.split(FITTED_TOGETHER)):
             path = work.folder / f"part-{i}.npz"
             if not path.exists():
-                began = now()
-                generator = streams.generator(run.seed, f"fit of part {i}", work.device)
-                for shown in dips.fit_images(run.fit.net, part, generator=generator, **run.fit.options()):
-                    work.budget.check()
-                    images = shown.outputs
-                content = files.npz_bytes({"images": images.cpu().numpy(), "seconds": np.array(now() - began)})
-                files.write_bytes(path, content)
+                fits = dips.Timed(run.fit, part, streams.generator(run.seed, f"fit of part {i}", work.device), work)
+                for fit in fits:
+                    images = fit.outputs
+                files.write_bytes(path, files.npz_bytes({"images": images.cpu().numpy(), "seconds": np.array(fits.seconds)}))
             with np.load(path) as stored:
                 outputs.append(torch.from_numpy(stored["images"]))
                 seconds += float(stored["seconds"])

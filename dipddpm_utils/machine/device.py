@@ -156,6 +156,19 @@ def clock(device: str | torch.device = "cpu") -> Callable[[], float]:
     return time.process_time if clock_name(device) == "processor" else time.perf_counter
 
 
+def stopwatch(device: str | torch.device = "cpu") -> Callable[[], float]:
+    """Started now: each call gives the seconds since, by `clock`, once a GPU has done what it still had queued."""
+    settle(device)
+    now = clock(device)
+    began = now()
+
+    def seconds() -> float:
+        settle(device)
+        return now() - began
+
+    return seconds
+
+
 def clock_name(device: str | torch.device = "cpu") -> str:
     """'processor' or 'wall', see `clock`."""
     import torch

@@ -9,6 +9,7 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice, pairwise
 from typing import Any
 
@@ -157,13 +158,11 @@ def _probed(run: Ddpm | Dip, device: str) -> dict[str, float]:
     state, batches = turns.begun(run, ranges.unit_to_uint8(images), device)
     x = images[:DRAWN]
     steps = [after - before for before, after in pairwise([0.0, *(state.synchronise() for _ in islice(batches, PROBED))])]
-    net, now, spent = state.model.eval(), machine.clock(device), []
+    net, t, spent = state.model.eval(), torch.zeros(DRAWN, dtype=torch.int64, device=device), []
+    call = partial(judge.autocast(net, run), x, t[: len(x)]) if isinstance(run, Ddpm) else partial(net, x)
     with torch.no_grad():
         for _ in range(2):
-            began = now()
-            if isinstance(run, Ddpm):
-                judge.autocast(net, run)(x, torch.zeros(len(x), dtype=torch.int64, device=device))
-            else:
-                net(x)
-            spent.append(now() - began)
+            since = machine.stopwatch(device)
+            call()
+            spent.append(since())
     return {"step": statistics.median(steps), "call": min(spent) / len(x)}

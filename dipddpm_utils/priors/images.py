@@ -110,19 +110,18 @@ def training_images(run: Ddpm, source: sets.DataSet, work: Work) -> Made:
 
 def of_dip(dip: Dip, real: Tensor, work: Work, outputs: Callable[..., Tensor] = fit.dip_outputs) -> Made:
     """What a DIP fitted to a data set makes of uint8 images."""
-    net, now = fitted(dip, work), device.clock(work.device)
-    began = now()
+    net = fitted(dip, work)
+    since = device.stopwatch(work.device)
     images = outputs(net, ranges.uint8_to_unit(real))
-    seconds = work.store.ensure(dip, quiet=True).metrics["train_seconds"] + now() - began
+    seconds = since() + work.store.ensure(dip, quiet=True).metrics["train_seconds"]
     return Made(images, seconds, operations(dip, net, len(real)))
 
 
 def of_blur(real: Tensor, work: Work) -> Made:
     """The same without a DIP: uint8 images blurred."""
-    now = device.clock(work.device)
-    began = now()
+    since = device.stopwatch(work.device)
     images = torch.cat([fidelity.gaussian_blur(ranges.uint8_to_signed(part)) for part in real.split(COMPARED)])
-    return Made(images, now() - began)
+    return Made(images, since())
 
 
 def of_bank(bank: Bank, work: Work) -> Made:

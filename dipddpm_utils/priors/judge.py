@@ -105,8 +105,7 @@ class Judge:
         if x_t is None:
             x_t = torch.randn(n, data.channels, data.size, data.size, generator=generator)
         images, nfe, seconds = self.draw(model, chain or plain(run, sampler), x_t, generator)
-        now = device.clock(self.work.device)
-        began = now()
+        since = device.stopwatch(self.work.device)
         rng = streams.numpy_rng(run.seed, f"evaluation, {purpose}")
         space = evaluate.space(data, self.work.device)
         scores = evaluate.evaluate(images, self.source, space, rng)
@@ -117,7 +116,7 @@ class Judge:
         scores |= self._fid(model, sampler, images, purpose, more=chain is None and alone)
         scores |= evaluate.second(images, self.source, self.work.device)
         about = {"sampler": sampler.title, "nfe": nfe, "sampling_seconds": seconds}
-        return {**about, **scores, "evaluation_seconds": seconds + now() - began}, images
+        return {**about, **scores, "evaluation_seconds": seconds + since()}, images
 
     def _draws_of_few(self, samples: Tensor, few: int, rng: np.random.Generator) -> str:
         """The same of further sets of the samples, none in two of them: how far one set's distance is from another's (A7)."""
@@ -159,14 +158,13 @@ class Judge:
         """Whole reverse chains from x_t, in batches: (uint8 [n, C, H, W] on the CPU, network calls, seconds)."""
         network, where = autocast(model, self.run), self.work.device
         done, nfe, size = [], 0, SAMPLED_TOGETHER[torch.device(where).type]
-        now = device.clock(where)
-        began = now()
+        since = device.stopwatch(where)
         for first in range(0, len(x_t), size):
             self.work.budget.check()
             rows = slice(first, first + size)
             x0, nfe = chain(network, x_t[rows].to(where), rows, generator)
             done.append(ranges.signed_to_uint8(x0).cpu())
-        return torch.cat(done), nfe, now() - began
+        return torch.cat(done), nfe, since()
 
     def distance(self, samples: Tensor, others: Tensor) -> float:
         """Frechet distance between two sets of uint8 images in the data set's own feature space."""

@@ -88,23 +88,21 @@ class Bench:
     def timed(self, compute: Callable[[], tuple[Tensor, int]]) -> tuple[Tensor, int, float]:
         """What it gives, on the CPU (so that a GPU has finished), and its seconds."""
         self.work.budget.check()
-        now = device.clock(self.work.device)
-        began = now()
+        since = device.stopwatch(self.work.device)
         images, calls = compute()
-        images = images.cpu()
-        return images, calls, now() - began
+        return images.cpu(), calls, since()
 
     def fit(self, rows: slice) -> Fits:
         """One untrained network an image, looked at LOOKS times."""
-        run, seen, now = self.run, self.seen.rows(rows), device.clock(self.work.device)
+        run, seen = self.run, self.seen.rows(rows)
         every, looks, seconds = max(1, run.iterations // LOOKS), [], []
         generator = streams.generator(run.seed, f"fit {rows.start}", self.work.device)
-        began = now()
-        for fit in dips.fit_images(run.net, seen.target, generator=generator, observe=seen.observe, **run.options()):
+        since = device.stopwatch(self.work.device)
+        for fit in dips.fit_images(run, seen.target, generator, seen.observe):
             self.work.budget.check()
             if fit.iteration % every == 0:
                 looks.append(seen.keep(fit.outputs).cpu())
-                seconds.append(now() - began)
+                seconds.append(since())
         return Fits(torch.stack(looks), seconds)
 
     def draw(self, chain: Chain, rows: slice, guess: Tensor) -> tuple[Tensor, int, float]:

@@ -32,14 +32,13 @@ def sample(run: Sample, work: Work) -> Outcome:
     coefs = schedule.coefficients(run.model.diffusion, device=work.device)
     fits = of_bank(run.start.bank, work) if run.start.bank else None
     given = Given(source.train.to(work.device), coefs, bank=fits.images if fits else None)
-    now = device.clock(work.device)
-    began = now()
+    since = device.stopwatch(work.device)
     generator = streams.generator(run.seed, f"start {start.key}")
     x_start = start.function(replace(given, net=nets.get(run.start.dip)), run.n, generator)
     t_start = len(given.coefs.alpha_bars) - 1 if run.start.t_start is None else run.start.t_start
     x_t = process.start_chain(given.coefs, x_start, t_start, generator)
     chain = _chain(run, replace(given, net=nets.get(run.advice.dip if run.advice else None)), t_start)
-    start_seconds = now() - began + (fits.seconds * run.n / len(fits.rows) if fits else 0.0)
+    start_seconds = since() + (fits.seconds * run.n / len(fits.rows) if fits else 0.0)
     judge = Judge(run.model, work, source)
     row, images = judge.score(model, run.sampler, run.n, f"sample {run.seed}", chain, x_t)
     whole = work.store.ensure(run.model, quiet=True).metrics

@@ -61,24 +61,19 @@ def _metrics(run: EpochTiming, rows: list[dict[str, Any]]) -> dict[str, Any]:
 def _timed_step(run: EpochTiming, state: loop.State, coefs: schedule.Coefficients, get: loop.GetBatch) -> np.ndarray:
     """Seconds of one training step by part (PARTS); a GPU's queue is emptied between them."""
     model, (optimiser,), device = state.model.train(), state.optimisers, state.device
-    marks = [_now(device)]
+    since = machine_device.stopwatch(device)
     x0 = get(state.order.next(run.optim.batch_size))
-    marks.append(_now(device))
+    marks = [0.0, since()]
     t = process.training_times(run.diffusion, len(x0), state.generator, x0.device)
     eps = torch.randn(x0.shape, generator=state.generator, device=x0.device)
     with machine_device.autocast(device, run.optim.precision):
         loss = process.loss(coefs, run.diffusion, model, x0, t, eps)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
-    marks.append(_now(device))
+    marks.append(since())
     optimiser.step()
     state.step += 1
-    return np.diff([*marks, _now(device)])
-
-
-def _now(device: torch.device) -> float:
-    machine_device.settle(device)
-    return machine_device.clock(device)()
+    return np.diff([*marks, since()])
 
 
 def _in_memory(images: Tensor, device: str) -> loop.GetBatch:

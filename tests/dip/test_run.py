@@ -59,7 +59,7 @@ def test_a_bank_keeps_what_a_fit_to_each_of_its_images_shows(store):
     assert images.shape == (80, 1, 28, 28) and len(set(rows.tolist())) == 80 and rows.max() < 96
     clean = ranges.uint8_to_unit(train[rows])
     generator = streams.generator(0, "fit of part 1")
-    *_, last = fit.fit_images("2conv", clean[FITTED_TOGETHER:], generator=generator, **BANK.fit.options())
+    *_, last = fit.fit_images(BANK.fit, clean[FITTED_TOGETHER:], generator)
     torch.testing.assert_close(images[FITTED_TOGETHER:], last.outputs)
     assert record.metrics["psnr"] == pytest.approx(float(fidelity.psnr(images, clean).mean()))
     assert JUDGED <= set(record.metrics) and record.metrics["train_seconds"] > 0 and record.metrics["flops"] > 0
@@ -83,7 +83,7 @@ def test_each_dip_is_fitted_to_its_noisy_image_and_followed_against_both(store):
     rows = store.ensure(run).evals.query("iteration == 20")
     clean = ranges.uint8_to_unit(sets.load(DATA).held_out[:3])
     noisy = fit.noisy_input(clean, run.std, True, streams.generator(0, "observed noise"))
-    *_, last = fit.fit_images("2conv", noisy, generator=streams.generator(0, "fit"), **run.options())
+    *_, last = fit.fit_images(run, noisy, streams.generator(0, "fit"))
     for name, target in (("psnr", clean), ("psnr_noisy", noisy)):
         np.testing.assert_allclose(rows[name], fidelity.psnr(last.outputs, target), rtol=1e-4)
     np.testing.assert_allclose(rows["loss"], last.losses, rtol=1e-4)

@@ -58,9 +58,9 @@ def test_another_task_is_refused(clean):
 
 def test_a_fit_to_what_is_seen_ignores_what_is_not(clean):
     seen = degrade("inpaint", clean[:2], rng(2))
-    options = {"iterations": 60, "lr": 2e-2, "z_std": 0.0, "width": 4}
-    *_, last = fit.fit_images("skip", seen.target, **options, generator=rng(3), observe=seen.observe)
-    *_, blind = fit.fit_images("skip", seen.target, **options, generator=rng(3))
+    about = config.ImageFit(net="skip", iterations=60, lr=2e-2, z_std=0.0, width=4)
+    *_, last = fit.fit_images(about, seen.target, rng(3), seen.observe)
+    *_, blind = fit.fit_images(about, seen.target, rng(3))
     hidden = (seen.known == 0).expand_as(clean[:2])
     assert last.losses.mean() < 0.15
     assert last.outputs[hidden].mean() > 1.5 * blind.outputs[hidden].mean()  # not pulled to the zeros of the target

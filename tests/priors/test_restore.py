@@ -124,8 +124,8 @@ def test_rivals_get_the_seconds_of_the_best_way_with_a_dip(store, monkeypatch):
         ticks[0] += len(x)
         return forward(self, x, t)
 
-    def slow(net, targets, **options):
-        for state in fit_images(net, targets, **options):
+    def slow(about, targets, *others):
+        for state in fit_images(about, targets, *others):
             ticks[0] += (5 if len(targets) > 10 else 15) * len(targets)
             yield state
 

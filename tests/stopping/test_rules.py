@@ -13,7 +13,7 @@ from priors.runs import DATA, in_slices
 from pydantic import ValidationError
 
 from dipddpm_utils import config, ranges
-from dipddpm_utils.config import Diffusion, Stopping
+from dipddpm_utils.config import Diffusion, ImageFit, Stopping
 from dipddpm_utils.data import sets
 from dipddpm_utils.ddpm import process, schedule
 from dipddpm_utils.dip import fit
@@ -145,11 +145,11 @@ def test_targets_are_the_observed_image_diffused_drawn_once_a_stage():
 
 def test_fits_follow_targets_that_change_and_may_leave_the_unit_range():
     a, b = torch.full((2, 1, 8, 8), 1.5), torch.full((2, 1, 8, 8), -0.5)
-    arguments = {"iterations": 4, "lr": 1e-3, "z_std": 0.0, "width": 4}
-    fits = list(fit.fit_images("5conv", lambda i: a if i < 3 else b, generator=rng(), **arguments))
+    about = ImageFit(net="5conv", iterations=4, lr=1e-3, z_std=0.0, width=4)
+    fits = list(fit.fit_images(about, lambda i: a if i < 3 else b, rng()))
     assert float(fits[1].losses.mean()) > 1.0 and float(fits[2].losses.mean()) < 1.0
-    same = list(fit.fit_images("5conv", a.clamp(0, 1), generator=rng(), **arguments))
-    other = list(fit.fit_images("5conv", lambda _: a.clamp(0, 1), generator=rng(), **arguments))
+    same = list(fit.fit_images(about, a.clamp(0, 1), rng()))
+    other = list(fit.fit_images(about, lambda _: a.clamp(0, 1), rng()))
     assert torch.equal(same[-1].losses, other[-1].losses)
 
 
@@ -197,7 +197,7 @@ def test_a_run_that_is_cut_off_keeps_its_finished_fits_and_ends_alike(record, tm
 
 def test_rules_that_are_not_asked_for_cost_no_fit(tmp_path, monkeypatch):
     fits, fit_images = [], fit.fit_images
-    monkeypatch.setattr(fit, "fit_images", lambda *args, **options: fits.append(args) or fit_images(*args, **options))
+    monkeypatch.setattr(fit, "fit_images", lambda *args: fits.append(args) or fit_images(*args))
     few = RUN.model_copy(update={"rules": ("oracle", "wmv")})
     record = Store(tmp_path, "smoke", device="cpu").ensure(few)
     assert record.evals["rule"].tolist() == ["oracle", "wmv"] and len(fits) == 1
@@ -267,7 +267,7 @@ def test_rules_stop_where_they_do_in_the_same_fits_written_out_again(store):
     first, second = rules.halves(y, run.std, run.tau, streams.generator(0, "halves"))
 
     def fitted(target):
-        fits = fit.fit_images(run.net, lambda _: target, generator=streams.generator(0, "fit"), **run.options())
+        fits = fit.fit_images(run, lambda _: target, streams.generator(0, "fit"))
         return [one.outputs for one in fits]
 
     def errors(outputs, reference):
