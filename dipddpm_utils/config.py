@@ -136,6 +136,11 @@ class Ddpm(Run):
     prior: Prior | None = None  # ways of using a DIP other than `dip`
 
     @property
+    def using(self) -> Prior:
+        """Its prior; one that does nothing where there is none."""
+        return self.prior or Prior()
+
+    @property
     def bank(self) -> Bank | None:
         """The run whose fits it is trained on."""
         return None if self.per_image is None else Bank(data=self.data, fit=self.per_image, seed=self.seed)
@@ -143,8 +148,8 @@ class Ddpm(Run):
     @model_validator(mode="after")
     def _what_it_is_trained_on_is_clear(self) -> Self:
         last = self.diffusion.num_train_timesteps - 1
-        if self.prior is not None and (self.prior.truncate or 0) > last:
-            raise ValueError(f"prior.truncate is {self.prior.truncate}, but the model's last step is {last}")
+        if (self.using.truncate or 0) > last:
+            raise ValueError(f"prior.truncate is {self.using.truncate}, but the model's last step is {last}")
         if self.per_image is not None and (self.dip is not None or self.train_on is not None):
             raise ValueError("per_image is given with dip or train_on, expected one of them")
         on_real = self.dip is None and self.per_image is None and self.train_on is None
@@ -179,8 +184,7 @@ class Sample(Run):
             raise ValueError("start.bank is of other data than the model, expected the images that it was trained on")
         if bank is not None and (least := bank.n or bank.data.n_train) and least < self.n:
             raise ValueError(f"start.bank has {least} DIPs, expected one for each of the {self.n} samples")
-        own = self.model.prior is not None and self.model.prior.in_chains
-        if own and (self.start != Start() or self.advice is not None):
+        if self.model.using.in_chains and (self.start != Start() or self.advice is not None):
             raise ValueError("model has a prior that its chains need, and start and advice know nothing of it; leave both out")
         return self
 

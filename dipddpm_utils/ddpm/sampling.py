@@ -22,12 +22,11 @@ from dipddpm_utils.machine import streams
 class Step:
     """One step of a chain: the network was called at `t`, and `x` is the state at `t_next`."""
 
-    index: int  # 0, 1, ...
+    index: int  # 0, 1, ...: the network calls before this one
     t: int
     t_next: int  # -1 after the last step: x is then the sample x_0
     x: Tensor  # [B, C, H, W]
     x0_hat: Tensor  # [B, C, H, W], what the network thought x_0 to be, clipped if clipping is on
-    nfe: int  # network calls so far
 
 
 def timesteps(T: int, steps: int, t_start: int | None = None) -> list[int]:
@@ -89,7 +88,7 @@ def sample(
     """Run a whole chain as `sampler` says: (x_0 [B, C, H, W], network calls). Arguments and errors as for `chain`."""
     for step in chain(model, coefs, diffusion, sampler, x_t, t_start, generator, clip):
         last = step
-    return last.x, last.nfe
+    return last.x, last.index + 1
 
 
 def chain(
@@ -130,7 +129,7 @@ def chain(
             if s >= 0 and std > 0:
                 x = x + std * streams.normal(x, generator)
             earlier = bar_t, x0_hat
-            yield Step(index, t, s, x, x0_hat, index + 1)
+            yield Step(index, t, s, x, x0_hat)
 
     return walk(x_t)
 

@@ -26,6 +26,7 @@ from dipddpm_utils.store.records import Work
 # z is uniform on [0, high]; 0.1 as published (Ulyanov et al. 2018, supplementary material), without normalisation it is lost
 Z_HIGH = {"2conv": 1.0, "5conv": 1.0, "resnet18": 0.1, "skip": 0.1}
 Targets = Tensor | Callable[[int], Tensor]  # images, or those of an iteration
+Observe = Callable[[Tensor], Tensor]  # what is seen of images, as large
 
 
 def noisy_input(images_unit: Tensor, std: float, clip: bool, generator: torch.Generator) -> Tensor:
@@ -78,9 +79,7 @@ class Fit:
     losses: Tensor  # [N], mean squared error against the target, before clamping
 
 
-def fit_images(
-    about: ImageFit, targets: Targets, generator: torch.Generator, observe: Callable[[Tensor], Tensor] | None = None
-) -> Iterator[Fit]:
+def fit_images(about: ImageFit, targets: Targets, generator: torch.Generator, observe: Observe | None = None) -> Iterator[Fit]:
     """Fit one new network to each target, all at once, and yield a `Fit` after every forward pass, 1..iterations.
 
     about: the net, made with group normalisation; its width; the iterations; the rate of Adam; and z_std, the standard
@@ -123,8 +122,10 @@ class Timed:
     Raises OutOfTime from the budget between two of them.
     """
 
-    def __init__(self, about: ImageFit, targets: Targets, generator: torch.Generator, work: Work) -> None:
-        self.begin, self.work, self.seconds = partial(fit_images, about, targets, generator), work, 0.0
+    def __init__(
+        self, work: Work, about: ImageFit, targets: Targets, generator: torch.Generator, observe: Observe | None = None
+    ) -> None:
+        self.work, self.begin, self.seconds = work, partial(fit_images, about, targets, generator, observe), 0.0
 
     def __iter__(self) -> Iterator[Fit]:
         since = device.stopwatch(self.work.device)

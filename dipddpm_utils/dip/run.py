@@ -47,7 +47,7 @@ def operations(run: Dip, net: nn.Module, applied: int) -> int:
 def dip(run: Dip, work: Work) -> Outcome:
     """Fit a denoising autoencoder to a data set; judge what it restores, and what it makes of clean images."""
     source = sets.load(run.data)
-    images = _unit(source, run.optim.batch_size if run.one_batch else None, work)
+    images = ranges.uint8_to_unit(source.train[: run.optim.batch_size if run.one_batch else None].to(work.device))
     net = build(run)
     note = nets.load_imagenet(net.net if "FA2" in run.faults else net) if run.net == "resnet18" else "random weights"
     state = loop.new_state(net, run.optim, len(images), run.seed, work.device)
@@ -64,7 +64,7 @@ def dip(run: Dip, work: Work) -> Outcome:
     net = state.model.eval()
     if early:
         net.load_state_dict(log["kept"])
-    shown = images if run.judged is None else _unit(source, run.judged, work)
+    shown = images if run.judged is None else ranges.uint8_to_unit(source.train[: run.judged].to(work.device))
     since = device.stopwatch(work.device)
     applied = ranges.signed_to_uint8(dips.dip_outputs(net, shown))
     apply_seconds = since()
@@ -89,11 +89,6 @@ def dip(run: Dip, work: Work) -> Outcome:
         weights={key: value.detach().cpu().contiguous() for key, value in net.state_dict().items()},
         notes=[*log["notes"], note],
     )
-
-
-def _unit(source: sets.DataSet, n: int | None, work: Work) -> Tensor:
-    """The first n training images, or all, in [0, 1]."""
-    return ranges.uint8_to_unit(source.train[:n].to(work.device))
 
 
 @torch.no_grad()
@@ -128,7 +123,7 @@ def dip_images(run: DipImages, work: Work) -> Outcome:
     rows, snapshots = [], {}
     best = torch.full((len(clean),), -torch.inf)
     best_output, every = torch.zeros_like(clean), max(1, run.iterations // 100)
-    fits = dips.Timed(run, noisy, streams.generator(run.seed, "fit", work.device), work)
+    fits = dips.Timed(work, run, noisy, streams.generator(run.seed, "fit", work.device))
     with progress.Progress(run.iterations, work.label) as bar:
         for fit in fits:
             if fit.iteration % every == 0 or fit.iteration in run.snapshots:
@@ -161,7 +156,7 @@ def bank(run: Bank, work: Work) -> Outcome:
         for i, part in enumerate(clean.split(FITTED_TOGETHER)):
             path = work.folder / f"part-{i}.npz"
             if not path.exists():
-                fits = dips.Timed(run.fit, part, streams.generator(run.seed, f"fit of part {i}", work.device), work)
+                fits = dips.Timed(work, run.fit, part, streams.generator(run.seed, f"fit of part {i}", work.device))
                 for fit in fits:
                     images = fit.outputs
                 files.write_bytes(path, files.npz_bytes({"images": images.cpu().numpy(), "seconds": np.array(fits.seconds)}))

@@ -72,7 +72,7 @@ def of(run: Run) -> Load:
 
 def _calls(model: Ddpm, sampler: Sampler, t_start: int | None = None) -> int:
     """Network calls for an image; a truncated model's chains begin at the last step that it learned."""
-    begin = model.prior.truncate if model.prior is not None and t_start is None else t_start
+    begin = model.using.truncate if t_start is None else t_start
     return len(sampling.timesteps(model.diffusion.num_train_timesteps, sampler.steps, begin))
 
 

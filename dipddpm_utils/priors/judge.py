@@ -52,7 +52,7 @@ def _unet(run: Ddpm) -> nn.Module:
 
 def told(run: Ddpm) -> int:
     """Images that the network is told beside each x_t."""
-    return sum(declared.find("learned", way).told for way in run.prior.ways) if run.prior else 0
+    return sum(declared.find("learned", way).told for way in run.using.ways)
 
 
 def autocast(model: nn.Module, run: Ddpm) -> Model:

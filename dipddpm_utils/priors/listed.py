@@ -40,21 +40,23 @@ def listing(store: Any, device: str = "auto", probe: bool = False) -> tuple[list
         rows.append([entry.name, entry.hash, state, *(shown if done else ("", shown[1], "", ""))])
     complete = sum(row[2] == "complete" for row in rows)
     about = [f"profile {store.profile.name}: {complete} of {len(rows)} runs complete, in {took / 3600:.1f} hours"]
+    if left or probe:
+        from dipddpm_utils.machine.device import pick_device  # imports torch
+
+        where = str(pick_device(device))
     if left:
-        about += _left(store, rows, left, device, probe)
+        about += _left(store, rows, left, where, probe)
     if probe and not wrong and ":" not in store.profile.name:  # a user's own images are nobody else's
-        _keep(store, took / 3600, left, device, made)
+        _keep(store, took / 3600, left, where, made)
     widths = [max(len(row[i]) for row in [HEAD, *rows]) for i in range(len(HEAD))]
     lines = ["  ".join(f"{cell:{'<' if i < 3 else '>'}{widths[i]}}" for i, cell in enumerate(row)) for row in [HEAD, *rows]]
     return [line.rstrip() for line in lines] + about, wrong
 
 
-def _left(store: Any, rows: list[list[str]], left: list[Any], device: str, probe: bool) -> list[str]:
+def _left(store: Any, rows: list[list[str]], left: list[Any], where: str, probe: bool) -> list[str]:
     """Fill in what is left to do, and its sum: here, and on other machines."""
-    from dipddpm_utils.machine.device import pick_device
     from dipddpm_utils.priors import cost  # imports torch
 
-    where = str(pick_device(device))
     if probe:
         cost.probe(left, where)
     probes, undone = cost.kept(where), [cost.of(run) for run in left]
@@ -76,15 +78,13 @@ def _left(store: Any, rows: list[list[str]], left: list[Any], device: str, probe
     return lines
 
 
-def _keep(store: Any, measured: float, left: list[Any], device: str, made: dict[str, Any]) -> None:
+def _keep(store: Any, measured: float, left: list[Any], where: str, made: dict[str, Any]) -> None:
     """The profile's row of bench/hours.csv: hours of one process here, as measured, probed or both, and on paper elsewhere.
 
     made: provenance of a record, for the machine that it was measured on where nothing is left.
     """
-    from dipddpm_utils.machine.device import pick_device
     from dipddpm_utils.priors import cost  # imports torch
 
-    where = str(pick_device(device))
     hours = measured + sum(cost.of(run).hours(cost.kept(where)) for run in left)
     how = "measured" if not left else "estimated" if measured == 0 else "measured and estimated"
     row = {"profile": store.profile.name, "runs": len(store.profile.entries), "hours": f"{hours:.2g}", "how": how}

@@ -97,12 +97,11 @@ class Bench:
         run, seen = self.run, self.seen.rows(rows)
         every, looks, seconds = max(1, run.iterations // LOOKS), [], []
         generator = streams.generator(run.seed, f"fit {rows.start}", self.work.device)
-        since = device.stopwatch(self.work.device)
-        for fit in dips.fit_images(run, seen.target, generator, seen.observe):
-            self.work.budget.check()
+        fits = dips.Timed(self.work, run, seen.target, generator, seen.observe)
+        for fit in fits:
             if fit.iteration % every == 0:
                 looks.append(seen.keep(fit.outputs).cpu())
-                seconds.append(since())
+                seconds.append(fits.seconds)
         return Fits(torch.stack(looks), seconds)
 
     def draw(self, chain: Chain, rows: slice, guess: Tensor) -> tuple[Tensor, int, float]:

@@ -24,7 +24,7 @@ from dipddpm_utils.theory import gaussian
 
 def sample(run: Sample, work: Work) -> Outcome:
     """Draw images from a trained model, with the chain begun where `run.start` says, and judge them."""
-    if run.model.prior is not None and run.model.prior.in_chains:
+    if run.model.using.in_chains:
         return _with_its_prior(run, work)
     source, model = sets.load(run.model.data), trained(run.model, work)
     start, users = find("start", run.start.name), _users(run)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dipddpm_utils import ranges
-from dipddpm_utils.config import Ddpm, Prior, Sampler
+from dipddpm_utils.config import Ddpm, Sampler
 from dipddpm_utils.data import sets
 from dipddpm_utils.ddpm import process as diffusion
 from dipddpm_utils.ddpm import sampling, schedule
@@ -37,7 +37,10 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class AtWork:
-    """The prior of a training run (one without is the empty one): x_dip for each training image, and what is done with it."""
+    """The prior of a training run at work: x_dip for each training image, and what is done with it.
+
+    What that is says `run.using`. `ways`: at each step; `truncate`: chains begin there, from x_dip (None: T - 1, at noise).
+    """
 
     run: Ddpm
     given: Given
@@ -45,25 +48,20 @@ class AtWork:
     seconds: float = 0.0  # fitting and applying the DIP
     flops: int = 0
 
-    @property
-    def prior(self) -> Prior:
-        """What x_dip is used for. `ways`: at each step; `truncate`: chains begin there, from x_dip (None: T - 1, at noise)."""
-        return self.run.prior or Prior()
-
     def batch(self, x0: Tensor, indices: Tensor, step: int) -> Batch:
         """What is learned at `step`."""
         if self.x_dip is None:
             return Batch(x0)
         x_dip = self.x_dip[indices]
-        x0 = declared.curriculum(x0, x_dip, step, self.run.optim.steps, self.prior.curriculum)
-        if self.prior.trained is not None:
-            change = declared.find("trained", self.prior.trained).function
+        x0 = declared.curriculum(x0, x_dip, step, self.run.optim.steps, self.run.using.curriculum)
+        if self.run.using.trained is not None:
+            change = declared.find("trained", self.run.using.trained).function
             x0 = change(self.given, x0, x_dip, step / self.run.optim.steps)
         return Batch(x0, x_dip)
 
     def joint(self, x_dip: Tensor | None) -> Joint:
         """What all learned priors together change: the sum of their centres, and all that they tell."""
-        parts = [declared.find("learned", way).function(self.given, x_dip) for way in self.prior.ways]
+        parts = [declared.find("learned", way).function(self.given, x_dip) for way in self.run.using.ways]
         centres = [part.centre for part in parts if part.centre is not None]
         told = [part.told for part in parts if part.told is not None]
         return Joint(sum(centres[1:], centres[0]) if centres else None, torch.cat(told, 1) if told else None)
@@ -71,7 +69,7 @@ class AtWork:
     def loss(self, model: Model, batch: Batch, generator: torch.Generator) -> Tensor:
         """The training loss at drawn times and noise."""
         x0, about = batch.x0, self.run.diffusion
-        t = diffusion.training_times(about, len(x0), generator, x0.device, self.prior.truncate)
+        t = diffusion.training_times(about, len(x0), generator, x0.device, self.run.using.truncate)
         eps = torch.randn(x0.shape, generator=generator, device=x0.device)
         free = bool({"FA1", "FB2"} & set(self.run.faults))
         return process.loss(self.given.coefs, about, model, x0, self.joint(batch.x_dip), t, eps, free=free)
@@ -82,15 +80,15 @@ class AtWork:
 
     def given_back(self, images: Tensor, source: sets.DataSet, purpose: str) -> dict[str, float]:
         """The share of a chain's samples that lie nearest to the training image whose x_dip it was given; {} without one."""
-        if not self.prior.in_chains:
+        if not self.run.using.in_chains:
             return {}
         return {"own_source_rate": evaluate.own_source_rate(images, source, self.drawn_rows(len(images), purpose))}
 
     def chain(self, sampler: Sampler, n: int, purpose: str) -> Chain | None:
         """Whole chains with x_dip from the bank, that is from training images drawn at random; None if none is needed."""
-        if not self.prior.in_chains:
+        if not self.run.using.in_chains:
             return None
-        last, bank = self.prior.truncate, self.x_dip[self.drawn_rows(n, purpose).to(self.x_dip.device)]
+        last, bank = self.run.using.truncate, self.x_dip[self.drawn_rows(n, purpose).to(self.x_dip.device)]
 
         def drawn(network: Model, eps: Tensor, rows: slice, generator: torch.Generator) -> tuple[Tensor, int]:
             if last is not None:
@@ -104,9 +102,9 @@ class AtWork:
 
 def at_work(run: Ddpm, source: sets.DataSet, work: Work) -> AtWork:
     """A run's prior, ready: the DIP fitted and applied to every training image."""
-    images, made = source.train.to(work.device), None if run.prior is None else run.prior.source
-    if run.prior is not None and run.prior.trained is not None:
-        declared.find("trained", run.prior.trained)  # an unknown name is refused before its DIP is fitted
+    images, made = source.train.to(work.device), run.using.source
+    if run.using.trained is not None:
+        declared.find("trained", run.using.trained)  # an unknown name is refused before its DIP is fitted
     given = Given(images, schedule.coefficients(run.diffusion, device=work.device))
     if made is None:
         return AtWork(run, given)
@@ -120,7 +118,7 @@ def at_work(run: Ddpm, source: sets.DataSet, work: Work) -> AtWork:
 
 def initial(run: Ddpm, source: sets.DataSet, work: Work) -> tuple[nn.Module, float, int]:
     """(the denoiser where training begins, seconds, FLOPs): fitted as a DIP where the prior says so, else untrained."""
-    model, warm = build(run), None if run.prior is None else run.prior.warm
+    model, warm = build(run), run.using.warm
     if warm is None:
         return model, 0.0, 0
     images = source.train.to(work.device)

@@ -70,7 +70,7 @@ def _fit(run: Stopping, work: Work, name: str, clean: Tensor, target_at: Callabl
     score_of = {rule: variances.get(rule, lambda outputs: rules.mean_square(outputs, reference)) for rule in watching}
     scores: dict[str, list[Tensor]] = {rule: [] for rule in score_of}
     rule_seconds, psnr = dict.fromkeys(score_of, 0.0), []
-    fits = dip.Timed(run, target_at, streams.generator(run.seed, "fit", work.device), work)
+    fits = dip.Timed(work, run, target_at, streams.generator(run.seed, "fit", work.device))
     with progress.Progress(run.iterations, f"{work.label} {name}") as bar:
         for fit in fits:
             outputs = fit.outputs.cpu()

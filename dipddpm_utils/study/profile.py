@@ -27,9 +27,8 @@ def everything(p: Profile, z: Sizes) -> None:
     for chapter in (mechanisms.models, single.samplers, starts.starts, starts.trained_on_fits, settings.settings):
         chapter(p, z)
     if not z.headline_only:
-        for chapter in (reports.a_faults, reports.a_controls, reports.a_starts, reports.a_bank, reports.a_batch):
-            chapter(p, z)
-        for chapter in (reports.b_faults, reports.b_rows, reports.b_grid, reports.b_dips):
+        of_a = (reports.a_faults, reports.a_controls, reports.a_starts, reports.a_bank, reports.a_batch)
+        for chapter in (*of_a, reports.b_faults, reports.b_rows, reports.b_grid, reports.b_dips):
             chapter(p, z)
     settings.stopping(p, z)
     mechanisms.mechanisms(p, z)

@@ -11,16 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-
-from dipddpm_utils.machine.device import kernels_fused
+from torch import Tensor
 
 WARM = 3  # calls before the one that is recorded: in the first ones libraries choose kernels and set up
-
-
-def fused(model: nn.Module) -> nn.Module:
-    """`model`, through torch.compile if the environment asks for it: equal up to rounding, with the same weights."""
-    return torch.compile(model, dynamic=False) if kernels_fused() else model
 
 
 class Together:

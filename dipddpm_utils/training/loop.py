@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from dipddpm_utils.config import Optim
 from dipddpm_utils.machine.budget import Budget
-from dipddpm_utils.machine.device import autocast, clock
+from dipddpm_utils.machine.device import autocast, clock, kernels_fused
 from dipddpm_utils.machine.errors import TrainingError
-from dipddpm_utils.training.launched import Together, fused
+from dipddpm_utils.training.launched import Together
 from dipddpm_utils.training.state import Order, State, layout, new_state
 
 __all__ = ["Order", "State", "layout", "lr_at", "new_state", "train"]
@@ -101,7 +101,9 @@ def _halves_of_a_step(
     state: State, loss_fn: LossFn, get_batch: GetBatch, *, steady: bool
 ) -> tuple[Callable[[Tensor], Tensor], Callable[[], None]]:
     """(learn: indices -> loss, with gradients in place of the last ones; update: the optimiser's step), see `train`."""
-    optim, device, model = state.optim, state.device, fused(state.model)
+    optim, device, model = state.optim, state.device, state.model
+    if kernels_fused():  # equal up to rounding, with the same weights
+        model = torch.compile(model, dynamic=False)
     in_short = autocast(device, optim.precision)
 
     def learn(indices: Tensor) -> Tensor:
