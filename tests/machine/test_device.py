@@ -35,6 +35,18 @@ def test_one_thread_is_timed_by_the_processor_time_it_gets_and_everything_else_b
         torch.set_num_threads(before)
 
 
+def test_a_stopwatch_waits_for_what_is_queued_before_each_reading(monkeypatch):
+    ticks = [5.0]
+
+    def settle(where):
+        ticks[0] += {"cuda": 2.0}[where]
+
+    monkeypatch.setattr(device, "settle", settle)
+    monkeypatch.setattr(device, "clock", lambda where: lambda: ticks[0])
+    since = device.stopwatch("cuda")
+    assert [since(), since()] == [2.0, 4.0]
+
+
 # --- device ---
 
 
