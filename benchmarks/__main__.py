@@ -93,7 +93,6 @@ def keep(folder: Path, device: torch.device, content: dict[str, Any]) -> None:
     machine = {"made": datetime.now(UTC).isoformat(timespec="seconds"), **provenance.provenance(None, device)}
     content = {"machine": machine, **{key: content[key] for key in ("rows", "curves")}}
     path = files.write_json(folder / f"{device.type}.json", content)
-    content = files.read_json(path)
     files.write_text(path.with_suffix(".csv"), speed.table(content).to_csv(index=False, lineterminator="\n"))
     for name in speed.TITLES:
         figure = speed.curves(content, name)

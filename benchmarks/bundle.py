@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from benchmarks import children
-from benchmarks.pairs import Row, Setting, at_most
+from benchmarks.pairs import Row, Setting, row
 from dipddpm_utils.front import strongest
 from dipddpm_utils.store.runs import CHECKOUT, Store
 
@@ -22,15 +22,16 @@ import sys
 from pathlib import Path
 from dipddpm_utils.store import runs
 from dipddpm_utils.study import profile as profiles
+from dipddpm_utils.study.sizes import changed
 name, folder, steps = sys.argv[1], sys.argv[2], int(sys.argv[3])
 run = profiles.load("quick").entry(name).run
-if steps and hasattr(run, "optim"):
-    run = run.model_copy(update={"optim": run.optim.model_copy(update={"steps": steps})})
-    if hasattr(run, "evaluate"):
-        few = run.evaluate.final_sampler.model_copy(update={"steps": 3})
-        run = run.model_copy(update={"evaluate": run.evaluate.model_copy(update={"every": steps, "final_sampler": few})})
-elif steps:
-    run = run.model_copy(update={"iterations": steps, "snapshots": (steps,)})
+if hasattr(run, "optim"):
+    run = changed(run, optim=changed(run.optim, steps=steps))
+else:
+    run = changed(run, iterations=steps, snapshots=(steps,))
+if hasattr(run, "evaluate"):
+    few = changed(run.evaluate.final_sampler, steps=3)
+    run = changed(run, evaluate=changed(run.evaluate, every=steps, final_sampler=few))
 runs.Store(Path(folder), "quick").ensure(run)
 """
 # run -> steps: memory is the same for more
@@ -44,13 +45,13 @@ def rows(setting: Setting) -> Iterator[Row]:
         ("import dipddpm_utils, beyond torch", "import dipddpm_utils", 0.3),
         ("import of the whole engine, beyond torch", f"import {ENGINE}", None),
     ):
-        spent = [float(children.checked(["-c", IMPORT.format(what=what)]).output.split()[-1]) for _ in range(repeats)]
-        yield at_most(name, spent, target)
+        spent = [float(children.run(["-c", IMPORT.format(what=what)]).output.split()[-1]) for _ in range(repeats)]
+        yield row(name, spent, at_most=target)
     folder = setting.scratch / "memory"
     for name, steps in list(HEAVIEST.items())[: setting.pick(3, 1)]:
-        child = children.checked(["-c", COMPUTE, name, str(folder), str(setting.pick(steps, 25))])
+        child = children.run(["-c", COMPUTE, name, str(folder), str(setting.pick(steps, 25))])
         note = "the process that computes it; all sizes as in quick, fewer steps"
-        yield at_most(f"peak memory, quick's {name.removesuffix('-s0')}", [child.peak / 1e9], 2.5, "GB", note)
+        yield row(f"peak memory, quick's {name.removesuffix('-s0')}", [child.peak / 1e9], "GB", note, at_most=2.5)
     shutil.rmtree(folder)
     yield from _redraw(setting)
 
@@ -72,9 +73,9 @@ def _redraw(setting: Setting) -> Iterator[Row]:
         shutil.rmtree(results, ignore_errors=True)
         shutil.copytree(records, results / profile / "runs")
         arguments = ["-m", "dipddpm_utils", "report", "--profile", profile, "--results", str(results)]
-        spent.append(children.checked(arguments, PYTHONPATH=str(trap.parent), TORCH_TRAP=str(marker)).seconds)
+        spent.append(children.run(arguments, PYTHONPATH=str(trap.parent), TORCH_TRAP=str(marker)).seconds)
     pages = list(results.rglob("report.html"))
     seen = "was" if marker.exists() else "was not"
     note = f"profile {profile}, torch {seen} imported; {len(pages)} page, every figure and table"
-    row = at_most("redraw from records", spent, 60.0, note=note)
-    yield row if not marker.exists() else replace(row, met=False)
+    redrawn = row("redraw from records", spent, note=note, at_most=60.0)
+    yield redrawn if not marker.exists() else replace(redrawn, met=False)

@@ -15,11 +15,10 @@ ROOT = Path(__file__).resolve().parent.parent
 # A process's peak counts the memory of the one that it was started from, as far as the kernel is concerned. So it is started
 # from a small one, which measures it.
 BETWEEN = """
-import json, os, subprocess, sys, time
+import json, resource, subprocess, sys, time
 began = time.perf_counter()
-process = subprocess.Popen(sys.argv[2:])
-_, status, usage = os.wait4(process.pid, 0)
-measured = [time.perf_counter() - began, usage.ru_maxrss, os.waitstatus_to_exitcode(status)]
+code = subprocess.call(sys.argv[2:])
+measured = [time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, code]
 with open(sys.argv[1], "w") as file:
     json.dump(measured, file)
 """
@@ -29,12 +28,11 @@ with open(sys.argv[1], "w") as file:
 class Child:
     seconds: float
     peak: float  # bytes, of the process itself
-    code: int
     output: str  # both streams together
 
 
 def run(arguments: list[str], **environment: str) -> Child:
-    """Run Python with these arguments from the checkout's root and wait for it."""
+    """Run Python with these arguments from the checkout's root; RuntimeError with the end of its output if it failed."""
     search = os.pathsep.join(filter(None, (environment.pop("PYTHONPATH", ""), str(ROOT))))
     with tempfile.TemporaryDirectory() as folder:
         measured, output = Path(folder) / "measured.json", Path(folder) / "output"
@@ -49,13 +47,7 @@ def run(arguments: list[str], **environment: str) -> Child:
             )
         spent, peak, code = json.loads(measured.read_text())
         text = output.read_text(errors="replace")
+    if code:
+        raise RuntimeError(f"{' '.join(arguments[:3])} ended with {code}: {text[-600:]}")
     unit = 1 if sys.platform == "darwin" else 1024
-    return Child(spent, float(peak * unit), code, text)
-
-
-def checked(arguments: list[str], **environment: str) -> Child:
-    """The same; RuntimeError with the end of its output if it failed."""
-    child = run(arguments, **environment)
-    if child.code:
-        raise RuntimeError(f"{' '.join(arguments[:3])} ended with {child.code}: {child.output[-600:]}")
-    return child
+    return Child(spent, float(peak * unit), text)

@@ -1,4 +1,4 @@
-"""Arithmetic on measured curves: seconds at a quality, how much sooner one curve is there, and exponents of growth."""
+"""Arithmetic on measured curves: seconds at a quality, and exponents of growth."""
 
 from __future__ import annotations
 
@@ -26,20 +26,6 @@ def seconds_at(curve: Points, level: float) -> float | None:
         if before is None or distance < before[1]:  # a worse look after a better one does not count as progress
             before = (now, distance)
     return None
-
-
-def common_level(ours: Points, peer: Points) -> float:
-    """The lowest distance that both curves reach."""
-    return max(min(d for _, d in ours), min(d for _, d in peer))
-
-
-def times_sooner(ours: Points, peer: Points, level: float | None = None) -> float:
-    """Seconds of the peer over ours at a distance both reach (None: the lowest such). ValueError if one does not reach it."""
-    level = common_level(ours, peer) if level is None else level
-    own, theirs = seconds_at(ours, level), seconds_at(peer, level)
-    if own is None or theirs is None:
-        raise ValueError(f"level is {level}, which {'ours' if own is None else 'the peer'} does not reach")
-    return theirs / own
 
 
 def exponent(x: Sequence[float], y: Sequence[float]) -> float:

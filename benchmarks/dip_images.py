@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from benchmarks.pairs import Row, Setting, at_most, times_faster
+from benchmarks.pairs import Row, Setting, row, times_faster
 from dipddpm_utils.dip import fit as dip
 from dipddpm_utils.dip.nets import build
+from dipddpm_utils.machine.device import settle
 from dipddpm_utils.study import profile
 
 N, SIZE = 64, 28
@@ -31,6 +33,10 @@ def rows(setting: Setting) -> Iterator[Row]:
         both = zip(fits(run, dtype), one_by_one(run, images.to(dtype)), range(3), strict=False)
         return max(float(((a - b).abs() / b).max()) for a, b, _ in both)
 
+    def iteration(losses: Iterator[Tensor]) -> None:
+        next(losses)
+        settle(device)
+
     for net in ("skip", "resnet18", "5conv", "2conv"):
         run = profile.load("standard").entry(f"dip-images-{net}-s0").run
         together, alone = fits(run), one_by_one(run, images)
@@ -38,14 +44,15 @@ def rows(setting: Setting) -> Iterator[Row]:
         exact, rounded = apart(run, torch.float64), apart(run, torch.float32)
         yield times_faster(
             f"{n} images fitted together, {net}",
-            lambda it=together: _wait(next(it), device),
-            lambda it=alone: _wait(next(it), device),
+            partial(iteration, together),
+            partial(iteration, alone),
             target if counted else None,
             setting.pick(7, 1),
             f"an iteration, width {run.width}, {SIZE} px",
         )
         note = f"largest of all images, 3 iterations, float64; in float32, where Adam enlarges rounding, {rounded:.1e}"
-        yield at_most(f"losses of {n} images, together against one by one, {net}", [exact], 1e-4, "relative difference", note)
+        name = f"losses of {n} images, together against one by one, {net}"
+        yield row(name, [exact], "relative difference", note, at_most=1e-4)
 
 
 def one_by_one(run, images: Tensor) -> Iterator[Tensor]:
@@ -62,8 +69,3 @@ def one_by_one(run, images: Tensor) -> Iterator[Tensor]:
             optimiser.step()
             optimiser.zero_grad()
         yield torch.stack(losses).detach()
-
-
-def _wait(losses: Tensor, device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -9,7 +9,7 @@ import torch
 from pytorch_fid.fid_score import calculate_frechet_distance
 from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
 
-from benchmarks.pairs import Row, Setting, at_most, times_faster
+from benchmarks.pairs import Row, Setting, row, times_faster
 from dipddpm_utils.judging.frechet import factor, frechet_distance
 
 
@@ -32,7 +32,7 @@ def rows(setting: Setting) -> Iterator[Row]:
         yield times_faster(
             f"{name}{known}, against pytorch-fid", action, lambda: calculate_frechet_distance(*moments), 15.0, pairs
         )
-    yield at_most(f"{name}, value against pytorch-fid's", [apart], 1e-6, "relative")
+    yield row(f"{name}, value against pytorch-fid's", [apart], "relative", at_most=1e-6)
     stats = [{"mu": mu, "sigma": sigma} for mu, sigma in (moments[:2], moments[2:])]
     newer = fid_statistics_to_metric(*stats, verbose=False)[KEY_METRIC_FID]
     note = f"eigenvalues of the unsymmetric product; values differ by {abs(ours / newer - 1):.1e} (relative)"

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from statistics import median
 
 import numpy as np
 import torch
 
 from benchmarks import trainers
 from benchmarks.curves import exponent
-from benchmarks.pairs import Curve, Row, Setting, at_most, quartiles, seconds
-from dipddpm_utils.config import Sampler, run_hash
+from benchmarks.pairs import Curve, Row, Setting, row, seconds
+from dipddpm_utils.config import Ddpm, Sampler, run_hash
 from dipddpm_utils.ddpm import sampling, schedule
 from dipddpm_utils.ddpm.unet import UNet
 from dipddpm_utils.judging import fidelity
@@ -23,6 +22,7 @@ from dipddpm_utils.store import records
 from dipddpm_utils.store.records import Outcome
 from dipddpm_utils.store.runs import Store
 from dipddpm_utils.study import profile
+from dipddpm_utils.study.sizes import changed
 
 
 def rows(setting: Setting) -> Iterator[Row | Curve]:
@@ -37,41 +37,37 @@ def sweep(
     name: str, unit: str, sizes: Sequence[int], make: Callable[[int], Callable[[], float]], repeats: int
 ) -> Iterator[Row | Curve]:
     """make(size) -> a measurement, taken `repeats` times after one that does not count; the row is the exponent."""
-    measured = []
+    measured = {}
     for size in sizes:
         take = make(size)
         take()
-        measured.append([take() for _ in range(repeats)])
-    middle = [median(values) for values in measured]
-    spread = tuple(sorted(exponent(sizes, [quartiles(values)[end] for values in measured]) for end in (0, 1)))
-    note = ", ".join(f"{size}: {value:.3g}" for size, value in zip(sizes, middle, strict=True)) + f" {unit}"
-    yield Row(f"growth of {name}", exponent(sizes, middle), None, "exponent", spread, None, note)
-    low, high = zip(*(quartiles(values) for values in measured), strict=True)
+        measured[size] = [take() for _ in range(repeats)]
     what, by = name.split(" with ")
-    yield Curve("growth", what, by, unit, tuple(map(float, sizes)), tuple(middle), low, high)
+    curve = Curve.measured("growth", what, by, unit, measured)
+    spread = tuple(sorted(exponent(sizes, ends) for ends in (curve.low, curve.high)))
+    note = ", ".join(f"{size}: {value:.3g}" for size, value in zip(sizes, curve.y, strict=True)) + f" {unit}"
+    yield Row(f"growth of {name}", exponent(sizes, curve.y), None, "exponent", spread, None, note)
+    yield curve
 
 
 def _training(setting: Setting) -> Iterator[Row | Curve]:
-    device, run = setting.device, trainers.recipe()
-    base = {"batch": setting.pick(64, 8), "width": run.unet.width, "resolution": 28}
+    device, base = setting.device, {"batch": setting.pick(64, 8), "width": trainers.recipe().unet.width, "resolution": 28}
+
+    def asked(sizes: dict[str, int]) -> tuple[Ddpm, int, int]:
+        """(a run, its batch, its pixels) of these sizes, and else of `base`."""
+        sizes = {**base, **sizes}
+        return trainers.endless(sizes["batch"], sizes["width"]), sizes["batch"], sizes["resolution"]
 
     def step(**sizes: int) -> Callable[[], float]:
-        batch, width, pixels = ({**base, **sizes}[key] for key in ("batch", "width", "resolution"))
-        optim = run.optim.model_copy(update={"batch_size": batch, "steps": 100_000})
-        other = run.model_copy(update={"optim": optim, "unet": run.unet.model_copy(update={"width": width})})
+        run, batch, pixels = asked(sizes)
         images = torch.randint(0, 256, (batch, 1, pixels, pixels), dtype=torch.uint8)
-        state, steps = trainers.our_steps(other, images, device)
-
-        def one() -> None:
-            next(steps)
-            state.synchronise()
-
+        one = trainers.our_step(run, images, device)[1]
         return lambda: seconds(one)
 
     def kept(**sizes: int) -> Callable[[], float]:
         """Bytes that a forward pass keeps for the backward one: what memory of training grows with."""
-        batch, width, pixels = ({**base, **sizes}[key] for key in ("batch", "width", "resolution"))
-        net = UNet(run.unet.model_copy(update={"width": width}), 1, pixels).to(device)
+        run, batch, pixels = asked(sizes)
+        net = UNet(run.unet, 1, pixels).to(device)
         x, weights = torch.zeros(batch, 1, pixels, pixels, device=device), {p.data_ptr() for p in net.parameters()}
 
         def measure() -> float:
@@ -106,7 +102,7 @@ def _sampling(setting: Setting) -> Iterator[Row | Curve]:
     call, noise = trainers.in_bfloat16(net), torch.randn(setting.pick(32, 2), 1, 28, 28).to(setting.device)
 
     def chain(sampler: Sampler, T: int = 1000) -> Callable[[], float]:
-        process = run.diffusion.model_copy(update={"num_train_timesteps": T})
+        process = changed(run.diffusion, num_train_timesteps=T)
         coefs = schedule.coefficients(process)
         generator = torch.Generator().manual_seed(0)
         return lambda: seconds(
@@ -166,4 +162,4 @@ def _store(setting: Setting) -> Iterator[Row | Curve]:
         return take
 
     yield from sweep("listing the store with records", "seconds", counts, fill, setting.pick(7, 2))
-    yield at_most(f"{counts[-1]:,} records listed".replace(",", " "), listed[1:], 2.0)
+    yield row(f"{counts[-1]:,} records listed".replace(",", " "), listed[1:], at_most=2.0)

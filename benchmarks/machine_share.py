@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from statistics import median
+from collections.abc import Callable, Iterator
 
 import torch
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import trainers
-from benchmarks.pairs import Curve, Row, Setting, at_least, quartiles, seconds
+from benchmarks.pairs import Curve, Row, Setting, row, seconds
+from dipddpm_utils.machine.device import settle
 
 KINDS = {  # operators by what they are, for the profile; the first that is found in the name counts
     "convolutions and matmuls": ("conv", "mm", "linear", "attention"),
@@ -24,7 +24,7 @@ def rows(setting: Setting) -> Iterator[Row | Curve]:
     """Shares by batch and by width, with where the time of a step goes."""
     device, large = setting.device, setting.pick({"cuda": 512}.get(setting.device.type, 128), 16)
     peak = _matmul_rate(device, setting.pick((1024, 2048, 4096), (256,)))
-    yield Row("best large matmul, bfloat16", peak / 1e9, None, "GFLOP/s", (peak / 1e9, peak / 1e9), None)
+    yield row("best large matmul, bfloat16", [peak / 1e9], "GFLOP/s")
     width = trainers.recipe().unet.width
     by_batch, by_width = setting.pick((8, 32, 128, large), (4, large)), setting.pick((width // 2, 2 * width), (width // 2,))
     found = {(batch, width): _share(setting, peak, batch, width) for batch in dict.fromkeys((*by_batch, large))}
@@ -32,57 +32,42 @@ def rows(setting: Setting) -> Iterator[Row | Curve]:
     for (batch, wide), (shares, flops) in found.items():
         target = ({"cuda": 40.0}.get(device.type, 50.0)) if (batch, wide) == (large, width) else None
         note = f"{flops / 1e9:.3g} GFLOP a step" + (f"; time: {_profile(setting, batch, wide)}" if target else "")
-        yield at_least(f"share of the machine, batch {batch}, width {wide}", shares, target, "%", note)
-    for label, kept in (
-        ("batch", sorted(k for k in found if k[1] == width)),
-        ("width", sorted(k for k in found if k[0] == large)),
-    ):
-        x = tuple(float(key[label == "width"]) for key in kept)
-        shares = [found[key][0] for key in kept]
-        low, high = zip(*(quartiles(values) for values in shares), strict=True)
-        yield Curve("machine", f"by {label}", label, "share of the best matmul (%)", x, tuple(map(median, shares)), low, high)
+        yield row(f"share of the machine, batch {batch}, width {wide}", shares, "%", note, at_least=target)
+    by = {
+        "batch": {batch: shares for (batch, wide), (shares, _) in sorted(found.items()) if wide == width},
+        "width": {wide: shares for (batch, wide), (shares, _) in sorted(found.items()) if batch == large},
+    }
+    for label, measured in by.items():
+        yield Curve.measured("machine", f"by {label}", label, "share of the best matmul (%)", measured)
 
 
 def _matmul_rate(device: torch.device, sizes: tuple[int, ...]) -> float:
     """FLOPs a second of the best of several square bfloat16 products."""
-    best = 0.0
+    best, repeats = 0.0, 10 if device.type == "cuda" else 1
     for size in sizes:
         a, b = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
 
         def multiply(a: torch.Tensor = a, b: torch.Tensor = b) -> None:
-            for _ in range(10 if device.type == "cuda" else 1):
+            for _ in range(repeats):
                 a @ b
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
+            settle(device)
 
         multiply()
-        repeats = 10 if device.type == "cuda" else 1
         best = max(best, 2 * size**3 * repeats / min(seconds(multiply) for _ in range(7)))
     return best
 
 
-def _stepper(setting: Setting, batch: int, width: int):
-    run = trainers.recipe()
-    run = run.model_copy(
-        update={
-            "optim": run.optim.model_copy(update={"batch_size": batch, "steps": 100_000}),
-            "unet": run.unet.model_copy(update={"width": width}),
-        }
-    )
+def _step(setting: Setting, batch: int, width: int) -> Callable[[], None]:
+    """A training step, after the first one."""
     images = torch.randint(0, 256, (2 * batch, 1, 28, 28), dtype=torch.uint8)
-    state, steps = trainers.our_steps(run, images, setting.device)
-
-    def step() -> None:
-        next(steps)
-        state.synchronise()
-
+    step = trainers.our_step(trainers.endless(batch, width), images, setting.device)[1]
+    step()
     return step
 
 
 def _share(setting: Setting, peak: float, batch: int, width: int) -> tuple[list[float], float]:
     """(percentages of the peak, one a step; FLOPs a step)."""
-    step = _stepper(setting, batch, width)
-    step()
+    step = _step(setting, batch, width)
     with FlopCounterMode(display=False) as counter:
         step()
     flops = counter.get_total_flops()
@@ -91,8 +76,7 @@ def _share(setting: Setting, peak: float, batch: int, width: int) -> tuple[list[
 
 def _profile(setting: Setting, batch: int, width: int) -> str:
     """Where the time of a step goes, by kind of operator, largest first."""
-    step = _stepper(setting, batch, width)
-    step()
+    step = _step(setting, batch, width)
     kinds = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (setting.device.type == "cuda")
     with profile(activities=kinds) as seen:
         for _ in range(setting.pick(5, 1)):

@@ -9,26 +9,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from statistics import median
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from benchmarks import trainers
-from benchmarks.pairs import Row, Setting, quartiles
-from dipddpm_utils import ranges
+from benchmarks.pairs import Row, Setting, row
 from dipddpm_utils.config import Ddpm, Dip, Sample
 from dipddpm_utils.data import sets
 from dipddpm_utils.ddpm import sampling, schedule
-from dipddpm_utils.dip import fit
-from dipddpm_utils.dip import run as dips
 from dipddpm_utils.machine import device as machine
-from dipddpm_utils.priors import judge, process
+from dipddpm_utils.priors import judge, process, turns
 from dipddpm_utils.priors.images import Given
 from dipddpm_utils.study import profile
 from dipddpm_utils.study.sizes import changed
-from dipddpm_utils.training import loop
 
 DRAWN = 250  # images a measured chain, as many as a record draws together
 BLOCK = 10  # steps of one model before it is the other's turn
@@ -72,20 +68,19 @@ def _training(ready: Ready, alone: Ddpm, on_dip: Ddpm) -> Iterator[Row]:
     """A step on DIP outputs over one on real images; and all steps with the DIP over all steps without."""
     setting, real, made = ready.setting, ready.given.train, []
     applied = _seconds(ready, lambda: made.append(ready.given.dip(real)))
-    loops = [trainers.our_steps(run, images, setting.device)[1] for run, images in ((on_dip, made[0]), (alone, real))]
+    loops = [turns.begun(run, images, setting.device)[1] for run, images in ((on_dip, made[0]), (alone, real))]
     size = setting.pick(BLOCK, 1)
 
-    def block(steps: Iterator[loop.Step]) -> float:
+    def block(steps: Iterator[Tensor]) -> float:
         return _seconds(ready, lambda: [next(steps) for _ in range(size)]) / size
 
     measured = _in_turn([lambda steps=steps: block(steps) for steps in loops], setting.pick(9, 2))
     ratios = [own / rival for own, rival in measured]
     about = f"{len(measured)} turns; {size} steps of each, one thread"
-    yield Row("a step on DIP outputs over one on real images", median(ratios), None, "times", quartiles(ratios), None, about)
+    yield row("a step on DIP outputs over one on real images", ratios, "times", about)
     added = (ready.fitted + applied) / alone.optim.steps / median(rival for _, rival in measured)
     note = f"{len(measured)} turns; all {alone.optim.steps} steps; fit {ready.fitted:.3g} s, outputs {applied:.3g} s"
-    whole = [ratio + added for ratio in ratios]
-    yield Row("the same with the DIP's fit and outputs", median(whole), None, "times", quartiles(whole), None, note)
+    yield row("the same with the DIP's fit and outputs", [ratio + added for ratio in ratios], "times", note)
 
 
 def _start(ready: Ready, run: Sample) -> Row:
@@ -107,8 +102,7 @@ def _start(ready: Ready, run: Sample) -> Row:
     note = (
         f"{len(measured)} turns; fit {ready.fitted:.3g} s; {own:.3g} s an image begun at t = {t}, {alone:.3g} s begun at noise"
     )
-    name = f"images beyond which a DIP start at t = {t} saves time"
-    return Row(name, median(beyond), None, "images", quartiles(beyond), None, note)
+    return row(f"images beyond which a DIP start at t = {t} saves time", beyond, "images", note)
 
 
 def _guidance(ready: Ready, run: Sample) -> Iterator[Row]:
@@ -123,11 +117,10 @@ def _guidance(ready: Ready, run: Sample) -> Iterator[Row]:
     calls = [run.sampler.steps * own / alone for own, alone in measured]
     own, alone = (median(column) for column in zip(*measured, strict=True))
     note = f"{len(measured)} turns; {run.sampler.steps} calls each; {own:.3g} s an image, alone {alone:.3g} s"
-    yield Row("DIP guidance, in calls of the DDPM alone", median(calls), None, "calls", quartiles(calls), None, note)
+    yield row("DIP guidance, in calls of the DDPM alone", calls, "calls", note)
     fit_calls = ready.fitted / run.n / (alone / run.sampler.steps)
-    charged = [count + fit_calls for count in calls]
     note = f"{len(measured)} turns; its fit, {ready.fitted:.3g} s, charged to {run.n} images"
-    yield Row("DIP guidance with the DIP's fit", median(charged), None, "calls", quartiles(charged), None, note)
+    yield row("DIP guidance with the DIP's fit", [count + fit_calls for count in calls], "calls", note)
 
 
 def _seconds(ready: Ready, action: Callable[[], Any]) -> float:
@@ -154,12 +147,7 @@ def _noise(ready: Ready) -> Tensor:
 
 def _fit(about: Dip, data: sets.Data, setting: Setting) -> tuple[torch.nn.Module, float]:
     """(network, seconds) of training a data set's DIP."""
-    images = ranges.uint8_to_unit(sets.load(data).train.to(setting.device))
-    state = loop.new_state(dips.build(about), about.optim, len(images), about.seed, setting.device)
-
-    def loss(model: torch.nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
-        return fit.dip_loss(model, batch, about.std, about.clip_input, generator)
-
-    for _ in loop.train(state, loss, lambda rows: images[rows], steady=True):
+    state, losses = turns.begun(about, sets.load(data).train.to(setting.device), setting.device)
+    for _ in islice(losses, about.optim.steps):
         pass
-    return state.model.eval(), state.seconds
+    return state.model.eval(), state.synchronise()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
+
+    from dipddpm_utils.judging.stats import Interval
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,40 @@ class Curve:
     y_label: str
     x: tuple[float, ...]
     y: tuple[float, ...]
-    low: tuple[float, ...] = ()  # ends of the 95% intervals of y, where there are any
+    low: tuple[float, ...] = ()  # ends of the bars of y, where there are any
     high: tuple[float, ...] = ()
+
+    @classmethod
+    def measured(cls, figure: str, label: str, x_label: str, y_label: str, values: Mapping[float, Sequence[float]]) -> Curve:
+        """Through the medians of what was measured at each x, between its quartiles."""
+        low, high = zip(*map(quartiles, values.values()), strict=True)
+        return cls(figure, label, x_label, y_label, tuple(map(float, values)), tuple(map(median, values.values())), low, high)
+
+    @classmethod
+    def judged(cls, figure: str, label: str, x_label: str, n: int, found: Mapping[float, Interval]) -> Curve:
+        """Through distances of n samples from held-out digits, between the ends of their intervals."""
+        low, y, high = zip(*((one.low, one.value, one.high) for one in found.values()), strict=True)
+        unit = f"FD-MNIST of {n} samples (lower is better)"
+        return cls(figure, label, x_label, unit, tuple(map(float, found)), y, low, high)
 
     def plain(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def row(
+    name: str,
+    measured: Sequence[float],
+    unit: str = "s",
+    note: str = "",
+    *,
+    at_most: float | None = None,
+    at_least: float | None = None,
+) -> Row:
+    """The median of what was measured, and its quartiles; one of the two limits is its target, neither: it is not judged."""
+    value = median(measured)
+    if at_least is not None:
+        return Row(name, value, at_least, unit, quartiles(measured), value >= at_least, note)
+    return Row(name, value, at_most, unit, quartiles(measured), None if at_most is None else value <= at_most, note)
 
 
 def seconds(action: Callable[[], Any]) -> float:
@@ -82,19 +113,5 @@ def times_faster(
     ours(), peer()
     measured = [(seconds(ours), seconds(peer)) for _ in range(pairs)]
     ratios = [theirs / own for own, theirs in measured]
-    value = median(ratios)
     about = f"ours {median(own for own, _ in measured):.3g} s, peer {median(theirs for _, theirs in measured):.3g} s"
-    met = None if target is None else value >= target
-    return Row(name, value, target, "times faster", quartiles(ratios), met, f"{about}{'; ' if note else ''}{note}")
-
-
-def at_most(name: str, measured: Sequence[float], target: float | None, unit: str = "s", note: str = "") -> Row:
-    """The median of what was measured, which has to stay under a limit."""
-    value = median(measured)
-    return Row(name, value, target, unit, quartiles(measured), None if target is None else value <= target, note)
-
-
-def at_least(name: str, measured: Sequence[float], target: float | None, unit: str, note: str = "") -> Row:
-    """The median of what was measured, which has to reach a limit."""
-    value = median(measured)
-    return Row(name, value, target, unit, quartiles(measured), None if target is None else value >= target, note)
+    return row(name, ratios, "times faster", f"{about}{'; ' if note else ''}{note}", at_least=target)

@@ -16,8 +16,11 @@ from dipddpm_utils.ddpm import process as diffusion
 from dipddpm_utils.ddpm import schedule
 from dipddpm_utils.ddpm.process import Model
 from dipddpm_utils.ddpm.unet import UNet
-from dipddpm_utils.machine.device import autocast
+from dipddpm_utils.machine.device import autocast, settle
+from dipddpm_utils.priors.images import Given
+from dipddpm_utils.priors.train import AtWork, Batch
 from dipddpm_utils.study import profile
+from dipddpm_utils.study.sizes import changed
 from dipddpm_utils.training import loop
 
 
@@ -42,25 +45,41 @@ def recipe() -> Ddpm:
     return profile.load("standard").entry("ddpm-long-s0").run
 
 
-def our_loss(run: Ddpm, device: torch.device) -> loop.LossFn:
-    """The training loss as priors/train.py has it: times and noise from the run's generator."""
-    coefs = schedule.coefficients(run.diffusion, device=device)
+def endless(batch: int, width: int | None = None) -> Ddpm:
+    """The same with another batch and, if asked for, another width, and more steps than anyone measures."""
+    run = recipe()
+    unet = run.unet if width is None else changed(run.unet, width=width)
+    return changed(run, optim=changed(run.optim, batch_size=batch, steps=100_000), unet=unet)
+
+
+def our_parts(run: Ddpm, images: Tensor, device: torch.device) -> tuple[loop.State, loop.LossFn, loop.GetBatch]:
+    """A fresh state, the loss that runs are trained by, and how it gets its batches; images uint8, or floats in [-1,1]."""
+    torch.manual_seed(run.seed)
+    state = loop.new_state(UNet(run.unet, *images.shape[1:3]), run.optim, len(images), run.seed, device)
+    given = Given(images.to(device), schedule.coefficients(run.diffusion, device=device))
+    training = AtWork(run, given)
 
     def loss(model: nn.Module, x0: Tensor, generator: torch.Generator) -> Tensor:
-        t = diffusion.training_times(run.diffusion, len(x0), generator, x0.device)
-        eps = torch.randn(x0.shape, generator=generator, device=x0.device)
-        return diffusion.loss(coefs, run.diffusion, model, x0, t, eps)
+        return training.loss(model, Batch(x0), generator)
 
-    return loss
+    return state, loss, lambda rows: given.signed(given.train[rows])
 
 
-def our_steps(run: Ddpm, images: Tensor, device: torch.device, size: int | None = None) -> tuple[loop.State, Iterator[Tensor]]:
-    """A fresh state and its training loop; images uint8, or float in [-1,1]; size: in pixels, if not the data set's."""
-    torch.manual_seed(run.seed)
-    net = UNet(run.unet, images.shape[1], size or images.shape[-1])
-    state, items = loop.new_state(net, run.optim, len(images), run.seed, device), images.to(device)
-    signed = ranges.uint8_to_signed if images.dtype == torch.uint8 else lambda batch: batch
-    return state, loop.train(state, our_loss(run, device), lambda idx: signed(items[idx]), steady=True)
+def our_steps(run: Ddpm, images: Tensor, device: torch.device) -> tuple[loop.State, Iterator[Tensor]]:
+    """A fresh state and its training loop."""
+    state, loss, batch = our_parts(run, images, device)
+    return state, loop.train(state, loss, batch, steady=True)
+
+
+def our_step(run: Ddpm, images: Tensor, device: torch.device) -> tuple[nn.Module, Callable[[], None]]:
+    """(our network, a step of its training, which a GPU has done when it returns)."""
+    state, steps = our_steps(run, images, device)
+
+    def step() -> None:
+        next(steps)
+        state.synchronise()
+
+    return state.model, step
 
 
 def ours(images: Tensor, device: torch.device, budget: float) -> Trainer:
@@ -70,7 +89,7 @@ def ours(images: Tensor, device: torch.device, budget: float) -> Trainer:
     next(trial)
     each = sorted(seconds(lambda: next(trial)) for _ in range(7))[3]
     count = max(run.optim.ema_warmup + 2, run.optim.warmup_steps + 1, int(0.98 * budget / each))
-    run = run.model_copy(update={"optim": run.optim.model_copy(update={"steps": count})})
+    run = changed(run, optim=changed(run.optim, steps=count))
     state, steps = our_steps(run, images, device)
 
     def model() -> tuple[nn.Module, Model]:
@@ -210,14 +229,13 @@ def better_precision(
         if not trial:
             optimiser.step()
             after()
-        if kind == "cuda":
-            torch.cuda.synchronize()
+        settle(kind)
 
-    for half in (False, True):
+    def best_of_two(half: bool) -> float:
         step(half, trial=True)
-    half = min(seconds(lambda: step(True, trial=True)) for _ in range(2)) < min(
-        seconds(lambda: step(False, trial=True)) for _ in range(2)
-    )
+        return min(seconds(lambda: step(half, trial=True)) for _ in range(2))
+
+    half = best_of_two(True) < best_of_two(False)
     return lambda: step(half), half
 
 
@@ -230,7 +248,6 @@ def clocked(step: Callable[[], object], device: torch.device) -> Iterator[float]
             step()
         except StopIteration:
             return
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        settle(device)
         spent += time.perf_counter() - began
         yield spent

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import trainers
-from benchmarks.pairs import Row, Setting, at_most, times_faster
+from benchmarks.pairs import Row, Setting, row, times_faster
 from benchmarks.trainers import count_parameters
-from dipddpm_utils.config import Ddpm
+from dipddpm_utils.machine.device import settle
 from dipddpm_utils.training import loop
 
 SIZE = 32
@@ -30,26 +30,11 @@ def rows(setting: Setting) -> Iterator[Row]:
     ):
         images = (torch.rand(batch, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(0)) * 2 - 1).to(device)
         for name, target, make in peers:
-            net, ours = _ours(images, device)
+            net, ours = trainers.our_step(trainers.endless(batch), images, device)
             peer, step = make(images)
             note = f"{count_parameters(net) / 1e6:.2f} M and {count_parameters(peer) / 1e6:.2f} M parameters, {SIZE} px"
             yield times_faster(f"training step, batch {batch}, against {name}", ours, step, target, pairs, note)
     yield from _parts(setting)
-
-
-def _run(batch: int) -> Ddpm:
-    run = trainers.recipe()
-    return run.model_copy(update={"optim": run.optim.model_copy(update={"batch_size": batch, "steps": 100_000})})
-
-
-def _ours(images: Tensor, device: torch.device) -> Step:
-    state, steps = trainers.our_steps(_run(len(images)), images, device)
-
-    def step() -> None:
-        next(steps)
-        state.synchronise()
-
-    return state.model, step
 
 
 def _diffusers(images: Tensor) -> Step:
@@ -66,10 +51,8 @@ def _diffusers(images: Tensor) -> Step:
 
 def _lucidrains(images: Tensor) -> Step:
     process = trainers.lucidrains_process(SIZE, 1, dim=12, mults=(1, 2, 4, 8)).to(images.device)
-    net = process.model
-    return net, trainers.better_precision(net, torch.optim.Adam(net.parameters(), lr=1e-4), lambda: process((images + 1) / 2))[
-        0
-    ]
+    optimiser = torch.optim.Adam(process.model.parameters(), lr=1e-4)
+    return process.model, trainers.better_precision(process.model, optimiser, lambda: process((images + 1) / 2))[0]
 
 
 # --- what the loop adds -----------------------------------------------------------------------------------------------
@@ -79,7 +62,7 @@ def _parts(setting: Setting) -> Iterator[Row]:
     """Shares of a step, part by part, in one process: whatever is not forward, backward or optimiser is the loop's."""
     batch, count = setting.pick(128, 8), setting.pick(30, 3)
     items = torch.randint(0, 256, (setting.pick(10_000, 256), 1, 28, 28), dtype=torch.uint8)
-    run, spent = _run(batch), dict.fromkeys(("data", "forward", "backward", "optimiser", "clip", "average"), 0.0)
+    spent = dict.fromkeys(("data", "forward", "backward", "optimiser", "clip", "average"), 0.0)
 
     def timed(part: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def inner(*args: Any, **kwargs: Any) -> Any:
@@ -90,21 +73,18 @@ def _parts(setting: Setting) -> Iterator[Row]:
 
         return inner
 
-    state, _ = trainers.our_steps(run, items, setting.device)
+    state, loss, get = trainers.our_parts(trainers.endless(batch), items, setting.device)
     state.order.next = timed("data", state.order.next)
     for each in state.optimisers:
         each.step, each.zero_grad = timed("optimiser", each.step), timed("optimiser", each.zero_grad)
     if state.ema is not None:
         state.ema.update_parameters = timed("average", state.ema.update_parameters)
-    held = items.to(setting.device)
-    get = timed("data", lambda idx: trainers.ranges.uint8_to_signed(held[idx]))
-    loss = timed("forward", trainers.our_loss(run, setting.device))
     shares: dict[str, list[float]] = {"loop": [], **{part: [] for part in spent}}
     with (
         mock.patch.object(Tensor, "backward", timed("backward", Tensor.backward)),
         mock.patch.object(nn.utils, "clip_grad_norm_", timed("clip", nn.utils.clip_grad_norm_)),
     ):
-        steps = loop.train(state, loss, get)
+        steps = loop.train(state, timed("forward", loss), timed("data", get))
         for index in range(count + 3):
             spent.update(dict.fromkeys(spent, 0.0))
             began = _now(setting.device)
@@ -115,11 +95,11 @@ def _parts(setting: Setting) -> Iterator[Row]:
                 for part, value in spent.items():
                     shares[part].append(value / whole)
     note = "; ".join(f"{part} {100 * median(values):.2g}%" for part, values in shares.items() if part != "loop")
-    yield at_most("loop around forward, backward and optimiser", [100 * x for x in shares["loop"]], 3.0, "% of a step", note)
-    yield at_most("data path", [100 * x for x in shares["data"]], 1.0, "% of a step", f"batch {batch}, uint8 in memory")
+    percent = {part: [100 * value for value in values] for part, values in shares.items()}
+    yield row("loop around forward, backward and optimiser", percent["loop"], "% of a step", note, at_most=3.0)
+    yield row("data path", percent["data"], "% of a step", f"batch {batch}, uint8 in memory", at_most=1.0)
 
 
 def _now(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    settle(device)
     return time.perf_counter()

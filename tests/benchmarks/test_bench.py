@@ -1,6 +1,7 @@
 """Benchmarks without their clocks: arithmetic on curves, rows to files and sentences, and report B's network."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -8,9 +9,10 @@ import pytest
 import torch
 
 from benchmarks import __main__ as bench
-from benchmarks import curves, one_sitting, pairs, report_b
+from benchmarks import curves, one_sitting, pairs, report_b, seconds_to_quality
 from dipddpm_utils.config import Data
 from dipddpm_utils.data import sets
+from dipddpm_utils.judging.stats import Interval
 from dipddpm_utils.page import speed
 
 
@@ -29,15 +31,22 @@ def test_seconds_at_is_exact_on_power_laws():
     assert curves.seconds_at([(1, 5.0), (2, 5.0)], 5.0) == 1
 
 
-def test_times_sooner_is_the_closed_form_at_the_lowest_common_level():
-    ours, peer = power(100.0, 1.0, [1, 10, 100]), power(3000.0, 1.0, [3, 30, 150])
-    assert curves.common_level(ours, peer) == pytest.approx(20.0)
-    assert curves.times_sooner(ours, peer) == pytest.approx(30.0)
-    assert curves.times_sooner(ours, peer, 50.0) == pytest.approx(30.0)
-    steeper = power(100.0, 2.0, [1, 10])
-    assert curves.times_sooner(steeper, peer) == pytest.approx(150 / np.sqrt(100 / 20))
-    with pytest.raises(ValueError, match="the peer does not reach"):
-        curves.times_sooner(ours, peer, 2.0)
+def looks(a, b, times):
+    """The same as a program's looks: distances with their intervals, a tenth either way."""
+    return {s: Interval(0.9 * fd, fd, 1.1 * fd, 500) for s, fd in power(a, b, times)}
+
+
+def test_how_much_sooner_is_the_closed_form_at_the_lowest_common_level():
+    ours, peer = (SimpleNamespace(name=name, parameters=1e6, batch=64) for name in ("ours", "peer"))
+    mine, theirs = looks(100.0, 1.0, [1, 10, 100]), looks(3000.0, 1.0, [3, 30, 150])
+    found = seconds_to_quality.sooner(ours, mine, peer, theirs, 5.0, "judged so")
+    assert found.value == pytest.approx(30.0) and found.spread == pytest.approx((27.0, 33.0))
+    assert found.note.startswith("at FD 20, the lowest that both reach: after 150 s and 5 s;") and found.met is None
+    steeper = seconds_to_quality.sooner(ours, looks(100.0, 2.0, [1, 10]), peer, theirs, 5.0, "judged so")
+    assert steeper.value == pytest.approx(150 / np.sqrt(100 / 20))
+    behind = seconds_to_quality.sooner(ours, looks(100.0, 1.0, [1, 4]), peer, theirs, 5.0, "judged so")  # the peer goes on
+    assert behind.note.startswith("at FD 25,") and behind.value == pytest.approx(30.0)
+    assert behind.spread == pytest.approx((30.0, 33.0))  # below its own last look nothing is known of ours
 
 
 def test_exponent_is_the_power():
@@ -48,10 +57,12 @@ def test_exponent_is_the_power():
 
 
 def test_medians_and_quartiles_decide_whether_a_target_is_met():
-    low = pairs.at_most("a", [5.0, 1.0, 3.0, 2.0, 4.0], 3.0)
-    assert (low.value, low.spread, low.met) == (3.0, (2.0, 4.0), True)
-    assert pairs.at_least("a", [1.0, 2.0, 9.0], 2.5, "x").met is False
-    assert pairs.at_most("a", [1.0], None).met is None
+    low = pairs.row("a", [5.0, 1.0, 3.0, 2.0, 4.0], at_most=3.0)
+    assert (low.value, low.spread, low.target, low.met) == (3.0, (2.0, 4.0), 3.0, True)
+    assert pairs.row("a", [1.0, 2.0, 9.0], at_most=1.5).met is False
+    high = pairs.row("a", [1.0, 2.0, 9.0], "x", at_least=2.5)
+    assert (high.target, high.met, pairs.row("a", [3.0], at_least=2.5).met) == (2.5, False, True)
+    assert pairs.row("a", [1.0]).met is None
     calls = []
     row = pairs.times_faster("r", lambda: calls.append("ours"), lambda: calls.append("peer"), None, pairs=2)
     assert calls == ["ours", "peer"] * 3 and row.met is None and row.unit == "times faster"
@@ -117,6 +128,14 @@ def test_what_was_timed_in_turn_is_said_by_its_name(tmp_path):
     assert speed.in_turn(tmp_path, "b") == speed.in_turn(tmp_path / "elsewhere", "a step") == ""
 
 
+def test_a_curve_is_through_medians_between_quartiles_or_through_distances_between_their_ends():
+    curve = pairs.Curve.measured("growth", "a", "n", "s", {4: [5.0, 1.0, 3.0, 2.0, 4.0], 8: [6.0]})
+    assert (curve.x, curve.low, curve.y, curve.high) == ((4.0, 8.0), (2.0, 6.0), (3.0, 6.0), (4.0, 6.0))
+    curve = pairs.Curve.judged("quality", "a", "seconds", 500, {1.5: Interval(1.0, 2.0, 4.0, 500)})
+    assert (curve.x, curve.low, curve.y, curve.high) == ((1.5,), (1.0,), (2.0,), (4.0,))
+    assert curve.y_label == "FD-MNIST of 500 samples (lower is better)"
+
+
 def test_each_way_is_measured_in_turn_and_its_first_time_does_not_count():
     calls = iter(range(100))
     assert one_sitting._in_turn([lambda: next(calls), lambda: next(calls)], 2) == [[2, 3], [4, 5]]
@@ -150,10 +169,8 @@ def test_a_childs_peak_is_its_own_and_not_that_of_the_process_that_started_it():
     from benchmarks import children
 
     held = bytearray(400_000_000)  # touched, so that it counts
-    small = children.checked(["-c", "print('done')"])
-    large = children.checked(["-c", "held = bytearray(200_000_000); print('done')"])
+    small = children.run(["-c", "print('done')"])
+    large = children.run(["-c", "held = bytearray(200_000_000); print('done')"])
     assert len(held) and small.output.split() == ["done"] and small.peak < 150e6 < 200e6 < large.peak < 400e6
-    failed = children.run(["-c", "import sys; print('why'); sys.exit(3)"])
-    assert (failed.code, failed.output.strip()) == (3, "why")
     with pytest.raises(RuntimeError, match="ended with 3: why"):
-        children.checked(["-c", "import sys; print('why'); sys.exit(3)"])
+        children.run(["-c", "import sys; print('why'); sys.exit(3)"])
