@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +16,9 @@ ROOT = Path(__file__).resolve().parent.parent
 BETWEEN = """
 import json, resource, subprocess, sys, time
 began = time.perf_counter()
-code = subprocess.call(sys.argv[2:])
-measured = [time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, code]
-with open(sys.argv[1], "w") as file:
-    json.dump(measured, file)
+done = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+seconds, peak = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+print(json.dumps([seconds, peak, done.returncode, done.stdout]))
 """
 
 
@@ -34,19 +32,10 @@ class Child:
 def run(arguments: list[str], **environment: str) -> Child:
     """Run Python with these arguments from the checkout's root; RuntimeError with the end of its output if it failed."""
     search = os.pathsep.join(filter(None, (environment.pop("PYTHONPATH", ""), str(ROOT))))
-    with tempfile.TemporaryDirectory() as folder:
-        measured, output = Path(folder) / "measured.json", Path(folder) / "output"
-        with output.open("wb") as file:
-            subprocess.run(
-                [sys.executable, "-S", "-c", BETWEEN, str(measured), sys.executable, *arguments],
-                cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": search, **environment},
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                check=True,
-            )
-        spent, peak, code = json.loads(measured.read_text())
-        text = output.read_text(errors="replace")
+    command = [sys.executable, "-S", "-c", BETWEEN, sys.executable, *arguments]
+    there = {**os.environ, "PYTHONPATH": search, **environment}
+    measured = subprocess.run(command, cwd=ROOT, env=there, stdout=subprocess.PIPE, check=True).stdout
+    spent, peak, code, text = json.loads(measured)
     if code:
         raise RuntimeError(f"{' '.join(arguments[:3])} ended with {code}: {text[-600:]}")
     unit = 1 if sys.platform == "darwin" else 1024

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from benchmarks import trainers
-from benchmarks.curves import exponent
 from benchmarks.pairs import Curve, Row, Setting, row, seconds
 from dipddpm_utils.config import Ddpm, Sampler, run_hash
 from dipddpm_utils.ddpm import sampling, schedule
@@ -48,6 +47,13 @@ def sweep(
     note = ", ".join(f"{size}: {value:.3g}" for size, value in zip(sizes, curve.y, strict=True)) + f" {unit}"
     yield Row(f"growth of {name}", exponent(sizes, curve.y), None, "exponent", spread, None, note)
     yield curve
+
+
+def exponent(x: Sequence[float], y: Sequence[float]) -> float:
+    """k of the power law y = c x^k that fits best in logarithms."""
+    if len(x) < 2 or min(x) <= 0 or min(y) <= 0:
+        raise ValueError(f"x and y hold {list(x)} and {list(y)}; expected at least two points, all above zero")
+    return float(np.polyfit(np.log(x), np.log(y), 1)[0])
 
 
 def _training(setting: Setting) -> Iterator[Row | Curve]:

@@ -7,14 +7,14 @@ with 10 calls); the target itself is judged as it is stated (2 000 samples, DDIM
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 import torch
 from safetensors.torch import save_file
 
 from benchmarks import trainers
-from benchmarks.curves import seconds_at
 from benchmarks.judging import Judge
 from benchmarks.pairs import Curve, Row, Setting
 from benchmarks.trainers import Trainer
@@ -77,6 +77,24 @@ def _against_the_floor(setting: Setting, judge: Judge, own: Trainer, spent: floa
     note = f"FD-MNIST {found.value:.3g} of {n} samples (DDIM {steps}, eta 1), floor {floor:.3g}; spread: 95% interval"
     name = f"distance after {spent:.0f} s of training"
     return Row(name, value, TIMES_FLOOR, "times the floor", spread, value <= TIMES_FLOOR, note)
+
+
+def seconds_at(curve: Sequence[tuple[float, float]], level: float) -> float | None:
+    """When a curve of (seconds, distance), seconds rising, first reaches a distance of at most `level`; None if it never does.
+
+    Between two looks log distance is taken as linear in log seconds. At or before the first look the answer is the first
+    look's time: the truth is not later than that.
+    """
+    before: tuple[float, float] | None = None
+    for now, distance in curve:
+        if distance <= level:
+            if before is None or distance == before[1]:
+                return now
+            share = math.log(before[1] / level) / math.log(before[1] / distance)
+            return before[0] * (now / before[0]) ** share
+        if before is None or distance < before[1]:  # a worse look after a better one does not count as progress
+            before = (now, distance)
+    return None
 
 
 def sooner(own: Trainer, curve: Looks, peer: Trainer, theirs: Looks, target: float, judged: str) -> Row:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -96,8 +98,8 @@ def ours(images: Tensor, device: torch.device, budget: float) -> Trainer:
         net = state.sampler_model()
         return net, in_bfloat16(net, run.optim.precision == "bfloat16")
 
-    ticks = clocked(lambda: next(steps), device)  # the wall's clock, as for the peers
-    return Trainer("ours", run.diffusion, count_parameters(state.model), run.optim.batch_size, ticks, model)
+    ticks, size = clocked(steps, device), count_parameters(state.model)
+    return Trainer("ours", run.diffusion, size, run.optim.batch_size, ticks, model)
 
 
 def in_bfloat16(net: nn.Module, enabled: bool = True, call: Callable[..., Tensor] | None = None) -> Model:
@@ -130,7 +132,7 @@ def report_b(images: Tensor, device: torch.device) -> Trainer:
         loss.item()  # shown in its progress bar
 
     size = sum(p.numel() for p in net.parameters())  # as it counts: its table of sines included
-    return Trainer("report B", config, size, 128, clocked(step, device), lambda: (net, net))
+    return Trainer("report B", config, size, 128, clocked(endlessly(step), device), lambda: (net, net))
 
 
 def diffusers(images: Tensor, device: torch.device) -> Trainer:
@@ -138,36 +140,34 @@ def diffusers(images: Tensor, device: torch.device) -> Trainer:
     from diffusers import DDPMScheduler
     from diffusers.training_utils import EMAModel
 
-    net = diffusers_net(images.shape[-1], images.shape[1]).to(device)
+    net = diffusers_net(images.shape[-1]).to(device)
     scheduler, items = DDPMScheduler(1000), ranges.uint8_to_signed(images).to(device)
     optimiser = torch.optim.AdamW(net.parameters(), 1e-4, betas=(0.95, 0.999), weight_decay=1e-6)
     warmup = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: min(1.0, (step + 1) / 500))
     average = EMAModel(net.parameters(), decay=0.9999, use_ema_warmup=True, inv_gamma=1.0, power=0.75)
 
     def loss() -> Tensor:
-        x0 = items[torch.randint(0, len(items), (16,), device=device)]
-        noise, t = torch.randn_like(x0), torch.randint(0, 1000, (16,), device=device)
-        return nn.functional.mse_loss(net(scheduler.add_noise(x0, noise, t), t).sample.float(), noise)
+        return diffusers_loss(net, scheduler, items[torch.randint(0, len(items), (16,), device=device)])
 
     def after() -> None:
         warmup.step()
         average.step(net.parameters())
 
     step, half = better_precision(net, optimiser, loss, after)
-    averaged = diffusers_net(images.shape[-1], images.shape[1]).to(device)
+    averaged = copy.deepcopy(net)
 
     def model() -> tuple[nn.Module, Model]:
         average.copy_to(averaged.parameters())
         return averaged, in_bfloat16(averaged, half, lambda x, t: averaged(x, t).sample)
 
-    return Trainer("diffusers", Diffusion(), count_parameters(net), 16, clocked(step, device), model)
+    return Trainer("diffusers", Diffusion(), count_parameters(net), 16, clocked(endlessly(step), device), model)
 
 
 def lucidrains(images: Tensor, device: torch.device) -> Trainer:
     """denoising-diffusion-pytorch's Trainer, data in memory: Adam 1e-4 (0.9, 0.99), batch 16, clip 1, EMA 0.995 every 10."""
     from ema_pytorch import EMA
 
-    process = lucidrains_process(images.shape[-1], images.shape[1], dim=22, mults=(1, 2, 4)).to(device)
+    process = lucidrains_process(images.shape[-1], dim=22, mults=(1, 2, 4)).to(device)
     net, items = process.model, ranges.uint8_to_unit(images).to(device)
     optimiser = torch.optim.Adam(net.parameters(), 1e-4, betas=(0.9, 0.99))
     average = EMA(net, beta=0.995, update_every=10)
@@ -181,17 +181,18 @@ def lucidrains(images: Tensor, device: torch.device) -> Trainer:
     def model() -> tuple[nn.Module, Model]:
         return average.ema_model, in_bfloat16(average.ema_model, half)
 
-    return Trainer("denoising-diffusion-pytorch", config, count_parameters(net), 16, clocked(step, device), model)
+    ticks, size = clocked(endlessly(step), device), count_parameters(net)
+    return Trainer("denoising-diffusion-pytorch", config, size, 16, ticks, model)
 
 
-def diffusers_net(size: int, channels: int) -> nn.Module:
-    """UNet2DModel without attention, of about as many parameters as ours."""
+def diffusers_net(size: int) -> nn.Module:
+    """UNet2DModel without attention, of about as many parameters as ours, for grey images."""
     from diffusers import UNet2DModel
 
     return UNet2DModel(
         sample_size=size,
-        in_channels=channels,
-        out_channels=channels,
+        in_channels=1,
+        out_channels=1,
         block_out_channels=(32, 64, 56),
         layers_per_block=2,
         down_block_types=("DownBlock2D",) * 3,
@@ -200,11 +201,17 @@ def diffusers_net(size: int, channels: int) -> nn.Module:
     )
 
 
-def lucidrains_process(size: int, channels: int, dim: int, mults: tuple[int, ...]) -> nn.Module:
-    """The library's diffusion around its Unet, with its defaults (v, sigmoid schedule)."""
+def diffusers_loss(net: nn.Module, scheduler: Any, x0: Tensor) -> Tensor:
+    """The loss of diffusers' example, at a time and noise drawn for each image."""
+    noise, t = torch.randn_like(x0), torch.randint(0, 1000, (len(x0),), device=x0.device)
+    return nn.functional.mse_loss(net(scheduler.add_noise(x0, noise, t), t).sample.float(), noise)
+
+
+def lucidrains_process(size: int, dim: int, mults: tuple[int, ...]) -> nn.Module:
+    """The library's diffusion around its Unet, with its defaults (v, sigmoid schedule), for grey images."""
     from denoising_diffusion_pytorch import GaussianDiffusion, Unet
 
-    return GaussianDiffusion(Unet(dim=dim, dim_mults=mults, channels=channels), image_size=size, timesteps=1000)
+    return GaussianDiffusion(Unet(dim=dim, dim_mults=mults, channels=1), image_size=size, timesteps=1000)
 
 
 def better_precision(
@@ -212,7 +219,6 @@ def better_precision(
     optimiser: torch.optim.Optimizer,
     loss: Callable[[], Tensor],
     after: Callable[[], object] = lambda: None,
-    clip: float = 1.0,
 ) -> tuple[Callable[[], None], bool]:
     """(a peer's step: forward, backward, clip, optimiser; whether in bfloat16): in whichever precision is faster here.
 
@@ -225,7 +231,7 @@ def better_precision(
             value = loss()
         optimiser.zero_grad()
         value.backward()
-        nn.utils.clip_grad_norm_(net.parameters(), clip)
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         if not trial:
             optimiser.step()
             after()
@@ -239,15 +245,17 @@ def better_precision(
     return lambda: step(half), half
 
 
-def clocked(step: Callable[[], object], device: torch.device) -> Iterator[float]:
-    """Call `step` until it raises StopIteration, yielding the seconds spent in it so far."""
-    spent = 0.0
-    while True:
-        began = time.perf_counter()
-        try:
-            step()
-        except StopIteration:
-            return
+def clocked(steps: Iterator[object], device: torch.device) -> Iterator[float]:
+    """The seconds spent in `steps` so far, after each of them, by the wall's clock."""
+    spent, began = 0.0, time.perf_counter()
+    for _ in steps:
         settle(device)
         spent += time.perf_counter() - began
         yield spent
+        began = time.perf_counter()
+
+
+def endlessly(step: Callable[[], None]) -> Iterator[None]:
+    """A peer's steps."""
+    while True:
+        yield step()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from statistics import median
 from typing import Any
 from unittest import mock
@@ -40,17 +41,13 @@ def rows(setting: Setting) -> Iterator[Row]:
 def _diffusers(images: Tensor) -> Step:
     from diffusers import DDPMScheduler
 
-    net, scheduler = trainers.diffusers_net(SIZE, 1).to(images.device), DDPMScheduler(1000)
-
-    def loss() -> Tensor:
-        noise, t = torch.randn_like(images), torch.randint(0, 1000, (len(images),), device=images.device)
-        return nn.functional.mse_loss(net(scheduler.add_noise(images, noise, t), t).sample, noise)
-
+    net = trainers.diffusers_net(SIZE).to(images.device)
+    loss = partial(trainers.diffusers_loss, net, DDPMScheduler(1000), images)
     return net, trainers.better_precision(net, torch.optim.AdamW(net.parameters(), lr=1e-4), loss)[0]
 
 
 def _lucidrains(images: Tensor) -> Step:
-    process = trainers.lucidrains_process(SIZE, 1, dim=12, mults=(1, 2, 4, 8)).to(images.device)
+    process = trainers.lucidrains_process(SIZE, dim=12, mults=(1, 2, 4, 8)).to(images.device)
     optimiser = torch.optim.Adam(process.model.parameters(), lr=1e-4)
     return process.model, trainers.better_precision(process.model, optimiser, lambda: process((images + 1) / 2))[0]
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmarks import __main__ as bench
-from benchmarks import curves, one_sitting, pairs, report_b, seconds_to_quality
+from benchmarks import growth, one_sitting, pairs, report_b, seconds_to_quality
 from dipddpm_utils.config import Data
 from dipddpm_utils.data import sets
 from dipddpm_utils.judging.stats import Interval
@@ -23,12 +23,12 @@ def power(a, b, times):
 def test_seconds_at_is_exact_on_power_laws():
     curve = power(100.0, 1.5, [2, 4, 9, 30])
     for level in (10.0, 3.0, 1.0):
-        assert curves.seconds_at(curve, level) == pytest.approx((100.0 / level) ** (1 / 1.5))
-    assert curves.seconds_at(curve, 1e3) == 2  # reached by the first look: not later than that
-    assert curves.seconds_at(curve, 1e-3) is None
+        assert seconds_to_quality.seconds_at(curve, level) == pytest.approx((100.0 / level) ** (1 / 1.5))
+    assert seconds_to_quality.seconds_at(curve, 1e3) == 2  # reached by the first look: not later than that
+    assert seconds_to_quality.seconds_at(curve, 1e-3) is None
     bumpy = [(1, 100.0), (2, 400.0), (4, 100 / 4)]  # a worse look in between is no progress
-    assert curves.seconds_at(bumpy, 50.0) == pytest.approx(2.0)
-    assert curves.seconds_at([(1, 5.0), (2, 5.0)], 5.0) == 1
+    assert seconds_to_quality.seconds_at(bumpy, 50.0) == pytest.approx(2.0)
+    assert seconds_to_quality.seconds_at([(1, 5.0), (2, 5.0)], 5.0) == 1
 
 
 def looks(a, b, times):
@@ -51,9 +51,9 @@ def test_how_much_sooner_is_the_closed_form_at_the_lowest_common_level():
 
 def test_exponent_is_the_power():
     x = np.array([1.0, 3.0, 10.0])
-    assert curves.exponent(x, 7 * x**1.8) == pytest.approx(1.8)
+    assert growth.exponent(x, 7 * x**1.8) == pytest.approx(1.8)
     with pytest.raises(ValueError, match="above zero"):
-        curves.exponent([1, 2], [0, 1])
+        growth.exponent([1, 2], [0, 1])
 
 
 def test_medians_and_quartiles_decide_whether_a_target_is_met():
