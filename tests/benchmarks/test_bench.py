@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from benchmarks import __main__ as bench
-from benchmarks import growth, one_sitting, pairs, report_b, seconds_to_quality
+from benchmarks import dip_images, growth, one_sitting, pairs, report_b, seconds_to_quality
 from dipddpm_utils.config import Data
 from dipddpm_utils.data import sets
 from dipddpm_utils.judging.stats import Interval
 from dipddpm_utils.page import speed
+from dipddpm_utils.study import profile
 
 
 def power(a, b, times):
@@ -134,6 +135,12 @@ def test_a_curve_is_through_medians_between_quartiles_or_through_distances_betwe
     curve = pairs.Curve.judged("quality", "a", "seconds", 500, {1.5: Interval(1.0, 2.0, 4.0, 500)})
     assert (curve.x, curve.low, curve.y, curve.high) == ((1.5,), (1.0,), (2.0,), (4.0,))
     assert curve.y_label == "FD-MNIST of 500 samples (lower is better)"
+
+
+def test_fits_made_together_and_one_by_one_are_the_same_fits():
+    run = profile.load("standard").entry("dip-images-2conv-s0").run
+    images = torch.rand(2, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    assert dip_images.apart(run, images.double()) < 1e-10
 
 
 def test_each_way_is_measured_in_turn_and_its_first_time_does_not_count():
