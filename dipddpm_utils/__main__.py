@@ -181,9 +181,8 @@ def run_notebooks(
     if device == "auto" and (warning := machine_device.gpu_warning()):
         advice = "update its driver, or install the torch build that fits it; in a container: docker run --gpus all"
         click.echo(f"\n!!!! {warning} All runs on the CPU, many times slower. To use the GPU, {advice}.\n", err=True)
-    profile = profile or notebooks.default_profile()
-    asked = {"only": only, "device": device, "parameters": given, "front": _front, **limits}
-    return notebooks.drive(notebooks.Job(profile, results_folder(results), **asked))
+    where = (profile or notebooks.default_profile(), results_folder(results))
+    return notebooks.drive(notebooks.Job(*where, only=only, device=device, parameters=given, front=_front, **limits))
 
 
 @cli.command("doctor")
