@@ -75,47 +75,63 @@ ALONE, CONV, RESNET = VARIANTS
 ON_DIP, PUBLISHED_A = VARIANTS[1:], tuple(f"{name}-published" for name in VARIANTS)
 ALL_A = (*VARIANTS, *PUBLISHED_A)
 DIGITS_STARTED = tuple(
-    (STARTS_TESTED, (group,), "04_fd_vs_t_start", b.fewer_steps(group), (model,))
+    (STARTS_TESTED, (group,), "04_fd_vs_t_start", partial(b.fewer_steps, group), (model,))
     for group, model in (("main-starts", "main"), ("starts", "ddpm"))
 )
 OF_OUTPUTS = ("b-dip-std", "b-dip-lr")  # groups of a DIP alone, where a claim is about samples
 ITS_OUTPUTS = "FD of what report B's DIP, fitted for all its steps, makes of digits"
 NOT_IN_OTHERS = "most of the rise that one set of 30 samples shows is not there in other sets of the same models"
 
+
+def _rises(setting: str, of_outputs: str, called: str) -> tuple[tuple[Any, ...], ...]:
+    """B4, B6: FD rises with a setting, of samples over the full grid; else of a DIP's outputs, report B's or ours; else of the
+    samples of the report's own rows. of_outputs: the group of report B's DIP. called: what the setting is called with ours.
+    """
+    line = "(a line fitted to log FD)"
+    found = (
+        (f"FD of samples rises with {setting} {line}, over the full grid", "b-grid", "05_b_grid"),
+        (f"{ITS_OUTPUTS} rises with {setting} {line}", of_outputs, "05_b_dip"),
+        (f"FD of the DIP's outputs rises with {called} {line}", setting, "05_dip_fd"),
+        (f"FD of samples rises with {setting} in the report's own rows", "b-rows", "05_b_rows"),
+    )
+    return tuple((what, (group,), figure, partial(b.slope_test, setting, group), (group,)) for what, group, figure in found)
+
+
 CLAIMS: list[Claim] = [
     _claim("A1", "The first FID is the lowest with DIP.",
            ("with a DIP, either net, the FD of every later evaluation is above the first one's", ALL_A, A_FIGURE,
-            of_distance(lambda curve: curve[1:].min() - curve[0], lambda runs: runs[list(ON_DIP)],
-                        "With a DIP: lowest FD of the later evaluations over the first (against the DDPM alone: see A4)."),
+            partial(of_distance, lambda curve: curve[1:].min() - curve[0], lambda runs: runs[list(ON_DIP)],
+                    "With a DIP: lowest FD of the later evaluations over the first (against the DDPM alone: see A4)."),
             ON_DIP)),
     _claim("A2", "The FID falls faster with DIP.",
            ("with either net, FD falls by a larger factor from the first evaluation to the last than without", ALL_A, A_FIGURE,
-            of_distance(lambda curve: curve[0] - curve[-1], lambda runs: runs[list(ON_DIP)].sub(runs[ALONE], axis=0),
-                        "Fall of FD from the first evaluation to the last, as a factor: with the net over alone."), VARIANTS)),
+            partial(of_distance, lambda curve: curve[0] - curve[-1], lambda runs: runs[list(ON_DIP)].sub(runs[ALONE], axis=0),
+                    "Fall of FD from the first evaluation to the last, as a factor: with the net over alone."), VARIANTS)),
     _claim("A3", "The FID rises later in training.",
            ("with a DIP, either net, FD at the end is above FD at half of the training", ALL_A, A_FIGURE,
-            of_distance(late_change, lambda runs: runs[list(ON_DIP)],
-                        "With a DIP: FD at the last evaluation over FD at half of the training."), ON_DIP)),
+            partial(of_distance, late_change, lambda runs: runs[list(ON_DIP)],
+                    "With a DIP: FD at the last evaluation over FD at half of the training."), ON_DIP)),
     _claim("A4", "Plain DDPM's first FID is higher than both.",
            ("first evaluation: FD alone is above FD with either net", ALL_A, A_FIGURE,
-            of_distance(lambda curve: curve[0], lambda runs: runs[list(ON_DIP)].rsub(runs[ALONE], axis=0),
-                        "First evaluation: FD alone over FD with the net."), VARIANTS)),
+            partial(of_distance, lambda curve: curve[0], lambda runs: runs[list(ON_DIP)].rsub(runs[ALONE], axis=0),
+                    "First evaluation: FD alone over FD with the net."), VARIANTS)),
     _claim("A5", "ResNet18 against 2conv changes FID by less than 5.",
            (f"FD of one over the other within a factor of {math.exp(same_fid()):.3f}, either way: as large a share as "
             f"{FID_CHANGE:g} of the published FID of the DDPM alone", ALL_A, A_FIGURE,
-            of_distance(lambda curve: curve[-1], lambda runs: runs[[RESNET]].sub(runs[CONV], axis=0),
-                        "Last evaluation: FD with ResNet-18 over FD with 2conv. 5 FID are as large a share of the published "
-                        "FID as the margin.", equal=True, margin=same_fid()), ON_DIP)),
+            partial(of_distance, lambda curve: curve[-1], lambda runs: runs[[RESNET]].sub(runs[CONV], axis=0),
+                    "Last evaluation: FD with ResNet-18 over FD with 2conv. 5 FID are as large a share of the published "
+                    "FID as the margin.", equal=True, margin=same_fid()), ON_DIP)),
     _claim("A6", "ResNet18+DDPM has the lowest FID of all.",
            ("lowest FD over training: below that of both others", ALL_A, A_FIGURE,
-            of_distance(lambda curve: curve.min(), lambda runs: runs[[ALONE, CONV]].sub(runs[RESNET], axis=0),
-                        "Lowest FD over training: of each of the two others over ResNet-18's."), VARIANTS)),
+            partial(of_distance, lambda curve: curve.min(), lambda runs: runs[[ALONE, CONV]].sub(runs[RESNET], axis=0),
+                    "Lowest FD over training: of each of the two others over ResNet-18's."), VARIANTS)),
     _claim("A7", "The rise may come from 30 samples or too few steps.",
-           (f"each variant: {NOT_IN_OTHERS}", ALL_A, "06_published_curves", rise_is_noise, PUBLISHED_A),
+           (f"each variant: {NOT_IN_OTHERS}", ALL_A, "06_published_curves",
+            partial(rise_is_noise, VARIANTS), PUBLISHED_A),
            (f"the DDPM alone, as published: {NOT_IN_OTHERS}", PUBLISHED_A[:1], "",
-            partial(rise_is_noise, names=VARIANTS[:1]), PUBLISHED_A[:1])),
+            partial(rise_is_noise, VARIANTS[:1]), PUBLISHED_A[:1])),
     _claim("A8", "DIP reduces the diffusion steps needed.",
-           (STARTS_TESTED, ("a-starts",), "04_a_starts", b.fewer_steps("a-starts"), ("a-ddpm",)),
+           (STARTS_TESTED, ("a-starts",), "04_a_starts", partial(b.fewer_steps, "a-starts"), ("a-ddpm",)),
            *DIGITS_STARTED),
     _claim("A9", "DIP raises the total cost of training.",
            ("training seconds with those of the DIP, either net, are above those alone, equal steps, timed in turn",
@@ -125,35 +141,20 @@ CLAIMS: list[Claim] = [
             ("b-turns",), "06_turns", seconds.shorter)),
     _claim("B2", "Digits are better shaped, with fewer ragged edges.",
            ("samples are nearer to real digits, in raggedness and in a classifier's confidence", BOTH_B, B_FIGURE,
-            b.looks(PAIR, {name: b.off_real(name) for name in ("raggedness", "legibility")},
+            partial(b.looks, PAIR, {name: partial(b.off_real, name) for name in ("raggedness", "legibility")},
                     "distance from real digits, alone over combined",
                     "Of all last samples, the DDPM alone over combined: how far from real digits they are in raggedness "
                     "(outline over root of the ink's area) and in legibility (a classifier's confidence)."), PAIR)),
     _claim("B3", "Digits are greyer, with less contrast.",
-           ("contrast of samples is lower", BOTH_B, B_FIGURE, b.greyer(), PAIR),
-           ("contrast of samples of our own models that draw digits is lower", LARGE, "04_grids", b.greyer(LARGE), LARGE),
-           ("contrast of samples of our own small models of digits is lower", OURS, "04_grids", b.greyer(OURS), OURS)),
-    _claim("B4", "The larger std, the less accurate the images.",
-           ("FD of samples rises with std (a line fitted to log FD), over the full grid", ("b-grid",), "05_b_grid",
-            b.slope_test("std", "b-grid"), ("b-grid",)),
-           (f"{ITS_OUTPUTS} rises with std (a line fitted to log FD)", ("b-dip-std",), "05_b_dip",
-            b.slope_test("std", "b-dip-std"), ("b-dip-std",)),
-           ("FD of the DIP's outputs rises with std (a line fitted to log FD)", ("std",), "05_dip_fd",
-            b.slope_test("std", "std"), ("std",)),
-           ("FD of samples rises with std in the report's own rows", ("b-rows",), "05_b_rows",
-            b.slope_test("std", "b-rows"), ("b-rows",))),
+           ("contrast of samples is lower", BOTH_B, B_FIGURE, partial(b.greyer, PAIR), PAIR),
+           ("contrast of samples of our own models that draw digits is lower", LARGE, "04_grids",
+            partial(b.greyer, LARGE), LARGE),
+           ("contrast of samples of our own small models of digits is lower", OURS, "04_grids", partial(b.greyer, OURS), OURS)),
+    _claim("B4", "The larger std, the less accurate the images.", *_rises("std", "b-dip-std", "std")),
     _claim("B5", "std does not change the time.",
            (f"training seconds over the range of std, the DIP's included, stay within a factor of {1 + SAME:g}, timed in turn",
             ("b-turns",), "06_turns", seconds.same_seconds)),
-    _claim("B6", "The larger dip_lr, the less clear the images.",
-           ("FD of samples rises with dip_lr (a line fitted to log FD), over the full grid", ("b-grid",), "05_b_grid",
-            b.slope_test("dip_lr", "b-grid"), ("b-grid",)),
-           (f"{ITS_OUTPUTS} rises with dip_lr (a line fitted to log FD)", ("b-dip-lr",), "05_b_dip",
-            b.slope_test("dip_lr", "b-dip-lr"), ("b-dip-lr",)),
-           ("FD of the DIP's outputs rises with the learning rate (a line fitted to log FD)", ("dip_lr",), "05_dip_fd",
-            b.slope_test("dip_lr", "dip_lr"), ("dip_lr",)),
-           ("FD of samples rises with dip_lr in the report's own rows", ("b-rows",), "05_b_rows",
-            b.slope_test("dip_lr", "b-rows"), ("b-rows",))),
+    _claim("B6", "The larger dip_lr, the less clear the images.", *_rises("dip_lr", "b-dip-lr", "the learning rate")),
     _claim("B7", "The DDPM needs fewer denoising steps from a DIP start.", *DIGITS_STARTED),
     _claim("B8", "DIP emphasises the important parts of the image.",
            ("strokes stand out more in a DIP's outputs than in the digits, and than in blurred ones", ("b-dip",), "02_b_panels",

@@ -1,11 +1,13 @@
 """What a claim is tested by: a lab's records -> a Finding, an effect with its interval, seed by seed. Report A's claims.
 
 Distances are compared as logarithms: they have no unit in common with the published FID, and a share of an FD means the same
-in both. Each test measures its effect in the corrected runs and again in those as published.
+in both. Each test measures its effect in the corrected runs and again in those as published. It takes the lab last, so that
+claims_list.py can fix all that comes before it (`partial`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -126,39 +128,32 @@ def late_change(logs: np.ndarray) -> float:
     return logs[-1] - logs[(len(logs) - 1) // 2]
 
 
-def of_curve(statistic: OfCurve, column: str) -> Statistic:
+def of_curve(statistic: OfCurve, column: str, record: Any) -> float:
     """The statistic of a record's curve; NaN with one evaluation, from which nothing is seen to change."""
-
-    def of(record: Any) -> float:
-        logs = np.log(judged_alike(record.evals)[column].to_numpy(float))
-        return float(statistic(logs)) if len(logs) > 1 else np.nan
-
-    return of
+    logs = np.log(judged_alike(record.evals)[column].to_numpy(float))
+    return float(statistic(logs)) if len(logs) > 1 else np.nan
 
 
-def of_distance(statistic: OfCurve, combine: Combine, why: str, **limits: Any) -> Test:
-    """A test of report A's three variants on a statistic of the distance over training.
+def of_distance(statistic: OfCurve, combine: Combine, why: str, lab: Any, **limits: Any) -> Finding | None:
+    """Report A's three variants, tested on a statistic of the distance over training.
 
     Runs as published that do not show the effect when judged on all samples are judged on 30 as well, as they were there: what
     is seen only then is an artefact of the measure (FA3).
     """
 
-    def test(lab: Any) -> Finding | None:
-        def measured(ending: str, column: str = "fd") -> pd.DataFrame:
-            own = by_seed(lab, [name + ending for name in VARIANTS], of_curve(statistic, column))
-            return combine(own.set_axis(VARIANTS, axis=1))
+    def measured(ending: str, column: str = "fd") -> pd.DataFrame:
+        own = by_seed(lab, [name + ending for name in VARIANTS], partial(of_curve, statistic, column))
+        return combine(own.set_axis(VARIANTS, axis=1))
 
-        about = {"unit": "FD", "why": why, **limits}
-        corrected, published = measured(""), measured("-published")
-        if len(published) and all(shows(paired(list(own)), **limits) for _, own in published.items()):
-            return compared(corrected, published, **about)
-        published = measured("-published", "fd_published")
-        return compared(corrected, published, way=" (judged on 30 samples, as there)", fault="FA3", **about)
-
-    return test
+    about = {"unit": "FD", "why": why, **limits}
+    corrected, published = measured(""), measured("-published")
+    if len(published) and all(shows(paired(list(own)), **limits) for _, own in published.items()):
+        return compared(corrected, published, **about)
+    published = measured("-published", "fd_published")
+    return compared(corrected, published, way=" (judged on 30 samples, as there)", fault="FA3", **about)
 
 
-def rise_is_noise(lab: Any, names: Sequence[str] = VARIANTS) -> Finding | None:
+def rise_is_noise(names: Sequence[str], lab: Any) -> Finding | None:
     """A7: is most of the rise that one set of 30 samples shows not there in other sets of the same models?
 
     By seed or, of one seed, by set. None where a record does not hold the many sets.
@@ -169,7 +164,7 @@ def rise_is_noise(lab: Any, names: Sequence[str] = VARIANTS) -> Finding | None:
         return None
     seeds = min(map(len, rises.values()))
     effects = {name: [float(rise.mean()) for rise in own] if seeds > 1 else list(own[0]) for name, own in rises.items()}
-    late = {name: [of_curve(late_change, "fd")(record) for record in own] for name, own in records.items()}
+    late = {name: [of_curve(late_change, "fd", record) for record in own] for name, own in records.items()}
     longer = [f"{look(name).label} {told(paired(own, ratio=True))}" for name, own in late.items() if np.isfinite(own).any()]
     why = (
         "Rise of one set of 30 samples over its lowest earlier value, as a factor, over the square of its rise over where the "

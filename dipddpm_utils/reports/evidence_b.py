@@ -10,7 +10,7 @@ from dipddpm_utils.page.compare import Paired, copies, frame_of, paired, scaled,
 from dipddpm_utils.page.names import begun_from, fitted_once, look, starts
 from dipddpm_utils.page.prose import copying, number, percent, span
 from dipddpm_utils.page.prose import effect as told
-from dipddpm_utils.reports.evidence_a import Finding, Statistic, Test, compared, over
+from dipddpm_utils.reports.evidence_a import Finding, Statistic, compared, over
 from dipddpm_utils.reports.tables import grid_frame
 from dipddpm_utils.study import profile as profiles
 
@@ -26,43 +26,34 @@ OF_DIP = "FD of the DIP's outputs for clean images to held-out images: what the 
 # --- starts of the chain --------------------------------------------------------------------------------------------------
 
 
-def fewer_steps(group: str) -> Test:
+def fewer_steps(group: str, lab: Any) -> Finding:
     """FD from a DIP start against FD from noise with as many calls and from every start without a DIP, at every t_start.
 
     The t_start that decides is the best of those where the start is shown to beat noise and nothing else explains it, else the
     best of all. A DIP of each image's own, which no report had, is told beside it and decides nothing.
     """
-
-    def test(lab: Any) -> Finding:
-        frame, dips = lab.frame(group), starts(dip=True)
-        found, rivals = start_gaps(frame, dips, ["noise"]), start_gaps(frame, dips, starts(dip=False))
-        cause = {at: _other_cause(frame, rivals, at[0], at[2]) for at in found}
-        asked = [at for at in found if at[0] in fitted_once()]
-        best = min(asked, key=lambda at: (not found[at].decided or found[at].value >= 0 or bool(cause[at]), found[at].value))
-        gap, own = found[best], copies(_rows(frame, best[0], best[2]))
-        why = f"FD of noise over FD from {begun_from(best[0])}, equal calls; decided at t_start {best[2]:g}, "
-        why += f"one of {gap.of} pairs of a DIP start and a t_start. "
-        why += f"Of its samples {copying(own)} (of held-out images {percent(own.usual)} look copied). "
-        here = [f"{look(rival).label} {told(one)}" for (start, rival, t), one in rivals.items() if (start, t) == best[::2]]
-        why += f"FD over that of each start without a DIP, same t_start: {'; '.join(here)}. " if here else ""
-        each = {
-            f"{look(rival).label} over {look(start).label}, t {t:g}": scaled(one, -1)
-            for (start, rival, t), one in (found | rivals).items()
-        }
-        return Finding(scaled(gap, -1), "FD", why + _at_no_calls(lab, group), artefact_of=cause[best], each=each)
-
-    return test
+    frame, dips = lab.frame(group), starts(dip=True)
+    found, rivals = start_gaps(frame, dips, ["noise"]), start_gaps(frame, dips, starts(dip=False))
+    shares = {at: copies(frame[(frame["label"] == at[0]) & (frame["value"] == at[2])]) for at in found}
+    here = {at: {rival: gap for (own, rival, t), gap in rivals.items() if (own, t) == at[::2]} for at in found}
+    cause = {at: "copying of training images" if shares[at].many else _as_well(here[at]) for at in found}
+    asked = [at for at in found if at[0] in fitted_once()]
+    best = min(asked, key=lambda at: (not found[at].decided or found[at].value >= 0 or bool(cause[at]), found[at].value))
+    gap, own = found[best], shares[best]
+    why = f"FD of noise over FD from {begun_from(best[0])}, equal calls; decided at t_start {best[2]:g}, "
+    why += f"one of {gap.of} pairs of a DIP start and a t_start. "
+    why += f"Of its samples {copying(own)} (of held-out images {percent(own.usual)} look copied). "
+    over = "; ".join(f"{look(rival).label} {told(one)}" for rival, one in here[best].items())
+    why += f"FD over that of each start without a DIP, same t_start: {over}. " if over else ""
+    each = {
+        f"{look(rival).label} over {look(start).label}, t {t:g}": scaled(one, -1)
+        for (start, rival, t), one in (found | rivals).items()
+    }
+    return Finding(scaled(gap, -1), "FD", why + _at_no_calls(lab, group), artefact_of=cause[best], each=each)
 
 
-def _rows(frame: pd.DataFrame, start: str, t_start: Any) -> pd.DataFrame:
-    return frame[(frame["label"] == start) & (frame["value"] == t_start)]
-
-
-def _other_cause(frame: pd.DataFrame, rivals: Mapping[tuple[str, str, Any], Paired], start: str, t_start: Any) -> str:
-    """What else explains a gain of this start at this t_start: it gives images back, or a start without a DIP does as well."""
-    if copies(_rows(frame, start, t_start)).many:
-        return "copying of training images"
-    here = {rival: gap for (own, rival, t), gap in rivals.items() if (own, t) == (start, t_start)}
+def _as_well(here: Mapping[str, Paired]) -> str:
+    """Whether a start without a DIP explains a gain over noise as well, '' if not. here: the gap to each, at one t_start."""
     if not here:
         return "any start near the data (none without a DIP was measured)"
     best = max(here, key=lambda rival: here[rival].value)
@@ -95,40 +86,33 @@ def _at_no_calls(lab: Any, group: str) -> str:
 # --- how drawn digits look ------------------------------------------------------------------------------------------------
 
 
-def looks(names: tuple[str, str], sides: Mapping[str, Statistic], unit: str, why: str) -> Test:
+def looks(names: tuple[str, str], sides: Mapping[str, Statistic], unit: str, why: str, lab: Any) -> Finding | None:
     """Statistics of the first run's samples minus the second's, in the corrected runs and as published; None without any."""
 
-    def test(lab: Any) -> Finding | None:
-        def measured(ending: str) -> pd.DataFrame:
-            apart = {name: over(lab, *(f"{run}{ending}" for run in names), of) for name, of in sides.items()}
-            return pd.DataFrame(apart).dropna()
+    def measured(ending: str) -> pd.DataFrame:
+        apart = {name: over(lab, *(f"{run}{ending}" for run in names), of) for name, of in sides.items()}
+        return pd.DataFrame(apart).dropna()
 
-        known = lab.has(*(f"{name}-published" for name in names))
-        return compared(measured(""), measured("-published") if known else None, why=why, unit=unit)
-
-    return test
+    known = lab.has(*(f"{name}-published" for name in names))
+    return compared(measured(""), measured("-published") if known else None, why=why, unit=unit)
 
 
-def greyer(names: tuple[str, str] = PAIR) -> Test:
+def greyer(names: tuple[str, str], lab: Any) -> Finding | None:
     """B3: contrast of the first run's samples over the second's."""
     why = "Standard deviation of an image's pixels, DDPM alone over combined, mean over the last samples."
     if names != PAIR:
         why += " The DIP is another one; report B's own models at their size: [table](#tab-06_own_size_b)."
     contrast = {"contrast": lambda record: math.log(record.metrics.get("contrast") or math.nan)}
-    return looks(names, contrast, "contrast, alone over combined", why)
+    return looks(names, contrast, "contrast, alone over combined", why, lab)
 
 
-def off_real(measure: str) -> Statistic:
+def off_real(measure: str, record: Any) -> float:
     """How far samples are from real digits in a measure, as the size of the logarithm of the ratio; NaN if not recorded.
 
     Of a classifier's confidence, too: it is surer of some blots than of digits, so more of it is not better.
     """
-
-    def statistic(record: Any) -> float:
-        drawn, real = (record.metrics.get(name) for name in (measure, f"{measure}_real"))
-        return abs(math.log(drawn / real)) if drawn and real else math.nan
-
-    return statistic
+    drawn, real = (record.metrics.get(name) for name in (measure, f"{measure}_real"))
+    return abs(math.log(drawn / real)) if drawn and real else math.nan
 
 
 def emphasis(lab: Any) -> Finding:
@@ -155,13 +139,13 @@ def slope_over(frame: pd.DataFrame, setting: str, metric: str, ends: tuple[float
     return found and scaled(found, math.log10(high / low) if log else high - low)
 
 
-def slope_test(setting: str, group: str) -> Test:
+def slope_test(setting: str, group: str, lab: Any) -> Finding | None:
     """FD over report B's range of a setting, all others being balanced: of the full grid 'b-grid', and beside it that of the
     published rows; of 'b-rows' over those rows in which nothing else varies; of another group over its value.
     """
     ends = REPORTED[setting]
 
-    def sloped(lab: Any, group: str) -> Paired | None:
+    def sloped(group: str) -> Paired | None:
         if group in OF_GROUP:
             frame = grid_frame(lab, group)
         else:
@@ -169,21 +153,18 @@ def slope_test(setting: str, group: str) -> Test:
             frame = frame[frame[setting].between(*ends)]
         return slope_over(_varied(frame, setting) if group == "b-rows" else frame, setting, "fd", ends)
 
-    def test(lab: Any) -> Finding | None:
-        if (effect := sloped(lab, group)) is None:
-            return None
-        why, about = OF_GROUP.get(group, OF_DIP), {}
-        if group not in OF_GROUP:
-            fit = lab.seeds(group)[0].run
-            wide = f" of width {fit.width}" * bool(fit.width)
-            to = f" to its first batch of {fit.optim.batch_size}" * fit.one_batch
-            why += f" Fits of {look(fit.net).label}{wide}{to}, {fit.optim.steps} steps, over the settings of report B's range."
-        if group == "b-grid" and lab.has("b-rows") and (before := sloped(lab, "b-rows")) is not None:
-            why += f" In the published rows alone: {told(before)}."
-            about = {"published": before, "shift": apart(before, effect)}
-        return Finding(effect, f"FD, {setting} {ends[1]:g} over {ends[0]:g}", why, **about)
-
-    return test
+    if (effect := sloped(group)) is None:
+        return None
+    why, about = OF_GROUP.get(group, OF_DIP), {}
+    if group not in OF_GROUP:
+        fit = lab.seeds(group)[0].run
+        wide = f" of width {fit.width}" * bool(fit.width)
+        to = f" to its first batch of {fit.optim.batch_size}" * fit.one_batch
+        why += f" Fits of {look(fit.net).label}{wide}{to}, {fit.optim.steps} steps, over the settings of report B's range."
+    if group == "b-grid" and lab.has("b-rows") and (before := sloped("b-rows")) is not None:
+        why += f" In the published rows alone: {told(before)}."
+        about = {"published": before, "shift": apart(before, effect)}
+    return Finding(effect, f"FD, {setting} {ends[1]:g} over {ends[0]:g}", why, **about)
 
 
 def apart(a: Paired, b: Paired) -> Paired:

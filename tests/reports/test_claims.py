@@ -701,9 +701,9 @@ def test_a_curve_is_what_was_judged_alike():
     rows = [{"sampler": "ddim", "nfe": 5, "n": 10, "fd": math.exp(value)} for value in (3.0, 1.0)]
     last = {"sampler": "ddim", "nfe": 50, "n": 99, "fd": 1e9}
     record = SimpleNamespace(evals=pd.DataFrame([*rows, last]))
-    assert evidence_a.of_curve(lambda c: c[0] - c[-1], "fd")(record) == pytest.approx(2.0)
+    assert evidence_a.of_curve(lambda c: c[0] - c[-1], "fd", record) == pytest.approx(2.0)
     record.evals = pd.DataFrame([rows[0], last])
-    assert math.isnan(evidence_a.of_curve(lambda c: c[0], "fd")(record))  # one evaluation shows no change
+    assert math.isnan(evidence_a.of_curve(lambda c: c[0], "fd", record))  # one evaluation shows no change
 
 
 def test_the_margin_of_a5_is_stated():
