@@ -218,6 +218,17 @@ def among(frame: pd.DataFrame, setting: str, metric: str, by: str = "seed") -> d
     return found | {(b, a): scaled(gap, -1) for (a, b), gap in found.items()}
 
 
+def extremes(
+    frame: pd.DataFrame, setting: str, metric: str, by: str = "seed", *, higher_is_better: bool = False
+) -> tuple[Any, Any, Paired] | None:
+    """(best, worst, worst against best) of the values of column `setting`, corrected for every pair of them; None of one."""
+    means = over_seeds(frame, setting, metric).set_index("x")["mean"]
+    if len(means) < 2:
+        return None
+    best, worst = (means.idxmax(), means.idxmin()) if higher_is_better else (means.idxmin(), means.idxmax())
+    return best, worst, among(frame, setting, metric, by)[worst, best]
+
+
 def scaled(effect: Paired, by: float) -> Paired:
     """The same effect in another unit, or (-1) counted the other way round."""
     low, high = sorted((by * effect.low, by * effect.high))

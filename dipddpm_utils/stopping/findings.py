@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dipddpm_utils.page.compare import Paired, among, family, over_seeds, own_interval, paired, summary
+from dipddpm_utils.page.compare import Paired, extremes, family, own_interval, paired, summary
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import DIFFERS, bullets, comparison, effect, factor, number, percent, shown_by, span
 
@@ -29,13 +29,11 @@ CHOSEN = {"fixed": "clean training images"}  # what a rule was set by beforehand
 
 def sweep(group: str, frame: pd.DataFrame, metric: str, unit: str, *, higher_is_better: bool = False) -> str:
     """The best and the worst setting of a sweep, and whether they differ, corrected for every pair of settings."""
-    means = over_seeds(frame, "value", metric).set_index("x")["mean"]
-    if len(means) < 2:
+    if (found := extremes(frame, "value", metric, higher_is_better=higher_is_better)) is None:
         return f"{group}: one setting only."
-    best, worst = (means.idxmax(), means.idxmin()) if higher_is_better else (means.idxmin(), means.idxmax())
-    ends = [(x, look(x).label if isinstance(x, str) else f"{x:g}") for x in (best, worst)]
-    said = [f"{name} ({span(summary(frame[frame['value'] == x], metric))})" for x, name in ends]
-    gap = among(frame, "value", metric)[worst, best]
+    *ends, gap = found
+    names = [look(x).label if isinstance(x, str) else f"{x:g}" for x in ends]
+    said = [f"{name} ({span(summary(frame[frame['value'] == x], metric))})" for x, name in zip(ends, names, strict=True)]
     name = f"{group}: best {said[0]}, worst {said[1]}; worst {'over' if gap.ratio else 'minus'} best"
     return comparison(name, gap, unit, **DIFFERS)
 
@@ -53,14 +51,9 @@ def matters(sweeps: Mapping[str, pd.DataFrame]) -> str:
 
     sweeps: by what their axis is called.
     """
-    shown, rest = {}, []
-    for name, frame in sweeps.items():
-        means = over_seeds(frame, "value", "fd").set_index("x")["mean"]
-        gap = among(frame, "value", "fd")[means.idxmax(), means.idxmin()] if len(means) > 1 else None
-        if gap is not None and gap.decided:
-            shown[name] = gap
-        else:
-            rest.append(name)
+    found = {name: extremes(frame, "value", "fd") for name, frame in sweeps.items()}
+    shown = {name: ends[2] for name, ends in found.items() if ends and ends[2].decided}
+    rest = [name for name in found if name not in shown]
     said = [f"{name} {factor(gap)}" for name, gap in sorted(shown.items(), key=lambda one: -one[1].value)]
     return "; ".join([*said, *([f"not decided: {', '.join(rest)}"] if rest else [])])
 
@@ -141,7 +134,7 @@ def best_rules(records: Sequence[Any]) -> str:
     name = f"PSNR lost by {RULES[best[0]]} minus {RULES[best[1]]}"
     lines.append(comparison(name, family("rules", gaps)[best], "dB"))
     lines.append(f"Not stopping at all loses {span(_over_images(every['end']))} dB.")
-    nets = {net: per_image([one for one in records if one.run.net == net], "lost").mean() for net in _nets(records)}
+    nets = {net: per_image(own, "lost").mean() for net, own in _by_net(records).items()}
     early: dict[str, list[str]] = {}
     for rule in (rule for rule in ("wmv", "emv") if rule in lost):
         if more := [look(net).label for net, mean in nets.items() if mean[rule] > mean["end"]]:
@@ -152,8 +145,10 @@ def best_rules(records: Sequence[Any]) -> str:
     return bullets(lines)
 
 
-def _nets(records: Sequence[Any]) -> list[str]:
-    return list(dict.fromkeys(record.run.net for record in records))
+def _by_net(records: Sequence[Any]) -> dict[str, list[Any]]:
+    """net -> its records."""
+    nets = dict.fromkeys(record.run.net for record in records)
+    return {net: [record for record in records if record.run.net == net] for net in nets}
 
 
 def as_set(records: Sequence[Any]) -> str:
@@ -169,22 +164,20 @@ def as_set(records: Sequence[Any]) -> str:
 
 def staged(records: Sequence[Any]) -> str:
     """Do a DDPM's noise levels find the stop, beyond what plain discrepancy finds? And is the staged fit a better fit?"""
-    gaps, lines, rest = _over_discrepancy(records), [], []
-    for net in dict.fromkeys(r.run.net for r in records):
-        if not gaps[net, "lost"].decided:
-            rest.append(net)
-            continue
+    gaps, nets, lines = _over_discrepancy(records), _by_net(records), []
+    rest = [net for net in nets if not gaps[net, "lost"].decided]
+    for net in (net for net in nets if net not in rest):
         said = comparison(f"{look(net).label}: PSNR lost by staged levels minus discrepancy", gaps[net, "lost"], "dB")
         stop, p = effect(gaps[net, "step"], "octaves"), shown_by(gaps[net, "step"])
-        lines.append(f"{said} How far off the best step: {stop}{f' ({p})' if p else ''}. {_better_fit(records, [net])}")
+        lines.append(f"{said} How far off the best step: {stop}{f' ({p})' if p else ''}. {_better_fit(nets[net])}")
     least = min((gaps[net, "lost"].p for net in rest), default=1.0)
     said = f"PSNR lost by staged levels minus discrepancy: not decidable on {', '.join(look(net).label for net in rest)}"
     return bullets([*lines, *([f"{said} (p = {least:.2f}{' or more' * (least < 1)})."] if rest else [])])
 
 
-def _better_fit(records: Sequence[Any], nets: Sequence[str]) -> str:
-    """How much of what staged levels gain on these nets is another fit, and no better stop."""
-    own = rows([record for record in records if record.run.net in nets])
+def _better_fit(records: Sequence[Any]) -> str:
+    """How much of what staged levels gain in these fits is another fit, and no better stop."""
+    own = rows(records)
     staged = own[own["rule"] == "staged"]
     gain, saved = staged["fit_gain"], own.loc[own["rule"] == "discrepancy", "lost"].mean() - staged["lost"].mean()
     size = " to ".join(f"{end:+.2f}" for end in dict.fromkeys((gain.min(), gain.max())))
@@ -197,8 +190,7 @@ def _over_discrepancy(records: Sequence[Any]) -> dict[tuple[str, str], Paired]:
     which knows as much and adds no noise: a family.
     """
     gaps = {}
-    for net in dict.fromkeys(r.run.net for r in records):
-        own = [r for r in records if r.run.net == net]
+    for net, own in _by_net(records).items():
         lost, step = per_image(own, "lost"), per_image(own, "log2_step", np.abs)
         gaps[net, "lost"] = _over_images(lost["staged"] - lost["discrepancy"])
         gaps[net, "step"] = _over_images(step["staged"] - step["discrepancy"])
@@ -211,13 +203,12 @@ def stages(records: Sequence[Any]) -> str:
         per_image([r], "lost").rename_axis("image").reset_index().assign(setting=f"{r.run.spacing}, {r.run.stages} stages")
         for r in records
     )
-    means = lost.groupby("setting")["staged"].mean()
-    if len(means) < 2:
+    if (found := extremes(lost, "setting", "staged", by="image")) is None:
         return "One setting only."
-    best, worst = means.idxmin(), means.idxmax()
-    said = [f"{setting} ({number(means[setting])} dB)" for setting in (best, worst)]
+    *ends, gap = found
+    said = [f"{setting} ({number(lost.loc[lost['setting'] == setting, 'staged'].mean())} dB)" for setting in ends]
     name = f"PSNR lost (negative: gained on the plain fit's oracle): least with {said[0]}, most with {said[1]}; the difference"
-    return comparison(name, among(lost, "setting", "staged", by="image")[worst, best], "dB", **DIFFERS)
+    return comparison(name, gap, "dB", **DIFFERS)
 
 
 def found(records: Sequence[Any]) -> str:
@@ -230,12 +221,14 @@ def answer(records: Sequence[Any]) -> str:
     lost = per_image(records, "lost").drop(columns=["oracle", "end"])
     rule = lost.mean().idxmin()
     gap = _over_images(lost[rule])
-    more, gaps = "", _over_discrepancy(records) if rule == "staged" else {}
-    if gaps:
-        won = [net for (net, what), one in gaps.items() if what == "lost" and one.decided and one.value < 0]
-        where = f" ({', '.join(look(net).label for net in won)}). {_better_fit(records, won)}" if won else "."
-        more = f" Shown to lose less than discrepancy, which knows as much, on {len(won)} of {len(gaps) // 2} nets{where}"
-    return (
-        f"Least PSNR lost on average: {RULES[rule]}, with {span(gap)} dB against the plain fit's oracle over {gap.n} images, "
-        f"each in {len(records)} settings.{more}"
-    )
+    said = f"Least PSNR lost on average: {RULES[rule]}, with {span(gap)} dB against the plain fit's oracle over {gap.n} images"
+    said += f", each in {len(records)} settings."
+    if rule != "staged":
+        return said
+    gaps = {net: one for (net, what), one in _over_discrepancy(records).items() if what == "lost"}
+    won = [net for net, one in gaps.items() if one.decided and one.value < 0]
+    said += f" Shown to lose less than discrepancy, which knows as much, on {len(won)} of {len(gaps)} nets"
+    if not won:
+        return f"{said}."
+    fits = [record for record in records if record.run.net in won]
+    return f"{said} ({', '.join(look(net).label for net in won)}). {_better_fit(fits)}"
