@@ -20,18 +20,16 @@ def found(lab: Any) -> list[str]:
         lines.append(comparison(name, outputs(lab)["fd"]))
     if lab.has(started(lab)) and (best := compare.best_start(lab.frame(started(lab)))) is not None:
         t_start, gap, own = best
-        name = (
-            f"**The best DIP start** ([figure](#fig-04_fd_vs_t_start)), {begun_from(own['label'].iloc[0])} at t = {t_start:.0f}"
-        )
-        said = comparison(f"{name}: FD over that of noise, equal calls", gap, **direction(compare.copies(own)))
+        name = f"**The best DIP start** ([figure](#fig-04_fd_vs_t_start)), {begun_from(own['label'].iloc[0])}"
+        over = f"{name} at t = {t_start:.0f}: FD over that of noise, equal calls"
+        said = comparison(over, gap, **direction(compare.copies(own)))
         lines.append(said + comparisons.given_back(own))
     if lab.has("mechanisms"):
         lines.append(f"**Any other way in** ([figure](#fig-04_pareto)): {mechanisms.headcount(lab)}")
     if lab.has("restore"):
         even, cheap = (restored.restored_count(lab, role) for role in ("equal seconds", "cheap"))
-        lines.append(
-            f"**Restoration** ([table](#tab-04_restore_pairs)). At equal seconds a DIP {even}; over one chain it {cheap}."
-        )
+        told = f"At equal seconds a DIP {even}; over one chain it {cheap}."
+        lines.append(f"**Restoration** ([table](#tab-04_restore_pairs)). {told}")
     for report, runs in REPORTS.items():
         if lab.has(*runs, *(f"{name}-published" for name in runs)):
             at = f"04_{report.lower()}_fd_over_steps"

@@ -11,7 +11,7 @@ from dipddpm_utils.combined import mechanisms
 from dipddpm_utils.combined.mechanisms import in_words, rival_in_words
 from dipddpm_utils.page import names
 from dipddpm_utils.page.compare import Paired, copies, judged_alike, paired, summary
-from dipddpm_utils.page.prose import comparison, factor, number, span
+from dipddpm_utils.page.prose import comparison, factor, means, number
 from dipddpm_utils.page.tables import SCORES
 
 THRESHOLDS = (1.5, 1.1)  # times the baseline's mean FD at the end of its training: seconds to a worse one say nothing
@@ -47,11 +47,10 @@ def front(frame: pd.DataFrame) -> list[tuple[str, Any, pd.DataFrame]]:
 
 def on_the_front(frame: pd.DataFrame) -> str:
     """Which settings no other beats at their cost, cheapest first, how many have a DIP, and how many copiers were left out."""
-    best = front(frame)
-    parts = [
-        f"{in_words(frame, *one[:2])} ({number(one[2]['cost'].mean(), 2)} s, FD {number(summary(one[2], 'fd').value)})"
-        for one in best
-    ]
+    best, parts = front(frame), []
+    for label, value, rows in best:
+        cost, fd = number(rows["cost"].mean(), 2), number(summary(rows, "fd").value)
+        parts.append(f"{in_words(frame, label, value)} ({cost} s, FD {fd})")
     said = f"Lowest FD for their seconds (up to {SAME - 1:.0%} more count as the same): {'; '.join(parts)}. "
     dips = sum(label in names.mechanisms() for label, _, _ in best)
     said += f"{dips or 'None'} of these {'has' if dips < 2 else 'have'} a DIP in it."
@@ -109,16 +108,13 @@ def quality_table(frame: pd.DataFrame) -> pd.DataFrame:
     rows, gaps = [], mechanisms.gaps(frame)
     for label, value, own in mechanisms.settings(frame):
         open_ = copies(own).many or mechanisms.unjudged(label, value, own)
-        over = {
-            rival: mechanisms.in_brief(gap, by_copies=open_).replace("*", "")
-            for rival, gap in mechanisms.against(gaps, label, value)
-        }
+        found = mechanisms.against(gaps, label, value)
+        over = {rival: mechanisms.in_brief(gap, by_copies=open_).replace("*", "") for rival, gap in found}
         flops = own["total_flops"].mean() if "total_flops" in own else math.nan
         row = {"method": in_words(frame, label, value), "seeds": own["seed"].nunique()}
-        row |= {own["features"].iloc[0]: span(summary(own, "fd")), "over the baseline": over.pop("baseline", "")}
+        row |= means(own, {own["features"].iloc[0]: "fd"}) | {"over the baseline": over.pop("baseline", "")}
         row["over its controls"] = "; ".join(f"{rival_in_words(frame, rival, own)}: {said}" for rival, said in over.items())
-        row |= {name: span(summary(own, score)) for score, name in SCORES.items()}
-        row["own image"] = span(summary(own, "own_source_rate"))
+        row |= means(own, SCORES | {"own image": "own_source_rate"})
         row |= {"calls": f"{own['nfe'].iloc[0]:.0f}", "seconds, all": number(own["cost"].mean())}
         rows.append(row | {"TFLOP, all": number(flops / 1e12) if math.isfinite(flops) else ""})
     return pd.DataFrame(rows)

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from dipddpm_utils.page.compare import Paired, difference, family, frame_of, summary
+from dipddpm_utils.page.compare import Paired, difference, family, frame_of, grouped
 from dipddpm_utils.page.lab import once
-from dipddpm_utils.page.prose import comparison, distance, ends, factor, number, other_spaces, span
+from dipddpm_utils.page.prose import comparison, distance, ends, factor, means, number, other_spaces, span
 from dipddpm_utils.page.tables import DATA
 from dipddpm_utils.reports import gate
 
@@ -59,10 +59,7 @@ class Setting(NamedTuple):
 @once
 def degraded(lab: Any) -> dict[Setting, list[Any]]:
     """Each setting's records, of all seeds."""
-    found: dict[Setting, list[Any]] = {}
-    for record in lab.seeds("restore"):
-        found.setdefault(_setting(record), []).append(record)
-    return found
+    return grouped(lab.seeds("restore"), _setting)
 
 
 def _setting(record: Any) -> Setting:
@@ -180,7 +177,7 @@ def more_images(lab: Any, of: str = "") -> str:
     if not asked:
         return ""
     by_psnr = comparison(asked, gaps.pop("psnr", None), "dB of PSNR", worse="better", better="worse")
-    others = [f"{SCORES[score][0]} {_told(gap, SCORES[score][1])}" for score, gap in gaps.items()]
+    others = [f"{SCORES[score][0]} {_told(gap, score)}" for score, gap in gaps.items()]
     return f"{by_psnr} By other scores: {', '.join(others)}."
 
 
@@ -190,7 +187,7 @@ def more_in_short(lab: Any) -> str:
     by: dict[str, list[str]] = {"better": [], "worse": [], "not decidable": []}
     for score, gap in gaps.items():
         rests = f" ({gap.value:+.2f} dB, p = {gap.p:.2g})" if score == "psnr" else ""
-        by[_shown(gap, SCORES[score][1])].append(SCORES[score][0].removesuffix(" (dB)") + rests)
+        by[_shown(gap, score)].append(SCORES[score][0].removesuffix(" (dB)") + rests)
     told = [f"{word} by {', '.join(those)}" for word, those in by.items() if those]
     return f"{asked}: {'; '.join(told)}." if asked else ""
 
@@ -217,7 +214,7 @@ def restoration_table(lab: Any) -> pd.DataFrame:
                 continue
             row = {"task": in_short(setting), "method": label}
             own = by_model(records, method)
-            row |= {SCORES[score][0]: span(summary(own, score)) for score in scores(records)}
+            row |= means(own, {SCORES[score][0]: score for score in scores(records)})
             calls = m.get(f"{method}_nfe")
             chosen = [f"t = {m[f'{method}_t_start']}, {calls} call{'s' * (calls != 1)}"] if calls else []
             chosen += [f"{m[f'{method}_{what}']} {what}" for what in ("iterations", "steps") if f"{method}_{what}" in m]
@@ -232,22 +229,21 @@ def restored_pairs(lab: Any) -> pd.DataFrame:
     for setting, records in degraded(lab).items():
         own = best(records, "with a DIP")
         for role in ("equal seconds", "cheap"):
-            rival = best(records, role)
-            ways = {"with a DIP (s)": own, "without (s)": rival}
-            spent = {way: number(over_records(records, f"{name}_seconds"), 2) for way, name in ways.items()}
-            row = {"task": in_short(setting)} | {way: f"{METHODS[name][0]} ({spent[way]})" for way, name in ways.items()}
-            told = {SCORES[score]: gaps[setting, score, role] for score in scores(records)}
-            rows.append(row | {name: _told(gap, more) for (name, more), gap in told.items()})
+            row = {"task": in_short(setting)}
+            for column, way in (("with a DIP (s)", own), ("without (s)", best(records, role))):
+                row[column] = f"{METHODS[way][0]} ({number(over_records(records, f'{way}_seconds'), 2)})"
+            rows.append(row | {SCORES[score][0]: _told(gaps[setting, score, role], score) for score in scores(records)})
     return pd.DataFrame(rows).fillna("")
 
 
-def _told(gap: Paired, more: bool) -> str:
-    return f"{factor(gap) if gap.ratio else span(gap, '+')} {_shown(gap, more)}"
+def _told(gap: Paired, score: str) -> str:
+    return f"{factor(gap) if gap.ratio else span(gap, '+')} {_shown(gap, score)}"
 
 
-def _shown(gap: Paired, more: bool) -> str:
-    """What a difference means for the DIP. more: of the score is better."""
-    return "not decidable" if not gap.decided else "better" if (gap.value > 0) == more else "worse"
+def _shown(gap: Paired, score: str) -> str:
+    """What a difference in a score means for the DIP."""
+    more_is_better = SCORES[score][1]
+    return "not decidable" if not gap.decided else "better" if (gap.value > 0) == more_is_better else "worse"
 
 
 def restored_count(lab: Any, role: str, of: str = "") -> str:
@@ -266,12 +262,11 @@ def other_scores(lab: Any, role: str, of: str = "") -> str:
 def won_and_lost(lab: Any, role: str, of: str = "") -> dict[str, Counted]:
     """score -> in how many settings the best way with a DIP won and lost."""
     found = {}
-    for score, (name, more) in SCORES.items():
-        gaps = restored(lab).items()
-        own = [gap for (setting, *by), gap in gaps if by == [score, role] and of in ("", setting.of)]
-        won, lost = (sum(gap.decided and (gap.value > 0) == (more is side) for gap in own) for side in (True, False))
-        if own:
-            found[name.split(" (")[0]] = Counted(won, lost, len(own))
+    for score, (name, _) in SCORES.items():
+        gaps = [gap for (setting, *by), gap in restored(lab).items() if by == [score, role] and of in ("", setting.of)]
+        shown = [_shown(gap, score) for gap in gaps]
+        if shown:
+            found[name.split(" (")[0]] = Counted(shown.count("better"), shown.count("worse"), len(shown))
     return found
 
 

@@ -5,7 +5,7 @@ One rule for all: a difference is shown if its p-value, times the looks at it (`
 """
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any, NamedTuple, TypeVar
@@ -113,6 +113,14 @@ def floor_at(floor: Any, metric: str = "fd", n: float | None = None) -> Interval
 def frame_of(records: Sequence[Any]) -> pd.DataFrame:
     """The metrics of records, a row each, with name and seed."""
     return pd.DataFrame([{"name": record.name, "seed": record.seed, **record.metrics} for record in records])
+
+
+def grouped(records: Iterable[Any], by: Callable[[Any], Key]) -> dict[Key, list[Any]]:
+    """Records by what `by` says of each, all in order."""
+    found: dict[Key, list[Any]] = {}
+    for record in records:
+        found.setdefault(by(record), []).append(record)
+    return found
 
 
 # --- two settings, pair by pair ---------------------------------------------------------------------------------------

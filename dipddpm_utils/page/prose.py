@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+import pandas as pd
+
 from dipddpm_utils.judging.stats import ALPHA, Interval
 from dipddpm_utils.page.compare import KEPT, Copies, Paired, floor_at, floor_n, frame_of, summary
 from dipddpm_utils.page.names import look
@@ -55,6 +57,11 @@ def span(interval: Interval | None, sign: str = "") -> str:
     places = decimals(max(map(abs, (interval.value, *ends))) if sign else interval.value)
     value, *bounds = (f"{x:{sign}.{places}f}" for x in (interval.value, *ends))
     return f"{value} [{', '.join(bounds)}]" if len(bounds) == 2 else value
+
+
+def means(frame: pd.DataFrame, columns: Mapping[str, str]) -> dict[str, str]:
+    """Cells of a table's row: its heading -> the `summary` of a measure. columns: heading -> measure."""
+    return {heading: span(summary(frame, metric)) for heading, metric in columns.items()}
 
 
 def ends(values: Sequence[float]) -> str:
@@ -128,12 +135,9 @@ def verdict(gap: Paired, worse: str = "worse", better: str = "better") -> str:
     """'**worse** (p = 0.012, Holm over 8)', 'better' (for a measure where lower is better), or 'not decidable' and what it
     would take. Where no model draws images it is 'higher' or 'lower'.
     """
-    said = word(gap, worse, better)
-    if gap.n == 1:
-        return said
-    needed = None if gap.decided else gap.needed()
+    needed, p = None if gap.decided else gap.needed(), shown_by(gap)
     more = f"; 80% power: {needed} {gap.over}" if needed and needed > gap.n else ""
-    return f"{said} ({shown_by(gap)}{more})"
+    return word(gap, worse, better) + (f" ({p}{more})" if p else "")
 
 
 def short_verdict(gap: Paired, worse: str = "worse", better: str = "better") -> str:

@@ -9,9 +9,9 @@ import pandas as pd
 from dipddpm_utils.page import names
 from dipddpm_utils.page.compare import copies, difference, floor_at, frame_of, start_gaps, summary
 from dipddpm_utils.page.names import METHODS, look
-from dipddpm_utils.page.prose import count, effect, factor, number, shown_by, span
+from dipddpm_utils.page.prose import count, effect, factor, means, number, shown_by, span
 
-SCORES = {"kid": "KID", "precision": "precision", "recall": "recall", "copy_rate": "copied"}
+SCORES = {"KID": "kid", "precision": "precision", "recall": "recall", "copied": "copy_rate"}
 
 Say = Callable[[Any, Mapping[str, Any], Sequence[str]], str]  # of a run, its metrics and its notes
 MEASURED = ("parameters", "fit (s)", "training (s)")  # rows of settings that nobody sets
@@ -116,7 +116,7 @@ def dip_table(records: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
         row = {"net": look(net).label, "parameters": int(frame["parameters"].iloc[0]), "seeds": len(frame)}
         columns = {"fit (s)": "train_seconds", "PSNR restored (dB)": "psnr", "SSIM restored": "ssim"}
         columns |= {f"{frame['features'].iloc[0]} of its outputs": "fd", "recall": "recall"}
-        rows.append(row | {name: span(summary(frame, metric)) for name, metric in columns.items()})
+        rows.append(row | means(frame, columns))
     return pd.DataFrame(rows)
 
 
@@ -128,11 +128,11 @@ def quality_table(frames: Mapping[str, pd.DataFrame], floor: Any) -> pd.DataFram
         fd, least = summary(frame, "fd"), floor_at(floor, "fd", n)
         row = {"": name, "seeds": frame["seed"].nunique(), "n": int(n), "calls": int(frame["nfe"].iloc[0])}
         row |= {frame["features"].iloc[0]: span(fd), "times the floor": number(fd.value / least.value) if least else ""}
-        rows.append(row | {label: span(summary(frame, metric)) for metric, label in SCORES.items()})
+        rows.append(row | means(frame, SCORES))
     if floor is not None:
         row = {"": METHODS["floor"].label, "seeds": "", "n": int(floor.metrics["n"]), "calls": ""}
         row |= {floor.metrics["features"]: span(floor_at(floor)), "times the floor": "1"}
-        rows.append(row | {label: span(floor_at(floor, metric)) for metric, label in SCORES.items()})
+        rows.append(row | {label: span(floor_at(floor, metric)) for label, metric in SCORES.items()})
     return pd.DataFrame(rows)
 
 
@@ -170,9 +170,9 @@ def start_table(frame: pd.DataFrame) -> pd.DataFrame:
     scores = {"recall": "recall", "copied": "copy_rate", "own image": "own_source_rate"}
     for (label, value), part in frame.groupby(["label", "value"], sort=False):
         row = {"start": look(label).label, "t_start (calls)": f"{value:.0f} ({part['nfe'].iloc[0]:.0f})"}
-        row |= {part["features"].iloc[0]: span(summary(part, "fd")), "over noise": over(label, "noise", value)}
+        row |= means(part, {part["features"].iloc[0]: "fd"}) | {"over noise": over(label, "noise", value)}
         row |= {f"{'DIP' if dip == 'dip' else look(dip).label} over it": over(dip, label, value) for dip in dips}
-        row |= {name: span(summary(part, score)) for name, score in scores.items() if score in part}
+        row |= means(part, {name: score for name, score in scores.items() if score in part})
         spent = f"{part['prior_seconds'].mean():.3g} + {part['sampling_seconds'].mean():.3g}"
         rows.append(row | {"seconds, prior + drawing": spent})
     return pd.DataFrame(rows)

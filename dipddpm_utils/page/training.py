@@ -70,9 +70,7 @@ def best_by_calls(frame: pd.DataFrame, final: Mapping[str, Any] | None = None) -
         rows = frame[frame["nfe"] == nfe]
         best = rows.loc[rows["fd"].idxmin()]
         said.append(f"at {nfe:.0f} calls {look(str(best['label'])).label} ({number(best['fd'])})")
-    whole = (
-        f" The same model with {final['nfe']:.0f} calls ({look(final['sampler']).label}): {number(final['fd'])}."
-        if final
-        else ""
-    )
-    return f"The lowest {frame['features'].iloc[0]}: {', '.join(said)}; one model, not tested.{whole}"
+    found = f"The lowest {frame['features'].iloc[0]}: {', '.join(said)}; one model, not tested."
+    if final is None:
+        return found
+    return f"{found} The same model with {final['nfe']:.0f} calls ({look(final['sampler']).label}): {number(final['fd'])}."

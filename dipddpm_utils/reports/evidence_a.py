@@ -77,12 +77,6 @@ def by_seed(lab: Any, names: Sequence[str], statistic: Statistic) -> pd.DataFram
     return pd.DataFrame({name: {record.seed: statistic(record) for record in lab.seeds(name)} for name in names}).dropna()
 
 
-def over(lab: Any, first: str, second: str, statistic: Statistic) -> pd.Series:
-    """The statistic of the first run's records minus that of the second's, by seed."""
-    own = by_seed(lab, (first, second), statistic)
-    return own[first] - own[second]
-
-
 def decisive(found: Mapping[str, Paired]) -> tuple[str, int]:
     """(net, number it was chosen from): the net, or whatever else there are several of, on which a claim made of each rests.
 

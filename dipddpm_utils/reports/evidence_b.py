@@ -10,7 +10,7 @@ from dipddpm_utils.page.compare import Paired, copies, frame_of, paired, scaled,
 from dipddpm_utils.page.names import begun_from, fitted_once, look, starts
 from dipddpm_utils.page.prose import copying, number, percent, span
 from dipddpm_utils.page.prose import effect as told
-from dipddpm_utils.reports.evidence_a import Finding, Statistic, compared, over
+from dipddpm_utils.reports.evidence_a import Finding, Statistic, by_seed, compared
 from dipddpm_utils.reports.tables import grid_frame
 from dipddpm_utils.study import profile as profiles
 
@@ -90,8 +90,9 @@ def looks(names: tuple[str, str], sides: Mapping[str, Statistic], unit: str, why
     """Statistics of the first run's samples minus the second's, in the corrected runs and as published; None without any."""
 
     def measured(ending: str) -> pd.DataFrame:
-        apart = {name: over(lab, *(f"{run}{ending}" for run in names), of) for name, of in sides.items()}
-        return pd.DataFrame(apart).dropna()
+        runs = [f"{name}{ending}" for name in names]
+        found = {name: by_seed(lab, runs, of) for name, of in sides.items()}
+        return pd.DataFrame({name: own[runs[0]] - own[runs[1]] for name, own in found.items()}).dropna()
 
     known = lab.has(*(f"{name}-published" for name in names))
     return compared(measured(""), measured("-published") if known else None, why=why, unit=unit)

@@ -96,15 +96,12 @@ def turns_table(lab: Any) -> pd.DataFrame:
         rounds = in_turn(lab.seeds(f"{report.lower()}-turns")[0])
         dearer_by = with_dips(rounds)
         for net, std in sorted({way[:2] for way in rounds}, key=lambda way: (way[0] != "alone", *way)):
-            hours = rounds[net, std].mean() / 3600
-            alone = net == "alone"
-            on = "real images" if alone else f"outputs of {look(net).label}, std {std:g}"
-            row = {"training": f"report {report}, {on}"}
-            row |= {"the DIP (h)": "" if alone else number(hours["fit"] + hours["apply"])}
-            row |= {"the model (h)": number(hours["train"])}
-            row |= {"over the model's": "" if alone else factor(paired(list(dearer_by[net, std])))}
-            rows.append(row)
-    return pd.DataFrame(rows)
+            hours, on, fit, over = rounds[net, std].mean() / 3600, "real images", "", ""
+            if net != "alone":
+                on, fit = f"outputs of {look(net).label}, std {std:g}", number(hours["fit"] + hours["apply"])
+                over = factor(paired(list(dearer_by[net, std])))
+            rows.append((f"report {report}, {on}", fit, number(hours["train"]), over))
+    return pd.DataFrame(rows, columns=["training", "the DIP (h)", "the model (h)", "over the model's"])
 
 
 def timed(lab: Any) -> str:

@@ -59,8 +59,7 @@ def against_alone(lab: Any, report: str, *, published: bool = False) -> list[str
     ]
     frames = {look(name).label: frame_of(lab.seeds(name)) for name in names}
     cover = [f"{label} {number(float(own['recall'].mean()), 2)}" for label, own in frames.items()]
-    drawn = no_images({name: lab.seeds(name) for name in names})
-    return [*lines, f"Recall: {', '.join(cover)}.{drawn}"]
+    return [*lines, f"Recall: {', '.join(cover)}.{no_images(frames)}"]
 
 
 def last_losses(lab: Any, names: Mapping[str, str]) -> str:

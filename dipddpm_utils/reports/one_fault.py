@@ -7,6 +7,7 @@ change no training changed what was read from one: they are measured on the runs
 """
 
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -60,12 +61,11 @@ def table(lab: Any) -> pd.DataFrame:
     rows = []
     for report in ("A", "B"):
         found = effects(lab, report)
-        for fault in (one for one in trained(report) if any(id == one.id for _, id, _ in found)):
-            for side in SIDES:
-                own = {label: found.get((name, fault.id, side)) for name, label in MEASURES.items()}
-                told = {label: f"{prose.factor(gap)}{' *' * gap.decided}" if gap else "" for label, gap in own.items()}
-                seeds = max((gap.n for gap in own.values() if gap), default="")
-                rows.append({"fault": fault.id, "switch": side, **told, "seeds": seeds})
+        for fault, side in product(dict.fromkeys(id for _, id, _ in found), SIDES):
+            own = {label: found.get((name, fault, side)) for name, label in MEASURES.items()}
+            told = {label: f"{prose.factor(gap)}{' *' * gap.decided}" if gap else "" for label, gap in own.items()}
+            seeds = max((gap.n for gap in own.values() if gap), default="")
+            rows.append({"fault": fault, "switch": side, **told, "seeds": seeds})
     return pd.DataFrame(rows)
 
 

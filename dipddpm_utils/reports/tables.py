@@ -5,9 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from dipddpm_utils.page.compare import difference, family, frame_of, judged_alike, summary
+from dipddpm_utils.page.compare import difference, family, frame_of, grouped, judged_alike, summary
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import count, factor, number, short_verdict, span
+from dipddpm_utils.page.prose import count, factor, means, number, short_verdict, span
 from dipddpm_utils.page.tables import Say, quality_table, settings, settings_of
 from dipddpm_utils.reports import printed
 from dipddpm_utils.reports.gate import floor_of, without_learning
@@ -61,11 +61,10 @@ def trained_on_table(frames: Mapping[str, pd.DataFrame], against: str, elsewhere
     for name, frame in frames.items():
         columns = {f"{frame['features'].iloc[0]} to real images": "fd", "to the data trained on": "fd_trained"}
         row = {"trained on": name, "seeds": frame["seed"].nunique(), "n": int(frame["n"].iloc[0])}
-        row |= {label: span(summary(frame, metric)) for label, metric in columns.items()}
-        row[f"over that of {against}"] = (
-            f"{factor(gaps[name])}, {short_verdict(gaps[name]).replace('**', '')}" if name in gaps else ""
-        )
-        rows.append(row | {metric: span(summary(frame, metric)) for metric in ("precision", "recall")})
+        gap = gaps.get(name)
+        over = "" if gap is None else f"{factor(gap)}, {short_verdict(gap).replace('**', '')}"
+        row |= means(frame, columns) | {f"over that of {against}": over}
+        rows.append(row | means(frame, {"precision": "precision", "recall": "recall"}))
     return pd.DataFrame(rows)
 
 
@@ -92,8 +91,8 @@ def rows_table(lab: Any) -> pd.DataFrame:
         for head, own in ((f"report B: {', '.join(SETTINGS.values())}", _settings(published[place])), ("here", first)):
             row[head] = ", ".join(f"{own[name]:g}" for name in SETTINGS)
         row |= {"printed time": f"{seconds // 60:.0f}:{seconds % 60:02.0f}"}
-        row |= {"training (s)": span(summary(part, "train_seconds"))}
-        rows.append(row | {first["features"]: span(summary(part, "fd")), "seeds": part["seed"].nunique(), "n": int(first["n"])})
+        row |= means(part, {"training (s)": "train_seconds", first["features"]: "fd"})
+        rows.append(row | {"seeds": part["seed"].nunique(), "n": int(first["n"])})
     return pd.DataFrame(rows)
 
 
@@ -104,8 +103,7 @@ def its_outputs(lab: Any) -> pd.DataFrame:
     once = pd.concat(frames).drop_duplicates("name")  # the groups share a setting
     for (setting, value), part in once.groupby(["setting", "value"], sort=False):
         row = {"setting": f"{SETTINGS[setting]} {value:g}", "seeds": part["seed"].nunique(), "n": int(part["n"].iloc[0])}
-        row |= {part["features"].iloc[0]: span(summary(part, "fd")), "recall": span(summary(part, "recall"))}
-        rows.append(row | {"PSNR (dB)": span(summary(part, "psnr"))})
+        rows.append(row | means(part, {part["features"].iloc[0]: "fd", "recall": "recall", "PSNR (dB)": "psnr"}))
     return pd.DataFrame(rows)
 
 
@@ -119,11 +117,8 @@ def short_sweeps(every: pd.DataFrame) -> pd.DataFrame:
 
 def at_own_size(full: Any, report: str) -> dict[str, list[Any]]:
     """What has been trained of a report at its own size: group -> its records that are there. full: the lab of that profile."""
-    records: dict[str, list[Any]] = {}
-    for record in full.all():
-        if record.run.kind == "ddpm" and record.name.startswith(f"{report.lower()}-"):
-            records.setdefault(record.name.rpartition("-s")[0], []).append(record)
-    return records
+    own = (record for record in full.all() if record.run.kind == "ddpm" and record.name.startswith(f"{report.lower()}-"))
+    return grouped(own, lambda record: record.name.rpartition("-s")[0])
 
 
 def begun_from_dip(full: Any) -> list[Any]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dipddpm_utils.page.compare import Paired, extremes, family, own_interval, paired, summary
+from dipddpm_utils.page.compare import Paired, extremes, family, grouped, own_interval, paired, summary
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import DIFFERS, bullets, comparison, effect, factor, number, percent, shown_by, span
 
@@ -146,9 +146,7 @@ def best_rules(records: Sequence[Any]) -> str:
 
 
 def _by_net(records: Sequence[Any]) -> dict[str, list[Any]]:
-    """net -> its records."""
-    nets = dict.fromkeys(record.run.net for record in records)
-    return {net: [record for record in records if record.run.net == net] for net in nets}
+    return grouped(records, lambda record: record.run.net)
 
 
 def as_set(records: Sequence[Any]) -> str:
