@@ -63,8 +63,10 @@ class Judged:
     @property
     def changed(self) -> str:
         """The days on which its own test was changed, each with whether that was done with these records in sight."""
-        own = CHANGES.loc[CHANGES["claims"].str.contains(self.claim.id), "when"]
-        days = ((own > self.since) & bool(self.since)).groupby(own.str[:10]).any()
+        days: dict[str, bool] = {}
+        for change in CHANGES[1:]:
+            if self.claim.id in change.claims and len(change.claims) < len(CLAIMS):
+                days[change.when[:10]] = days.get(change.when[:10], False) or bool(self.since) and change.when > self.since
         return ", ".join(f"{day} ({'these' if late else 'earlier'} records seen)" for day, late in days.items())
 
     @property
@@ -248,10 +250,10 @@ def _short(value: float, ratio: bool) -> str:
 
 def hypotheses() -> pd.DataFrame:
     """What is tested: a row a claim, with the days on which that was changed."""
-    rows, later = [], CHANGES[1:]
+    rows = []
     for claim in CLAIMS:
         runs = "; failing those ".join(", ".join(evidence.needs) for evidence in claim.evidence)
-        days = later.loc[later["claims"].str.contains(f"all|{claim.id}"), "when"].str[:10].unique()
+        days = dict.fromkeys(change.when[:10] for change in CHANGES[1:] if claim.id in change.claims)
         what = claim.evidence[0].hypothesis
         rows.append((f"{claim.id}. {claim.said}", AS_WRITTEN.get(claim.id, ""), what, runs, ", ".join(days)))
     return pd.DataFrame(rows, columns=["claim", "as written", "what would show it", "runs", "changed"])
@@ -259,17 +261,18 @@ def hypotheses() -> pd.DataFrame:
 
 def changed() -> str:
     """How many tests were changed by themselves, and how often the rule for all was, after they were written."""
-    later = CHANGES["claims"][1:]
-    one_by_one = later[later != "all"].str.split(", ").explode()
-    rules = int((later == "all").sum())
-    one = f"{one_by_one.nunique()} of {len(CLAIMS)} tests were changed one by one after they were written"
+    one_by_one = [change for change in CHANGES[1:] if len(change.claims) < len(CLAIMS)]
+    alone = {id for change in one_by_one for id in change.claims}
+    rules = len(CHANGES) - 1 - len(one_by_one)
+    one = f"{len(alone)} of {len(CLAIMS)} tests were changed one by one after they were written"
     return f"{one}; {rules} change{'s' * (rules != 1)} concerned all."
 
 
 def changes() -> pd.DataFrame:
     """Every change of a hypothesis, with what had been seen by then."""
-    shown = CHANGES.assign(when=CHANGES["when"].str.replace("T", " "))
-    return shown.set_axis(["changed (UTC)", "claims", "what was changed", "what had been seen"], axis=1)
+    of = [("all" if len(one.claims) == len(CLAIMS) else ", ".join(one.claims)) for one in CHANGES]
+    rows = [(one.when.replace("T", " "), own, one.what, one.seen) for one, own in zip(CHANGES, of, strict=True)]
+    return pd.DataFrame(rows, columns=["changed (UTC)", "claims", "what was changed", "what had been seen"])
 
 
 def in_numbers(judged: list[Judged]) -> str:
