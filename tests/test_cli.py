@@ -28,7 +28,6 @@ def call(*arguments: str, capsys) -> tuple[int, str, str]:
         (["run", "--all", "floor"], "name the runs to compute, or give --all"),
         (["run", "--profile", "smoke", "ddpn-s0"], "no run 'ddpn-s0': did you mean"),
         (["run", "--profile", "smoke", "floor", "--device", "gpu"], "no device 'gpu'"),
-        (["data", "imagenet"], "unknown data set 'imagenet': choose one of digits5k"),
         (["notebooks", "--profile", "big"], "unknown profile 'big'"),
         (["notebooks", "--max-minutes", "soon"], "'soon' is not a valid float"),
         (["notebooks", "--max-minutes", "0"], "not in the range"),

@@ -72,8 +72,9 @@ def test_a_profile_of_the_two_reports_alone_has_no_empty_table():
 
 
 def test_the_table_of_all_comparisons_has_a_row_each():
-    table = verdicts.listed(verdicts.rows(LAB))
-    assert len(table) == len(verdicts.rows(LAB)) and not table["for the DIP"].str.contains(r"\*").any()
+    rows = verdicts.rows(LAB)
+    table = verdicts.listed(rows)
+    assert len(table) == len(rows) and not table["for the DIP"].str.contains(r"\*").any()
 
 
 def test_the_screen_holds_both_answers_one_table_and_one_picture():
@@ -93,11 +94,12 @@ def test_a_start_that_gives_images_back_or_may_do_so_wins_nothing(near, better, 
         if group in lab.profile.groups:
             lab.set(group, fd=lambda record, label, value: fds.get(label, 10.0), own_source_rate=lambda *_: near)
             lab.set(group, copy_rate=lambda *_: 0.01, copy_rate_floor=lambda *_: 0.01)
-    found = [row for row in verdicts.rows(lab) if row.question.startswith(("Started", "The same over the best start"))]
+    rows = verdicts.rows(lab)
+    found = [row for row in rows if row.question.startswith(("Started", "The same over the best start"))]
     assert [row.better for row in found] == [better] * 2 and [row.given_back for row in found] == [near == 0.9] * 2
     assert said in found[0].verdict
-    back = sum(row.given_back for row in verdicts.rows(lab))
-    assert f"; {back} gave back training images or variants; " in front.generation(verdicts.rows(lab))
+    back = sum(row.given_back for row in rows)
+    assert f"; {back} gave back training images or variants; " in front.generation(rows)
 
 
 @pytest.mark.parametrize(("near", "back"), [(0.9, True), (0.01, False)])

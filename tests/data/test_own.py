@@ -403,7 +403,6 @@ def test_the_command_line_describes_them_and_lists_their_runs_by_a_relative_path
         ),
         (["runs", "--profile", "quick:/dev/null"], 1, "/dev/null is not a folder"),
         (["run", "floor", "--profile", "big:."], 2, "unknown profile 'big'"),
-        (["notebooks", "--profile", "quick:/dev/null"], 1, "/dev/null is not a folder"),
     ],
 )
 def test_mistakes_on_the_command_line_are_one_line(arguments, code, says, capsys):

@@ -54,7 +54,7 @@ def test_a_temporary_folder_that_fills_up_fails_that_notebook_and_no_other(tiny_
 
 
 def test_output_that_cannot_be_written_is_a_failure_and_a_reader_that_goes_away_is_none():
-    command = [sys.executable, "-m", "dipddpm_utils", "runs", "--profile", "quick"]
+    command = [sys.executable, "-m", "dipddpm_utils", "notebooks", "--list"]
     with open("/dev/full", "w") as full:
         done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 1 and "No space left" in done.stderr and done.stderr.count("\n") == 1
