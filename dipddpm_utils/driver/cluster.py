@@ -162,7 +162,7 @@ def drive(store: Store, runs: list[Run], place: Place, deadline: float | None = 
         campaign = Campaign(store, runs, engine, place.jobs)
         click.echo(f"{len(campaign.items)} runs to compute, at most {place.jobs} at once (their logs: {engine.folder})")
         try:
-            wait(campaign, Table(campaign), budget)
+            wait(campaign, budget)
         except (KeyboardInterrupt, SystemExit) as error:  # the second is SIGTERM (machine/process.py)
             campaign.look()  # what was seen last may be a quarter of a minute old
             click.echo(f"{len(campaign.live())} jobs go on without this command; the same command finds them again", err=True)
@@ -178,8 +178,9 @@ def drive(store: Store, runs: list[Run], place: Place, deadline: float | None = 
     return 0
 
 
-def wait(campaign: Campaign, table: Table, budget: Budget) -> None:
+def wait(campaign: Campaign, budget: Budget) -> None:
     """Carry a campaign on until everything is complete or has failed, or the budget is over and its last job has ended."""
+    table = Table(campaign)
     while True:
         with campaign.engine.alone():
             campaign.look()

