@@ -127,7 +127,8 @@ def caption(found: list[Row]) -> str:
 def markdown(lab: Any) -> str:
     """The first screen of the page."""
     found, png = rows(lab), picture(lab)
-    said = "\n\n".join(f'<p class="answer">{_html(text)}</p>' for text in _answers(lab, found))
+    answers = (re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", text) for text in _answers(lab, found))  # within HTML
+    said = "\n\n".join(f'<p class="answer">{text}</p>' for text in answers)
     links = (
         "Measured by: [rules](#04_combined_model-the-rules-of-the-comparison), "
         "[distance](#03_ddpm_baseline-how-samples-are-judged), [models](#03_ddpm_baseline-training) · "
@@ -175,11 +176,6 @@ def _baseline(lab: Any) -> str:
     alone, *larger = (f"{comparisons.alone(lab, group)}: {distance(lab.seeds(group), floor)}" for group in used)
     said = f" {alone}." + (f" Behind starts and restoration, {larger[0]}." if larger else "")
     return said + " FD: Fréchet distance to real images, smaller is better."
-
-
-def _html(text: str) -> str:
-    """Bold in a paragraph that is HTML already."""
-    return re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", text)
 
 
 def strongest(results: Path) -> str:

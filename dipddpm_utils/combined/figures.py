@@ -62,10 +62,8 @@ def _rows(panels: Sequence[Axes], frame: pd.DataFrame, unit: str) -> None:
     quality.set_yticks(range(len(found)), [in_words(frame, *one[:2]) for one in found], fontsize=8)
     for one, name in zip(found, quality.get_yticklabels(), strict=True):
         name.set_fontweight("bold" if one[:2] in best else "normal")
-    quality.set_ylim(len(found) - 0.4, -0.6)
-    quality.set_xlabel(unit)
-    seconds.set_xlim(left=0)
-    seconds.set_xlabel("seconds in all")
+    quality.set(xlabel=unit, ylim=(len(found) - 0.4, -0.6))
+    seconds.set(xlabel="seconds in all", xlim=(0, None))
     back.set(xlabel="given back (%)", xlim=(0, 100))
     for ax in (seconds, back):
         ax.tick_params(axis="y", left=False)
@@ -83,19 +81,17 @@ def restoration(lab: Any, of: str) -> Figure:
     found = restored.settings(lab, of)
     columns = 2 if len(found) in (2, 4) else min(3, len(found))
     rows = -(-len(found) // columns)
-    figure, panels = new(columns, rows, width=9.0, height=3.4 * rows + 0.6)
-    for ax, (setting, records) in zip(panels, found.items(), strict=False):
+    figure, panels = new(columns, rows, count=len(found), width=9.0, height=3.4 * rows + 0.6)
+    for ax, (setting, records) in zip(panels, found.items(), strict=True):
         _ways_to_restore(ax, records)
         task, strength = restored.TASKS[setting.task]
         title = f"{task.format('').strip().removesuffix(' of')}, {strength.format(setting.strength)}"
         ax.set_title(title, loc="left", fontsize=8, pad=36)
         ax.margins(x=0.1, y=0.1)
         log_x(ax)
-    for ax in panels[len(found) :]:
-        ax.remove()
     for ax in panels[::columns]:
         ax.set_ylabel("PSNR (dB)")
-    for ax in panels[-columns:]:
+    for ax in panels[(rows - 1) * columns :]:
         ax.set_xlabel("seconds for the images of one model")
     held = {label: handle for handle, label in zip(*panels[0].get_legend_handles_labels(), strict=True)}
     figure.legend(held.values(), held.keys(), loc="outside upper right", ncols=3, fontsize=8)

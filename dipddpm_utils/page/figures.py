@@ -49,8 +49,7 @@ def psnr_over_iterations(records: Mapping[str, Any]) -> Figure:
         ax.plot(noisy, color=GREY, linestyle=":", label="to the noisy image")
         at, peak = curve.loc[curve["mean"].idxmax(), ["x", "mean"]]
         ax.plot(at, peak, marker="*", markersize=11, color=own.colour, markeredgecolor="white")
-        title = f"{own.label}\npeak {peak:.1f} dB at {at:.0f}"
-        ax.set(xlabel="iteration", title=title)
+        ax.set(xlabel="iteration", title=f"{own.label}\npeak {peak:.1f} dB at {at:.0f}")
         style.log_x(ax, [t for t in (1, 3, 10, 30, 100, 300, 1000, 3000, 10000) if noisy.index[0] <= t <= noisy.index[-1]])
         ax.margins(y=0.15)
     means = pd.concat(curves.values())["mean"]

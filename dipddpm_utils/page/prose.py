@@ -131,15 +131,6 @@ def other_spaces(records: Sequence[Any]) -> str:
     return " ".join([*said, *(f"N{note[1:]}." for note in notes)])
 
 
-def verdict(gap: Paired, worse: str = "worse", better: str = "better") -> str:
-    """'**worse** (p = 0.012, Holm over 8)', 'better' (for a measure where lower is better), or 'not decidable' and what it
-    would take. Where no model draws images it is 'higher' or 'lower'.
-    """
-    needed, p = None if gap.decided else gap.needed(), shown_by(gap)
-    more = f"; 80% power: {needed} {gap.over}" if needed and needed > gap.n else ""
-    return word(gap, worse, better) + (f" ({p}{more})" if p else "")
-
-
 def short_verdict(gap: Paired, worse: str = "worse", better: str = "better") -> str:
     """'**worse** (p = 0.012)': for a table, without the size of the family and what it would take."""
     p = shown_by(replace(gap, of=1))
@@ -147,7 +138,10 @@ def short_verdict(gap: Paired, worse: str = "worse", better: str = "better") -> 
 
 
 def word(gap: Paired, worse: str = "worse", better: str = "better") -> str:
-    """The verdict without what it rests on: '**worse**'."""
+    """The verdict without what it rests on: '**worse**', 'better' (of a measure where lower is better), or 'not decidable'.
+
+    Where no model draws images it is 'higher' or 'lower'.
+    """
     if not gap.decided:
         return "**not decidable**" + (f" from one {gap.over.removesuffix('s')}" if gap.n == 1 else "")
     if not gap.images and worse != better:
@@ -156,11 +150,17 @@ def word(gap: Paired, worse: str = "worse", better: str = "better") -> str:
 
 
 def comparison(name: str, gap: Paired | None, unit: str = "", *, worse: str = "worse", better: str = "better") -> str:
-    """'PSNR of A minus B: +6.3 [+2.1, +10.4] dB, 3 seeds: **worse** (p = 0.012).'; a ratio as a factor."""
+    """'PSNR of A minus B: +6.3 [+2.1, +10.4] dB, 3 seeds: **worse** (p = 0.012, Holm over 8).'; a ratio as a factor.
+
+    Of one that is not decidable also what it would take.
+    """
     if gap is None:
         return f"{name}: no seed in common."
     pairs = f", {gap.n} {gap.over}" if gap.n > 1 else ""
-    return f"{name}: {effect(gap, unit)}{pairs}: {verdict(gap, worse, better)}."
+    needed, p = None if gap.decided else gap.needed(), shown_by(gap)
+    power = f"; 80% power: {needed} {gap.over}" if needed and needed > gap.n else ""
+    rests = f" ({p}{power})" if p else ""
+    return f"{name}: {effect(gap, unit)}{pairs}: {word(gap, worse, better)}{rests}."
 
 
 def bullets(lines: Sequence[str]) -> str:

@@ -116,17 +116,15 @@ def curves(content: dict[str, Any], name: str) -> Figure | None:
         return None
     panels = list(dict.fromkeys((curve["x_label"], curve["y_label"]) for curve in own))
     columns = min(3, len(panels))
-    count = math.ceil(len(panels) / columns)
-    figure, axes = new(columns, count, width=max(7.0, 3.2 * columns), height=1.0 + 2.5 * count)
-    for ax, panel in zip(axes, panels, strict=False):
+    rows = math.ceil(len(panels) / columns)
+    figure, axes = new(columns, rows, count=len(panels), width=max(7.0, 3.2 * columns), height=1.0 + 2.5 * rows)
+    for ax, panel in zip(axes, panels, strict=True):
         for index, curve in enumerate(c for c in own if (c["x_label"], c["y_label"]) == panel):
             _draw(ax, curve, index)
         ax.set(xlabel=panel[0], ylabel=panel[1], xscale="log", yscale="log")
         round_ticks(ax.xaxis, *ax.get_xlim())
         round_ticks(ax.yaxis, *ax.get_ylim())
         ax.legend()
-    for ax in axes[len(panels) :]:
-        ax.set_visible(False)
     spread = "95% intervals over the images judged" if name in ("quality", "samplers") else "quartiles over repeats"
     note = f"Bars: {spread}. {hardware(content['machine'])}; log axes."
     return finish(figure, TITLES[name], note)

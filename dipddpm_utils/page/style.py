@@ -47,11 +47,14 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 
 
 def new(
-    columns: int = 1, rows: int = 1, *, width: float = 7.0, height: float = 3.3, **options: Any
+    columns: int = 1, rows: int = 1, *, width: float = 7.0, height: float = 3.3, count: int | None = None, **options: Any
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of `width` by `height` inches and its panels, row by row."""
+    """A figure of `width` by `height` inches and its panels, row by row. count: of these the first ones that are needed."""
     figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, list(figure.subplots(rows, columns, squeeze=False, **options).flat)
+    panels = list(figure.subplots(rows, columns, squeeze=False, **options).flat)
+    for spare in panels[count or len(panels) :]:
+        spare.remove()
+    return figure, panels[:count]
 
 
 def finish(figure: Figure, title: str, note: str) -> Figure:
@@ -133,8 +136,8 @@ def log_y(*panels: Axes) -> None:
     low, high = panels[0].get_ylim()
     if high < 3 * low:
         panels[0].set_yscale("linear")
-        return
-    round_ticks(panels[0].yaxis, low, high)
+    else:
+        round_ticks(panels[0].yaxis, low, high)
 
 
 def _lowest(panels: Sequence[Axes]) -> float:

@@ -149,10 +149,10 @@ def labs(lab: Any) -> list[Any]:
     names = list(profiles.PROFILES)[1:]
     if lab.profile.name not in names:
         return [lab]
-    beside = [lab if name == lab.profile.name else Lab(name, str(lab.store.source.parent)) for name in reversed(names)]
+    folder = str(lab.store.source.parent)
+    beside = [lab if name == lab.profile.name else Lab(name, folder, records_only=True) for name in reversed(names)]
     for other in beside:
-        if other is not lab:
-            other.store.records_only, other.used = True, lab.used  # nothing is computed for them; what they show is listed
+        other.used = lab.used  # what they show is listed
     return beside
 
 

@@ -1,9 +1,8 @@
 """The hypotheses: each claim as it was made, and what would show it; then every change of them, with what was seen before."""
 
 import math
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from dipddpm_utils.reports import evidence_b as b
 from dipddpm_utils.reports import evidence_time as seconds
@@ -15,8 +14,7 @@ from dipddpm_utils.reports.printed import FID_CHANGE, VARIANTS, same_fid
 TABLES = ("05_b_rows", "05_b_dip", "06_turns")  # evidence that is a table rather than a figure
 
 
-@dataclass(frozen=True)
-class Evidence:
+class Evidence(NamedTuple):
     """One way to test a claim: what would show it, the groups of runs it reads, its figure (a name in figures/), the test.
 
     figure: '' where only its sentence tells it. models: the groups that have to pass the gate (gate.py); none where the claim
@@ -30,8 +28,7 @@ class Evidence:
     models: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(NamedTuple):
     """A hypothesis that was changed: when (UTC), of which claims, how, and what had been seen by then."""
 
     when: str
@@ -40,8 +37,7 @@ class Change:
     seen: str
 
 
-@dataclass(frozen=True)
-class Claim:
+class Claim(NamedTuple):
     """One claim: its evidence from the rebuilt runs first, then what stands in for those whose models do not pass the gate."""
 
     id: str

@@ -16,7 +16,7 @@ import pandas as pd
 from dipddpm_utils.judging.stats import ALPHA
 from dipddpm_utils.page.compare import Paired, judged_alike, paired
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import effect as told
+from dipddpm_utils.page.prose import effect
 from dipddpm_utils.reports.printed import VARIANTS
 
 Test = Callable[[Any], "Finding | None"]
@@ -105,16 +105,16 @@ def compared(
         return None
     found = {net: paired(list(values), ratio=True, over=over) for net, values in corrected.items()}
     net, of = decisive(found)
-    effect = found[net]
+    gap = found[net]
     if len(found) > 1:
         about["each"] = {look(name).label: gap for name, gap in found.items()}
         why += f" The verdict is that of {look(net).label}, {'which speaks against it' if of > 1 else 'the least sure'}."
-        effect = replace(effect, p=float(np.minimum(1.0, of * effect.p)), of=of)  # Bonferroni-corrected
+        gap = replace(gap, p=float(np.minimum(1.0, of * gap.p)), of=of)  # Bonferroni-corrected
     if published is not None and len(gaps := (published[net] - corrected[net]).dropna()):
         before = paired(list(published[net]), ratio=True)
         about |= {"published": before, "shift": paired(list(gaps), ratio=True)}
-        why += f" As published{way}: {told(before)}."
-    return Finding(effect, why=why, **about)
+        why += f" As published{way}: {effect(before)}."
+    return Finding(gap, why=why, **about)
 
 
 def late_change(logs: np.ndarray) -> float:
@@ -159,7 +159,7 @@ def rise_is_noise(names: Sequence[str], lab: Any) -> Finding | None:
     seeds = min(map(len, rises.values()))
     effects = {name: [float(rise.mean()) for rise in own] if seeds > 1 else list(own[0]) for name, own in rises.items()}
     late = {name: [of_curve(late_change, "fd", record) for record in own] for name, own in records.items()}
-    longer = [f"{look(name).label} {told(paired(own, ratio=True))}" for name, own in late.items() if np.isfinite(own).any()]
+    longer = [f"{look(name).label} {effect(paired(own, ratio=True))}" for name, own in late.items() if np.isfinite(own).any()]
     why = (
         "Rise of one set of 30 samples over its lowest earlier value, as a factor, over the square of its rise over where the "
         "other sets are lowest: above 1, most of it is drawn. Longer training: FD of all samples changes from its half to its "

@@ -6,10 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from dipddpm_utils.page.compare import Paired, copies, frame_of, paired, scaled, slope, start_gaps, summary
+from dipddpm_utils.page.compare import Paired, copies, frame_of, grouped, paired, scaled, slope, start_gaps, summary
 from dipddpm_utils.page.names import begun_from, fitted_once, look, starts
-from dipddpm_utils.page.prose import copying, number, percent, span
-from dipddpm_utils.page.prose import effect as told
+from dipddpm_utils.page.prose import copying, effect, number, percent, span
 from dipddpm_utils.reports.evidence_a import Finding, Statistic, by_seed, compared
 from dipddpm_utils.reports.tables import grid_frame
 from dipddpm_utils.study import profile as profiles
@@ -43,7 +42,7 @@ def fewer_steps(group: str, lab: Any) -> Finding:
     why = f"FD of noise over FD from {begun_from(best[0])}, equal calls; decided at t_start {best[2]:g}, "
     why += f"one of {gap.of} pairs of a DIP start and a t_start. "
     why += f"Of its samples {copying(own)} (of held-out images {percent(own.usual)} look copied). "
-    over = "; ".join(f"{look(rival).label} {told(one)}" for rival, one in here[best].items())
+    over = "; ".join(f"{look(rival).label} {effect(one)}" for rival, one in here[best].items())
     why += f"FD over that of each start without a DIP, same t_start: {over}. " if over else ""
     each = {
         f"{look(rival).label} over {look(start).label}, t {t:g}": scaled(one, -1)
@@ -65,13 +64,11 @@ def _as_well(here: Mapping[str, Paired]) -> str:
 
 def outputs_alone(lab: Any, group: str) -> dict[str, pd.DataFrame]:
     """What the DIPs that chains of this group begin from show, at no call: start -> their scores, as far as they are here."""
-    used: dict[str, dict[Any, None]] = {}
-    for member in lab.profile.group(group):
-        start = member.entry.run.start
-        if start.name in starts(dip=True) and (dip := start.bank or start.dip) is not None:
-            used.setdefault(start.name, {})[dip] = None
-    here = {name: [dip for dip in dips if lab.store.state(dip) == "complete"] for name, dips in used.items()}
-    return {name: frame_of([lab.store.load(dip) for dip in dips]) for name, dips in here.items() if dips}
+    begun = (member.entry.run.start for member in lab.profile.group(group))
+    used = dict.fromkeys((start.name, start.bank or start.dip) for start in begun if start.name in starts(dip=True))
+    here = [(name, dip) for name, dip in used if dip is not None and lab.store.state(dip) == "complete"]
+    by_name = grouped(here, lambda one: one[0])
+    return {name: frame_of([lab.store.load(dip) for _, dip in own]) for name, own in by_name.items()}
 
 
 def _at_no_calls(lab: Any, group: str) -> str:
@@ -154,7 +151,7 @@ def slope_test(setting: str, group: str, lab: Any) -> Finding | None:
             frame = frame[frame[setting].between(*ends)]
         return slope_over(_varied(frame, setting) if group == "b-rows" else frame, setting, "fd", ends)
 
-    if (effect := sloped(group)) is None:
+    if (gap := sloped(group)) is None:
         return None
     why, about = OF_GROUP.get(group, OF_DIP), {}
     if group not in OF_GROUP:
@@ -163,9 +160,9 @@ def slope_test(setting: str, group: str, lab: Any) -> Finding | None:
         to = f" to its first batch of {fit.optim.batch_size}" * fit.one_batch
         why += f" Fits of {look(fit.net).label}{wide}{to}, {fit.optim.steps} steps, over the settings of report B's range."
     if group == "b-grid" and lab.has("b-rows") and (before := sloped("b-rows")) is not None:
-        why += f" In the published rows alone: {told(before)}."
-        about = {"published": before, "shift": apart(before, effect)}
-    return Finding(effect, f"FD, {setting} {ends[1]:g} over {ends[0]:g}", why, **about)
+        why += f" In the published rows alone: {effect(before)}."
+        about = {"published": before, "shift": apart(before, gap)}
+    return Finding(gap, f"FD, {setting} {ends[1]:g} over {ends[0]:g}", why, **about)
 
 
 def apart(a: Paired, b: Paired) -> Paired:

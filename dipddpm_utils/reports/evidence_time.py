@@ -9,8 +9,7 @@ import pandas as pd
 
 from dipddpm_utils.page.compare import Paired, paired
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import effect as told
-from dipddpm_utils.page.prose import factor, hardware, number
+from dipddpm_utils.page.prose import effect, factor, hardware, number
 from dipddpm_utils.reports.evidence_a import Finding, compared
 from dipddpm_utils.reports.evidence_b import REPORTED, apart, slope_over
 from dipddpm_utils.study.reports import B_STD
@@ -43,7 +42,7 @@ def dearer(lab: Any) -> Finding | None:
     rounds = in_turn(record)
     trained = rounds.xs("train", axis=1, level="part").droplevel("std", axis=1)
     rest = np.log(trained.drop(columns="alone").div(trained["alone"], axis=0))
-    left = "; ".join(f"{look(net).label} {told(paired(list(own), ratio=True))}" for net, own in rest.items())
+    left = "; ".join(f"{look(net).label} {effect(paired(list(own), ratio=True))}" for net, own in rest.items())
     why = "Seconds of training on DIP outputs, those of the DIP included, over seconds alone; equal steps. "
     why += f"Without the DIP's, as published (FA9, FB4): {left}. The model's steps, the same work, count once for all, so this "
     why += f"is 1 plus the DIP's share, which cannot be below 1: its size is what is measured. {timed_on(record)}"
@@ -68,7 +67,7 @@ def shorter(lab: Any) -> Finding:
     about: dict[str, Any] = {"unit": "seconds, alone over combined", "margin": math.log(1 + SAME)}
     if lab.has("b-timing"):
         before = paths(lab.seeds("b-timing")[0])
-        why += f" Same model, an epoch decoded image by image over one from memory: {told(before)}."
+        why += f" Same model, an epoch decoded image by image over one from memory: {effect(before)}."
         about |= {"published": before, "shift": apart(before, gap), "fault": "FB1"}
     return Finding(gap, why=why, **about)
 
@@ -84,9 +83,9 @@ def same_seconds(lab: Any) -> Finding:
     record = lab.seeds("b-turns")[0]
     by_std = in_turn(record).drop(columns="alone").T.groupby("std").sum()
     frame = by_std.unstack().rename("train_seconds").rename_axis(["seed", "std"]).reset_index()
-    effect = slope_over(frame[frame["std"].between(*REPORTED["std"])], "std", "train_seconds")
+    gap = slope_over(frame[frame["std"].between(*REPORTED["std"])], "std", "train_seconds")
     why = f"Training seconds of the combined model, the DIP's included. {timed_on(record)}"
-    return Finding(replace(effect, over="rounds"), "seconds, over the range", why, equal=True, margin=math.log(1 + SAME))
+    return Finding(replace(gap, over="rounds"), "seconds, over the range", why, equal=True, margin=math.log(1 + SAME))
 
 
 def turns_table(lab: Any) -> pd.DataFrame:

@@ -50,10 +50,8 @@ def own_samples(full: Any, report: str) -> Figure | None:
     """
     models = at_own_size(full, report)
     rows = {own_label(group): records[0].arrays["grid"][:12] for group, records in models.items()}
-    if report == "A":
-        rows |= {
-            f"from DIP outputs, t = {record.metrics['t_start']}": record.arrays["grid"][:12] for record in begun_from_dip(full)
-        }
+    for record in begun_from_dip(full) if report == "A" else ():
+        rows[f"from DIP outputs, t = {record.metrics['t_start']}"] = record.arrays["grid"][:12]
     if not rows:
         return None
     title = f"Samples at report {report}'s own size"

@@ -8,21 +8,10 @@ import pandas as pd
 
 from dipddpm_utils.faults import DIP_REPORTED_OVER, EARLY, FAULTS
 from dipddpm_utils.judging.stats import ALPHA
+from dipddpm_utils.page import prose
 from dipddpm_utils.page.compare import difference, family, floor_at, frame_of, judged_alike, summary
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import (
-    bullets,
-    comparison,
-    count,
-    distance,
-    effect,
-    factor,
-    hardware,
-    number,
-    other_spaces,
-    percent,
-    span,
-)
+from dipddpm_utils.page.prose import bullets, comparison, count, distance, effect, factor, number, percent, span
 from dipddpm_utils.reports import gate, one_fault, printed, tables
 from dipddpm_utils.reports.evidence_a import side
 from dipddpm_utils.reports.evidence_b import PAIR, slope_over
@@ -80,7 +69,7 @@ def timing(lab: Any) -> str:
     saved, printed_as = one_fault.path(lab), record.metrics["published_saved_seconds"]
     return (
         f"A whole epoch takes {decode} s decoded image by image and {memory} s from memory ({how}). Decoding one by one, timed "
-        f"by itself, costs {span(saved)} s an epoch more ({hardware(record.provenance)}), "
+        f"by itself, costs {span(saved)} s an epoch more ({prose.hardware(record.provenance)}), "
         f"{percent(saved.value / record.metrics['decode_seconds'])} of an epoch there; the published saving, on another "
         f"machine: {printed_as:g} s an epoch."
     )
@@ -150,13 +139,10 @@ def published_shape(lab: Any) -> str:
 
 def combined_at_own_size(full: Any, report: str) -> str:
     """The models trained on DIP outputs beside the one alone, corrected, as far as they are trained at a report's own size."""
-    models = at_own_size(full, report)
-    told = [
-        f"{own_label(name)} {number(summary(frame_of(models[name]), 'fd').value)}, {len(models[name])} "
-        f"seed{'s' * (len(models[name]) > 1)}"
-        for name in REPORTS[report]
-        if name in models
-    ]
+    models, told = at_own_size(full, report), []
+    for name in filter(models.get, REPORTS[report]):
+        fd, seeds = number(summary(frame_of(models[name]), "fd").value), len(models[name])
+        told.append(f"{own_label(name)} {fd}, {seeds} seed{'s' * (seeds > 1)}")
     return f"Corrected, FD: {'; '.join(told)} (not tested)." if len(told) > 1 else ""
 
 
@@ -204,5 +190,5 @@ def age(lab: Any) -> str:
             records = lab.seeds(name)
             where = distance(records, lab.seeds(f"{name[0]}-floor")[0])
             steps = count(records[0].evals["step"].max())
-            lines += [f"Report {report}'s corrected DDPM alone, after {steps} steps: {where}.", other_spaces(records)]
+            lines += [f"Report {report}'s corrected DDPM alone, after {steps} steps: {where}.", prose.other_spaces(records)]
     return bullets([*lines, "A verdict holds for models trained that long, not for longer."]) if lines else ""

@@ -5,8 +5,7 @@ learning is needed for (TRIVIAL, at the same number of images). Fixed before the
 """
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from dipddpm_utils.page.compare import LEAST_RECALL, floor_at, floor_n, frame_of
 from dipddpm_utils.page.prose import number
@@ -19,8 +18,7 @@ TRIVIAL = {  # metrics of a floor record
 NOT_TESTABLE = "not testable at this size"
 
 
-@dataclass(frozen=True)
-class Gate:
+class Gate(NamedTuple):
     """What a claim's models were found to be. models: group -> mean FD, recall and times the floor; why: '' if all passed."""
 
     models: dict[str, dict[str, float]]

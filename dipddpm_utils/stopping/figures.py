@@ -1,6 +1,7 @@
 """Where rules stop a fit to one noisy image, and what that costs (records of kind `stopping`)."""
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from dipddpm_utils.page.names import GREY, Look, look
 from dipddpm_utils.page.style import VIRIDIS, bars, finish, legend_beside, new, styled
 from dipddpm_utils.stopping.findings import RULES, rows
 
+MEASURES = {"lost": "PSNR lost against\nthe oracle (dB)", "log2_step": "stop, octaves after\nthe best step"}
 SPACINGS = {name: Look(name, *own) for name, *own in zip(("linear", "cosine", "log"), VIRIDIS[:0:-1], "osD", strict=True)}
 
 
@@ -22,15 +24,13 @@ def rules(records: Sequence[Any]) -> Figure:
     frame = rows(records)
     levels, shown = sorted(frame["std"].unique()), [r for r in RULES if r in set(frame["rule"]) and r != "oracle"]
     figure, panels = new(len(levels), 2, width=max(6.0, 2.8 + 2.4 * len(levels)), height=5.4, sharex=True, sharey="row")
-    for column, std in enumerate(levels):
-        part = frame[frame["std"] == std]
-        upper, lower = panels[column], panels[len(levels) + column]
-        for ax, metric in ((upper, "lost"), (lower, "log2_step")):
-            _dots(ax, part, metric, shown)
+    for (metric, std), ax in zip(product(MEASURES, levels), panels, strict=True):
+        _dots(ax, frame[frame["std"] == std], metric, shown)
+    for std, upper, lower in zip(levels, panels, panels[len(levels) :], strict=False):
         upper.set_title(f"noise of std {std:g}")
         lower.set_xticks(range(len(shown)), [RULES[rule] for rule in shown], rotation=40, ha="right")
-    panels[0].set_ylabel("PSNR lost against\nthe oracle (dB)")
-    panels[len(levels)].set_ylabel("stop, octaves after\nthe best step")
+    for ax, label in zip(panels[:: len(levels)], MEASURES.values(), strict=True):
+        ax.set_ylabel(label)
     legend_beside(panels[len(levels) - 1])
     note = f"n = {frame['n'].max():.0f} images a point; mean and 95% t-interval over images. "
     note += "Oracle: best output of the plain fit, found by "
@@ -55,7 +55,7 @@ def stages(records: Sequence[Any]) -> Figure:
     frame = rows(records)
     figure, panels = new(2, width=9.2, height=3.2)
     staged, counts = frame[frame["rule"] == "staged"], sorted(frame["stages"].unique())
-    for ax, metric in zip(panels, ("lost", "log2_step"), strict=True):
+    for ax, (metric, label) in zip(panels, MEASURES.items(), strict=True):
         for place, (spacing, part) in enumerate(staged.groupby("spacing", sort=False)):
             part = part.sort_values("stages")
             x, ends = part["stages"] * 1.04 ** (place - 1), (part[f"{metric}{end}"] for end in ("", "_low", "_high"))
@@ -63,11 +63,9 @@ def stages(records: Sequence[Any]) -> Figure:
         for _, plain in frame[frame["rule"] == "discrepancy"].head(1).iterrows():  # the same fits in each record
             ax.axhline(plain[metric], color=GREY, linestyle="--", linewidth=1.2, label="discrepancy,\nno added noise", zorder=1)
             ax.axhspan(plain[f"{metric}_low"], plain[f"{metric}_high"], color=GREY, alpha=0.2, linewidth=0)
-        ax.set(xscale="log", xlabel="stages")
+        ax.set(xscale="log", xlabel="stages", ylabel=label)
         ax.set_xticks(counts, [f"{count:.0f}" for count in counts])
         ax.xaxis.set_minor_locator(NullLocator())
-    panels[0].set_ylabel("PSNR lost against\nthe oracle (dB)")
-    panels[1].set_ylabel("stop, octaves after\nthe best step")
     legend_beside(panels[1])
     record = records[0]
     note = f"n = {frame['n'].max():.0f} images a point, {look(record.run.net).label}, noise of std {record.run.std:g}; "

@@ -64,18 +64,16 @@ def gaussian_checks(record: Any, names: Sequence[str]) -> Figure:
     evals = record.evals
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
-    figure, panels = new(columns, rows, width=1.0 + 2.4 * columns, height=0.7 + 2.0 * rows)
+    figure, panels = new(columns, rows, count=len(names), width=1.0 + 2.4 * columns, height=0.7 + 2.0 * rows)
     data = record.metrics["data_variance"]
-    for ax, name in zip(panels, names, strict=False):
+    for ax, name in zip(panels, names, strict=True):
         part, (title, x, y) = evals[evals["check"] == name].sort_values("x"), CHECKS[name]
         ax.plot(part["x"], part["expected"], "s", color=EXPECTED, markersize=8, markerfacecolor="none", label="closed form")
         bars(ax, *(part[key] for key in ("x", "measured", "low", "high")), Look("measured", MEASURED, "o"), markersize=3.5)
         if x == "network calls":
             ax.axhline(data, color=GREY, linestyle="--", linewidth=1, label="variance of the data")
         ax.set(title=title, xlabel=x, ylabel=y)
-    for ax in panels[len(names) :]:
-        ax.remove()
-    legend_beside(panels[columns - 1], *panels[: len(names)])
+    legend_beside(panels[columns - 1], *panels)
     note = f"Gaussian data in {record.run.dim} dimensions, n = {record.run.n} draws a point; bars: 95% interval."
     return finish(figure, "Every formula, beside what the code does", note)
 
@@ -86,7 +84,7 @@ def mismatch(record: Any) -> Figure:
 
     Left: the shift that remains, closed form and measured. Right: total variation distance, which stays below its bound.
     """
-    evals = record.evals
+    evals, run = record.evals, record.run
     figure, panels = new(2, width=7.6, height=3.2)
     sizes = sorted(size for size in evals.loc[evals["check"] == "start_bound", "mismatch"].unique() if size > 0)
     for ax, name in zip(panels, ("output_shift", "start_bound"), strict=True):
@@ -99,9 +97,9 @@ def mismatch(record: Any) -> Figure:
         ax.set(title=title, xlabel=x, ylabel=y)
     panels[0].legend(title="start's mean is off by")
     note = (
-        f"Gaussian data in {record.run.dim} dimensions. Dots: the mean shift of n = {record.run.n} pairs with the same noise, "
+        f"Gaussian data in {run.dim} dimensions. Dots: the mean shift of n = {run.n} pairs with the same noise, which cancels, "
     )
-    note += "which cancels, so without an interval; right, as total variation. Lines: left, the closed form; right, the bound."
+    note += "so without an interval; right, as total variation. Lines: left, the closed form; right, the bound."
     return finish(figure, "What a wrong start leaves in the output, over where the chain starts", note)
 
 
