@@ -226,34 +226,10 @@ def among(frame: pd.DataFrame, setting: str, metric: str, by: str = "seed") -> d
     return found | {(b, a): scaled(gap, -1) for (a, b), gap in found.items()}
 
 
-def extremes(
-    frame: pd.DataFrame, setting: str, metric: str, by: str = "seed", *, higher_is_better: bool = False
-) -> tuple[Any, Any, Paired] | None:
-    """(best, worst, worst against best) of the values of column `setting`, corrected for every pair of them; None of one."""
-    means = over_seeds(frame, setting, metric).set_index("x")["mean"]
-    if len(means) < 2:
-        return None
-    best, worst = (means.idxmax(), means.idxmin()) if higher_is_better else (means.idxmin(), means.idxmax())
-    return best, worst, among(frame, setting, metric, by)[worst, best]
-
-
 def scaled(effect: Paired, by: float) -> Paired:
     """The same effect in another unit, or (-1) counted the other way round."""
     low, high = sorted((by * effect.low, by * effect.high))
     return replace(effect, value=by * effect.value, low=low, high=high)
-
-
-def slope(frame: pd.DataFrame, metric: str, *, log: bool = False) -> Paired | None:
-    """Change of `metric` (its logarithm where `as_ratio`) for a unit of `value`, one least-squares line a seed.
-
-    log: for ten times the value. None if no seed has two values.
-    """
-    slopes = []
-    for _, part in frame.dropna(subset=[metric]).groupby("seed"):
-        x, y = (part[name].to_numpy(float) for name in ("value", metric))
-        if len(np.unique(x)) > 1:
-            slopes.append(np.polyfit(np.log10(x) if log else x, np.log(y) if as_ratio(metric) else y, 1)[0])
-    return paired(slopes, ratio=as_ratio(metric)) if slopes else None
 
 
 # --- starts of the chain ----------------------------------------------------------------------------------------------

@@ -4,9 +4,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from dipddpm_utils.page.compare import Paired, copies, frame_of, grouped, paired, scaled, slope, start_gaps, summary
+from dipddpm_utils.page.compare import Paired, as_ratio, copies, frame_of, grouped, paired, scaled, start_gaps, summary
 from dipddpm_utils.page.names import begun_from, fitted_once, look, starts
 from dipddpm_utils.page.prose import copying, effect, number, percent, span
 from dipddpm_utils.reports.evidence_a import Finding, Statistic, by_seed, compared
@@ -128,13 +129,16 @@ def emphasis(lab: Any) -> Finding:
 
 
 def slope_over(frame: pd.DataFrame, setting: str, metric: str, ends: tuple[float, float] | None = None) -> Paired | None:
-    """What a metric does from the low end of a setting to the high one, by its slope over std or the logarithm of a rate.
-
-    ends: None: those of the frame.
+    """What a metric (its logarithm where `as_ratio`) does from the low end of a setting to the high one: its slope over std or
+    the logarithm of a rate, by least squares, a line a seed. ends: None: those of the frame. None if no seed has two values.
     """
-    values, log = frame[setting].astype(float), setting != "std"
-    found, (low, high) = slope(frame.assign(value=values), metric, log=log), ends or (values.min(), values.max())
-    return found and scaled(found, math.log10(high / low) if log else high - low)
+    ratio, log, slopes = as_ratio(metric), setting != "std", []
+    for _, part in frame.dropna(subset=[metric]).groupby("seed"):
+        x, y = (part[name].to_numpy(float) for name in (setting, metric))
+        if len(np.unique(x)) > 1:
+            slopes.append(np.polyfit(np.log10(x) if log else x, np.log(y) if ratio else y, 1)[0])
+    low, high = ends or (frame[setting].min(), frame[setting].max())
+    return scaled(paired(slopes, ratio=ratio), math.log10(high / low) if log else high - low) if slopes else None
 
 
 def slope_test(setting: str, group: str, lab: Any) -> Finding | None:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dipddpm_utils.page.compare import Paired, extremes, family, grouped, own_interval, paired, summary
+from dipddpm_utils.page.compare import Paired, among, family, grouped, over_seeds, own_interval, paired, summary
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import DIFFERS, bullets, comparison, effect, factor, number, percent, shown_by, span
 
@@ -27,9 +27,21 @@ CHOSEN = {"fixed": "clean training images"}  # what a rule was set by beforehand
 # --- one setting ------------------------------------------------------------------------------------------------------
 
 
+def extremes(frame: pd.DataFrame, setting: str, metric: str, by: str, most: bool = False) -> tuple[Any, Any, Paired] | None:
+    """(best, worst, worst against best) of the values of column `setting`, paired by `by`, corrected for every pair of them.
+
+    most: whether more is better. None of one value.
+    """
+    means = over_seeds(frame, setting, metric).set_index("x")["mean"]
+    if len(means) < 2:
+        return None
+    best, worst = (means.idxmax(), means.idxmin()) if most else (means.idxmin(), means.idxmax())
+    return best, worst, among(frame, setting, metric, by)[worst, best]
+
+
 def sweep(group: str, frame: pd.DataFrame, metric: str, unit: str, *, higher_is_better: bool = False) -> str:
     """The best and the worst setting of a sweep, and whether they differ, corrected for every pair of settings."""
-    if (found := extremes(frame, "value", metric, higher_is_better=higher_is_better)) is None:
+    if (found := extremes(frame, "value", metric, "seed", higher_is_better)) is None:
         return f"{group}: one setting only."
     *ends, gap = found
     names = [look(x).label if isinstance(x, str) else f"{x:g}" for x in ends]
@@ -51,7 +63,7 @@ def matters(sweeps: Mapping[str, pd.DataFrame]) -> str:
 
     sweeps: by what their axis is called.
     """
-    found = {name: extremes(frame, "value", "fd") for name, frame in sweeps.items()}
+    found = {name: extremes(frame, "value", "fd", "seed") for name, frame in sweeps.items()}
     shown = {name: ends[2] for name, ends in found.items() if ends and ends[2].decided}
     rest = [name for name in found if name not in shown]
     said = [f"{name} {factor(gap)}" for name, gap in sorted(shown.items(), key=lambda one: -one[1].value)]
@@ -201,7 +213,7 @@ def stages(records: Sequence[Any]) -> str:
         per_image([r], "lost").rename_axis("image").reset_index().assign(setting=f"{r.run.spacing}, {r.run.stages} stages")
         for r in records
     )
-    if (found := extremes(lost, "setting", "staged", by="image")) is None:
+    if (found := extremes(lost, "setting", "staged", "image")) is None:
         return "One setting only."
     *ends, gap = found
     said = [f"{setting} ({number(lost.loc[lost['setting'] == setting, 'staged'].mean())} dB)" for setting in ends]

@@ -12,7 +12,7 @@ from scipy import stats as scipy_stats
 
 from dipddpm_utils.judging import stats
 from dipddpm_utils.page import compare, names
-from dipddpm_utils.page.compare import Copies, Paired, difference, over_seeds, paired, scaled, slope, summary
+from dipddpm_utils.page.compare import Copies, Paired, difference, over_seeds, paired, scaled, summary
 from dipddpm_utils.page.lab import Lab, once
 
 NUMBERS = st.lists(st.floats(-100, 100), min_size=2, max_size=8).filter(lambda v: np.std(v) > 1e-6)
@@ -96,15 +96,6 @@ def test_settings_are_compared_both_ways_round_and_count_once():
 def test_an_effect_is_scaled_with_its_interval():
     effect = paired([0.2, 0.5, 1.4, 0.1])
     assert scaled(effect, -1) == Paired(-effect.high, -effect.value, -effect.low, 4, p=effect.p)
-
-
-def test_slope_is_least_squares_for_each_seed():
-    x = np.array([0.5, 1.0, 2.0])
-    frame = pd.DataFrame([{"seed": s, "value": v, "psnr": s + (2 + s) * np.log10(v)} for s in range(3) for v in x])
-    assert slope(frame, "psnr", log=True).value == pytest.approx(3.0)
-    assert slope(frame[frame["value"] == 1.0], "psnr") is None  # no slope through one point
-    factor = slope(frame.assign(fd=np.exp(frame["psnr"])), "fd", log=True)
-    assert factor.ratio and factor.value == pytest.approx(3.0)
 
 
 def test_a_summary_of_distances_is_geometric_and_never_reaches_zero():

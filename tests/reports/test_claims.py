@@ -658,6 +658,18 @@ def test_every_claim_links_a_figure_that_its_notebook_draws():
             assert not name or name in sources[name[:2]], f"{claim.id}: no notebook draws {name}"
 
 
+def test_what_a_setting_does_is_by_least_squares_for_each_seed():
+    x = np.array([0.5, 1.0, 2.0])
+    frame = pd.DataFrame([{"seed": s, "rate": v, "psnr": s + (2 + s) * np.log10(v)} for s in range(3) for v in x])
+    assert evidence_b.slope_over(frame, "rate", "psnr", (0.1, 1.0)).value == pytest.approx(3.0)
+    assert evidence_b.slope_over(frame, "rate", "psnr").value == pytest.approx(3.0 * math.log10(4))  # over its own range
+    assert evidence_b.slope_over(frame[frame["rate"] == 1.0], "rate", "psnr") is None  # no slope through one point
+    factor = evidence_b.slope_over(frame.assign(fd=np.exp(frame["psnr"])), "rate", "fd", (0.1, 1.0))
+    assert factor.ratio and factor.value == pytest.approx(3.0)
+    line = pd.DataFrame([{"seed": s, "std": v, "psnr": s * v} for s in range(3) for v in x])
+    assert evidence_b.slope_over(line, "std", "psnr").value == pytest.approx(1.5)
+
+
 def test_needs_are_groups_that_the_profiles_declare():
     groups = {group for name in ("standard", "full") for group in profile.load(name).groups}
     for claim in claims_list.CLAIMS:
