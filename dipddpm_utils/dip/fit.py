@@ -12,7 +12,6 @@
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +19,7 @@ from torch import Tensor, nn
 from dipddpm_utils import ranges
 from dipddpm_utils.config import ImageFit
 from dipddpm_utils.dip.nets import Z_CHANNELS, build
-from dipddpm_utils.machine import device, streams
-from dipddpm_utils.store.records import Work
+from dipddpm_utils.machine import streams
 
 # z is uniform on [0, high]; 0.1 as published (Ulyanov et al. 2018, supplementary material), without normalisation it is lost
 Z_HIGH = {"2conv": 1.0, "5conv": 1.0, "resnet18": 0.1, "skip": 0.1}
@@ -114,26 +112,6 @@ def fit_images(about: ImageFit, targets: Targets, generator: torch.Generator, ob
             yield Fit(iteration, outputs.detach().clamp(0, 1), losses.detach())
 
     return fits()
-
-
-class Timed:
-    """The fits of `fit_images` as they come; `seconds`: what they took so far, without what is done with one before the next.
-
-    Raises OutOfTime from the budget between two of them.
-    """
-
-    def __init__(
-        self, work: Work, about: ImageFit, targets: Targets, generator: torch.Generator, observe: Observe | None = None
-    ) -> None:
-        self.work, self.begin, self.seconds = work, partial(fit_images, about, targets, generator, observe), 0.0
-
-    def __iter__(self) -> Iterator[Fit]:
-        since = device.stopwatch(self.work.device)
-        for fit in self.begin():
-            self.seconds += since()
-            self.work.budget.check()
-            yield fit
-            since = device.stopwatch(self.work.device)
 
 
 def stack(nets: Sequence[nn.Module]) -> tuple[Callable[[Tensor], Tensor], list[Tensor]]:

@@ -11,6 +11,7 @@ from dipddpm_utils.config import Bank, Data, Dip, DipImages
 from dipddpm_utils.data import sets
 from dipddpm_utils.dip import fit as dips
 from dipddpm_utils.dip import nets
+from dipddpm_utils.dip.timed import Timed
 from dipddpm_utils.judging import evaluate, fidelity, stats
 from dipddpm_utils.machine import device, files, progress, streams
 from dipddpm_utils.machine.errors import DataError
@@ -123,7 +124,7 @@ def dip_images(run: DipImages, work: Work) -> Outcome:
     rows, snapshots = [], {}
     best = torch.full((len(clean),), -torch.inf)
     best_output, every = torch.zeros_like(clean), max(1, run.iterations // 100)
-    fits = dips.Timed(work, run, noisy, streams.generator(run.seed, "fit", work.device))
+    fits = Timed(work, run, noisy, streams.generator(run.seed, "fit", work.device))
     with progress.Progress(run.iterations, work.label) as bar:
         for fit in fits:
             if fit.iteration % every == 0 or fit.iteration in run.snapshots:
@@ -156,7 +157,7 @@ def bank(run: Bank, work: Work) -> Outcome:
         for i, part in enumerate(clean.split(FITTED_TOGETHER)):
             path = work.folder / f"part-{i}.npz"
             if not path.exists():
-                fits = dips.Timed(work, run.fit, part, streams.generator(run.seed, f"fit of part {i}", work.device))
+                fits = Timed(work, run.fit, part, streams.generator(run.seed, f"fit of part {i}", work.device))
                 for fit in fits:
                     images = fit.outputs
                 files.write_bytes(path, files.npz_bytes({"images": images.cpu().numpy(), "seconds": np.array(fits.seconds)}))

@@ -28,7 +28,7 @@ from dipddpm_utils.config import Restore, Sampler
 from dipddpm_utils.data import sets
 from dipddpm_utils.ddpm import sampling, schedule
 from dipddpm_utils.ddpm.process import Model
-from dipddpm_utils.dip import fit as dips
+from dipddpm_utils.dip.timed import Timed
 from dipddpm_utils.judging import evaluate, fidelity
 from dipddpm_utils.machine import device, streams
 from dipddpm_utils.priors.degraded import STRENGTHS, Observation, degrade, restart, told
@@ -97,7 +97,7 @@ class Bench:
         run, seen = self.run, self.seen.rows(rows)
         every, looks, seconds = max(1, run.iterations // LOOKS), [], []
         generator = streams.generator(run.seed, f"fit {rows.start}", self.work.device)
-        fits = dips.Timed(self.work, run, seen.target, generator, seen.observe)
+        fits = Timed(self.work, run, seen.target, generator, seen.observe)
         for fit in fits:
             if fit.iteration % every == 0:
                 looks.append(seen.keep(fit.outputs).cpu())

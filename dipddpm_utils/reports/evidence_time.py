@@ -62,7 +62,7 @@ def shorter(lab: Any) -> Finding:
     why = (
         f"Equal steps, both from memory; a saving counts beyond {SAME:.0%}. DIP seconds left out, as in the report; with them: "
     )
-    why += f"{told(whole)}. "
+    why += f"{effect(whole)}. "
     why += timed_on(record)
     about: dict[str, Any] = {"unit": "seconds, alone over combined", "margin": math.log(1 + SAME)}
     if lab.has("b-timing"):

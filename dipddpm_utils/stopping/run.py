@@ -15,7 +15,7 @@ from dipddpm_utils import ranges
 from dipddpm_utils.config import Stopping
 from dipddpm_utils.data import sets
 from dipddpm_utils.ddpm import schedule
-from dipddpm_utils.dip import fit as dip
+from dipddpm_utils.dip.timed import Timed
 from dipddpm_utils.judging import fidelity, stats
 from dipddpm_utils.machine import device, files, progress, streams
 from dipddpm_utils.stopping import rules
@@ -70,7 +70,7 @@ def _fit(run: Stopping, work: Work, name: str, clean: Tensor, target_at: Callabl
     score_of = {rule: variances.get(rule, lambda outputs: rules.mean_square(outputs, reference)) for rule in watching}
     scores: dict[str, list[Tensor]] = {rule: [] for rule in score_of}
     rule_seconds, psnr = dict.fromkeys(score_of, 0.0), []
-    fits = dip.Timed(work, run, target_at, streams.generator(run.seed, "fit", work.device))
+    fits = Timed(work, run, target_at, streams.generator(run.seed, "fit", work.device))
     with progress.Progress(run.iterations, f"{work.label} {name}") as bar:
         for fit in fits:
             outputs = fit.outputs.cpu()

@@ -11,7 +11,7 @@ from dipddpm_utils import ranges
 from dipddpm_utils.config import Floor, Gaussian, Sampler, Spectrum
 from dipddpm_utils.data import sets
 from dipddpm_utils.ddpm import process, sampling, schedule
-from dipddpm_utils.dip import fit as dip
+from dipddpm_utils.dip.timed import Timed
 from dipddpm_utils.judging import evaluate, fidelity, stats
 from dipddpm_utils.judging.frechet import frechet_distance, mean_cov
 from dipddpm_utils.machine import streams
@@ -198,7 +198,7 @@ def spectrum(run: Spectrum, work: Work) -> Outcome:
     rows, every = [], max(1, run.iterations // 40)
     for target_name, target in (("image", clean), ("noise", (0.5 + noise).clamp(0, 1)), ("noisy", (clean + noise).clamp(0, 1))):
         generator = streams.generator(run.seed, f"fit {target_name}", work.device)
-        for fit in dip.Timed(work, run, target, generator):
+        for fit in Timed(work, run, target, generator):
             if fit.iteration % every == 0 or fit.iteration == 1:
                 rows += [
                     {"iteration": fit.iteration, "target": target_name, "band": band, "relative_error": float(error)}

@@ -13,6 +13,8 @@ from priors.runs import StopAfter
 from dipddpm_utils.config import ImageFit
 from dipddpm_utils.dip import fit as dip
 from dipddpm_utils.dip import nets as dip_nets
+from dipddpm_utils.dip import timed
+from dipddpm_utils.dip.timed import Timed
 from dipddpm_utils.judging import fidelity
 from dipddpm_utils.machine.errors import DataError, OutOfTime
 from dipddpm_utils.store.records import Work
@@ -267,9 +269,9 @@ def test_seconds_of_fits_leave_out_what_is_done_between_two_and_end_with_the_bud
             ticks[0] += 1
             yield state
 
-    monkeypatch.setattr(dip, "fit_images", slow)
-    monkeypatch.setattr(dip.device, "clock", lambda where: lambda: ticks[0])
-    fits = dip.Timed(Work(None, StopAfter(3), "cpu", "", None), ImageFit(net="2conv", width=4), digits[:1], rng())
+    monkeypatch.setattr(timed, "fit_images", slow)
+    monkeypatch.setattr(timed.device, "clock", lambda where: lambda: ticks[0])
+    fits = Timed(Work(None, StopAfter(3), "cpu", "", None), ImageFit(net="2conv", width=4), digits[:1], rng())
     seen = []
     with pytest.raises(OutOfTime):
         for state in fits:
