@@ -149,7 +149,7 @@ def markdown(lab: Any) -> str:
 
 def reports_in_short(lab: Any) -> str:
     """What became of the two reports' claims, and of their models at their own size."""
-    full = Lab("full", str(lab.store.source.parent), records_only=True)
+    full = lab.beside("full", records_only=True)
     own = [f"Report {report}. {findings.own_samples(full, report)}" for report in ("A", "B") if at_own_size(full, report)]
     said = f"**The two reports.** {claims.in_numbers(claims.audit(lab))}"
     if not own:

@@ -63,6 +63,12 @@ class Lab:
         self.complete: set[str] = set()  # groups of which all records were found
         self.kept: dict[Any, Any] = {}  # of `once`
 
+    def beside(self, profile: str, *, records_only: bool = False) -> Lab:
+        """The lab of another profile with the same results; what it shows is listed with what this one shows."""
+        other = Lab(profile, str(self.store.source.parent), self.store.device, records_only=records_only)
+        other.used = self.used
+        return other
+
     # --- records ---
 
     def record(self, name: str) -> Record:

@@ -17,7 +17,6 @@ import pandas as pd
 
 from dipddpm_utils.judging.stats import ALPHA
 from dipddpm_utils.page.compare import family
-from dipddpm_utils.page.lab import Lab
 from dipddpm_utils.page.prose import Link, bullets, decimals, effect, shown_by
 from dipddpm_utils.reports import gate
 from dipddpm_utils.reports.claims_list import AS_WRITTEN, CHANGES, CLAIMS, OF_OUTPUTS, TABLES, Claim, Evidence
@@ -149,11 +148,7 @@ def labs(lab: Any) -> list[Any]:
     names = list(profiles.PROFILES)[1:]
     if lab.profile.name not in names:
         return [lab]
-    folder = str(lab.store.source.parent)
-    beside = [lab if name == lab.profile.name else Lab(name, folder, records_only=True) for name in reversed(names)]
-    for other in beside:
-        other.used = lab.used  # what they show is listed
-    return beside
+    return [lab if name == lab.profile.name else lab.beside(name, records_only=True) for name in reversed(names)]
 
 
 def judge(claim: Claim, beside: Sequence[Any]) -> Judged:

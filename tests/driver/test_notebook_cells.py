@@ -64,8 +64,10 @@ class ShowingLab(Records):
     shown: list[str]
     without = ()
 
+    of = "standard"
+
     def __init__(self, profile, results="", device="auto"):
-        super().__init__("standard", without=self.without)
+        super().__init__(self.of, without=self.without)
         type(self).shown = []
 
     def figure(self, figure, name, alt, caption=""):
@@ -93,8 +95,10 @@ def cells(path, kind):
     return [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == kind]
 
 
+@pytest.mark.parametrize("profile", ["standard", "full"])  # quick's are drawn by the drill of Colab
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_cells_run_on_committed_records(path, monkeypatch):  # of standard; those of quick are drawn by the drill of Colab
+def test_cells_run_on_committed_records(path, profile, monkeypatch):
+    monkeypatch.setattr(ShowingLab, "of", profile)
     fake = ModuleType("dipddpm_utils.page.lab")
     fake.Lab, fake.once = ShowingLab, once
     monkeypatch.setitem(sys.modules, "dipddpm_utils.page.lab", fake)
