@@ -162,4 +162,4 @@ def test_there_are_seven():
 def test_cells_run_where_there_are_the_two_reports_runs_alone(path, monkeypatch):
     others = set(profiles.load("standard").groups) - set(profiles.load("full").groups)
     monkeypatch.setattr(ShowingLab, "without", tuple(others))
-    test_cells_run_on_committed_records(path, monkeypatch)
+    test_cells_run_on_committed_records(path, "standard", monkeypatch)
