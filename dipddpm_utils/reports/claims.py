@@ -214,7 +214,8 @@ def page_table(judged: list[Judged], page: str) -> pd.DataFrame:
         full = Link("table", f"#tab-06_{own}")  # whose own page is drawn once it is complete
         elsewhere = full if one.profile == "full" else f"page of {one.profile}" if one.finding else ""
         shown = Link("table" if at.startswith("#tab") else "figure", at) if one.profile == page else elsewhere
-        shown = shown if one.evidence.figure else "below, one by one"
+        if not one.evidence.figure or (shown == full and own != "turns" and not one.evidence.models):  # no model's: not there
+            shown = "below, one by one"
         notes = [f"would take {one.would_take}"] if one.would_take else []
         notes += ["test changed later"] * ("these" in one.changed) + ["on a stand-in"] * one.stands_in
         notes += ["scaled down"] * (one.scaled and not one.gate.why)

@@ -570,7 +570,10 @@ def test_what_was_trained_at_the_reports_own_size_is_listed_beside_its_floor():
 def test_what_stands_in_for_models_that_fail_is_said_to(lab):
     assert not judged("B4", lab).stands_in and judged("B4", lab).row()["on the report's own runs"] == "yes, scaled down"
     assert "scaled down)" in claims.page_table([judged("B8", lab)], "")["verdict"].iloc[0]
-    assert dataclasses.replace(judged("B8", lab), profile="full").row()["on the report's own runs"] == "yes"
+    full = dataclasses.replace(judged("B8", lab), profile="full")  # the tables at own size are of models, not of a DIP alone
+    shown = [claims.page_table([full], page)["shown in"].iloc[0] for page in ("standard", "full")]
+    assert shown[0] == "below, one by one" and shown[1].target == "#fig-02_b_panels"
+    assert full.row()["on the report's own runs"] == "yes"
     lab.set("b-grid", recall=lambda *_: 0.0)
     one = judged("B4", lab)
     assert one.evidence.needs == ("std",) and one.row()["on the report's own runs"] == "no, on a stand-in"
