@@ -15,7 +15,7 @@ from dipddpm_utils.page import names, speed
 from dipddpm_utils.page.compare import Paired, copies, difference, family, summary
 from dipddpm_utils.page.lab import once
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import LOWER, bullets, copying, count, factor, images_back, number, shown_by, span, word
+from dipddpm_utils.page.prose import LOWER, bullets, copying, count, factor, number, percent, shown_by, span, word
 from dipddpm_utils.study.entries import By
 
 SMALL, LARGER = "mechanisms", "main-drawn"
@@ -51,8 +51,8 @@ def larger(lab: Any) -> pd.DataFrame:
 
     cost: at the DDPM alone's mean pace of training, since models were trained on different days, and some twice: the pace is
     that of the very training that a record's images were drawn from, and drawing, a twentieth of all, is taken at it, too. A
-    prior that the model learned with is paid there. as_long: network calls of the DDPM alone that take as long, where guidance
-    was timed in turn with it.
+    prior that the model learned with is paid there. as_long: network calls of the DDPM alone that take as long, where that was
+    timed in turn.
     """
     frames = [lab.frame(group).assign(record=lab.seeds(group)) for group in (LARGER, "main-starts")]
     drawn, starts = frames[0], frames[1][frames[1]["nfe"] == frames[0]["nfe"].iloc[0]]
@@ -69,7 +69,8 @@ def larger(lab: Any) -> pd.DataFrame:
     beside = frame["prior_seconds"].where([record.run.model.prior is None for record in frame["record"]], 0.0)
     frame = frame.assign(cost=(frame["model_seconds"] + beside + frame["sampling_seconds"]) * usual / paces)
     timed = speed.sitting(lab.store.source.parent, GUIDANCE)
-    return frame.assign(as_long=frame["nfe"].where(frame["label"] != "guidance", timed["value"])) if timed else frame
+    known = {"guidance": timed["value"] if timed else math.nan}
+    return frame.assign(as_long=frame["nfe"].where(frame["label"] == "more calls", frame["label"].map(known)))
 
 
 def settings(frame: pd.DataFrame, label: str | None = None) -> list[tuple[str, Any, pd.DataFrame]]:
@@ -114,7 +115,8 @@ def rival_rows(frame: pd.DataFrame, rival: str, rows: pd.DataFrame) -> pd.DataFr
     drawn by the same sampler where it was, else as it is.
     """
     if rival != "baseline":
-        alike, by = frame[frame["sampler"] == rows["sampler"].iloc[0]], "as_long" if "as_long" in rows else "cost"
+        alike = frame[frame["sampler"] == rows["sampler"].iloc[0]]
+        by = "as_long" if "as_long" in rows and rows["as_long"].notna().all() else "cost"
         near = (by, float(rows[by].mean())) if rival == "more calls" else None
         best = best_setting(alike, rival, near) or best_setting(frame, rival, near)
         return best[1] if best else None
@@ -195,9 +197,10 @@ def in_words(frame: pd.DataFrame, label: str, value: Any = None) -> str:
     return f"{base} ({unit} {text(value)})" if unit else f"{base}: {text(value)}" if several else base
 
 
-def rival_in_words(frame: pd.DataFrame, rival: str, rows: pd.DataFrame) -> str:
-    """The method and setting of `rival_rows`."""
-    return in_words(frame, *rival_rows(frame, rival, rows)[["label", "value"]].iloc[0])
+def rival_in_words(frame: pd.DataFrame, rival: str, rows: pd.DataFrame, *, sampler: bool = True) -> str:
+    """The method and setting of `rival_rows`. sampler: with its sampler, where it has another one than most."""
+    label, value = rival_rows(frame, rival, rows)[["label", "value"]].iloc[0]
+    return in_words(frame, label, value if sampler or not isinstance(value, By) else value.value)
 
 
 def text(value: Any) -> str:
@@ -253,7 +256,7 @@ def headcount(lab: Any) -> str:
         won = [gap.decided and gap.images and gap.value < 0 for _, gap in against(over, label, value)]
         name, own = in_words(frame, label), copies(rows)
         if won and won[0] and own.many:
-            back.append(f"{name} ({images_back(own).partition('%')[0]}%)")
+            back.append(f"{name} ({percent(own.share)})")
         elif all(won) and len(won) == 1 + len(names.mechanisms()[label].controls) and not unjudged(label, value, rows):
             best.append(name)
     base, which = in_words(frame, "baseline"), "models that draw digits" if on_larger(lab) else "small models"

@@ -114,7 +114,7 @@ def _ways(lab: Any) -> Iterator[Row]:
         rival, gap = max(gaps, key=lambda one: one[1].value)
         base = mechanisms.rival_rows(frame, rival, best[1]).groupby("seed")["cost"].mean()
         cost = f"{number(float((best[1].groupby('seed')['cost'].mean() / base).mean()), 3)} × time"
-        over_what = mechanisms.rival_in_words(frame, rival, best[1]).partition(" of ")[0]  # its sampler is the way's
+        over_what = mechanisms.rival_in_words(frame, rival, best[1], sampler=False)  # which is the way's
         question = f"{mechanisms.in_words(frame, label, best[0])}: FD over {over_what}"
         new = not own.many and not mechanisms.unjudged(label, *best)
         row = replace(_row(MECHANISM, question, gap, cost, "04_pareto"), new=new)

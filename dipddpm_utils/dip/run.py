@@ -124,21 +124,24 @@ def dip_images(run: DipImages, work: Work) -> Outcome:
     rows, snapshots = [], {}
     best = torch.full((len(clean),), -torch.inf)
     best_output, every = torch.zeros_like(clean), max(1, run.iterations // 100)
-    fits = Timed(work, run, noisy, streams.generator(run.seed, "fit", work.device))
+
+    def looks(iteration: int) -> bool:
+        return iteration % every == 0 or iteration in run.snapshots
+
+    fits = Timed(work, run, noisy, streams.generator(run.seed, "fit", work.device), looks=looks)
     with progress.Progress(run.iterations, work.label) as bar:
         for fit in fits:
-            if fit.iteration % every == 0 or fit.iteration in run.snapshots:
-                psnr, to_noisy = (fidelity.psnr(fit.outputs, target).cpu() for target in (clean, noisy))
-                better = (psnr > best).to(clean.device)
-                best_output[better] = fit.outputs[better]
-                best = torch.maximum(best, psnr)
-                rows += [
-                    {"iteration": fit.iteration, "image": i, "psnr": float(p), "psnr_noisy": float(q), "loss": float(loss)}
-                    for i, (p, q, loss) in enumerate(zip(psnr, to_noisy, fit.losses, strict=True))
-                ]
+            psnr, to_noisy = (fidelity.psnr(fit.outputs, target).cpu() for target in (clean, noisy))
+            better = (psnr > best).to(clean.device)
+            best_output[better] = fit.outputs[better]
+            best = torch.maximum(best, psnr)
+            rows += [
+                {"iteration": fit.iteration, "image": i, "psnr": float(p), "psnr_noisy": float(q), "loss": float(loss)}
+                for i, (p, q, loss) in enumerate(zip(psnr, to_noisy, fit.losses, strict=True))
+            ]
             if fit.iteration in run.snapshots:
                 snapshots[fit.iteration] = _panels(run, shown=fit.outputs)["shown"]
-            bar.update(1, psnr=float(best.mean()))
+            bar.update(fit.iteration - bar.done, psnr=float(best.mean()))
     arrays = _panels(run, clean=clean, noisy=noisy, outputs_best=best_output)
     arrays |= {"snapshots": np.stack(list(snapshots.values())), "snapshot_iterations": np.array(list(snapshots))}
     return Outcome({"n": len(clean), "seconds": fits.seconds}, {"train": fits.seconds}, evals=rows, arrays=arrays)
@@ -157,9 +160,9 @@ def bank(run: Bank, work: Work) -> Outcome:
         for i, part in enumerate(clean.split(FITTED_TOGETHER)):
             path = work.folder / f"part-{i}.npz"
             if not path.exists():
-                fits = Timed(work, run.fit, part, streams.generator(run.seed, f"fit of part {i}", work.device))
-                for fit in fits:
-                    images = fit.outputs
+                generator, last = streams.generator(run.seed, f"fit of part {i}", work.device), run.fit.iterations
+                fits = Timed(work, run.fit, part, generator, looks=lambda iteration, last=last: iteration == last)
+                (images,) = (fit.outputs for fit in fits)
                 files.write_bytes(path, files.npz_bytes({"images": images.cpu().numpy(), "seconds": np.array(fits.seconds)}))
             with np.load(path) as stored:
                 outputs.append(torch.from_numpy(stored["images"]))

@@ -1,6 +1,6 @@
 """Fits of `fit.fit_images` with their seconds, that a time budget may end."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import torch
@@ -12,20 +12,31 @@ from dipddpm_utils.store.records import Work
 
 
 class Timed:
-    """The fits of `fit_images` as they come; `seconds`: what they took so far, without what is done with one before the next.
+    """The fits of `fit_images` that are looked at, as they come.
 
-    Raises OutOfTime from the budget between two of them.
+    seconds: what fitting took so far, without what is done with one fit before the next. looks: whether an iteration is looked
+    at; a GPU is waited for only there and at the end, since waiting at each would leave it idle. Raises OutOfTime from the
+    budget after any iteration.
     """
 
     def __init__(
-        self, work: Work, about: ImageFit, targets: Targets, generator: torch.Generator, observe: Observe | None = None
+        self,
+        work: Work,
+        about: ImageFit,
+        targets: Targets,
+        generator: torch.Generator,
+        observe: Observe | None = None,
+        looks: Callable[[int], bool] = lambda iteration: True,
     ) -> None:
-        self.work, self.begin, self.seconds = work, partial(fit_images, about, targets, generator, observe), 0.0
+        self.work, self.looks, self.seconds = work, looks, 0.0
+        self.begin = partial(fit_images, about, targets, generator, observe)
 
     def __iter__(self) -> Iterator[Fit]:
         since = device.stopwatch(self.work.device)
         for fit in self.begin():
-            self.seconds += since()
             self.work.budget.check()
-            yield fit
-            since = device.stopwatch(self.work.device)
+            if self.looks(fit.iteration):
+                self.seconds += since()
+                yield fit
+                since = device.stopwatch(self.work.device)
+        self.seconds += since()

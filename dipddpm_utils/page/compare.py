@@ -251,6 +251,11 @@ class Copies(NamedTuple):
         """More than twice as many look copied as held-out images do, or more than KEPT lie nearest to their own source."""
         return self.looks > 2 * self.usual or self.source > KEPT
 
+    @property
+    def share(self) -> float:
+        """What shows it: `source`, where these are many, else `looks`."""
+        return self.source if self.has_source and self.source > KEPT else self.looks
+
 
 def copies(rows: pd.DataFrame) -> Copies:
     """The mean over rows (records of one setting)."""

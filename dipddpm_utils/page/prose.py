@@ -198,9 +198,7 @@ def direction(found: Copies) -> dict[str, str]:
 
 def images_back(found: Copies) -> str:
     """'80% nearest to their own image', the one that they were begun from, or '30% look copied': the sign that there is."""
-    if found.has_source and found.source > KEPT:
-        return f"{percent(found.source)} nearest to their own image"
-    return f"{percent(found.looks)} look copied"
+    return f"{percent(found.share)} {'nearest to their own image' if found.share == found.source else 'look copied'}"
 
 
 def percent(share: float, digits: int = 2) -> str:

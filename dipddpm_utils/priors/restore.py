@@ -97,11 +97,10 @@ class Bench:
         run, seen = self.run, self.seen.rows(rows)
         every, looks, seconds = max(1, run.iterations // LOOKS), [], []
         generator = streams.generator(run.seed, f"fit {rows.start}", self.work.device)
-        fits = Timed(self.work, run, seen.target, generator, seen.observe)
+        fits = Timed(self.work, run, seen.target, generator, seen.observe, lambda iteration: iteration % every == 0)
         for fit in fits:
-            if fit.iteration % every == 0:
-                looks.append(seen.keep(fit.outputs).cpu())
-                seconds.append(fits.seconds)
+            looks.append(seen.keep(fit.outputs).cpu())
+            seconds.append(fits.seconds)
         return Fits(torch.stack(looks), seconds)
 
     def draw(self, chain: Chain, rows: slice, guess: Tensor) -> tuple[Tensor, int, float]:

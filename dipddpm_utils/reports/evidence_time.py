@@ -59,11 +59,8 @@ def shorter(lab: Any) -> Finding:
     gap, whole = (
         paired(list(np.log(alone / other)), ratio=True, over="rounds") for other in (with_dip["train"], with_dip.sum(axis=1))
     )
-    why = (
-        f"Equal steps, both from memory; a saving counts beyond {SAME:.0%}. DIP seconds left out, as in the report; with them: "
-    )
-    why += f"{effect(whole)}. "
-    why += timed_on(record)
+    why = f"Equal steps, both from memory; a saving counts beyond {SAME:.0%}. DIP seconds left out, as in the report; "
+    why += f"with them: {effect(whole)}. {timed_on(record)}"
     about: dict[str, Any] = {"unit": "seconds, alone over combined", "margin": math.log(1 + SAME)}
     if lab.has("b-timing"):
         before = paths(lab.seeds("b-timing")[0])

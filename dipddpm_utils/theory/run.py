@@ -198,12 +198,11 @@ def spectrum(run: Spectrum, work: Work) -> Outcome:
     rows, every = [], max(1, run.iterations // 40)
     for target_name, target in (("image", clean), ("noise", (0.5 + noise).clamp(0, 1)), ("noisy", (clean + noise).clamp(0, 1))):
         generator = streams.generator(run.seed, f"fit {target_name}", work.device)
-        for fit in Timed(work, run, target, generator):
-            if fit.iteration % every == 0 or fit.iteration == 1:
-                rows += [
-                    {"iteration": fit.iteration, "target": target_name, "band": band, "relative_error": float(error)}
-                    for band, error in enumerate(band_errors(target, fit.outputs, run.bands).cpu())
-                ]
+        for fit in Timed(work, run, target, generator, looks=lambda iteration: iteration % every == 0 or iteration == 1):
+            rows += [
+                {"iteration": fit.iteration, "target": target_name, "band": band, "relative_error": float(error)}
+                for band, error in enumerate(band_errors(target, fit.outputs, run.bands).cpu())
+            ]
     return Outcome({"n": run.n_images, "bands": run.bands, "iterations": run.iterations, "net": run.net}, evals=rows)
 
 

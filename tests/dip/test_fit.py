@@ -16,6 +16,7 @@ from dipddpm_utils.dip import nets as dip_nets
 from dipddpm_utils.dip import timed
 from dipddpm_utils.dip.timed import Timed
 from dipddpm_utils.judging import fidelity
+from dipddpm_utils.machine.budget import Budget
 from dipddpm_utils.machine.errors import DataError, OutOfTime
 from dipddpm_utils.store.records import Work
 from dipddpm_utils.theory.run import band_errors
@@ -278,6 +279,11 @@ def test_seconds_of_fits_leave_out_what_is_done_between_two_and_end_with_the_bud
             seen.append((state.iteration, fits.seconds))
             ticks[0] += 100
     assert seen == [(1, 1.0), (2, 2.0), (3, 3.0)]
+    about, waited = ImageFit(net="2conv", width=4, iterations=5), []
+    monkeypatch.setattr(timed.device, "settle", lambda where: waited.append(where))
+    fits = Timed(Work(None, Budget(), "cpu", "", None), about, digits[:1], rng(), looks=lambda iteration: iteration == 4)
+    assert [state.iteration for state in fits] == [4] and fits.seconds == 5.0  # all five, also those that nobody looks at
+    assert len(waited) == 4  # begun, looked at, begun again, ended: not at every iteration
 
 
 # --- spectrum
