@@ -39,11 +39,12 @@ def generation(found: list[Row], untestable: str = "") -> str:
     back = sum(row.given_back for row in own)
     unclear = len(own) - won - lost - back
     answer = _in_a_word(won, lost, unclear, back)
-    given = f"; {back} gave back training images or variants" if back else ""
-    given += f"; {unclear} {'are' if unclear > 1 else 'is'} open" if unclear else ""
+    rest = [f"{lost or 'none'} lost"]
+    rest += [f"{unclear} {'are' if unclear > 1 else 'is'} open"] if unclear else []
+    rest += [f"{back} gave back training images or variants"] if back else []
     return (
-        f"**Drawing new images: {answer}.** In {len(own)} comparisons with its hardest rival a DIP won {won or 'none'} and "
-        f"lost {lost or 'none'}{given}."
+        f"**Drawing new images: {answer}.** Of {len(own)} ways to use a DIP {won or 'none'} beat its hardest rival by the same "
+        f"sampler; {', '.join(rest)}."
     )
 
 
@@ -62,7 +63,7 @@ def restoration(lab: Any) -> str:
     answer = _in_a_word(best.won, best.lost, best.of - best.won - best.lost)
     said = (
         f"**Mending a degraded image: {answer}.** By PSNR a DIP won {best.won or 'none'} and lost {best.lost or 'none'} of "
-        f"{best.of} settings, against the rival of best PSNR in {restored.given(lab, 'equal seconds')} times its "
+        f"{best.of} settings, against the best rival in {restored.given(lab, 'equal seconds')} times its "
         f"seconds. Other scores, won and lost: {restored.other_scores(lab, 'equal seconds')}. Against one chain, in "
         f"{restored.given(lab, 'cheap')} times its seconds, it won {single.won or 'none'} and lost {single.lost or 'none'}."
     )
@@ -83,7 +84,7 @@ def table(found: list[Row], target: str = "#fig-{}") -> str:
 
 def on_screen(found: list[Row]) -> list[tuple[str, Row]]:
     """(question, row) of those that fit one screen, a phone's, too: of ways in only the lowest, of restoration the ends."""
-    rows = [(row.question, row) for row in found if row.job == "generation" and not (row.also and row.given_back)]
+    rows = [(row.question, row) for row in found if row.job == "generation"]
     ways = [row for row in found if row.job == MECHANISM]
     back, new = [row for row in ways if row.given_back], [row for row in ways if row.new]
     for those, word, what in ((back, "Lowest", "that give images back"), (new, "Best", "other ways in")):
@@ -112,7 +113,7 @@ def picture(lab: Any) -> bytes | None:
     return png(np.concatenate([tile(images, columns=12) for images in sets]))
 
 
-ALT = "Samples, not selected: DDPM alone; trained on DIP outputs; started from them"
+ALT = "First samples, seed 0: DDPM alone; trained on DIP outputs; started from them"
 
 
 def caption(found: list[Row]) -> str:
@@ -138,7 +139,7 @@ def markdown(lab: Any) -> str:
         "[Run it, copy it](#about-run-it-copy-it) · [Words](#about-words)"
     )
     back = any(row.given_back and row.figure == "04_fd_vs_t_start" for row in found)
-    said_of = f"{ALT}{' (training images given back)' if back else ''}."
+    said_of = f"{ALT}{' (images given back)' if back else ''}."
     coded = base64.b64encode(png or b"").decode()
     image = f'<img alt="{ALT}" src="data:image/png;base64,{coded}">'
     shown = f'<figure id="fig-00_front">{image}<figcaption>{said_of}</figcaption></figure>' if png else ""

@@ -128,7 +128,7 @@ def _beside(frame: pd.DataFrame, label: str, best: pd.DataFrame) -> str:
     others = frame[(frame["label"] == label) & (frame["value"] != best["value"].iloc[0])].groupby("value", sort=True)
     left = {t: found for t, rows in others if (found := compare.copies(rows)).many}
     told = ", ".join(f"t_start = {t:.0f} ({copying(found)})" for t, found in left.items())
-    return f"{said} Left out: {told}.".strip() if left else said
+    return f"{said} No gain: {told}.".strip() if left else said
 
 
 def given_back(rows: pd.DataFrame) -> str:

@@ -38,7 +38,7 @@ def found(lab: Any) -> list[str]:
 
 
 def instead(lab: Any) -> str:
-    """What costs nothing and does the same job: a better sampler, a longer training."""
+    """What does the same job without a DIP: a better sampler, which costs nothing, and longer training, which costs steps."""
     lines = []
     if mechanisms.on_larger(lab):
         frame = mechanisms.table_of(lab)
@@ -53,7 +53,7 @@ def instead(lab: Any) -> str:
     if lab.has("ddpm", "ddpm-more"):
         base, more = frame_of(lab.seeds("ddpm")), frame_of(lab.seeds("ddpm-more"))
         times = number(more["steps"].mean() / base["steps"].mean(), 2)  # their seconds are those of different days
-        over = f"{times} times the steps: FD over the {alone(lab, 'ddpm')}"
+        over = f"for {times} times the steps: FD over the {alone(lab, 'ddpm')}"
         name = f"**More training** ([table](#tab-07_more_training)), {over}"
         lines.append(comparison(name, difference(more, base, "fd")))
     return bullets(lines) or NOT_MEASURED

@@ -69,7 +69,7 @@ def _rows(panels: Sequence[Axes], frame: pd.DataFrame, unit: str) -> None:
         ax.tick_params(axis="y", left=False)
 
 
-ROLES = {"with a DIP": "#0072B2", "equal seconds": "#D55E00", "cheap": "#767676"}  # of a way to restore: its colour
+ROLES = {"with a DIP": "#D55E00", "equal seconds": "#0072B2", "cheap": "#767676"}  # of a way to restore: its colour
 
 
 @styled

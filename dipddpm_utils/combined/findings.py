@@ -53,7 +53,7 @@ def on_the_front(frame: pd.DataFrame) -> str:
         parts.append(f"{in_words(frame, label, value)} ({cost} s, FD {fd})")
     said = f"Lowest FD for their seconds (up to {SAME - 1:.0%} more count as the same): {'; '.join(parts)}. "
     dips = sum(label in names.mechanisms() for label, _, _ in best)
-    said += f"{dips or 'None'} of these {'has' if dips < 2 else 'have'} a DIP in it."
+    said += f"With a DIP in it: {dips or 'none'} of {len(best)}."
     out = sum(copies(rows).many for *_, rows in mechanisms.settings(frame))
     return f"{said} Left out, since they give training images back ([table](#tab-04_mechanisms)): {out}."
 
@@ -130,7 +130,7 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def speed_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row a trained setting and threshold: mean steps and seconds to it, their ratios to the baseline, seeds there."""
+    """A row a trained setting and threshold: mean steps and seconds to it, over the baseline's; seeds there; copies."""
     trained = [one for one in mechanisms.settings(frame) if has_curve(one[2])]
     goals, table = zip(THRESHOLDS, thresholds(frame), strict=True), []
     for (label, value, rows), (times, fd) in product(trained, goals):
@@ -138,8 +138,9 @@ def speed_table(frame: pd.DataFrame) -> pd.DataFrame:
         mean = [number(float(part)) for part in np.mean(points, 0)] if points else ["not reached"] * 2
         gaps = [None if label == "baseline" else speed(frame, rows, fd, what) for what in (0, 1)]
         over = ["" if gap is None else factor(gap) for gap in gaps]
+        new = "no" if copies(rows).many else "not known" if mechanisms.unjudged(label, value, rows) else "yes"
         goal = f"{number(fd)} ({times:g} times the baseline's last)"
         row = {"method": in_words(frame, label, value), "FD to reach": goal, "seeds there": f"{len(points)} of {len(rows)}"}
-        row |= {"steps": mean[0], "over the baseline": over[0]}
+        row |= {"new images": new, "steps": mean[0], "over the baseline": over[0]}
         table.append(row | {"seconds, DIP included": mean[1], "over the baseline's": over[1]})
     return pd.DataFrame(table)

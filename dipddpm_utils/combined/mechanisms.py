@@ -197,10 +197,9 @@ def in_words(frame: pd.DataFrame, label: str, value: Any = None) -> str:
     return f"{base} ({unit} {text(value)})" if unit else f"{base}: {text(value)}" if several else base
 
 
-def rival_in_words(frame: pd.DataFrame, rival: str, rows: pd.DataFrame, *, sampler: bool = True) -> str:
-    """The method and setting of `rival_rows`. sampler: with its sampler, where it has another one than most."""
-    label, value = rival_rows(frame, rival, rows)[["label", "value"]].iloc[0]
-    return in_words(frame, label, value if sampler or not isinstance(value, By) else value.value)
+def rival_in_words(frame: pd.DataFrame, rival: str, rows: pd.DataFrame) -> str:
+    """The method and setting of `rival_rows`."""
+    return in_words(frame, *rival_rows(frame, rival, rows)[["label", "value"]].iloc[0])
 
 
 def text(value: Any) -> str:

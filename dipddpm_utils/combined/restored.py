@@ -91,7 +91,7 @@ def denoiser(lab: Any, of: str) -> str:
     if not lab.has(group):
         return ""
     if group == "main":  # whose distance and recall stand there
-        return "The DDPM: [table](#tab-04_quality)."
+        return "How well the DDPM draws: [table](#tab-04_quality)."
     own, where, drawn = lab.seeds(group), gate.floor_of(lab, group), f"{group}-drawn"
     least, what = gate.trivial(where)
     said = f"The DDPM: {distance(own, where)}, recall {number(float(frame_of(own)['recall'].mean()), 2)}"
@@ -122,9 +122,8 @@ def seconds(records: list[Any], role: str) -> list[float]:
 
 
 def given(lab: Any, role: str, of: str = "") -> str:
-    """'1.2 to 1.5': what the best rival of a role took for a model's images, in times the DIP's, the least and the most."""
-    found = [zip(seconds(own, role), seconds(own, "with a DIP"), strict=True) for own in settings(lab, of).values()]
-    return ends([theirs / dip for models in found for theirs, dip in models])
+    """'1.2 to 1.5': what the best rival of a role took in a setting, in times the DIP's, the least and the most."""
+    return ends([sum(seconds(own, role)) / sum(seconds(own, "with a DIP")) for own in settings(lab, of).values()])
 
 
 def how_many(lab: Any) -> str:
@@ -168,6 +167,14 @@ def restored(lab: Any) -> dict[tuple[Setting, str, str], Paired]:
     return family("restoration", gaps)
 
 
+def corrected(lab: Any) -> str:
+    """What the p of `restored` were multiplied by."""
+    gaps = restored(lab).values()
+    looks = max(gap.looks for gap in gaps)
+    looked = f", after p times the looks ({looks} at most, since models were added)" if looks > 1 else ""
+    return f"Holm's correction over the {max(gap.of for gap in gaps)} comparisons of this table{looked}"
+
+
 def more_images(lab: Any, of: str = "") -> str:
     """One setting with more images: more seconds for a network that is trained once, none for a DIP, which is fitted to each.
 
@@ -182,12 +189,12 @@ def more_images(lab: Any, of: str = "") -> str:
 
 
 def more_in_short(lab: Any) -> str:
-    """The same verdicts without their sizes: 'worse by SSIM; not decidable by PSNR (-0.26 dB, p = 0.066)'."""
+    """The same verdicts, with the size of PSNR's alone: 'worse by SSIM; not decidable by PSNR (-0.26 dB), feature distance'."""
     asked, gaps = _with_more(lab)
     by: dict[str, list[str]] = {"better": [], "worse": [], "not decidable": []}
     for score, gap in gaps.items():
-        rests = f" ({gap.value:+.2f} dB, p = {gap.p:.2g})" if score == "psnr" else ""
-        by[_shown(gap, score)].append(SCORES[score][0].removesuffix(" (dB)") + rests)
+        size = f" ({gap.value:+.2f} dB)" if score == "psnr" else ""
+        by[_shown(gap, score)].append(SCORES[score][0].removesuffix(" (dB)") + size)
     told = [f"{word} by {', '.join(those)}" for word, those in by.items() if those]
     return f"{asked}: {'; '.join(told)}." if asked else ""
 

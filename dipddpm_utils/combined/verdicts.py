@@ -30,7 +30,6 @@ class Row:
     better: bool | None
     value: float  # the effect alone
     pairs: str  # how many, and of what: '8 seeds'
-    also: bool = False  # whether it is the row before against a second rival
     given_back: bool = False  # what is lower here are training images given back, which is no gain
     new: bool = True  # whether its samples are known to be no training images given back
 
@@ -66,9 +65,10 @@ def _outputs(lab: Any) -> Iterator[Row]:
         return
     gaps, added = comparisons.outputs(lab), f"{number(1 + comparisons.dip_share(lab))} × time"
     question = "Trained on DIP outputs: FD over the DDPM alone"
-    yield _row("generation", question, gaps["fd"], added, "04_fd_over_steps")
     if "seconds" in gaps:
-        yield _row("generation", "The same, equal seconds", gaps["seconds"], "none", "04_fd_vs_total_seconds")
+        yield _row("generation", f"{question}, equal seconds", gaps["seconds"], "none", "04_fd_vs_total_seconds")
+    else:
+        yield _row("generation", question, gaps["fd"], added, "04_fd_over_steps")
 
 
 def _starts(lab: Any) -> Iterator[Row]:
@@ -85,20 +85,20 @@ def _starts(lab: Any) -> Iterator[Row]:
         cost = "not shown to save time"
         if pays is not None:
             cost = f"saves time beyond {number(math.exp(pays.high if pays.n > 1 else pays.value))} images"
-    found = [(f"Started from {begun_from(start)}, t = {t_start:.0f}: FD over noise", gap)]
-    if (rival := best_rival(frame, chosen)) is not None:
-        found.append((f"The same over the best start without a DIP ({look(rival[0]).label})", rival[1]))
-    for also, (question, gap) in enumerate(found):
-        row = replace(_row("generation", question, gap, cost, "04_fd_vs_t_start"), also=bool(also))
-        if row.better is True and own.many:
-            row = _no_gain(row, own)
-        elif row.better is True and math.isnan(own.source):
-            row = replace(row, verdict=_NOT_JUDGED, better=None)
-        yield row
+    rivals = [("noise", gap), *filter(None, [best_rival(frame, chosen)])]
+    rival, gap = max(rivals, key=lambda one: one[1].value)
+    over = "noise" if rival == "noise" else look(rival).label
+    question = f"Started from {begun_from(start)}, t = {t_start:.0f}: FD over {over}"
+    row = _row("generation", question, gap, cost, "04_fd_vs_t_start")
+    if row.better is True and own.many:
+        row = _no_gain(row, own)
+    elif row.better is True and math.isnan(own.source):
+        row = replace(row, verdict=_NOT_JUDGED, better=None)
+    yield row
 
 
 def _ways(lab: Any) -> Iterator[Row]:
-    """Every other mechanism at its best, against its hardest rival; one that copies where it seems to win."""
+    """Every other mechanism at its best, against its hardest rival by the same sampler; whether it copies."""
     if not lab.has(mechanisms.SMALL):
         return
     frame, over, on_dip = mechanisms.table_of(lab), mechanisms.found(lab), comparisons.compared(lab)[1]
@@ -112,12 +112,13 @@ def _ways(lab: Any) -> Iterator[Row]:
         own = copies(best[1])
         copied = own.many and gaps[0][1].decided and gaps[0][1].value < 0
         rival, gap = max(gaps, key=lambda one: one[1].value)
-        base = mechanisms.rival_rows(frame, rival, best[1]).groupby("seed")["cost"].mean()
-        cost = f"{number(float((best[1].groupby('seed')['cost'].mean() / base).mean()), 3)} × time"
-        over_what = mechanisms.rival_in_words(frame, rival, best[1], sampler=False)  # which is the way's
+        beside = mechanisms.rival_rows(frame, rival, best[1])
+        times = best[1].groupby("seed")["cost"].mean() / beside.groupby("seed")["cost"].mean()
+        calls = f"{beside['nfe'].iloc[0]:.0f} calls without it"  # by the way's own sampler
+        over_what = calls if rival == "more calls" else mechanisms.rival_in_words(frame, rival, best[1])
         question = f"{mechanisms.in_words(frame, label, best[0])}: FD over {over_what}"
         new = not own.many and not mechanisms.unjudged(label, *best)
-        row = replace(_row(MECHANISM, question, gap, cost, "04_pareto"), new=new)
+        row = replace(_row(MECHANISM, question, gap, f"{number(float(times.mean()), 2)} × time", "04_pareto"), new=new)
         if row.better and not new and not own.many:
             row = replace(row, verdict=_NOT_JUDGED, better=None)
         yield _no_gain(row, own) if copied or (row.better and own.many) else row

@@ -136,8 +136,8 @@ class Paired(Interval):
     """Mean difference of two settings over pairs, with its plain 95% t-interval (NaN with one pair).
 
     ratio: of logarithms, so that it is shown as a factor. over: what is paired. p: two-sided, Holm-corrected among the `of`
-    comparisons of its family (NaN with one pair). images: False where no model of either side draws images: then a
-    difference has a direction, and is no verdict.
+    comparisons of its family (NaN with one pair). images: False where the models of a side draw no images: then a difference
+    has a direction, and is no verdict.
     """
 
     ratio: bool = False
@@ -205,8 +205,8 @@ def difference(first: pd.DataFrame, second: pd.DataFrame, metric: str, by: str =
 
 
 def draws_images(*frames: pd.DataFrame) -> bool:
-    """Whether any of these models has the recall that the gate of the claims asks for, or is none that has a recall."""
-    return any("recall" not in frame or frame["recall"].mean() >= LEAST_RECALL for frame in frames)
+    """Whether all of these models that have a recall have the one that the gate of the claims asks for."""
+    return all("recall" not in frame or frame["recall"].mean() >= LEAST_RECALL for frame in frames)
 
 
 def family(name: str, gaps: Mapping[Key, Paired | None]) -> dict[Key, Paired]:

@@ -55,13 +55,38 @@ def span(interval: Interval | None, sign: str = "") -> str:
     if not any((interval.value, *ends)):
         return "0"
     places = decimals(max(map(abs, (interval.value, *ends))) if sign else interval.value)
+    if len(ends) == 2:  # a narrow one is seen to be an interval, as far as five places can show it
+        places = next((more for more in range(places, 6) if round(ends[0], more) != round(ends[1], more)), places)
     value, *bounds = (f"{x:{sign}.{places}f}" for x in (interval.value, *ends))
     return f"{value} [{', '.join(bounds)}]" if len(bounds) == 2 else value
 
 
 def means(frame: pd.DataFrame, columns: Mapping[str, str]) -> dict[str, str]:
-    """Cells of a table's row: its heading -> the `summary` of a measure. columns: heading -> measure."""
-    return {heading: span(summary(frame, metric)) for heading, metric in columns.items()}
+    """Cells of a table's row: its heading -> `over_rows` of a measure. columns: heading -> measure."""
+    return {heading: over_rows(frame, metric) for heading, metric in columns.items()}
+
+
+def over_rows(frame: pd.DataFrame, metric: str) -> str:
+    """The `summary` of a measure; of two rows, which have no interval, their mean and both: '43.0 (36.0, 51.4)'."""
+    said, values = span(summary(frame, metric)), frame[metric].dropna() if metric in frame else ()
+    return f"{said} ({', '.join(map(number, sorted(values)))})" if len(values) == 2 else said
+
+
+def real_images(floor: Any, n: float) -> str:
+    """' Real against real: 0.136 [0.077, 0.196].', for a caption; '' without a floor."""
+    if (least := floor_at(floor, "fd", n)) is None:
+        return ""
+    return f" Real against real{_at_other_n(floor, n)}: {span(least)}."
+
+
+def _at_other_n(floor: Any, n: float) -> str:
+    return f" at n = {floor_n(floor, n):.0f}" if floor_n(floor, n) != n else ""
+
+
+def over_floor(fd: float, floor: Interval) -> str:
+    """'7.1 to 18': how many times the floor a distance is, since the floor is known no better; '' where that may be any."""
+    known = [end for end in (floor.high, floor.low) if math.isfinite(end)] or [floor.value]
+    return ends([fd / end for end in known]) if min(known) > 0 else ""
 
 
 def ends(values: Sequence[float]) -> str:
@@ -98,7 +123,7 @@ DIFFERS = {"worse": "a real difference", "better": "a real difference"}  # of a 
 
 
 def distance(records: Sequence[Any], floor: Any = None) -> str:
-    """'FD-MNIST 14.2 [13.1, 15.0] (n = 2000, DDIM, 50 calls), 6.3 times the real-vs-real floor of 2.26 [2.1, 2.4]'.
+    """'FD-MNIST 14.2 [13.1, 15.0] (n = 2000, DDIM, 50 calls), 5.9 to 6.8 times the real-vs-real floor of 2.26 [2.1, 2.4]'.
 
     Of several records, the seeds of a run, their mean with its t-interval.
     """
@@ -112,10 +137,8 @@ def distance(records: Sequence[Any], floor: Any = None) -> str:
     text = f"{features} {span(value)} (n = {n:.0f}{how}{seeds})"
     if (least := floor_at(floor, "fd", n)) is None:
         return text
-    if min(least.value, least.low) <= 0:  # of few draws its interval may reach it
-        return f"{text}; the real-vs-real floor is {span(least)}"
-    other_n = f" at n = {floor_n(floor, n):.0f}" if floor_n(floor, n) != n else ""
-    return f"{text}, {number(value.value / least.value, 2)} times the real-vs-real floor of {span(least)}{other_n}"
+    times = over_floor(value.value, least)
+    return f"{text}, {f'{times} times' if times else 'beside'} the real-vs-real floor of {span(least)}{_at_other_n(floor, n)}"
 
 
 def other_spaces(records: Sequence[Any]) -> str:
@@ -128,7 +151,7 @@ def other_spaces(records: Sequence[Any]) -> str:
         if name in frame:
             said.append(f"{what}, n = {frame[f'{name}_n'].iloc[0]:.0f}): {span(summary(frame, name))}.")
     notes = dict.fromkeys(note for record in records for note in record.notes if note.startswith(("no FID", "no second")))
-    return " ".join([*said, *(f"N{note[1:]}." for note in notes)])
+    return " ".join([*said, *(f"N{': '.join(note[1:].split(': ')[:2])}." for note in notes)])
 
 
 def short_verdict(gap: Paired, worse: str = "worse", better: str = "better") -> str:
@@ -140,7 +163,7 @@ def short_verdict(gap: Paired, worse: str = "worse", better: str = "better") -> 
 def word(gap: Paired, worse: str = "worse", better: str = "better") -> str:
     """The verdict without what it rests on: '**worse**', 'better' (of a measure where lower is better), or 'not decidable'.
 
-    Where no model draws images it is 'higher' or 'lower'.
+    Where the models of a side draw no images it is 'higher' or 'lower'.
     """
     if not gap.decided:
         return "**not decidable**" + (f" from one {gap.over.removesuffix('s')}" if gap.n == 1 else "")
@@ -186,8 +209,8 @@ def copying(found: Copies) -> str:
 def copy_rule() -> str:
     """When samples count as copies, see `Copies.many`."""
     return (
-        f"Where more than {KEPT:.0%} of the samples do, or more than twice as many look copied as held-out images do, "
-        "they are no new images, and a low distance is no gain."
+        f"Where more than {KEPT:.0%} of the samples do that, or over twice as many look copied as held-out images do, they "
+        "are no new images, and a low distance is no gain."
     )
 
 

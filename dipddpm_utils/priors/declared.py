@@ -121,7 +121,7 @@ def dip(given: Given, n: int, generator: torch.Generator) -> Tensor:
     return given.dip(given.drawn(n, generator))
 
 
-@start("per_image", "per-image DIP outputs", "#D55E00P", dip=True, bank=True)
+@start("per_image", "per-image DIP outputs", "#882255P", dip=True, bank=True)
 def per_image(given: Given, n: int, generator: torch.Generator) -> Tensor:
     """x_start in (1) of notebook 04: a DIP as published. Of each training image, what a fit to it shows when it is stopped."""
     return given.banked(n)

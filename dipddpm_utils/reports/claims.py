@@ -260,7 +260,7 @@ def changed() -> str:
     one_by_one = [change for change in CHANGES[1:] if len(change.claims) < len(CLAIMS)]
     alone = {id for change in one_by_one for id in change.claims}
     rules = len(CHANGES) - 1 - len(one_by_one)
-    one = f"{len(alone)} of {len(CLAIMS)} tests were changed one by one after they were written"
+    one = f"{len(alone)} of {len(CLAIMS)} tests were each changed at least once after they were written"
     return f"{one}; {rules} change{'s' * (rules != 1)} concerned all."
 
 

@@ -102,9 +102,10 @@ def turns_table(lab: Any) -> pd.DataFrame:
 
 def timed(lab: Any) -> str:
     """How the table of `turns_table` was measured."""
-    record = lab.seeds("a-turns")[0]
+    records = {report: lab.seeds(f"{report.lower()}-turns")[0] for report in ("A", "B")}
+    rounds = ", ".join(f"{record.run.rounds} rounds of report {report}'s" for report, record in records.items())
     return (
-        f"Whole trainings as they are declared, profile {lab.profile.name}: {record.run.rounds} rounds, in each a few steps of "
-        f"every one, extrapolated ({hardware(record.provenance)}). Over the model's: both over the mean of all models in a "
-        "round, whose steps are the same work; 95% intervals."
+        f"Whole trainings as they are declared, profile {lab.profile.name}: {rounds}, in each a few steps of every one, "
+        f"extrapolated ({hardware(records['A'].provenance)}). Over the model's: both over the mean of all models in a round, "
+        "whose steps are the same work; 95% intervals. Claims A9, B1 and B5 rest on these rounds."
     )

@@ -121,6 +121,12 @@ def at_own_size(full: Any, report: str) -> dict[str, list[Any]]:
     return grouped(own, lambda record: record.name.rpartition("-s")[0])
 
 
+def drawn_by(full: Any, report: str) -> str:
+    """How the samples of these models were drawn, in words."""
+    made = next(iter(at_own_size(full, report).values()))[0].metrics
+    return f"{made['nfe']:.0f} calls of {look(made['sampler']).label}"
+
+
 def begun_from_dip(full: Any) -> list[Any]:
     """Records of report A's chains that begin at DIP outputs, at its own size, by t_start; none where they are not there."""
     begun = full.frame("a-starts").query("label == 'dip'").sort_values("value") if full.has("a-starts") else {"name": ()}

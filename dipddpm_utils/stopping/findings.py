@@ -168,7 +168,7 @@ def as_set(records: Sequence[Any]) -> str:
     return (
         f"Here: variances over {run.window} outputs, or with weight {run.alpha:g} for the newest; a minimum counts after "
         f"{run.patience} iterations without a lower one; $\\tau = {run.tau:g}$; {run.stages} levels from {run.level_high:g} to "
-        f"{run.level_low:g}; fixed budgets of {fixed} iterations."
+        f"{run.level_low:g}, {run.spacing} spacing; fixed budgets of {fixed} iterations."
     )
 
 
@@ -192,7 +192,7 @@ def _better_fit(records: Sequence[Any]) -> str:
     gain, saved = staged["fit_gain"], own.loc[own["rule"] == "discrepancy", "lost"].mean() - staged["lost"].mean()
     size = " to ".join(f"{end:+.2f}" for end in dict.fromkeys((gain.min(), gain.max())))
     better = ": a better fit, more than a better stop" if gain.min() > 0 and gain.mean() > saved / 2 else ""
-    return f"The best output of the staged fit is itself {size} dB from the plain fit's best{better}."
+    return f"The best output of the staged fit is itself {size} dB above the plain fit's best{better}."
 
 
 def _over_discrepancy(records: Sequence[Any]) -> dict[tuple[str, str], Paired]:

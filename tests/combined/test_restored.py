@@ -155,7 +155,7 @@ def test_more_images_are_said_wherever_the_setting_is():
     assert said in restored.restored_short(lab, "CIFAR-10")
     short = restored.more_in_short(lab)
     assert short in front.readme_block(lab) and short.split(":")[0] == said.split(":")[0]
-    assert f"worse by PSNR ({scores['psnr'].value:+.2f} dB, p = {scores['psnr'].p:.2g})" in short and short.count(" by ") == 2
+    assert f"worse by PSNR ({scores['psnr'].value:+.2f} dB)" in short and short.count(" by ") == 2
     assert "**" not in front.markdown(lab).split("Records of")[0]
     lab.profile.groups["restore-more"] = []
     assert restored.more_images(lab) == restored.more_in_short(lab) == ""
@@ -166,7 +166,7 @@ def test_the_denoiser_is_said_with_what_needs_no_learning():
     said = restored.denoiser(lab, "CIFAR-10")
     assert restored.restored_short(lab, "CIFAR-10").startswith("Of 6 settings, ")
     assert said.startswith("The DDPM: FD-CIFAR") and "no images" not in said
-    assert restored.denoiser(lab, "MNIST") == "The DDPM: [table](#tab-04_quality)."  # that of the headline
+    assert restored.denoiser(lab, "MNIST") == "How well the DDPM draws: [table](#tab-04_quality)."  # that of the headline
     floor = gate.floor_of(Records("full"), "a-ddpm")
     assert floor.name.startswith("a-floor") and gate.floor_of(lab, "main").name.startswith("floor")
     least, what = gate.trivial(floor)

@@ -153,9 +153,9 @@ def test_the_rival_is_the_best_start_without_a_dip_at_the_same_step():
 
 @pytest.mark.parametrize(
     ("first", "second", "images"),
-    [((0.01, 0.02), (0.0, 0.01), False), ((0.01, 0.02), (0.3, 0.4), True), (None, (0.0, 0.01), True)],
+    [((0.01, 0.02), (0.3, 0.4), False), ((0.2, 0.3), (0.3, 0.4), True), (None, (0.3, 0.4), True), (None, (0.0, 0.01), False)],
 )
-def test_models_draw_images_if_one_of_them_does_or_has_no_recall(first, second, images):
+def test_models_draw_images_if_all_that_have_a_recall_have_enough(first, second, images):
     frames = [rows([1.0, 2.0]) if recall is None else rows([1.0, 2.0]).assign(recall=recall) for recall in (first, second)]
     assert compare.draws_images(*frames) is images
     assert difference(frames[0], frames[1], "fd").images is images

@@ -12,6 +12,7 @@ from labs import NETS, Records
 from dipddpm_utils.combined import comparisons, conclusions
 from dipddpm_utils.combined import findings as findings_combined
 from dipddpm_utils.dip import findings as dip_findings
+from dipddpm_utils.judging.stats import Interval
 from dipddpm_utils.page import names, prose, speed, training
 from dipddpm_utils.page.compare import difference, family, frame_of, paired, summary
 from dipddpm_utils.page.names import begun_from
@@ -41,6 +42,29 @@ def test_a_distance_names_its_features_n_interval_and_floor():
     assert prose.distance([record(features="FID", fd_low=None, fd_high=None)]) == "FID 14.2 (n = 2000)"
 
 
+def test_a_distance_is_as_many_times_the_floor_as_the_floor_is_known():
+    assert prose.over_floor(1.4, Interval(0.077, 0.136, 0.196, 5)) == "7.1 to 18"
+    assert prose.over_floor(1.4, Interval(math.nan, 0.14, math.nan, 1)) == "10"
+    assert prose.over_floor(1.4, Interval(-0.01, 0.1, 0.2, 5)) == ""  # any number of times
+    assert prose.real_images(FLOOR, 2000) == " Real against real: 2.26."
+    assert prose.real_images(FLOOR, 500) == " Real against real at n = 2000: 2.26." and prose.real_images(None, 500) == ""
+
+
+def test_a_narrow_interval_is_seen_to_be_one():
+    assert prose.span(Interval(1.0581, 1.0612, 1.0642, 12)) == "1.061 [1.058, 1.064]"
+    assert (
+        prose.span(Interval(2.0, 2.0, 2.0, 3)) == "2.00 [2.00, 2.00]"
+        and prose.span(Interval(1.0, 2.0, 3.0, 3)) == "2.00 [1.00, 3.00]"
+    )
+
+
+def test_of_two_seeds_both_are_said_and_of_others_the_interval():
+    frames = [pd.DataFrame({"psnr": values}) for values in ([10.0, 12.0], [10.0], [10.0, 11.0, 12.0])]
+    said = ["11.0 (10.0, 12.0)", "10.0", "11.0 [8.5, 13.5]"]
+    assert [prose.over_rows(frame, "psnr") for frame in frames] == said
+    assert prose.over_rows(frames[0], "ssim") == ""
+
+
 @pytest.mark.parametrize(
     ("differences", "said"),
     [
@@ -58,7 +82,7 @@ def test_a_difference_is_called_one_only_if_the_test_says_so(differences, said):
 
 @pytest.mark.parametrize(
     ("recalls", "metric", "said"),
-    [((0.01, 0.02), "fd", "**higher**"), ((0.01, 0.4), "fd", "**worse**"), ((0.01, 0.02), "train_seconds", "**worse**")],
+    [((0.01, 0.4), "fd", "**higher**"), ((0.3, 0.4), "fd", "**worse**"), ((0.01, 0.02), "train_seconds", "**worse**")],
 )
 def test_models_that_draw_no_images_give_a_direction_and_no_verdict(recalls, metric, said):
     own, other = (pd.DataFrame({"seed": range(3), metric: at, "recall": r}) for at, r in zip(FAR_APART, recalls, strict=True))

@@ -185,6 +185,8 @@ def test_models_that_draw_no_images_are_named_as_such(lab):
         record.metrics["recall"] = recall
     assert "draws images: recall is at most 0.049." in findings.no_images({"b": records})
     records[0].metrics["recall"] = 0.05
+    assert findings.no_images({"b": records}) == " Only 1 of 3 runs here draw images (recall of 0.05 or more)."
+    records[1].metrics["recall"] = 0.4
     assert findings.no_images({"b": records}) == ""
 
 
