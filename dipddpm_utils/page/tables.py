@@ -9,7 +9,7 @@ import pandas as pd
 from dipddpm_utils.page import names
 from dipddpm_utils.page.compare import copies, difference, floor_at, frame_of, start_gaps, summary
 from dipddpm_utils.page.names import METHODS, look
-from dipddpm_utils.page.prose import count, effect, factor, means, number, over_floor, shown_by, span
+from dipddpm_utils.page.prose import count, effect, factor, means, number, over_floor, over_rows, shown_by, span
 
 SCORES = {"KID": "kid", "precision": "precision", "recall": "recall", "copied": "copy_rate"}
 
@@ -125,9 +125,10 @@ def quality_table(frames: Mapping[str, pd.DataFrame], floor: Any) -> pd.DataFram
     rows = []
     for name, frame in frames.items():
         n = float(frame["n"].iloc[0])
-        fd, least = summary(frame, "fd"), floor_at(floor, "fd", n)
+        least = floor_at(floor, "fd", n)
         row = {"": name, "seeds": frame["seed"].nunique(), "n": int(n), "calls": int(frame["nfe"].iloc[0])}
-        row |= {frame["features"].iloc[0]: span(fd), "times the floor": over_floor(fd.value, least) if least else ""}
+        times = over_floor(summary(frame, "fd").value, least) if least else ""
+        row |= {frame["features"].iloc[0]: over_rows(frame, "fd"), "times the floor": times}
         rows.append(row | means(frame, SCORES))
     if floor is not None:
         row = {"": METHODS["floor"].label, "seeds": "", "n": int(floor.metrics["n"]), "calls": ""}
