@@ -126,10 +126,9 @@ def compute(
     return 0
 
 
-@cli.command("data")
+@cli.command("data", help=f"Get and verify a data set ({', '.join(PUBLISHED)}), or describe your own images in a folder.")
 @click.argument("name")
 def get_data(name: str) -> int:
-    """Get and verify a data set, digits5k, mnist, fashion_mnist or cifar10, or describe your own images in a folder."""
     if name not in PUBLISHED:
         if not (os.path.lexists(name) or os.sep in name):
             raise UsageError(f"unknown data set {name!r}: choose one of {', '.join(PUBLISHED)}, or give a folder")

@@ -1,7 +1,7 @@
 """What the configurations of runs (config.py) are made of: frozen, validated values, and the DIP that runs build on."""
 
 from collections.abc import Callable, Iterator
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
@@ -39,8 +39,22 @@ class Frozen(BaseModel):
         return change(self.model_copy(update={name: inner(getattr(self, name)) for name in type(self).model_fields}))
 
 
-DataName = Literal["digits5k", "mnist", "fashion_mnist", "cifar10", "own"]
-PUBLISHED = ("digits5k", "mnist", "fashion_mnist", "cifar10")
+class Published(NamedTuple):
+    """What is told of a published data set, its files and the space it is judged in apart."""
+
+    title: str
+    n_train: int  # images to train on, all in all
+    channels: int
+    size: int  # height and width in pixels
+    folders: tuple[str, ...] = (".",)  # where people keep its files below DIPDDPM_DATA, beside a folder of its name
+
+
+PUBLISHED = {
+    "digits5k": Published("embedded digits", 3000, 1, 28),  # of 5 000; the others are held out
+    "mnist": Published("MNIST", 60_000, 1, 28, ("MNIST/raw", "MNIST", ".")),
+    "fashion_mnist": Published("FashionMNIST", 60_000, 1, 28, ("fashion-mnist", "FashionMNIST/raw", "FashionMNIST", ".")),
+    "cifar10": Published("CIFAR-10", 50_000, 3, 32, ("cifar-10-batches-bin", ".")),
+}
 
 
 class Data(Frozen):
@@ -50,7 +64,7 @@ class Data(Frozen):
     which neither the hash nor a record holds, so that a folder may be moved.
     """
 
-    name: DataName
+    name: Literal[*PUBLISHED, "own"]
     n_train: Positive | None = None
     n_held_out: Positive | None = None
     path: str | None = Field(default=None, exclude=True)
@@ -67,12 +81,11 @@ class Data(Frozen):
 
     @property
     def channels(self) -> int:
-        return 3 if self.colour or self.name == "cifar10" else 1
+        return PUBLISHED[self.name].channels if self.name in PUBLISHED else 3 if self.colour else 1
 
     @property
     def size(self) -> int:
-        """Height and width in pixels."""
-        return 32 if self.channels == 3 else 28
+        return PUBLISHED[self.name].size if self.name in PUBLISHED else 32 if self.colour else 28
 
 
 class Unet(Frozen):
@@ -91,9 +104,7 @@ class Unet(Frozen):
     @classmethod
     def _reads_earlier_records(cls, values: Any) -> Any:  # which hold three options, never set, that are gone
         gone = ("attention", "dropout", "time_width")
-        return (
-            {name: value for name, value in values.items() if value or name not in gone} if isinstance(values, dict) else values
-        )
+        return {k: v for k, v in values.items() if v or k not in gone} if isinstance(values, dict) else values
 
 
 class Diffusion(Frozen):
@@ -188,9 +199,6 @@ class Warm(Frozen):
     fit: Literal["data_set", "image"] = "data_set"
     steps: Positive = 100
     std: Annotated[float, Field(ge=0)] = 1.2  # of the noise on a data set's images, in [0, 1] and clipped
-
-
-# --- a fitted DIP, and what it is used for ---------------------------------------------------------------------------
 
 
 class Run(Frozen):

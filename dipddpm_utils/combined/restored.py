@@ -10,7 +10,7 @@ import pandas as pd
 from dipddpm_utils.page.compare import Paired, difference, family, frame_of, grouped
 from dipddpm_utils.page.lab import once
 from dipddpm_utils.page.prose import comparison, distance, ends, factor, means, number, other_spaces, span
-from dipddpm_utils.page.tables import DATA
+from dipddpm_utils.parts import PUBLISHED
 from dipddpm_utils.reports import gate
 
 TASKS = {  # what is asked, and how strongly the images are degraded
@@ -63,7 +63,8 @@ def degraded(lab: Any) -> dict[Setting, list[Any]]:
 
 
 def _setting(record: Any) -> Setting:
-    of = DATA.get(record.run.model.data.name, "own images")
+    name = record.run.model.data.name
+    of = PUBLISHED[name].title if name in PUBLISHED else "own images"
     return Setting(record.metrics["task"], record.metrics["strength"], of)
 
 

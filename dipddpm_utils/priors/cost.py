@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from dipddpm_utils import ranges
+from dipddpm_utils import parts, ranges
 from dipddpm_utils.config import Bank, Data, Ddpm, Dip, Run, Sample, Sampler
 from dipddpm_utils.data import sources
 from dipddpm_utils.ddpm import sampling
@@ -93,7 +93,7 @@ _COUNTED: dict[str, tuple[int, int]] = {}
 
 def _images(data: Data) -> int:
     """How many training images there are."""
-    return data.n_train or {"cifar10": 50_000, "digits5k": 3000}.get(data.name, 60_000)
+    return data.n_train or (parts.PUBLISHED[data.name].n_train if data.name in parts.PUBLISHED else 60_000)
 
 
 def network(run: Ddpm | Dip) -> str:

@@ -370,7 +370,7 @@ def _real(name, monkeypatch):
 @pytest.mark.parametrize("name", ["mnist", "cifar10"])
 def test_real_files_have_the_official_md5(name, monkeypatch):
     for file, content in _real(name, monkeypatch).items():
-        assert hashlib.md5(content).hexdigest() == sources.PUBLISHED[name][file]["md5"]
+        assert hashlib.md5(content).hexdigest() == sources.CHECKSUMS[name][file]["md5"]
 
 
 def test_real_mnist_holds_the_embedded_digits_before_what_the_classifier_saw(monkeypatch):
@@ -388,7 +388,7 @@ def test_torchvision_knows_the_same_checksums():
     if spec is None:
         pytest.skip("torchvision is not installed")
     text = (Path(spec.origin).parent / "datasets" / "mnist.py").read_text()
-    for file, known in sources.PUBLISHED["fashion_mnist"].items():
+    for file, known in sources.CHECKSUMS["fashion_mnist"].items():
         assert f'("{file}.gz", "{known["gz_md5"]}")' in text
 
 
