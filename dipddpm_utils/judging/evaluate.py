@@ -107,9 +107,9 @@ def fid(samples: Tensor, dataset: DataSet, features: Features) -> float:
 def second(samples: Tensor, dataset: DataSet, device: str = "cpu") -> Scores:
     """A second opinion on colour images, uint8 [n,3,H,W]: the Frechet distance of the first SECOND_N from all held-out ones.
 
-    {} where there are fewer, where they are grey, or where the space cannot be had (`second_space` says why).
+    {} where there are fewer, or where there is no second space for them (`second_space` says why).
     """
-    if samples.shape[1] != 3 or len(samples) < SECOND_N or (features := second_space(device)[0]) is None:
+    if len(samples) < SECOND_N or (features := second_space(samples.shape[1], device)[0]) is None:
         return {}
     return {"fd_imagenet": fid(samples[:SECOND_N], dataset, features), "fd_imagenet_n": SECOND_N}
 

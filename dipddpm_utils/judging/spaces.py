@@ -180,4 +180,9 @@ def asked(space: Callable[[str], Features], device: str = "cpu") -> tuple[Featur
         return None, str(error)
 
 
-second_space, fid_space = partial(asked, imagenet), partial(asked, inception)
+fid_space = partial(asked, inception)
+
+
+def second_space(channels: int, device: str = "cpu") -> tuple[Features | None, str]:
+    """The space that colour images are judged in beside their own, or why it cannot be had; (None, '') for grey ones."""
+    return asked(imagenet, device) if channels == 3 else (None, "")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dipddpm_utils import ranges
-from dipddpm_utils.config import Data, Ddpm, Sample, Sampler
+from dipddpm_utils.config import Ddpm, Sample, Sampler
 from dipddpm_utils.data import sets
 from dipddpm_utils.ddpm import process, sampling, schedule
 from dipddpm_utils.ddpm.process import Model
@@ -143,7 +143,7 @@ class Judge:
     def notes(self, n: int) -> list[str]:
         """What a reader has to know of how n samples were judged."""
         missing = evaluate.fid_space(self.work.device)[1] if self.run.evaluate.fid_n else ""
-        second = second_space(self.run.data, self.work.device)[1] if n >= evaluate.SECOND_N else ""
+        second = evaluate.second_space(self.run.data.channels, self.work.device)[1] if n >= evaluate.SECOND_N else ""
         return [f"no FID: {missing}"] * bool(missing) + [second] * bool(second)
 
     def looks(self, samples: Tensor) -> dict[str, float | None]:
@@ -187,11 +187,6 @@ class Judge:
                 times.append(step.t_next)
         forward, reverse = (ranges.signed_to_uint8(torch.stack(part)).cpu().numpy() for part in (forward, frames))
         return {"forward": forward, "forward_t": forward_t, "reverse": reverse, "reverse_t": np.array(times)}
-
-
-def second_space(data: Data, device: str) -> tuple[evaluate.Features | None, str]:
-    """The space that colour images are judged in beside their own, or why it cannot be had; (None, '') for grey ones."""
-    return evaluate.second_space(device) if data.channels == 3 else (None, "")
 
 
 def plain(run: Ddpm, sampler: Sampler, t_start: int | None = None) -> Chain:

@@ -32,7 +32,7 @@ from dipddpm_utils.dip.timed import Timed
 from dipddpm_utils.judging import evaluate, fidelity
 from dipddpm_utils.machine import device, streams
 from dipddpm_utils.priors.degraded import STRENGTHS, Observation, degrade, restart, told
-from dipddpm_utils.priors.judge import autocast, second_space, trained
+from dipddpm_utils.priors.judge import autocast, trained
 from dipddpm_utils.priors.supervised import fill, supervised
 from dipddpm_utils.store.records import Outcome, Work
 
@@ -239,7 +239,8 @@ def _outcome(bench: Bench, plan: Plan, tuned: dict[str, float], made: dict[str, 
     """Each image judged by PSNR, SSIM, and its distance from the clean one in features: those that samples are judged by, and,
     of colour images and where they can be had, those of the second space, named "imagenet"."""
     run, truth = bench.run, bench.clean[bench.run.n_tune :]
-    space, (second, why) = (of(run.model.data, bench.work.device) for of in (evaluate.space, second_space))
+    data, where = run.model.data, bench.work.device
+    space, (second, why) = evaluate.space(data, where), evaluate.second_space(data.channels, where)
     spaces = {"features": space} | ({"imagenet": second} if second else {})
     whole = {name: one(ranges.unit_to_uint8(truth)) for name, one in spaces.items()}
     metrics: dict[str, Any] = {"task": run.task, "strength": run.strength or STRENGTHS[run.task], "features": space.name}

@@ -284,21 +284,22 @@ def _coloured(n, seed=0):
 def test_the_second_space_judges_a_fixed_number_of_colour_images_and_nothing_else(imagenet, monkeypatch, digits):
     monkeypatch.setattr(evaluate, "SECOND_N", 6)
     photographs = dataclasses.replace(digits, train=_coloured(9), held_out=_coloured(8, 1), sha256="photographs")
-    space, why = spaces.second_space()
+    space, why = spaces.second_space(3)
     assert (space.name, space.dim, why) == ("FD-IMAGENET", 1280, "") and space(_coloured(2)).shape == (2, 1280)
     found = evaluate.second(_coloured(9, 2), photographs)
     assert found == evaluate.second(_coloured(9, 2)[:6], photographs)
     assert found["fd_imagenet"] > 0 and found["fd_imagenet_n"] == 6
     assert evaluate.second(_coloured(5), photographs) == {} == evaluate.second(digits.train[:9], digits)
+    assert spaces.second_space(1) == (None, "")
 
 
 def test_without_its_packages_or_with_other_weights_there_is_no_second_space_and_it_says_what_to_do(imagenet, monkeypatch):
     imagenet.write_bytes(b"other weights")  # which are not opened
-    space, why = spaces.second_space()
+    space, why = spaces.second_space(3)
     assert space is None and "not the published file and was not opened: pip install again" in why
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
     spaces.asked.cache_clear()
-    space, why = spaces.second_space()
+    space, why = spaces.second_space(3)
     assert space is None and "no second space for colour images: pip install efficientnet_lite_pytorch" in why
     assert evaluate.second(_coloured(5000), None) == {}
 
@@ -322,7 +323,7 @@ def test_the_second_space_is_shown_images_as_imagenets_nets_are(imagenet):
     net.load_state_dict(torch.load(imagenet))
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])  # torchvision's
     shown = ((200 / 255 - mean) / std).view(1, 3, 1, 1).expand(1, 3, 112, 112)
-    space, _ = spaces.second_space()
+    space, _ = spaces.second_space(3)
     torch.testing.assert_close(space(torch.full((1, 3, 32, 32), 200, dtype=torch.uint8)), net(shown).mean((2, 3)))
 
 

@@ -67,7 +67,7 @@ def test_colour_images_are_judged_in_a_second_space_too_or_the_record_says_why_n
     made = sets.DataSet("cifar10", images.byte(), labels, images.flip(3).byte(), labels, "made up", "0")
     second = evaluate.Features("FD-IMAGENET", 3, "", shades, torch.device("cpu")) if there else None
     monkeypatch.setattr(sets, "load", lambda data: made)
-    monkeypatch.setattr(evaluate, "second_space", lambda device: (second, "" if there else "no second space: install it"))
+    monkeypatch.setattr(evaluate, "second_space", lambda n, device: (second, "" if there else "no second space: install it"))
     colour = DDPM.model_copy(update={"data": DDPM.data.model_copy(update={"name": "cifar10"})})
     record = Store(tmp_path, "smoke", device="cpu").ensure(changed(model=colour))
     assert record.notes == ([] if there else ["no second space: install it"])
