@@ -11,16 +11,14 @@ from torch import Tensor
 TOLERANCE = 1e-4  # how far outside its range a float image may lie: round-off, a thirtieth of a grey level
 
 
-def uint8_to_unit(x: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """uint8 0..255 -> floats in [0, 1] (x / 255)."""
-    _check_uint8(x)
-    return x.to(dtype) / 255
+def uint8_to_unit(x: Tensor) -> Tensor:
+    """uint8 0..255 -> float32 in [0, 1] (x / 255)."""
+    return _floats(x) / 255
 
 
-def uint8_to_signed(x: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """uint8 0..255 -> floats in [-1, 1] (x / 127.5 - 1)."""
-    _check_uint8(x)
-    return x.to(dtype) / 127.5 - 1
+def uint8_to_signed(x: Tensor) -> Tensor:
+    """uint8 0..255 -> float32 in [-1, 1] (x / 127.5 - 1)."""
+    return _floats(x) / 127.5 - 1
 
 
 def signed_to_unit(x: Tensor) -> Tensor:
@@ -61,9 +59,10 @@ def _check_range(x: Tensor, name: str, low: float, remedy: str) -> None:
         raise ValueError(f"{name} has values from {smallest:.4g} to {largest:.4g}, {remedy}")
 
 
-def _check_uint8(x: Tensor) -> None:
+def _floats(x: Tensor) -> Tensor:
     if x.dtype != torch.uint8:
         raise ValueError(f"x is {x.dtype}, expected torch.uint8 in 0..255; float images need no conversion from bytes")
+    return x.float()
 
 
 def _to_uint8(levels: Tensor, x: Tensor) -> Tensor:

@@ -10,19 +10,18 @@ from dipddpm_utils import ranges
 BYTES = torch.arange(256, dtype=torch.uint8)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_every_byte_survives_the_way_there_and_back(dtype):
-    assert torch.equal(ranges.signed_to_uint8(ranges.uint8_to_signed(BYTES, dtype)), BYTES)
-    assert torch.equal(ranges.unit_to_uint8(ranges.uint8_to_unit(BYTES, dtype)), BYTES)
-    assert ranges.uint8_to_signed(BYTES, dtype).dtype == dtype
+def test_every_byte_survives_the_way_there_and_back():
+    for there, back in ((ranges.uint8_to_signed, ranges.signed_to_uint8), (ranges.uint8_to_unit, ranges.unit_to_uint8)):
+        assert torch.equal(back(there(BYTES)), BYTES) and torch.equal(back(there(BYTES).double()), BYTES)
+        assert there(BYTES).dtype == torch.float32
 
 
 def test_ends_and_the_two_float_ranges_agree():
     assert ranges.uint8_to_signed(BYTES)[[0, 255]].tolist() == [-1, 1]
     assert ranges.uint8_to_unit(BYTES)[[0, 255]].tolist() == [0, 1]
-    unit, signed = ranges.uint8_to_unit(BYTES, torch.float64), ranges.uint8_to_signed(BYTES, torch.float64)
-    assert (ranges.unit_to_signed(unit) - signed).abs().max() < 1e-15
-    assert (ranges.signed_to_unit(signed) - unit).abs().max() < 1e-15
+    unit, signed = ranges.uint8_to_unit(BYTES), ranges.uint8_to_signed(BYTES)
+    assert (ranges.unit_to_signed(unit) - signed).abs().max() < 2e-7
+    assert (ranges.signed_to_unit(signed) - unit).abs().max() < 2e-7
 
 
 @given(st.floats(-1e6, 1e6, width=32))

@@ -52,7 +52,7 @@ def dip_loss(
 
 
 @torch.no_grad()
-def dip_outputs(net: nn.Module, images_unit: Tensor, batch: int = 250) -> Tensor:
+def dip_outputs(net: nn.Module, images_unit: Tensor) -> Tensor:
     """x_dip = f_w(x): what a DIP makes of clean images [N, C, H, W] in [0, 1], as the same shape in [-1, 1].
 
     Cut to that range, which 5conv may leave. In evaluation mode (the mode is put back), so that the batch size does not
@@ -62,7 +62,7 @@ def dip_outputs(net: nn.Module, images_unit: Tensor, batch: int = 250) -> Tensor
     training = net.training
     net.eval()
     try:
-        parts = [net(part).to(images_unit.dtype).clamp(0, 1) for part in images_unit.split(batch)]
+        parts = [net(part).to(images_unit.dtype).clamp(0, 1) for part in images_unit.split(250)]
     finally:
         net.train(training)
     return ranges.unit_to_signed(torch.cat(parts))

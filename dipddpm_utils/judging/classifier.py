@@ -30,16 +30,16 @@ RECIPES: dict[str, Recipe] = {
     "cifar10": {"widths": (32, 64, 128), "first": 0, "epochs": 8, "flip": True, "precision": "bfloat16"},
 }
 OWN: Recipe = {"widths": (24, 48, 96), "first": 0, "flip": False, "precision": "float32"}
-LR, BATCH = 4e-3, 256
+LR, BATCH, SHIFT = 4e-3, 256, 2
 OWN_IMAGES = 300 * BATCH  # that the classifier of a labelled set of the user's own sees, at least
 
 
-def shifted(images: torch.Tensor, generator: torch.Generator, *, flip: bool, pad: int = 2) -> torch.Tensor:
-    """Each image [B,C,H,W] moved by up to `pad` pixels (edges repeated) and, with `flip`, mirrored half of the time."""
+def shifted(images: torch.Tensor, generator: torch.Generator, *, flip: bool) -> torch.Tensor:
+    """Each image [B,C,H,W] moved by up to SHIFT pixels (edges repeated) and, with `flip`, mirrored half of the time."""
     b, _, h, w = images.shape
-    padded = F.pad(images.float(), (pad,) * 4, mode="replicate").to(images.dtype)
-    rows = torch.randint(2 * pad + 1, (b, 1), generator=generator) + torch.arange(h)
-    cols = torch.randint(2 * pad + 1, (b, 1), generator=generator) + torch.arange(w)
+    padded = F.pad(images.float(), (SHIFT,) * 4, mode="replicate").to(images.dtype)
+    rows = torch.randint(2 * SHIFT + 1, (b, 1), generator=generator) + torch.arange(h)
+    cols = torch.randint(2 * SHIFT + 1, (b, 1), generator=generator) + torch.arange(w)
     if flip:
         mirrored = torch.rand(b, 1, generator=generator) < 0.5
         cols = torch.where(mirrored, cols.flip(1), cols)
@@ -107,18 +107,17 @@ def own_features(data: Data, device: str) -> spaces.Features:
     return spaces.in_evaluation("FD-OWN", net, files.sha256_bytes(content), device)
 
 
-def train_classifier(name: str, *, folder: Path | None = None, epochs: int | None = None, say: Callable = print) -> Path:
-    """Train on data set `name`; write its .safetensors and .json to `folder` (the package's assets); return the former.
+def train_classifier(name: str, *, say: Callable = print) -> Path:
+    """Train on data set `name`; write its .safetensors and .json to ASSETS; return the former.
 
     Raises UsageError for a data set without a recipe and DataError where the data cannot be had.
     """
     if name not in RECIPES:
         raise UsageError(f"no feature classifier is defined for {name!r}: choose one of {', '.join(RECIPES)}")
     recipe, data = RECIPES[name], sets.load(Data(name=name))
-    epochs = epochs or recipe["epochs"]
-    net, score, seconds = fit(recipe, data, epochs=epochs, say=say)
+    net, score, seconds = fit(recipe, data, epochs=recipe["epochs"], say=say)
     content = save({key: value.contiguous() for key, value in net.state_dict().items()})
-    target = Path(folder or spaces.ASSETS) / f"{spaces.SPACES[name][1]}.safetensors"
+    target = spaces.ASSETS / f"{spaces.SPACES[name][1]}.safetensors"
     files.write_bytes(target, content)
     about = {
         "data": name,
@@ -128,8 +127,8 @@ def train_classifier(name: str, *, folder: Path | None = None, epochs: int | Non
         "test_accuracy": round(score, 4),
         "test_images": len(data.held_out),
         "trained_on": f"training images {recipe['first']}..{len(data.train) - 1}",
-        "how": f"AdamW, one-cycle to {LR}, {epochs} epochs of {BATCH}, {recipe['precision']}, shifts of "
-        f"2 px{', mirroring' if recipe['flip'] else ''}, label smoothing 0.05, seed 0; "
+        "how": f"AdamW, one-cycle to {LR}, {recipe['epochs']} epochs of {BATCH}, {recipe['precision']}, shifts of "
+        f"{SHIFT} px{', mirroring' if recipe['flip'] else ''}, label smoothing 0.05, seed 0; "
         f"python -m dipddpm_utils features {name}",
         "seconds": round(seconds),
         "torch": torch.__version__.split("+")[0],

@@ -34,16 +34,16 @@ def kid_blocks(a: Tensor, b: Tensor, *, blocks: int, rng: np.random.Generator) -
     return mmd2(a, b).cpu().numpy()
 
 
-def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, float]:
+def precision_recall(real: Tensor, fake: Tensor) -> tuple[float, float]:
     """(precision, recall) of features [n, D] and [m, D] (Kynkaanniemi et al. 2019, eq. 1 and 2).
 
-    Precision: share of fake images within a ball around a real one, the balls reaching each real image's k-th nearest real
+    Precision: share of fake images within a ball around a real one, the balls reaching each real image's third nearest real
     neighbour; recall: the same with real and fake exchanged. Use equal n and m: both depend on them.
     """
 
     def covered(points: Tensor, centres: Tensor) -> float:
-        # of a centre the nearest one is itself
-        r = torch.cat([torch.cdist(part, centres).kthvalue(k + 1, dim=1).values for part in centres.split(1000)])
+        # of a centre the nearest one is itself, and so the fourth its third neighbour
+        r = torch.cat([torch.cdist(part, centres).kthvalue(4, dim=1).values for part in centres.split(1000)])
         return torch.cat([(torch.cdist(part, centres) <= r).any(1) for part in points.split(1000)]).double().mean().item()
 
     real, fake = real.double(), fake.double()

@@ -133,7 +133,7 @@ def kept(device: str) -> Kept:
     return files.read_json(path).get(machine_name(device), {}) if path.exists() else {}
 
 
-def probe(runs: Iterable[Run], device: str, say: Any = print) -> None:
+def probe(runs: Iterable[Run], device: str) -> None:
     """Train and call each network of these runs that has no probe yet, on random images, and keep the seconds."""
     machine.keep_memory()
     name, found, path = machine_name(device), kept(device), sources.cache_folder() / "probes.json"
@@ -142,7 +142,7 @@ def probe(runs: Iterable[Run], device: str, say: Any = print) -> None:
         if key in found:
             continue
         found[key] = _probed(run, device)
-        say(f"{key}: {found[key]['step']:.3g} s a step")
+        print(f"{key}: {found[key]['step']:.3g} s a step")
         try:
             files.write_json(path, (files.read_json(path) if path.exists() else {}) | {name: found})
         except StoreError as error:

@@ -71,9 +71,9 @@ def raw_weights(state: Any) -> nn.Module:
 
 
 @torch.no_grad()
-def unclipped_outputs(net: nn.Module, images_unit: Tensor, batch: int = 250) -> Tensor:
+def unclipped_outputs(net: nn.Module, images_unit: Tensor) -> Tensor:
     """FB2: what a DIP makes of clean images, as it comes, about [0, 1]; the DDPM takes it for [-1, 1]: a grey ground."""
-    return torch.cat([net(part).to(images_unit.dtype) for part in images_unit.split(batch)])
+    return torch.cat([net(part).to(images_unit.dtype) for part in images_unit.split(250)])
 
 
 def unshuffle(state: Any) -> None:

@@ -141,15 +141,16 @@ def test_bad_weights_are_refused(monkeypatch, tmp_path, damage):
 
 
 def test_training_makes_a_classifier_that_the_extractor_reads(monkeypatch, tmp_path):
-    monkeypatch.setitem(classifier.RECIPES, "mnist", {**classifier.RECIPES["mnist"], "first": 100, "widths": (8, 8, 16)})
+    recipe = {"first": 100, "widths": (8, 8, 16), "epochs": 6}
+    monkeypatch.setitem(classifier.RECIPES, "mnist", classifier.RECIPES["mnist"] | recipe)
     monkeypatch.setattr(classifier, "BATCH", 50)
     found = load(Data(name="digits5k", n_train=1100, n_held_out=200))
     monkeypatch.setattr("dipddpm_utils.data.sets.load", lambda data: found)
+    monkeypatch.setattr(spaces, "ASSETS", tmp_path)
     said = []
-    path = classifier.train_classifier("mnist", folder=tmp_path, epochs=6, say=said.append)
+    path = classifier.train_classifier("mnist", say=said.append)
     about = json.loads(path.with_suffix(".json").read_text())
     assert about["test_accuracy"] > 0.6 and about["trained_on"] == "training images 100..1099" and len(said) == 7
-    monkeypatch.setattr(spaces, "ASSETS", tmp_path)
     spaces.extractor.cache_clear()
     assert spaces.extractor("mnist")(found.held_out[:5]).shape == (5, 64)
     spaces.extractor.cache_clear()

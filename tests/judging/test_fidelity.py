@@ -37,9 +37,11 @@ def test_kid_is_unbiased_so_zero_on_average_for_equal_distributions():
 def test_precision_and_recall_on_known_geometry():
     real = torch.tensor([[0.0, 0], [1, 0], [2, 0], [3, 0], [100, 0], [101, 0], [102, 0], [103, 0]])
     near, far = torch.tensor([[0.5, 0], [1.5, 0], [2.5, 0], [0.2, 0.1]]), torch.tensor([[50.0, 0], [50, 1], [50, 2], [50, 3]])
-    assert fidelity.precision_recall(real, near, k=1) == (1.0, pytest.approx(4 / 8))  # one of two modes, nothing false
-    assert fidelity.precision_recall(real, torch.cat([near, far]), k=1) == (pytest.approx(4 / 8), pytest.approx(4 / 8))
-    assert fidelity.precision_recall(real, real, k=3) == (1.0, 1.0)
+    assert fidelity.precision_recall(real, near) == (1.0, pytest.approx(4 / 8))  # one of two modes, nothing false
+    assert fidelity.precision_recall(real, torch.cat([near, far])) == (pytest.approx(4 / 8), pytest.approx(4 / 8))
+    assert fidelity.precision_recall(real, real) == (1.0, 1.0)
+    edge = torch.tensor([[-2.5, 0], [-3.5, 0]]).repeat(2, 1)
+    assert fidelity.precision_recall(real, edge)[0] == 0.5  # an end's third neighbour is 3 away, its second only 2
 
 
 def test_nearest_is_cdists():

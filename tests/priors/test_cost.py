@@ -62,7 +62,7 @@ def test_hours_are_steps_and_calls_at_the_probes_speed(monkeypatch):
     assert on_paper["few FLOPs"] == pytest.approx(2 * own.flops / 3600)
 
 
-def test_a_probe_is_made_once_and_turns_question_marks_into_hours(monkeypatch, tmp_path):
+def test_a_probe_is_made_once_and_turns_question_marks_into_hours(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("DIPDDPM_CACHE", str(tmp_path / "cache"))
     store = Store(tmp_path / "results", "smoke")
     few = [SMOKE.entry(name) for name in ("floor-s0", "b-ddpm-s0", "b-dip-s0", "a-dip-resnet18-s0")]
@@ -70,10 +70,9 @@ def test_a_probe_is_made_once_and_turns_question_marks_into_hours(monkeypatch, t
     lines, wrong = listed.listing(store)
     assert not wrong and [line.split()[-1] for line in lines[1:5]] == ["?"] * 4 and "not counted" in lines[1]
     assert "over 0.0" in "".join(lines) and "not timed here yet: 3 networks" in "".join(lines)
-    said = []
-    cost.probe([entry.run for entry in few], "cpu", said.append)
-    cost.probe([entry.run for entry in few], "cpu", said.append)
-    assert len(said) == 3 == len(cost.kept("cpu"))
+    for _ in range(2):
+        cost.probe([entry.run for entry in few], "cpu")
+    assert capsys.readouterr().out.count(" s a step\n") == 3 == len(cost.kept("cpu"))
     lines, _ = listed.listing(store, probe=True)
     kept = pd.read_csv(tmp_path / "results/bench/hours.csv").iloc[0]
     assert (kept["profile"], kept["runs"], kept["how"]) == ("smoke", 4, "estimated") and kept["hours"] > 0
