@@ -218,6 +218,5 @@ FULL = Sizes(
     b_data=_MNIST, b_fashion=Data(name="fashion_mnist"), b_dip=_dip(128, 3500), b_dip_width=64, b_unet=UNET_REPORT_B,
     b_timing=EpochTiming(data=_MNIST, unet=UNET_REPORT_B, optim=OPTIM_REPORT_B), b_diffusion=Diffusion(),
     b_optim=changed(OPTIM_REPORT_B, precision="bfloat16"), b_evaluate=_judged(2345, **_PUBLISHED),
-    restore_seeds=3, restore_fit=PerImage(width=32, iterations=500),
 )
 # fmt: on
