@@ -63,8 +63,7 @@ def degraded(lab: Any) -> dict[Setting, list[Any]]:
 
 
 def _setting(record: Any) -> Setting:
-    name = record.run.model.data.name
-    of = PUBLISHED[name].title if name in PUBLISHED else "own images"
+    of = PUBLISHED[name].title if (name := record.run.model.data.name) in PUBLISHED else "own images"
     return Setting(record.metrics["task"], record.metrics["strength"], of)
 
 

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -23,13 +22,7 @@ from dipddpm_utils.judging import spaces
 from dipddpm_utils.machine import device, files
 from dipddpm_utils.machine.errors import UsageError
 
-Recipe = dict[str, Any]
-RECIPES: dict[str, Recipe] = {
-    "mnist": {"widths": (24, 48, 96), "first": 6000, "epochs": 4, "flip": False, "precision": "float32"},
-    "fashion_mnist": {"widths": (24, 48, 96), "first": 0, "epochs": 5, "flip": True, "precision": "bfloat16"},
-    "cifar10": {"widths": (32, 64, 128), "first": 0, "epochs": 8, "flip": True, "precision": "bfloat16"},
-}
-OWN: Recipe = {"widths": (24, 48, 96), "first": 0, "flip": False, "precision": "float32"}
+OWN = {"widths": (24, 48, 96), "first": 0, "flip": False, "precision": "float32"}
 LR, BATCH, SHIFT = 4e-3, 256, 2
 OWN_IMAGES = 300 * BATCH  # that the classifier of a labelled set of the user's own sees, at least
 
@@ -47,7 +40,7 @@ def shifted(images: torch.Tensor, generator: torch.Generator, *, flip: bool) -> 
     return moved.permute(0, 3, 1, 2)
 
 
-def fit(recipe: Recipe, data: sets.DataSet, *, epochs: int, say: Callable) -> tuple[spaces.Classifier, float, float]:
+def fit(recipe: spaces.Recipe, data: sets.DataSet, *, epochs: int, say: Callable) -> tuple[spaces.Classifier, float, float]:
     """Fit a classifier to the training images: it (evaluation mode), its accuracy on the held-out ones, the seconds used."""
     images, labels = data.train[recipe["first"] :], data.train_labels[recipe["first"] :].long()
     size = min(BATCH, len(images))
@@ -112,12 +105,12 @@ def train_classifier(name: str, *, say: Callable = print) -> Path:
 
     Raises UsageError for a data set without a recipe and DataError where the data cannot be had.
     """
-    if name not in RECIPES:
-        raise UsageError(f"no feature classifier is defined for {name!r}: choose one of {', '.join(RECIPES)}")
-    recipe, data = RECIPES[name], sets.load(Data(name=name))
+    if name not in spaces.RECIPES:
+        raise UsageError(f"no feature classifier is defined for {name!r}: choose one of {', '.join(spaces.RECIPES)}")
+    recipe, data = spaces.RECIPES[name], sets.load(Data(name=name))
     net, score, seconds = fit(recipe, data, epochs=recipe["epochs"], say=say)
     content = save({key: value.contiguous() for key, value in net.state_dict().items()})
-    target = spaces.ASSETS / f"{spaces.SPACES[name][1]}.safetensors"
+    target = spaces.ASSETS / f"fd_{recipe['fd'].lower()}.safetensors"
     files.write_bytes(target, content)
     about = {
         "data": name,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import torch
@@ -19,11 +20,11 @@ from dipddpm_utils.machine import files
 from dipddpm_utils.machine.errors import DataError, StoreError
 
 ASSETS = Path(__file__).parent / "assets"
-SPACES = {  # data set -> (name of the distance, weights in assets/, data set that trained them)
-    "digits5k": ("FD-MNIST", "fd_mnist", "mnist"),
-    "mnist": ("FD-MNIST", "fd_mnist", "mnist"),
-    "fashion_mnist": ("FD-FASHION", "fd_fashion", "fashion_mnist"),
-    "cifar10": ("FD-CIFAR", "fd_cifar", "cifar10"),
+Recipe = dict[str, Any]
+RECIPES: dict[str, Recipe] = {  # of the classifiers in assets/, by what trained them; fd: their space is called FD-...
+    "mnist": {"fd": "MNIST", "widths": (24, 48, 96), "first": 6000, "epochs": 4, "flip": False, "precision": "float32"},
+    "fashion_mnist": {"fd": "FASHION", "widths": (24, 48, 96), "first": 0, "epochs": 5, "flip": True, "precision": "bfloat16"},
+    "cifar10": {"fd": "CIFAR", "widths": (32, 64, 128), "first": 0, "epochs": 8, "flip": True, "precision": "bfloat16"},
 }
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 IMAGENET_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -103,8 +104,9 @@ def extractor(data_name: str, device: str = "cpu") -> Features:
 
     Raises DataError if the weights are missing or are not the ones that their .json describes.
     """
-    name, asset, trained_on = SPACES[data_name]
-    path = ASSETS / f"{asset}.safetensors"
+    trained_on = "mnist" if data_name == "digits5k" else data_name  # whose digits those are
+    fd = RECIPES[trained_on]["fd"]
+    name, path = f"FD-{fd}", ASSETS / f"fd_{fd.lower()}.safetensors"
     advice = f"get it again with git, or train it (minutes): python -m dipddpm_utils features {trained_on}"
     try:
         content, about = path.read_bytes(), files.read_json(path.with_suffix(".json"))

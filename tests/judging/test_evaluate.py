@@ -142,7 +142,7 @@ def test_bad_weights_are_refused(monkeypatch, tmp_path, damage):
 
 def test_training_makes_a_classifier_that_the_extractor_reads(monkeypatch, tmp_path):
     recipe = {"first": 100, "widths": (8, 8, 16), "epochs": 6}
-    monkeypatch.setitem(classifier.RECIPES, "mnist", classifier.RECIPES["mnist"] | recipe)
+    monkeypatch.setitem(spaces.RECIPES, "mnist", spaces.RECIPES["mnist"] | recipe)
     monkeypatch.setattr(classifier, "BATCH", 50)
     found = load(Data(name="digits5k", n_train=1100, n_held_out=200))
     monkeypatch.setattr("dipddpm_utils.data.sets.load", lambda data: found)
@@ -313,8 +313,8 @@ def test_samples_of_two_digits_alone_are_precise_and_have_little_recall():
 
 
 def test_the_committed_classifier_was_trained_by_the_recipe():
-    for name, recipe in classifier.RECIPES.items():
-        about = json.loads((spaces.ASSETS / f"{spaces.SPACES[name][1]}.json").read_text())
+    for recipe in spaces.RECIPES.values():
+        about = json.loads((spaces.ASSETS / f"fd_{recipe['fd'].lower()}.json").read_text())
         assert about["trained_on"].startswith(f"training images {recipe['first']}..")
         assert about["widths"] == list(recipe["widths"])
 
