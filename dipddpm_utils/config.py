@@ -73,7 +73,7 @@ STOPPING_RULES: tuple[StoppingRule, ...] = get_args(StoppingRule)
 
 
 class Stopping(Run, ImageFit):
-    """When to stop a fit to one noisy image: every rule of stopping/rules.py on the same images, judged against the oracle."""
+    """When to stop a fit to one noisy image: every rule of stopping/declared.py on the same images."""
 
     computed_by: ClassVar[str] = "dipddpm_utils.stopping.run:stopping"
     kind: Literal["stopping"] = "stopping"

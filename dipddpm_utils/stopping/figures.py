@@ -12,7 +12,8 @@ from matplotlib.ticker import NullLocator
 
 from dipddpm_utils.page.names import GREY, Look, look
 from dipddpm_utils.page.style import VIRIDIS, bars, finish, legend_beside, new, styled
-from dipddpm_utils.stopping.findings import RULES, rows
+from dipddpm_utils.stopping.declared import RULES
+from dipddpm_utils.stopping.findings import rows
 
 MEASURES = {"lost": "PSNR lost against\nthe oracle (dB)", "log2_step": "stop, octaves after\nthe best step"}
 SPACINGS = {name: Look(name, *own) for name, *own in zip(("linear", "cosine", "log"), VIRIDIS[:0:-1], "osD", strict=True)}
@@ -28,7 +29,7 @@ def rules(records: Sequence[Any]) -> Figure:
         _dots(ax, frame[frame["std"] == std], metric, shown)
     for std, upper, lower in zip(levels, panels, panels[len(levels) :], strict=False):
         upper.set_title(f"noise of std {std:g}")
-        lower.set_xticks(range(len(shown)), [RULES[rule] for rule in shown], rotation=40, ha="right")
+        lower.set_xticks(range(len(shown)), [RULES[rule].title for rule in shown], rotation=40, ha="right")
     for ax, label in zip(panels[:: len(levels)], MEASURES.values(), strict=True):
         ax.set_ylabel(label)
     legend_beside(panels[len(levels) - 1])

@@ -1,4 +1,4 @@
-"""Notebook 05, what one setting does and when a fit to one image should be stopped: tables and sentences from records."""
+"""What one setting does, of whatever is swept, and where rules stop a fit (notebooks 05 and 07); from records."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -9,20 +9,7 @@ import pandas as pd
 from dipddpm_utils.page.compare import Paired, among, family, grouped, over_seeds, own_interval, paired, summary
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import DIFFERS, bullets, comparison, effect, factor, number, percent, shown_by, span
-
-RULES: dict[str, str] = {  # as they are called, in the order in which they are shown
-    "end": "no stop",
-    "fixed": "fixed budget",
-    "wmv": "ES-WMV",
-    "emv": "ES-EMV",
-    "discrepancy": "discrepancy",
-    "halves": "two halves",
-    "staged": "staged levels",
-    "oracle": "oracle",
-}
-KNOWS = {"discrepancy": "std", "halves": "std", "staged": "std", "oracle": "the clean image"}
-CHOSEN = {"fixed": "clean training images"}  # what a rule was set by beforehand
-
+from dipddpm_utils.stopping.declared import RULES
 
 # --- one setting ------------------------------------------------------------------------------------------------------
 
@@ -90,7 +77,7 @@ def table(records: Sequence[Any]) -> pd.DataFrame:
     columns["its size"] = "abs_log2_step"
     made = []
     for _, row in rows(records).iterrows():
-        about = {"net": look(row["net"]).label, "std": f"{row['std']:g}", "rule": RULES[row["rule"]]}
+        about = {"net": look(row["net"]).label, "std": f"{row['std']:g}", "rule": RULES[row["rule"]].title}
         about |= {name: span(own_interval(row, metric)) for name, metric in columns.items()}
         made.append(about | {"never stopped": percent(row["unfinished"]), "s an image": number(row["seconds"], 2)})
     return pd.DataFrame(made)
@@ -102,7 +89,7 @@ def short_table(records: Sequence[Any]) -> pd.DataFrame:
     means = rows(records).groupby("rule")[["unfinished", "seconds"]].mean()
     made = []
     for rule in lost:
-        row = {"rule": RULES[rule], "knows": (KNOWS | CHOSEN).get(rule, "nothing")}
+        row = {"rule": RULES[rule].title, "knows": RULES[rule].knows}
         row |= {"lost against the oracle (dB)": span(paired(list(lost[rule])))}
         row |= {"octaves off the best step": span(paired(list(size[rule])))}
         unfinished, seconds = means.loc[rule]
@@ -113,8 +100,8 @@ def short_table(records: Sequence[Any]) -> pd.DataFrame:
 def unfinished(records: Sequence[Any]) -> str:
     """Where the fits of a rule stopped least often: 'Never stopped: up to 83% (discrepancy on 2conv, std 0.1).'"""
     every = rows(records)
-    worst = every[~every["rule"].isin(("end", "fixed", "oracle"))].sort_values("unfinished").iloc[-1]
-    where = f"{RULES[worst['rule']]} on {look(worst['net']).label}, std {worst['std']:g}"
+    worst = every[[bool(RULES[rule].fit) for rule in every["rule"]]].sort_values("unfinished").iloc[-1]
+    where = f"{RULES[worst['rule']].title} on {look(worst['net']).label}, std {worst['std']:g}"
     return f"Never stopped: up to {percent(worst['unfinished'])} of the fits ({where})."
 
 
@@ -137,20 +124,21 @@ def best_rules(records: Sequence[Any]) -> str:
     """The best rule of those that know the noise and of those that do not, over all images; are they apart?"""
     every = per_image(records, "lost")
     lost = every.drop(columns=["oracle", "end"])
-    knowing, others = [a for a in lost if a in KNOWS], [b for b in lost if b not in KNOWS]
+    knowing = [rule for rule in lost if RULES[rule].knows == "std"]
+    others = [rule for rule in lost if rule not in knowing]
     gaps = {(a, b): _over_images(lost[a] - lost[b]) for a in knowing for b in others}
     lines, best = [], (lost[knowing].mean().idxmin(), lost[others].mean().idxmin())
     for which, rule in zip(("know the noise level", "do not"), best, strict=True):
         gap = _over_images(lost[rule])
-        lines.append(f"Best of the rules that {which}: {RULES[rule]}, PSNR lost {span(gap)} dB (n = {gap.n} images).")
-    name = f"PSNR lost by {RULES[best[0]]} minus {RULES[best[1]]}"
+        lines.append(f"Best of the rules that {which}: {RULES[rule].title}, PSNR lost {span(gap)} dB (n = {gap.n} images).")
+    name = f"PSNR lost by {RULES[best[0]].title} minus {RULES[best[1]].title}"
     lines.append(comparison(name, family("rules", gaps)[best], "dB"))
     lines.append(f"Not stopping at all loses {span(_over_images(every['end']))} dB.")
     nets = {net: per_image(own, "lost").mean() for net, own in _by_net(records).items()}
     early: dict[str, list[str]] = {}
     for rule in (rule for rule in ("wmv", "emv") if rule in lost):
         if more := [look(net).label for net, mean in nets.items() if mean[rule] > mean["end"]]:
-            early.setdefault(" and ".join(more), []).append(RULES[rule])
+            early.setdefault(" and ".join(more), []).append(RULES[rule].title)
     for where, rules in early.items():
         loses = f"lose{'s' * (len(rules) < 2)}"
         lines.append(f"{' and '.join(rules)} {loses} more than that on {where}.")
@@ -231,8 +219,8 @@ def answer(records: Sequence[Any]) -> str:
     lost = per_image(records, "lost").drop(columns=["oracle", "end"])
     rule = lost.mean().idxmin()
     gap = _over_images(lost[rule])
-    said = f"Least PSNR lost on average: {RULES[rule]}, with {span(gap)} dB against the plain fit's oracle over {gap.n} images"
-    said += f", each in {len(records)} settings."
+    said = f"Least PSNR lost on average: {RULES[rule].title}, with {span(gap)} dB against the plain fit's oracle over {gap.n} "
+    said += f"images, each in {len(records)} settings."
     if rule != "staged":
         return said
     gaps = {net: one for (net, what), one in _over_discrepancy(records).items() if what == "lost"}

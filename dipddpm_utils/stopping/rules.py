@@ -1,19 +1,6 @@
-"""When to stop fitting an untrained network to one noisy image y = x + std n, n ~ N(0, I), before it has learnt the noise.
+"""Scores by which rules stop a fit to y = x + std n, n ~ N(0, I), and the choices among them; no image sees another.
 
-f_i is the network's output at iteration i = 1, 2, ... Every rule is a score that can be had while the fit runs, and a
-choice among the scores; all are batched over N images, and no image sees another.
-
-| rule | score s_i | stops at | knows std |
-|---|---|---|---|
-| fixed budget | | an iteration chosen beforehand | no |
-| ES-WMV | variance of the last W outputs | its minimum, with patience | no |
-| ES-EMV | exponential moving variance | its minimum, with patience | no |
-| discrepancy | mean (f_i - y)^2 | first s_i <= std^2 | yes |
-| two halves | mean (f_i - y2)^2, f fitted to y1 | its minimum, with patience | yes |
-| staged | mean (f_i - y)^2, f fitted to y_k, (1) of notebook 05 | first s_i <= std^2 | yes |
-| oracle | mean (f_i - x)^2, needs the clean image x | its minimum | |
-
-Only y is ever given noise; x is used by the oracle alone, and to judge.
+f_i is the output at iteration i = 1, 2, ... Only y is ever given noise; x is used by the oracle alone, and to judge.
 """
 
 import math

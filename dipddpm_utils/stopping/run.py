@@ -1,7 +1,6 @@
-"""Runs of kind `stopping`: up to three fits of the same images, and where each rule of rules.py stops them.
+"""Runs of kind `stopping`: up to three fits of the same images, and where each rule of declared.py stops them.
 
-"plain" is fitted to y, "halves" to y1, "staged" to each y_k. All begin with the same weights and inputs. A finished fit is
-saved, so a run that is cut off repeats at most one of them.
+All begin with the same weights and inputs. A finished fit is saved, so a run that is cut off repeats at most one of them.
 """
 
 from collections.abc import Callable
@@ -19,12 +18,10 @@ from dipddpm_utils.dip.timed import Timed
 from dipddpm_utils.judging import fidelity, stats
 from dipddpm_utils.machine import device, files, progress, streams
 from dipddpm_utils.stopping import rules
+from dipddpm_utils.stopping.declared import RULES
 from dipddpm_utils.store.records import Outcome, Work
 
 Arrays = dict[str, np.ndarray]
-WATCHED = {"wmv": "plain", "emv": "plain", "discrepancy": "plain", "halves": "halves", "staged": "staged"}  # the rule's own fit
-BELOW = ("discrepancy", "staged")  # stop where their score is what the noise explains; the others where it is least
-FITS = {"halves": 2}  # fits a rule needs; "halves" stops the plain one where the validated one says, so that y is used whole
 
 
 def stopping(run: Stopping, work: Work) -> Outcome:
@@ -66,7 +63,7 @@ def _fit(run: Stopping, work: Work, name: str, clean: Tensor, target_at: Callabl
             return dict(stored)
     reference = reference.cpu()  # the rules run on the CPU in float64, which not every device has
     variances = {"wmv": rules.WindowVariance(run.window).score, "emv": rules.ExponentialVariance(run.alpha).score}
-    watching = [rule for rule, own in WATCHED.items() if own == name and rule in run.rules]
+    watching = [rule for rule, about in RULES.items() if about.fit == name and rule in run.rules]
     score_of = {rule: variances.get(rule, lambda outputs: rules.mean_square(outputs, reference)) for rule in watching}
     scores: dict[str, list[Tensor]] = {rule: [] for rule in score_of}
     rule_seconds, psnr = dict.fromkeys(score_of, 0.0), []
@@ -83,7 +80,7 @@ def _fit(run: Stopping, work: Work, name: str, clean: Tensor, target_at: Callabl
     result = {"psnr": torch.stack(psnr).numpy(), "seconds": np.array(fits.seconds)}
     for rule, own in scores.items():
         found = torch.stack(own).numpy()
-        step, known = rules.below(found, run.std**2) if rule in BELOW else rules.lowest(found, run.patience)
+        step, known = rules.below(found, run.std**2) if RULES[rule].below else rules.lowest(found, run.patience)
         result |= {f"{rule}_step": step, f"{rule}_known": known, f"{rule}_seconds": np.array(rule_seconds[rule])}
     files.write_bytes(saved, files.npz_bytes(result))
     return result
@@ -94,10 +91,11 @@ def _fit(run: Stopping, work: Work, name: str, clean: Tensor, target_at: Callabl
 
 def _stopped(run: Stopping, rule: str, fits: dict[str, Arrays]) -> Arrays:
     """For each image: where the rule stops, what it returns there, and what that took. All [N]."""
-    own = fits[WATCHED.get(rule, "plain")]
-    returned = fits["staged"] if rule == "staged" else fits["plain"]
+    about = RULES[rule]
+    own = fits[about.fit or "plain"]
+    returned = own if about.fits == 1 else fits["plain"]
     top = fits["plain"]["psnr"]
-    if rule in WATCHED:
+    if about.fit:
         step, known = own[f"{rule}_step"], own[f"{rule}_known"]
     else:
         given = {"oracle": top.argmax(0) + 1, "fixed": run.fixed, "end": run.iterations}[rule]
@@ -105,7 +103,7 @@ def _stopped(run: Stopping, rule: str, fits: dict[str, Arrays]) -> Arrays:
         known = np.full(run.n_images, run.iterations if rule == "oracle" else given)
     psnr = returned["psnr"][step - 1, np.arange(run.n_images)]
     waited = np.where(known == 0, run.iterations, known)
-    each = (own["seconds"] * FITS.get(rule, 1) + own.get(f"{rule}_seconds", 0.0)) / run.n_images / len(own["psnr"])
+    each = (own["seconds"] * about.fits + own.get(f"{rule}_seconds", 0.0)) / run.n_images / len(own["psnr"])
     octaves = np.log2(step / (returned["psnr"].argmax(0) + 1))  # off the best step of the fit whose output is returned
     return {
         "step": step,

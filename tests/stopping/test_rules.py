@@ -21,6 +21,7 @@ from dipddpm_utils.judging import fidelity
 from dipddpm_utils.machine import streams
 from dipddpm_utils.stopping import figures, findings, rules
 from dipddpm_utils.stopping import run as stopping
+from dipddpm_utils.stopping.declared import RULES
 from dipddpm_utils.store.runs import Store
 
 RUN = Stopping(data=DATA, n_images=3, iterations=30, width=4, fixed=10, window=4, patience=5, stages=6)
@@ -169,6 +170,10 @@ def test_a_run_that_makes_no_sense_is_refused(changes):
         Stopping(**{**RUN.model_dump(), **changes})
 
 
+def test_a_configuration_names_the_rules_that_there_are():
+    assert set(config.STOPPING_RULES) == set(RULES)
+
+
 @pytest.fixture(scope="module")
 def record(store):
     return store.ensure(RUN)
@@ -220,7 +225,7 @@ def test_findings_and_figures_hold_what_the_records_hold():
     assert all(text.strip() and "nan" not in text and "seeds" not in text for text in said), said
     means = findings.per_image(records, "lost").mean()
     best = means.drop(["oracle", "end"]).idxmin()
-    assert findings.answer(records).startswith(f"Least PSNR lost on average: {findings.RULES[best]},")
+    assert findings.answer(records).startswith(f"Least PSNR lost on average: {RULES[best].title},")
     for figure in (figures.rules(records), figures.stages(stages)):
         figure.draw_without_rendering()
         assert figure.get_suptitle() and figure.axes[0].get_ylabel() and any(ax.get_legend() for ax in figure.axes)
@@ -237,7 +242,7 @@ def test_a_better_rule_changes_the_sentence():
         record.arrays["lost"][record.arrays["rules"].tolist().index("wmv")] = -1.0 + 0.01 * np.arange(record.run.n_images)
     assert findings.answer(records).startswith("Least PSNR lost on average: ES-WMV, with -0.")
     assert "the rules that do not: ES-WMV" in findings.best_rules(records)
-    pairs = len([r for r in findings.RULES if findings.KNOWS.get(r) == "std"]) * 3  # fixed, ES-WMV, ES-EMV
+    pairs = len([rule for rule in RULES.values() if rule.knows == "std"]) * 3  # fixed, ES-WMV, ES-EMV
     assert f"Holm over {pairs}" in findings.best_rules(records)
 
 
