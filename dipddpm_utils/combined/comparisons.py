@@ -14,7 +14,7 @@ from dipddpm_utils.page.lab import once
 from dipddpm_utils.page.names import begun_from, fitted_once, look
 from dipddpm_utils.page.prose import NOT_MEASURED, comparison, copying, count, direction, factor, number, percent, span, word
 from dipddpm_utils.reports import gate
-from dipddpm_utils.reports.evidence_b import outputs_alone
+from dipddpm_utils.reports.evidence_starts import outputs_alone
 from dipddpm_utils.theory.findings import break_even
 from dipddpm_utils.theory.gaussian import Cost
 

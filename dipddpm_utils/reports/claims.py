@@ -20,7 +20,7 @@ from dipddpm_utils.page.compare import family
 from dipddpm_utils.page.prose import Link, bullets, decimals, effect, shown_by
 from dipddpm_utils.reports import gate
 from dipddpm_utils.reports.claims_list import AS_WRITTEN, CHANGES, CLAIMS, OF_OUTPUTS, TABLES, Claim, Evidence
-from dipddpm_utils.reports.evidence_a import Finding, shows
+from dipddpm_utils.reports.finding import Finding, shows
 from dipddpm_utils.study import profile as profiles
 
 MANY = 4  # effects that a sentence names one by one

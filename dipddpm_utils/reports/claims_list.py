@@ -6,9 +6,11 @@ from typing import Any, NamedTuple
 
 from dipddpm_utils.reports import evidence_b as b
 from dipddpm_utils.reports import evidence_time as seconds
-from dipddpm_utils.reports.evidence_a import Test, late_change, of_distance, rise_is_noise
+from dipddpm_utils.reports.evidence_a import late_change, of_distance, rise_is_noise
 from dipddpm_utils.reports.evidence_b import PAIR
+from dipddpm_utils.reports.evidence_starts import fewer_steps
 from dipddpm_utils.reports.evidence_time import SAME
+from dipddpm_utils.reports.finding import Test
 from dipddpm_utils.reports.printed import FID_CHANGE, VARIANTS, same_fid
 
 TABLES = ("05_b_rows", "05_b_dip", "06_turns")  # evidence that is a table rather than a figure
@@ -71,7 +73,7 @@ ALONE, CONV, RESNET = VARIANTS
 ON_DIP, PUBLISHED_A = VARIANTS[1:], tuple(f"{name}-published" for name in VARIANTS)
 ALL_A = (*VARIANTS, *PUBLISHED_A)
 DIGITS_STARTED = tuple(
-    (STARTS_TESTED, (group,), "04_fd_vs_t_start", partial(b.fewer_steps, group), (model,))
+    (STARTS_TESTED, (group,), "04_fd_vs_t_start", partial(fewer_steps, group), (model,))
     for group, model in (("main-starts", "main"), ("starts", "ddpm"))
 )
 OF_OUTPUTS = ("b-dip-std", "b-dip-lr")  # groups of a DIP alone, where a claim is about samples
@@ -127,7 +129,7 @@ CLAIMS: list[Claim] = [
            (f"the DDPM alone, as published: {NOT_IN_OTHERS}", PUBLISHED_A[:1], "",
             partial(rise_is_noise, VARIANTS[:1]), PUBLISHED_A[:1])),
     _claim("A8", "DIP reduces the diffusion steps needed.",
-           (STARTS_TESTED, ("a-starts",), "04_a_starts", partial(b.fewer_steps, "a-starts"), ("a-ddpm",)),
+           (STARTS_TESTED, ("a-starts",), "04_a_starts", partial(fewer_steps, "a-starts"), ("a-ddpm",)),
            *DIGITS_STARTED),
     _claim("A9", "DIP raises the total cost of training.",
            ("training seconds with those of the DIP, either net, are above those alone, equal steps, timed in turn",

@@ -10,8 +10,8 @@ import pandas as pd
 from dipddpm_utils.page.compare import Paired, paired
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import effect, factor, hardware, number
-from dipddpm_utils.reports.evidence_a import Finding, compared
 from dipddpm_utils.reports.evidence_b import REPORTED, apart, slope_over
+from dipddpm_utils.reports.finding import Finding, compared
 from dipddpm_utils.study.reports import B_STD
 
 SAME = 0.05  # relative change of a time that still counts as none, fixed before any run

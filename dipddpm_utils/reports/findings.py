@@ -25,8 +25,8 @@ from dipddpm_utils.page.prose import (
     span,
 )
 from dipddpm_utils.reports import gate, one_fault, printed, tables
-from dipddpm_utils.reports.evidence_a import side
 from dipddpm_utils.reports.evidence_b import PAIR, slope_over
+from dipddpm_utils.reports.finding import side
 from dipddpm_utils.reports.printed import VARIANTS
 from dipddpm_utils.reports.tables import at_own_size, begun_from_dip, own_label
 

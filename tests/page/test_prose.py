@@ -17,7 +17,7 @@ from dipddpm_utils.page import names, prose, speed, training
 from dipddpm_utils.page.compare import difference, family, frame_of, paired, summary
 from dipddpm_utils.page.names import begun_from
 from dipddpm_utils.page.prose import count, span
-from dipddpm_utils.reports.evidence_b import outputs_alone
+from dipddpm_utils.reports.evidence_starts import outputs_alone
 from dipddpm_utils.stopping import findings as findings_stopping
 from dipddpm_utils.theory import findings as theory_findings
 from dipddpm_utils.theory.gaussian import Cost

@@ -19,6 +19,7 @@ from dipddpm_utils.page.lab import Lab
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import over_rows
 from dipddpm_utils.reports import claims, claims_list, evidence_a, evidence_b, evidence_time, figures, findings, gate, tables
+from dipddpm_utils.reports.finding import Finding, compared, decisive, side
 from dipddpm_utils.reports.printed import same_fid
 from dipddpm_utils.store import records
 from dipddpm_utils.store.records import Outcome
@@ -385,7 +386,7 @@ def test_emphasis_must_exceed_the_digits_own_and_a_blurs(dip, blur, verdict, lab
 
 
 def finding(values, **about):
-    return evidence_a.Finding(paired(values), "FD", "why", **about)
+    return Finding(paired(values), "FD", "why", **about)
 
 
 UP, DOWN, OPEN = [1.0, 1.1, 1.2], [-1.0, -1.1, -1.2], [-1.0, 0.1, 1.0]
@@ -420,11 +421,11 @@ def test_an_effect_that_is_there_alone_and_not_after_the_correction_is_undecided
 
 def test_within_a_margin_is_two_one_sided_tests():
     effect = paired([0.01, 0.0, -0.02])
-    assert evidence_a.side(effect, 0.05, equal=True) == (max(effect.p_against(0.05), effect.p_against(-0.05)) / 2, True)
+    assert side(effect, 0.05, equal=True) == (max(effect.p_against(0.05), effect.p_against(-0.05)) / 2, True)
     lower, upper = (scipy_stats.ttest_1samp([0.01, 0.0, -0.02], end, alternative=side).pvalue
                     for end, side in ((-0.05, "greater"), (0.05, "less")))  # fmt: skip
-    assert evidence_a.side(effect, 0.05, equal=True)[0] == pytest.approx(max(lower, upper))
-    p, within = evidence_a.side(paired([0.20, 0.21, 0.22]), 0.05, equal=True)
+    assert side(effect, 0.05, equal=True)[0] == pytest.approx(max(lower, upper))
+    p, within = side(paired([0.20, 0.21, 0.22]), 0.05, equal=True)
     assert not within and p == paired([0.20, 0.21, 0.22]).p_against(0.05)
 
 
@@ -619,9 +620,9 @@ def test_without_the_grid_and_the_sweeps_the_rows_speak(lab):
 
 def test_a_claim_made_of_each_net_rests_on_the_least_sure_one_or_on_the_one_against(lab):
     both = {"a-2conv": paired([1.0, 1.1, 1.2]), "a-resnet18": paired([0.1, 0.5, 0.9])}
-    assert evidence_a.decisive(both) == ("a-resnet18", 1)
+    assert decisive(both) == ("a-resnet18", 1)
     against = {"a-2conv": paired([-1.0, -1.1, -1.2]), "a-resnet18": paired([5.0, 5.1, 5.2])}
-    assert evidence_a.decisive(against) == ("a-2conv", 2)  # the mean would speak for the claim
+    assert decisive(against) == ("a-2conv", 2)  # the mean would speak for the claim
     distances(lab, three(FLAT, RISES, FALLS))
     one = judged("A3", lab)
     assert list(one.finding.each) == ["2conv", "ResNet-18"] and one.finding.effect.value == one.finding.each["ResNet-18"].value
@@ -733,7 +734,7 @@ def test_published_slopes_use_rows_in_which_one_setting_varies():
 
 def test_the_net_that_speaks_against_a_claim_pays_for_being_chosen():
     effects = pd.DataFrame({"a-2conv": [-1.0, -1.2, -1.7], "a-resnet18": [5.0, 5.1, 5.2]})
-    found = evidence_a.compared(effects, why="", unit="FD").effect
+    found = compared(effects, why="", unit="FD").effect
     alone = paired(list(effects["a-2conv"]))
     assert (found.value, found.of) == (alone.value, 2) and found.p == pytest.approx(2 * alone.p)
 
