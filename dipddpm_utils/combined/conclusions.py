@@ -4,10 +4,11 @@ from typing import Any
 
 from dipddpm_utils.combined import comparisons, mechanisms, restored
 from dipddpm_utils.combined.comparisons import alone, compared, outputs, started, untestable
+from dipddpm_utils.machine.provenance import hardware
 from dipddpm_utils.page import compare
 from dipddpm_utils.page.compare import difference, frame_of
 from dipddpm_utils.page.names import begun_from
-from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, direction, hardware, number
+from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, direction, number
 from dipddpm_utils.page.training import best_by_calls
 from dipddpm_utils.reports.findings import REPORTS, against_alone
 

@@ -79,13 +79,11 @@ class Look:
 
     def device(self) -> Iterator[str]:
         from dipddpm_utils.machine import device as machine_device
-        from dipddpm_utils.machine.provenance import cpu_model, provenance
+        from dipddpm_utils.machine.provenance import cpu_model, hardware, provenance
 
         if importlib.util.find_spec("torch") is None:
             yield f"torch is not installed; {', '.join(machine_device.nvidia_gpus()) or 'no NVIDIA GPU'}; {cpu_model()}"
             return
-        from dipddpm_utils.page.prose import hardware  # needs pandas
-
         device = machine_device.pick_device("auto")
         facts, number = provenance(None, device), machine_device.number_format(device, "bfloat16")
         yield f"{device}: {hardware(facts)}; {number} where bfloat16 is asked for"

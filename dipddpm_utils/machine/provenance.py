@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 import platform
 import tomllib
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -60,6 +61,11 @@ def provenance(config: Run | None, device: str | torch.device) -> dict[str, Any]
         optim = getattr(getattr(config, "model", config), "optim", None)
         facts |= {} if optim is None else {"precision": number_format(device, optim.precision)}
     return facts
+
+
+def hardware(facts: Mapping[str, Any]) -> str:
+    """'AMD EPYC, 2 threads', of a record's provenance."""
+    return f"{facts['device_name']}, {facts['threads']} thread{'s' * (facts['threads'] != 1)}"
 
 
 def finish(facts: dict[str, Any], config: Run) -> dict[str, Any]:

@@ -17,8 +17,9 @@ import pandas as pd
 
 from dipddpm_utils.machine import drive, files
 from dipddpm_utils.machine.errors import StoreError
+from dipddpm_utils.machine.provenance import hardware
 from dipddpm_utils.page import notebook
-from dipddpm_utils.page.prose import Link, hardware
+from dipddpm_utils.page.prose import Link
 from dipddpm_utils.store.records import Record
 from dipddpm_utils.store.runs import open_store
 

@@ -16,11 +16,6 @@ from dipddpm_utils.page.compare import KEPT, Copies, Paired, floor_at, floor_n, 
 from dipddpm_utils.page.names import look
 
 
-def hardware(facts: Mapping[str, Any]) -> str:
-    """'AMD EPYC, 2 threads', of a record's provenance."""
-    return f"{facts['device_name']}, {facts['threads']} thread{'s' * (facts['threads'] != 1)}"
-
-
 class Link(NamedTuple):
     """A cell of a table that leads somewhere: what it says, and where to."""
 

@@ -14,8 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dipddpm_utils.machine import files
+from dipddpm_utils.machine.provenance import hardware
 from dipddpm_utils.page.names import Look, look
-from dipddpm_utils.page.prose import hardware, number
+from dipddpm_utils.page.prose import number
 from dipddpm_utils.page.style import bars, finish, new, round_ticks, styled
 
 NOT_MEASURED = "Speed has not been measured here: `./run_all.sh --bench` does it."

@@ -23,7 +23,6 @@ from dipddpm_utils.dip import run as dips
 from dipddpm_utils.machine import device as machine
 from dipddpm_utils.machine import files, provenance, streams
 from dipddpm_utils.machine.errors import StoreError
-from dipddpm_utils.page.prose import hardware
 from dipddpm_utils.priors import judge, turns
 from dipddpm_utils.training import flops
 
@@ -124,7 +123,7 @@ def _counted(run: Ddpm | Dip) -> tuple[int, int]:
 def machine_name(device: str) -> str:
     """What a probe is good for: processor or GPU, its threads, torch."""
     facts = provenance.provenance(None, device)
-    return f"{hardware(facts)}, torch {facts['packages']['torch']}"
+    return f"{provenance.hardware(facts)}, torch {facts['packages']['torch']}"
 
 
 def kept(device: str) -> Kept:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from dipddpm_utils.machine import files
 from dipddpm_utils.machine.errors import StoreError
-from dipddpm_utils.page.prose import hardware
+from dipddpm_utils.machine.provenance import hardware
 
 HEAD = ("name", "hash", "state", "seconds", "size", "FLOPs", "hours")
 

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dipddpm_utils.machine.provenance import hardware
 from dipddpm_utils.page.compare import Paired, paired
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import effect, factor, hardware, number
+from dipddpm_utils.page.prose import effect, factor, number
 from dipddpm_utils.reports.evidence_b import REPORTED, apart, slope_over
 from dipddpm_utils.reports.finding import Finding, compared
 from dipddpm_utils.study.reports import B_STD

@@ -8,6 +8,7 @@ import pandas as pd
 
 from dipddpm_utils.faults import DIP_REPORTED_OVER, EARLY, FAULTS
 from dipddpm_utils.judging.stats import ALPHA
+from dipddpm_utils.machine.provenance import hardware
 from dipddpm_utils.page.compare import difference, family, floor_at, frame_of, judged_alike, summary
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import (
@@ -17,7 +18,6 @@ from dipddpm_utils.page.prose import (
     distance,
     effect,
     factor,
-    hardware,
     number,
     other_spaces,
     over_rows,
