@@ -190,7 +190,7 @@ class Sample(Run):
 
 
 class Restore(Run, ImageFit):
-    """A degraded image is given: what a DIP, a DDPM and both make of it, over `n` held-out images (restore.py).
+    """A degraded image is given: what a DIP, a DDPM and both make of it, over `n` held-out images (priors/restore.py).
 
     Whatever has to be chosen, the DIP's budget, each chain's t_start, and how much its rivals may do in the DIP's seconds, is
     chosen on `n_tune` further images: held-out ones too, or (validation) training images that nothing is trained on.

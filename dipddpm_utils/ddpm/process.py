@@ -1,11 +1,8 @@
-"""The forward process, its posterior, what a network may predict, and the training loss. No sampling here.
+"""The forward process, its posterior, what a network may predict, and the training loss (Ho et al. 2020). No sampling here.
 
-Shapes: images x0, x_t, eps, v and the network's output are floats [B, C, H, W], x0 in [-1, 1]; t is int64 [B] in
-0..T-1, or (`Times`) one number for all of them. Results have the dtype of the images, whatever the dtype of the
-coefficients. Equations: Ho et al. 2020 (DDPM); Salimans & Ho 2022 (v); Hang et al. 2023 (min-SNR).
-
-Equation numbers are those of notebook 01. `loss` checks its arguments; the other functions are plain arithmetic. Shapes and
-dtypes cost nothing to check. Reading values off a GPU would stall it, so `loss` reads values on the CPU only.
+Images x0, x_t, eps, v and the network's output are floats [B, C, H, W], x0 in [-1, 1]; t is int64 [B] in 0..T-1, or (`Times`)
+one number for all of them. Results have the dtype of the images. Values are checked on the CPU only: reading them off a GPU
+would stall it.
 """
 
 from collections.abc import Callable

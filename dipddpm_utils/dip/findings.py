@@ -1,4 +1,4 @@
-"""What the fits of DIPs found, as sentences computed from records (notebook 02)."""
+"""What the fits of DIPs found (notebook 02), and which DIP was picked (05), as sentences and tables computed from records."""
 
 import re
 from collections.abc import Mapping, Sequence

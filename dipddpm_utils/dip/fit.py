@@ -1,12 +1,7 @@
 """Two ways to fit a Deep Image Prior. Images are floats in [0, 1] ("unit"), [B, C, H, W].
 
-- `dataset`, what both reports did: one network, many images, the clean image as target and a noisy copy as input,
-      min over w of E || f_w(x + std n) - x ||^2, equation (2) of notebook 02.
-  That is a denoising autoencoder: it learns from a data set and is applied to new images. See `noisy_input`, `dip_loss`.
-- `per_image`, as published (Ulyanov et al. 2018, arXiv 1711.10925): one untrained network per image, a fixed random input
-  z, and nothing known but the observed (noisy) image y,
-      min over w of || f_w(z + z_std n) - y ||^2, equation (1) of notebook 02,
-  stopped before the network has had time to fit the noise of y. See `fit_images`.
+`dip_loss`, what both reports did, makes a denoising autoencoder: it learns from a data set and is applied to new images.
+`fit_images`, as published (Ulyanov et al. 2018, arXiv 1711.10925), fits one untrained network to one observed image.
 """
 
 import copy

@@ -1,9 +1,5 @@
-"""The four networks used as deep image priors.
+"""The four networks used as deep image priors: [B, in_channels, H, W] -> [B, channels, H, W].
 
-Every network maps [B, in_channels, H, W] to [B, channels, H, W]. "2conv", "resnet18" and "skip" end in a sigmoid, so their
-output lies in (0, 1); "5conv" ends in a plain convolution, as report B has it, and may leave [0, 1] a little.
-
-Normalisation. A network fitted to a data set uses batch normalisation (the published skip network, torchvision's ResNet).
 A network fitted to one image must not see the others that happen to be fitted beside it, so it uses group normalisation,
 whose statistics never cross images. With one channel a group, as in the skip network, that is exactly what batch
 normalisation computes on the published batch of one image; the ResNet, whose last maps are single pixels, needs several.

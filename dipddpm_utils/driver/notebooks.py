@@ -1,14 +1,4 @@
-"""Runs the notebooks in order with papermill, each in a fresh kernel, counts what they computed, and builds the page.
-
-A notebook's kernel is told everything but its parameters through its environment:
-    DIPDDPM_RESULTS       folder of results (else results/ of the checkout)
-    DIPDDPM_DEVICE        auto, cpu, cuda, cuda:N, mps
-    DIPDDPM_DEADLINE      unix seconds at which every computation saves and ends
-    DIPDDPM_STOP          a file whose existence asks for the same, now
-    DIPDDPM_FRESH         the profile whose records are computed anew if they are older than this round
-    DIPDDPM_RECORDS_ONLY  1: nothing is computed
-    DIPDDPM_EVENTS        a file that gets one JSON line for each run that is used: run, action
-"""
+"""Runs the notebooks in order with papermill, each in a fresh kernel, counts what they computed, and builds the page."""
 
 import errno
 import os
@@ -152,11 +142,11 @@ class Runner:
         environment = {
             "DIPDDPM_RESULTS": str(self.job.results),
             "DIPDDPM_DEVICE": self.job.device,
-            "DIPDDPM_STOP": str(self.stop.stop),
-            "DIPDDPM_DEADLINE": str(self.budget.deadline or ""),
-            "DIPDDPM_FRESH": self.job.profile if self.job.fresh else "",
+            "DIPDDPM_STOP": str(self.stop.stop),  # as soon as it is there, every computation saves and ends
+            "DIPDDPM_DEADLINE": str(self.budget.deadline or ""),  # the same at these unix seconds
+            "DIPDDPM_FRESH": self.job.profile if self.job.fresh else "",  # whose records of before this round are computed anew
             "DIPDDPM_RECORDS_ONLY": "1" if self.job.records_only else "",
-            "DIPDDPM_EVENTS": str(events),
+            "DIPDDPM_EVENTS": str(events),  # gets a line of JSON for each run that is used
             "PYTHONPATH": os.pathsep.join(place for place in search if place and Path(place).resolve() != CHECKOUT),
             "IPYTHONDIR": str(self.work / "ipython"),
             "PYDEVD_DISABLE_FILE_VALIDATION": "1",

@@ -1,4 +1,4 @@
-"""Records -> numbers and sentences. Every one that a notebook or the README says comes from here, with n and interval.
+"""Records -> numbers and sentences with n and interval: those that chapters share, of which their findings.py are made.
 
 A number has three significant digits, an interval as many places as its value. Functions of sentences return Markdown. A
 difference is called one only if its corrected p-value says so (compare.py); the interval beside it is the plain one.

@@ -1,4 +1,4 @@
-"""What a training and its samplers found (notebook 03), as sentences computed from records."""
+"""What a training and its samplers found (notebooks 03 and 04), as sentences computed from records."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

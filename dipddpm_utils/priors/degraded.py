@@ -1,8 +1,4 @@
-"""A degraded image y = A x + noise, and the chains that are told it. Images in [0, 1], [N, C, H, W].
-
-- "denoise": y = clip(x + strength n, 0, 1); - "inpaint": a share `strength` of the pixels is seen;
-- "super_resolve": means of strength x strength pixels.
-"""
+"""A degraded image y = A x + noise, and the chains that are told it. Images in [0, 1], [N, C, H, W]."""
 
 from dataclasses import dataclass
 from typing import Self

@@ -1,21 +1,9 @@
 """Where priors enter the process: the start of a chain, its x0_hat on the way, and a process that is learned around x_dip.
 
-These are (1), (4) and (7), and (5) of notebook 04.
-
-- start: the chain begins at t_start < T - 1, from an image x_start noised to that level (SDEdit: Meng et al. 2022),
-      x_t = sqrt(alpha_bar_t) x_start + sqrt(1 - alpha_bar_t) eps,   eps ~ N(0, I),
-  which leaves t_start / T of the calls. It is exact if x_start has the data's distribution, and only then.
-- opinion: at each step the network says what x_0 it expects, and the chain goes on from
-      x0_hat <- (1 - w_t) x0_hat + w_t opinion,   w_t = weight * (t / (T - 1) "early", 1 - t / (T - 1) "late", 1 "always").
-- learned: the process ends at a centre c instead of at 0,
-      x_t = sqrt(alpha_bar_t) x0 + (1 - sqrt(alpha_bar_t)) c + sqrt(1 - alpha_bar_t) eps.
-  Take c from both sides, and the residual r = x - c is an ordinary diffusion,
-      r_t = sqrt(alpha_bar_t) r_0 + sqrt(1 - alpha_bar_t) eps.
-  So schedule, loss, posterior and every sampler stay as they are, applied to r, and training and sampling match; the network
-  is shown x_t = r_t + c, is told further images beside it, and predicts v (eps, x0) of r.
-
-At test time there is no image to make x_dip of: it is drawn from a bank, the DIP's outputs for the training images. So
-samples of such a model may be copies, and copies are counted.
+A start at t_start (SDEdit: Meng et al. 2022) is exact if x_start has the data's distribution, and only then. Around a centre c
+the residual r = x - c is an ordinary diffusion, so schedule, loss, posterior and every sampler stay as they are, applied to r,
+and training and sampling match. At test time there is no image to make x_dip of: it is drawn from a bank, the DIP's outputs for
+the training images. So samples of such a model may be copies, and copies are counted.
 """
 
 from collections.abc import Callable

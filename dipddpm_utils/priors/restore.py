@@ -1,16 +1,11 @@
 """The restoration job: a degraded image is given (degraded.py), so a prior may look at it, and all ways get equal seconds.
 
-What a DIP, a DDPM and both make of the same images, judged image by image. `degraded.restart` is where they meet: a chain
-started at t from any guess at the image (SDEdit: Meng et al. 2022). A DIP is told A, a chain that is only started from y is
-not: `degraded.told` tells it, at every step. A DIP takes many times the seconds of a chain, so its rivals may spend as many:
+`degraded.restart` is where DIP and DDPM meet: a chain started at t from any guess at the image (SDEdit: Meng et al. 2022). A
+DIP takes many times the seconds of a chain, so its rivals may spend as many. "mean": the mean of p(x | y) has the least squared
+error; "ddnm": told y, and begun at pure noise (Wang, Yu and Zhang 2023, eq. 13; eta as their code's).
 
-- "mean": the mean of k samples, as the mean of p(x | y) has the least squared error; - "calls": one chain of more calls;
-- "eta": the same with eta 1; - "ddnm": told y, and begun at pure noise (Wang, Yu and Zhang 2023, eq. 13; eta as their code's);
-- "unet": the DDPM's network, untrained, told y and trained to give x0 for it, on training images.
-
-Every choice is made on `n_tune` images. A rival's number of samples, calls or steps is what fits into the seconds that a DIP
-takes for the first block of images judged (an image of many at once costs less than one of few). Then all ways take turns, a
-block of images at a time.
+A rival's number of samples, calls or steps is what fits into the seconds that a DIP takes for the first block of images judged
+(an image of many at once costs less than one of few). Then all ways take turns, a block of images at a time.
 """
 
 import math

@@ -1,7 +1,4 @@
-"""The run store: `ensure` reads a complete record, goes on with a partial run, or computes it.
-
-config -> hash -> folder -> record.
-"""
+"""The run store: `ensure` reads a complete record, goes on with a partial run, or computes it."""
 
 from __future__ import annotations
 
