@@ -170,13 +170,11 @@ def readme_block(lab: Any, reports: str = "") -> str:
 
 def _baseline(lab: Any) -> str:
     """How good the models are that the answer rests on."""
-    used = dict.fromkeys((comparisons.compared(lab)[0], "main" if lab.has("main") else comparisons.compared(lab)[0]))
-    if not lab.has("floor", *used):
+    group = comparisons.compared(lab)[0]
+    if not lab.has("floor", group):
         return ""
-    floor = lab.record("floor")
-    alone, *larger = (f"{comparisons.alone(lab, group)}: {distance(lab.seeds(group), floor)}" for group in used)
-    said = f" {alone}." + (f" Behind starts and restoration, {larger[0]}." if larger else "")
-    return said + " FD: Fréchet distance to real images, smaller is better."
+    said = distance(lab.seeds(group), lab.record("floor"))
+    return f" {comparisons.alone(lab)}: {said}. FD: Fréchet distance to real images, smaller is better."
 
 
 def strongest(results: Path) -> str:

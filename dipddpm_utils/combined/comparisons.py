@@ -21,7 +21,7 @@ from dipddpm_utils.theory.gaussian import Cost
 
 def compared(lab: Any) -> tuple[str, str]:
     """The groups that stand for the DDPM alone and for training on DIP outputs: of models that draw digits, where there are."""
-    return ("main", "main-on-dip") if lab.has("main", "main-on-dip") else ("ddpm", "ddpm-on-dip")
+    return ("main", "main-on-dip") if mechanisms.on_larger(lab) else ("ddpm", "ddpm-on-dip")
 
 
 @once
@@ -39,12 +39,12 @@ def untestable(lab: Any) -> str:
 
 def longer(lab: Any) -> str | None:
     """The DDPM alone with as many seconds more as the DIP takes; None where those are next to none, or it was not measured."""
-    return "ddpm-more" if compared(lab)[0] == "ddpm" and lab.has("ddpm-more") else None
+    return "ddpm-more" if not mechanisms.on_larger(lab) and lab.has("ddpm-more") else None
 
 
 def started(lab: Any) -> str:
     """The group of chains that begin elsewhere: from models that draw digits, where there are such."""
-    return "main-starts" if lab.has("main", "main-starts") else "starts"
+    return "main-starts" if mechanisms.on_larger(lab) else "starts"
 
 
 def outputs(lab: Any) -> dict[str, Paired]:

@@ -350,6 +350,14 @@ def test_all_settings_of_a_family_are_corrected_for_one_another():
         assert len(own) > 1 and {gap.of for gap in own} == {len(own)}
 
 
+@pytest.mark.parametrize("lacking", ["main", "main-on-dip", "main-starts", "main-drawn"])
+def test_where_a_group_of_larger_models_is_lacking_all_is_asked_of_the_small_ones(lacking):
+    lab = Records(without=(lacking,))
+    assert mechanisms.on_larger(Records()) and not mechanisms.on_larger(lab)
+    assert (comparisons.compared(lab), comparisons.started(lab)) == (("ddpm", "ddpm-on-dip"), "starts")
+    assert mechanisms.table_of(lab) is mechanisms.small(lab) and verdicts.rows(lab)
+
+
 def test_what_is_asked_of_outputs_is_corrected_together():
     for lab in (Records(), Records(without=("main",))):
         gaps = comparisons.outputs(lab)
