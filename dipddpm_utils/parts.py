@@ -49,7 +49,8 @@ class Published(NamedTuple):
     folders: tuple[str, ...] = (".",)  # where people keep its files below DIPDDPM_DATA, beside a folder of its name
 
 
-PUBLISHED = {
+DataName = Literal["digits5k", "mnist", "fashion_mnist", "cifar10", "own"]  # written out, so that an editor knows them
+PUBLISHED: dict[str, Published] = {
     "digits5k": Published("embedded digits", 3000, 1, 28),  # of 5 000; the others are held out
     "mnist": Published("MNIST", 60_000, 1, 28, ("MNIST/raw", "MNIST", ".")),
     "fashion_mnist": Published("FashionMNIST", 60_000, 1, 28, ("fashion-mnist", "FashionMNIST/raw", "FashionMNIST", ".")),
@@ -64,7 +65,7 @@ class Data(Frozen):
     which neither the hash nor a record holds, so that a folder may be moved.
     """
 
-    name: Literal[*PUBLISHED, "own"]
+    name: DataName
     n_train: Positive | None = None
     n_held_out: Positive | None = None
     path: str | None = Field(default=None, exclude=True)

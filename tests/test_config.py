@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from dipddpm_utils import config
+from dipddpm_utils import config, parts
 from dipddpm_utils.config import Data, Ddpm, Dip, Optim, Sample, Start
 
 RUN = Sample(model=Ddpm(data=Data(name="mnist")), start=Start(name="dip", dip=Dip(data=Data(name="mnist"))))
@@ -88,3 +88,7 @@ def test_a_sampler_that_adds_noise_says_so_in_its_title():
     assert config.Sampler(name="ddim").title == "ddim"
     assert config.Sampler(name="ddim", eta=1.0).title == "ddim eta 1"
     assert config.Sampler(name="ddim", eta=0.5).title == "ddim eta 0.5"
+
+
+def test_every_data_set_that_has_a_name_is_told_of():
+    assert get_args(parts.DataName) == (*parts.PUBLISHED, "own")
