@@ -155,6 +155,27 @@ def test_tables_have_a_row_a_setting(frame):
     )
 
 
+@pytest.mark.parametrize(
+    ("own", "copied", "said"), [(0.001, 0.01, "yes"), (0.9, 0.01, "no"), (0.001, 0.3, "no"), (np.nan, 0.01, "not known")]
+)
+def test_the_table_of_speed_says_whose_images_are_new(own, copied, said):
+    lab = made_up()
+    lab.set("mechanisms", own_source_rate=lambda *_: own, copy_rate=lambda *_: copied)
+    table = findings.speed_table(mechanisms.table_of(lab))
+    assert set(table.loc[table["method"].str.startswith("DIP as a condition"), "new images"]) == {said}
+
+
+def test_the_front_counts_a_start_once_against_its_hardest_rival():
+    fds = {"dip": 8.0, "noise": 10.0, "blur": 9.0}
+    for blur, rival in ((9.0, "blurred training images"), (20.0, "noise")):
+        lab = Records()
+        group = comparisons.started(lab)
+        lab.set(group, fd=lambda record, label, value, blur=blur: (fds | {"blur": blur}).get(label, 50.0))
+        lab.set(group, own_source_rate=lambda *_: 0.001, copy_rate=lambda *_: 0.01, copy_rate_floor=lambda *_: 0.01)
+        (row,) = verdicts._starts(lab)
+        assert row.question.endswith(f": FD over {rival}") and row.value == pytest.approx(math.log(8 / min(blur, 10.0)))
+
+
 def test_every_method_is_on_the_pareto_figure_and_no_two_look_alike(lab, frame):
     rows, seconds, copies = figures.pareto(frame, lab.record("floor")).axes
     told = [text.get_text() for text in rows.get_yticklabels()]

@@ -161,6 +161,17 @@ def test_more_images_are_said_wherever_the_setting_is():
     assert restored.more_images(lab) == restored.more_in_short(lab) == ""
 
 
+def test_what_the_verdicts_of_restoration_were_multiplied_by_is_said():
+    lab = Records()
+    gaps = restored.restored(lab).values()
+    assert {gap.of for gap in gaps} == {len(gaps)} and max(gap.n for gap in gaps) - 2 == 4
+    said = restored.corrected(lab)
+    assert f"over the {len(gaps)} comparisons" in said and "(4 at most, since models were added)" in said
+    lab.profile.groups["restore"] = [one for one in lab.profile.group("restore") if one.entry.run.seed < 3]
+    lab.kept = {}
+    assert "looks" not in restored.corrected(lab)
+
+
 def test_the_denoiser_is_said_with_what_needs_no_learning():
     lab = Records()
     said = restored.denoiser(lab, "CIFAR-10")

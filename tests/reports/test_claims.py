@@ -281,6 +281,7 @@ def test_the_trainings_timed_in_turn_are_tabled_with_their_hours():
     assert row["over the model's"] == "1.50 [1.50, 1.50]"
     record = lab.seeds("b-turns")[0]
     assert len(evidence_time.in_turn(record)) == record.run.rounds
+    assert f"{record.run.rounds} rounds of report B's" in evidence_time.timed(lab)
 
 
 @pytest.mark.parametrize(("id", "setting"), [("B4", "b-dip-std"), ("B6", "b-dip-lr")])
