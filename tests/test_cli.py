@@ -122,6 +122,7 @@ DRAWING = "page.style page.figures page.images page.tables page.compare page.pro
         ),
     ],
 )
+@pytest.mark.slow
 def test_commands_and_the_page_do_not_load_what_takes_seconds(modules, not_loaded):
     code = f"import sys, importlib\nfor m in {modules.split()}: importlib.import_module('dipddpm_utils.' + m)\n"
     code += f"sys.exit(', '.join({not_loaded} & set(sys.modules)) or 0)"

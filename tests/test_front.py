@@ -33,6 +33,7 @@ def test_a_moved_record_moves_verdict_sentence_and_table(factor, verdict, better
     )
 
 
+@pytest.mark.slow
 def test_one_record_moved_moves_readme_first_screen_and_answer():
     lab = Records()
     before = front.readme_block(lab), front.markdown(lab), "\n".join(conclusions.found(lab))
@@ -74,6 +75,7 @@ def test_a_profile_of_the_two_reports_alone_has_no_empty_table():
     assert "| question |" not in text and text.count("not measured in this profile") == 2
 
 
+@pytest.mark.slow
 def test_the_table_of_all_comparisons_has_a_row_each():
     rows = verdicts.rows(LAB)
     table = verdicts.listed(rows)
@@ -90,6 +92,7 @@ WINS = [(0.9, None, "no gain"), (float("nan"), None, "not judged"), (0.001, True
 
 
 @pytest.mark.parametrize(("near", "better", "said"), WINS)
+@pytest.mark.slow
 def test_a_start_that_gives_images_back_or_may_do_so_wins_nothing(near, better, said):
     lab = Records()
     fds = {"dip": 1.0, "real": 0.1}

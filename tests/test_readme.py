@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_answer_is_computed_from_the_committed_records():
     begin, end = README_MARKS
     written = README.split(begin)[1].split(end)[0].strip()
@@ -51,6 +52,7 @@ def test_each_kind_of_prior_has_a_worked_example(examples):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_worked_examples_have_runs_in_each_profile_and_give_records(examples, store):
     groups = {}
     for name in ("smoke", "quick", "standard"):
@@ -99,6 +101,7 @@ def members(lab, group):
     return [(member.label, member.value, lab._used(member.entry.run)) for member in own]
 
 
+@pytest.mark.slow
 def test_the_worked_examples_of_starts_are_named_in_every_figure_table_and_comparison(shown):
     starts, floor = shown.frame("starts"), shown.record("floor")
     median, half = "median training image", "half DIP output, half image"
@@ -116,6 +119,7 @@ def test_the_worked_examples_of_starts_are_named_in_every_figure_table_and_compa
     assert over[f"{half} over it"].str.contains("p = ").any() and over["DIP over it"].str.contains("p ").any()
 
 
+@pytest.mark.slow
 def test_the_worked_examples_of_mechanisms_are_named_in_every_figure_table_and_comparison(shown):
     frame, before = mechanisms.table_of(shown), mechanisms.headcount(Records("standard", without=("main-drawn",)))
     rows = figures.pareto(frame, shown.record("floor")).axes[0]

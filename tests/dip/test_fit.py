@@ -199,6 +199,7 @@ def test_dip_loss_refuses_report_as_signed_targets():
         dip.dip_loss(torch.nn.Identity(), torch.full((1, 1, 8, 8), -1.0), 0.2, False, rng())
 
 
+@pytest.mark.slow
 def test_dataset_fit_restores_better_than_its_input(digits):
     net, generator = dip_nets.build("5conv", 1, width=16, generator=rng()), rng(1)
     optimiser = torch.optim.Adam(net.parameters(), lr=3e-3)
@@ -245,6 +246,7 @@ def test_losses_are_those_of_the_outputs_and_no_grad_outside_does_not_matter(dig
     assert last.outputs.shape == digits.shape and last.losses.shape == (4,) and not last.outputs.requires_grad
 
 
+@pytest.mark.slow
 def test_psnr_rises_then_falls_while_a_noisy_digit_is_fitted(digits):
     """The Deep Image Prior's effect: on its way to the noisy image the network passes near the clean one."""
     noisy = dip.noisy_input(digits, 0.2, True, rng(3))

@@ -66,6 +66,7 @@ def test_a_bank_keeps_what_a_fit_to_each_of_its_images_shows(store):
     assert record.arrays["panels_applied"].shape == record.arrays["panels_train"].shape == (8, 1, 28, 28)
 
 
+@pytest.mark.slow
 def test_a_bank_of_all_images_has_them_in_order_and_another_seed_draws_others(store):
     every = store.ensure(BANK.model_copy(update={"n": None}))
     assert load_file(every.folder / "weights.safetensors")["rows"].tolist() == list(range(96))

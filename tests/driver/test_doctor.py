@@ -49,6 +49,7 @@ def test_it_says_what_is_here_and_what_to_do_next(capsys, tmp_path, monkeypatch)
     assert theirs[1].name in text and "secret-word" not in text and str(home) not in text
 
 
+@pytest.mark.slow
 def test_other_versions_and_missing_packages_are_named(capsys, monkeypatch):
     have = install.installed()
     monkeypatch.setattr(install, "installed", lambda: {**have, "torch": "2.9.0", "scipy": "1.18.1"} | {"click": "9.0"})
@@ -67,6 +68,7 @@ def test_a_gpu_that_torch_cannot_use_is_said_with_the_reason(capsys, monkeypatch
     assert "This machine has a GPU (Tesla T4), but" in text and "update the GPU's driver" in text
 
 
+@pytest.mark.slow
 def test_the_checkouts_own_environment_is_advised_where_another_one_runs(capsys, monkeypatch, tmp_path):
     python = tmp_path / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)

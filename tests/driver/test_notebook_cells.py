@@ -97,6 +97,7 @@ def cells(path, kind):
 
 @pytest.mark.parametrize("profile", ["standard", "full"])  # quick's are drawn by the drill of Colab
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.slow
 def test_cells_run_on_committed_records(path, profile, monkeypatch):
     monkeypatch.setattr(ShowingLab, "of", profile)
     fake = ModuleType("dipddpm_utils.page.lab")

@@ -53,6 +53,7 @@ def test_a_temporary_folder_that_fills_up_fails_that_notebook_and_no_other(tiny_
     assert "02_small  OK" in said.out and not list(tiny_disk.iterdir())
 
 
+@pytest.mark.slow
 def test_output_that_cannot_be_written_is_a_failure_and_a_reader_that_goes_away_is_none():
     command = [sys.executable, "-m", "dipddpm_utils", "notebooks", "--list"]
     with open("/dev/full", "w") as full:

@@ -235,6 +235,7 @@ def test_pytorch_fids_net_is_used_in_evaluation_mode_with_unit_range_rgb(hub, mo
     assert seen == [[3], (0.0, 1.0, (2, 3, 28, 28), False)]
 
 
+@pytest.mark.slow
 def test_fid_is_pytorch_fids_own_of_a_net_with_random_weights_read_from_a_file_by_path(hub, monkeypatch, tmp_path, digits):
     from pytorch_fid.fid_score import calculate_frechet_distance
 
@@ -282,6 +283,7 @@ def _coloured(n, seed=0):
     return torch.randint(0, 256, (n, 3, 32, 32), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
 
 
+@pytest.mark.slow
 def test_the_second_space_judges_a_fixed_number_of_colour_images_and_nothing_else(imagenet, monkeypatch, digits):
     monkeypatch.setattr(evaluate, "SECOND_N", 6)
     photographs = dataclasses.replace(digits, train=_coloured(9), held_out=_coloured(8, 1), sha256="photographs")

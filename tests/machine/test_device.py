@@ -287,6 +287,7 @@ print(pages() - before)
 
 
 @pytest.mark.skipif(platform.libc_ver() < ("glibc", "2.36"), reason="a C library that does less, or another one")
+@pytest.mark.slow
 def test_what_a_tensor_frees_is_kept_for_the_next_one():
     """Red without it: the kernel is asked for all ten tensors anew, page by page."""
     asked = {

@@ -14,7 +14,10 @@ WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 PAPER = {"width": 794, "height": 1123}  # A4
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="the page is not tested, no Chromium here: apt-get install chromium")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not CHROMIUM, reason="the page is not tested, no Chromium here: apt-get install chromium"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -62,6 +62,7 @@ def test_hours_are_steps_and_calls_at_the_probes_speed(monkeypatch):
     assert on_paper["few FLOPs"] == pytest.approx(2 * own.flops / 3600)
 
 
+@pytest.mark.slow
 def test_a_probe_is_made_once_and_turns_question_marks_into_hours(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("DIPDDPM_CACHE", str(tmp_path / "cache"))
     store = Store(tmp_path / "results", "smoke")

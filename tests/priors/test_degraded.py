@@ -56,6 +56,7 @@ def test_another_task_is_refused(clean):
         degrade("colour", clean, rng())
 
 
+@pytest.mark.slow
 def test_a_fit_to_what_is_seen_ignores_what_is_not(clean):
     seen = degrade("inpaint", clean[:2], rng(2))
     about = config.ImageFit(net="skip", iterations=60, lr=2e-2, z_std=0.0, width=4)

@@ -34,6 +34,7 @@ def changed(**fields):
 
 
 @pytest.mark.parametrize(("task", "strength"), [("denoise", None), ("inpaint", None), ("super_resolve", 4)])
+@pytest.mark.slow
 def test_a_restoration_run_judges_every_method_on_the_same_images(store, task, strength):
     record = store.ensure(changed(task=task, strength=strength))
     m, rows = record.metrics, record.evals
@@ -59,6 +60,7 @@ def test_a_restoration_run_judges_every_method_on_the_same_images(store, task, s
 
 
 @pytest.mark.parametrize("there", [True, False])
+@pytest.mark.slow
 def test_colour_images_are_judged_in_a_second_space_too_or_the_record_says_why_not(tmp_path, monkeypatch, there):
     def shades(images):
         return images.float().mean((2, 3))
@@ -80,6 +82,7 @@ def test_colour_images_are_judged_in_a_second_space_too_or_the_record_says_why_n
         np.testing.assert_allclose(apart, own["imagenet"][: len(apart)], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_each_model_restores_images_of_its_own_and_only_the_first_shows_them(store):
     first, second = (store.ensure(changed(seed=seed)) for seed in (0, 1))
     assert list(first.evals["image"].unique()) == [2, 3, 4, 5] and list(second.evals["image"].unique()) == [8, 9, 10, 11]
@@ -113,6 +116,7 @@ def test_blocks_hold_each_image_once_and_are_alike_in_size(start, n):
     assert max(sizes) <= restore.TOGETHER and len(set(sizes[:-1])) <= 1 and max(sizes) - min(sizes) < len(sizes)
 
 
+@pytest.mark.slow
 def test_rivals_get_the_seconds_of_the_best_way_with_a_dip(store, monkeypatch):
     """By a clock that ticks five times for each image of a DIP's iteration, and once for each of a network's call.
 
@@ -184,6 +188,7 @@ def test_ddnm_and_means_keep_the_pixels_that_are_seen(monkeypatch):
         torch.testing.assert_close(seen.known * images, seen.target, atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_the_supervised_network_sees_y_and_learns_from_it(monkeypatch):
     """Noise so weak that y shows x: it does better than the mean image can, and answers another y with another image."""
     generator = torch.Generator().manual_seed(1)
@@ -210,6 +215,7 @@ def test_the_look_and_each_t_start_are_those_of_the_best_tuning_images(monkeypat
     assert plan.look == 1 and {plan.chains[name].t for name in (*restore.CHAINS, "mean", "calls", "eta")} == {60}
 
 
+@pytest.mark.slow
 def test_where_asked_all_is_chosen_on_training_images(tmp_path, monkeypatch):
     own, load, seen = sets.load(DDPM.data), sets.load, []
     others = replace(own, held_out=255 - own.train)
@@ -240,6 +246,7 @@ def test_rivals_are_what_they_are_called(monkeypatch):
     assert chains["ddnm"][:3] == ("grey", True, 99)  # from pure noise, told y at every step
 
 
+@pytest.mark.slow
 def test_the_supervised_rival_is_trained_on_training_images(tmp_path, monkeypatch):
     seen = []
 

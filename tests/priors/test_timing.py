@@ -36,6 +36,7 @@ def test_a_report_run_is_judged_as_published_beside_and_keeps_one_small_picture(
     assert {name: array.shape for name, array in record.arrays.items()} == {"grid": (16, 1, 28, 28)}
 
 
+@pytest.mark.slow
 def test_fid_is_of_fid_n_samples_where_its_weights_are_and_a_note_where_they_are_not(store, monkeypatch):
     few = spaces.Features("FID", 4, "few", lambda images: images.float().flatten(1)[:, 400:404], torch.device("cpu"))
     asked = changed(DDPM, evaluate={**DDPM.evaluate.model_dump(), "fid_n": 100})
@@ -93,6 +94,7 @@ def test_with_fa7_the_weights_kept_are_those_after_the_early_step(store, monkeyp
     assert len(early.curve) == 4
 
 
+@pytest.mark.slow
 def test_with_fa2_the_dip_is_fitted_to_signed_targets_and_its_outputs_are_darker(store):
     right, wrong = (
         store.ensure(changed(DIP, net="2conv", width=16, faults=faults, optim=Optim(steps=60, batch_size=70, lr=1e-2)))
@@ -117,6 +119,7 @@ def test_a_control_is_trained_on_and_costs_no_dip(store, control):
     assert record.arrays["trained_on"].shape == (3, 1, 28, 28)
 
 
+@pytest.mark.slow
 def test_a_dip_for_each_image_goes_on_after_a_cut_and_ends_the_same(store, tmp_path):
     run = changed(DDPM, per_image=PerImage(net="2conv", width=4, iterations=5))
     whole = store.ensure(run)

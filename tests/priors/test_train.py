@@ -59,6 +59,7 @@ def working(name, store):
     return at_work(joined(PRIORS[name]), sets.load(DATA), work), work
 
 
+@pytest.mark.slow
 def test_scores_of_several_sets_are_averaged_and_their_interval_is_that_of_one(store):
     evaluate = DDPM.evaluate.model_copy(update={"final_draws": 3})
     one, three = store.ensure(DDPM), store.ensure(DDPM.model_copy(update={"evaluate": evaluate}))
@@ -75,6 +76,7 @@ def test_scores_of_several_sets_are_averaged_and_their_interval_is_that_of_one(s
 
 
 @pytest.mark.parametrize("dip", [None, DIP])
+@pytest.mark.slow
 def test_a_ddpm_is_trained_and_judged_at_several_steps(store, dip):
     record = store.ensure(DDPM.model_copy(update={"dip": dip}))
     assert JUDGED | {"train_seconds", "dip_seconds", "total_seconds", "parameters", "nfe"} <= set(record.metrics)
@@ -86,6 +88,7 @@ def test_a_ddpm_is_trained_and_judged_at_several_steps(store, dip):
 
 
 @pytest.mark.parametrize("checks", [2, 7])  # after every second look at the budget, and after longer stretches
+@pytest.mark.slow
 def test_a_run_that_is_cut_off_anywhere_ends_with_the_same_record(store, tmp_path, checks):
     """Cut off in training and in the evaluations between: the same curve, metrics and pictures in the end."""
     whole, (record, slices) = store.ensure(DDPM), in_slices(tmp_path, DDPM, checks)
@@ -219,6 +222,7 @@ OTHERWISE = {"counting"}  # streams of no run
 
 
 @pytest.mark.parametrize("name", SEEDED)
+@pytest.mark.slow
 def test_every_stream_that_a_run_draws_from_is_seeded_by_the_run(name, tmp_path, monkeypatch):
     asked, derived = [], streams.derived_seed
     monkeypatch.setattr(streams, "derived_seed", lambda seed, purpose: asked.append((seed, purpose)) or derived(seed, purpose))

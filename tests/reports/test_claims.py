@@ -430,6 +430,7 @@ def test_within_a_margin_is_two_one_sided_tests():
     assert not within and p == paired([0.20, 0.21, 0.22]).p_against(0.05)
 
 
+@pytest.mark.slow
 def test_all_claims_are_corrected_together(lab):
     drawn(lab, 1.0, 0.1)
     shaped(lab)

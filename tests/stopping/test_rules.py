@@ -179,6 +179,7 @@ def record(store):
     return store.ensure(RUN)
 
 
+@pytest.mark.slow
 def test_a_record_has_a_row_a_rule_and_the_oracle_loses_nothing(record):
     evals = record.evals.set_index("rule")
     assert list(evals.index) == list(config.STOPPING_RULES) == record.arrays["rules"].tolist()
@@ -193,6 +194,7 @@ def test_a_record_has_a_row_a_rule_and_the_oracle_loses_nothing(record):
     assert sum(file.stat().st_size for file in record.folder.iterdir()) < 100_000
 
 
+@pytest.mark.slow
 def test_a_run_that_is_cut_off_keeps_its_finished_fits_and_ends_alike(record, tmp_path):
     again, slices = in_slices(tmp_path, RUN, 45)
     assert 1 <= slices < 9
@@ -263,6 +265,7 @@ def test_what_a_rule_cannot_be_is_refused(named):
         WRONG[named]()
 
 
+@pytest.mark.slow
 def test_rules_stop_where_they_do_in_the_same_fits_written_out_again(store):
     run = RUN.model_copy(update={"iterations": 60, "lr": 0.02, "std": 0.4})
     record = store.ensure(run)

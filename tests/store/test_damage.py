@@ -110,6 +110,7 @@ def test_weights_that_are_not_those_of_the_record_are_refused(tmp_path, calls):
         store.weights(run)
 
 
+@pytest.mark.slow
 def test_a_published_profile_that_loses_a_run_is_refused_until_it_is_back(checkout, capsys):
     assert call(capsys, "report", "--profile", "quick")[0] == 0
     readme = (checkout / "README.md").read_text()

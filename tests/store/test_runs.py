@@ -249,6 +249,7 @@ def _process(program, *arguments):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=CHECKOUT)
 
 
+@pytest.mark.slow
 def test_the_lock_of_a_process_that_was_killed_is_taken_over(tmp_path, calls):
     first = _process(ENDLESS, tmp_path)
     assert first.stdout.readline() == "computing\n"
@@ -263,6 +264,7 @@ def test_the_lock_of_a_process_that_was_killed_is_taken_over(tmp_path, calls):
     assert store.ensure(RUN).notes == ["computation 1"] and not list(folder.rglob("*.tmp"))
 
 
+@pytest.mark.slow
 def test_two_commands_at_once_do_not_fail_each_other(tmp_path):
     """Both want all of a profile anew: they join one round, compute each run once, and read what the other wrote."""
     both = [_process(HURRIED, tmp_path, tmp_path / "gate", name) for name in "ab"]

@@ -1,6 +1,7 @@
 """Floor, Gaussian theory and spectrum, tiny, through the real store."""
 
 import numpy as np
+import pytest
 from priors.runs import DATA, JUDGED
 
 from dipddpm_utils.config import Floor, Gaussian, Spectrum
@@ -27,6 +28,7 @@ def test_gaussian_theory_holds_on_samples(store):
     assert (np.abs(shifts["measured"] - shifts["expected"]) < 0.06).all()
 
 
+@pytest.mark.slow
 def test_an_untrained_net_fits_images_before_noise(store):
     record = store.ensure(Spectrum(data=DATA, net="skip", n_images=2, iterations=40, width=8, bands=3))
     assert set(record.evals["target"]) == {"image", "noise", "noisy"}

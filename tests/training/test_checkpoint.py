@@ -260,6 +260,7 @@ print("SAME BITS")
 """
 
 
+@pytest.mark.slow
 def test_five_real_kills_at_random_moments_and_the_same_bits(tmp_path):
     (tmp_path / "drama.py").write_text(DRAMA)
     seed = int.from_bytes(os.urandom(2), "big")

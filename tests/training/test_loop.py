@@ -264,6 +264,7 @@ def test_an_update_is_not_recorded_where_what_writes_its_gradients_was_not(monke
     assert [loss.item() for loss in loop.train(together, denoise, batches, steady=True)] == expected and asked == [True]
 
 
+@pytest.mark.slow
 def test_a_network_is_compiled_if_asked_for_and_learns_the_same(monkeypatch):
     optim, asked, compiler = Optim(batch_size=4, steps=5), [], torch.compile
     plain, compiled = new(optim), new(optim)
