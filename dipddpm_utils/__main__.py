@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -35,6 +36,12 @@ def _known(_context: Any, _option: Any, value: str | None) -> str | None:
     return profiles.load(value).name if value else None
 
 
+def _number(minutes: float | None) -> float | None:
+    if minutes is not None and math.isnan(minutes):  # which is in every range
+        raise click.BadParameter("nan is no number of minutes")
+    return minutes
+
+
 MANY = click.IntRange(min=1)
 PROFILE = "smoke, quick, standard or full; NAME:FOLDER asks it of your own images in FOLDER."
 profile_option = click.option("--profile", metavar="NAME", callback=_known, help=PROFILE)
@@ -43,7 +50,11 @@ device_option = click.option(
     "--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:N or mps."
 )
 minutes_option = click.option(
-    "--max-minutes", type=click.FloatRange(min=0, min_open=True), metavar="M", help="Stop cleanly after M minutes."
+    "--max-minutes",
+    type=click.FloatRange(min=0, min_open=True, max=1e9),
+    callback=lambda context, parameter, minutes: _number(minutes),
+    metavar="M",
+    help="Stop cleanly after M minutes.",
 )
 fresh_option = click.option("--fresh", is_flag=True, help="Compute anew; an old record stays until its new one is complete.")
 

@@ -31,6 +31,8 @@ def call(*arguments: str, capsys) -> tuple[int, str, str]:
         (["notebooks", "--profile", "big"], "unknown profile 'big'"),
         (["notebooks", "--max-minutes", "soon"], "'soon' is not a valid float"),
         (["notebooks", "--max-minutes", "0"], "not in the range"),
+        (["notebooks", "--max-minutes", "nan"], "nan is no number of minutes"),
+        (["runs", "--profile", "quick:"], "no folder after the colon"),
         (["notebooks", "--only", "09"], "no notebook '09': there are 01_a"),
         (["notebooks", "-p", "stepz", "3"], "parameter 'stepz': did you mean steps?"),
         (["notebooks", "-p", "steps", "many"], "'steps' takes a whole number from 1 to 9, not 'many'"),

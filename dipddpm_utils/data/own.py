@@ -104,7 +104,7 @@ def _made(folder: Path, found: list[Path]) -> tuple[Own, np.ndarray, np.ndarray]
         least = f"expected at least {LEAST_TRAIN} and {LEAST_HELD_OUT}: add more images"
         raise DataError(f"{folder} gives {n_train} images to train on and {n_held_out} to judge by, {least}")
     values, labels = np.unique(np.zeros(len(images)) if labels is None else labels, return_inverse=True)
-    sha256 = files.sha256_bytes("\n".join(sums).encode())
+    sha256 = files.sha256_bytes("\n".join(sums).encode(errors="surrogateescape"))  # a name need not be UTF-8
     data = Data(name="own", path=str(folder), sha256=sha256, colour=channels == 3, labelled=len(values) > 1)
     pixels, kind = f"{size} x {size} pixels", "colour" if data.colour else "grey"
     resized = f"of {len(sizes)} sizes, cropped to the middle and resized to {pixels}"
@@ -132,7 +132,7 @@ def _from_images(folder: Path, found: list[Path]) -> tuple:
 
 
 def _from_image(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[int, int], str]:
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         content = path.read_bytes()
@@ -146,7 +146,8 @@ def _from_image(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[int, int], st
             picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture.convert("RGBA"))
         picture = picture.convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path} cannot be read as an image ({sources.short(error)}): repair it or take it out") from error
+        why = "no PNG or JPEG" if isinstance(error, UnidentifiedImageError) else sources.short(error)
+        raise DataError(f"{path} cannot be read as an image ({why}): repair it or take it out") from error
     return _square(picture.convert("L"), 28), _square(picture, 32), size, files.sha256_bytes(content)
 
 

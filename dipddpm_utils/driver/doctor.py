@@ -134,6 +134,9 @@ def _state(store: Any, run: Any) -> str:
     from dipddpm_utils.machine.errors import StoreError
 
     try:
-        return store.state(run)
+        state = store.state(run)
+        if state in ("complete", "stale"):
+            store.load(run).check()
+        return state
     except StoreError:
         return "damaged"

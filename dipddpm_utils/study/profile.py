@@ -66,9 +66,11 @@ def load(name: str) -> Profile:
 
     UsageError: no such profile; DataError: no usable images; pydantic's ValidationError says what in sizes.py is not allowed.
     """
-    name, _, folder = name.partition(":")
+    name, colon, folder = name.partition(":")
     if folder:
         return with_images(load(name), folder)
+    if colon:
+        raise UsageError(f"no folder after the colon of {name}:, expected {name}:FOLDER with your own images")
     if name not in PROFILES:
         raise UsageError(f"unknown profile {name!r}: choose one of {', '.join(PROFILES)}")
     declare, size = PROFILES[name]

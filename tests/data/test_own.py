@@ -257,7 +257,20 @@ def test_a_damaged_image_is_named(few, tmp_path, ending, damage):
     bad = folder / f"0003.{ending}"
     bad.write_bytes({"empty": b"", "text": b"<html>", "torn": bad.read_bytes()[: bad.stat().st_size // 2]}[damage])
     said = _one_line(folder)
-    assert said.startswith(f"{bad} cannot be read as an image") and "repair it or take it out" in said
+    assert (
+        said.startswith(f"{bad} cannot be read as an image")
+        and "repair it or take it out" in said
+        and " object at " not in said
+    )
+
+
+def test_a_name_need_not_be_utf_8(few, tmp_path):
+    folder = put_images(tmp_path / "own", np.random.default_rng(0).integers(0, 256, (5, 90, 90), dtype=np.uint8), "png")
+    try:
+        (folder / "0003.png").rename(folder / "bad\udcff.png")
+    except OSError:
+        pytest.skip("this file system has no such names")
+    assert len(own.read(folder)[1]) == 5
 
 
 def test_what_is_no_folder_of_images_says_what_was_expected(tmp_path):

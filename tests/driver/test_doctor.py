@@ -31,6 +31,8 @@ def test_it_says_what_is_here_and_what_to_do_next(capsys, tmp_path, monkeypatch)
         shutil.copytree(folder, results / "quick" / "runs" / folder.name)
     damaged = results / "quick" / "runs" / theirs[1].name / "record.json"
     damaged.write_text(damaged.read_text().replace("metrics", "metrix"))
+    beside = next(path for path in (results / "quick" / "runs" / theirs[2].name).iterdir() if path.name != "record.json")
+    beside.write_bytes(beside.read_bytes()[:-1])  # the record itself is whole
     (home / ".cache" / "dipddpm" / "mnist").mkdir(parents=True)
     monkeypatch.delenv("DIPDDPM_CACHE", raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
@@ -44,7 +46,7 @@ def test_it_says_what_is_here_and_what_to_do_next(capsys, tmp_path, monkeypatch)
     assert any(number in text for number in ("float32", "bfloat16", "float16"))
     assert "mnist in the cache, ~/.cache/dipddpm" in text and "DIPDDPM_DATA=~" in text
     declared = len(profile.load("quick").entries)
-    assert f"2 of {declared} complete, 1 damaged" in text and " GB free for the results, in ~/results" in text
+    assert f"1 of {declared} complete, 2 damaged" in text and " GB free for the results, in ~/results" in text
     assert [line for line in lines if line.startswith("next")] and "bring it back with git checkout" in text
     assert theirs[1].name in text and "secret-word" not in text and str(home) not in text
 
