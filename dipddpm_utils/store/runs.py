@@ -17,7 +17,7 @@ from dipddpm_utils.config import Run, run_hash
 from dipddpm_utils.machine import files, locks, provenance
 from dipddpm_utils.machine.budget import Budget
 from dipddpm_utils.machine.device import keep_memory, pick_device, stopwatch
-from dipddpm_utils.machine.errors import StoreError
+from dipddpm_utils.machine.errors import StoreError, UsageError
 from dipddpm_utils.machine.files import CHECKOUT
 from dipddpm_utils.store import records
 from dipddpm_utils.store.records import Outcome, Record, Work
@@ -49,6 +49,9 @@ class Store:
         records_only: bool = False,
     ) -> None:
         self.profile = profiles.load(profile)
+        images = self.profile.name.partition(":")[2]  # a folder of the user's own, if so
+        if images and Path(results).resolve().is_relative_to(Path(images).resolve()):
+            raise UsageError(f"the results would lie among your images in {images}, expected another --results DIR")
         self.root = Path(results) / self.profile.folder
         self.device, self.records_only = device, records_only
         self.budget = budget or Budget.from_env()

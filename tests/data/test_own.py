@@ -264,6 +264,14 @@ def test_a_damaged_image_is_named(few, tmp_path, ending, damage):
     )
 
 
+@pytest.mark.parametrize("below", [".", "results", "a/b"])
+def test_results_do_not_lie_among_the_images(few, tmp_path, below):
+    folder = put_images(tmp_path / "own", np.random.default_rng(0).integers(0, 256, (5, 90, 90), dtype=np.uint8), "png")
+    with pytest.raises(UsageError, match="among your images"):
+        Store(folder / below, f"smoke:{folder}")
+    assert Store(tmp_path / "own-results", f"smoke:{folder}").root.parent.name == "own-results"
+
+
 def test_a_name_need_not_be_utf_8(few, tmp_path):
     folder = put_images(tmp_path / "own", np.random.default_rng(0).integers(0, 256, (5, 90, 90), dtype=np.uint8), "png")
     try:
