@@ -36,7 +36,7 @@ def _known(_context: Any, _option: Any, value: str | None) -> str | None:
     return profiles.load(value).name if value else None
 
 
-def _number(minutes: float | None) -> float | None:
+def _minutes(_context: Any, _option: Any, minutes: float | None) -> float | None:
     if minutes is not None and math.isnan(minutes):  # which is in every range
         raise click.BadParameter("nan is no number of minutes")
     return minutes
@@ -51,8 +51,8 @@ device_option = click.option(
 )
 minutes_option = click.option(
     "--max-minutes",
-    type=click.FloatRange(min=0, min_open=True, max=1e9),
-    callback=lambda context, parameter, minutes: _number(minutes),
+    type=click.FloatRange(min=0, min_open=True),
+    callback=_minutes,
     metavar="M",
     help="Stop cleanly after M minutes.",
 )

@@ -19,9 +19,11 @@ def test_every_byte_survives_the_way_there_and_back():
 def test_ends_and_the_two_float_ranges_agree():
     assert ranges.uint8_to_signed(BYTES)[[0, 255]].tolist() == [-1, 1]
     assert ranges.uint8_to_unit(BYTES)[[0, 255]].tolist() == [0, 1]
-    unit, signed = ranges.uint8_to_unit(BYTES), ranges.uint8_to_signed(BYTES)
-    assert (ranges.unit_to_signed(unit) - signed).abs().max() < 2e-7
-    assert (ranges.signed_to_unit(signed) - unit).abs().max() < 2e-7
+    unit, signed = BYTES.double() / 255, BYTES.double() / 127.5 - 1
+    assert (ranges.unit_to_signed(unit) - signed).abs().max() < 1e-15
+    assert (ranges.signed_to_unit(signed) - unit).abs().max() < 1e-15
+    assert torch.equal(ranges.uint8_to_unit(BYTES), unit.float())
+    assert (ranges.uint8_to_signed(BYTES) - signed).abs().max() < 1e-7  # rounded twice
 
 
 @given(st.floats(-1e6, 1e6, width=32))
