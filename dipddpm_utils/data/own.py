@@ -86,7 +86,10 @@ def _found(folder: Path) -> list[Path]:
     def refuse(error: OSError) -> None:
         raise error
 
-    paths = sorted(Path(top, name) for top, _, names in os.walk(folder, onerror=refuse) for name in names)
+    below = [(Path(top), folders, names) for top, folders, names in os.walk(folder, onerror=refuse)]
+    if links := [top / name for top, folders, _ in below for name in folders if (top / name).is_symlink()]:
+        raise DataError(f"{links[0]} is a link to a folder, which is not followed: copy that, or give the folder itself")
+    paths = sorted(top / name for top, _, names in below for name in names)
     paths = [path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
     idx = [path for path in paths if _IDX.search(path.name)]
     images = [path for path in paths if path.suffix.lower() in (".png", ".jpg", ".jpeg")]
@@ -103,11 +106,14 @@ def _made(folder: Path, found: list[Path]) -> tuple[Own, np.ndarray, np.ndarray]
     if n_train < LEAST_TRAIN or n_held_out < LEAST_HELD_OUT:
         least = f"expected at least {LEAST_TRAIN} and {LEAST_HELD_OUT}: add more images"
         raise DataError(f"{folder} gives {n_train} images to train on and {n_held_out} to judge by, {least}")
+    if (distinct := len({image.tobytes() for image in images})) < LEAST_TRAIN:
+        least = f"expected at least {LEAST_TRAIN}: add more images"
+        raise DataError(f"{folder} gives {len(images)} images of which {distinct} are different, {least}")
     values, labels = np.unique(np.zeros(len(images)) if labels is None else labels, return_inverse=True)
     sha256 = files.sha256_bytes("\n".join(sums).encode(errors="surrogateescape"))  # a name need not be UTF-8
     data = Data(name="own", path=str(folder), sha256=sha256, colour=channels == 3, labelled=len(values) > 1)
     pixels, kind = f"{size} x {size} pixels", "colour" if data.colour else "grey"
-    resized = f"of {len(sizes)} sizes, cropped to the middle and resized to {pixels}"
+    resized = f"of {len(sizes)} size{'s' * (len(sizes) > 1)}, cropped to the middle and resized to {pixels}"
     done = f"of {pixels}" if sizes == {(size, size)} else resized
     said = (
         f"{folder}: {len(images)} {kind} images {done}; {n_train} to train on, "

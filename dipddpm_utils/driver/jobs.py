@@ -85,7 +85,7 @@ class Task:
     results: Path
     profile: str
     device: str
-    fresh: bool
+    fresh: str
     deadline: float | None = None  # unix seconds
     stop: Path | None = None  # a file that asks it to save and end
     gpus: str | None = None  # CUDA_VISIBLE_DEVICES of the command, which submitit hides from its processes here
@@ -141,7 +141,7 @@ class Local:
         import submitit
 
         device = "cuda" if place.gpus and store.device == "auto" else store.device  # rather an error than days on a CPU
-        where = (store.root.parent.absolute(), store.profile.name, device, store.round is not None)
+        where = (store.root.parent.absolute(), store.profile.name, device, store.fresh)
         self.about = (*where, budget.deadline, budget.stop, os.environ.get("CUDA_VISIBLE_DEVICES"))
         self.folder = store.root / "cluster"
         self.mark = "." + files.sha256_bytes(str(store.root.resolve()).encode())[:8]  # behind the name of a job

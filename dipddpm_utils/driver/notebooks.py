@@ -210,7 +210,8 @@ def drive(job: Job) -> int:
     """Run the job's notebooks and build its page; returns the exit code (0, 1, 75 or 130). UsageError before anything runs."""
     sources = nbfiles.find(job.folder, job.only)
     values = nbfiles.checked(sources, job.parameters)
-    store = Store(job.results, job.profile, fresh=job.fresh, records_only=job.records_only)
+    fresh = f"notebooks{f' --only {job.only}' if job.only else ''}" if job.fresh else ""
+    store = Store(job.results, job.profile, fresh=fresh, records_only=job.records_only)
     if job.records_only:
         store.refuse_losses()
     files.check_writable(job.root / "notebooks")  # a read-only folder is said now, not in an hour

@@ -33,9 +33,10 @@ PUBLISHED = "tables/records.csv"
 class Store:
     """All runs of one profile under `results/<profile>/`.
 
-    device: see machine.device.pick_device. fresh: compute anew what was not computed in this fresh round; an old record
-    stays until its new one is complete. records_only: compute nothing, say what is missing instead; a results folder that
-    holds no runs of the profile is then drawn from the checkout's.
+    device: see machine.device.pick_device. fresh: the command that asks to compute anew (`run --all`), empty without one:
+    what was not computed in its fresh round is, and an old record stays until its new one is complete. records_only:
+    compute nothing, say what is missing instead; a results folder that holds no runs of the profile is then drawn from
+    the checkout's.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class Store:
         *,
         device: str = "auto",
         budget: Budget | None = None,
-        fresh: bool = False,
+        fresh: str = "",
         records_only: bool = False,
     ) -> None:
         self.profile = profiles.load(profile)
@@ -58,7 +59,7 @@ class Store:
         committed = CHECKOUT / "results" / self.profile.folder
         borrowed = records_only and not (self.root / "runs").is_dir() and (committed / "runs").is_dir()
         self.source = committed if borrowed else self.root  # where the records are
-        self.round = self._join_round() if fresh else None
+        self.fresh, self.round = fresh, self._join_round(fresh) if fresh else None
 
     # --- where a run is and how far it got ---
 
@@ -152,10 +153,11 @@ class Store:
         return self._usable(run, weights=True) is not None
 
     def _usable(self, run: Run, weights: bool) -> Record | None:
-        """A run's record if there is one, of this fresh round and, where its weights are needed, with them."""
+        """A run's whole record if there is one, of this fresh round and, where its weights are needed, with them."""
         record = self._record(run)
         if record is None or not self._is_new(record):
             return None
+        record.check()
         lacks = weights and record.weights_sha256 is not None and not (record.folder / records.WEIGHTS).exists()
         return None if lacks else record
 
@@ -194,22 +196,29 @@ class Store:
 
     # --- a fresh round ---
 
-    def _join_round(self) -> str:
+    def _join_round(self, command: str) -> str:
         """The id of the fresh round that was begun and not ended, else of a new one; the records of the round carry it."""
         path = self.root / "fresh.json"
         with self._locked(self.root):
-            begun = files.read_json(path) if path.exists() else {}
-            if "round" in begun:
-                print(f"going on with the fresh round begun at {begun['since']}", file=sys.stderr)
-            else:
-                begun = {"round": uuid.uuid4().hex[:12], "since": provenance.now()}
-                files.write_json(path, begun)
+            if is_new := not path.exists():
+                files.write_json(path, {"round": uuid.uuid4().hex[:12], "by": command, "since": provenance.now()})
+            begun = self._begun()
+        if not is_new:
+            ends = "" if begun["by"] == command else f"; it ends when that is through, or when {path} is removed"
+            print(f"going on with the fresh round that `{begun['by']}` began at {begun['since']}{ends}", file=sys.stderr)
         return begun["round"]
 
+    def _begun(self) -> dict[str, str]:
+        begun = files.read_json(self.root / "fresh.json")
+        if isinstance(begun, dict) and {"round", "by", "since"} <= begun.keys():
+            return begun
+        raise StoreError(f"{self.root / 'fresh.json'} tells of no fresh round: remove it and run the same command again")
+
     def end_fresh(self) -> None:
-        """Close the fresh round, if this store is of one: every run that was asked for is new."""
-        if self.round is not None:
-            (self.root / "fresh.json").unlink(missing_ok=True)
+        """Close the fresh round if this store's command began it: every run that was asked for is new."""
+        path = self.root / "fresh.json"
+        if self.round is not None and path.exists() and self._begun()["by"] == self.fresh:
+            path.unlink()
 
     def _event(self, run: str, action: str) -> None:
         if path := os.environ.get("DIPDDPM_EVENTS"):
@@ -241,6 +250,6 @@ def open_store(profile: str, results: str | Path = "", device: str = "auto", rec
         results_folder(results),
         profile,
         device=os.environ.get("DIPDDPM_DEVICE") or device,
-        fresh=os.environ.get("DIPDDPM_FRESH") == profile,  # claims come from others, too, which are not begun anew
+        fresh="notebooks" if os.environ.get("DIPDDPM_FRESH") == profile else "",  # claims come from other profiles, too
         records_only=records_only or os.environ.get("DIPDDPM_RECORDS_ONLY") == "1",
     )

@@ -295,6 +295,18 @@ def test_what_is_no_folder_of_images_says_what_was_expected(tmp_path):
     assert "gives 120 images to train on and 80 to judge by, expected at least 130 and 65" in _one_line(tmp_path / "few")
 
 
+def test_copies_of_a_few_images_are_not_enough_of_them(tmp_path):
+    """Their covariance has no root, and a Frechet distance of them says nothing."""
+    put_images(tmp_path / "own", np.tile(np.random.default_rng(0).integers(0, 255, (25, 28, 28), np.uint8), (10, 1, 1)))
+    assert "gives 250 images of which 25 are different, expected at least 130: add more images" in _one_line(tmp_path / "own")
+
+
+def test_a_folder_that_is_reached_by_a_link_is_not_left_out_in_silence(few, tmp_path):
+    folder = _saved(tmp_path / "own", "a.png", GREY)
+    (folder / "cats").symlink_to(_saved(tmp_path / "elsewhere", "b.png", GREY))
+    assert _one_line(folder).startswith(f"{folder / 'cats'} is a link to a folder, which is not followed")
+
+
 def test_a_link_to_nowhere_among_the_images_is_named(few, tmp_path):
     folder = _saved(tmp_path / "own", "a.png", GREY)
     (folder / "b.png").symlink_to(tmp_path / "nowhere")

@@ -376,7 +376,7 @@ def test_a_jobs_last_words_are_found_in_its_log(tools, tmp_path, log, says):
 
 
 def task(tmp_path, **options):
-    return jobs.Task(SMOKE.entry("floor-s0").run, tmp_path, "smoke", "cpu", fresh=False, **options)
+    return jobs.Task(SMOKE.entry("floor-s0").run, tmp_path, "smoke", "cpu", fresh="", **options)
 
 
 @pytest.fixture
@@ -477,7 +477,7 @@ def test_jobs_are_looked_for_and_submitted_by_one_command_at_a_time():
     assert {item.state for item in work.items.values()} == {"complete"}
 
 
-@pytest.mark.parametrize("fresh", [True, False])
+@pytest.mark.parametrize("fresh", ["run --all", ""])
 def test_a_job_of_this_machine_is_told_all_that_the_command_was(tmp_path, fresh):
     pytest.importorskip("submitit")
     store = Store(tmp_path, "smoke", device="cpu", fresh=fresh)

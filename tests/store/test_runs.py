@@ -101,15 +101,15 @@ def test_a_fresh_round_keeps_old_records_until_their_new_ones_and_can_be_cut_off
     other = profile.load("smoke").entry("floor-s0").run
     old = Store(tmp_path, "smoke")
     old.ensure(RUN), old.ensure(other)
-    fresh = Store(tmp_path, "smoke", fresh=True)
+    fresh = Store(tmp_path, "smoke", fresh="run --all")
     assert (fresh.state(RUN), old.state(RUN)) == ("stale", "complete")
     assert fresh.ensure(RUN).notes == ["computation 3"]
-    again = Store(tmp_path, "smoke", fresh=True)  # the same command after it was cut off
+    again = Store(tmp_path, "smoke", fresh="run --all")  # the same command after it was cut off
     assert (again.state(RUN), again.state(other)) == ("complete", "stale")
     assert again.load(other).notes == ["computation 2"]
     again.ensure(other)
     again.end_fresh()
-    assert Store(tmp_path, "smoke", fresh=True).state(RUN) == "stale"  # a new round
+    assert Store(tmp_path, "smoke", fresh="run --all").state(RUN) == "stale"  # a new round
 
 
 @pytest.mark.parametrize("clock", ["2999-01-01T00:00:00.000000Z", "1999-01-01T00:00:00.000000Z"])
@@ -119,15 +119,15 @@ def test_a_fresh_round_trusts_no_clock(tmp_path, calls, monkeypatch, clock):
     monkeypatch.setattr(runs.provenance, "now", lambda: clock)
     Store(tmp_path, "smoke").ensure(RUN)
     monkeypatch.setattr(runs.provenance, "now", real)
-    first = Store(tmp_path, "smoke", fresh=True)
+    first = Store(tmp_path, "smoke", fresh="run --all")
     assert first.state(RUN) == "stale" and first.ensure(RUN).provenance["round"] == first.round
     first.end_fresh()
     monkeypatch.setattr(runs.provenance, "now", lambda: clock)
-    second = Store(tmp_path, "smoke", fresh=True)
+    second = Store(tmp_path, "smoke", fresh="run --all")
     monkeypatch.setattr(runs.provenance, "now", real)
     assert second.state(RUN) == "stale"
     second.ensure(RUN), second.ensure(RUN)
-    assert len(calls) == 3 and Store(tmp_path, "smoke", fresh=True).state(RUN) == "complete"
+    assert len(calls) == 3 and Store(tmp_path, "smoke", fresh="run --all").state(RUN) == "complete"
 
 
 def test_a_fresh_round_goes_on_with_its_own_checkpoints_only(tmp_path, calls, monkeypatch):
@@ -138,7 +138,7 @@ def test_a_fresh_round_goes_on_with_its_own_checkpoints_only(tmp_path, calls, mo
         raise OutOfTime("stop")
 
     monkeypatch.setattr(runs, "compute", cut_off)
-    for fresh in (False, True, True, False):
+    for fresh in ("", "run --all", "run --all", ""):
         store = Store(tmp_path, "smoke", fresh=fresh)
         with pytest.raises(OutOfTime):
             store.ensure(RUN)
@@ -152,7 +152,25 @@ def test_a_fresh_round_goes_on_with_its_own_checkpoints_only(tmp_path, calls, mo
 def test_a_file_of_a_round_that_cannot_be_read_is_named(tmp_path):
     files.write_text(tmp_path / "smoke" / "fresh.json", "<<<<<<< HEAD")
     with pytest.raises(StoreError, match=r"fresh\.json is not valid JSON .*remove it"):
-        Store(tmp_path, "smoke", fresh=True)
+        Store(tmp_path, "smoke", fresh="run --all")
+    files.write_text(tmp_path / "smoke" / "fresh.json", "[]")
+    with pytest.raises(StoreError, match=r"fresh\.json tells of no fresh round: remove it"):
+        Store(tmp_path, "smoke", fresh="run --all")
+
+
+def test_only_the_command_that_began_a_fresh_round_ends_it(tmp_path, calls, capsys):
+    """Once a `--fresh` of one run ended the round of all that had been cut off, which then began from nothing."""
+    other = profile.load("smoke").entry("floor-s0").run
+    whole = Store(tmp_path, "smoke", fresh="run --all")
+    whole.ensure(RUN)  # and is cut off
+    part = Store(tmp_path, "smoke", fresh="run floor-s0")
+    assert part.round == whole.round and "`run --all` began" in capsys.readouterr().err
+    part.ensure(other)
+    part.end_fresh()
+    again = Store(tmp_path, "smoke", fresh="run --all")
+    assert again.round == whole.round and (again.state(RUN), again.state(other)) == ("complete", "complete")
+    again.end_fresh()
+    assert Store(tmp_path, "smoke", fresh="run --all").round != whole.round
 
 
 def test_a_notebook_that_looks_at_another_profile_begins_no_fresh_round_there(tmp_path, monkeypatch):
@@ -166,7 +184,7 @@ def test_a_failed_fresh_computation_leaves_the_old_record(tmp_path, calls, monke
     Store(tmp_path, "smoke").ensure(RUN)
     monkeypatch.setattr(runs, "compute", lambda *_: (_ for _ in ()).throw(OutOfTime("stop")))
     with pytest.raises(OutOfTime):
-        Store(tmp_path, "smoke", fresh=True).ensure(RUN)
+        Store(tmp_path, "smoke", fresh="run --all").ensure(RUN)
     assert Store(tmp_path, "smoke").ensure(RUN).notes == ["computation 1"]
 
 
@@ -211,7 +229,7 @@ def test_a_file_system_that_refuses_locks_modes_and_flushes_will_do(tmp_path, ca
 
     for module, name in ((os, "fchmod"), (os, "chmod"), (os, "fsync"), (os, "link"), (os, "utime"), (fcntl, "flock")):
         monkeypatch.setattr(module, name, refuse)
-    folder = Store(tmp_path, "smoke", fresh=True).ensure(RUN).folder
+    folder = Store(tmp_path, "smoke", fresh="run --all").ensure(RUN).folder
     assert Store(tmp_path, "smoke").ensure(RUN).arrays and len(calls) == 1 and not (folder / ".lock.owner").exists()
 
 
@@ -236,7 +254,7 @@ results, gate, name = sys.argv[1:]
 runs.compute = lambda run, work: Outcome(metrics={"by": name}, curve=[{"step": 1}])
 print("ready", flush=True)
 while not os.path.exists(gate): pass
-store = runs.Store(results, "smoke", fresh=True)
+store = runs.Store(results, "smoke", fresh="run --all")
 for entry in list(store.profile.entries.values())[:15]:
     record = store.ensure(entry.run)
     assert list(record.curve["step"]) == [1]
