@@ -236,7 +236,10 @@ def compute(run: Run, work: Work) -> Outcome:
 
 def results_folder(given: str | Path = "") -> Path:
     """The results folder: the one given, else DIPDDPM_RESULTS, else results/ of this checkout. StoreError: it cannot be one."""
-    folder = Path(given or os.environ.get("DIPDDPM_RESULTS") or CHECKOUT / "results").expanduser().absolute()
+    named = given or os.environ.get("DIPDDPM_RESULTS")
+    if not named and CHECKOUT.name in ("site-packages", "dist-packages"):
+        raise StoreError("this package is installed without its checkout: say with --results DIR where results are to be kept")
+    folder = Path(named or CHECKOUT / "results").expanduser().absolute()
     for place in (folder, *folder.parents):
         if os.path.lexists(place) and not place.is_dir():
             what = f"a link to {os.readlink(place)}, which is not there" if place.is_symlink() else "not a folder"

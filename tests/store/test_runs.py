@@ -310,3 +310,12 @@ def test_checkpoints_stay_until_their_record_is_written(tmp_path, monkeypatch):
         with pytest.raises(StoreError, match="full"):
             store.ensure(RUN)
     assert (store.folder(RUN) / "work" / "checkpoint").exists() and store.state(RUN) == "partial"
+
+
+def test_an_installed_package_keeps_no_results_in_its_installation(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "CHECKOUT", tmp_path / "site-packages")
+    with pytest.raises(StoreError, match="installed without its checkout: say with --results DIR"):
+        runs.results_folder()
+    assert runs.results_folder(tmp_path / "own") == tmp_path / "own"
+    monkeypatch.setenv("DIPDDPM_RESULTS", str(tmp_path / "other"))
+    assert runs.results_folder() == tmp_path / "other"
