@@ -105,10 +105,10 @@ def alone(lab: Any, group: str | None = None) -> str:
     return f"{look('baseline').label}, {count(lab.seeds(group or compared(lab)[0])[0].evals['step'].max())} steps"
 
 
-def starts(frame: pd.DataFrame, *labels: str) -> str:
-    """DIP starts (none: all), each at its best step: over noise with as many calls, and over the best start without a DIP."""
+def starts(frame: pd.DataFrame) -> str:
+    """DIP starts, each at its best step: over noise with as many calls, and over the best start without a DIP."""
     said = []
-    for label in labels or names.starts(dip=True):
+    for label in names.starts(dip=True):
         if (best := compare.best_start(frame, label)) is None:
             continue
         t_start, gap, own = best
@@ -126,9 +126,8 @@ def _beside(frame: pd.DataFrame, label: str, best: pd.DataFrame) -> str:
     if own.has_source and math.isnan(own.source):
         said = "How many of these samples lie nearest to their own image was not recorded."
     others = frame[(frame["label"] == label) & (frame["value"] != best["value"].iloc[0])].groupby("value", sort=True)
-    left = {t: found for t, rows in others if (found := compare.copies(rows)).many}
-    told = ", ".join(f"t_start = {t:.0f} ({copying(found)})" for t, found in left.items())
-    return f"{said} No gain: {told}.".strip() if left else said
+    left = [f"t_start = {t:.0f} ({copying(found)})" for t, rows in others if (found := compare.copies(rows)).many]
+    return f"{said} No gain: {', '.join(left)}.".strip() if left else said
 
 
 def given_back(rows: pd.DataFrame) -> str:

@@ -20,17 +20,20 @@ SAME = 1.05  # times the seconds are the same: machines are no more even than th
 
 def weights(lab: Any) -> list[str]:
     """Each weight of a mechanism whose weight is varied against a weight of zero, the DDPM alone (small models)."""
-    varied, gaps = mechanisms.weights(), mechanisms.screened(lab).items()
-    own = [(label, value, gap) for (label, value, rival), gap in gaps if label in varied and rival == "baseline"]
-    return [comparison(f"{varied[at]}: FD at {x:g} over FD at 0", gap) for at, x, gap in own if isinstance(x, float)]
+    return [comparison(f"{name}: FD at {weight:g} over FD at 0", gap) for name, weight, gap in _weighted(lab)]
 
 
 def lowest_weight(lab: Any) -> str:
     """Which of these settings has the lowest FD over the DDPM alone, decided or not."""
-    varied, gaps = mechanisms.weights(), mechanisms.screened(lab).items()
-    own = {at: gap for at, gap in gaps if at[0] in varied and at[2] == "baseline" and isinstance(at[1], float)}
-    label, value, _ = min(own, key=lambda at: own[at].value)
-    return f"Lowest FD over that of the DDPM alone: {varied[label]} {value:g}, {factor(own[label, value, 'baseline'])}."
+    name, weight, gap = min(_weighted(lab), key=lambda one: one[2].value)
+    return f"Lowest FD over that of the DDPM alone: {name} {weight:g}, {factor(gap)}."
+
+
+def _weighted(lab: Any) -> list[tuple[str, float, Paired]]:
+    """(what is weighted, weight, log FD ratio to the DDPM alone); a setting that is not a mere weight is left out."""
+    varied, gaps = mechanisms.weights(), mechanisms.screened(lab)
+    own = [(label, value, gap) for (label, value, rival), gap in gaps.items() if label in varied and rival == "baseline"]
+    return [(varied[label], value, gap) for label, value, gap in own if isinstance(value, float)]
 
 
 def front(frame: pd.DataFrame) -> list[tuple[str, Any, pd.DataFrame]]:
@@ -77,9 +80,8 @@ def reached(record: Any, fd: float) -> tuple[float, float] | None:
     below = np.flatnonzero(values <= math.log(fd))
     if len(below) == 0:
         return None
-    last, first = int(below[0]), max(int(below[0]) - 1, 0)
-    share = 1.0 if last == first else (values[first] - math.log(fd)) / (values[first] - values[last])
-    steps, seconds = (float(np.interp(share, (0, 1), rows[column].iloc[[first, last]])) for column in ("step", "seconds"))
+    around = slice(max(below[0] - 1, 0), below[0] + 1)
+    steps, seconds = (float(np.interp(-math.log(fd), -values[around], rows[name].iloc[around])) for name in ("step", "seconds"))
     return steps, seconds + float(record.metrics.get("dip_seconds") or 0.0)
 
 

@@ -57,8 +57,7 @@ def larger(lab: Any) -> pd.DataFrame:
     """
     frames = [lab.frame(group).assign(record=lab.seeds(group)) for group in (LARGER, "main-starts")]
     drawn, starts = frames[0], frames[1][frames[1]["nfe"] == frames[0]["nfe"].iloc[0]]
-    names_of = {"noise": "baseline", "dip": "start"}
-    starts = starts.assign(label=[names_of.get(label, f"start {label}") for label in starts["label"]])
+    starts = starts.assign(label=("start " + starts["label"]).replace({"start noise": "baseline", "start dip": "start"}))
     frame = pd.concat([starts, drawn], ignore_index=True)
     frame = frame.sort_values("label", key=lambda label: label != "baseline", kind="stable")
     frame.loc[frame["label"] == "baseline", "value"] = 0
@@ -174,12 +173,9 @@ def over_weight(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
     Settings that are not a mere weight ("0.5 late") are left out.
     """
     base = frame[frame["label"] == "baseline"].assign(value=0.0, anchor=True)
-    found = {}
-    for label in weights():
-        own = frame[(frame["label"] == label) & frame["value"].map(lambda value: isinstance(value, float))]
-        if len(own):
-            found[label] = pd.concat([base, own.assign(value=own["value"].astype(float), anchor=False)], ignore_index=True)
-    return found
+    own = frame[frame["label"].isin(weights()) & frame["value"].map(lambda value: isinstance(value, float))]
+    parts = own.astype({"value": float}).assign(anchor=False).groupby("label", sort=False)
+    return {label: pd.concat([base, part], ignore_index=True) for label, part in parts}
 
 
 def in_words(frame: pd.DataFrame, label: str, value: Any = None) -> str:

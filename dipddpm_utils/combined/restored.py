@@ -56,25 +56,21 @@ class Setting(NamedTuple):
     of: str  # whose images, in words
 
 
-@once
-def degraded(lab: Any) -> dict[Setting, list[Any]]:
-    """Each setting's records, of all seeds."""
-    return grouped(lab.seeds("restore"), _setting)
-
-
 def _setting(record: Any) -> Setting:
     of = PUBLISHED[name].title if (name := record.run.model.data.name) in PUBLISHED else "own images"
     return Setting(record.metrics["task"], record.metrics["strength"], of)
 
 
+@once
+def settings(lab: Any, of: str = "") -> dict[Setting, list[Any]]:
+    """Each setting's records, of all seeds."""
+    found = grouped(lab.seeds("restore"), _setting)
+    return {setting: records for setting, records in found.items() if of in ("", setting.of)}
+
+
 def sets_of(lab: Any) -> list[str]:
     """Whose images are restored, in words."""
-    return list(dict.fromkeys(setting.of for setting in degraded(lab)))
-
-
-def settings(lab: Any, of: str = "") -> dict[Setting, list[Any]]:
-    """The `degraded` of these images."""
-    return {setting: records for setting, records in degraded(lab).items() if of in ("", setting.of)}
+    return list(dict.fromkeys(setting.of for setting in settings(lab)))
 
 
 def figure_of(of: str) -> str:
@@ -159,7 +155,7 @@ def by_model(records: list[Any], method: str) -> pd.DataFrame:
 def restored(lab: Any) -> dict[tuple[Setting, str, str], Paired]:
     """(setting, score, "equal seconds" or "cheap") -> the best way with a DIP minus the best such rival, by model: a family."""
     gaps = {}
-    for setting, records in degraded(lab).items():
+    for setting, records in settings(lab).items():
         own = judged(records, best(records, "with a DIP"))
         for role in ("equal seconds", "cheap"):
             rival = judged(records, best(records, role))
@@ -207,14 +203,14 @@ def _with_more(lab: Any, of: str = "") -> tuple[str, dict[str, Paired]]:
     setting = _setting(more[0])
     own, rival = (judged(more, best(more, role)) for role in ("with a DIP", "equal seconds"))
     gaps = family("more images", {score: difference(own, rival, score, by="model") for score in scores(more)})
-    times, name = f"{more[0].metrics['n'] / degraded(lab)[setting][0].metrics['n']:.2g}", in_short(setting)
+    times, name = f"{more[0].metrics['n'] / settings(lab)[setting][0].metrics['n']:.2g}", in_short(setting)
     return f"With {times} times the images and the rival's training, {name[0].lower()}{name[1:]}", gaps
 
 
 def restoration_table(lab: Any) -> pd.DataFrame:
     """One row a setting and method: scores with t-intervals over models, the first model's choices, seconds a model."""
     rows = []
-    for setting, records in degraded(lab).items():
+    for setting, records in settings(lab).items():
         m, leading = records[0].metrics, [best(records, role) for role in ("with a DIP", "equal seconds", "cheap")]
         for method, (label, _) in METHODS.items():
             if f"{method}_psnr" not in m:  # a noisy image is nothing to be held to
@@ -233,7 +229,7 @@ def restoration_table(lab: Any) -> pd.DataFrame:
 def restored_pairs(lab: Any) -> pd.DataFrame:
     """One row a setting and rival: how much better or worse the best way with a DIP is, paired by model."""
     rows, gaps = [], restored(lab)
-    for setting, records in degraded(lab).items():
+    for setting, records in settings(lab).items():
         own = best(records, "with a DIP")
         for role in ("equal seconds", "cheap"):
             row = {"task": in_short(setting)}
@@ -261,9 +257,9 @@ def restored_count(lab: Any, role: str, of: str = "") -> str:
 
 def other_scores(lab: Any, role: str, of: str = "") -> str:
     """Settings that a DIP won and lost by each other score, of how many if some lack it."""
-    psnr, *others = (found := won_and_lost(lab, role, of)).values()
-    counts = (f"{one.won} and {one.lost}" + f" of {one.of}" * (one.of < psnr.of) for one in others)
-    return "; ".join(f"{name} {count}" for name, count in zip([*found][1:], counts, strict=True))
+    found = won_and_lost(lab, role, of)
+    psnr = found.pop("PSNR")
+    return "; ".join(f"{name} {one.won} and {one.lost}" + f" of {one.of}" * (one.of < psnr.of) for name, one in found.items())
 
 
 def won_and_lost(lab: Any, role: str, of: str = "") -> dict[str, Counted]:

@@ -34,9 +34,11 @@ class Row:
     new: bool = True  # whether its samples are known to be no training images given back
 
 
-def _no_gain(row: Row, own: Copies) -> Row:
-    """What is lower since training images are given back, as a comparison that nobody won."""
-    return replace(row, verdict=f"**no gain**: {images_back(own)}", cost="", better=None, given_back=True)
+def _of_new_images(row: Row, own: Copies, *, known: bool, lower: bool = False) -> Row:
+    """The row, but nobody won what is better, or `lower` than the baseline, by images given back, or if that is not known."""
+    if own.many and (row.better or lower):
+        return replace(row, verdict=f"**no gain**: {images_back(own)}", cost="", better=None, given_back=True)
+    return row if known or not row.better else replace(row, verdict=_NOT_JUDGED, better=None)
 
 
 def _row(job: str, question: str, gap: Paired, cost: str, figure: str, unit: str = "", more_is_better: bool = False) -> Row:
@@ -79,7 +81,7 @@ def _starts(lab: Any) -> Iterator[Row]:
     if (best := best_start(frame, *names.fitted_once())) is None:
         return
     t_start, gap, chosen = best
-    own, cost, start = copies(chosen), "", chosen["label"].iloc[0]
+    cost, start = "", chosen["label"].iloc[0]
     if lab.has("ddpm"):
         _, pays = comparisons.measured_cost(frame, lab.seeds("ddpm")[0])
         cost = "not shown to save time"
@@ -90,11 +92,7 @@ def _starts(lab: Any) -> Iterator[Row]:
     over = "noise" if rival == "noise" else look(rival).label
     question = f"Started from {begun_from(start)}, t = {t_start:.0f}: FD over {over}"
     row = _row("generation", question, gap, cost, "04_fd_vs_t_start")
-    if row.better is True and own.many:
-        row = _no_gain(row, own)
-    elif row.better is True and math.isnan(own.source):
-        row = replace(row, verdict=_NOT_JUDGED, better=None)
-    yield row
+    yield _of_new_images(row, copies(chosen), known=not math.isnan(copies(chosen).source))
 
 
 def _ways(lab: Any) -> Iterator[Row]:
@@ -110,25 +108,24 @@ def _ways(lab: Any) -> Iterator[Row]:
         if set(best[1]["name"]) <= outputs:  # trained on DIP outputs alone, which has its row
             continue
         own = copies(best[1])
-        copied = own.many and gaps[0][1].decided and gaps[0][1].value < 0
+        (_, base), *_ = gaps
         rival, gap = max(gaps, key=lambda one: one[1].value)
         beside = mechanisms.rival_rows(frame, rival, best[1])
         times = best[1].groupby("seed")["cost"].mean() / beside.groupby("seed")["cost"].mean()
         calls = f"{beside['nfe'].iloc[0]:.0f} calls without it"  # by the way's own sampler
         over_what = calls if rival == "more calls" else mechanisms.rival_in_words(frame, rival, best[1])
         question = f"{mechanisms.in_words(frame, label, best[0])}: FD over {over_what}"
-        new = not own.many and not mechanisms.unjudged(label, *best)
-        row = replace(_row(MECHANISM, question, gap, f"{number(float(times.mean()), 2)} × time", "04_pareto"), new=new)
-        if row.better and not new and not own.many:
-            row = replace(row, verdict=_NOT_JUDGED, better=None)
-        yield _no_gain(row, own) if copied or (row.better and own.many) else row
+        known = not mechanisms.unjudged(label, *best)
+        row = _row(MECHANISM, question, gap, f"{number(float(times.mean()), 2)} × time", "04_pareto")
+        row = replace(row, new=known and not own.many)
+        yield _of_new_images(row, own, known=known, lower=base.decided and base.value < 0)
 
 
 def _restored(lab: Any) -> Iterator[Row]:
     if not lab.has("restore"):
         return
     gaps = restored.restored(lab)
-    for setting, records in restored.degraded(lab).items():
+    for setting, records in restored.settings(lab).items():
         own, even = (sum(restored.seconds(records, of)) for of in ("with a DIP", "equal seconds"))
         asked = restored.in_short(setting)
         question = f"PSNR gained by a DIP: {asked[0].lower()}{asked[1:]}"

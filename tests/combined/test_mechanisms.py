@@ -62,11 +62,11 @@ def test_a_start_says_whether_its_own_images_were_looked_for_and_what_was_left_o
         {"label": "dip", "value": 600, "fd": 9.0, "copy_rate": 0.0},
     ]
     rows += [{"label": "noise", "value": t, "fd": 10.0, "copy_rate": 0.0} for t in (300, 600)]
-    said = comparisons.starts(pd.DataFrame([row | about for row in rows]), "dip")
+    said = comparisons.starts(pd.DataFrame([row | about for row in rows]))
     assert "t_start = 600" in said.partition(",")[2][:20] and "No gain: t_start = 300 (97% look copied)." in said
     assert "own image was not recorded" in said
     with_own = pd.DataFrame([row | about | {"own_source_rate": 0.0} for row in rows])
-    assert "not recorded" not in comparisons.starts(with_own, "dip")
+    assert "not recorded" not in comparisons.starts(with_own)
 
 
 def test_a_weight_of_zero_is_the_ddpm_alone(frame):

@@ -62,7 +62,7 @@ def test_the_rival_is_chosen_where_nothing_is_judged():
     lab = Made()
     for one in lab.records:
         one.metrics |= {"unet_tuned": 40.0}  # luck there: it is the rival, whatever the images judged say
-    settings = restored.degraded(lab)
+    settings = restored.settings(lab)
     assert {restored.best(records, "equal seconds") for records in settings.values()} == {"unet"}
     assert [restored.best(records, "with a DIP") for records in settings.values()] == ["dip_ddpm", "dip_told_ddpm"]
     assert [restored.best(records, "cheap") for records in settings.values()] == ["smooth_ddpm", "told_ddpm"]
