@@ -168,9 +168,8 @@ def grid_of_settings(frame: pd.DataFrame) -> Figure:
     panels[0].set_ylabel("DIP learning rate")
     first, seeds = frame.iloc[0], frame["seed"].nunique()
     over = f" and 95% t-interval over {seeds} seeds" if seeds > 1 else ", one seed"
-    note = f"{first['features']}, n = {first['n']:.0f} images: geometric mean{over}; "
-    note += "dark: large. Star: the run that all settings share."
-    note += " White: not run." * bool(means.unstack().isna().any(axis=None))
+    note = f"{first['features']}, n = {first['n']:.0f} images: geometric mean{over}; dark: large. "
+    note += "Star: the run that all settings share."
     return style.finish(figure, "Report B's three settings, every combination", note)
 
 

@@ -9,21 +9,10 @@ import pandas as pd
 from dipddpm_utils.faults import DIP_REPORTED_OVER, EARLY, FAULTS
 from dipddpm_utils.judging.stats import ALPHA
 from dipddpm_utils.machine.provenance import hardware
+from dipddpm_utils.page import prose
 from dipddpm_utils.page.compare import difference, family, floor_at, frame_of, judged_alike, summary
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import (
-    bullets,
-    comparison,
-    count,
-    distance,
-    effect,
-    factor,
-    number,
-    other_spaces,
-    over_rows,
-    percent,
-    span,
-)
+from dipddpm_utils.page.prose import bullets, comparison, effect, factor, number, over_rows, percent, span
 from dipddpm_utils.reports import gate, one_fault, printed, tables
 from dipddpm_utils.reports.evidence_b import PAIR, slope_over
 from dipddpm_utils.reports.finding import side
@@ -166,8 +155,8 @@ def own_samples(full: Any, report: str) -> str:
     told, models = [], at_own_size(full, report)
     for group, own in models.items():
         frame = frame_of(own)
-        seeds = f"{len(own)} seeds" if len(own) > 1 else "1 seed"
-        told.append(f"{own_label(group)} {over_rows(frame, 'fd')} (recall {number(frame['recall'].mean(), 2)}, {seeds})")
+        cover = f"recall {number(frame['recall'].mean(), 2)}, {len(own)} seed{'s' * (len(own) > 1)}"
+        told.append(f"{own_label(group)} {over_rows(frame, 'fd')} ({cover})")
     first, floor = next(iter(models.values()))[0].metrics, gate.floor_of(full, f"{report.lower()}-ddpm")
     least = f", real against real {number(floor_at(floor, 'fd', first['n']).value)}" if floor else ""
     least += "; of one seed, intervals are over its samples" * any(len(own) == 1 for own in models.values())
@@ -203,7 +192,7 @@ def age(lab: Any) -> str:
     for report, name in (("A", "a-ddpm"), ("B", "b-ddpm")):
         if lab.has(name, f"{name[0]}-floor"):
             records = lab.seeds(name)
-            where = distance(records, lab.seeds(f"{name[0]}-floor")[0])
-            steps = count(records[0].evals["step"].max())
-            lines += [f"Report {report}'s corrected DDPM alone, after {steps} steps: {where}.", other_spaces(records)]
+            where = prose.distance(records, lab.seeds(f"{name[0]}-floor")[0])
+            steps = prose.count(records[0].evals["step"].max())
+            lines += [f"Report {report}'s corrected DDPM alone, after {steps} steps: {where}.", prose.other_spaces(records)]
     return bullets([*lines, "A verdict holds for models trained that long, not for longer."]) if lines else ""

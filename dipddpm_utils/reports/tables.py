@@ -46,18 +46,14 @@ def _settings(run: Any) -> dict[str, float]:
     return {"dip_lr": run.dip.optim.lr, "ddpm_lr": run.optim.lr, "std": run.dip.std}
 
 
-def controls(frames: Mapping[str, pd.DataFrame], against: str) -> dict[str, Any]:
-    """FD of each kind of training data over that of `against`: a family."""
-    gaps = {name: difference(frame, frames[against], "fd") for name, frame in frames.items() if name != against}
-    return family("other images", gaps)
-
-
 def trained_on_table(frames: Mapping[str, pd.DataFrame], against: str, elsewhere: str = "") -> pd.DataFrame:
     """One row a kind of training data: distances to clean images and to the data trained on, ratio to row `against`.
 
     elsewhere: a row that is compared in another family.
     """
-    rows, gaps = [], controls({name: frame for name, frame in frames.items() if name != elsewhere}, against)
+    compared = {name: frame for name, frame in frames.items() if name not in (against, elsewhere)}
+    gaps = family("other images", {name: difference(frame, frames[against], "fd") for name, frame in compared.items()})
+    rows = []
     for name, frame in frames.items():
         columns = {f"{frame['features'].iloc[0]} to real images": "fd", "to the data trained on": "fd_trained"}
         row = {"trained on": name, "seeds": frame["seed"].nunique(), "n": int(frame["n"].iloc[0])}
