@@ -1,7 +1,7 @@
 """A profile: runs by name, group and configuration, in the order in which they should be computed."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,6 +76,11 @@ class Profile:
             if self.entries.setdefault(entry.name, entry) is not entry:
                 raise ConfigError(f"profile {self.name} declares two different runs {full_name}: rename one of them")
             self.groups.setdefault(group, []).append(Member(entry, label, label if value is None else value, anchor))
+
+    def members(self, group: str, runs: Mapping[str, Run], seeds: Seeds = 1) -> None:
+        """Declare the runs of a group by their labels."""
+        for label, run in runs.items():
+            self.member(group, label, run, seeds)
 
     def entry(self, name: str) -> Entry:
         """The run of that name; UsageError with the nearest names if there is none."""

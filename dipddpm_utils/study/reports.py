@@ -80,15 +80,12 @@ def in_turn(p: Profile, z: Sizes) -> None:
 
 def a_faults(p: Profile, z: Sizes) -> None:
     """06: the corrected run with one fault, and the published run without one."""
-    acting = [fault for fault in FAULTS.values() if fault.id in a_dip_faults(z) + A_DDPM]
-    for fault in acting:
-        alone = (fault.id,)
-        run = a_ddpm(z, on=a_dip(z, alone)) if fault.trained_in == "dip" else a_ddpm(z, alone)
-        p.member("a-only", fault.id, run, z.few_seeds)
-    for fault in acting:
-        in_dip = a_ddpm(z, A_ON_DIP, a_dip(z, but(a_dip_faults(z), fault.id)))
-        run = in_dip if fault.trained_in == "dip" else a_ddpm(z, but(A_DDPM, fault.id))
-        p.member("a-without", fault.id, run, z.few_seeds)
+    in_dip = a_dip_faults(z)
+    only = {id: a_ddpm(z, on=a_dip(z, (id,))) for id in in_dip} | {id: a_ddpm(z, (id,)) for id in A_DDPM}
+    without = {id: a_ddpm(z, A_ON_DIP, a_dip(z, but(in_dip, id))) for id in in_dip}
+    without |= {id: a_ddpm(z, but(A_DDPM, id)) for id in A_DDPM}
+    for group, runs in (("a-only", only), ("a-without", without)):
+        p.members(group, dict(sorted(runs.items())), z.few_seeds)
 
 
 def a_controls(p: Profile, z: Sizes, which: Sequence[Control] = CONTROLS) -> None:
@@ -117,8 +114,7 @@ def a_library(p: Profile, z: Sizes) -> None:
 
 def a_batch(p: Profile, z: Sizes) -> None:
     """02: report A's batch of 4 against the larger one used here, at equal images."""
-    p.member("a-batch", "as published", changed(a_dip(z), optim=z.a_batch_4), z.many_seeds)
-    p.member("a-batch", "larger", a_dip(z), z.many_seeds)
+    p.members("a-batch", {"as published": changed(a_dip(z), optim=z.a_batch_4), "larger": a_dip(z)}, z.many_seeds)
 
 
 # --- report B ---------------------------------------------------------------------------------------------------------
@@ -154,10 +150,8 @@ def b_others(p: Profile, z: Sizes, seeds: int) -> None:
 
 def b_faults(p: Profile, z: Sizes) -> None:
     """06: the corrected run with one fault, and the published run without one."""
-    for fault in B_DDPM:
-        p.member("b-only", fault, b_ddpm(z, (fault,), b_dip(z)), z.few_seeds)
-    for fault in B_DDPM:
-        p.member("b-without", fault, b_ddpm(z, but(B_DDPM, fault), b_dip(z)), z.few_seeds)
+    p.members("b-only", {fault: b_ddpm(z, (fault,), b_dip(z)) for fault in B_DDPM}, z.few_seeds)
+    p.members("b-without", {fault: b_ddpm(z, but(B_DDPM, fault), b_dip(z)) for fault in B_DDPM}, z.few_seeds)
 
 
 def b_rows(p: Profile, z: Sizes) -> None:

@@ -64,6 +64,5 @@ def trained_on_fits(p: Profile, z: Sizes) -> None:
 def on_few(p: Profile, group: str, real: Ddpm, fit: PerImage, dip: Dip, seeds: int) -> None:
     """A model that learns a few images, the same on what one network makes of them, and on what a DIP of each shows."""
     p.run(f"{group}-fits", Bank(data=real.data, fit=fit), seeds)
-    p.member(group, "real", real, seeds)
-    p.member(group, "dae", changed(real, dip=changed(dip, data=real.data)), seeds)
-    p.member(group, "per_image", changed(real, per_image=fit), seeds)
+    dae = changed(real, dip=changed(dip, data=real.data))
+    p.members(group, {"real": real, "dae": dae, "per_image": changed(real, per_image=fit)}, seeds)
