@@ -39,8 +39,7 @@ def pareto(frame: pd.DataFrame, floor: Any) -> Figure:
 def ways(frame: pd.DataFrame) -> list[tuple[str, Any, pd.DataFrame]]:
     """Every setting: the DDPM alone first, then each mechanism with its controls, then what one would try without any."""
     place = {name: i for i, name in enumerate(("baseline", *mechanisms()))}
-    last = len(place)
-    return sorted(settings(frame), key=lambda way: place.get(way[0], place.get(way[0].split()[0], last)))  # keeps the order
+    return sorted(settings(frame), key=lambda way: place.get(way[0], place.get(way[0].split()[0], len(place))))
 
 
 def _rows(panels: Sequence[Axes], frame: pd.DataFrame, unit: str) -> None:

@@ -10,10 +10,11 @@ from dipddpm_utils.faults import DIP_REPORTED_OVER, EARLY, FAULTS
 from dipddpm_utils.judging.stats import ALPHA
 from dipddpm_utils.machine.provenance import hardware
 from dipddpm_utils.page import prose
-from dipddpm_utils.page.compare import difference, family, floor_at, frame_of, judged_alike, summary
+from dipddpm_utils.page.compare import difference, family, floor_at, frame_of, summary
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import bullets, comparison, effect, factor, number, over_rows, percent, span
 from dipddpm_utils.reports import gate, one_fault, printed, tables
+from dipddpm_utils.reports.evidence_a import of_curve
 from dipddpm_utils.reports.evidence_b import PAIR, slope_over
 from dipddpm_utils.reports.finding import side
 from dipddpm_utils.reports.printed import VARIANTS
@@ -131,10 +132,8 @@ def published_shape(lab: Any) -> str:
         told = [f"printed {number(float(fid.iloc[-1] / fid.iloc[0]))}"]
         for ending, column, way in (("-published", "fd_published", "as published, on 30 samples"), ("", "fd", "corrected")):
             if lab.has(name + ending):
-                rows = [judged_alike(record.evals) for record in lab.seeds(name + ending)]
-                curves = [part[column] for part in rows if column in part and len(part) > 1]
-                own = [np.log(curve.iloc[-1] / curve.iloc[0]) for curve in curves]
-                told += [f"{way} {number(float(np.exp(np.mean(own))))}"] if own else []
+                own = [of_curve(lambda logs: logs[-1] - logs[0], column, record) for record in lab.seeds(name + ending)]
+                told += [f"{way} {number(float(np.exp(np.mean(own))))}"] if np.isfinite(own).all() else []
         lines.append(f"{look(name).label}: {', '.join(told)}.")
     return "The last distance over the first, by model and way of judging:\n\n" + bullets(lines)
 
