@@ -1,6 +1,7 @@
 """The two reports: as published, corrected, fault by fault (faults.py says what each is), and their controls."""
 
 from collections.abc import Sequence
+from itertools import product
 from typing import get_args
 
 from dipddpm_utils.config import Control, Ddpm, Dip, Floor, Sample, Sampler, Turns
@@ -85,7 +86,7 @@ def a_faults(p: Profile, z: Sizes) -> None:
     without = {id: a_ddpm(z, A_ON_DIP, a_dip(z, but(in_dip, id))) for id in in_dip}
     without |= {id: a_ddpm(z, but(A_DDPM, id)) for id in A_DDPM}
     for group, runs in (("a-only", only), ("a-without", without)):
-        p.members(group, dict(sorted(runs.items())), z.few_seeds)
+        p.members(group, dict(sorted(runs.items())), z.few_seeds)  # in the order of their ids
 
 
 def a_controls(p: Profile, z: Sizes, which: Sequence[Control] = CONTROLS) -> None:
@@ -165,12 +166,10 @@ def b_rows(p: Profile, z: Sizes) -> None:
 
 def b_grid(p: Profile, z: Sizes) -> None:
     """05: the same, corrected and crossed, around b-combined."""
-    for dip_lr in z.b_dip_lrs:
-        for lr in (2.5e-3, 5e-3):
-            for std in (1.2, B_STD):
-                anchor = (dip_lr, lr, std) == (B_DIP_LR, z.b_optim.lr, B_STD)
-                run, name = b_ddpm(z, on=b_dip(z, std, dip_lr), lr=lr), f"b-grid-{dip_lr:g}-{lr:g}-{std:g}"
-                p.member("b-grid", f"{dip_lr:g}", run, z.few_seeds, value=std, name=name, anchor=anchor)
+    for dip_lr, lr, std in product(z.b_dip_lrs, (2.5e-3, 5e-3), (1.2, B_STD)):
+        anchor = (dip_lr, lr, std) == (B_DIP_LR, z.b_optim.lr, B_STD)
+        run, name = b_ddpm(z, on=b_dip(z, std, dip_lr), lr=lr), f"b-grid-{dip_lr:g}-{lr:g}-{std:g}"
+        p.member("b-grid", f"{dip_lr:g}", run, z.few_seeds, value=std, name=name, anchor=anchor)
 
 
 def b_dips(p: Profile, z: Sizes) -> None:

@@ -1,5 +1,6 @@
 """Notebook 05: one setting at a time, the DIP that the headline has, and when to stop."""
 
+from itertools import product
 from typing import Any
 
 from dipddpm_utils.config import Ddpm
@@ -43,11 +44,9 @@ def settings(p: Profile, z: Sizes) -> None:
 
 def stopping(p: Profile, z: Sizes) -> None:
     """05: every rule on the same noisy images; then how many stages, and how their noise levels are spaced."""
-    for fit in z.stopping:
-        for std in z.stopping_stds:
-            p.member("stopping", fit.net, changed(fit, std=std), value=std, name=f"stopping_{fit.net}-{std:g}")
+    for fit, std in product(z.stopping, z.stopping_stds):
+        p.member("stopping", fit.net, changed(fit, std=std), value=std, name=f"stopping_{fit.net}-{std:g}")
     staged = changed(z.stopping[0], n_images=z.fitted, rules=("oracle", "discrepancy", "staged"))
-    for spacing in z.spacings:
-        for stages in z.stages:
-            fit, name = changed(staged, spacing=spacing, stages=stages), f"stopping_stages-{spacing}-{stages}"
-            p.member("stopping_stages", spacing, fit, value=stages, name=name, anchor=stages == z.stopping[0].stages)
+    for spacing, stages in product(z.spacings, z.stages):
+        fit, name = changed(staged, spacing=spacing, stages=stages), f"stopping_stages-{spacing}-{stages}"
+        p.member("stopping_stages", spacing, fit, value=stages, name=name, anchor=stages == z.stopping[0].stages)

@@ -199,6 +199,10 @@ def test_a_run_has_its_seeds_and_a_member_its_label_value_and_name():
     assert [(m.label, m.value, m.anchor) for m in p.group("two")] == [("as is", "as is", True), ("b", 5, False)]
     assert p.group("two")[0].entry is p.entry("floor-s0") and [e.run.seed for e in p.seeds("floor")] == [0, 1, 4]
     assert p.find(p.entry("two-b-s0").run) is p.entry("two-b-s0")
+    p.members("three", {"as is": FLOOR, "b": FLOOR.model_copy(update={"repeats": 7})}, 2)
+    assert [(m.label, m.entry.name) for m in p.group("three")][1:] == [
+        ("as is", "floor-s1"), ("b", "two-b-s0"), ("b", "three-b-s1"),
+    ]  # fmt: skip
 
 
 def test_two_different_runs_of_one_name_are_refused():
