@@ -3,6 +3,7 @@
 `of`: of whose images, one of `sets_of`; "" means of all. `role`: what a method is to the comparison, see METHODS.
 """
 
+from itertools import product
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -155,12 +156,15 @@ def by_model(records: list[Any], method: str) -> pd.DataFrame:
 def restored(lab: Any) -> dict[tuple[Setting, str, str], Paired]:
     """(setting, score, "equal seconds" or "cheap") -> the best way with a DIP minus the best such rival, by model: a family."""
     gaps = {}
-    for setting, records in settings(lab).items():
-        own = judged(records, best(records, "with a DIP"))
-        for role in ("equal seconds", "cheap"):
-            rival = judged(records, best(records, role))
-            gaps |= {(setting, score, role): difference(own, rival, score, by="model") for score in scores(records)}
+    for (setting, records), role in product(settings(lab).items(), ("equal seconds", "cheap")):
+        gaps |= {(setting, score, role): gap for score, gap in _over(records, role).items()}
     return family("restoration", gaps)
+
+
+def _over(records: list[Any], role: str) -> dict[str, Paired | None]:
+    """score -> the best way with a DIP minus the best of this role, paired by model."""
+    own, rival = (judged(records, best(records, one)) for one in ("with a DIP", role))
+    return {score: difference(own, rival, score, by="model") for score in scores(records)}
 
 
 def corrected(lab: Any) -> str:
@@ -201,8 +205,7 @@ def _with_more(lab: Any, of: str = "") -> tuple[str, dict[str, Paired]]:
     if not more or of not in ("", _setting(more[0]).of):
         return "", {}
     setting = _setting(more[0])
-    own, rival = (judged(more, best(more, role)) for role in ("with a DIP", "equal seconds"))
-    gaps = family("more images", {score: difference(own, rival, score, by="model") for score in scores(more)})
+    gaps = family("more images", _over(more, "equal seconds"))
     times, name = f"{more[0].metrics['n'] / settings(lab)[setting][0].metrics['n']:.2g}", in_short(setting)
     return f"With {times} times the images and the rival's training, {name[0].lower()}{name[1:]}", gaps
 
@@ -229,13 +232,12 @@ def restoration_table(lab: Any) -> pd.DataFrame:
 def restored_pairs(lab: Any) -> pd.DataFrame:
     """One row a setting and rival: how much better or worse the best way with a DIP is, paired by model."""
     rows, gaps = [], restored(lab)
-    for setting, records in settings(lab).items():
-        own = best(records, "with a DIP")
-        for role in ("equal seconds", "cheap"):
-            row = {"task": in_short(setting)}
-            for column, way in (("with a DIP (s)", own), ("without (s)", best(records, role))):
-                row[column] = f"{METHODS[way][0]} ({number(over_records(records, f'{way}_seconds'), 2)})"
-            rows.append(row | {SCORES[score][0]: _told(gaps[setting, score, role], score) for score in scores(records)})
+    for (setting, records), role in product(settings(lab).items(), ("equal seconds", "cheap")):
+        row = {"task": in_short(setting)}
+        for column, one in (("with a DIP (s)", "with a DIP"), ("without (s)", role)):
+            way = best(records, one)
+            row[column] = f"{METHODS[way][0]} ({number(over_records(records, f'{way}_seconds'), 2)})"
+        rows.append(row | {SCORES[score][0]: _told(gaps[setting, score, role], score) for score in scores(records)})
     return pd.DataFrame(rows).fillna("")
 
 

@@ -77,14 +77,6 @@ class Judged:
         return f"needs runs: {', '.join(self.evidence.needs)}{lacks}"
 
     @property
-    def measured(self) -> str:
-        """The effect with its unit: 'FD: a factor of 1.31 [1.12, 1.53]'."""
-        if self.finding is None:
-            return ""
-        gap, unit = self.finding.effect, self.finding.unit
-        return f"{unit}: {effect(gap)}" if gap.ratio else effect(gap, unit)
-
-    @property
     def each(self) -> str:
         """The effect of each net, rival or setting that the claim is made of, where there are several."""
         return "; ".join(f"{name}: {effect(own)}" for name, own in self.finding.each.items()) if self.finding else ""
@@ -220,7 +212,9 @@ def page_table(judged: list[Judged], page: str) -> pd.DataFrame:
         notes += ["test changed later"] * ("these" in one.changed) + ["on a stand-in"] * one.stands_in
         notes += ["scaled down"] * (one.scaled and not one.gate.why)
         verdict = one.verdict + (f" ({'; '.join(notes)})" if notes else "")
-        rows.append((f"{one.claim.id}. {one.claim.said}", one.measured, verdict, shown))
+        measured = effect(one.finding.effect, one.finding.unit) if one.finding else ""
+        measured = f"{one.finding.unit}: {measured}" if one.finding and one.finding.effect.ratio else measured
+        rows.append((f"{one.claim.id}. {one.claim.said}", measured, verdict, shown))
     return pd.DataFrame(rows, columns=["claim", "effect", "verdict", "shown in"])
 
 
