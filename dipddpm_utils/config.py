@@ -8,9 +8,10 @@ meaning is made visible by raising `revision` of the kind.
 import hashlib
 import importlib
 import json
-from typing import Annotated, Any, ClassVar, Literal, Self, get_args
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import Field, PositiveFloat, TypeAdapter, model_validator
+from pydantic import Field, PositiveFloat, TypeAdapter
 
 from dipddpm_utils.parts import (
     Advice,
@@ -92,15 +93,13 @@ class Stopping(Run, ImageFit):
     level_low: PositiveFloat = 0.01  # and in the last
     diffusion: Diffusion = Diffusion()  # whose steps t_k have those levels
 
-    @model_validator(mode="after")
-    def _rules_and_levels_make_sense(self) -> Self:
+    def wrong(self) -> Iterator[str]:
         if "oracle" not in self.rules or len(set(self.rules)) != len(self.rules):
-            raise ValueError(f"rules are {', '.join(self.rules)}; expected each once, and 'oracle' among them to judge by")
+            yield f"rules are {', '.join(self.rules)}; expected each once, and 'oracle' among them to judge by"
         if self.level_low >= self.level_high:
-            raise ValueError(f"level_low is {self.level_low}, expected below level_high, {self.level_high}")
+            yield f"level_low is {self.level_low}, expected below level_high, {self.level_high}"
         if self.fixed > self.iterations or self.stages > self.iterations:
-            raise ValueError(f"fixed, stages are {self.fixed}, {self.stages}, expected at most iterations, {self.iterations}")
-        return self
+            yield f"fixed, stages are {self.fixed}, {self.stages}, expected at most iterations, {self.iterations}"
 
 
 class Spectrum(Run, ImageFit):
@@ -145,23 +144,21 @@ class Ddpm(Run):
         """The run whose fits it is trained on."""
         return None if self.per_image is None else Bank(data=self.data, fit=self.per_image, seed=self.seed)
 
-    @model_validator(mode="after")
-    def _what_it_is_trained_on_is_clear(self) -> Self:
+    def wrong(self) -> Iterator[str]:
         last = self.diffusion.num_train_timesteps - 1
         if (self.using.truncate or 0) > last:
-            raise ValueError(f"prior.truncate is {self.using.truncate}, but the model's last step is {last}")
+            yield f"prior.truncate is {self.using.truncate}, but the model's last step is {last}"
         if self.per_image is not None and (self.dip is not None or self.train_on is not None):
-            raise ValueError("per_image is given with dip or train_on, expected one of them")
+            yield "per_image is given with dip or train_on, expected one of them"
         on_real = self.dip is None and self.per_image is None and self.train_on is None
         if self.prior is not None and not on_real:
-            raise ValueError("prior is given with dip, per_image or train_on, expected real images for it to act on")
+            yield "prior is given with dip, per_image or train_on, expected real images for it to act on"
         if self.train_on not in (None, "clip") and self.dip is None:
-            raise ValueError(f"train_on is {self.train_on!r} without a dip, expected the one whose outputs it is to match")
+            yield f"train_on is {self.train_on!r} without a dip, expected the one whose outputs it is to match"
         on_dip = self.dip is not None and self.train_on is None
         for fault, acts in (("FA1", on_real), ("FB2", on_dip), ("FB3", on_dip)):
             if fault in self.faults and not acts:
-                raise ValueError(f"fault {fault} does not act on what this run is trained on; leave it out")
-        return self
+                yield f"fault {fault} does not act on what this run is trained on; leave it out"
 
 
 class Sample(Run):
@@ -175,18 +172,16 @@ class Sample(Run):
     n: Positive = 2000
     advice: Advice | None = None
 
-    @model_validator(mode="after")
-    def _start_is_within_the_chain(self) -> Self:
+    def wrong(self) -> Iterator[str]:
         t, last = self.start.t_start, self.model.diffusion.num_train_timesteps - 1
         if t is not None and t > last:
-            raise ValueError(f"start.t_start is {t}, but the model's last step is {last}")
+            yield f"start.t_start is {t}, but the model's last step is {last}"
         if (bank := self.start.bank) is not None and bank.data != self.model.data:
-            raise ValueError("start.bank is of other data than the model, expected the images that it was trained on")
+            yield "start.bank is of other data than the model, expected the images that it was trained on"
         if bank is not None and (least := bank.n or bank.data.n_train) and least < self.n:
-            raise ValueError(f"start.bank has {least} DIPs, expected one for each of the {self.n} samples")
+            yield f"start.bank has {least} DIPs, expected one for each of the {self.n} samples"
         if self.model.using.in_chains and (self.start != Start() or self.advice is not None):
-            raise ValueError("model has a prior that its chains need, and start and advice know nothing of it; leave both out")
-        return self
+            yield "model has a prior that its chains need, and start and advice know nothing of it; leave both out"
 
 
 class Restore(Run, ImageFit):
@@ -208,13 +203,11 @@ class Restore(Run, ImageFit):
     strength: PositiveFloat | None = None  # std of noise, share of pixels seen, side of a coarse pixel; None: 0.4, 0.5, 2
     validation: bool = False
 
-    @model_validator(mode="after")
-    def _is_degraded_as_it_can_be(self) -> Self:
+    def wrong(self) -> Iterator[str]:
         if self.task == "inpaint" and (self.strength or 0) >= 1:
-            raise ValueError(f"strength is {self.strength}, expected a share of pixels below 1 with task 'inpaint'")
+            yield f"strength is {self.strength}, expected a share of pixels below 1 with task 'inpaint'"
         if self.task == "super_resolve" and self.strength and (self.strength % 1 or self.model.data.size % self.strength):
-            raise ValueError(f"strength is {self.strength}, expected a divisor of the images' {self.model.data.size} pixels")
-        return self
+            yield f"strength is {self.strength}, expected a divisor of the images' {self.model.data.size} pixels"
 
 
 class EpochTiming(Run):
@@ -244,16 +237,14 @@ class Turns(Run):
     rounds: Annotated[int, Field(ge=2)] = 12
     least: PositiveFloat = 1.0
 
-    @model_validator(mode="after")
-    def _are_trained_alike(self) -> Self:
+    def wrong(self) -> Iterator[str]:
         rest = {run.model_copy(update={"dip": None}) for run in self.runs}
         own = {(run.data, run.prior, run.per_image, run.train_on, run.faults) for run in rest}
         if len(rest) > 1 or own != {(self.data, None, None, None, ())}:
-            raise ValueError("runs differ in more than their dip, expected one network and training on images of `data`")
+            yield "runs differ in more than their dip, expected one network and training on images of `data`"
         ways = [(run.dip and run.dip.net, run.dip and run.dip.std) for run in self.runs]
         if ways.count((None, None)) != 1 or len(set(ways)) != len(ways):
-            raise ValueError("runs are not one without a dip and others of which each has another net or std")
-        return self
+            yield "runs are not one without a dip and others of which each has another net or std"
 
 
 def kinds() -> dict[str, Any]:

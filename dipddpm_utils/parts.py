@@ -1,6 +1,6 @@
 """What the configurations of runs (config.py) are made of: frozen, validated values, and the DIP that runs build on."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
@@ -38,6 +38,16 @@ class Frozen(BaseModel):
 
         return change(self.model_copy(update={name: inner(getattr(self, name)) for name in type(self).model_fields}))
 
+    def wrong(self) -> Iterable[str]:
+        """What does not fit together, each with what was expected; a ValueError says the first when the value is made."""
+        return ()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        for problem in self.wrong():
+            raise ValueError(problem)
+        return self
+
 
 class Published(NamedTuple):
     """What is told of a published data set, its files and the space it is judged in apart."""
@@ -74,11 +84,9 @@ class Data(Frozen):
     colour: bool = False  # an own set's images are 3 x 32 x 32; False: 1 x 28 x 28
     labelled: bool = False  # an own set has labels, so that a classifier of its own can judge
 
-    @model_validator(mode="after")
-    def _own_images_are_known_by_their_content(self) -> Self:
+    def wrong(self) -> Iterator[str]:
         if (self.name == "own") != (self.sha256 is not None):
-            raise ValueError(f"sha256 is {self.sha256} with name {self.name!r}, expected it with name 'own', and only there")
-        return self
+            yield f"sha256 is {self.sha256} with name {self.name!r}, expected it with name 'own', and only there"
 
     @property
     def channels(self) -> int:
@@ -119,11 +127,9 @@ class Diffusion(Frozen):
     times: Literal["uniform", "logit_normal"] = "uniform"  # how training draws t: evenly, or more often at middle noise
     times_mean: float = 0.0  # of the normal behind logit_normal: above 0, higher noise comes up more often
 
-    @model_validator(mode="after")
-    def _has_a_mean_to_move(self) -> Self:
+    def wrong(self) -> Iterator[str]:
         if self.times_mean and self.times != "logit_normal":
-            raise ValueError(f"times_mean is {self.times_mean} with times {self.times!r}, expected it with 'logit_normal' only")
-        return self
+            yield f"times_mean is {self.times_mean} with times {self.times!r}, expected it with 'logit_normal' only"
 
 
 class Optim(Frozen):
@@ -144,11 +150,9 @@ class Optim(Frozen):
     ema_every: Positive = 1  # steps from one update of the average to the next
     ema_warmup: NonNegative = 100  # updates before the average may be sampled from
 
-    @model_validator(mode="after")
-    def _has_kernels_to_choose(self) -> Self:
+    def wrong(self) -> Iterator[str]:
         if self.kernels_only and self.name != "muon":
-            raise ValueError(f"kernels_only is set with name {self.name!r}, expected it with 'muon' only")
-        return self
+            yield f"kernels_only is set with name {self.name!r}, expected it with 'muon' only"
 
 
 class Sampler(Frozen):
@@ -226,11 +230,9 @@ class Dip(Run):
     faults: DipFaults = ()
     judged: Positive | None = None  # by its outputs for so many training images; None: for those it is fitted to, 2000 at most
 
-    @model_validator(mode="after")
-    def _reaches_its_checkpoint(self) -> Self:
+    def wrong(self) -> Iterator[str]:
         if "FA7" in self.faults and self.optim.steps <= faults.EARLY:
-            raise ValueError(f"fault FA7 keeps iteration {faults.EARLY}, but optim.steps is {self.optim.steps}; leave it out")
-        return self
+            yield f"fault FA7 keeps iteration {faults.EARLY}, but optim.steps is {self.optim.steps}; leave it out"
 
 
 class Bank(Run):
@@ -266,17 +268,15 @@ class Prior(Frozen):
         """Whether a chain of this model needs x_dip, at each step or to begin with."""
         return bool(self.ways) or self.truncate is not None
 
-    @model_validator(mode="after")
-    def _has_its_images(self) -> Self:
+    def wrong(self) -> Iterator[str]:
         if bool(self.curriculum or self.trained or self.in_chains) != (self.source is not None):
-            raise ValueError("source is needed by curriculum, trained, shift, condition, learned and truncate, by nothing else")
+            yield "source is needed by curriculum, trained, shift, condition, learned and truncate, by nothing else"
         if self.trained in ("curriculum", "weights", "truncated"):
-            raise ValueError(f"trained is {self.trained!r}, which has a setting: give curriculum, warm or truncate instead")
+            yield f"trained is {self.trained!r}, which has a setting: give curriculum, warm or truncate instead"
         if self.truncate is not None and self.ways:
-            raise ValueError("truncate is given with shift, condition or learned, whose chains begin at noise; leave one out")
+            yield "truncate is given with shift, condition or learned, whose chains begin at noise; leave one out"
         if (self.condition or self.learned) and self.warm is not None:
-            raise ValueError("warm is given with condition or learned, whose network has no place for the images of a fit")
-        return self
+            yield "warm is given with condition or learned, whose network has no place for the images of a fit"
 
 
 class Start(Frozen):
