@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
+from IPython.display import HTML, Markdown, display
 
 from dipddpm_utils.machine import drive, files
 from dipddpm_utils.machine.errors import StoreError
@@ -87,13 +88,9 @@ class Lab:
 
     def has(self, *groups: str) -> bool:
         """Whether this profile declares all these groups and, where nothing may be computed, has all their records."""
-        if not set(groups) <= set(self.profile.groups):
-            return False
-        for group in set(groups) - self.complete:
-            if not all(self._there(one.entry.run) for one in self.profile.group(group)):
-                return False
-            self.complete.add(group)
-        return True
+        open_ = set(groups).intersection(self.profile.groups) - self.complete
+        self.complete |= {group for group in open_ if all(self._there(one.entry.run) for one in self.profile.group(group))}
+        return self.complete.issuperset(groups)
 
     def frame(self, group: str, *labels: str) -> pd.DataFrame:
         """A group as a tidy table: a row a record with name, label, value, anchor, seed, kind and all its metrics.
@@ -109,8 +106,6 @@ class Lab:
 
     def provenance(self, name: str) -> None:
         """When, where and with what the records drawn here were computed: folded, a row a machine; the CSV has each record."""
-        from IPython.display import Markdown, display
-
         if not self.used:
             display(Markdown("No record of this profile is drawn here yet."))
             return
@@ -143,8 +138,6 @@ class Lab:
 
         caption: Markdown, what the figure shows, as a finding. The page numbers the figure and links to it as `#fig-<name>`.
         """
-        import matplotlib.pyplot as plt
-        from IPython.display import Markdown, display
         from matplotlib.text import Text
 
         from dipddpm_utils.page.images import with_fewer_colours
@@ -152,7 +145,6 @@ class Lab:
         caption += self.random_weights(" ".join([caption, *(text.get_text() for text in figure.findobj(Text))]))
         data = io.BytesIO()
         figure.savefig(data, format="png", dpi=96, facecolor="white", bbox_inches="tight", metadata={"Software": None})
-        plt.close(figure)
         small = with_fewer_colours(data.getvalue())
         self._keep(f"{name}.png", small)
         # as a bundle of types: Colab's IPython 7 has no Image(alt=...)
@@ -165,7 +157,6 @@ class Lab:
 
         Every third frame in 16 tones, enlarged by the page alone: noise does not compress, and the page has to stay small.
         """
-        from IPython.display import HTML, display
         from PIL import Image
 
         shown = [*frames[:-1:3], frames[-1]]
@@ -187,8 +178,6 @@ class Lab:
         The page numbers it and links to its CSV. Cells may be a `Link`; one whose cells hold sentences has its lines wrapped.
         folded: None: if it has over ROWS rows.
         """
-        from IPython.display import HTML, display
-
         files.write_text(self.store.root / "tables" / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"))
         frame = frame if shown is None else shown
         if len(frame.columns) > COLUMNS:
@@ -196,8 +185,7 @@ class Lab:
         letters = frame.map(lambda value: len(value) if isinstance(value, str) else 0)
         heads = [max(map(len, str(name).split()), default=0) for name in frame.columns]  # all that a column of numbers takes
         wide = sum(most or head for most, head in zip(letters.max(), heads, strict=True)) > WIDE
-        wordy = wide or letters.to_numpy().max(initial=0) > LINE
-        kinds = "wordy" if wordy else None
+        kinds = "wordy" if wide or letters.to_numpy().max(initial=0) > LINE else None
         frame = frame.map(_cell).rename(columns=lambda name: escape(str(name)))
         body = frame.to_html(index=False, border=0, escape=False, na_rep="", float_format=lambda x: f"{x:.4g}", classes=kinds)
         folded = len(frame) > ROWS if folded is None else folded
@@ -216,8 +204,6 @@ class Lab:
 
         folded: on the page a click opens it.
         """
-        from IPython.display import Markdown, display
-
         code = code_of(file, name)
         where = f"`dipddpm_utils/{file}`" + (f", `{name}`" if "." in name else "")
         display(Markdown(f"{where}\n```python\n{code}\n```"), metadata={"folded": f"{name}, {file}"} if folded else {})
@@ -247,12 +233,11 @@ def _cell(value: Any) -> Any:
 def code_of(file: str, name: str) -> str:
     """The code of a function, class, method or table of the package, as text. StoreError if there is none."""
     text = (PACKAGE / file).read_text(encoding="utf-8")
-    node: ast.AST | None = ast.parse(text)
+    node: ast.AST = ast.parse(text)
     for part in name.split("."):
-        inner = ast.walk(node) if node is not None else ()
-        node = next((n for n in inner if part in _names(n)), None)
-    if node is None:
-        raise StoreError(f"{file} has no function, class or table {name!r}")
+        if not (found := [inner for inner in ast.walk(node) if part in _names(inner)]):
+            raise StoreError(f"{file} has no function, class or table {name!r}")
+        node = found[0]
     return textwrap.dedent(ast.get_source_segment(text, node, padded=True) or "")
 
 

@@ -95,10 +95,8 @@ def test_what_a_verdict_rests_on():
 
 
 def test_a_shown_table_has_links_wraps_sentences_and_lets_no_markup_in(monkeypatch):
-    import IPython.display
-
     seen = []
-    monkeypatch.setattr(IPython.display, "display", lambda shown: seen.append(shown.data))
+    monkeypatch.setattr(lab, "display", lambda shown: seen.append(shown.data))
     frame = pd.DataFrame([{"a <b>": "x & y", "number": 1.23456, "figure": prose.Link("04_x", '04 "x".ipynb')}])
     monkeypatch.setattr(lab.files, "write_text", lambda *_: None)
     Records().table(frame, "x", "Of <i>")
