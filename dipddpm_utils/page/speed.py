@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dipddpm_utils.machine import files
 from dipddpm_utils.machine.provenance import hardware
-from dipddpm_utils.page.names import Look, look
+from dipddpm_utils.page.compare import grouped
+from dipddpm_utils.page.names import METHODS, Look
 from dipddpm_utils.page.prose import number
 from dipddpm_utils.page.style import bars, finish, new, round_ticks, styled
 
@@ -28,7 +28,7 @@ TITLES = {
     "growth": "How time and memory grow",
 }
 TRAINERS = {
-    "ours": look("baseline")._replace(label="ours"),
+    "ours": METHODS["baseline"]._replace(label="ours"),
     "report B": Look("report B's way", "#D55E00", "s"),
     "diffusers": Look("diffusers", "#E69F00", "v"),
     "denoising-diffusion-pytorch": Look("denoising-diffusion-pytorch", "#CC79A7", "P"),
@@ -115,28 +115,22 @@ def curves(content: dict[str, Any], name: str) -> Figure | None:
     own = [curve for curve in content.get("curves", []) if curve["figure"] == name]
     if not own:
         return None
-    panels = list(dict.fromkeys((curve["x_label"], curve["y_label"]) for curve in own))
+    panels = grouped(own, lambda curve: (curve["x_label"], curve["y_label"]))
     columns = min(3, len(panels))
     rows = math.ceil(len(panels) / columns)
     figure, axes = new(columns, rows, count=len(panels), width=max(7.0, 3.2 * columns), height=1.0 + 2.5 * rows)
-    for ax, panel in zip(axes, panels, strict=True):
-        for index, curve in enumerate(c for c in own if (c["x_label"], c["y_label"]) == panel):
-            _draw(ax, curve, index)
-        ax.set(xlabel=panel[0], ylabel=panel[1], xscale="log", yscale="log")
+    for ax, ((x_label, y_label), held) in zip(axes, panels.items(), strict=True):
+        for index, curve in enumerate(held):
+            further = list(TRAINERS.values())[index % len(TRAINERS)]._replace(label=curve["label"])
+            style = (TRAINERS | METHODS).get(curve["label"], further)
+            bars(ax, curve["x"], curve["y"], curve["low"] or math.nan, curve["high"] or math.nan, style, linestyle="-")
+        ax.set(xlabel=x_label, ylabel=y_label, xscale="log", yscale="log")
         round_ticks(ax.xaxis, *ax.get_xlim())
         round_ticks(ax.yaxis, *ax.get_ylim())
         ax.legend()
     spread = "95% intervals over the images judged" if name in ("quality", "samplers") else "quartiles over repeats"
     note = f"Bars: {spread}. {hardware(content['machine'])}; log axes."
     return finish(figure, TITLES[name], note)
-
-
-def _draw(ax: Axes, curve: dict[str, Any], index: int) -> None:
-    style = TRAINERS.get(curve["label"]) or look(curve["label"])
-    if style.colour == "#000000" and curve["label"] != "ancestral":  # it has no look of its own
-        style = list(TRAINERS.values())[index % len(TRAINERS)]._replace(label=curve["label"])
-    nothing = [math.nan] * len(curve["y"])
-    bars(ax, curve["x"], curve["y"], curve["low"] or nothing, curve["high"] or nothing, style, linestyle="-")
 
 
 def _markdown(table: pd.DataFrame) -> str:
