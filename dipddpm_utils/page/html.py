@@ -8,6 +8,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import PythonLexer
+
 from dipddpm_utils.page import notebook
 
 TITLE = "Does a Deep Image Prior make a diffusion model faster or better?"
@@ -53,8 +57,6 @@ def build(notebooks: list[tuple[str, Path]], front: str = "") -> Page:
 
     front: Markdown of what the page opens with, before the contents.
     """
-    from pygments.formatters import HtmlFormatter
-
     problems: list[str] = []
     sections, contents, numbers = [], [], {}
     for title, path in notebooks:
@@ -71,12 +73,12 @@ def build(notebooks: list[tuple[str, Path]], front: str = "") -> Page:
     toc = f"<ul>{''.join([last.contents(), *contents])}</ul>"
     body = "\n".join([f"<section>{asked}</section>", f'<section id="about">{about}</section>', *sections])
     body = _with_links(body, {path.stem[:2]: path.stem for _, path in notebooks})
-    body = _numbered(body, numbers, problems).replace("<pre>", '<pre tabindex="0">')  # to be scrolled with the keyboard
-    opening = _numbered(opening, numbers, problems)
+    body = body.replace("<pre>", '<pre tabindex="0">')  # to be scrolled with the keyboard
     style = STYLE + HtmlFormatter().get_style_defs(".highlight")
     allowed = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
     values = {"title": escape(TITLE), "style": style, "front": opening, "toc": toc, "body": body}
     text = TEMPLATE.format(**values, script=SCRIPT, allowed=allowed)  # which lets a browser fetch nothing
+    text = _numbered(text, numbers, problems)
     missing = re.findall(r'<img\b[^>]*\bsrc="(?!data:)([^"]{,80})', text)
     problems += [f"a picture is not in the page: {source}" for source in missing]
     return Page(text, problems)
@@ -119,18 +121,17 @@ class Section:
         """The cells in order. Code is folded; neighbouring code cells that show nothing share a fold with the next."""
         parts, code = [], []
         for cell in notebook["cells"]:
-            source = "".join(cell["source"])
+            source, shown = "".join(cell["source"]), []
             if cell["cell_type"] == "markdown":
-                parts += [_fold(code), self.markdown(source)]
-                code = []
+                shown = [self.markdown(source)]
             elif cell["cell_type"] == "code":
                 shown = [self.output(output) for output in cell["outputs"]]
                 calls = re.sub(r"^(lab\.source|Markdown|display)\(.*\)$", "", source, flags=re.MULTILINE)
                 bare = not calls.strip() and (not source.strip() or "lab.source(" in source)  # it shows code itself
                 code += [] if bare else [source]
-                if any(shown):
-                    parts += [_fold(code), *shown]
-                    code = []
+            if any(shown):
+                parts += [_fold(code), *shown]
+                code = []
         return "\n".join(filter(None, [*parts, _fold(code)]))
 
     def contents(self) -> str:
@@ -268,10 +269,6 @@ class Section:
 def _fold(sources: list[str]) -> str:
     if not sources:
         return ""
-    from pygments import highlight
-    from pygments.formatters import HtmlFormatter
-    from pygments.lexers import PythonLexer
-
     code = [highlight(source, PythonLexer(), HtmlFormatter()) for source in sources]
     return f'<details class="code"><summary>Code</summary>{"".join(code)}</details>'
 
