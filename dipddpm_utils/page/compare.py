@@ -183,9 +183,7 @@ def paired(differences: Sequence[float], *, ratio: bool = False, over: str = "se
     values = values[np.isfinite(values)]
     if len(values) == 0:
         raise ValueError("differences is empty, expected one a seed")
-    if len(values) == 1:
-        return Paired(math.nan, float(values[0]), math.nan, 1, ratio, over)
-    mean = stats.mean_interval(values)
+    mean = stats.mean_interval(values) if len(values) > 1 else Interval(math.nan, float(values[0]), math.nan, 1)
     found = Paired(mean.low, mean.value, mean.high, mean.n, ratio, over)
     return replace(found, p=found.p_against(0.0))
 

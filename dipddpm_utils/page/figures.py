@@ -84,11 +84,8 @@ def training_lines(ax: Axes, runs: Mapping[str, Sequence[Any]], floor: Any, x: s
     pace = sum(own["train_seconds"] / own["steps"] for own in alone) / len(alone)
     lines = []
     for method, records in runs.items():
-        parts = []
-        for record in records:  # at one pace, since clocks differ by the day
-            seconds = record.evals["step"] * pace + record.metrics["dip_seconds"]
-            parts.append(record.evals.assign(seed=record.seed, seconds=seconds))
-        rows = pd.concat(parts, ignore_index=True)
+        timed = (r.evals.assign(seed=r.seed, seconds=r.evals["step"] * pace + r.metrics["dip_seconds"]) for r in records)
+        rows = pd.concat(timed, ignore_index=True)  # at one pace, since clocks differ by the day
         main, own = judged_alike(rows), look(method)
         crosses = {"marker": "X", "label": "_", "linestyle": "", "markersize": 7, "markeredgecolor": "white", "zorder": 4}
         for part, options in ((main, {}), (rows.drop(main.index), crosses)):
@@ -169,9 +166,8 @@ def fd_vs_t_start(frame: pd.DataFrame, floor: Any, *, title: str | None = None) 
         axes[1].set(ylabel="share of samples nearest\nto the image begun from", ylim=(-0.03, 1.03))
     style.legend_beside(axes[-1], *axes[:-1])
     summed = over_seeds(frame[frame["label"] == "noise"], "value", "fd")
-    title = title or "Where the chain starts, and what it starts from, at equal network calls"
     note = f"n = {n:.0f} images a point; {style.what_interval(summed, 'fd')}."
-    return style.finish(figure, title, note)
+    return style.finish(figure, title or "Where the chain starts, and what it starts from, at equal network calls", note)
 
 
 @style.styled

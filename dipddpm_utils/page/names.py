@@ -73,15 +73,13 @@ def look(method: str) -> Look:
 
     "<prior> blur" is that prior with a blur in the DIP's place, "start <start>" a start among the mechanisms.
     """
-    name, declared = ALIASES.get(method, method), kinds()
-    if name in METHODS:
-        return METHODS[name]
-    if name in declared:
-        return declared[name].look
-    prior, _, blurred = name.rpartition(" ")
-    if prior == "start" and blurred in declared:
-        return declared[blurred].look._replace(label=f"start: {declared[blurred].look.label}")
-    if blurred == "blur" and prior in declared:
-        own = declared[prior].look
-        return own._replace(label=own.label.replace("DIP", "blur"))
+    declared = {name: kind.look for name, kind in kinds().items()}
+    known, name = declared | METHODS, ALIASES.get(method, method)
+    if name in known:
+        return known[name]
+    prior, _, last = name.rpartition(" ")
+    if prior == "start" and last in declared:
+        return declared[last]._replace(label=f"start: {declared[last].label}")
+    if last == "blur" and prior in declared:
+        return declared[prior]._replace(label=declared[prior].label.replace("DIP", "blur"))
     return Look(method, "#000000", "o")

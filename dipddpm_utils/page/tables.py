@@ -164,16 +164,12 @@ def start_table(frame: pd.DataFrame) -> pd.DataFrame:
     rows, gaps = [], start_gaps(frame, dips, names.starts(dip=False)) | start_gaps(frame, dips, ["noise"])
     for label in alone:
         gaps |= start_gaps(frame, [label], ["noise"])
-
-    def over(start: str, rival: str, t: Any) -> str:
-        gap = gaps.get((start, rival, t))
-        return factor(gap) + (f" ({said})" if (said := shown_by(gap)) else "") if gap else ""
-
+    over = {at: factor(gap) + (f" ({said})" if (said := shown_by(gap)) else "") for at, gap in gaps.items()}
     scores = {"recall": "recall", "copied": "copy_rate", "own image": "own_source_rate"}
     for (label, value), part in frame.groupby(["label", "value"], sort=False):
         row = {"start": look(label).label, "t_start (calls)": f"{value:.0f} ({part['nfe'].iloc[0]:.0f})"}
-        row |= means(part, {part["features"].iloc[0]: "fd"}) | {"over noise": over(label, "noise", value)}
-        row |= {f"{'DIP' if dip == 'dip' else look(dip).label} over it": over(dip, label, value) for dip in dips}
+        row |= means(part, {part["features"].iloc[0]: "fd"}) | {"over noise": over.get((label, "noise", value), "")}
+        row |= {f"{'DIP' if dip == 'dip' else look(dip).label} over it": over.get((dip, label, value), "") for dip in dips}
         row |= means(part, {name: score for name, score in scores.items() if score in part})
         spent = f"{part['prior_seconds'].mean():.3g} + {part['sampling_seconds'].mean():.3g}"
         rows.append(row | {"seconds, prior + drawing": spent})
