@@ -102,8 +102,7 @@ class Runner:
                 with suppress(StoreError):  # a full disk: what it had come to cannot be kept
                     files.write_text(failed, nbfiles.cleaned(executed))
                     result.error += f"; see {shown(failed)}"
-        finally:
-            executed.unlink(missing_ok=True)  # the temporary folder may be small
+        executed.unlink(missing_ok=True)  # the temporary folder may be small
         result.seconds = time.perf_counter() - began
         result.computed, result.from_records = nbfiles.count(events)
         seen = f"{result.computed} computed, {result.from_records} from records"
@@ -152,12 +151,8 @@ class Runner:
             "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         }
         options = ["--HistoryManager.enabled=False", "--IPKernelApp.log_level=40"]  # errors only
-        spec = {
-            "argv": [sys.executable, "-P", "-c", LAUNCH, "-f", "{connection_file}", *options],
-            "display_name": name,
-            "language": "python",
-            "env": environment,
-        }
+        launch = [sys.executable, "-P", "-c", LAUNCH, "-f", "{connection_file}", *options]
+        spec = {"argv": launch, "display_name": name, "language": "python", "env": environment}
         files.write_json(self.work / "jupyter" / "kernels" / name / "kernel.json", spec)
         return name
 
