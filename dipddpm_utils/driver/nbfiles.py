@@ -4,9 +4,8 @@ import json
 import re
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dipddpm_utils.machine.errors import UsageError
 from dipddpm_utils.machine.files import CHECKOUT
@@ -17,8 +16,7 @@ FOLDER = CHECKOUT / "notebooks"
 RESERVED = {"profile": "--profile", "results": "--results", "device": "--device"}  # parameters that are options of their own
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """A notebook: its file, its title, and its parameters by name."""
 
     path: Path

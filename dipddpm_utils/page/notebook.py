@@ -12,9 +12,8 @@ import math
 import re
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dipddpm_utils.machine.errors import StoreError, UsageError
 
@@ -39,11 +38,10 @@ def read(path: Path, repair: str) -> dict[str, Any]:
     return content
 
 
-PLACES = {"N": r"\d+", "NAME": r"\w+", "FOLDER": r".+"}  # in a choice, such as cuda:N
+PLACES = {"N": r"\d+", "NAME": r"\w+", "FOLDER": r".+", "empty": ""}  # in a choice, such as cuda:N
 
 
-@dataclass(frozen=True)
-class Parameter:
+class Parameter(NamedTuple):
     """A line of a parameters cell. value: None where it is no plain value; limits: lowest and highest number."""
 
     name: str
@@ -72,7 +70,7 @@ class Parameter:
         if fits and self.limits:
             fits = self.limits[0] <= value <= self.limits[1]
         if fits and self.choices:
-            fits = any(not value if choice == "empty" else re.fullmatch(_pattern(choice), value) for choice in self.choices)
+            fits = any(re.fullmatch(_pattern(choice), value) for choice in self.choices)
         if not fits:
             raise UsageError(f"parameter {self.name!r} takes {self.takes}, not {value!r}")
 
@@ -129,7 +127,7 @@ def check_parameters() -> None:
 
 
 def _pattern(choice: str) -> str:
-    return re.sub(r"\b(N|NAME|FOLDER)\b", lambda place: PLACES[place[0]], re.escape(choice))
+    return re.sub(rf"\b({'|'.join(PLACES)})\b", lambda place: PLACES[place[0]], re.escape(choice))
 
 
 def _literal(text: str, otherwise: Any = None) -> Any:
