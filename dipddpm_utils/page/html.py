@@ -3,10 +3,10 @@
 import base64
 import hashlib
 import re
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
@@ -31,7 +31,7 @@ _MATH = re.compile(
 )
 
 _TAG = re.compile(r"\\tag\{([^{}]*)\}")
-_NAMED = re.compile(r'<(table|figure) id="(?:tab|fig)-([^"]+)"(.*?)<(caption|figcaption)>', flags=re.DOTALL)
+_NAMED = re.compile(r'<(table|figure) id="((?:tab|fig)-[^"]+)"(.*?)<(caption|figcaption)>', flags=re.DOTALL)
 
 _CAPTIONED = re.compile(r"<table>((?:(?!<table>).)*?</table>)\s*<p>: (.*?) \{#tab-([\w-]+)\}</p>", flags=re.DOTALL)
 
@@ -44,12 +44,11 @@ _REWRITTEN = (
 )
 
 
-@dataclass
-class Page:
+class Page(NamedTuple):
     """A page and what could not be put into it (an equation, a missing picture), one line each."""
 
-    text: str = ""
-    problems: list[str] = field(default_factory=list)
+    text: str
+    problems: Sequence[str] = ()
 
 
 def build(notebooks: list[tuple[str, Path]], front: str = "") -> Page:
@@ -224,21 +223,17 @@ class Section:
         if not (name := about.get("name", "")):
             return f"<figure>{picture}</figure>"
         said = re.sub(r"^<p>(.*?)</p>", r"\1", self.markdown(about.get("caption", "")).strip(), flags=re.DOTALL)
-        caption = f"<figcaption><b>{self.number('figure', name)}.</b> {said}</figcaption>"
-        return f'<figure id="fig-{name}">{picture}{caption}</figure>'
-
-    def number(self, kind: str, name: str) -> str:
-        """'Figure 4.2', counted in its notebook; noted, so that links elsewhere can say it. kind: figure or table."""
-        start, key = f"{kind.capitalize()} {self.chapter}.", f"{kind[:3]}-{name}"
-        said = f"{start}{sum(other.startswith(start) for other in self.numbers.values()) + 1}"
-        if self.numbers.setdefault(key, said) != said:
-            self.problems.append(f"{self.name}: the name {key} is given twice")
-        return said
+        whole = f'<figure id="fig-{name}">{picture}<figcaption>{said}</figcaption></figure>'
+        return _NAMED.sub(self.captioned, whole)
 
     def captioned(self, match: re.Match[str]) -> str:
-        """A table, or a figure made of HTML, gets its number before the caption."""
-        kind, name, between, caption = match.groups()
-        return f'<{kind} id="{kind[:3]}-{name}"{between}<{caption}><b>{self.number(kind, name)}.</b> '
+        """A table or figure gets its number, counted in its notebook, before the caption; noted, so that links can say it."""
+        kind, key, between, caption = match.groups()
+        start = f"{kind.capitalize()} {self.chapter}."
+        said = f"{start}{sum(other.startswith(start) for other in self.numbers.values()) + 1}"  # 'Figure 4.2'
+        if self.numbers.setdefault(key, said) != said:
+            self.problems.append(f"{self.name}: the name {key} is given twice")
+        return f'<{kind} id="{key}"{between}<{caption}><b>{said}.</b> '
 
     def inside(self, html: str) -> str:
         """The same HTML with links between notebooks made internal, scripts dropped, tables scrollable.
