@@ -87,14 +87,13 @@ def summary(frame: pd.DataFrame, metric: str, *, geometric: bool = True) -> Inte
     if len(numbers) == 1:
         low, high = frame.reindex(columns=[f"{metric}_low", f"{metric}_high"]).apply(pd.to_numeric, errors="coerce").iloc[0]
         return Interval(low, float(numbers[0]), high, 1)
-    if geometric and as_ratio(metric) and (numbers > 0).all():
-        mean = stats.mean_interval(np.log(numbers))
-        low, high = (math.exp(end) if mean.n > 2 else math.nan for end in (mean.low, mean.high))
-        return Interval(low, math.exp(mean.value), high, mean.n)
-    mean, (least, most) = stats.mean_interval(numbers), LIMITS.get(metric, (-math.inf, math.inf))
-    low, high = max(least, mean.low), min(most, mean.high)
-    empty = mean.n == 2 or (low, high) == (least, most)
-    return replace(mean, low=math.nan, high=math.nan) if empty else replace(mean, low=low, high=high)
+    geometric = geometric and as_ratio(metric) and bool((numbers > 0).all())
+    mean = stats.mean_interval(np.log(numbers) if geometric else numbers)
+    low, value, high = (math.exp(end) if geometric else end for end in (mean.low, mean.value, mean.high))
+    least, most = LIMITS.get(metric, (-math.inf, math.inf))
+    if mean.n == 2 or (low <= least and high >= most):
+        return Interval(math.nan, value, math.nan, mean.n)
+    return Interval(max(least, low), value, min(most, high), mean.n)
 
 
 def floor_n(floor: Any, n: float | None = None) -> float:
