@@ -92,12 +92,10 @@ def hours(results: Path) -> str:
     if not path.exists():
         return "`python -m dipddpm_utils runs --probe` estimates how long a profile takes here."
     table = pd.read_csv(path)
-    rows = []
-    for row in table.to_dict("records"):
-        here = f"{row['hours']:g}, {row['how']} ({row['machine']})"
-        there = {name: f"{row[name]:g}, on paper" if pd.notna(row[name]) else "" for name in table.columns[5:]}
-        rows.append({"all runs of": row["profile"], "runs": str(row["runs"]), "hours of one process": here} | there)
-    return f"{_markdown(pd.DataFrame(rows))}\n\nOn paper: counted FLOPs at an assumed speed, not measured."
+    here = [f"{row.hours:g}, {row.how} ({row.machine})" for row in table.itertuples()]
+    there = table.iloc[:, 5:].map(lambda own: f"{own:g}, on paper" if pd.notna(own) else "")
+    shown = pd.DataFrame({"all runs of": table["profile"], "runs": table["runs"].map(str), "hours of one process": here})
+    return f"{_markdown(shown.join(there))}\n\nOn paper: counted FLOPs at an assumed speed, not measured."
 
 
 def to_quality(content: dict[str, Any]) -> str:
