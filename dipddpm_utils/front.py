@@ -19,7 +19,6 @@ from dipddpm_utils.page.prose import bullets, distance
 from dipddpm_utils.reports import claims, findings
 from dipddpm_utils.reports.tables import at_own_size
 from dipddpm_utils.store import runs
-from dipddpm_utils.store.runs import Store
 from dipddpm_utils.study import profile as profiles
 
 PICTURE = "00_front.png"
@@ -184,7 +183,7 @@ def strongest(results: Path) -> str:
     """
     larger = list(profiles.PROFILES)
     for name in reversed(larger[larger.index("quick") + 1 :]):
-        store = Store(results, name)
+        store = runs.Store(results, name)
         store.refuse_losses()
         groups = [store.profile.groups.get(group, []) for group in HEADLINE]  # `full` has the two reports alone
         if all(groups) and all(store.state(member.entry.run) == "complete" for group in groups for member in group):

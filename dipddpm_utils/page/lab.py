@@ -146,7 +146,7 @@ class Lab:
         data = io.BytesIO()
         figure.savefig(data, format="png", dpi=96, facecolor="white", bbox_inches="tight", metadata={"Software": None})
         small = with_fewer_colours(data.getvalue())
-        self._keep(f"{name}.png", small)
+        files.write_bytes(self.store.root / "figures" / f"{name}.png", small)
         # as a bundle of types: Colab's IPython 7 has no Image(alt=...)
         shown = {"image/png": base64.b64encode(small).decode(), "text/plain": alt}
         display(shown, raw=True, metadata={"image/png": {"alt": alt, "name": name, "caption": caption}})
@@ -164,7 +164,7 @@ class Lab:
         data = io.BytesIO()
         waits = [3 * milliseconds] * (len(pictures) - 1) + [12 * milliseconds]
         pictures[0].save(data, "GIF", save_all=True, append_images=pictures[1:], duration=waits, loop=0, optimize=True)
-        self._keep(f"{name}.gif", data.getvalue())
+        files.write_bytes(self.store.root / "figures" / f"{name}.gif", data.getvalue())
         coded = base64.b64encode(data.getvalue()).decode()
         look = f"width:{frames[0].shape[1] * ZOOM}px;max-width:100%;image-rendering:pixelated"
         picture = f'<img alt="{escape(alt)}" style="{look}" src="data:image/gif;base64,{coded}">'
@@ -216,9 +216,6 @@ class Lab:
         own = [fit for fit in fits if fit is not None and fit.net == "resnet18" and self.store.state(fit) == "complete"]
         random = any(note.startswith("random weights") for fit in own for note in self.store.load(fit).notes)
         return " ResNet-18 has random weights." if random else ""
-
-    def _keep(self, file: str, data: bytes) -> None:
-        files.write_bytes(self.store.root / "figures" / file, data)
 
 
 def _cell(value: Any) -> Any:
