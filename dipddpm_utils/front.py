@@ -3,10 +3,11 @@
 Every word follows from records by rule: a row has its effect, interval and corrected verdict; the sentences count rows.
 """
 
-import base64
 import re
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from dipddpm_utils.combined import comparisons, restored
 from dipddpm_utils.combined.verdicts import MECHANISM, Row, rows
@@ -14,6 +15,7 @@ from dipddpm_utils.machine import files
 from dipddpm_utils.machine.errors import StoreError
 from dipddpm_utils.page import names, speed
 from dipddpm_utils.page.compare import best_start
+from dipddpm_utils.page.images import img, png, tile
 from dipddpm_utils.page.lab import Lab
 from dipddpm_utils.page.prose import bullets, distance
 from dipddpm_utils.reports import claims, findings
@@ -99,10 +101,6 @@ def on_screen(found: list[Row]) -> list[tuple[str, Row]]:
 
 def picture(lab: Any) -> bytes | None:
     """A strip of samples as PNG: real digits, the DDPM alone, trained on DIP outputs, started from them; not selected."""
-    import numpy as np
-
-    from dipddpm_utils.page.images import png, tile
-
     groups, starts = comparisons.compared(lab), comparisons.started(lab)
     if not lab.has(*groups):
         return None
@@ -126,7 +124,7 @@ def caption(found: list[Row]) -> str:
 
 def markdown(lab: Any) -> str:
     """The first screen of the page."""
-    found, png = rows(lab), picture(lab)
+    found, drawn = rows(lab), picture(lab)
     answers = (re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", text) for text in _answers(lab, found))  # within HTML
     said = "\n\n".join(f'<p class="answer">{text}</p>' for text in answers)
     links = (
@@ -139,9 +137,7 @@ def markdown(lab: Any) -> str:
     )
     back = any(row.given_back and row.figure == "04_fd_vs_t_start" for row in found)
     said_of = f"{ALT}{' (images given back)' if back else ''}."
-    coded = base64.b64encode(png or b"").decode()
-    image = f'<img alt="{ALT}" src="data:image/png;base64,{coded}">'
-    shown = f'<figure id="fig-00_front">{image}<figcaption>{said_of}</figcaption></figure>' if png else ""
+    shown = f'<figure id="fig-00_front">{img(drawn, ALT)}<figcaption>{said_of}</figcaption></figure>' if drawn else ""
     about = f"Records of profile **{lab.profile.name}**.{_baseline(lab)}\n\n{links}"
     rested_on = f"{table(found)}\n\n: {caption(found)} {{#tab-00_answer}}" if found else ""
     return "\n\n".join(filter(None, [said, about, rested_on, shown]))
@@ -201,7 +197,7 @@ def write_readme(results: Path) -> None:
     lab = Lab(strongest(results), str(results), records_only=True)
     lab.store.refuse_losses()
     before, rest = text.split(begin)
-    if png := picture(lab):
-        files.write_bytes(lab.store.root / "figures" / PICTURE, png)
+    if drawn := picture(lab):
+        files.write_bytes(lab.store.root / "figures" / PICTURE, drawn)
     block = f"{begin}\n\n{readme_block(lab, reports_in_short(lab))}\n\n{end}"
     files.write_text(readme, f"{before}{block}{rest.split(end)[1]}".rstrip("\n"))

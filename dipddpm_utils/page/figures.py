@@ -1,6 +1,5 @@
 """Records -> plots: loss, PSNR and distance while something is trained or fitted; then methods and settings side by side."""
 
-import base64
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -11,7 +10,7 @@ from matplotlib.figure import Figure
 
 from dipddpm_utils.page import names, style
 from dipddpm_utils.page.compare import copies, judged_alike, over_seeds, summary
-from dipddpm_utils.page.images import png, tile
+from dipddpm_utils.page.images import img, png, tile
 from dipddpm_utils.page.names import GREY, METHODS, Look, look
 from dipddpm_utils.page.prose import copying, number
 
@@ -232,11 +231,10 @@ def starts_to_play_with(frame: pd.DataFrame, records: Sequence[Any], name: str, 
         images = next(grids[run] for run in rows["name"] if run in grids)
         said = f"{named[label]}, t_start = {t_start:.0f}: {rows['features'].iloc[0]} {number(summary(rows, 'fd').value)} "
         said += f"(mean of {len(rows)} seeds), {rows['nfe'].iloc[0]:.0f} network calls, {copying(copies(rows))}"
-        coded = base64.b64encode(png(tile(images, columns=4))).decode()
+        shown = img(png(tile(images, columns=4)), f"{len(images)} samples, not selected. {said}", 'width="130"')
         panels.append(
             f'<div data-prior="{escape(label)}" data-t="{t_start:.0f}" style="display:inline-block;vertical-align:top;'
-            f'max-width:16rem;margin:.3rem"><img alt="{len(images)} samples, not selected. {escape(said)}" width="130" '
-            f'src="data:image/png;base64,{coded}"><p aria-live="polite">{escape(said)}.</p></div>'
+            f'max-width:16rem;margin:.3rem">{shown}<p aria-live="polite">{escape(said)}.</p></div>'
         )
     options = "".join(f'<option value="{escape(label)}">{escape(named[label])}</option>' for label in frame["label"].unique())
     return (

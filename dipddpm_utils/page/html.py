@@ -13,6 +13,7 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
 from dipddpm_utils.page import notebook
+from dipddpm_utils.page.images import img
 
 TITLE = "Does a Deep Image Prior make a diffusion model faster or better?"
 HERE = Path(__file__).parent
@@ -214,12 +215,10 @@ class Section:
         """A PNG with its number and caption; a narrow screen scrolls it, since shrunk nobody could read it."""
         if not (alt := about.get("alt", "")):
             self.problems.append(f"{self.name}: a picture has no alternative text")
-        coded = "".join("".join(content).split())
-        pixels = int.from_bytes(base64.b64decode(coded[:32])[16:20], "big")  # the width, from its header
-        picture = (
-            f'<div class="scroll" tabindex="0"><img alt="{escape(alt)}" '
-            f'style="min-width:{round(READABLE * pixels)}px" src="data:image/png;base64,{coded}"></div>'
-        )
+        data = base64.b64decode("".join(content))
+        pixels = int.from_bytes(data[16:20], "big")  # the width, from its header
+        picture = img(data, alt, f'style="min-width:{round(READABLE * pixels)}px"')
+        picture = f'<div class="scroll" tabindex="0">{picture}</div>'
         if not (name := about.get("name", "")):
             return f"<figure>{picture}</figure>"
         said = re.sub(r"^<p>(.*?)</p>", r"\1", self.markdown(about.get("caption", "")).strip(), flags=re.DOTALL)

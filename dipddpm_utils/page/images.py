@@ -1,12 +1,15 @@
 """Arrays of images in records -> grids, panels, strips and GIF frames. Images are uint8 [..., C, H, W], shown as they are."""
 
+import base64
 import io
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image
 
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.style import finish, new, styled
@@ -33,11 +36,15 @@ def tile(images: Images, columns: int = 8) -> Images:
 
 def png(picture: Images) -> bytes:
     """A picture of `tile` as a small PNG, in 32 tones."""
-    from PIL import Image
-
     data = io.BytesIO()
     Image.fromarray(picture).quantize(32).save(data, "PNG", optimize=True)
     return data.getvalue()
+
+
+def img(data: bytes, alt: str, look: str = "", kind: str = "png") -> str:
+    """HTML of a picture that travels with the page. alt: for who cannot see it; look: further attributes; kind: png or gif."""
+    about = f'alt="{escape(alt)}" {look}'.rstrip()
+    return f'<img {about} src="data:image/{kind};base64,{base64.b64encode(data).decode()}">'
 
 
 def with_fewer_colours(png: bytes) -> bytes:
@@ -45,8 +52,6 @@ def with_fewer_colours(png: bytes) -> bytes:
 
     By octree, since the usual median cut spends its colours on the greys of the text, and merges those of a few markers.
     """
-    from PIL import Image
-
     data, picture = io.BytesIO(), Image.open(io.BytesIO(png)).convert("RGB")
     few = picture.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     few.save(data, "PNG", optimize=True)

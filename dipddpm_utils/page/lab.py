@@ -11,21 +11,22 @@ import textwrap
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import pandas as pd
 from IPython.display import HTML, Markdown, display
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image
 
 from dipddpm_utils.machine import drive, files
 from dipddpm_utils.machine.errors import StoreError
 from dipddpm_utils.machine.provenance import hardware
 from dipddpm_utils.page import notebook
+from dipddpm_utils.page.images import img, with_fewer_colours
 from dipddpm_utils.page.prose import Link
 from dipddpm_utils.store.records import Record
 from dipddpm_utils.store.runs import open_store
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 PACKAGE = Path(__file__).parents[1]
 COLUMNS = 7  # of a table on the page
@@ -138,10 +139,6 @@ class Lab:
 
         caption: Markdown, what the figure shows, as a finding. The page numbers the figure and links to it as `#fig-<name>`.
         """
-        from matplotlib.text import Text
-
-        from dipddpm_utils.page.images import with_fewer_colours
-
         caption += self.random_weights(" ".join([caption, *(text.get_text() for text in figure.findobj(Text))]))
         data = io.BytesIO()
         figure.savefig(data, format="png", dpi=96, facecolor="white", bbox_inches="tight", metadata={"Software": None})
@@ -157,17 +154,14 @@ class Lab:
 
         Every third frame in 16 tones, enlarged by the page alone: noise does not compress, and the page has to stay small.
         """
-        from PIL import Image
-
         shown = [*frames[:-1:3], frames[-1]]
         pictures = [Image.fromarray(frame).quantize(16) for frame in shown]
         data = io.BytesIO()
         waits = [3 * milliseconds] * (len(pictures) - 1) + [12 * milliseconds]
         pictures[0].save(data, "GIF", save_all=True, append_images=pictures[1:], duration=waits, loop=0, optimize=True)
         files.write_bytes(self.store.root / "figures" / f"{name}.gif", data.getvalue())
-        coded = base64.b64encode(data.getvalue()).decode()
-        look = f"width:{frames[0].shape[1] * ZOOM}px;max-width:100%;image-rendering:pixelated"
-        picture = f'<img alt="{escape(alt)}" style="{look}" src="data:image/gif;base64,{coded}">'
+        look = f'style="width:{frames[0].shape[1] * ZOOM}px;max-width:100%;image-rendering:pixelated"'
+        picture = img(data.getvalue(), alt, look, "gif")
         display(HTML(f'<figure id="fig-{name}">{picture}<figcaption>{escape(caption)}</figcaption></figure>'))
 
     def table(
