@@ -150,8 +150,7 @@ def sweep_table(frames: Mapping[str, pd.DataFrame], metrics: Mapping[str, str]) 
             for metric, label in metrics.items():
                 if metric in frame:
                     row[label] = span(summary(part, metric))
-                    gap = None if same or anchor.empty else difference(part, anchor, metric)
-                    row[f"{label}, against the anchor"] = "anchor" if same else effect(gap)
+                    row[f"{label}, against the anchor"] = "anchor" if same else effect(difference(part, anchor, metric))
             rows.append(row)
     return pd.DataFrame(rows).fillna("")
 
