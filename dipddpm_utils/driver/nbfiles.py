@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from dipddpm_utils.machine.errors import UsageError
 from dipddpm_utils.machine.files import CHECKOUT
 from dipddpm_utils.page import notebook
-from dipddpm_utils.page.notebook import Parameter
 
 FOLDER = CHECKOUT / "notebooks"
 RESERVED = {"profile": "--profile", "results": "--results", "device": "--device"}  # parameters that are options of their own
@@ -21,7 +20,7 @@ class Source(NamedTuple):
 
     path: Path
     title: str
-    parameters: dict[str, Parameter]
+    parameters: dict[str, notebook.Parameter]
 
     @property
     def name(self) -> str:
