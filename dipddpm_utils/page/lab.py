@@ -154,8 +154,7 @@ class Lab:
 
         Every third frame in 16 tones, enlarged by the page alone: noise does not compress, and the page has to stay small.
         """
-        shown = [*frames[:-1:3], frames[-1]]
-        pictures = [Image.fromarray(frame).quantize(16) for frame in shown]
+        pictures = [Image.fromarray(frame).quantize(16) for frame in (*frames[:-1:3], frames[-1])]
         data = io.BytesIO()
         waits = [3 * milliseconds] * (len(pictures) - 1) + [12 * milliseconds]
         pictures[0].save(data, "GIF", save_all=True, append_images=pictures[1:], duration=waits, loop=0, optimize=True)
