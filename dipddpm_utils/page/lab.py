@@ -7,6 +7,7 @@ import base64
 import functools
 import io
 import re
+import sys
 import textwrap
 from collections.abc import Callable
 from html import escape
@@ -142,6 +143,8 @@ class Lab:
         caption += self.random_weights(" ".join([caption, *(text.get_text() for text in figure.findobj(Text))]))
         data = io.BytesIO()
         figure.savefig(data, format="png", dpi=96, facecolor="white", bbox_inches="tight", metadata={"Software": None})
+        if pyplot := sys.modules.get("matplotlib.pyplot"):
+            pyplot.close(figure)  # a reader's own, made with it, would be shown again at the end of the cell
         small = with_fewer_colours(data.getvalue())
         files.write_bytes(self.store.root / "figures" / f"{name}.png", small)
         # as a bundle of types: Colab's IPython 7 has no Image(alt=...)

@@ -8,7 +8,7 @@ import pytest
 from labs import NETS, Records
 from matplotlib.figure import Figure
 
-from dipddpm_utils.page import figures, names, style
+from dipddpm_utils.page import figures, lab, names, style
 from dipddpm_utils.page import images as pictures
 from dipddpm_utils.page.compare import floor_at, paired
 from dipddpm_utils.theory import figures as figures_theory
@@ -184,3 +184,13 @@ def test_break_even_marks_what_the_seeds_give_with_its_interval():
     (band,) = ax.patches
     assert (band.get_x(), band.get_x() + band.get_width()) == pytest.approx((np.exp(LIMIT.low), np.exp(LIMIT.high)))
     assert f"{np.exp(LIMIT.value):.1f} [" in ax.texts[0].get_text()
+
+
+def test_a_figure_of_a_readers_own_is_shown_once(tmp_path, monkeypatch):
+    """Made with pyplot, it was shown by the lab, and by Jupyter at the end of the cell."""
+    from matplotlib import pyplot
+
+    monkeypatch.setattr(lab, "display", lambda *_, **__: None)
+    figure = pyplot.figure()
+    lab.Lab("smoke", str(tmp_path)).figure(figure, "own", alt="Nothing.", caption="Nothing.")
+    assert not pyplot.fignum_exists(figure.number) and (tmp_path / "smoke/figures/own.png").exists()
