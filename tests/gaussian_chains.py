@@ -4,13 +4,29 @@ import math
 
 import numpy as np
 
-from dipddpm_utils.theory.gaussian import Chain, marginal, optimal_in_basis
+from dipddpm_utils.theory.gaussian import Chain, _compose, marginal, optimal_in_basis
 
 
 def optimal_x0(mean, cov, alpha_bar):
     """(A [D, D], b [D]) with E[x_0 | x_t] = A x_t + b, by the matrices of (4) in notebook 01 as they stand there."""
     gain = math.sqrt(alpha_bar) * np.linalg.solve(marginal(mean, cov, alpha_bar)[1], cov).T
     return gain, mean - math.sqrt(alpha_bar) * gain @ mean
+
+
+def ancestral_chain(mean, cov, alpha_bars, times):
+    """The ancestral sampler with the optimal denoiser, from times[0] to x_0.
+
+    The step is Bayes' rule: x_s given x_t and x_0 has precision 1 / (1 - alpha_bar_s) + alpha / beta, alpha = 1 - beta.
+    """
+
+    def step(x0, bar_t, bar_s):
+        alpha = bar_t / bar_s
+        beta = 1 - alpha
+        posterior = 1 / (1 / (1 - bar_s) + alpha / beta)
+        x_weight, x0_weight = posterior * math.sqrt(alpha) / beta, posterior * math.sqrt(bar_s) / (1 - bar_s)
+        return x_weight + x0_weight * x0[0], x0_weight * x0[1], posterior
+
+    return _compose(mean, cov, alpha_bars, times, step)
 
 
 def dpmpp_2m_chain(mean, cov, alpha_bars, times):

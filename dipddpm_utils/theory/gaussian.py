@@ -94,27 +94,6 @@ class Chain:
         return linear @ mean + self.basis @ self.offset, linear @ cov @ linear.T + self.basis * self.noise @ self.basis.T
 
 
-def ancestral_chain(
-    mean: Array, cov: Array, alpha_bars: Sequence[float], times: Sequence[int], variance: str = "fixed_small"
-) -> Chain:
-    """The ancestral sampler with the optimal denoiser, from times[0] to x_0. `variance`: "fixed_small" or "fixed_large".
-
-    The step is Bayes' rule: x_s given x_t and x_0 has precision 1 / (1 - alpha_bar_s) + alpha / beta, alpha = 1 - beta.
-    """
-
-    if variance not in ("fixed_small", "fixed_large"):
-        raise ValueError(f"variance is {variance!r}, expected 'fixed_small' or 'fixed_large'")
-
-    def step(x0: Array, bar_t: float, bar_s: float) -> tuple[Array, Array, float]:
-        alpha = bar_t / bar_s
-        beta = 1 - alpha
-        posterior = 1 / (1 / (1 - bar_s) + alpha / beta)
-        x_weight, x0_weight = posterior * math.sqrt(alpha) / beta, posterior * math.sqrt(bar_s) / (1 - bar_s)
-        return x_weight + x0_weight * x0[0], x0_weight * x0[1], beta if variance == "fixed_large" else posterior
-
-    return _compose(mean, cov, alpha_bars, times, step)
-
-
 def ddim_chain(mean: Array, cov: Array, alpha_bars: Sequence[float], times: Sequence[int], eta: float = 0.0) -> Chain:
     """DDIM with the optimal denoiser, (4) of notebook 01, from times[0] to x_0; eta in [0, 1]."""
 

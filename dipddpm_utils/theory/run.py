@@ -104,12 +104,13 @@ def _single_steps(toy: _Toy) -> Iterator[Row]:
 
 
 def _chain_variances(toy: _Toy) -> Iterator[Row]:
+    """Whole chains from noise; the ancestral one is DDIM's with eta = 1 (Song et al. 2021, section 4.1)."""
     x_T = toy.normal("x_T")
     start = np.zeros(toy.run.dim), np.eye(toy.run.dim)
-    for sampler, closed_chain in (("ddim", closed.ddim_chain), ("ancestral", closed.ancestral_chain)):
+    for sampler, eta in (("ddim", 0.0), ("ancestral", 1.0)):
         for steps in toy.run.steps:
             times = sampling.timesteps(toy.T, steps)
-            _, cov = closed_chain(toy.mean, toy.cov, toy.coefs.alpha_bars, times).apply(*start)
+            _, cov = closed.ddim_chain(toy.mean, toy.cov, toy.coefs.alpha_bars, times, eta).apply(*start)
             x0 = toy.chain(sampler, x_T, steps)
             yield _row(f"{sampler}_variance", steps, float(np.trace(cov)) / toy.run.dim, x0, _mean_variance)
 

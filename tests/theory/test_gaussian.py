@@ -16,7 +16,7 @@ from dipddpm_utils.theory import gaussian
 
 BARS = coefficients(config.Diffusion(), torch.float64).alpha_bars
 D = 4
-CHAINS = (gaussian.ancestral_chain, gaussian.ddim_chain, gaussian_chains.dpmpp_2m_chain)
+CHAINS = (gaussian_chains.ancestral_chain, gaussian.ddim_chain, gaussian_chains.dpmpp_2m_chain)
 
 
 def _data(seed=0, scale=0.4):
@@ -75,7 +75,7 @@ def test_chains_reach_the_data():
 def test_eta_one_is_the_ancestral_chain_and_single_values_are_the_data():
     mean, cov = _data()
     times = timesteps(1000, 40, 620)
-    one, other = gaussian.ddim_chain(mean, cov, BARS, times, eta=1.0), gaussian.ancestral_chain(mean, cov, BARS, times)
+    one, other = gaussian.ddim_chain(mean, cov, BARS, times, eta=1.0), gaussian_chains.ancestral_chain(mean, cov, BARS, times)
     for field in ("gain", "offset", "noise"):
         np.testing.assert_allclose(getattr(one, field), getattr(other, field), atol=1e-12)
     for make in CHAINS:  # data of variance 0 are a point
@@ -96,7 +96,7 @@ def test_a_chain_is_its_steps_multiplied_out_in_full_matrices():
         a, b = math.sqrt(bar_s) * beta / (1 - bar_t), math.sqrt(1 - beta) * (1 - bar_s) / (1 - bar_t)
         linear = a * gain + b * np.eye(D)
         m, c = linear @ m + a * offset, linear @ c @ linear.T + beta * (1 - bar_s) / (1 - bar_t) * np.eye(D)
-    out_mean, out_cov = gaussian.ancestral_chain(mean, cov, BARS, times).apply(*start)
+    out_mean, out_cov = gaussian.ddim_chain(mean, cov, BARS, times, eta=1.0).apply(*start)
     np.testing.assert_allclose(out_mean, m, atol=1e-10)
     np.testing.assert_allclose(out_cov, c, atol=1e-10)
 
@@ -184,5 +184,3 @@ def test_what_has_no_closed_form_here_is_refused():
         gaussian.optimal_model(mean, cov, bars, "score")
     with pytest.raises(ValueError, match="t holds different values"):
         gaussian.optimal_model(mean, cov, bars)(torch.zeros(2, 2), torch.tensor([0, 1]))
-    with pytest.raises(ValueError, match="variance is 'learned'"):
-        gaussian.ancestral_chain(mean, cov, bars, [1, 0], "learned")
