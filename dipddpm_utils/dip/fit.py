@@ -7,6 +7,7 @@
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,8 @@ from torch import Tensor, nn
 from dipddpm_utils import ranges
 from dipddpm_utils.config import ImageFit
 from dipddpm_utils.dip.nets import Z_CHANNELS, build
-from dipddpm_utils.machine import streams
+from dipddpm_utils.machine import device, streams
+from dipddpm_utils.store.records import Work
 
 # z is uniform on [0, high]; 0.1 as published (Ulyanov et al. 2018, supplementary material), without normalisation it is lost
 Z_HIGH = {"2conv": 1.0, "5conv": 1.0, "resnet18": 0.1, "skip": 0.1}
@@ -107,6 +109,37 @@ def fit_images(about: ImageFit, targets: Targets, generator: torch.Generator, ob
             yield Fit(iteration, outputs.detach().clamp(0, 1), losses.detach())
 
     return fits()
+
+
+class Timed:
+    """The fits of `fit_images` that are looked at, as they come.
+
+    seconds: what fitting took so far, without what is done with one fit before the next. looks: whether an iteration is looked
+    at; a GPU is waited for only there and at the end, since waiting at each would leave it idle. Raises OutOfTime from the
+    budget after any iteration.
+    """
+
+    def __init__(
+        self,
+        work: Work,
+        about: ImageFit,
+        targets: Targets,
+        generator: torch.Generator,
+        observe: Observe | None = None,
+        looks: Callable[[int], bool] = lambda iteration: True,
+    ) -> None:
+        self.work, self.looks, self.seconds = work, looks, 0.0
+        self.begin = partial(fit_images, about, targets, generator, observe)
+
+    def __iter__(self) -> Iterator[Fit]:
+        since = device.stopwatch(self.work.device)
+        for fit in self.begin():
+            self.work.budget.check()
+            if self.looks(fit.iteration):
+                self.seconds += since()
+                yield fit
+                since = device.stopwatch(self.work.device)
+        self.seconds += since()
 
 
 def stack(nets: Sequence[nn.Module]) -> tuple[Callable[[Tensor], Tensor], list[Tensor]]:

@@ -11,14 +11,12 @@ from dipddpm_utils.config import Bank, Data, Dip, DipImages
 from dipddpm_utils.data import sets
 from dipddpm_utils.dip import fit as dips
 from dipddpm_utils.dip import nets
-from dipddpm_utils.dip.timed import Timed
 from dipddpm_utils.judging import evaluate, fidelity, stats
 from dipddpm_utils.machine import device, files, progress, streams
 from dipddpm_utils.machine.errors import DataError
 from dipddpm_utils.parts import PerImage
 from dipddpm_utils.store.records import Outcome, Work
 from dipddpm_utils.training import flops, loop, mistakes
-from dipddpm_utils.training.resumable import train_resumably
 
 PANELS = {1: 8, 3: 3}  # images shown, by channels: a colour image has four times the bytes
 JUDGED = 500  # held-out images on which the restoration is judged
@@ -61,7 +59,7 @@ def dip(run: Dip, work: Work) -> Outcome:
         log["kept"] = {name: value.detach().cpu().clone() for name, value in state.model.state_dict().items()}
 
     early = (faults.EARLY,) if "FA7" in run.faults else ()
-    log = train_resumably(state, loss, lambda idx: images[idx], work, early, keep, steady=True)
+    log = loop.train_resumably(state, loss, lambda idx: images[idx], work, early, keep, steady=True)
     net = state.model.eval()
     if early:
         net.load_state_dict(log["kept"])
@@ -128,7 +126,7 @@ def dip_images(run: DipImages, work: Work) -> Outcome:
     def looks(iteration: int) -> bool:
         return iteration % every == 0 or iteration in run.snapshots
 
-    fits = Timed(work, run, noisy, streams.generator(run.seed, "fit", work.device), looks=looks)
+    fits = dips.Timed(work, run, noisy, streams.generator(run.seed, "fit", work.device), looks=looks)
     with progress.Progress(run.iterations, work.label) as bar:
         for fit in fits:
             psnr, to_noisy = (fidelity.psnr(fit.outputs, target).cpu() for target in (clean, noisy))
@@ -161,7 +159,7 @@ def bank(run: Bank, work: Work) -> Outcome:
             path = work.folder / f"part-{i}.npz"
             if not path.exists():
                 generator, last = streams.generator(run.seed, f"fit of part {i}", work.device), run.fit.iterations
-                fits = Timed(work, run.fit, part, generator, looks=lambda iteration, last=last: iteration == last)
+                fits = dips.Timed(work, run.fit, part, generator, looks=lambda iteration, last=last: iteration == last)
                 (images,) = (fit.outputs for fit in fits)
                 files.write_bytes(path, files.npz_bytes({"images": images.cpu().numpy(), "seconds": np.array(fits.seconds)}))
             with np.load(path) as stored:

@@ -20,7 +20,6 @@ from dipddpm_utils.priors import declared
 from dipddpm_utils.store.records import Work
 from dipddpm_utils.training import flops, loop, mistakes
 from dipddpm_utils.training.launched import Together
-from dipddpm_utils.training.resumable import seeded
 
 SAMPLED_TOGETHER = {"cpu": 250, "cuda": 1000, "mps": 500}  # images a batch of a reverse chain
 DRAWS = 30  # sets of `published_n` samples of one model that are judged as the reports judged one, at most
@@ -34,7 +33,7 @@ Chain = Callable[[Model, Tensor, slice, torch.Generator], tuple[Tensor, int]]  #
 
 def build(run: Ddpm) -> nn.Module:
     """The denoiser with its initial weights."""
-    return seeded(lambda: _unet(run), run)
+    return loop.seeded(lambda: _unet(run), run)
 
 
 def trained(run: Ddpm, work: Work) -> nn.Module:

@@ -23,7 +23,7 @@ from dipddpm_utils.config import Restore, Sampler
 from dipddpm_utils.data import sets
 from dipddpm_utils.ddpm import sampling, schedule
 from dipddpm_utils.ddpm.process import Model
-from dipddpm_utils.dip.timed import Timed
+from dipddpm_utils.dip.fit import Timed
 from dipddpm_utils.judging import evaluate, fidelity
 from dipddpm_utils.machine import device, streams
 from dipddpm_utils.priors.degraded import STRENGTHS, Observation, degrade, restart, told

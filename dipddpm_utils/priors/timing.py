@@ -18,7 +18,6 @@ from dipddpm_utils.judging import stats
 from dipddpm_utils.machine import device as machine_device
 from dipddpm_utils.store.records import Outcome, Work
 from dipddpm_utils.training import loop
-from dipddpm_utils.training.resumable import seeded
 
 PARTS = ("data", "forward_backward", "optimiser")
 WAYS = ("decode", "memory")
@@ -33,7 +32,7 @@ def epoch_timing(run: EpochTiming, work: Work) -> Outcome:
     source = sets.load(run.data)
     get = {"decode": _decoding(source.train, work.device), "memory": _in_memory(source.train, work.device)}
     net = partial(UNet, run.unet, run.data.channels, run.data.size)
-    states = {way: loop.new_state(seeded(net, run), run.optim, len(source.train), run.seed, work.device) for way in WAYS}
+    states = {way: loop.new_state(loop.seeded(net, run), run.optim, len(source.train), run.seed, work.device) for way in WAYS}
     coefs = schedule.coefficients(run.diffusion, device=work.device)
     rows: list[dict[str, Any]] = []
     for repeat in range(-1, run.repeats):  # the first round warms both up and is not kept

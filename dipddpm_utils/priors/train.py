@@ -23,7 +23,6 @@ from dipddpm_utils.priors.images import Given, Made, of_blur, of_dip, training_i
 from dipddpm_utils.priors.judge import Chain, Judge, averaged, bill, build, operations, shown
 from dipddpm_utils.store.records import Outcome, Work
 from dipddpm_utils.training import loop, mistakes
-from dipddpm_utils.training.resumable import train_resumably
 
 TRAINED_ON = 2000  # images a model was trained on, at most, to which its samples are compared
 
@@ -164,7 +163,7 @@ def ddpm(run: Ddpm, work: Work) -> Outcome:
 
     steps = tuple(range(run.evaluate.every, run.optim.steps + 1, run.evaluate.every))
     steady = run.prior is None  # else what is learned may depend on the step
-    log = train_resumably(state, prior.loss, batch, work, steps, look, steady=steady)
+    log = loop.train_resumably(state, prior.loss, batch, work, steps, look, steady=steady)
     model = _sampled_from(run, state)
     purposes = ["final", *(f"final {i}" for i in range(1, run.evaluate.final_draws))]
     draws = [judged(run.evaluate.final_sampler, run.evaluate.final_n, purpose) for purpose in purposes]

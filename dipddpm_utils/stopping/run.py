@@ -14,7 +14,7 @@ from dipddpm_utils import ranges
 from dipddpm_utils.config import Stopping
 from dipddpm_utils.data import sets
 from dipddpm_utils.ddpm import schedule
-from dipddpm_utils.dip.timed import Timed
+from dipddpm_utils.dip.fit import Timed
 from dipddpm_utils.judging import fidelity, stats
 from dipddpm_utils.machine import device, files, progress, streams
 from dipddpm_utils.stopping import rules

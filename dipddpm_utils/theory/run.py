@@ -11,7 +11,7 @@ from dipddpm_utils import ranges
 from dipddpm_utils.config import Floor, Gaussian, Sampler, Spectrum
 from dipddpm_utils.data import sets
 from dipddpm_utils.ddpm import process, sampling, schedule
-from dipddpm_utils.dip.timed import Timed
+from dipddpm_utils.dip.fit import Timed
 from dipddpm_utils.judging import evaluate, fidelity, stats
 from dipddpm_utils.judging.frechet import frechet_distance, mean_cov
 from dipddpm_utils.machine import streams

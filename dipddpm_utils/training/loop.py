@@ -2,27 +2,42 @@
 
 state = new_state(model, optim, n_items=len(images), seed=run.seed, device=device)
 for loss in train(state, loss_fn, lambda idx: images[idx], budget): ...
+
+`train_resumably` drives it for a run: logged, saved on the way, and going on from its newest checkpoint.
 """
 
 import math
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from dipddpm_utils.config import Optim
+from dipddpm_utils.config import Optim, Run
+from dipddpm_utils.machine import progress, streams
 from dipddpm_utils.machine.budget import Budget
 from dipddpm_utils.machine.device import autocast, clock, kernels_fused
-from dipddpm_utils.machine.errors import TrainingError
+from dipddpm_utils.machine.errors import OutOfTime, TrainingError
+from dipddpm_utils.store.records import Work
 from dipddpm_utils.training.launched import Together
 from dipddpm_utils.training.state import Order, State, layout, new_state
 
-__all__ = ["Order", "State", "layout", "lr_at", "new_state", "train"]
+__all__ = ["Order", "State", "layout", "lr_at", "new_state", "seeded", "train", "train_resumably"]
 
 LossFn = Callable[[nn.Module, Any, torch.Generator], Tensor]
 GetBatch = Callable[[Tensor], Any]
 CHECK_EVERY = 64  # steps between looks at the losses on a GPU, where each look makes the CPU wait
+SAVE_EVERY = 20.0  # seconds between checkpoints: what a kill costs at most
+SAVING = 0.02  # share of the time that saving may take: a large network on a fast machine is saved less often
+CURVE_ROWS = 200  # points of a logged loss curve
+
+
+def seeded(build: Callable[[], Any], run: Run, purpose: str = "initial weights") -> Any:
+    """Build a network with weights drawn from the run's own named stream; the CPU's global state is as it was before."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(streams.derived_seed(run.seed, purpose))
+        return build()
 
 
 def lr_at(optim: Optim, step: int) -> float:
@@ -95,6 +110,59 @@ def train(
                 raise _not_finite("sum of the losses", state.step)
         state.seconds += now() - begin
         yield loss
+
+
+def train_resumably(
+    state: State,
+    loss_fn: LossFn,
+    get_batch: GetBatch,
+    work: Work,
+    visits: tuple[int, ...] = (),
+    visit: Callable[[State, dict[str, Any]], None] | None = None,
+    *,
+    steady: bool = False,
+) -> dict[str, Any]:
+    """Train to the end, going on from the newest checkpoint in `work.folder`, and return the log.
+
+    log['curve'] has at most about CURVE_ROWS rows. `visit(state, log)` is called once at each step in `visits`, outside the
+    training time, and may add to the log, which is saved with each checkpoint; a visit that is cut off is made again.
+    steady: as for `train`.
+    """
+    log: dict[str, Any] = {"curve": [], "visited": [], "notes": []}
+    if restored := state.resume(work.folder):
+        log, note = restored
+        log["notes"] += [note] if note else []
+    every = max(1, state.optim.steps // CURVE_ROWS)
+
+    def pay_visit() -> None:
+        if visit is not None and state.step in visits and state.step not in log["visited"]:
+            state.synchronise()  # what a GPU still has queued is training time
+            visit(state, log)
+            log["visited"].append(state.step)
+
+    saved, pause, shown, began_at = time.monotonic(), SAVE_EVERY, state.step, state.step
+    with progress.Progress(state.optim.steps, work.label, initial=state.step) as bar:
+        try:
+            pay_visit()
+            for loss in train(state, loss_fn, get_batch, work.budget, steady=steady):
+                step = state.step
+                if step % every == 0 or step in (1, state.optim.steps):
+                    seconds, rate = state.synchronise(), lr_at(state.optim, step - 1)  # then the loss, which waits, too
+                    row = {"step": step, "loss": float(loss), "lr": rate, "images": state.images, "seconds": seconds}
+                    log["curve"].append(row)
+                    bar.update(step - shown, loss=row["loss"])
+                    shown = step
+                pay_visit()
+                if (begin := time.monotonic()) - saved > pause:
+                    state.save(work.folder, extra=log)
+                    saved = time.monotonic()
+                    pause = max(SAVE_EVERY, (saved - begin) / SAVING)
+        except OutOfTime:
+            state.save(work.folder, extra=log)
+            raise
+    if state.step not in (began_at, 0):  # what follows (sampling, judging) must not cost the training if it is cut off
+        state.save(work.folder, extra=log)
+    return log
 
 
 def _halves_of_a_step(

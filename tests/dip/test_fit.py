@@ -13,8 +13,6 @@ from priors.runs import StopAfter
 from dipddpm_utils.config import ImageFit
 from dipddpm_utils.dip import fit as dip
 from dipddpm_utils.dip import nets as dip_nets
-from dipddpm_utils.dip import timed
-from dipddpm_utils.dip.timed import Timed
 from dipddpm_utils.judging import fidelity
 from dipddpm_utils.machine.budget import Budget
 from dipddpm_utils.machine.errors import DataError, OutOfTime
@@ -272,9 +270,9 @@ def test_seconds_of_fits_leave_out_what_is_done_between_two_and_end_with_the_bud
             ticks[0] += 1
             yield state
 
-    monkeypatch.setattr(timed, "fit_images", slow)
-    monkeypatch.setattr(timed.device, "clock", lambda where: lambda: ticks[0])
-    fits = Timed(Work(None, StopAfter(3), "cpu", "", None), ImageFit(net="2conv", width=4), digits[:1], rng())
+    monkeypatch.setattr(dip, "fit_images", slow)
+    monkeypatch.setattr(dip.device, "clock", lambda where: lambda: ticks[0])
+    fits = dip.Timed(Work(None, StopAfter(3), "cpu", "", None), ImageFit(net="2conv", width=4), digits[:1], rng())
     seen = []
     with pytest.raises(OutOfTime):
         for state in fits:
@@ -282,8 +280,8 @@ def test_seconds_of_fits_leave_out_what_is_done_between_two_and_end_with_the_bud
             ticks[0] += 100
     assert seen == [(1, 1.0), (2, 2.0), (3, 3.0)]
     about, waited = ImageFit(net="2conv", width=4, iterations=5), []
-    monkeypatch.setattr(timed.device, "settle", lambda where: waited.append(where))
-    fits = Timed(Work(None, Budget(), "cpu", "", None), about, digits[:1], rng(), looks=lambda iteration: iteration == 4)
+    monkeypatch.setattr(dip.device, "settle", lambda where: waited.append(where))
+    fits = dip.Timed(Work(None, Budget(), "cpu", "", None), about, digits[:1], rng(), looks=lambda iteration: iteration == 4)
     assert [state.iteration for state in fits] == [4] and fits.seconds == 5.0  # all five, also those that nobody looks at
     assert len(waited) == 4  # begun, looked at, begun again, ended: not at every iteration
 

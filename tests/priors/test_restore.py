@@ -15,7 +15,7 @@ from dipddpm_utils.config import Restore, Sampler, Unet
 from dipddpm_utils.data import sets
 from dipddpm_utils.ddpm import process, schedule
 from dipddpm_utils.ddpm.unet import UNet
-from dipddpm_utils.dip import fit, timed
+from dipddpm_utils.dip import fit
 from dipddpm_utils.judging import evaluate, fidelity
 from dipddpm_utils.machine import device
 from dipddpm_utils.machine.budget import Budget
@@ -134,7 +134,7 @@ def test_rivals_get_the_seconds_of_the_best_way_with_a_dip(store, monkeypatch):
             yield state
 
     monkeypatch.setattr(UNet, "forward", counted)
-    monkeypatch.setattr(timed, "fit_images", slow)
+    monkeypatch.setattr(fit, "fit_images", slow)
     for place in (device, loop):
         monkeypatch.setattr(place, "clock", lambda device=None: lambda: ticks[0])
     m = store.ensure(changed(task="inpaint", n=22, n_tune=10, sampler=Sampler(steps=10))).metrics

@@ -16,7 +16,7 @@ from dipddpm_utils import config, ranges
 from dipddpm_utils.config import Diffusion, ImageFit, Stopping
 from dipddpm_utils.data import sets
 from dipddpm_utils.ddpm import process, schedule
-from dipddpm_utils.dip import fit, timed
+from dipddpm_utils.dip import fit
 from dipddpm_utils.judging import fidelity
 from dipddpm_utils.machine import streams
 from dipddpm_utils.stopping import figures, findings, rules
@@ -204,7 +204,7 @@ def test_a_run_that_is_cut_off_keeps_its_finished_fits_and_ends_alike(record, tm
 
 def test_rules_that_are_not_asked_for_cost_no_fit(tmp_path, monkeypatch):
     fits, fit_images = [], fit.fit_images
-    monkeypatch.setattr(timed, "fit_images", lambda *args: fits.append(args) or fit_images(*args))
+    monkeypatch.setattr(fit, "fit_images", lambda *args: fits.append(args) or fit_images(*args))
     few = RUN.model_copy(update={"rules": ("oracle", "wmv")})
     record = Store(tmp_path, "smoke", device="cpu").ensure(few)
     assert record.evals["rule"].tolist() == ["oracle", "wmv"] and len(fits) == 1

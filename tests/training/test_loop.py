@@ -494,3 +494,27 @@ def test_optimisers_are_given_what_the_configuration_says(name):
     groups = [group for each in state.optimisers for group in each.param_groups]
     assert all(group["weight_decay"] == 0.1 and group.get("betas", (0.8, 0.95)) == (0.8, 0.95) for group in groups)
     assert sum("betas" in group for group in groups) == 1
+
+
+# --- how often a training is saved: as often as a kill may cost, and no more than a share of the time
+
+
+@pytest.mark.parametrize(("seconds", "at"), [(0.25, [21, 42, 63, 84, 100]), (1.0, [21, 72, 100])])
+def test_saving_takes_no_more_than_its_share_of_the_time(seconds, at, tmp_path, monkeypatch):
+    """A step takes one second here; a save that takes one second is due after fifty, or after twenty if it is shorter."""
+    now, saved = [0.0], []
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    state = loop.new_state(nn.Linear(2, 2), Optim(batch_size=2, steps=100), 4, 0, "cpu")
+
+    def save(*_, **__):
+        saved.append(state.step)
+        now[0] += seconds
+
+    def batch(rows):
+        now[0] += 1
+        return torch.ones(len(rows), 2)
+
+    monkeypatch.setattr(state, "save", save)
+    work = SimpleNamespace(folder=tmp_path, label="made up", budget=machine_budget.Budget())
+    loop.train_resumably(state, lambda model, x, _: model(x).square().mean(), batch, work)
+    assert saved == at
