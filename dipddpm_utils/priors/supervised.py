@@ -16,6 +16,7 @@ from dipddpm_utils.priors.degraded import Observation, degrade
 from dipddpm_utils.priors.judge import autocast
 from dipddpm_utils.store.records import Work
 from dipddpm_utils.training import loop
+from dipddpm_utils.training.loop import seeded
 
 BATCH = 32  # small, since there are seconds only
 TRIAL = 20  # steps from whose median the seconds of one are known
@@ -41,9 +42,7 @@ def supervised(run: Restore, train: Tensor, seconds: float, work: Work) -> tuple
     def trained_for(steps: int) -> tuple[loop.State, list[float]]:
         warmup = min(run.model.optim.warmup_steps, steps // 5)
         few = {"steps": steps, "warmup_steps": warmup, "batch_size": BATCH, "ema_decay": None}
-        net = loop.seeded(
-            lambda: UNet(run.model.unet, run.model.data.channels, run.model.data.size, given=1), run, "supervised"
-        )
+        net = seeded(lambda: UNet(run.model.unet, run.model.data.channels, run.model.data.size, given=1), run, "supervised")
         optim, seed = run.model.optim.model_copy(update=few), streams.derived_seed(run.seed, "supervised")
         state = loop.new_state(net, optim, len(train), seed, work.device)
         batches = loop.train(state, loss, lambda idx: train[idx.cpu()].to(work.device), work.budget)
