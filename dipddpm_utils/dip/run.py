@@ -40,7 +40,8 @@ def fitted(run: Dip, work: Work) -> nn.Module:
 def operations(run: Dip, net: nn.Module, applied: int) -> int:
     """FLOPs of fitting a data set's DIP, and of applying it to `applied` images."""
     x = torch.zeros(1, run.data.channels, run.data.size, run.data.size, device=next(net.parameters()).device)
-    return flops.training(net, x) * run.optim.steps * run.optim.batch_size + flops.counted(lambda: net(x)) * applied
+    once, step = flops.counted(net, x)
+    return step * run.optim.steps * run.optim.batch_size + once * applied
 
 
 def dip(run: Dip, work: Work) -> Outcome:
@@ -69,8 +70,7 @@ def dip(run: Dip, work: Work) -> Outcome:
     apply_seconds = since()
     metrics, panels = _restoration(run, net, source, work)
     rng = streams.numpy_rng(run.seed, "evaluation")
-    judged = evaluate.evaluate(applied[: run.judged or 2000].cpu(), source, evaluate.space(run.data, work.device), rng)
-    metrics |= {key: value for key, value in judged.items() if key not in metrics}
+    metrics |= evaluate.evaluate(applied[: run.judged or 2000].cpu(), source, evaluate.space(run.data, work.device), rng)
     metrics |= {
         "train_seconds": state.seconds,
         "apply_seconds": apply_seconds,
@@ -189,7 +189,7 @@ def banked_rows(run: Bank, total: int) -> Tensor:
 def fits_operations(about: PerImage, data: Data, n: int) -> int:
     """FLOPs of fitting a network to each of n images."""
     net = nets.build(about.net, data.channels, generator=streams.generator(0, "counting"), width=about.width, per_image=True)
-    return n * about.iterations * flops.training(net, torch.zeros(1, nets.Z_CHANNELS, data.size, data.size))
+    return n * about.iterations * flops.counted(net, torch.zeros(1, nets.Z_CHANNELS, data.size, data.size))[1]
 
 
 def _panels(run: Bank | Dip | DipImages, **images: Tensor) -> dict[str, np.ndarray]:

@@ -113,7 +113,7 @@ def _counted(run: Ddpm | Dip) -> tuple[int, int]:
         else:
             net = dips.build(run).eval()  # batch normalisation does not take one image in training mode
             x = torch.zeros(1, run.data.channels, run.data.size, run.data.size)
-            _COUNTED[key] = flops.counted(lambda: net(x)), flops.training(net, x)
+            _COUNTED[key] = flops.counted(net, x)
     return _COUNTED[key]
 
 

@@ -80,13 +80,6 @@ class Bench:
     seen: Observation
     model: Model
 
-    def timed(self, compute: Callable[[], tuple[Tensor, int]]) -> tuple[Tensor, int, float]:
-        """What it gives, on the CPU (so that a GPU has finished), and its seconds."""
-        self.work.budget.check()
-        since = device.stopwatch(self.work.device)
-        images, calls = compute()
-        return images.cpu(), calls, since()
-
     def fit(self, rows: slice) -> Fits:
         """One untrained network an image, looked at LOOKS times."""
         run, seen = self.run, self.seen.rows(rows)
@@ -104,16 +97,14 @@ class Bench:
         coefs = schedule.coefficients(about, device=self.work.device)
         model = told(self.model, coefs, about, seen) if chain.held else self.model
         generator = streams.generator(self.run.seed, f"restart {chain.t} {rows.start}")  # the same noise for every guess
-
-        def samples() -> tuple[Tensor, int]:
-            total, calls = torch.zeros_like(seen.picture), 0
-            for _ in range(chain.samples):
-                self.work.budget.check()
-                images, nfe = restart(model, coefs, about, chain.sampler, guess.to(total), chain.t, generator)
-                total, calls = total + images, calls + nfe
-            return seen.keep(total / chain.samples), calls
-
-        return self.timed(samples)
+        since = device.stopwatch(self.work.device)
+        total, calls = torch.zeros_like(seen.picture), 0
+        for _ in range(chain.samples):
+            self.work.budget.check()
+            images, nfe = restart(model, coefs, about, chain.sampler, guess.to(total), chain.t, generator)
+            total, calls = total + images, calls + nfe
+        mean = seen.keep(total / chain.samples).cpu()
+        return mean, calls, since()
 
     def psnr(self, images: Tensor) -> float:
         """Mean PSNR of the tuning images."""
@@ -186,8 +177,10 @@ def _block(bench: Bench, plan: Plan, rows: slice, fits: Fits) -> dict[str, Made]
         before = made.get(chain.start, Made(torch.full_like(seen.picture, 0.5), 0.0))  # of pure noise no image is left
         images, _, seconds = bench.draw(chain, rows, before.images)
         made[name] = Made(images, before.seconds + seconds)
-    images, _, seconds = bench.timed(lambda: (seen.keep(plan.supervised(seen)), 1))
-    return made | {"unet": Made(images, share * plan.training_seconds + seconds)}
+    bench.work.budget.check()
+    since = device.stopwatch(bench.work.device)
+    images = seen.keep(plan.supervised(seen)).cpu()
+    return made | {"unet": Made(images, share * plan.training_seconds + since())}
 
 
 def _plan(bench: Bench, fits: Fits, an_image: list[float], train: Tensor) -> Plan:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dipddpm_utils import ranges
-from dipddpm_utils.config import Ddpm, Sampler
+from dipddpm_utils.config import Ddpm, Dip, Sampler
 from dipddpm_utils.data import sets
 from dipddpm_utils.ddpm import process as diffusion
 from dipddpm_utils.ddpm import sampling, schedule
@@ -104,14 +104,11 @@ def at_work(run: Ddpm, source: sets.DataSet, work: Work) -> AtWork:
     images, made = source.train.to(work.device), run.using.source
     if run.using.trained is not None:
         declared.find("trained", run.using.trained)  # an unknown name is refused before its DIP is fitted
-    given = Given(images, schedule.coefficients(run.diffusion, device=work.device))
+    net = fitted(made, work) if isinstance(made, Dip) else None
+    given = Given(images, schedule.coefficients(run.diffusion, device=work.device), net)
     if made is None:
         return AtWork(run, given)
-    if made == "blur":
-        bank = of_blur(images, work)
-    else:
-        bank = of_dip(made, images, work)
-        given = Given(images, given.coefs, fitted(made, work))
+    bank = of_blur(images, work) if made == "blur" else of_dip(made, images, work)
     return AtWork(run, given, bank.images, bank.seconds, bank.flops)
 
 
