@@ -213,7 +213,7 @@ class Restore(Run, ImageFit):
 class EpochTiming(Run):
     """How long an epoch takes when each image is decoded in Python, and when all lie in memory: same model, same batches."""
 
-    computed_by: ClassVar[str] = "dipddpm_utils.priors.timing:epoch_timing"
+    computed_by: ClassVar[str] = "dipddpm_utils.priors.turns:epoch_timing"
     kind: Literal["epoch_timing"] = "epoch_timing"
     data: Data
     unet: Unet = Unet()

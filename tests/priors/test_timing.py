@@ -10,7 +10,7 @@ from dipddpm_utils import faults, ranges
 from dipddpm_utils.config import Data, Ddpm, Diffusion, Dip, EpochTiming, Evaluate, Optim, PerImage, Sampler
 from dipddpm_utils.judging import evaluate, spaces
 from dipddpm_utils.machine.errors import OutOfTime
-from dipddpm_utils.priors import timing
+from dipddpm_utils.priors import turns
 from dipddpm_utils.store.runs import Store
 from dipddpm_utils.study.sizes import changed
 
@@ -138,7 +138,7 @@ def test_a_dip_for_each_image_goes_on_after_a_cut_and_ends_the_same(store, tmp_p
 def test_both_ways_give_the_model_the_same_batch(channels):
     images = torch.from_numpy(made_colour_images(20, seed=0)[0][:, :channels])
     idx = torch.tensor([3, 0, 19, 3])
-    decoded, kept = timing._decoding(images, "cpu")(idx), timing._in_memory(images, "cpu")(idx)
+    decoded, kept = turns._decoding(images, "cpu")(idx), turns._in_memory(images, "cpu")(idx)
     torch.testing.assert_close(decoded, kept)
     assert (ranges.signed_to_uint8(decoded) == images[idx]).all()
 
