@@ -6,6 +6,7 @@ than concatenated, so that no convolution is widened by it.
 """
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -86,7 +87,7 @@ class Level(nn.Module):
     def __init__(self, c_in: int, c_out: int, config: cfg.Unet, time_width: int):
         super().__init__()
         widths = [c_in] + [c_out] * config.blocks
-        self.blocks = nn.ModuleList(Block(a, b, config, time_width) for a, b in zip(widths, widths[1:], strict=False))
+        self.blocks = nn.ModuleList(Block(a, b, config, time_width) for a, b in pairwise(widths))
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         for block in self.blocks:
@@ -117,9 +118,8 @@ class UNet(nn.Module):
 
         self.time = nn.Sequential(nn.Linear(config.width, time_width), nn.SiLU(), nn.Linear(time_width, time_width), nn.SiLU())
         self.stem = nn.Conv2d(self.inputs * config.patch**2, config.width, 3, padding=1)
-        self.down, self.up, self.narrow = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
-        for before, here in zip([config.width, *widths], widths, strict=False):
-            self.down.append(Level(before, here, config, time_width))
+        self.down = nn.ModuleList(Level(a, b, config, time_width) for a, b in pairwise([config.width, *widths]))
+        self.up, self.narrow = nn.ModuleList(), nn.ModuleList()
         deepest = widths[-1]
         self.middle_in = Block(deepest, deepest, config, time_width)
         self.middle_attention = Attention(deepest, config.groups) if config.middle_attention else nn.Identity()

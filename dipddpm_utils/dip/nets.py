@@ -8,6 +8,7 @@ normalisation computes on the published batch of one image; the ResNet, whose la
 import math
 import os
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -127,7 +128,7 @@ class ResNet18(nn.Module):
             self.encoder[f"layer{stage + 1}"] = nn.Sequential(_Residual(a, b, 1 + (stage > 0), norm), _Residual(b, b, 1, norm))
         widths = [8 * width] + [max(4 * width // 2**k, 16 if per_image else 1) for k in range(5)]
         ups: list[nn.Module] = []
-        for a, b in zip(widths, widths[1:], strict=False):
+        for a, b in pairwise(widths):
             ups += [nn.ConvTranspose2d(a, b, 4, 2, 1), norm(b) if per_image else nn.Identity(), nn.ReLU()]
         self.decoder = nn.Sequential(*ups, nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1), nn.Sigmoid())
 

@@ -56,8 +56,7 @@ def fit(recipe: spaces.Recipe, data: sets.DataSet, *, epochs: int, say: Callable
     for epoch in range(epochs):
         net.train()
         order, total = torch.randperm(len(images), generator=generator), 0.0
-        for i in range(per_epoch):
-            idx = order[i * size : (i + 1) * size]
+        for idx in order[: per_epoch * size].split(size):
             x = shifted(images[idx], generator, flip=recipe["flip"])
             with device.autocast("cpu", recipe["precision"]):
                 loss = F.cross_entropy(net(x), labels[idx], label_smoothing=0.05)

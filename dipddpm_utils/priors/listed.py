@@ -20,24 +20,24 @@ def listing(store: Any, device: str = "auto", probe: bool = False) -> tuple[list
     """
     rows, wrong, left, took, made = [], [], [], 0.0, {}
     for entry in store.profile.entries.values():
-        state, metrics, seconds = "damaged", {}, math.nan
+        record = None
         try:
-            state = store.state(entry.run)
-            if state in ("complete", "stale"):
+            if (state := store.state(entry.run)) in ("complete", "stale"):
                 record = store.load(entry.run)
                 record.check()
-                metrics, seconds, made = record.metrics, record.seconds, record.provenance
         except StoreError as error:
-            state = "damaged"
+            state, record = "damaged", None
             wrong.append(str(error))
-        done = state in ("complete", "stale")
-        took += seconds if done else 0.0
-        left += [] if done else [entry.run]
-        size = sum(path.stat().st_size for path in store.folder(entry.run).rglob("*") if path.is_file())
+        size = f"{sum(path.stat().st_size for path in store.folder(entry.run).rglob('*') if path.is_file()) / 1e3:.1f} kB"
+        if record is None:
+            left.append(entry.run)
+            rows.append([entry.name, entry.hash, state, "", size, "", ""])
+            continue
+        took, made = took + record.seconds, record.provenance
         own = ("sample_flops",) if entry.run.kind == "sample" else ("train_flops", "sample_flops")  # its model is another run
-        counted = sum(metrics.get(name) or 0 for name in own)
-        shown = (f"{seconds:.1f}", f"{size / 1e3:.1f} kB", f"{counted:.1e}" if counted else "", f"{seconds / 3600:.2f}")
-        rows.append([entry.name, entry.hash, state, *(shown if done else ("", shown[1], "", ""))])
+        counted = sum(record.metrics.get(name) or 0 for name in own)
+        shown = [f"{record.seconds:.1f}", size, f"{counted:.1e}" if counted else "", f"{record.seconds / 3600:.2f}"]
+        rows.append([entry.name, entry.hash, state, *shown])
     complete = sum(row[2] == "complete" for row in rows)
     about = [f"profile {store.profile.name}: {complete} of {len(rows)} runs complete, in {took / 3600:.1f} hours"]
     if left or probe:

@@ -85,13 +85,14 @@ def break_even(cost: Cost, limit: Any = None) -> str:
     """Images beyond which the prior pays, from measured seconds. limit: the logarithm of their number over seeds, if known."""
     calls = f"{number(1 / cost.fraction, 2)} times the calls"
     chain = f"{number(1000 * cost.chain_seconds)} ms an image for the whole chain, of {calls}"
-    pays = f"saves time once more than **{count(cost.break_even_images)} images** are drawn."
-    if limit is not None and math.isfinite(limit.high):
-        most = count(math.exp(limit.high))
-        pays = f"saves time beyond **{most} images**, the upper end of the interval: {factor(limit)}, {limit.n} seeds."
     if math.isinf(cost.break_even_images):
         pays = "never pays: the prior costs more per image than it saves."
     elif limit is None:
         pays = "saves time with some seeds only."
+    elif math.isfinite(limit.high):
+        most = count(math.exp(limit.high))
+        pays = f"saves time beyond **{most} images**, the upper end of the interval: {factor(limit)}, {limit.n} seeds."
+    else:
+        pays = f"saves time once more than **{count(cost.break_even_images)} images** are drawn."
     said = f"With {number(cost.prior_seconds)} s to fit the prior and {chain}, a start at t = {cost.t_start} {pays}"
     return f"{said} Beside a chain from noise of as few calls it saves none."
