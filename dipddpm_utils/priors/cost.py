@@ -6,13 +6,13 @@ hours are those of one process; a run that is complete has the hours that it too
 
 import json
 import math
-import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice, pairwise
+from itertools import islice
 from typing import Any
 
+import numpy as np
 import torch
 
 from dipddpm_utils import parts, ranges
@@ -156,7 +156,7 @@ def _probed(run: Ddpm | Dip, device: str) -> dict[str, float]:
         run = run.model_copy(update={"prior": None})  # whatever it is told costs next to nothing
     state, batches = turns.begun(run, ranges.unit_to_uint8(images), device)
     x = images[:DRAWN]
-    steps = [after - before for before, after in pairwise([0.0, *(state.synchronise() for _ in islice(batches, PROBED))])]
+    steps = np.diff([state.synchronise() for _ in islice(batches, PROBED)], prepend=0.0)
     net, t, spent = state.model.eval(), torch.zeros(DRAWN, dtype=torch.int64, device=device), []
     call = partial(judge.autocast(net, run), x, t[: len(x)]) if isinstance(run, Ddpm) else partial(net, x)
     with torch.no_grad():
@@ -164,4 +164,4 @@ def _probed(run: Ddpm | Dip, device: str) -> dict[str, float]:
             since = machine.stopwatch(device)
             call()
             spent.append(since())
-    return {"step": statistics.median(steps), "call": min(spent) / len(x)}
+    return {"step": float(np.median(steps)), "call": min(spent) / len(x)}
