@@ -13,8 +13,8 @@ def optimal_x0(mean, cov, alpha_bar):
     return gain, mean - math.sqrt(alpha_bar) * gain @ mean
 
 
-def ancestral_chain(mean, cov, alpha_bars, times):
-    """The ancestral sampler with the optimal denoiser, from times[0] to x_0.
+def ancestral_chain(mean, cov, alpha_bars, times, variance="fixed_small"):
+    """The ancestral sampler with the optimal denoiser, from times[0] to x_0. variance: "fixed_small" or "fixed_large".
 
     The step is Bayes' rule: x_s given x_t and x_0 has precision 1 / (1 - alpha_bar_s) + alpha / beta, alpha = 1 - beta.
     """
@@ -24,7 +24,7 @@ def ancestral_chain(mean, cov, alpha_bars, times):
         beta = 1 - alpha
         posterior = 1 / (1 / (1 - bar_s) + alpha / beta)
         x_weight, x0_weight = posterior * math.sqrt(alpha) / beta, posterior * math.sqrt(bar_s) / (1 - bar_s)
-        return x_weight + x0_weight * x0[0], x0_weight * x0[1], posterior
+        return x_weight + x0_weight * x0[0], x0_weight * x0[1], beta if variance == "fixed_large" else posterior
 
     return _compose(mean, cov, alpha_bars, times, step)
 

@@ -133,7 +133,7 @@ def _gaussian_case(name, kwargs, variance, objective):
     root = numbers.normal(size=(4, 4)) * 0.4
     mean, cov = numbers.normal(size=4) * 0.3, root @ root.T
     model = gaussian.optimal_model(mean, cov, coefs.alpha_bars, objective)
-    made = gaussian_chains.dpmpp_2m_chain if name == "dpmpp_2m" else getattr(gaussian, f"{name}_chain")
+    made = gaussian.ddim_chain if name == "ddim" else getattr(gaussian_chains, f"{name}_chain")
     about = {"variance": variance} if name == "ancestral" else kwargs
 
     def draw(x_t, **options):
