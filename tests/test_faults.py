@@ -3,14 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from made_images import made_colour_images
 from priors.runs import TINY, StopAfter
 
-from dipddpm_utils import faults, ranges
-from dipddpm_utils.config import Data, Ddpm, Diffusion, Dip, EpochTiming, Evaluate, Optim, PerImage, Sampler
+from dipddpm_utils import faults
+from dipddpm_utils.config import Data, Ddpm, Diffusion, Dip, Evaluate, Optim, PerImage, Sampler
 from dipddpm_utils.judging import evaluate, spaces
 from dipddpm_utils.machine.errors import OutOfTime
-from dipddpm_utils.priors import turns
 from dipddpm_utils.store.runs import Store
 from dipddpm_utils.study.sizes import changed
 
@@ -129,31 +127,3 @@ def test_a_dip_for_each_image_goes_on_after_a_cut_and_ends_the_same(store, tmp_p
     parts = sorted(path.name for path in tmp_path.rglob("part-*"))
     assert parts == ["part-0.npz"]
     assert Store(tmp_path, "smoke", device="cpu").ensure(run).weights_sha256 == whole.weights_sha256
-
-
-# --- an epoch, timed --------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_both_ways_give_the_model_the_same_batch(channels):
-    images = torch.from_numpy(made_colour_images(20, seed=0)[0][:, :channels])
-    idx = torch.tensor([3, 0, 19, 3])
-    decoded, kept = turns._decoding(images, "cpu")(idx), turns._in_memory(images, "cpu")(idx)
-    torch.testing.assert_close(decoded, kept)
-    assert (ranges.signed_to_uint8(decoded) == images[idx]).all()
-
-
-def test_an_epochs_time_is_the_sum_of_its_parts_over_all_its_batches(store):
-    run = EpochTiming(
-        data=DATA, unet=DDPM.unet, diffusion=DDPM.diffusion, optim=Optim(batch_size=10), images=1000, steps=1, repeats=3
-    )
-    record = store.ensure(run)
-    table = record.evals.pivot_table(index="repeat", columns=["path", "part"], values="seconds")
-    assert table.shape == (3, 6) and (table > 0).all(axis=None)
-    for way in ("decode", "memory"):
-        assert record.metrics[f"{way}_seconds"] == pytest.approx(table[way].sum(axis=1).mean(), rel=1e-5)
-    saved = table["decode"]["data"] - table["memory"]["data"]
-    assert record.metrics["data_saved_seconds"] == pytest.approx(saved.mean(), rel=1e-4)
-    assert record.metrics["data_saved_seconds_low"] <= saved.mean() <= record.metrics["data_saved_seconds_high"]
-    assert record.metrics["published_saved_seconds"] == 7.5
-    assert (record.metrics["batch"], record.metrics["images"]) == (10, 1000)
