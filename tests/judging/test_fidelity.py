@@ -60,6 +60,12 @@ def test_copies_are_counted_and_the_floor_is_the_quantile():
     assert fidelity.copied_share(fidelity.nearest_rows(fresh, train)[0], usual)[0] == pytest.approx(0.01, abs=0.012)
 
 
+def test_a_copy_is_nearer_than_99_percent_of_held_out_images():
+    held_out = torch.arange(1000.0)
+    assert fidelity.copied_share(torch.tensor([9.9, 10.1]), held_out)[0] == 0.5
+    assert fidelity.copied_share(held_out, held_out)[0] == pytest.approx(0.01)
+
+
 @pytest.mark.parametrize(("channels", "kind"), [(1, "float32"), (3, "float32"), (3, "float64")])
 def test_psnr_and_ssim_are_skimages(channels, kind):
     rng = np.random.default_rng(11)
