@@ -211,7 +211,7 @@ def family(name: str, gaps: Mapping[Key, Paired | None]) -> dict[Key, Paired]:
     if name not in FAMILIES:
         raise KeyError(f"no family {name!r}: expected one of {', '.join(FAMILIES)}")
     made = {key: gap for key, gap in gaps.items() if gap is not None}
-    corrected = stats.holm([float(np.minimum(1.0, gap.looks * gap.p)) for gap in made.values()])
+    corrected = stats.holm([gap.looks * gap.p for gap in made.values()])
     of = max(1, int(np.isfinite(corrected).sum()))
     return {key: replace(gap, p=float(p), of=of) for (key, gap), p in zip(made.items(), corrected, strict=True)}
 
