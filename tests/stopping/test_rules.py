@@ -34,9 +34,10 @@ COEFS = schedule.coefficients(Diffusion())
 SCORES = st.lists(st.lists(st.floats(-9, 9), min_size=3, max_size=3), min_size=1, max_size=30).map(torch.tensor)
 
 
-@given(SCORES, st.integers(1, 8))
+@given(SCORES, st.integers(0, 9), st.integers(1, 8))
 @settings(deadline=None)
-def test_patience_stops_at_the_first_minimum_that_stands_so_long(scores, patience):
+def test_patience_stops_at_the_first_minimum_that_stands_so_long(scores, infinite, patience):
+    scores = torch.cat([torch.full((infinite, 3), math.inf), scores])  # a window that fills: no scores yet
     step, known = rules.lowest(scores.double().numpy(), patience)
     for column, (at, final) in enumerate(zip(step, known, strict=True)):
         own = scores[:, column].tolist()
