@@ -1,6 +1,7 @@
 """Summaries, paired differences and their correction: against SciPy, NumPy and closed forms."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -39,7 +40,13 @@ def test_paired_is_the_paired_t_test(values):
 
 def test_one_seed_is_never_decided_and_none_is_an_error():
     one = paired([3.0])
-    assert one.value == 3.0 and math.isnan(one.low) and math.isnan(one.p) and not one.decided and one.needed() is None
+    assert (
+        (one.value, one.n) == (3.0, 1)
+        and math.isnan(one.low)
+        and math.isnan(one.p)
+        and not one.decided
+        and one.needed() is None
+    )
     with pytest.raises(ValueError, match="differences is empty"):
         paired([])
 
@@ -57,7 +64,7 @@ def test_a_family_is_corrected_together_and_keeps_its_plain_intervals():
 
 
 @pytest.mark.parametrize(
-    ("n", "over", "looks"), [(3, "seeds", 1), (5, "seeds", 3), (8, "images", 1), (12, "rounds", 1), (60, "rounds", 2)]
+    ("n", "over", "looks"), [(3, "seeds", 1), (5, "seeds", 3), (8, "images", 1), (12, "rounds", 1), (13, "rounds", 2)]
 )
 def test_every_added_seed_is_a_look_and_so_is_a_second_sitting(n, over, looks):
     alone = paired([1.0 + 0.1 * i for i in range(n)], over=over)
@@ -91,6 +98,8 @@ def test_settings_are_compared_both_ways_round_and_count_once():
     assert len(found) == 6 and {gap.of for gap in found.values()} == {3}
     there, back = found["a", "b"], found["b", "a"]
     assert there == scaled(back, -1) and there.value > 0 and there.p == back.p
+    images = frame.assign(image=frame["seed"], seed=0)  # of one seed: nothing but the images can be paired
+    assert compare.among(images, "value", "fd", "image")["a", "b"] == replace(there, over="images")
 
 
 def test_an_effect_is_scaled_with_its_interval():
@@ -142,18 +151,24 @@ def test_the_best_start_pays_for_being_chosen():
 
 
 def test_the_rival_is_the_best_start_without_a_dip_at_the_same_step():
-    frame = starts(
-        dip600=[5.0, 5.4, 6.1], blur600=[6.0, 6.1, 6.2], mean600=[90.0, 91.0, 92.0], gaussian300=[1.0, 1.0, 1.1], **NOISE
-    )
+    better = {"blur600": [6.0, 6.1, 6.2], "mean600": [90.0, 91.0, 92.0], "gaussian300": [1.0, 1.0, 1.1]}
+    frame = starts(dip300=[9.0, 10.0, 11.5], dip600=[5.0, 5.4, 6.1], **better, **NOISE)
     _, _, own = compare.best_start(frame, "dip")
     label, gap = compare.best_rival(frame, own)
-    assert label == "blur" and gap.value < 0 and gap.of == 2
+    assert label == "blur" and gap.value < 0 and gap.of == 3
     assert compare.best_rival(frame[~frame["label"].isin(names.starts(dip=False))], own) is None
 
 
 @pytest.mark.parametrize(
     ("first", "second", "images"),
-    [((0.01, 0.02), (0.3, 0.4), False), ((0.2, 0.3), (0.3, 0.4), True), (None, (0.3, 0.4), True), (None, (0.0, 0.01), False)],
+    [
+        ((0.01, 0.02), (0.3, 0.4), False),
+        ((0.2, 0.3), (0.3, 0.4), True),
+        (None, (0.3, 0.4), True),
+        (None, (0.0, 0.01), False),
+        ((0.05, 0.05), (0.3, 0.4), True),
+        ((0.04, 0.05), (0.3, 0.4), False),
+    ],
 )
 def test_models_draw_images_if_all_that_have_a_recall_have_enough(first, second, images):
     frames = [rows([1.0, 2.0]) if recall is None else rows([1.0, 2.0]).assign(recall=recall) for recall in (first, second)]
@@ -187,6 +202,27 @@ def test_a_lab_that_shares_what_it_used_with_another_profiles_takes_no_record_of
 )
 def test_more_than_twice_the_usual_or_a_twentieth_of_sources_are_many(looks, source, many):
     assert Copies(looks, 0.01, source).many is many
+
+
+def test_a_share_of_copies_is_of_the_own_source_only_where_a_chain_has_one():
+    of = {"copy_rate": 0.02, "copy_rate_floor": 0.01, "own_source_rate": 0.3}
+    for label, has_source, share in (
+        ("dip", True, 0.3),
+        ("start dip blur", True, 0.3),
+        ("gaussian", False, 0.02),
+        ("?", False, 0.02),
+    ):
+        found = compare.copies(rows([1.0, 2.0], label=label, **of))
+        assert (found.has_source, found.share) == (has_source, share)
+    assert compare.copies(rows([1.0, 2.0], **of)).share == 0.3
+    assert Copies(0.02, 0.01, 0.05).share == 0.02
+
+
+def test_a_start_that_copies_is_best_only_where_all_do():
+    frame = starts(dip300=[9.0, 10.0, 11.5], dip600=[5.0, 5.4, 6.1], **NOISE)
+    frame["own_source_rate"] = np.where(frame["value"] == 600, 0.5, 0.0)
+    assert compare.best_start(frame, "dip")[0] == 300
+    assert compare.best_start(frame.assign(own_source_rate=0.5), "dip")[0] == 600
 
 
 @pytest.mark.parametrize("metric", ["fd", "kid"])
