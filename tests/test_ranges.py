@@ -51,8 +51,8 @@ def test_conversions_refuse_the_wrong_type():
 
 @pytest.mark.parametrize(
     "images",
-    [torch.tensor([-1.1, 0]), torch.tensor([0, 1.01]), torch.tensor([0, torch.nan]), BYTES],
-    ids=["low", "high", "nan", "bytes"],
+    [torch.tensor([-1.1, 0]), torch.tensor([0, 1.01]), torch.tensor([0, torch.nan]), BYTES, 0 * BYTES],
+    ids=["low", "high", "nan", "bytes", "black bytes"],
 )
 def test_check_signed_names_its_argument_in_one_line(images):
     with pytest.raises(ValueError, match=r"^photos (has|is) [^\n]*expected (floats in )?\[-1, 1\][^\n]*ranges\.\w+[^\n]*$"):
