@@ -62,8 +62,11 @@ def test_without_a_shift_both_are_the_ordinary_ones(coefs):
     model, t = (lambda x, t: 0.3 * x), torch.arange(0, T, 9)
     expected = diffusion.loss(coefs, EPS, model, x0, t, eps)
     assert priors_process.loss(coefs, EPS, model, x0, Joint(), t, eps) == expected
-    expected, _ = sampling.sample(model, coefs, EPS, SAMPLER, eps)
-    assert torch.equal(priors_process.sample(coefs, EPS, model, SAMPLER, eps, Joint())[0], expected)
+    with pytest.raises(ValueError, match="x0 has values"):
+        priors_process.loss(coefs, EPS, model, 3 * x0, Joint(), t, eps)
+    noisy = config.Sampler(name="ancestral", steps=T)
+    expected, _ = sampling.sample(model, coefs, EPS, noisy, eps, generator=rng(4))
+    assert torch.equal(priors_process.sample(coefs, EPS, model, noisy, eps, Joint(), rng(4))[0], expected)
 
 
 def test_samples_of_a_shifted_process_stay_images(coefs):
