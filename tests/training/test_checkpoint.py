@@ -145,6 +145,15 @@ def test_any_single_flipped_bit_is_found(tmp_path_factory, data):
         assert checkpoint.load(folder) is None
 
 
+def test_a_checkpoint_that_cannot_be_read_now_is_not_called_damaged(tmp_path):
+    checkpoint.save(tmp_path, {**tensors(), "step": 1})
+    newer = tmp_path / "checkpoint-00000002.safetensors"
+    newer.mkdir()  # reading it is refused, as by a disk that is away, also to root
+    with pytest.raises(errors.StoreError, match=newer.name):
+        checkpoint.load(tmp_path)
+    assert newer.exists()
+
+
 def test_a_state_that_is_not_finite_is_never_written(tmp_path):
     checkpoint.save(tmp_path, {**tensors(), "step": 10})
     before = names(tmp_path)
