@@ -430,6 +430,12 @@ def test_within_a_margin_is_two_one_sided_tests():
     assert not within and p == paired([0.20, 0.21, 0.22]).p_against(0.05)
 
 
+def test_an_effect_that_was_chosen_keeps_the_p_value_that_it_paid_for():
+    chosen = dataclasses.replace(paired(UP), p=0.2, of=2)
+    assert side(chosen) == (0.2, True) and Finding(chosen, "FD", "why").side() == (0.2, True)
+    assert side(paired(UP), 0.5) == (pytest.approx(scipy_stats.ttest_1samp(UP, 0.5).pvalue), True)
+
+
 @pytest.mark.slow
 def test_all_claims_are_corrected_together(lab):
     drawn(lab, 1.0, 0.1)
@@ -608,8 +614,12 @@ def test_the_gate_compares_with_what_needs_no_learning_at_the_same_n(lab):
     assert "FD 50.0, not below 49.0 of the mean image" in why
     floor.metrics["trivial_mean_fd"] = 1000.0
     assert gate.passed(lab, ("b-combined",)).why == ""
+    floor.metrics["fd"], floor.evals = 25.0, floor.evals[:0]
+    own = gate.passed(lab, ("b-combined",)).models["b-combined"]
+    assert own["times"] == pytest.approx(own["fd"] / 25)
     floor.metrics.update(n=floor.metrics["n"] + 1)
-    why = gate.passed(lab, ("b-combined",)).why
+    why, own = gate.passed(lab, ("b-combined",)).why, gate.passed(lab, ("b-combined",)).models["b-combined"]
+    assert math.isnan(own["times"])
     assert "the first: FD of 2000 images, that of what takes no learning of 2001" in why  # not comparable: not passed
 
 
