@@ -51,6 +51,12 @@ def test_records_are_plain_text_and_arrays(tmp_path, calls):
     np.load(folder / "arrays.npz", allow_pickle=False)
 
 
+def test_the_seconds_of_a_run_are_those_of_all_its_sittings(tmp_path, calls):
+    record = Store(tmp_path, "smoke").ensure(RUN)
+    for record.timings, seconds in (({"total": 5, "train": 8, "evaluate": 1}, 9), ({"total": 12, "train": 8}, 12), ({}, 0)):
+        assert record.seconds == seconds
+
+
 def test_a_clone_has_no_weights_and_computes_them_when_they_are_needed(tmp_path, calls, capsys):
     store = Store(tmp_path, "smoke")
     (store.ensure(RUN).folder / "weights.safetensors").unlink()
