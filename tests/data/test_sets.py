@@ -392,6 +392,19 @@ def test_torchvision_knows_the_same_checksums():
         assert f'("{file}.gz", "{known["gz_md5"]}")' in text
 
 
+def test_a_row_of_cifar_is_its_label_and_three_planes(monkeypatch):
+    def batch(label):
+        return np.concatenate([[label], np.full(1024, 10), np.full(1024, 20), np.arange(1024) // 32]).astype(np.uint8)
+
+    raw = {f"data_batch_{i}.bin": batch(i) for i in range(1, 6)} | {"test_batch.bin": batch(9)}
+    monkeypatch.setattr(sources, "raw_files", lambda name: (raw, "here"))
+    data = sets.load(Data(name="cifar10"))
+    assert data.train_labels.tolist() == [1, 2, 3, 4, 5] and data.held_out_labels.tolist() == [9]
+    for images in (data.train, data.held_out):
+        assert images.shape[1:] == (3, 32, 32) and (images[:, 0] == 10).all() and (images[:, 1] == 20).all()
+        assert (images[:, 2] == torch.arange(32)[:, None]).all()
+
+
 def test_images_to_choose_by_are_neither_trained_on_nor_tested_on(monkeypatch):
     monkeypatch.setattr(sets, "VALIDATION", 500)
     data = Data(name="digits5k", n_train=400, n_held_out=500)
@@ -403,6 +416,7 @@ def test_images_to_choose_by_are_neither_trained_on_nor_tested_on(monkeypatch):
     assert torch.equal(own.train, choose.train) and len(rows(choose.held_out)) == 500
     assert not rows(choose.held_out) & rows(own.train, sets.load(Data(name="digits5k")).held_out)
     assert own.sha256 != choose.sha256  # what is kept by this name, features too, is not taken for the other's
-    assert len(sets.load(Data(name="digits5k", validation=True)).train) == 2500  # all that are left
+    whole = sets.load(Data(name="digits5k", validation=True))
+    assert (len(whole.train), len(whole.held_out)) == (2500, 500)  # all that are left, and no more
     with pytest.raises(DataError, match="of which validation takes 500, but n_train is 2501: ask for fewer"):
         sets.load(Data(name="digits5k", n_train=2501, validation=True))
