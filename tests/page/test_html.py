@@ -195,6 +195,12 @@ def test_figures_and_tables_are_numbered_and_links_to_them_say_the_number(tmp_pa
     assert made.text.count("<strong>falls") == 1, "the caption stands within its figure and not below it again"
 
 
+def test_a_link_to_what_another_notebook_has_yet_to_draw_is_text_and_no_problem(tmp_path):
+    assert page(tmp_path, new_markdown_cell("# T\n\nSee [this](#fig-02_line).")).problems
+    both = html.build([("T", tmp_path / "01_a.ipynb"), ("Not run", tmp_path / "02_b.ipynb")])
+    assert not both.problems and "See this." in both.text
+
+
 def test_a_cell_that_only_shows_code_has_no_code_above_it(tmp_path):
     shown = [new_output("display_data", {"text/markdown": "```python\n1\n```"}, metadata={"folded": "f, a.py"})]
     only = 'lab.source("a.py", "f")\nMarkdown(findings.said(lab))'
