@@ -180,6 +180,7 @@ def test_the_denoiser_is_said_with_what_needs_no_learning():
     assert restored.denoiser(lab, "MNIST") == "How well the DDPM draws: [table](#tab-04_quality)."  # that of the headline
     floor = gate.floor_of(Records("full"), "a-ddpm")
     assert floor.name.startswith("a-floor") and gate.floor_of(lab, "main").name.startswith("floor")
+    assert gate.floor_of(lab, "photos").name.startswith("photos-floor")  # photographs, not digits
     least, what = gate.trivial(floor)
     assert least == min(value for name, value in floor.metrics.items() if name in gate.TRIVIAL) and what
     for name in [name for name in lab.profile.groups if name.endswith("floor")]:

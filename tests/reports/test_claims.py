@@ -621,6 +621,11 @@ def test_the_gate_compares_with_what_needs_no_learning_at_the_same_n(lab):
     why, own = gate.passed(lab, ("b-combined",)).why, gate.passed(lab, ("b-combined",)).models["b-combined"]
     assert math.isnan(own["times"])
     assert "the first: FD of 2000 images, that of what takes no learning of 2001" in why  # not comparable: not passed
+    floor.evals = pd.DataFrame({"n": record.metrics["n"], "fd": [10.0, 30.0]})  # drawn at the models' own n, too
+    assert gate.passed(lab, ("b-combined",)).models["b-combined"]["times"] == pytest.approx(own["fd"] / 20)
+    lab.profile.groups.pop("b-floor")
+    found = gate.passed(lab, ("b-combined",))
+    assert found.why == "" and math.isnan(found.models["b-combined"]["times"])  # by its recall alone
 
 
 def test_without_the_grid_and_the_sweeps_the_rows_speak(lab):
