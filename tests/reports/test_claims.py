@@ -13,7 +13,7 @@ from labs import NOISE, Records, holding
 
 from dipddpm_utils.driver import nbfiles
 from dipddpm_utils.judging import fidelity
-from dipddpm_utils.judging.stats import pairs_needed
+from dipddpm_utils.judging.stats import holm, pairs_needed
 from dipddpm_utils.page.compare import frame_of, judged_alike, paired
 from dipddpm_utils.page.lab import Lab
 from dipddpm_utils.page.names import look
@@ -441,10 +441,10 @@ def test_all_claims_are_corrected_together(lab):
     drawn(lab, 1.0, 0.1)
     shaped(lab)
     alone, together = ([claims.judge(claim, [lab]) for claim in claims_list.CLAIMS], claims.audit(lab, [lab]))
-    p = sorted(one.p for one in alone)
     assert [one.of for one in together] == [17] * 17
-    assert min(one.p for one in together) == pytest.approx(17 * p[0])
-    assert all(after.p >= before.p for before, after in zip(alone, together, strict=True))
+    corrected = holm([one.finding.effect.looks * one.p for one in alone])
+    assert [one.p for one in together] == pytest.approx(list(corrected), abs=0)  # the least is 1e-31: no absolute tolerance
+    assert min(one.p for one in together) == pytest.approx(17 * min(one.p for one in alone), abs=0)
     assert all("Holm over 17" in one.sentence() for one in together)
     plain = [one.finding.effect for one in alone]  # the interval is not widened
     assert [(one.finding.effect.low, one.finding.effect.high) for one in together] == [(gap.low, gap.high) for gap in plain]
@@ -455,11 +455,18 @@ def test_all_claims_are_corrected_together(lab):
 
 def test_an_undecided_claim_says_how_many_seeds_it_would_take():
     evidence = CLAIM["A1"].evidence[0]
-    pairs = pairs_needed(1 / 3, np.std([-1, 0.5, 1.5], ddof=1), 0.05 / 17, planned=3)
+
+    def take(distance, of=17):
+        return pairs_needed(distance, np.std([-1, 0.5, 1.5], ddof=1), 0.05 / of, planned=3)
+
+    pairs = take(1 / 3)
     for found, said in (
         (finding(OPEN), "over 1000 seeds"),
         (finding([1.0]), "more than one seed"),
         (finding([-1.0, 0.5, 1.5]), f"about {pairs} seeds"),
+        (Finding(dataclasses.replace(paired([-1.0, 0.5, 1.5]), of=2), "FD", ""), f"about {take(1 / 3, of=34)} seeds"),
+        (finding([-1.5, -0.5, 1.0], margin=0.2), f"about {take(8 / 15)} seeds, against a margin of 22%"),
+        (finding([-1.5, -0.5, 1.0], margin=0.1, equal=True), f"about {take(7 / 30)} seeds, against a margin of 11%"),
     ):
         one = claims.Judged(CLAIM["A1"], evidence, found, "cifar10", found.side()[0], 17)
         assert one.row()["pairs it would take"] == said
@@ -491,6 +498,7 @@ def test_all_seventeen_claims_are_judged_in_order():
     assert all(any("\u4e00" <= c <= "\u9fff" for c in words) == id.startswith("A") for id, words in written.items())
     assert max(map(len, (page.columns, claims.hypotheses().columns, claims.changes().columns))) <= 7
     counted = claims.summary(found)
+    assert [line[4:].partition("**")[0].lower() for line in claims.summary([]).splitlines()] == list(claims.VERDICTS[:-1])
     for verdict, ids in table.groupby("verdict")["claim"]:
         assert all(id in counted for id in ids), verdict
 
@@ -545,6 +553,8 @@ def test_one_seed_of_a_stronger_profile_does_not_take_a_verdict_from_a_weaker_on
     one = claims.judge(CLAIM["A4"], [strong, weak])
     assert (one.profile, one.verdict) == ("quick", "does not hold")
     assert claims.judge(CLAIM["A4"], [strong]).verdict == "not decidable"  # where nothing has more, it is told
+    trained(strong := reports(seeds=2), HIGH)
+    assert claims.judge(CLAIM["A4"], [strong, weak]).profile == strong.profile.name  # two are more than one
 
 
 def test_what_was_trained_at_the_reports_own_size_is_listed_beside_its_floor():
@@ -603,6 +613,8 @@ def test_a_test_that_was_changed_with_its_records_in_sight_says_so(lab):
     assert "these" not in new.row()["test changed"] and "changed" not in claims.page_table([new], "")["verdict"].iloc[0]
     first, *later = claims_list.CHANGES
     assert len(first.claims) == 17 and all(change.when > first.when and change.seen for change in later)
+    assert claims.Judged(CLAIM["B3"], CLAIM["B3"].evidence[0]).changed.startswith("2026-11-25 ")  # by the first of the changes
+    assert list(claims.changes()["claims"])[:2] == ["all", ", ".join(later[0].claims)]
 
 
 def test_the_gate_compares_with_what_needs_no_learning_at_the_same_n(lab):
