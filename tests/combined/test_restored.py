@@ -90,6 +90,7 @@ def test_a_moved_record_moves_verdict_sentence_table_and_answer(mean, verdict, a
     assert "ImageNet" not in restored.restored_count(lab, "equal seconds", "MNIST")
     counted = "won 2 and lost 0" if verdict == "better" else "won 0 and lost 2"
     assert restored.restored_count(lab, "equal seconds").startswith(f"{counted} by PSNR (SSIM ")
+    assert restored.restored_count(lab, "equal seconds", "MNIST").startswith(f"{counted.replace('2', '1')} by PSNR (SSIM ")
     assert restored.won_and_lost(lab, "equal seconds", "MNIST")["PSNR"] == ((1, 0, 1) if verdict == "better" else (0, 1, 1))
     table = restored.restoration_table(lab)
     best = table[(table["best of its kind"] != "") & (table["task"] == "Denoising MNIST, noise of std 0.2")]
@@ -102,6 +103,14 @@ def test_a_moved_record_moves_verdict_sentence_table_and_answer(mean, verdict, a
     assert f"image: {answer}" in said and f"By PSNR a DIP {counted.replace('0', 'none')} of 2 settings" in said
     assert f"Other scores, won and lost: {restored.other_scores(lab, 'equal seconds')}. Against" in said
     assert "Against one chain, in 0.017 times its seconds, it won 2 and lost none." in said
+
+
+def test_what_is_not_decided_is_neither_won_nor_lost():
+    lab = Made(mean=21)  # of digits as good as the best way with a DIP
+    assert set(restored.won_and_lost(lab, "equal seconds", "MNIST").values()) == {(0, 0, 1)}
+    assert [row.better for row in verdicts.rows(lab)] == [None, True]
+    pairs = restored.restored_pairs(lab)
+    assert pairs.loc[0, "PSNR (dB)"].endswith(" not decidable") and pairs.loc[2, "PSNR (dB)"].endswith(" better")
 
 
 @pytest.mark.parametrize(("oracle", "behind"), [(99, 0), (5, 1)])
