@@ -388,6 +388,18 @@ def test_what_is_asked_of_outputs_is_corrected_together():
 def test_a_way_in_stands_beside_the_rival_that_it_does_worst_against():
     (row,) = (row for row in verdicts.rows(made_up()) if row.question.startswith("DIP-shifted process"))
     assert row.value == pytest.approx(math.log(8 / 10), abs=0.02) and "FD over more training" in row.question
+    frame = mechanisms.table_of(made_up()).set_index("seed")
+    own, rival = (frame.loc[frame["label"] == label, "cost"] for label in ("shift", "more training"))
+    assert row.cost == f"{number((own / rival).mean(), 2)} \u00d7 time"
+
+
+@pytest.mark.parametrize(("fd", "blur", "back"), [(6.0, 9.0, True), (6.0, 5.0, True), (27.0, 30.0, False), (20.0, 5.0, False)])
+def test_images_given_back_are_no_gain_where_a_way_is_lower_than_its_rivals_or_the_ddpm_alone(fd, blur, back):
+    lab, fds = made_up(), FDS | {"condition": fd, "condition blur": blur}
+    lab.set("mechanisms", fd=lambda record, label, value: fds.get(label, 25.0), own_source_rate=lambda *_: 0.9)
+    (row,) = (row for row in verdicts.rows(lab) if row.question.startswith("DIP as a condition"))
+    assert (row.better, row.given_back, row.new) == ((None, True, False) if back else (False, False, False))
+    assert (row.cost == "") is back is row.verdict.startswith("**no gain**")
 
 
 def test_who_was_not_held_against_every_control_did_not_beat_them_all():
