@@ -303,11 +303,11 @@ def test_a_recorded_function_is_recorded_once_for_each_shape(monkeypatch):
     monkeypatch.setitem(launched.RECORDERS, "cpu", lambda *given: calls.append(1) or stand_in(*given))
     monkeypatch.setenv("DIPDDPM_GRAPHS", "1")
     double = launched.Together(lambda x: 2 * x, CPU)
-    for _ in range(6):
+    for k in range(6):
         for n in (2, 3):
             x = torch.rand(n)
             assert torch.equal(double(x), 2 * x)
-    assert len(calls) == 2
+        assert len(calls) == (2 if k >= launched.WARM else 0)  # after so many calls of each shape
 
 
 @pytest.mark.parametrize(
