@@ -86,11 +86,11 @@ def _found(folder: Path) -> list[Path]:
     def refuse(error: OSError) -> None:
         raise error
 
-    below = [(Path(top), folders, names) for top, folders, names in os.walk(folder, onerror=refuse)]
-    if links := [top / name for top, folders, _ in below for name in folders if (top / name).is_symlink()]:
+    below = sorted(Path(top, name) for top, *both in os.walk(folder, onerror=refuse) for name in sum(both, []))
+    shown = [path for path in below if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    if links := [path for path in shown if path.is_symlink() and path.is_dir()]:
         raise DataError(f"{links[0]} is a link to a folder, which is not followed: copy that, or give the folder itself")
-    paths = sorted(top / name for top, _, names in below for name in names)
-    paths = [path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    paths = [path for path in shown if not path.is_dir()]
     idx = [path for path in paths if _IDX.search(path.name)]
     images = [path for path in paths if path.suffix.lower() in (".png", ".jpg", ".jpeg")]
     if not (idx or images):

@@ -303,7 +303,9 @@ def test_copies_of_a_few_images_are_not_enough_of_them(tmp_path):
 
 def test_a_folder_that_is_reached_by_a_link_is_not_left_out_in_silence(few, tmp_path):
     folder = _saved(tmp_path / "own", "a.png", GREY)
-    (folder / "cats").symlink_to(_saved(tmp_path / "elsewhere", "b.png", GREY))
+    (folder / ".hidden").symlink_to(_saved(tmp_path / "elsewhere", "b.png", GREY))
+    assert len(own.read(_saved(folder, "c.png", GREY))[1]) == 2
+    (folder / "cats").symlink_to(tmp_path / "elsewhere")
     assert _one_line(folder).startswith(f"{folder / 'cats'} is a link to a folder, which is not followed")
 
 
