@@ -70,7 +70,9 @@ def dip(run: Dip, work: Work) -> Outcome:
     apply_seconds = since()
     metrics, panels = _restoration(run, net, source, work)
     rng = streams.numpy_rng(run.seed, "evaluation")
-    metrics |= evaluate.evaluate(applied[: run.judged or 2000].cpu(), source, evaluate.space(run.data, work.device), rng)
+    metrics |= evaluate.evaluate(
+        applied[: run.judged or 2000].cpu(), source, evaluate.space(run.data, work.device, work.budget), rng
+    )
     metrics |= {
         "train_seconds": state.seconds,
         "apply_seconds": apply_seconds,
@@ -169,7 +171,7 @@ def bank(run: Bank, work: Work) -> Outcome:
     images = torch.cat(outputs)
     metrics = stats.mean_intervals({"psnr": fidelity.psnr(images, clean.cpu()).numpy()})
     shown, rng = ranges.unit_to_uint8(images), streams.numpy_rng(run.seed, "evaluation")
-    metrics |= evaluate.evaluate(shown[:2000], source, evaluate.space(run.data, work.device), rng)
+    metrics |= evaluate.evaluate(shown[:2000], source, evaluate.space(run.data, work.device, work.budget), rng)
     metrics |= {"n": len(rows), "train_seconds": seconds, "flops": fits_operations(run.fit, run.data, len(rows))}
     arrays = {} if run.seed else _panels(run, panels_train=clean, panels_applied=images)
     return Outcome(metrics, {"train": seconds}, arrays=arrays, weights={"images": images.contiguous(), "rows": rows})

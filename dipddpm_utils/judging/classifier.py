@@ -20,9 +20,11 @@ from dipddpm_utils.config import Data
 from dipddpm_utils.data import sets
 from dipddpm_utils.judging import spaces
 from dipddpm_utils.machine import device, files
+from dipddpm_utils.machine.budget import Budget
 from dipddpm_utils.machine.errors import UsageError
+from dipddpm_utils.machine.progress import Progress
 
-OWN = {"widths": (24, 48, 96), "first": 0, "flip": False, "precision": "float32"}
+OWN = {"fd": "OWN", "widths": (24, 48, 96), "first": 0, "flip": False, "precision": "float32"}
 LR, BATCH, SHIFT = 4e-3, 256, 2
 OWN_IMAGES = 300 * BATCH  # that the classifier of a labelled set of the user's own sees, at least
 
@@ -40,8 +42,13 @@ def shifted(images: torch.Tensor, generator: torch.Generator, *, flip: bool) -> 
     return moved.permute(0, 3, 1, 2)
 
 
-def fit(recipe: spaces.Recipe, data: sets.DataSet, *, epochs: int, say: Callable) -> tuple[spaces.Classifier, float, float]:
-    """Fit a classifier to the training images: it (evaluation mode), its accuracy on the held-out ones, the seconds used."""
+def fit(
+    recipe: spaces.Recipe, data: sets.DataSet, *, epochs: int, budget: Budget | None = None
+) -> tuple[spaces.Classifier, float, float]:
+    """Fit a classifier to the training images: it (evaluation mode), its accuracy on the held-out ones, the seconds used.
+
+    Raises OutOfTime from `budget` between steps; half a classifier is not kept, so the next call begins anew.
+    """
     images, labels = data.train[recipe["first"] :], data.train_labels[recipe["first"] :].long()
     size = min(BATCH, len(images))
     with torch.random.fork_rng(devices=[]):
@@ -53,19 +60,21 @@ def fit(recipe: spaces.Recipe, data: sets.DataSet, *, epochs: int, say: Callable
     per_epoch = len(images) // size
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LR, total_steps=epochs * per_epoch, pct_start=0.2)
     began = time.perf_counter()
-    for epoch in range(epochs):
-        net.train()
-        order, total = torch.randperm(len(images), generator=generator), 0.0
-        for idx in order[: per_epoch * size].split(size):
-            x = shifted(images[idx], generator, flip=recipe["flip"])
-            with device.autocast("cpu", recipe["precision"]):
-                loss = F.cross_entropy(net(x), labels[idx], label_smoothing=0.05)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-            total += loss.item()
-        say(f"epoch {epoch + 1}/{epochs}, loss {total / per_epoch:.4f}, {time.perf_counter() - began:.0f} s")
+    net.train()
+    with Progress(epochs * per_epoch, f"FD-{recipe['fd']}'s classifier") as bar:
+        for _ in range(epochs):
+            order = torch.randperm(len(images), generator=generator)
+            for idx in order[: per_epoch * size].split(size):
+                if budget is not None:
+                    budget.check()
+                x = shifted(images[idx], generator, flip=recipe["flip"])
+                with device.autocast("cpu", recipe["precision"]):
+                    loss = F.cross_entropy(net(x), labels[idx], label_smoothing=0.05)
+                optimiser.zero_grad(set_to_none=True)
+                loss.backward()
+                optimiser.step()
+                schedule.step()
+                bar.update(loss=loss.item())
     seconds = time.perf_counter() - began
     net.eval()
     return net, accuracy(net, data.held_out, data.held_out_labels), seconds
@@ -79,8 +88,11 @@ def accuracy(net: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor) -
 
 
 @lru_cache(maxsize=2)
-def own_features(data: Data, device: str) -> spaces.Features:
-    """FD-OWN: the features of a classifier of the user's own labels, fitted to the training images and kept in the cache."""
+def own_features(data: Data, device: str, budget: Budget | None = None) -> spaces.Features:
+    """FD-OWN: the features of a classifier of the user's own labels, fitted to the training images and kept in the cache.
+
+    Raises OutOfTime from `budget` while it is fitted.
+    """
     whole = sets.load(data.model_copy(update={"n_train": None, "n_held_out": None}))
     kept = f"features-{whole.sha256[:16]}.safetensors"
     try:
@@ -89,7 +101,7 @@ def own_features(data: Data, device: str) -> spaces.Features:
     except (OSError, SafetensorError):
         print("FD-OWN: fitting a classifier to the labels of the training images", file=sys.stderr, flush=True)
         epochs = max(4, OWN_IMAGES // len(whole.train))
-        net, score, seconds = fit(OWN, whole, epochs=epochs, say=lambda line: None)
+        net, score, seconds = fit(OWN, whole, epochs=epochs, budget=budget)
         print(f"FD-OWN: it has {score:.1%} of the held-out images right, {seconds:.0f} s", file=sys.stderr, flush=True)
         content = save({key: value.contiguous() for key, value in net.state_dict().items()})
         weights = load(content)
@@ -107,7 +119,7 @@ def train_classifier(name: str, *, say: Callable = print) -> Path:
     if name not in spaces.RECIPES:
         raise UsageError(f"no feature classifier is defined for {name!r}: choose one of {', '.join(spaces.RECIPES)}")
     recipe, data = spaces.RECIPES[name], sets.load(Data(name=name))
-    net, score, seconds = fit(recipe, data, epochs=recipe["epochs"], say=say)
+    net, score, seconds = fit(recipe, data, epochs=recipe["epochs"])
     content = save({key: value.contiguous() for key, value in net.state_dict().items()})
     target = spaces.ASSETS / f"fd_{recipe['fd'].lower()}.safetensors"
     files.write_bytes(target, content)

@@ -16,6 +16,7 @@ from dipddpm_utils.judging import classifier, fidelity, stats
 from dipddpm_utils.judging.frechet import frechet_distance, frechet_interval, mean_cov, symmetric_root
 from dipddpm_utils.judging.spaces import Features, check_uint8, extractor, fid_space, second_space
 from dipddpm_utils.machine import files
+from dipddpm_utils.machine.budget import Budget
 
 __all__ = ["Features", "evaluate", "fid", "fid_space", "floor", "own_source_rate", "second", "second_space", "space"]
 
@@ -36,14 +37,15 @@ class Reference:
     held_out_nearest: Tensor  # distance of up to COMPARED held-out images to the nearest of them
 
 
-def space(data: Data, device: str = "cpu") -> Features:
+def space(data: Data, device: str = "cpu", budget: Budget | None = None) -> Features:
     """The feature space in which samples of a data set are judged.
 
     The user's own images: that of their labels where they have some, else a fixed one, of handwritten digits for grey images
     and of photographs for coloured ones; what the images have nothing to do with, it may not see.
+    Raises OutOfTime from `budget` where a classifier of their labels has yet to be fitted.
     """
     if data.labelled:
-        return classifier.own_features(data, device)
+        return classifier.own_features(data, device, budget)
     fixed = "cifar10" if data.colour else "mnist"
     return extractor(fixed if data.name == "own" else data.name, device)
 

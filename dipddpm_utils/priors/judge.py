@@ -89,6 +89,11 @@ class Judge:
     work: Work
     source: sets.DataSet
 
+    @property
+    def space(self) -> evaluate.Features:
+        """The feature space in which the samples are judged."""
+        return evaluate.space(self.run.data, self.work.device, self.work.budget)
+
     def score(
         self, model: nn.Module, sampler: Sampler, n: int, purpose: str, chain: Chain | None = None, x_t: Tensor | None = None
     ) -> tuple[dict[str, Any], Tensor]:
@@ -103,11 +108,10 @@ class Judge:
         images, nfe, seconds = self.draw(model, chain or plain(run, sampler), x_t, generator)
         since = device.stopwatch(self.work.device)
         rng = streams.numpy_rng(run.seed, f"evaluation, {purpose}")
-        space = evaluate.space(data, self.work.device)
-        scores = evaluate.evaluate(images, self.source, space, rng)
+        scores = evaluate.evaluate(images, self.source, self.space, rng)
         if (few := run.evaluate.published_n) is not None:
             reals = self.source.train[torch.from_numpy(rng.permutation(len(self.source.train))[:few])]
-            scores["fd_published"] = mistakes.distance_of_few(space.module, images[:few], reals)
+            scores["fd_published"] = mistakes.distance_of_few(self.space.module, images[:few], reals)
             scores["fd_published_draws"] = self._draws_of_few(images, few, rng)
         scores |= self._fid(model, sampler, images, purpose, more=chain is None and alone)
         scores |= evaluate.second(images, self.source, self.work.device)
@@ -116,10 +120,10 @@ class Judge:
 
     def _draws_of_few(self, samples: Tensor, few: int, rng: np.random.Generator) -> str:
         """The same of further sets of the samples, none in two of them: how far one set's distance is from another's (A7)."""
-        space, train, found = evaluate.space(self.run.data, self.work.device), self.source.train, []
+        train, found = self.source.train, []
         for own in samples.split(few)[: min(DRAWS, len(samples) // few)]:
             reals = train[torch.from_numpy(rng.choice(len(train), few, replace=False))]
-            found.append(mistakes.distance_of_few(space.module, own, reals))
+            found.append(mistakes.distance_of_few(self.space.module, own, reals))
         return " ".join(f"{value:.5g}" for value in found)
 
     def _fid(self, model: nn.Module, sampler: Sampler, samples: Tensor, purpose: str, *, more: bool) -> dict[str, Any]:
@@ -144,10 +148,10 @@ class Judge:
 
     def looks(self, samples: Tensor) -> dict[str, float | None]:
         """How grey images look, and (`_real`) as many held-out ones: contrast, raggedness, and a classifier's confidence."""
-        space, found = evaluate.space(self.run.data, self.work.device), {}
+        found = {}
         for ending, images in (("", samples), ("_real", self.source.held_out[: len(samples)])):
             found |= {f"{of.__name__}{ending}": of(images.numpy()) for of in (fidelity.contrast, fidelity.raggedness)}
-            found[f"legibility{ending}"] = space.confidence(images)
+            found[f"legibility{ending}"] = self.space.confidence(images)
         return found
 
     def draw(self, model: nn.Module, chain: Chain, x_t: Tensor, generator: torch.Generator) -> tuple[Tensor, int, float]:
@@ -164,8 +168,7 @@ class Judge:
 
     def distance(self, samples: Tensor, others: Tensor) -> float:
         """Frechet distance between two sets of uint8 images in the data set's own feature space."""
-        space = evaluate.space(self.run.data, self.work.device)
-        return frechet.frechet_distance(*frechet.mean_cov(space(samples)), *frechet.mean_cov(space(others)))
+        return frechet.frechet_distance(*frechet.mean_cov(self.space(samples)), *frechet.mean_cov(self.space(others)))
 
     def strips(self, model: nn.Module) -> dict[str, np.ndarray]:
         """Frames of the forward process on real images and of a reverse chain, evenly spaced in t, as uint8."""

@@ -228,7 +228,7 @@ def _outcome(bench: Bench, plan: Plan, tuned: dict[str, float], made: dict[str, 
     of colour images and where they can be had, those of the second space, named "imagenet"."""
     run, truth = bench.run, bench.clean[bench.run.n_tune :]
     data, where = run.model.data, bench.work.device
-    space, (second, why) = evaluate.space(data, where), evaluate.second_space(data.channels, where)
+    space, (second, why) = evaluate.space(data, where, bench.work.budget), evaluate.second_space(data.channels, where)
     spaces = {"features": space} | ({"imagenet": second} if second else {})
     whole = {name: one(ranges.unit_to_uint8(truth)) for name, one in spaces.items()}
     metrics: dict[str, Any] = {"task": run.task, "strength": run.strength or STRENGTHS[run.task], "features": space.name}

@@ -149,7 +149,7 @@ def _mismatched_starts(toy: _Toy) -> Iterator[Row]:
 
 def floor(run: Floor, work: Work) -> Outcome:
     """What the distances are when the 'samples' are real training images: nothing can be expected to be below."""
-    source, space = sets.load(run.data), evaluate.space(run.data, work.device)
+    source, space = sets.load(run.data), evaluate.space(run.data, work.device, work.budget)
     rows = []
     for n in run.ns:
         for repeat in range(run.repeats):

@@ -29,7 +29,9 @@ from dipddpm_utils.config import (
 )
 from dipddpm_utils.data import own, sets
 from dipddpm_utils.judging import classifier, evaluate, spaces
-from dipddpm_utils.machine.errors import DataError, UsageError
+from dipddpm_utils.machine import files
+from dipddpm_utils.machine.budget import Budget
+from dipddpm_utils.machine.errors import DataError, OutOfTime, UsageError
 from dipddpm_utils.store.runs import Store
 from dipddpm_utils.study import profile as profiles
 
@@ -401,6 +403,16 @@ def test_labelled_images_are_judged_by_a_classifier_of_their_own_fitted_once(tmp
     monkeypatch.setattr(classifier, "BATCH", 50)
     classifier.own_features.cache_clear()
     data = own.read(folder)[0].data
+    budget, steps = Budget(), classifier.shifted
+
+    def out_of_time(*args, **options):
+        budget.deadline = 0.0
+        return steps(*args, **options)
+
+    with monkeypatch.context() as patch, pytest.raises(OutOfTime):
+        patch.setattr(classifier, "shifted", out_of_time)
+        evaluate.space(data, "cpu", budget)
+    assert not list(files.cache_folder().glob("features-*")) and "images right" not in capsys.readouterr().err
     space = evaluate.space(data)
     assert space.name == "FD-OWN" and space.dim == 64 and "% of the held-out images right" in capsys.readouterr().err
     found = sets.load(data)

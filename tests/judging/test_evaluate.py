@@ -150,7 +150,11 @@ def test_training_makes_a_classifier_that_the_extractor_reads(monkeypatch, tmp_p
     said = []
     path = classifier.train_classifier("mnist", say=said.append)
     about = json.loads(path.with_suffix(".json").read_text())
-    assert about["test_accuracy"] > 0.6 and about["trained_on"] == "training images 100..1099" and len(said) == 7
+    assert (
+        about["test_accuracy"] > 0.6
+        and about["trained_on"] == "training images 100..1099"
+        and "% of 200 test images right" in said[0]
+    )
     spaces.extractor.cache_clear()
     assert spaces.extractor("mnist")(found.held_out[:5]).shape == (5, 64)
     spaces.extractor.cache_clear()
