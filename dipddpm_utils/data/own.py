@@ -95,6 +95,8 @@ def _found(folder: Path) -> list[Path]:
     images = [path for path in paths if path.suffix.lower() in (".png", ".jpg", ".jpeg")]
     if not (idx or images):
         raise DataError(f"{folder} holds {len(paths)} files but no image, expected {WANTED}")
+    if odd := [path for path in idx or images if path.exists() and not path.is_file()]:  # a pipe would be waited for
+        raise DataError(f"{odd[0]} is neither a file nor a folder: take it out")
     return idx or images
 
 

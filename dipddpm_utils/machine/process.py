@@ -40,12 +40,14 @@ def lost() -> str:
 
 def steady() -> None:
     """For a command, before anything else: it outlives its readers, SIGTERM lets it clean up, user and home are named."""
-    for name in ("stdout", "stderr"):
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:  # closed (`2>&-`): the next file that is opened would get its number, and our words
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+            setattr(sys, name, open(number, "w", closefd=False))
         old = getattr(sys, name)
-        if old is not None:
-            raw = io.BufferedWriter(_Lasting(old.fileno(), "w", closefd=False))
-            lines = name == "stderr" or old.isatty()
-            setattr(sys, name, io.TextIOWrapper(raw, old.encoding, old.errors, line_buffering=lines))
+        raw = io.BufferedWriter(_Lasting(old.fileno(), "w", closefd=False))
+        lines = name == "stderr" or old.isatty()
+        setattr(sys, name, io.TextIOWrapper(raw, old.encoding, old.errors, line_buffering=lines))
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # temporary folders go on the way out
     home = os.path.expanduser("~")  # stays as it is without an entry among the system's users, as in some containers
     os.environ.setdefault("HOME", "/" if home == "~" else home)

@@ -128,8 +128,20 @@ def machine_name(device: str) -> str:
 
 def kept(device: str) -> Kept:
     """The probes of this machine."""
+    return _all_kept().get(machine_name(device), {})
+
+
+def _all_kept() -> dict[str, Kept]:
+    """By machine. StoreError: the file holds something else."""
     path = sources.cache_folder() / "probes.json"
-    return files.read_json(path).get(machine_name(device), {}) if path.exists() else {}
+    try:
+        found = files.read_json(path).items() if path.exists() else ()
+        return {
+            name: {key: {of: float(own[of]) for of in ("step", "call")} for key, own in of_one.items()}
+            for name, of_one in found
+        }
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"{path} holds no probes: remove it and run the same command again") from error
 
 
 def probe(runs: Iterable[Run], device: str) -> None:
@@ -143,7 +155,7 @@ def probe(runs: Iterable[Run], device: str) -> None:
         found[key] = _probed(run, device)
         print(f"{key}: {found[key]['step']:.3g} s a step")
         try:
-            files.write_json(path, (files.read_json(path) if path.exists() else {}) | {name: found})
+            files.write_json(path, _all_kept() | {name: found})
         except StoreError as error:
             raise StoreError(f"the probe cannot be kept: {error}") from error
 

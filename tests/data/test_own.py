@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 
 import numpy as np
 import pytest
@@ -309,6 +310,12 @@ def test_a_folder_that_is_reached_by_a_link_is_not_left_out_in_silence(few, tmp_
     assert len(own.read(_saved(folder, "c.png", GREY))[1]) == 2
     (folder / "cats").symlink_to(tmp_path / "elsewhere")
     assert _one_line(folder).startswith(f"{folder / 'cats'} is a link to a folder, which is not followed")
+
+
+def test_a_pipe_among_the_images_is_not_waited_for(few, tmp_path):
+    folder = _saved(tmp_path / "own", "a.png", GREY)
+    os.mkfifo(folder / "b.png")
+    assert _one_line(folder) == f"{folder / 'b.png'} is neither a file nor a folder: take it out"
 
 
 def test_a_link_to_nowhere_among_the_images_is_named(few, tmp_path):

@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -54,7 +55,7 @@ def test_a_temporary_folder_that_fills_up_fails_that_notebook_and_no_other(tiny_
 
 
 @pytest.mark.slow
-def test_output_that_cannot_be_written_is_a_failure_and_a_reader_that_goes_away_is_none():
+def test_output_that_cannot_be_written_is_a_failure_and_a_reader_that_goes_away_is_none(tmp_path):
     command = [sys.executable, "-m", "dipddpm_utils", "notebooks", "--list"]
     with open("/dev/full", "w") as full:
         done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
@@ -62,6 +63,9 @@ def test_output_that_cannot_be_written_is_a_failure_and_a_reader_that_goes_away_
     piped = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     piped.stdout.close()
     assert piped.wait(60) == 0 and not piped.stderr.read()
+    closed = f"exec {shlex.join([*command[:-2], 'run', '--profile', 'smoke', '--results', str(tmp_path), 'dip-2conv-s0'])}"
+    assert subprocess.run([f"{closed} >&- 2>&-"], shell=True, cwd=ROOT).returncode == 0  # Python has no sys.stderr then
+    assert list(tmp_path.rglob("record.json"))
 
 
 # --- files with names of the standard library's ------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from dipddpm_utils.config import Floor, Sample, Start
+from dipddpm_utils.machine.errors import StoreError
 from dipddpm_utils.page import speed
 from dipddpm_utils.parts import Prior
 from dipddpm_utils.priors import cost, judge, listed
@@ -60,6 +61,16 @@ def test_hours_are_steps_and_calls_at_the_probes_speed(monkeypatch):
     on_paper = cost.on_paper(SimpleNamespace(entries={"one": SMOKE.entry("b-ddpm-s0"), "two": SMOKE.entry("b-ddpm-s0")}))
     assert math.isnan(own.hours({})) and on_paper["slow steps"] == pytest.approx(2 * own.steps / 100)
     assert on_paper["few FLOPs"] == pytest.approx(2 * own.flops / 3600)
+
+
+@pytest.mark.parametrize(
+    "text", ["[1]", '{"a": 1}', '{"a": {"net": {"step": 1}}}', '{"a": {"net": {"step": 1, "call": "no"}}}']
+)
+def test_a_file_of_probes_that_holds_something_else_is_said(monkeypatch, tmp_path, text):
+    monkeypatch.setenv("DIPDDPM_CACHE", str(tmp_path))
+    (tmp_path / "probes.json").write_text(text)
+    with pytest.raises(StoreError, match="probes.json holds no probes: remove it and run the same command again"):
+        cost.kept("cpu")
 
 
 @pytest.mark.slow
