@@ -132,8 +132,9 @@ def published_shape(lab: Any) -> str:
         told = [f"printed {number(float(fid.iloc[-1] / fid.iloc[0]))}"]
         for ending, column, way in (("-published", "fd_published", "as published, on 30 samples"), ("", "fd", "corrected")):
             if lab.has(name + ending):
-                own = [of_curve(lambda logs: logs[-1] - logs[0], column, record) for record in lab.seeds(name + ending)]
-                told += [f"{way} {number(float(np.exp(np.mean(own))))}"] if np.isfinite(own).all() else []
+                own = np.array([of_curve(lambda logs: logs[-1] - logs[0], column, one) for one in lab.seeds(name + ending)])
+                own = own[np.isfinite(own)]  # a run of a single evaluation has no shape
+                told += [f"{way} {number(float(np.exp(own.mean())))}"] if len(own) else []
         lines.append(f"{look(name).label}: {', '.join(told)}.")
     return "The last distance over the first, by model and way of judging:\n\n" + bullets(lines)
 

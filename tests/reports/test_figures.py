@@ -164,6 +164,16 @@ def test_sentences_are_computed_and_whole(lab):
     assert "**lower**" in findings.against_alone(lab, "A")[0]
 
 
+def test_a_curves_shape_is_its_last_distance_over_its_first_where_it_has_both(lab):
+    for seed, record in enumerate(lab.seeds("a-ddpm")):
+        rows = pd.DataFrame(
+            {"sampler": "DDIM", "nfe": 10, "n": 9, "step": [1, 2], "fd": [10.0, (20.0, 5.0, 99.0)[min(seed, 2)]]}
+        )
+        record.evals = rows[: 2 if seed < 2 else 1]  # a single one is left out, and the others stay
+    own = findings.published_shape(lab).splitlines()
+    assert any(line.startswith("- DDPM alone: ") and line.endswith(", corrected 1.00.") for line in own), own
+
+
 def test_a_larger_batch_matters_beyond_a_margin_only(lab):
     def said(*gains):
         for label in ("as published", "larger"):
