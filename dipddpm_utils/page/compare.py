@@ -136,7 +136,7 @@ class Paired(Interval):
 
     ratio: of logarithms, so that it is shown as a factor. over: what is paired. p: two-sided, Holm-corrected among the `of`
     comparisons of its family (NaN with one pair). images: False where the models of a side draw no images: then a difference
-    has a direction, and is no verdict.
+    has a direction, and is no verdict. looked: whether p has been multiplied by the looks.
     """
 
     ratio: bool = False
@@ -144,6 +144,7 @@ class Paired(Interval):
     p: float = math.nan
     of: int = 1
     images: bool = True
+    looked: bool = False
 
     @property
     def decided(self) -> bool:
@@ -207,13 +208,13 @@ def draws_images(*frames: pd.DataFrame) -> bool:
 
 
 def family(name: str, gaps: Mapping[Key, Paired | None]) -> dict[Key, Paired]:
-    """Those comparisons that could be made, with p corrected for looks and for all. name: one of FAMILIES (KeyError)."""
+    """Those comparisons that could be made, with p corrected for looks, once, and for all. name: one of FAMILIES (KeyError)."""
     if name not in FAMILIES:
         raise KeyError(f"no family {name!r}: expected one of {', '.join(FAMILIES)}")
     made = {key: gap for key, gap in gaps.items() if gap is not None}
-    corrected = stats.holm([gap.looks * gap.p for gap in made.values()])
+    corrected = stats.holm([gap.p if gap.looked else gap.looks * gap.p for gap in made.values()])
     of = max(1, int(np.isfinite(corrected).sum()))
-    return {key: replace(gap, p=float(p), of=of) for (key, gap), p in zip(made.items(), corrected, strict=True)}
+    return {key: replace(gap, p=float(p), of=of, looked=True) for (key, gap), p in zip(made.items(), corrected, strict=True)}
 
 
 def among(frame: pd.DataFrame, setting: str, metric: str, by: str = "seed") -> dict[tuple[Any, Any], Paired]:

@@ -73,6 +73,7 @@ def test_every_added_seed_is_a_look_and_so_is_a_second_sitting(n, over, looks):
     alone = paired([1.0 + 0.1 * i for i in range(n)], over=over)
     found = compare.family("start", {"a": alone})["a"]
     assert alone.looks == looks and found.p == pytest.approx(looks * alone.p) and found.of == 1
+    assert compare.family("claims", {"a": scaled(found, -1)})["a"].p == found.p  # in a further family it is no new look
 
 
 @given(st.permutations(range(5)), st.permutations(range(5)))
