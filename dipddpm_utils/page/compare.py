@@ -174,7 +174,8 @@ class Paired(Interval):
         if not math.isfinite(self.low):
             return None
         planned = PLANNED if self.over in ADDED else None
-        return stats.pairs_needed(self.value - bound, self.error * math.sqrt(self.n), ALPHA / self.of, planned)
+        level = ALPHA / self.of / (self.looks if planned is None else 1)  # of planned ones each pair that is added is a look
+        return stats.pairs_needed(self.value - bound, self.error * math.sqrt(self.n), level, planned)
 
 
 def paired(differences: Sequence[float], *, ratio: bool = False, over: str = "seeds") -> Paired:

@@ -76,6 +76,15 @@ def test_every_added_seed_is_a_look_and_so_is_a_second_sitting(n, over, looks):
     assert compare.family("claims", {"a": scaled(found, -1)})["a"].p == found.p  # in a further family it is no new look
 
 
+def test_the_rounds_that_it_would_take_are_those_of_a_second_sitting_where_there_was_one():
+    values = [0.01 * (-1) ** i + 0.002 for i in range(60)]
+    twice, once_only = paired(values, over="rounds"), paired(values[:12], over="rounds")
+    for gap, level in ((twice, 0.05 / 2), (once_only, 0.05)):
+        spread = gap.error * math.sqrt(gap.n)
+        assert gap.needed(0.004) == stats.pairs_needed(gap.value - 0.004, spread, level)
+    assert twice.needed(0.004) > stats.pairs_needed(twice.value - 0.004, twice.error * math.sqrt(60))
+
+
 @given(st.permutations(range(5)), st.permutations(range(5)))
 def test_difference_pairs_by_seed_not_by_row(order_a, order_b):
     a = pd.DataFrame({"seed": order_a, "psnr": [10.0 + s**2 for s in order_a]})
