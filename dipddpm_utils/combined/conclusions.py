@@ -62,7 +62,7 @@ def instead(lab: Any) -> str:
 
 def clocks(lab: Any) -> str:
     """How far seconds may be compared: what a step of one network took on different days, where it was trained again."""
-    groups = ("ddpm-long", "main", "dip-2conv", "dip-skip", "dip_pick", "mech-dip")
+    groups = ("ddpm-long", "main", "ddpm", "ddpm-more", "dip-2conv", "dip-skip", "dip_pick", "mech-dip")
     runs = [record for group in groups if lab.has(group) for record in lab.seeds(group)]
     paces: dict[tuple[Any, ...], list[float]] = {}
     for run, took in ((record.run, record.metrics["train_seconds"]) for record in runs):

@@ -144,6 +144,14 @@ def test_the_dips_share_of_training_is_the_mean_over_seeds_of_each_ones_own_mach
     assert len(own) > 1 and comparisons.dip_share(lab) == pytest.approx(sum(shares) / len(shares))
 
 
+def test_the_caution_about_clocks_covers_the_trainings_whose_seconds_stand_beside_it():
+    lab = Records()
+    for group, pace in (("ddpm", 0.1), ("ddpm-more", 0.9)):  # one network, in the caption of one table
+        for record in lab.seeds(group):
+            record.metrics["train_seconds"] = pace * record.run.optim.steps
+    assert "took up to 9.0 (DDPM)" in conclusions.clocks(lab)
+
+
 def test_break_even_says_never_if_the_prior_saves_nothing():
     assert "a start at t = 500 saves time" in theory_findings.break_even(Cost(30, 0, 0.01, 500, 1000))
     assert "never pays" in theory_findings.break_even(Cost(30, 1, 0.01, 500, 1000))
