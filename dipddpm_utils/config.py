@@ -22,6 +22,7 @@ from dipddpm_utils.parts import (
     Diffusion,
     Dip,
     Evaluate,
+    Frozen,
     ImageFit,
     NonNegative,
     Optim,
@@ -184,6 +185,15 @@ class Sample(Run):
             yield "model has a prior that its chains need, and start and advice know nothing of it; leave both out"
 
 
+class Supervised(Frozen):
+    """The rival of restoration that is trained to give the clean image for y (priors/supervised.py)."""
+
+    unet: Unet | None = None  # None: the DDPM's, and its rate
+    lr: PositiveFloat | None = None
+    batch_size: Positive = 32
+    residual: bool = False  # it gives what is missing in the guess that needs no network (Zhang et al. 2017)
+
+
 class Restore(Run, ImageFit):
     """A degraded image is given: what a DIP, a DDPM and both make of it, over `n` held-out images (priors/restore.py).
 
@@ -198,8 +208,9 @@ class Restore(Run, ImageFit):
     n: Annotated[int, Field(ge=2)] = 100
     n_tune: Positive = 20
     iterations: Positive = 300
-    t_starts: tuple[NonNegative, ...] = (100, 200, 300, 400, 500, 600)
+    t_starts: tuple[NonNegative, ...] = (100, 200, 300, 400, 500, 600)  # none: no chains, and no DDPM is trained for them
     sampler: Sampler = Sampler(name="ddim", steps=20)
+    supervised: Supervised = Supervised()
     strength: PositiveFloat | None = None  # std of noise, share of pixels seen, side of a coarse pixel; None: 0.4, 0.5, 2
     validation: bool = False
 

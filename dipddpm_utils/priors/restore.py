@@ -78,7 +78,7 @@ class Bench:
     work: Work
     clean: Tensor
     seen: Observation
-    model: Model
+    model: Model | None  # None: the run has no chains
 
     def fit(self, rows: slice) -> Fits:
         """One untrained network an image, looked at LOOKS times."""
@@ -147,7 +147,7 @@ def restore(run: Restore, work: Work) -> Outcome:
     clean = ranges.uint8_to_unit(torch.cat([pool[tune], source.held_out[rest]]))
     generator = streams.generator(run.seed, f"degrade {run.task}", work.device)
     seen = degrade(run.task, clean.to(work.device), generator, run.strength)
-    bench = Bench(run, work, clean, seen, autocast(trained(run.model, work), run.model))
+    bench = Bench(run, work, clean, seen, autocast(trained(run.model, work), run.model) if run.t_starts else None)
     tuning, (first, *others) = slice(0, run.n_tune), blocks(run.n_tune, run.n)
     fits, early = bench.fit(tuning), bench.fit(first)
     plan = _plan(bench, fits, [second / (first.stop - first.start) for second in early.seconds], source.train)
@@ -190,6 +190,8 @@ def _plan(bench: Bench, fits: Fits, an_image: list[float], train: Tensor) -> Pla
     """
     run, rows, T = bench.run, slice(0, bench.run.n_tune), bench.run.model.diffusion.num_train_timesteps
     look = max(range(len(fits.looks)), key=lambda i: bench.psnr(fits.looks[i]))
+    if not run.t_starts:
+        return Plan(look, {}, *supervised(run, train, an_image[look] * run.n, bench.work))
     guesses = {"degraded": bench.seen.picture[rows], "smooth": bench.seen.smooth[rows], "dip": fits.looks[look]}
 
     def tried(chain: Chain) -> list[Tried]:
@@ -248,5 +250,5 @@ def _outcome(bench: Bench, plan: Plan, tuned: dict[str, float], made: dict[str, 
             evals.append({"method": name, "image": row, **{key: round(values[i].item(), 4) for key, values in scores.items()}})
     shown = {"clean": truth, **{name: one.images for name, one in made.items()}} if run.seed == 0 else {}
     arrays = {f"panels_{name}": ranges.unit_to_uint8(x[:PANELS].clamp(0, 1)).numpy() for name, x in shown.items()}
-    spent = {"dip": made["dip_oracle"].seconds, "sample": made["ddpm"].seconds}
+    spent = {"dip": made["dip_oracle"].seconds} | ({"sample": made["ddpm"].seconds} if run.t_starts else {})
     return Outcome(metrics=metrics, timings=spent, evals=evals, arrays=arrays, notes=[why] if why else [])

@@ -1,4 +1,4 @@
-"""The rival of restoration that needs neither a DIP nor a DDPM: the same network, trained to give the clean image for y."""
+"""The rival of restoration that needs neither a DIP nor a DDPM: a network trained to give the clean image for y."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -18,7 +18,6 @@ from dipddpm_utils.store.records import Work
 from dipddpm_utils.training import loop
 from dipddpm_utils.training.loop import seeded
 
-BATCH = 32  # small, since there are seconds only
 TRIAL = 20  # steps from whose median the seconds of one are known
 
 
@@ -28,12 +27,17 @@ def fill(seconds: float, one: float) -> int:
 
 
 def supervised(run: Restore, train: Tensor, seconds: float, work: Work) -> tuple[Callable[[Observation], Tensor], float, int]:
-    """The DDPM's network trained from the start to give x0 for y: (y -> images in [0, 1], seconds of training, steps)."""
+    """A network trained from the start to give x0 for y: (y -> images in [0, 1], seconds of training, steps).
+
+    That of the DDPM, at its rate, unless `run.supervised` says otherwise.
+    """
+    about, unet = run.supervised, run.supervised.unet or run.model.unet
     t = torch.zeros(1, dtype=torch.int64, device=work.device)
 
     def answer(model: Model, seen: Observation) -> Tensor:
         shown = torch.cat([ranges.unit_to_signed(seen.picture), seen.known], 1)
-        return model(shown, t.expand(len(shown)))
+        made = model(shown, t.expand(len(shown)))
+        return made + ranges.unit_to_signed(seen.smooth) if about.residual else made
 
     def loss(model: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
         seen = degrade(run.task, ranges.uint8_to_unit(batch), generator, run.strength)
@@ -41,8 +45,9 @@ def supervised(run: Restore, train: Tensor, seconds: float, work: Work) -> tuple
 
     def trained_for(steps: int) -> tuple[loop.State, list[float]]:
         warmup = min(run.model.optim.warmup_steps, steps // 5)
-        few = {"steps": steps, "warmup_steps": warmup, "batch_size": BATCH, "ema_decay": None}
-        net = seeded(lambda: UNet(run.model.unet, run.model.data.channels, run.model.data.size, given=1), run, "supervised")
+        few = {"steps": steps, "warmup_steps": warmup, "batch_size": about.batch_size, "ema_decay": None}
+        few |= {"lr": about.lr or run.model.optim.lr}
+        net = seeded(lambda: UNet(unet, run.model.data.channels, run.model.data.size, given=1), run, "supervised")
         optim, seed = run.model.optim.model_copy(update=few), streams.derived_seed(run.seed, "supervised")
         state = loop.new_state(net, optim, len(train), seed, work.device)
         batches = loop.train(state, loss, lambda idx: train[idx.cpu()].to(work.device), work.budget)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from priors.runs import DDPM
 
 from dipddpm_utils import config, ranges
-from dipddpm_utils.config import Restore, Sampler, Unet
+from dipddpm_utils.combined import restored
+from dipddpm_utils.config import Restore, Sampler, Supervised, Unet
 from dipddpm_utils.data import sets
 from dipddpm_utils.ddpm import process, schedule
 from dipddpm_utils.ddpm.unet import UNet
@@ -143,7 +144,9 @@ def test_rivals_get_the_seconds_of_the_best_way_with_a_dip(store, monkeypatch):
     assert seconds >= 22 * 5 * m["dip_iterations"] == m["dip_seconds"]
     one = 22 * m["mean_nfe"] / m["mean_samples"]
     assert m["mean_seconds"] == pytest.approx(seconds, abs=0.51 * one) and m["mean_samples"] > 1
-    assert m["unet_seconds"] == pytest.approx(seconds + 22, abs=0.51 * supervised.BATCH)  # the 22 are restored beyond that
+    assert m["unet_seconds"] == pytest.approx(
+        seconds + 22, abs=0.51 * RUN.supervised.batch_size
+    )  # the 22 are restored beyond that
     for name in ("calls", "eta", "ddnm"):  # a call at every step is as much as there can be
         most = 22 * (m[f"{name}_t_start"] + 1)
         assert m[f"{name}_seconds"] == pytest.approx(min(seconds, most), rel=0.15), name
@@ -203,6 +206,21 @@ def test_the_supervised_network_sees_y_and_learns_from_it(monkeypatch):
     masked = degrade("inpaint", torch.rand(4, 1, 28, 28, generator=generator), generator, 0.5)
     other = restore.Observation("inpaint", masked.target, masked.picture, masked.smooth, 1 - masked.known)
     assert not torch.allclose(network(masked), network(other))  # which pixels are seen is told, too
+
+
+def test_a_residual_network_gives_what_the_guess_lacks_at_the_rate_that_it_is_given():
+    about = Supervised(batch_size=2, lr=1e-12, residual=True)
+    train = torch.randint(256, (8, 1, 28, 28), dtype=torch.uint8, generator=rng(0))
+    network, *_ = supervised.supervised(changed(supervised=about), train, 0.01, Work(None, Budget(), "cpu", "", None))
+    seen = degrade("inpaint", torch.rand(4, 1, 28, 28, generator=rng(1)), rng(2), 0.5)
+    torch.testing.assert_close(network(seen), seen.smooth, atol=1e-5, rtol=0)  # its last layer begins at zero, and stays there
+
+
+def test_without_chains_a_dip_alone_stands_beside_the_supervised_network_and_no_ddpm_is_trained(store):
+    record = store.ensure(changed(task="inpaint", t_starts=(), supervised=Supervised(batch_size=2, residual=True)))
+    assert set(record.evals["method"]) == {"degraded", "smooth", "dip", "dip_oracle", "unet"}
+    assert [folder.name for folder in record.folder.parent.iterdir()] == [record.folder.name]
+    assert restored.best([record], "with a DIP") == "dip" and restored.best([record], "equal seconds") == "unet"
 
 
 def test_the_look_and_each_t_start_are_those_of_the_best_tuning_images(monkeypatch):
