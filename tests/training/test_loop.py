@@ -448,6 +448,20 @@ def test_a_checkpoint_of_another_network_or_of_a_version_that_wrote_its_tree_oth
     assert "\n" not in str(caught.value)
 
 
+def test_a_checkpoint_of_a_gpu_goes_on_on_a_cpu_with_a_new_stream(tmp_path):
+    optim = Optim(batch_size=4, steps=4)
+    state = new(optim)
+    run(state, 2)
+    tree = state.tree() | {"device": "cuda", "generator": torch.zeros(16, dtype=torch.uint8)}
+    tree["optimisers"][0]["param_groups"][0]["capturable"] = True
+    checkpoint.save(tmp_path, tree)
+    again = new(optim)
+    again.resume(tmp_path)
+    assert not again.optimisers[0].param_groups[0]["capturable"] and len(run(again)) == 2
+    again.resume(tmp_path)
+    assert torch.equal(again.generator.get_state(), streams.generator(3, "training from step 2").get_state())
+
+
 def test_without_a_checkpoint_there_is_nothing_to_resume(tmp_path):
     assert new(Optim()).resume(tmp_path / "none") is None
 
