@@ -1,5 +1,6 @@
 """Trainings timed in turn: every part of every training each round, there and back, and a whole is the sum of its parts."""
 
+import numpy as np
 import pytest
 import torch
 from made_images import made_colour_images
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 from dipddpm_utils import ranges
 from dipddpm_utils.config import Data, Ddpm, Dip, EpochTiming, Optim, Turns, parse
 from dipddpm_utils.priors import turns
+from dipddpm_utils.store.runs import Store
 from dipddpm_utils.study.sizes import changed
 
 DATA = Data(name="digits5k", n_train=300, n_held_out=96)
@@ -101,3 +103,11 @@ def test_an_epochs_time_is_the_sum_of_its_parts_over_all_its_batches(store):
     assert record.metrics["data_saved_seconds_low"] <= saved.mean() <= record.metrics["data_saved_seconds_high"]
     assert record.metrics["published_saved_seconds"] == 7.5
     assert (record.metrics["batch"], record.metrics["images"]) == (10, 1000)
+
+
+def test_an_epoch_is_as_many_mean_steps_as_it_has_batches(tmp_path, monkeypatch):
+    monkeypatch.setattr(turns, "_timed_step", lambda *_: np.array([0.1, 0.2, 0.3]))
+    run = EpochTiming(data=DATA, unet=TINY, optim=Optim(batch_size=10), images=1000, steps=4, repeats=2)
+    record = Store(tmp_path, "smoke", device="cpu").ensure(run)
+    found = {part: record.metrics[f"decode_{part}_seconds"] for part in turns.PARTS}
+    assert found == pytest.approx({"data": 10.0, "forward_backward": 20.0, "optimiser": 30.0})
