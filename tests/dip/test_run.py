@@ -5,14 +5,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from priors.runs import DATA, DIP, JUDGED
+from priors.runs import DATA, DIP, JUDGED, in_slices
 from safetensors.torch import load_file
 
 from dipddpm_utils import ranges
 from dipddpm_utils.config import Bank, Dip, DipImages, Optim
 from dipddpm_utils.data import sets
 from dipddpm_utils.dip import fit
-from dipddpm_utils.dip.run import FITTED_TOGETHER, build, fitted
+from dipddpm_utils.dip.run import FITTED_TOGETHER, build, fits_operations, fitted
 from dipddpm_utils.judging import fidelity
 from dipddpm_utils.machine import streams
 from dipddpm_utils.machine.errors import DataError
@@ -66,6 +66,16 @@ def test_a_bank_keeps_what_a_fit_to_each_of_its_images_shows(store):
     assert record.arrays["panels_applied"].shape == record.arrays["panels_train"].shape == (8, 1, 28, 28)
 
 
+def test_a_bank_that_is_cut_off_fits_no_part_twice(store, tmp_path):
+    record, slices = in_slices(tmp_path, BANK, 7)  # checks: one to begin, one an iteration
+    assert slices == 1 and record.weights_sha256 == store.ensure(BANK).weights_sha256
+
+
+def test_a_bank_costs_what_its_fits_do():
+    once = BANK.fit.model_copy(update={"iterations": 1})
+    assert fits_operations(BANK.fit, DATA, 80) == 80 * 5 * fits_operations(once, DATA, 1) > 10**6
+
+
 @pytest.mark.slow
 def test_a_bank_of_all_images_has_them_in_order_and_another_seed_draws_others(store):
     every = store.ensure(BANK.model_copy(update={"n": None}))
@@ -84,7 +94,12 @@ def test_each_dip_is_fitted_to_its_noisy_image_and_followed_against_both(store):
     rows = store.ensure(run).evals.query("iteration == 20")
     clean = ranges.uint8_to_unit(sets.load(DATA).held_out[:3])
     noisy = fit.noisy_input(clean, run.std, True, streams.generator(0, "observed noise"))
-    *_, last = fit.fit_images(run, noisy, streams.generator(0, "fit"))
+    *_, last = fits = list(fit.fit_images(run, noisy, streams.generator(0, "fit")))
+    peaks = torch.stack([fidelity.psnr(each.outputs, clean) for each in fits]).argmax(0)
+    best = torch.stack([each.outputs for each in fits])[peaks, torch.arange(3)]
+    arrays = store.ensure(run).arrays
+    assert (arrays["outputs_best"] == ranges.unit_to_uint8(best).numpy()).all()
+    assert (arrays["snapshots"] == ranges.unit_to_uint8(last.outputs)[None].numpy()).all()
     for name, target in (("psnr", clean), ("psnr_noisy", noisy)):
         np.testing.assert_allclose(rows[name], fidelity.psnr(last.outputs, target), rtol=1e-4)
     np.testing.assert_allclose(rows["loss"], last.losses, rtol=1e-4)
