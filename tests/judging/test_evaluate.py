@@ -11,7 +11,7 @@ import torch
 
 from dipddpm_utils.config import Data
 from dipddpm_utils.data.sets import load
-from dipddpm_utils.judging import classifier, evaluate, spaces
+from dipddpm_utils.judging import classifier, evaluate, fidelity, spaces
 from dipddpm_utils.machine.errors import DataError, UsageError
 
 KEYS = {"fd", "fd_low", "fd_high", "kid", "kid_low", "kid_high", "precision", "recall", "copy_rate", "copy_rate_floor"}
@@ -90,6 +90,21 @@ def test_copies_are_found_and_the_floor_holds_none(digits, space):
     assert evaluate.floor(digits, 200, space, rng())["copy_rate"] < 0.06
     half = torch.cat([digits.train[:100], digits.held_out[:100]])
     assert evaluate.evaluate(half, digits, space, rng())["copy_rate"] == pytest.approx(0.5, abs=0.03)
+
+
+def test_copies_are_looked_for_in_means_over_2_x_2_pixels_of_digits_and_4_x_4_of_photographs(digits):
+    grey, coloured = digits.train[:3], _coloured(3)
+    for images, side in ((grey, 2), (coloured, 4)):
+        means = images.float().div(255).unfold(2, side, side).unfold(3, side, side).mean((-1, -2)).flatten(1)
+        torch.testing.assert_close(evaluate._small(images), means)
+
+
+def test_scores_are_of_images_drawn_in_the_order_that_the_records_were_made_in(digits, space):
+    samples, own = digits.train[:200], rng()
+    score, f, real = evaluate.evaluate(samples, digits, space, rng()), space(samples), space(digits.held_out)
+    own.permutation(200)
+    assert score["kid"] == pytest.approx(fidelity.kid_blocks(f, real, blocks=10, rng=own).mean())
+    assert (score["precision"], score["recall"]) == fidelity.precision_recall(real[own.permutation(400)[:200]], f)
 
 
 def test_reference_is_computed_once_then_read_and_a_torn_one_is_computed_again(digits, space, tmp_path):
