@@ -208,6 +208,7 @@ def test_sentences_follow_the_numbers(lab):
     better = re.findall(r"[ ](DIP[^,;]*), 0\.\d+ \[", counted.partition("same sampler:")[2])
     assert better == ["DIP start (t_start 600)", "DIP-shifted process", "DIP as a condition"]
     assert ". Than every control in its place, too: DIP-shifted process, DIP as a condition." in counted
+    assert re.search(r"DIP-shifted process, 0\.4\d* \[[^(]*\(over [^:]* steps: 0\.8", counted)  # its hardest control
     assert re.search(r"With a DIP in it: 1 of \d+\.", findings.on_the_front(mechanisms.table_of(lab)))
     none_better = made_up()
     none_better.set("mechanisms", fd=lambda *_: 20.0)
@@ -305,6 +306,8 @@ def test_seconds_of_models_of_different_days_are_at_one_pace():
                 record.metrics[name] *= 2
     lab.kept = {}
     after = mechanisms.larger(lab)
+    alone = before[before["label"] == "baseline"]
+    assert 0.5 < ((alone["model_seconds"] + alone["sampling_seconds"]) / alone["cost"]).mean() < 2  # at its own mean pace
     assert (before["label"] == "shift").any() and np.allclose(before["cost"], after["cost"], rtol=1e-9)
     for label, _, record in lab.members("main-drawn"):
         if label == "guidance":  # drawn from a second training on a slower day, whose record is not the one that is kept
@@ -400,6 +403,29 @@ def test_images_given_back_are_no_gain_where_a_way_is_lower_than_its_rivals_or_t
     (row,) = (row for row in verdicts.rows(lab) if row.question.startswith("DIP as a condition"))
     assert (row.better, row.given_back, row.new) == ((None, True, False) if back else (False, False, False))
     assert (row.cost == "") is back is row.verdict.startswith("**no gain**")
+
+
+def test_who_may_have_given_images_back_is_not_said_to_have_won():
+    lab = made_up()
+    said = mechanisms.mechanism(lab, "shift")
+    lab.set("mechanisms", own_source_rate=lambda *_: np.nan)
+    counted = mechanisms.headcount(lab)
+    assert "DIP start (t_start 600), 0." in counted and counted.endswith("in its place, too: none.")
+    assert "DIP-shifted" not in counted and "DIP as a condition" not in counted
+    open_ = " (own images not recorded)"
+    assert open_ not in said and open_ in mechanisms.mechanism(lab, "shift")
+    (row,) = (row for row in verdicts.rows(lab) if row.question.startswith("DIP-shifted process"))
+    assert (row.better, row.new) == (None, False) and "not judged" in row.verdict
+
+
+def test_training_on_dip_outputs_costs_the_dips_seconds_too_unless_all_seconds_are_equal():
+    larger = Records()
+    for record in larger.seeds("main-on-dip"):
+        record.metrics |= {"dip_seconds": 50.0, "train_seconds": 100.0}
+    for lab, cost in ((larger, "1.50 \u00d7 time"), (LAB, "none")):
+        (row,) = verdicts._outputs(lab)
+        gaps = comparisons.outputs(lab)
+        assert (row.cost, row.value) == (cost, gaps.get("seconds", gaps["fd"]).value)
 
 
 def test_who_was_not_held_against_every_control_did_not_beat_them_all():
