@@ -6,7 +6,7 @@ import torch
 from priors.runs import TINY, StopAfter
 
 from dipddpm_utils import faults
-from dipddpm_utils.config import Data, Ddpm, Diffusion, Dip, Evaluate, Optim, PerImage, Sampler
+from dipddpm_utils.config import Data, Ddpm, Diffusion, Dip, Evaluate, Optim, PerImage, Prior, Sampler
 from dipddpm_utils.judging import evaluate, spaces
 from dipddpm_utils.machine.errors import OutOfTime
 from dipddpm_utils.store.runs import Store
@@ -45,6 +45,13 @@ def test_fid_is_of_fid_n_samples_where_its_weights_are_and_a_note_where_they_are
     record, plain = (store.ensure(changed(run, seed=1)) for run in (asked, DDPM))
     assert (record.metrics["fid_n"], record.notes) == (100, []) and record.metrics["fid"] > 0
     assert record.evals["fid"].notna().all() and record.metrics["fd"] == plain.metrics["fd"]  # which does not depend on it
+
+
+def test_fid_of_chains_that_are_given_something_is_of_those_samples_alone(store, monkeypatch):
+    few = spaces.Features("FID", 4, "few", lambda images: images.float().flatten(1)[:, 400:404], torch.device("cpu"))
+    monkeypatch.setattr(evaluate, "fid_space", lambda device: (few, ""))
+    told = changed(DDPM, prior=Prior(source="blur", shift=True), evaluate={**DDPM.evaluate.model_dump(), "fid_n": 100})
+    assert store.ensure(told).metrics["fid_n"] == 70  # plain samples would make up the rest
 
 
 def test_with_fa1_the_real_images_are_twice_as_far_apart_and_still_count_as_real(store):
