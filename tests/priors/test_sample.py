@@ -131,7 +131,7 @@ def test_an_opinion_may_take_its_images_from_a_bank(store):
 def test_samples_follow_a_second_opinion_at_equal_calls(store, name):
     plain = Sample(model=SMALL, sampler=Sampler(steps=4), n=80)
     record = store.ensure(plain.model_copy(update={"advice": ADVICE[name]}))
-    assert record.metrics["nfe"] == store.ensure(plain).metrics["nfe"] == 4
+    assert record.metrics["nfe"] == store.ensure(plain).metrics["nfe"] == 4 and record.metrics["t_start"] == 99
     assert record.metrics["fd"] != store.ensure(plain).metrics["fd"]
     assert (record.metrics["prior_seconds"] > 0) == (ADVICE[name].dip is not None)
     assert record.metrics["model_seconds"] == store.ensure(SMALL).metrics["total_seconds"]
