@@ -462,6 +462,15 @@ def test_a_checkpoint_of_a_gpu_goes_on_on_a_cpu_with_a_new_stream(tmp_path):
     assert torch.equal(again.generator.get_state(), streams.generator(3, "training from step 2").get_state())
 
 
+def test_waiting_for_a_gpu_is_training_time(monkeypatch):
+    now, state = [5.0], new(Optim(batch_size=4, steps=1))
+    monkeypatch.setattr(states, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(states, "settle", lambda device: now.append(now.pop() + 3))
+    assert state.synchronise() == 0
+    state.device = SimpleNamespace(type="some GPU")
+    assert (state.synchronise(), state.synchronise()) == (3, 6)
+
+
 def test_without_a_checkpoint_there_is_nothing_to_resume(tmp_path):
     assert new(Optim()).resume(tmp_path / "none") is None
 
