@@ -109,13 +109,13 @@ def compute(
     _check_device(device, here=chosen is None or chosen.on == "local")
     deadline = None if minutes is None else time.time() + 60 * minutes
     where = (results_folder(results), profile or notebooks.default_profile())
+    entries, failed = _chosen(profiles.load(where[1]), names), []  # a misspelt name begins no fresh round
     asked = f"run {' '.join(sorted(names)) or '--all'}" if fresh else ""
     if chosen is not None:
         store = Store(*where, device=device, fresh=asked)
-        return cluster.drive(store, [entry.run for entry in _chosen(store.profile, names)], chosen, deadline)
+        return cluster.drive(store, [entry.run for entry in entries], chosen, deadline)
     with process.CleanStop() as stop:
         store = Store(*where, device=device, budget=Budget(deadline, stop.stop), fresh=asked)
-        entries, failed = _chosen(store.profile, names), []
         for entry in entries:
             began = time.perf_counter()
             try:

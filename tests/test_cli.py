@@ -109,6 +109,14 @@ def test_run_goes_on_after_a_failed_run_and_stops_when_the_time_is_over(capsys, 
     assert code == 75 and "the same command goes on" in err and "dip-5conv-s0: RuntimeError: CUDA out of memory" in err
 
 
+def test_a_misspelt_run_begins_no_fresh_round(capsys, tmp_path):
+    """It never ended, for no command that is through had begun it: every later `--fresh` went on with it."""
+    for more in ([], ["--workers", "1"]):
+        asked = ["run", "floor", "ddpn-s0", "--profile", "smoke", "--results", str(tmp_path), "--fresh", *more]
+        code, _, err = call(*asked, capsys=capsys)
+        assert code == 2 and "no run 'ddpn-s0'" in err and not any(tmp_path.iterdir())
+
+
 DRAWING = "page.style page.figures page.images page.tables page.compare page.prose theory.figures combined.comparisons"
 
 
