@@ -17,7 +17,7 @@ try:
 
     from dipddpm_utils.driver import cluster, colab, jobs, nbfiles, notebooks
     from dipddpm_utils.machine import device as machine_device
-    from dipddpm_utils.machine import process
+    from dipddpm_utils.machine import files, process
     from dipddpm_utils.machine.budget import Budget
     from dipddpm_utils.machine.errors import DeviceError, DipddpmError, OutOfTime, UsageError
     from dipddpm_utils.parts import PUBLISHED, Data
@@ -32,7 +32,7 @@ except ModuleNotFoundError as error:  # no environment yet: what is missing is t
 def _known(_context: Any, _option: Any, value: str | None) -> str | None:
     """The profile of that name (UsageError if there is none); the folder of `quick:FOLDER` is made absolute for the kernels."""
     name, colon, folder = (value or "").partition(":")
-    value = f"{name}:{Path(folder).expanduser().absolute()}" if folder else value
+    value = f"{name}:{files.expanded(folder).absolute()}" if folder else value
     return profiles.load(value).name if value else None
 
 

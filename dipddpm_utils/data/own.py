@@ -54,7 +54,7 @@ def read(path: str | Path) -> tuple[Own, np.ndarray, np.ndarray]:
 
     Raises DataError naming the folder or the file that cannot be used, and what to do.
     """
-    folder = Path(path).expanduser().absolute()
+    folder = files.expanded(path).absolute()
     try:
         facts = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in _found(folder)]
     except OSError as error:

@@ -73,7 +73,7 @@ def own_folder() -> Path | None:
     given = os.environ.get("DIPDDPM_DATA")
     if not given:
         return None
-    own = Path(given).expanduser()
+    own = files.expanded(given)
     what = f"is not a folder that can be read ({own})" if own.exists() else f"does not exist ({own})"
     if own.is_dir() and os.access(own, os.R_OK | os.X_OK):
         what = f"has no file of a published data set ({own})"

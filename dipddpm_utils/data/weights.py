@@ -20,7 +20,7 @@ def published(url: str, sha256: str, variable: str) -> Path:
     """
     name = url.rsplit("/", 1)[1]
     given = os.environ.get(variable)
-    source = Path(given).expanduser() if given else Path(torch.hub.get_dir()) / "checkpoints" / name
+    source = files.expanded(given) if given else Path(torch.hub.get_dir()) / "checkpoints" / name
     try:
         content = source.read_bytes() if source.is_file() else b""
     except OSError as error:

@@ -39,7 +39,9 @@ class Look:
     """A method a topic, which gives its lines and adds to `advice` what to do."""
 
     def __init__(self, results: str) -> None:
-        self.folder = Path(results or os.environ.get("DIPDDPM_RESULTS") or ROOT / "results").expanduser().absolute()
+        from dipddpm_utils.machine import files
+
+        self.folder = files.expanded(results or os.environ.get("DIPDDPM_RESULTS") or ROOT / "results").absolute()
         self.given = f" --results {shlex.quote(results)}" if results else ""
         self.advice: list[str] = []
 
@@ -99,7 +101,7 @@ class Look:
         yield f"{', '.join(kept) or 'nothing'} in the cache, {cache}"
         clients = [client for client in ("npm", "apt-get") if shutil.which(client)] + ["torchvision"]
         yield f"what is not here is {'not fetched: DIPDDPM_OFFLINE' if files.offline() else 'fetched by ' + ', '.join(clients)}"
-        if own and not Path(own).expanduser().is_dir():
+        if own and not files.expanded(own).is_dir():
             self.advice.append("DIPDDPM_DATA is not a folder: set it to one, or unset it")
 
     def records(self) -> Iterator[str]:

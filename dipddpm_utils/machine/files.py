@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from dipddpm_utils.machine.errors import StoreError
+from dipddpm_utils.machine.errors import StoreError, UsageError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 _CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM}  # to this user
@@ -117,10 +117,18 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def expanded(path: Path | str) -> Path:
+    """A path as it was typed, `~` and `~user` in it made a home folder. UsageError if that user has none on this machine."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"{path} begins with the home folder of a user who is not known here: write the path out") from error
+
+
 def cache_folder() -> Path:
     """DIPDDPM_CACHE, else dipddpm in the user's cache folder (XDG_CACHE_HOME or ~/.cache)."""
     own = os.environ.get("DIPDDPM_CACHE")
-    return Path(own).expanduser() if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dipddpm"
+    return expanded(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dipddpm"
 
 
 def offline() -> bool:

@@ -239,7 +239,7 @@ def results_folder(given: str | Path = "") -> Path:
     named = given or os.environ.get("DIPDDPM_RESULTS")
     if not named and CHECKOUT.name in ("site-packages", "dist-packages"):
         raise StoreError("this package is installed without its checkout: say with --results DIR where results are to be kept")
-    folder = Path(named or CHECKOUT / "results").expanduser().absolute()
+    folder = files.expanded(named or CHECKOUT / "results").absolute()
     for place in (folder, *folder.parents):
         if os.path.lexists(place) and not place.is_dir():
             what = f"a link to {os.readlink(place)}, which is not there" if place.is_symlink() else "not a folder"
