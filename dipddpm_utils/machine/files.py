@@ -20,8 +20,9 @@ _CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM}  # to this user
 # What file systems answer that have no such call (Google Drive and other FUSE, SMB, WSL): no reason to fail.
 REFUSED = {errno.EPERM, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK}
 
-# what reading a file of the cache folder ends with where it is not there, or torn: its content is made again
-NOT_KEPT = (OSError, EOFError, ValueError, KeyError, TypeError, zlib.error, zipfile.BadZipFile)
+# what reading a file of the cache folder ends with where it is not there, or torn: its content is made again. RuntimeError:
+# a flipped bit makes a zip encrypted, or of a method that is not known
+NOT_KEPT = (OSError, EOFError, ValueError, KeyError, TypeError, RuntimeError, zlib.error, zipfile.BadZipFile)
 
 
 def write_bytes(path: Path | str, data: bytes) -> Path:
