@@ -71,8 +71,7 @@ def _left(store: Any, rows: list[list[str]], left: list[Any], where: str, probe:
     lines = [f"left: {len(undone)} runs, {sum(own.flops for own in undone):.2e} FLOPs"]
     lines.append(f"hours left on this machine ({cost.machine_name(where)}): {known}, {said}")
     if unknown:
-        command = f"python -m dipddpm_utils runs --profile {store.profile.name} --probe"
-        lines.append(f"not timed here yet: {len(unknown)} networks; time them, in minutes: {command}")
+        lines.append(f"not timed here yet: {len(unknown)} networks; time them, in minutes: {store.command('runs --probe')}")
     for name, total in cost.on_paper(store.profile).items():
         lines.append(f"hours of all {len(rows)} runs on {name}: about {total:.1f}, on paper, not measured")
     return lines

@@ -82,6 +82,7 @@ def test_a_probe_is_made_once_and_turns_question_marks_into_hours(monkeypatch, t
     lines, wrong = listed.listing(store)
     assert not wrong and [line.split()[-1] for line in lines[1:5]] == ["?"] * 4 and "not counted" in lines[1]
     assert "over 0.0" in "".join(lines) and "not timed here yet: 3 networks" in "".join(lines)
+    assert f"runs --probe --profile smoke --results {tmp_path}" in "".join(lines)  # where the hours are kept
     for _ in range(2):
         cost.probe([entry.run for entry in few], "cpu")
     assert capsys.readouterr().out.count(" s a step\n") == 3 == len(cost.kept("cpu"))
