@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from dipddpm_utils.machine import files
+from dipddpm_utils.machine.errors import StoreError
 from dipddpm_utils.machine.provenance import hardware
 from dipddpm_utils.page.compare import grouped
 from dipddpm_utils.page.names import METHODS, Look
@@ -20,6 +21,7 @@ from dipddpm_utils.page.prose import number
 from dipddpm_utils.page.style import bars, finish, new, round_ticks, styled
 
 NOT_MEASURED = "Speed has not been measured here: `./run_all.sh --bench` does it."
+HOURS = ["profile", "runs", "hours", "how", "machine"]  # columns of hours.csv, before those on paper
 RATIOS = ("times faster", "times sooner", "times fewer", "times more", "times the floor")
 TITLES = {
     "quality": "Distance over training seconds, ours and the peers, each under its own usual loop",
@@ -88,14 +90,26 @@ def sitting(results: Path, name: str) -> dict[str, Any] | None:
 
 def hours(results: Path) -> str:
     """Markdown for the README: how long each profile takes, of results/bench/hours.csv, which `runs --probe` writes."""
-    path = results / "bench" / "hours.csv"
-    if not path.exists():
+    table = kept_hours(results)
+    if table.empty:
         return "`python -m dipddpm_utils runs --probe` estimates how long a profile takes here."
-    table = pd.read_csv(path)
     here = [f"{row.hours:g}, {row.how} ({row.machine})" for row in table.itertuples()]
     there = table.iloc[:, 5:].map(lambda own: f"{own:g}, on paper" if pd.notna(own) else "")
     shown = pd.DataFrame({"all runs of": table["profile"], "runs": table["runs"].map(str), "hours of one process": here})
     return f"{_markdown(shown.join(there))}\n\nOn paper: counted FLOPs at an assumed speed, not measured."
+
+
+def kept_hours(results: Path, dtype: type | None = None) -> pd.DataFrame:
+    """The rows of results/bench/hours.csv, none where it is not there. StoreError: it is torn, or was merged by half."""
+    path = results / "bench" / "hours.csv"
+    try:
+        table = pd.read_csv(path, dtype=dtype) if path.exists() else pd.DataFrame()
+        if path.exists() and table[HOURS].assign(hours=pd.to_numeric(table["hours"])).isna().any(axis=None):
+            raise ValueError("a row is not whole")
+    except (ValueError, KeyError) as error:
+        repair = "bring it back with `git checkout`, or remove it, and run the same command again"
+        raise StoreError(f"{path} is not the table that `runs --probe` writes ({error}): {repair}") from error
+    return table
 
 
 def to_quality(content: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ import pandas as pd
 from dipddpm_utils.machine import files
 from dipddpm_utils.machine.errors import StoreError
 from dipddpm_utils.machine.provenance import hardware
+from dipddpm_utils.page import speed
 
 HEAD = ("name", "hash", "state", "seconds", "size", "FLOPs", "hours")
 
@@ -19,6 +20,8 @@ def listing(store: Any, device: str = "auto", probe: bool = False) -> tuple[list
     profile's hours in bench/hours.csv, which the README shows.
     """
     rows, wrong, left, took, made = [], [], [], 0.0, {}
+    if probe:
+        speed.kept_hours(store.root.parent)  # a damaged one is said now, not in minutes
     for entry in store.profile.entries.values():
         record = None
         try:
@@ -89,7 +92,6 @@ def _keep(store: Any, measured: float, left: list[Any], where: str, made: dict[s
     row = {"profile": store.profile.name, "runs": len(store.profile.entries), "hours": f"{hours:.2g}", "how": how}
     row["machine"] = cost.machine_name(where) if left else hardware(made)
     row |= {name: f"{total:.2g}" for name, total in cost.on_paper(store.profile).items()}
-    path = store.root.parent / "bench" / "hours.csv"
-    before = pd.read_csv(path, dtype=str).to_dict("records") if path.exists() else []
+    path, before = store.root.parent / "bench" / "hours.csv", speed.kept_hours(store.root.parent, str).to_dict("records")
     rows = {one["profile"]: one for one in before} | {row["profile"]: row}
     files.write_text(path, pd.DataFrame(rows.values(), columns=list(row)).to_csv(index=False, lineterminator="\n"))

@@ -73,6 +73,18 @@ def test_a_file_of_probes_that_holds_something_else_is_said(monkeypatch, tmp_pat
         cost.kept("cpu")
 
 
+@pytest.mark.parametrize("damage", ["", "x,y\n1,2\n", "profile,runs,hours,how,machine\n<<<<<<< HEAD\nquick,1,2,measured,CPU\n"])
+def test_a_damaged_table_of_hours_is_said_in_one_line_before_anything_is_timed(tmp_path, monkeypatch, damage):
+    monkeypatch.setattr(cost, "probe", lambda *_: pytest.fail("networks were timed"))
+    (tmp_path / "bench").mkdir()
+    (tmp_path / "bench" / "hours.csv").write_text(damage)
+    for asked in (lambda: listed.listing(Store(tmp_path, "smoke"), probe=True), lambda: speed.hours(tmp_path)):
+        with pytest.raises(
+            StoreError, match=r"hours\.csv is not the table that .* bring it back with `git checkout`, or remove it"
+        ):
+            asked()
+
+
 @pytest.mark.slow
 def test_a_probe_is_made_once_and_turns_question_marks_into_hours(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("DIPDDPM_CACHE", str(tmp_path / "cache"))
