@@ -149,6 +149,7 @@ class Local:
         os.environ["PYTHONSAFEPATH"] = "1"  # a user's random.py where the command is given is not the standard library's
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH")]))
         threads = re.match(r"\d*", os.environ.setdefault("OMP_NUM_THREADS", "1"))[0]
+        files.check_writable(self.folder)
         self.executor = submitit.AutoExecutor(self.folder, cluster=place.on, **{f"{place.on}_max_num_timeout": REQUEUES})
         self.executor.update_parameters(
             timeout_min=place.minutes,
@@ -194,7 +195,9 @@ class Local:
         log = self.folder / f"{job}_0_log.err"
         lines = log.read_text(errors="replace").split("\n")[-8:] if log.exists() else []
         errors = [line for line in lines if re.match(r"[\w.]*(Error|OutOfTime)\b", line)]
-        return f"{(errors or [line for line in lines if line.strip()] or ['no word'])[-1]} (its job's log: {log})"
+        last = ([line for line in lines if line.strip()] or ["none"])[-1]
+        killed = f"no error, so it was killed, for want of memory or by hand; its last words: {last}"
+        return f"{errors[-1] if errors else killed} (its job's log: {log})"
 
 
 class Slurm(Local):

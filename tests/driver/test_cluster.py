@@ -364,8 +364,12 @@ def test_a_refusal_is_one_line_and_says_what_sbatch_said(tools, tmp_path, capfd)
             "TrainingError: not finite",
         ),
         ("dipddpm_utils.machine.errors.OutOfTime: a stop was asked for\n", "OutOfTime"),
-        ("computing x\nslurmstepd: error: oom-kill event\n\n", "oom-kill event"),
-        (None, "no word"),
+        (
+            "computing x\nslurmstepd: error: oom-kill event\n\n",
+            "by hand; its last words: slurmstepd: error: oom-kill event",
+        ),
+        ("computing x\n", "it was killed, for want of memory or by hand; its last words: computing x"),
+        (None, "last words: none"),
     ],
 )
 def test_a_jobs_last_words_are_found_in_its_log(tools, tmp_path, log, says):
@@ -475,6 +479,12 @@ def test_jobs_are_looked_for_and_submitted_by_one_command_at_a_time():
     work = cluster.Campaign(store, [SMOKE.entry("floor-s0").run], Jealous(store), 1)
     cluster.wait(work, Budget())
     assert {item.state for item in work.items.values()} == {"complete"}
+
+
+def test_a_results_folder_that_is_read_only_is_said_as_everywhere(small_disk):
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    with pytest.raises(StoreError, match="choose a folder that can be written with --results DIR"):
+        jobs.Local(Store(small_disk, "smoke"), jobs.Place("local", 1, 60), Budget())
 
 
 @pytest.mark.parametrize("fresh", ["run --all", ""])
