@@ -75,8 +75,8 @@ def dip_share(lab: Any) -> float:
 def combined(lab: Any) -> str:
     """Trained on DIP outputs against trained on real images, at equal steps."""
     gaps, words = outputs(lab), {"worse": "more diverse", "better": "less diverse"}
-    said = comparison(f"FD trained on DIP outputs over FD of the {alone(lab)}, equal steps", gaps["fd"])
-    return f"{said} {comparison('The difference in recall (diversity)', gaps['recall'], **words)}"
+    said = comparison(f"FD trained on DIP outputs over FD of the {alone(lab)}", gaps["fd"])
+    return f"{said} {comparison('Difference in recall (diversity)', gaps['recall'], **words)}"
 
 
 def dips(lab: Any) -> pd.DataFrame:

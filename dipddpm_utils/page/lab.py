@@ -121,7 +121,7 @@ class Lab:
         machines = made.groupby(["machine", "packages"], sort=False, as_index=False).agg(**columns)
         changed = made["commit"].str.endswith("*").sum()
         clean = f"{changed} of them from code with uncommitted changes (*)" if changed else "all from clean checkouts"
-        caption = f"What the {len(made)} records drawn here were computed with, {clean}. The CSV has a line a record."
+        caption = f"What computed the {len(made)} records drawn here, {clean}. The CSV has a line a record."
         self.table(made, name, caption, shown=machines, folded=True)
 
     def _there(self, run: Any) -> bool:
@@ -188,7 +188,7 @@ class Lab:
         about, _, more = caption.partition(". ")  # folded, the first sentence stands above and is not said again
         text = " ".join(map(str, [caption, *frame.to_numpy().ravel(), *frame.columns]))
         said = (more if folded else caption) + self.random_weights(text)
-        caption = f'{escape(said).strip()} <a href="tables/{name}.csv">All columns</a>.'
+        caption = f'{escape(said).strip()} <a href="tables/{name}.csv">CSV</a>.'
         body = body.replace(">\n", f">\n<caption>{caption}</caption>\n", 1).replace("<table ", f'<table id="tab-{name}" ', 1)
         if folded:  # a link to it unfolds it
             rows = f"{len(frame)} row{'s' * (len(frame) > 1)}"

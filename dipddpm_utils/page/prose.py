@@ -168,7 +168,7 @@ def word(gap: Paired, worse: str = "worse", better: str = "better") -> str:
 
 
 def comparison(name: str, gap: Paired | None, unit: str = "", *, worse: str = "worse", better: str = "better") -> str:
-    """'PSNR of A minus B: +6.3 [+2.1, +10.4] dB, 3 seeds: **worse** (p = 0.012, Holm over 8).'; a ratio as a factor.
+    """'PSNR of A minus B: +6.3 [+2.1, +10.4] dB, 3 seeds: **worse** (p = 0.012, Holm over 8).'; a ratio as a bare factor.
 
     Of one that is not decidable also what it would take.
     """
@@ -178,7 +178,7 @@ def comparison(name: str, gap: Paired | None, unit: str = "", *, worse: str = "w
     needed, p = None if gap.decided else gap.needed(), shown_by(gap)
     power = f"; 80% power: {needed} {gap.over}" if needed and needed > gap.n else ""
     rests = f" ({p}{power})" if p else ""
-    return f"{name}: {effect(gap, unit)}{pairs}: {word(gap, worse, better)}{rests}."
+    return f"{name}: {factor(gap) if gap.ratio else effect(gap, unit)}{pairs}: {word(gap, worse, better)}{rests}."
 
 
 def bullets(lines: Sequence[str]) -> str:
@@ -194,11 +194,11 @@ def caution(lab: Any) -> str:
 
 
 def copying(found: Copies) -> str:
-    """'3% look copied, 80% lie nearest to the image they were made from'."""
+    """'3% look copied, 80% nearest to their own image', the one that they were made from."""
     looks = f"{percent(found.looks)} look copied"
     if math.isnan(found.source) or not found.has_source:
         return looks
-    return f"{looks}, {percent(found.source)} lie nearest to the image they were made from"
+    return f"{looks}, {percent(found.source)} nearest to their own image"
 
 
 def copy_rule() -> str:

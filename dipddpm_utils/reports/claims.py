@@ -17,7 +17,7 @@ import pandas as pd
 
 from dipddpm_utils.judging.stats import ALPHA
 from dipddpm_utils.page.compare import family
-from dipddpm_utils.page.prose import Link, bullets, decimals, effect, shown_by
+from dipddpm_utils.page.prose import Link, bullets, decimals, effect, factor, shown_by
 from dipddpm_utils.reports import gate
 from dipddpm_utils.reports.claims_list import AS_WRITTEN, CHANGES, CLAIMS, OF_OUTPUTS, TABLES, Claim, Evidence
 from dipddpm_utils.reports.finding import Finding, shows
@@ -212,8 +212,8 @@ def page_table(judged: list[Judged], page: str) -> pd.DataFrame:
         notes += ["test changed later"] * ("these" in one.changed) + ["on a stand-in"] * one.stands_in
         notes += ["scaled down"] * (one.scaled and not one.gate.why)
         verdict = one.verdict + (f" ({'; '.join(notes)})" if notes else "")
-        measured = effect(one.finding.effect, one.finding.unit) if one.finding else ""
-        measured = f"{one.finding.unit}: {measured}" if one.finding and one.finding.effect.ratio else measured
+        gap, unit = (one.finding.effect, one.finding.unit) if one.finding else (None, "")
+        measured = f"{unit}: {factor(gap)}" if gap is not None and gap.ratio else effect(gap, unit)
         rows.append((f"{one.claim.id}. {one.claim.said}", measured, verdict, shown))
     return pd.DataFrame(rows, columns=["claim", "effect", "verdict", "shown in"])
 
@@ -282,5 +282,5 @@ def summary(judged: list[Judged]) -> str:
     for verdict, own in _by_verdict(judged).items():
         causes = [one.verdict.removeprefix(verdict).replace(" of ", ": ", 1) for one in own]
         ids = [f"{one.claim.id}{' on a stand-in' * one.stands_in}{cause}" for one, cause in zip(own, causes, strict=True)]
-        lines.append(f"**{verdict.capitalize()}**: {len(ids)} of {len(judged)}" + (f" ({', '.join(ids)})." if ids else "."))
+        lines.append(f"**{verdict.capitalize()}**: {len(ids)}" + (f" ({', '.join(ids)})." if ids else "."))
     return bullets(lines)
