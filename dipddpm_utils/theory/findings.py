@@ -47,9 +47,8 @@ def mismatch(record: Any) -> str:
     ]
     return (
         f"A start whose mean is off by {number(worst['mismatch'].iloc[0], 2)} data std leaves the output at a total "
-        f"variation of {cases[0]}, where little noise hides the error, and of {cases[1]}, where much does. "
-        "This chain (DDIM, the optimal denoiser) maps one-to-one and keeps $D$: what lies below the bound is Pinsker's slack "
-        f"(median: {percent(share)} reached)."
+        f"variation of {' and of '.join(cases)}. This chain (DDIM, the optimal denoiser) maps one-to-one and keeps $D$: what "
+        f"lies below the bound is Pinsker's slack (median: {percent(share)} reached)."
     )
 
 
@@ -60,9 +59,9 @@ def few_steps(record: Any) -> str:
     parts = []
     for name, label in (("ddim_variance", "DDIM"), ("ancestral_variance", "the ancestral sampler")):
         rows = evals[evals["check"] == name].sort_values("x")
-        reached = [f"{percent(row['expected'] / real, 3)} in {row['x']:.0f} steps" for _, row in rows.iloc[[0, -1]].iterrows()]
-        parts.append(f"{label} reaches {' and '.join(reached)}")
-    return f"of the variance of these Gaussian data {'; '.join(parts)}."
+        reached = [f"{percent(row['expected'] / real, 3)} in {row['x']:.0f}" for _, row in rows.iloc[[0, -1]].iterrows()]
+        parts.append(f"{label} reaches {' and '.join(reached)} steps")
+    return f"of the data's variance {'; '.join(parts)}."
 
 
 def spectrum(record: Any) -> str:
@@ -76,9 +75,8 @@ def spectrum(record: Any) -> str:
         for target, name in (("image", "a clean image"), ("noisy", "a noisy one"), ("noise", "pure noise")):
             low, high = (percent(left.loc[iteration, (target, end)]) for end in (bands.min(), bands.max()))
             missing.append(f"of {name} {low} and {high}")
-        net = look(record.run.net).label
-        lines.append(f"Error left after {iteration} iterations of the {net}, lowest and highest band: {', '.join(missing)}.")
-    return " ".join(lines)
+        lines.append(f"after {iteration} iterations {', '.join(missing)}")
+    return f"Error left by the {look(record.run.net).label}, lowest and highest band: {'; '.join(lines)}."
 
 
 def break_even(cost: Cost, limit: Any = None) -> str:
