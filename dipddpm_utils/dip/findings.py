@@ -45,9 +45,8 @@ def picked(records: Sequence[Any]) -> str:
     about, made = best.run, best.metrics
     return (
         f"Picked by the lowest distance on {count(made['n_held_out'])} validation images, of one fit each, intervals over "
-        f"outputs: {in_words(about)}. To fit it and apply it to {count(about.data.n_train)} images "
-        f"takes {number(made['train_seconds'] + made['apply_seconds'])} s. Of its outputs {percent(made['copy_rate'])} look "
-        f"copied, of held-out images {percent(made['copy_rate_floor'])}."
+        f"outputs: {in_words(about)}. Use: on {count(about.data.n_train)} images. Of held-out images "
+        f"{percent(made['copy_rate_floor'])} look copied."
     )
 
 
@@ -73,8 +72,8 @@ def peaks(records: Mapping[str, Any]) -> str:
         images = record.evals.pivot_table(index="image", columns="iteration", values="psnr")
         lost = paired(list(images[last["x"]] - images[best["x"]]))
         top = f"{number(best['mean'])} dB [{number(best['low'])}, {number(best['high'])}] at iteration {best['x']:.0f}"
-        end = f"going on to {last['x']:.0f} changes it by {effect(lost, 'dB')}"
-        lines.append(f"{look(net).label}: best mean {top} (n = {best['n']:.0f} images); {end}.")
+        end = f"by {last['x']:.0f}: {effect(lost, 'dB')}"
+        lines.append(f"{look(net).label}: {top} (n = {best['n']:.0f} images); {end}.")
     return bullets(lines)
 
 
@@ -86,14 +85,16 @@ def best_net(nets: Mapping[str, Sequence[Any]]) -> str:
     restored = f"{look(sharp).label} has the highest mean PSNR ({span(summary(frames[sharp], 'psnr'))} dB"
     features = frames[near]["features"].iloc[0]
     nearest = f"the outputs of {look(near).label} have the lowest mean {features} ({span(summary(frames[near], 'fd'))}"
-    return f"{restored}{_like(frames, sharp, 'psnr')}); {nearest}{_like(frames, near, 'fd')})."
+    said = f"{restored}{_like(frames, sharp, 'psnr')}); {nearest}{_like(frames, near, 'fd')})"
+    return f"{said}. Paired by seed, Holm over all pairs."
 
 
 def _like(frames: Mapping[str, pd.DataFrame], best: str, metric: str) -> str:
     """The rivals of the best one that are not shown to be different from it."""
     gaps = among(pd.concat([frame.assign(net=net) for net, frame in frames.items()]), "net", metric)
     same = [look(net).label for net in frames if net != best and not gaps[best, net].decided]
-    return f"; not told apart from {', '.join(same)}, paired by seed, Holm over all pairs" if same else ""
+    others = ", ".join(same) if len(same) < len(frames) - 1 else "the others"
+    return f"; not told apart from {others}" if same else ""
 
 
 def losses(nets: Mapping[str, Sequence[Any]]) -> str:
@@ -116,4 +117,4 @@ def best_peak(records: Mapping[str, Any]) -> str:
     best, worst = max(curves, key=lambda net: curves[net].max()), max(lost, key=lambda net: lost[net])
     where = f"at iteration {curves[best].idxmax()} (n = {records[best].metrics['n']:.0f} images)"
     peak = f"the highest mean PSNR is {number(curves[best].max())} dB by {look(best).label} {where}"
-    return f"{peak}; going on to the end costs {look(worst).label} most, {number(lost[worst])} dB."
+    return f"{peak}; going on costs {look(worst).label} most, {number(lost[worst])} dB."

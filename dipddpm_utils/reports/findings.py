@@ -77,13 +77,13 @@ def timing(lab: Any) -> str:
     )
 
 
-def restored(lab: Any, name: str) -> str:
-    """Restoration by a DIP run: PSNR, its gain over the noisy input, and the distance of its outputs."""
+def restored(lab: Any, name: str, of: str = "") -> str:
+    """Restoration by a DIP run: PSNR, its gain over the noisy input, and the distance of its outputs (of: its name)."""
     frame = frame_of(lab.seeds(name))
     more = float((frame["psnr"] - frame["psnr_input"]).mean())
     gain = f"{number(abs(more))} dB {'above' if more > 0 else 'below'} its input"
     what = f"{frame['features'].iloc[0]} of its outputs for {frame['n'].iloc[0]:.0f} clean images"
-    return f"{span(summary(frame, 'psnr'))} dB, {gain}; {what} {span(summary(frame, 'fd'))}."
+    return f"{span(summary(frame, 'psnr'))} dB, {gain}; {of or what} {span(summary(frame, 'fd'))}."
 
 
 def batch(lab: Any) -> str:
@@ -92,7 +92,7 @@ def batch(lab: Any) -> str:
     gap = difference(b, a, "psnr")
     p, within = side(gap, BATCH_MARGIN, equal=True)
     verdict = "not decidable" if not p < ALPHA else "it does not matter" if within else "it matters"
-    of_outputs = comparison("FD of their outputs, larger batch over the published one, equal images", difference(b, a, "fd"))
+    of_outputs = comparison("FD of their outputs, larger over published", difference(b, a, "fd"))
     allowed = f"{BATCH_MARGIN:g} dB either way are allowed"
     return f"{of_outputs} Restoration: {effect(gap, 'dB')} over {gap.n} seeds, {allowed}: **{verdict}**."
 
