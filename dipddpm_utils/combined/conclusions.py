@@ -34,7 +34,8 @@ def found(lab: Any) -> list[str]:
     for report, runs in REPORTS.items():
         if lab.has(*runs, *(f"{name}-published" for name in runs)):
             at = f"04_{report.lower()}_fd_over_steps"
-            lines.append(" ".join([f"**Report {report}** ([figure](#fig-{at})).", *against_alone(lab, report)]))
+            told = " ".join(against_alone(lab, report))
+            lines.append(f"**Report {report}** ([figure](#fig-{at})), FD over that of its DDPM alone. {told}")
     return lines
 
 

@@ -6,6 +6,7 @@ Works on a frame of either group: of small models (SMALL), by which settings wer
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -221,22 +222,25 @@ def mechanism(lab: Any, label: str) -> str:
     open_ = " (own images not recorded)" if unjudged(label, value, rows) else ""
     said = f"{rows['features'].iloc[0]} {span(summary(rows, 'fd'))}, {copying(own)}{open_}"
     gaps = against(found(lab), label, value)
-    lines = [f"{rival_in_words(frame, rival, rows)}: {in_brief(gap, by_copies=own.many)}" for rival, gap in gaps]
+    lines = [f"{rival_in_words(frame, rival, rows)}: {in_brief(gap, by_copies=own.many, of=False)}" for rival, gap in gaps]
     measured = set(frame["label"])
     controls = (name for name in names.mechanisms()[label].controls if name != "more training")  # of small models alone
     missing = [look(name).label for name in controls if name not in measured]
     back = "\n\nTraining images given back, and no gain." if own.many else ""
     back += f"\n\nNot measured at this size: {', '.join(missing)}." if missing else ""
     return (
-        f"**{in_words(frame, label, value)}**{several} ([figure](#fig-04_pareto)): {said}, {number(rows['cost'].mean())} s in "
-        f"all. Its FD over that of\n\n{bullets(lines)}{back}"
+        f"**{in_words(frame, label, value)}**{several}: {said}, {number(rows['cost'].mean())} s in all. "
+        f"Its FD over\n\n{bullets(lines)}{back}"
     )
 
 
-def in_brief(gap: Paired, *, by_copies: bool = False) -> str:
-    """'1.31 [1.12, 1.53], 8 seeds, **worse** (p = 0.012, Holm over 8)'. by_copies: by images given back nobody wins."""
-    why = f" ({shown_by(gap)})" if shown_by(gap) else ""
-    return f"{factor(gap)}, {gap.n} seed{'s' * (gap.n > 1)}, {word(gap, **(LOWER if by_copies else {}))}{why}"
+def in_brief(gap: Paired, *, by_copies: bool = False, of: bool = True) -> str:
+    """'1.31 [1.12, 1.53], 8 seeds, **worse** (p = 0.012, Holm over 8)'. by_copies: by images given back nobody wins. of: False:
+    without the size of the family.
+    """
+    rests, words = shown_by(gap if of else replace(gap, of=1)), LOWER if by_copies else {}
+    why = f" ({rests})" if rests else ""
+    return f"{factor(gap)}, {gap.n} seed{'s' * (gap.n > 1)}, {word(gap, **words)}{why}"
 
 
 def headcount(lab: Any) -> str:

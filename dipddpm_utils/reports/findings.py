@@ -37,20 +37,19 @@ def not_held(*groups: str) -> str:
 
 
 def against_alone(lab: Any, report: str, *, published: bool = False) -> list[str]:
-    """A report's DIP variants over its DDPM alone, corrected: FD, recall. published: as published, too."""
+    """A report's DIP variants over its DDPM alone, corrected: FD; whether they draw images. published: as published, too."""
     names, gaps = REPORTS[report], {}
     for ending, way in (("-published", "As published"), ("", "Corrected")):
         if lab.has(*(name + ending for name in names)):
             alone, *others = (frame_of(lab.seeds(name + ending)) for name in names)
             gaps |= {(way, name): difference(own, alone, "fd") for name, own in zip(names[1:], others, strict=True)}
     lines = [
-        comparison(f"{way}: FD of {look(name).label} over FD alone, equal steps", gap)
+        comparison(f"{way}, {look(name).label}", gap)
         for (way, name), gap in family(f"report {report}", gaps).items()
         if published or way == "Corrected"
     ]
-    frames = {look(name).label: frame_of(lab.seeds(name)) for name in names}
-    cover = [f"{label} {number(float(own['recall'].mean()), 2)}" for label, own in frames.items()]
-    return [*lines, f"Recall: {', '.join(cover)}.{no_images(frames)}"]
+    drawn = no_images({name: lab.seeds(name) for name in names}).strip()
+    return [*lines, *filter(None, [drawn])]
 
 
 def last_losses(lab: Any, names: Mapping[str, str]) -> str:
