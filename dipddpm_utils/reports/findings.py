@@ -101,7 +101,7 @@ def grid_slopes(lab: Any) -> str:
     grid, said = tables.grid_frame(lab, "b-grid"), []
     for setting in ("std", "dip_lr", "ddpm_lr"):
         values, over = grid[setting], slope_over(grid, setting, "fd")
-        said.append(f"FD at {tables.SETTINGS[setting]} {values.max():g} over {values.min():g}: {effect(over)}.")
+        said.append(f"FD at {tables.SETTINGS[setting]} {values.max():g} over {values.min():g}: {factor(over) if over else ''}.")
     return " ".join([*said, "Verdicts on such slopes: [table](#tab-claims)."])
 
 

@@ -31,15 +31,15 @@ def sweep(group: str, frame: pd.DataFrame, metric: str, unit: str, *, higher_is_
     if (found := extremes(frame, "value", metric, "seed", higher_is_better)) is None:
         return f"{group}: one setting only."
     *ends, gap = found
-    names = [look(x).label if isinstance(x, str) else f"{x:g}" for x in ends]
-    said = [f"{name} ({span(summary(frame[frame['value'] == x], metric))})" for x, name in zip(ends, names, strict=True)]
-    name = f"{group}: best {said[0]}, worst {said[1]}; worst {'over' if gap.ratio else 'minus'} best"
+    best, worst = (look(x).label if isinstance(x, str) else f"{x:g}" for x in ends)
+    least = span(summary(frame[frame["value"] == ends[0]], metric))
+    name = f"{group}: best {best} ({least}); {worst}, the worst, {'over' if gap.ratio else 'minus'} it"
     return comparison(name, gap, unit, **DIFFERS)
 
 
 def told_apart(lines: Sequence[str]) -> str:
-    """Those of these comparisons that are decided, after how many there are."""
-    own = decided(lines)
+    """Those of these comparisons that are decided, after how many there are; that they are is not said of each."""
+    own = [line.replace(f": **{DIFFERS['worse']}** (", " (") for line in decided(lines)]
     if not own:
         return f"None of {len(lines)} comparisons is decided at this number of seeds."
     return f"Of {len(lines)} comparisons {len(own)} are decided at this number of seeds:\n\n{bullets(own)}"
@@ -161,13 +161,13 @@ def as_set(records: Sequence[Any]) -> str:
 
 
 def staged(records: Sequence[Any]) -> str:
-    """Do a DDPM's noise levels find the stop, beyond what plain discrepancy finds? And is the staged fit a better fit?"""
+    """Do a DDPM's noise levels find the stop, beyond what plain discrepancy finds?"""
     gaps, nets, lines = _over_discrepancy(records), _by_net(records), []
     rest = [net for net in nets if not gaps[net, "lost"].decided]
     for net in (net for net in nets if net not in rest):
         said = comparison(f"{look(net).label}: PSNR lost by staged levels minus discrepancy", gaps[net, "lost"], "dB")
         stop, p = effect(gaps[net, "step"], "octaves"), shown_by(gaps[net, "step"])
-        lines.append(f"{said} How far off the best step: {stop}{f' ({p})' if p else ''}. {_better_fit(nets[net])}")
+        lines.append(f"{said} How far off the best step: {stop}{f' ({p})' if p else ''}.")
     least = min((gaps[net, "lost"].p for net in rest), default=1.0)
     said = f"PSNR lost by staged levels minus discrepancy: not decidable on {', '.join(look(net).label for net in rest)}"
     return bullets([*lines, *([f"{said} (p = {least:.2f}{' or more' * (least < 1)})."] if rest else [])])
