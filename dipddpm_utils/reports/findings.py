@@ -138,15 +138,6 @@ def published_shape(lab: Any) -> str:
     return "The last distance over the first, by model and way of judging:\n\n" + bullets(lines)
 
 
-def combined_at_own_size(full: Any, report: str) -> str:
-    """The models trained on DIP outputs beside the one alone, corrected, as far as they are trained at a report's own size."""
-    models, told = at_own_size(full, report), []
-    for name in filter(models.get, REPORTS[report]):
-        fd, seeds = over_rows(frame_of(models[name]), "fd"), len(models[name])
-        told.append(f"{own_label(name)} {fd}, {seeds} seed{'s' * (seeds > 1)}")
-    return f"Corrected, FD: {'; '.join(told)} (not tested)." if len(told) > 1 else ""
-
-
 def own_samples(full: Any, report: str) -> str:
     """How good the models shown at a report's own size are, with one seed an interval over its samples; of chains begun
     elsewhere, what they give back.
