@@ -279,7 +279,7 @@ def restored_short(lab: Any, of: str = "") -> str:
     """The best way with a DIP counted against the best without one at equal seconds and against the best single chain, and
     what more images do to that.
     """
-    even, cheap = (f"in {given(lab, role, of)} times its seconds" for role in ("equal seconds", "cheap"))
+    even, cheap = (f"given {given(lab, role, of)} times its seconds" for role in ("equal seconds", "cheap"))
     said = f"Of {len(settings(lab, of))} settings, against the best rival, {even}, a DIP "
     said += f"{restored_count(lab, 'equal seconds', of)} ([table](#tab-04_restore_pairs)); against one chain, {cheap}, "
     return f"{said}it {restored_count(lab, 'cheap', of)}. {more_images(lab, of)}".strip()

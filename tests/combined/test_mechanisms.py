@@ -202,6 +202,7 @@ def test_every_bar_is_in_view(frame):
 def test_sentences_follow_the_numbers(lab):
     said = mechanisms.mechanism(lab, "condition")
     assert "**better**" in said and "DIP as a condition" in said
+    assert "(p " in said and "Holm" not in said and "Holm over" in findings.quality_table(mechanisms.small(lab)).to_csv()
     assert "no run of it" in mechanisms.mechanism(Records("standard", without=("mechanisms",)), "shift")
     counted = mechanisms.headcount(lab)
     assert counted.startswith("Of 8 mechanisms on small models, shown to be better than the DDPM alone")

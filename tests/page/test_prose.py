@@ -134,6 +134,13 @@ def test_every_finding_is_a_sentence_without_gaps():
         assert sentence.strip() and not re.search(r"\bnan\b|None|\{|\binf\b", sentence), sentence
 
 
+def test_that_a_sweep_is_decided_is_said_once_above_all_that_are():
+    line = findings_stopping.sweep("std", LAB.frame("std"), "fd", "FD")
+    said = findings_stopping.told_apart([line])
+    assert ": **a real difference** (p" in line and said.startswith("Of 1 comparisons 1 are decided")
+    assert "real difference" not in said and line.partition(": **")[0] in said and "Holm over" in said
+
+
 def test_the_dips_share_of_training_is_the_mean_over_seeds_of_each_ones_own_machine():
     lab = Records()
     own = lab.seeds(comparisons.compared(lab)[1])
