@@ -57,18 +57,19 @@ def _in_a_word(won: int, lost: int, unclear: int, back: int = 0) -> str:
 
 
 def restoration(lab: Any) -> str:
-    """The answer for mending a degraded image, by PSNR, with what other scores and more images say."""
+    """The answer for mending a degraded image, by PSNR, with what other scores say of the same pairs."""
     if not lab.has("restore"):
         return "**Mending a degraded image:** not measured in this profile."
     best, single = (restored.won_and_lost(lab, role)["PSNR"] for role in ("equal seconds", "cheap"))
     answer = _in_a_word(best.won, best.lost, best.of - best.won - best.lost)
-    said = (
+    rest, others = single.of - single.won - single.lost, restored.other_scores(lab, "equal seconds")
+    return (
         f"**Mending a degraded image: {answer}.** By PSNR a DIP won {best.won or 'none'} and lost {best.lost or 'none'} of "
         f"{best.of} settings, against the best rival in {restored.given(lab, 'equal seconds')} times its "
-        f"seconds. Other scores, won and lost: {restored.other_scores(lab, 'equal seconds')}. Against one chain, in "
-        f"{restored.given(lab, 'cheap')} times its seconds, it won {single.won or 'none'} and lost {single.lost or 'none'}."
+        f"seconds. Other scores of the same pairs, won and lost: {others}. Against one chain, in "
+        f"{restored.given(lab, 'cheap')} times its seconds, it won {single.won or 'none'} and lost {single.lost or 'none'}"
+        + (f"; {rest} {'are' if rest > 1 else 'is'} open." if rest else ".")
     )
-    return " ".join(filter(None, [said, restored.more_in_short(lab)]))
 
 
 def _answers(lab: Any, found: list[Row]) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 `of`: of whose images, one of `sets_of`; "" means of all. `role`: what a method is to the comparison, see METHODS.
 """
 
+from copy import copy
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -34,6 +35,7 @@ METHODS = {  # of a restore record: in short, and what it is to the comparison (
     "eta": ("DDPM, more calls, eta 1", "equal seconds"),
     "ddnm": ("DDNM from noise", "equal seconds"),
     "unet": ("supervised U-Net", "equal seconds"),
+    "chosen_unet": ("supervised U-Net, tuned", "equal seconds"),  # in runs of its own, see `_with_tuned`
 }
 SCORES = {  # (name, is more better?); the last only of colour images, and where that net was installed
     "psnr": ("PSNR (dB)", True),
@@ -64,9 +66,25 @@ def _setting(record: Any) -> Setting:
 
 @once
 def settings(lab: Any, of: str = "") -> dict[Setting, list[Any]]:
-    """Each setting's records, of all seeds."""
-    found = grouped(lab.seeds("restore"), _setting)
+    """Each setting's records, of all seeds, and in them the rival that was tuned, where it was."""
+    tuned = {(_setting(one), one.seed): one for one in (lab.seeds("restore-tuned") if lab.has("restore-tuned") else ())}
+    found = grouped([_with_tuned(one, tuned.get((_setting(one), one.seed))) for one in lab.seeds("restore")], _setting)
     return {setting: records for setting, records in found.items() if of in ("", setting.of)}
+
+
+def _with_tuned(record: Any, tuned: Any) -> Any:
+    """A restore record, and in it what the tuned network made of the same images in a DIP's seconds (record `tuned`)."""
+    if tuned is None:
+        return record
+    both = copy(record)
+    pace = record.metrics["dip_oracle_seconds"] / tuned.metrics["dip_oracle_seconds"]  # the same fits, on two days
+    own = {f"chosen_{name}": value for name, value in tuned.metrics.items() if name.startswith("unet_")}
+    both.metrics = {**record.metrics, **own, "chosen_unet_seconds": pace * own["chosen_unet_seconds"]}
+    rows = tuned.evals[tuned.evals["method"] == "unet"].assign(method="chosen_unet")
+    both.evals = pd.concat([record.evals, rows], ignore_index=True)
+    if not tuned.seed:  # only these show images
+        both.arrays = {**record.arrays, "panels_chosen_unet": tuned.arrays["panels_unet"]}
+    return both
 
 
 def sets_of(lab: Any) -> list[str]:
@@ -186,17 +204,6 @@ def more_images(lab: Any, of: str = "") -> str:
     by_psnr = comparison(asked, gaps.pop("psnr", None), "dB of PSNR", worse="better", better="worse")
     others = [f"{SCORES[score][0]} {_told(gap, score)}" for score, gap in gaps.items()]
     return f"{by_psnr} By other scores: {', '.join(others)}."
-
-
-def more_in_short(lab: Any) -> str:
-    """The same verdicts, with the size of PSNR's alone: 'worse by SSIM; not decidable by PSNR (-0.26 dB), feature distance'."""
-    asked, gaps = _with_more(lab)
-    by: dict[str, list[str]] = {"better": [], "worse": [], "not decidable": []}
-    for score, gap in gaps.items():
-        size = f" ({gap.value:+.2f} dB)" if score == "psnr" else ""
-        by[_shown(gap, score)].append(SCORES[score][0].removesuffix(" (dB)") + size)
-    told = [f"{word} by {', '.join(those)}" for word, those in by.items() if those]
-    return f"{asked}: {'; '.join(told)}." if asked else ""
 
 
 def _with_more(lab: Any, of: str = "") -> tuple[str, dict[str, Paired]]:
