@@ -217,8 +217,13 @@ class Store:
     def end_fresh(self) -> None:
         """Close the fresh round if this store's command began it: every run that was asked for is new."""
         path = self.root / "fresh.json"
-        if self.round is not None and path.exists() and self._begun()["by"] == self.fresh:
-            path.unlink()
+        if self.round is None:
+            return
+        with self._locked(self.root):
+            if path.exists():
+                begun = self._begun()
+                if (begun["round"], begun["by"]) == (self.round, self.fresh):  # another may have been begun meanwhile
+                    path.unlink()
 
     def _event(self, run: str, action: str) -> None:
         if path := os.environ.get("DIPDDPM_EVENTS"):

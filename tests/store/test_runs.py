@@ -179,6 +179,15 @@ def test_only_the_command_that_began_a_fresh_round_ends_it(tmp_path, calls, caps
     assert Store(tmp_path, "smoke", fresh="run --all").round != whole.round
 
 
+def test_the_same_command_twice_at_once_ends_its_round_and_no_later_one(tmp_path):
+    first, second = (Store(tmp_path, "smoke", fresh="run --all") for _ in range(2))
+    assert first.round == second.round
+    first.end_fresh()
+    later = Store(tmp_path, "smoke", fresh="run --all")
+    second.end_fresh()
+    assert Store(tmp_path, "smoke", fresh="run --all").round == later.round != first.round
+
+
 def test_a_notebook_that_looks_at_another_profile_begins_no_fresh_round_there(tmp_path, monkeypatch):
     monkeypatch.setenv("DIPDDPM_FRESH", "smoke")
     own, other = open_store("smoke", tmp_path, "cpu"), open_store("quick", tmp_path, "cpu")
