@@ -5,7 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from dipddpm_utils.page.compare import difference, family, frame_of, grouped, judged_alike, summary
+from dipddpm_utils.page.compare import Paired, difference, family, frame_of, grouped, judged_alike, summary
+from dipddpm_utils.page.lab import once
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import count, factor, means, number, short_verdict, span
 from dipddpm_utils.page.tables import Say, quality_table, settings, settings_of
@@ -15,6 +16,12 @@ from dipddpm_utils.reports.printed import row_seconds
 from dipddpm_utils.study import profile as profiles
 
 SETTINGS = {"dip_lr": "DIP lr", "ddpm_lr": "DDPM lr", "std": "std"}
+LEARNED = {"real": "real images", "dae": "one autoencoder's outputs", "per_image": "per-image DIP outputs"}
+OTHERS = {
+    "bank": LEARNED["dae"],
+    "a-bank": LEARNED["dae"],
+    "a-controls": "2conv outputs",
+}  # a group: what its others stand beside
 
 
 def by_label(lab: Any, group: str) -> dict[str, pd.DataFrame]:
@@ -46,20 +53,36 @@ def _settings(run: Any) -> dict[str, float]:
     return {"dip_lr": run.dip.optim.lr, "ddpm_lr": run.optim.lr, "std": run.dip.std}
 
 
-def trained_on_table(frames: Mapping[str, pd.DataFrame], against: str, elsewhere: str = "") -> pd.DataFrame:
-    """One row a kind of training data: distances to clean images and to the data trained on, ratio to row `against`.
+def trained_on(lab: Any, group: str) -> dict[str, pd.DataFrame]:
+    """The frames of a group of OTHERS by what its models are trained on."""
+    parts = by_label(lab, group)
+    if group != "a-controls":
+        return {LEARNED[label]: part for label, part in parts.items()}
+    on = {"real images": frame_of(lab.seeds("a-ddpm")), OTHERS[group]: frame_of(lab.seeds("a-2conv"))}
+    return on | {f"control: {label}": part for label, part in parts.items()}
 
-    elsewhere: a row that is compared in another family.
-    """
-    compared = {name: frame for name, frame in frames.items() if name not in (against, elsewhere)}
-    gaps = family("other images", {name: difference(frame, frames[against], "fd") for name, frame in compared.items()})
+
+@once
+def other_images(lab: Any) -> dict[tuple[str, str], Paired]:
+    """(group, what is trained on) -> log(its FD / that of training on the DIP's outputs), of all of OTHERS: a family."""
+    gaps = {}
+    for group, against in OTHERS.items():
+        if lab.has(group, *(("a-ddpm", "a-2conv") if group == "a-controls" else ())):
+            frames = trained_on(lab, group)
+            apart = (against, "real images") if group == "a-controls" else (against,)  # those are of family "report A"
+            gaps |= {(group, on): difference(own, frames[against], "fd") for on, own in frames.items() if on not in apart}
+    return family("other images", gaps)
+
+
+def trained_on_table(lab: Any, group: str) -> pd.DataFrame:
+    """One row a kind of training data: distances to clean images and to the data trained on, ratio to the DIP's outputs."""
     rows = []
-    for name, frame in frames.items():
+    for name, frame in trained_on(lab, group).items():
         columns = {f"{frame['features'].iloc[0]} to real images": "fd", "to the data trained on": "fd_trained"}
         row = {"trained on": name, "seeds": frame["seed"].nunique(), "n": int(frame["n"].iloc[0])}
-        gap = gaps.get(name)
+        gap = other_images(lab).get((group, name))
         over = "" if gap is None else f"{factor(gap)}, {short_verdict(gap).replace('**', '')}"
-        row |= means(frame, columns) | {f"over that of {against}": over}
+        row |= means(frame, columns) | {f"over that of {OTHERS[group]}": over}
         rows.append(row | means(frame, {"precision": "precision", "recall": "recall"}))
     return pd.DataFrame(rows)
 
