@@ -116,7 +116,7 @@ def _ways(lab: Any) -> Iterator[Row]:
         over_what = calls if rival == "more calls" else mechanisms.rival_in_words(frame, rival, best[1])
         question = f"{mechanisms.in_words(frame, label, best[0])}: FD over {over_what}"
         known = not mechanisms.unjudged(label, *best)
-        row = _row(MECHANISM, question, gap, f"{number(float(times.mean()), 2)} × time", "04_pareto")
+        row = _row(MECHANISM, question, gap, f"{number(float(times.mean()))} × time", "04_pareto")
         row = replace(row, new=known and not own.many)
         yield _of_new_images(row, own, known=known, lower=base.decided and base.value < 0)
 

@@ -78,10 +78,10 @@ def _at_other_n(floor: Any, n: float) -> str:
     return f" at n = {floor_n(floor, n):.0f}" if floor_n(floor, n) != n else ""
 
 
-def over_floor(fd: float, floor: Interval) -> str:
-    """'7.1 to 18': how many times the floor a distance is, since the floor is known no better; '' where that may be any."""
-    known = [end for end in (floor.high, floor.low) if math.isfinite(end)] or [floor.value]
-    return ends([fd / end for end in known]) if min(known) > 0 else ""
+def over_floor(fd: Interval, floor: Interval) -> str:
+    """'6.6 to 20': how many times the floor a distance is, as far as both intervals tell; '' where that may be any."""
+    (low, high), (least, most) = ((one.low, one.high) if math.isfinite(one.low) else (one.value,) * 2 for one in (fd, floor))
+    return ends([low / most, high / least]) if least > 0 else ""
 
 
 def ends(values: Sequence[float]) -> str:
@@ -132,7 +132,7 @@ def distance(records: Sequence[Any], floor: Any = None) -> str:
     text = f"{features} {span(value)} (n = {n:.0f}{how}{seeds})"
     if (least := floor_at(floor, "fd", n)) is None:
         return text
-    times = over_floor(value.value, least)
+    times = over_floor(value, least)
     return f"{text}, {f'{times} times' if times else 'beside'} the real-vs-real floor of {span(least)}{_at_other_n(floor, n)}"
 
 

@@ -128,7 +128,7 @@ def quality_table(frames: Mapping[str, pd.DataFrame], floor: Any) -> pd.DataFram
         n = float(frame["n"].iloc[0])
         least = floor_at(floor, "fd", n)
         row = {"": name, "seeds": frame["seed"].nunique(), "n": int(n), "calls": int(frame["nfe"].iloc[0])}
-        times = over_floor(summary(frame, "fd").value, least) if least else ""
+        times = over_floor(summary(frame, "fd"), least) if least else ""
         row |= {frame["features"].iloc[0]: over_rows(frame, "fd"), "times the floor": times}
         rows.append(row | means(frame, SCORES))
     if floor is not None:

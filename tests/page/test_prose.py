@@ -34,7 +34,7 @@ def record(**more):
 
 def test_a_distance_names_its_features_n_interval_and_floor():
     said = prose.distance([record()], FLOOR)
-    assert said == "FD-MNIST 14.2 [13.1, 15.0] (n = 2000), 6.3 times the real-vs-real floor of 2.26"
+    assert said == "FD-MNIST 14.2 [13.1, 15.0] (n = 2000), 5.8 to 6.6 times the real-vs-real floor of 2.26"
     assert prose.distance([record(n=500)], FLOOR).endswith("floor of 2.26 at n = 2000")
     assert prose.distance([record()]) == "FD-MNIST 14.2 [13.1, 15.0] (n = 2000)"
     drawn = record(sampler="ddim eta 1", nfe=50)
@@ -42,10 +42,12 @@ def test_a_distance_names_its_features_n_interval_and_floor():
     assert prose.distance([record(features="FID", fd_low=None, fd_high=None)]) == "FID 14.2 (n = 2000)"
 
 
-def test_a_distance_is_as_many_times_the_floor_as_the_floor_is_known():
-    assert prose.over_floor(1.4, Interval(0.077, 0.136, 0.196, 5)) == "7.1 to 18"
-    assert prose.over_floor(1.4, Interval(math.nan, 0.14, math.nan, 1)) == "10"
-    assert prose.over_floor(1.4, Interval(-0.01, 0.1, 0.2, 5)) == ""  # any number of times
+def test_a_distance_is_as_many_times_the_floor_as_both_are_known():
+    own, alone = Interval(1.3, 1.4, 1.51, 8), Interval(math.nan, 1.4, math.nan, 1)
+    assert prose.over_floor(own, Interval(0.077, 0.136, 0.196, 5)) == "6.6 to 20"
+    assert prose.over_floor(alone, Interval(0.077, 0.136, 0.196, 5)) == "7.1 to 18"
+    assert prose.over_floor(alone, Interval(math.nan, 0.14, math.nan, 1)) == "10"
+    assert prose.over_floor(own, Interval(-0.01, 0.1, 0.2, 5)) == ""  # any number of times
     assert prose.real_images(FLOOR, 2000) == " Real against real: 2.26."
     assert prose.real_images(FLOOR, 500) == " Real against real at n = 2000: 2.26." and prose.real_images(None, 500) == ""
 
