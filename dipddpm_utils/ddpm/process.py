@@ -18,7 +18,11 @@ Times = Tensor | int
 
 
 def diffuse(coefs: Coefficients, x0: Tensor, t: Times, eps: Tensor) -> Tensor:
-    """x_t from q(x_t | x0), (1) of notebook 01: sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar) eps."""
+    """x_t from q(x_t | x0), (1) of notebook 01: sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar) eps.
+
+    ValueError unless eps has the shape of x0.
+    """
+    check_like(eps, x0, "eps", "x0")
     return at(coefs.sqrt_alphas_cumprod, t, x0) * x0 + at(coefs.sqrt_one_minus_alphas_cumprod, t, x0) * eps
 
 
@@ -48,8 +52,10 @@ def target(coefs: Coefficients, objective: str, x0: Tensor, t: Times, eps: Tenso
 
     v: Salimans & Ho 2022, section 4.
     """
-    if objective != "v":
+    if objective in ("eps", "x0"):
         return eps if objective == "eps" else x0
+    if objective != "v":
+        raise ValueError(f"objective is {objective!r}, expected 'eps', 'x0' or 'v'")
     return at(coefs.sqrt_alphas_cumprod, t, x0) * eps - at(coefs.sqrt_one_minus_alphas_cumprod, t, x0) * x0
 
 
@@ -118,7 +124,12 @@ def squared_error(coefs: Coefficients, diffusion: config.Diffusion, model: Model
 
 
 def at(table: Tensor, t: Times, like: Tensor) -> Tensor:
-    """table[t] shaped [B, 1, ..., 1], or [1, 1, ..., 1] for one t, to multiply `like` [B, ...], in its dtype."""
+    """table[t] shaped [B, 1, ..., 1], or [1, 1, ..., 1] for one t, to multiply `like` [B, ...], in its dtype.
+
+    ValueError for one t below 0, which would be counted from the end.
+    """
+    if isinstance(t, int) and t < 0:
+        raise ValueError(f"t is {t}, expected a step in 0..{len(table) - 1}")
     return table[t].to(like.dtype).view(-1, *[1] * (like.ndim - 1))
 
 

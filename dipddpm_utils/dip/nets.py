@@ -30,7 +30,12 @@ def build(
 
     net: a key of DEFAULT_WIDTH. channels: of the images. width: channels of the first layer (None: the usual). per_image: for
     a fit to one image, so with Z_CHANNELS channels of input and with group in place of batch normalisation.
+    Raises ValueError for another net, and a width below 1.
     """
+    if net not in DEFAULT_WIDTH:
+        raise ValueError(f"net is {net!r}, expected one of {', '.join(DEFAULT_WIDTH)}")
+    if width is not None and width < 1:
+        raise ValueError(f"width is {width}, expected at least 1 channel")
     usual, inputs = DEFAULT_WIDTH[net], Z_CHANNELS if per_image else channels
     width = usual if width is None else width
     with torch.device("meta"):  # no memory and, above all, no draw from the global random state

@@ -83,9 +83,11 @@ def psnr(a: Tensor, b: Tensor) -> Tensor:
 def ssim(a: Tensor, b: Tensor) -> Tensor:
     """Structural similarity per image in [0, 1]: [B,C,H,W] -> [B], at most 1 (Wang et al. 2004: Gaussian 11 x 11, sigma 1.5).
 
-    Mean over channels and over the places where the window fits; K1 = 0.01, K2 = 0.03.
+    Mean over channels and over the places where the window fits; K1 = 0.01, K2 = 0.03. ValueError if it fits nowhere.
     """
     _check_pair(a, b)
+    if min(a.shape[-2:]) < 11:
+        raise ValueError(f"images have {a.shape[-2]} x {a.shape[-1]} pixels, expected at least 11 x 11, the window")
     x = torch.arange(-5, 6, device=a.device, dtype=a.dtype)
     window = torch.exp(-x.square() / (2 * 1.5**2))
     window = window / window.sum()

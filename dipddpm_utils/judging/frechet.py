@@ -37,9 +37,11 @@ def frechet_distance(mu1: Array, cov1: Array, mu2: Array, cov2: Array, *, root2:
     """|mu1 - mu2|^2 + tr(cov1 + cov2 - 2 (cov1 cov2)^(1/2)) (Heusel et al. 2017): (1) of notebook 03.
 
     Means [D], covariances [D, D]. `root2` = factor(cov2) or symmetric_root(cov2) saves the first of two decompositions where a
-    reference is used again. ValueError if values are not finite.
+    reference is used again. ValueError if values are not finite, or of features of two widths.
     """
     mu1, cov1, mu2, cov2 = moments = [_float64(value) for value in (mu1, cov1, mu2, cov2)]
+    if len(mu1) != len(mu2):
+        raise ValueError(f"features have widths {len(mu1)} and {len(mu2)}; expected those of one feature space")
     if not all(value.sum().isfinite() for value in moments):  # one bad value makes the sum bad, at a tenth of the time
         raise ValueError("means or covariances hold values that are not finite: look at the images they were made from")
     root = factor(cov2) if root2 is None else root2

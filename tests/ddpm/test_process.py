@@ -174,6 +174,16 @@ def test_an_objective_that_is_not_there_is_no_other_one():
     x = torch.zeros(1, 1, 2, 2)
     with pytest.raises(ValueError, match="objective is 'score', expected"):
         core.predicted_x0("score", x, x, 0.5, 0.5)
+    with pytest.raises(ValueError, match="objective is 'score', expected"):
+        core.target(coefficients(config.Diffusion()), "score", x, 0, x)
+
+
+def test_a_step_below_zero_and_noise_of_another_shape_are_refused():
+    x = torch.zeros(2, 1, 4, 4)
+    with pytest.raises(ValueError, match=r"t is -1, expected a step in 0\.\."):
+        core.diffuse(coefficients(config.Diffusion()), x, -1, x)
+    with pytest.raises(ValueError, match="eps has shape .*, expected that of x0"):
+        core.diffuse(coefficients(config.Diffusion()), x, 0, x[:1])
 
 
 @pytest.mark.parametrize("times", ["uniform", "logit_normal"])

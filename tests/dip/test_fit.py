@@ -55,6 +55,12 @@ def test_skip_hourglass_handles_odd_sizes(size, sizes):
     assert seen == sizes
 
 
+@pytest.mark.parametrize(("net", "width", "said"), [("vgg", None, "net is 'vgg', expected one of"), ("skip", 0, "width is 0")])
+def test_a_net_that_is_not_there_is_refused(net, width, said):
+    with pytest.raises(ValueError, match=said):
+        dip_nets.build(net, 1, generator=rng(), width=width)
+
+
 def test_the_reports_own_sizes():
     assert count(dip_nets.build("2conv", 3, generator=rng())) == 3523  # 64 (9 * 3 + 1) + 3 (9 * 64 + 1)
     assert count(dip_nets.build("5conv", 1, generator=rng())) == 296_449

@@ -90,6 +90,8 @@ def test_ssim_and_psnr_of_equal_images(seed):
 
 def test_bad_pairs_are_named():
     a = torch.zeros(1, 1, 12, 12)
+    with pytest.raises(ValueError, match="images have 8 x 8 pixels, expected at least 11 x 11"):
+        fidelity.ssim(torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 8, 8))
     with pytest.raises(ValueError, match="same"):
         fidelity.psnr(a, a[..., :5])
     for one, other in ((a, a.to(torch.uint8)), (a.to(torch.uint8), a.to(torch.uint8)), (a, a.double())):

@@ -103,5 +103,7 @@ def test_images_that_are_all_alike_have_an_interval_of_no_width():
 
 def test_values_that_are_not_finite_are_refused():
     mean, cov = torch.zeros(3), torch.eye(3)
+    with pytest.raises(ValueError, match="features have widths 3 and 2"):
+        frechet.frechet_distance(torch.zeros(3), torch.eye(3), torch.zeros(2), torch.eye(2))
     with pytest.raises(ValueError, match="not finite: look at the images"):
         frechet.frechet_distance(mean, cov, mean * float("nan"), cov)
