@@ -1,5 +1,6 @@
 """What was found (notebook 04), and what to use instead (notebook 07), computed from records."""
 
+from collections import Counter
 from typing import Any
 
 from dipddpm_utils.combined import comparisons, mechanisms, restored
@@ -40,7 +41,9 @@ def found(lab: Any) -> list[str]:
 
 
 def instead(lab: Any) -> str:
-    """What does the same job without a DIP: a better sampler, which costs nothing, and longer training, which costs steps."""
+    """What does the same job without a DIP: a better sampler, which costs nothing, longer training, which costs steps, and, of a
+    degraded image, what a DIP's seconds are worth without it.
+    """
     lines = []
     if mechanisms.on_larger(lab):
         frame = mechanisms.table_of(lab)
@@ -58,6 +61,10 @@ def instead(lab: Any) -> str:
         over = f"for {times} times the steps: FD over the {alone(lab, 'ddpm')}"
         name = f"**More training** ([table](#tab-07_more_training)), {over}"
         lines.append(comparison(name, difference(more, base, "fd")))
+    if lab.has("restore"):
+        ways = Counter(restored.METHODS[restored.best(own, "equal seconds")][0] for own in restored.settings(lab).values())
+        told = ", ".join(f"{way} in {n}" for way, n in ways.most_common())
+        lines.append(f"**Restoration** ([table](#tab-04_restore_pairs)). The best rival, of {ways.total()} settings: {told}.")
     return bullets(lines) or NOT_MEASURED
 
 

@@ -9,7 +9,7 @@ from labs import Records
 from matplotlib.text import Text
 
 from dipddpm_utils import front
-from dipddpm_utils.combined import figures, restored, verdicts
+from dipddpm_utils.combined import conclusions, figures, restored, verdicts
 from dipddpm_utils.page import compare
 from dipddpm_utils.page.prose import factor, span
 from dipddpm_utils.reports import gate
@@ -135,6 +135,11 @@ def test_a_rival_that_was_tuned_stands_among_the_others_in_the_seconds_of_their_
     assert len(figures.restored_images(lab, "CIFAR-10").axes) == 1
     table = restored.restoration_table(lab).set_index("method")
     assert table.loc["supervised U-Net, tuned", "chosen"] == "7 steps" and len(lab.records[0].evals) < len(records[0].evals)
+
+
+def test_what_to_use_instead_is_counted_over_the_settings():
+    said = conclusions.instead(Tuned(30))
+    assert said.endswith("The best rival, of 2 settings: mean of DDPM samples in 1, supervised U-Net, tuned in 1.")
 
 
 def test_what_is_not_decided_is_neither_won_nor_lost():
