@@ -41,8 +41,8 @@ def found(lab: Any) -> list[str]:
 
 
 def instead(lab: Any) -> str:
-    """What does the same job without a DIP: a better sampler, which costs nothing, longer training, which costs steps, and, of a
-    degraded image, what a DIP's seconds are worth without it.
+    """What does the same job without a DIP: a better sampler, which costs nothing, longer training, which costs steps; for a
+    degraded image what else there is for a DIP's seconds.
     """
     lines = []
     if mechanisms.on_larger(lab):
