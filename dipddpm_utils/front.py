@@ -65,8 +65,8 @@ def restoration(lab: Any) -> str:
     rest, others = single.of - single.won - single.lost, restored.other_scores(lab, "equal seconds")
     return (
         f"**Mending a degraded image: {answer}.** By PSNR a DIP won {best.won or 'none'} and lost {best.lost or 'none'} of "
-        f"{best.of} settings, against the best rival in {restored.given(lab, 'equal seconds')} times its "
-        f"seconds. Other scores of the same pairs, won and lost: {others}. Against one chain, in "
+        f"{best.of} settings, against the best rival, which took {restored.given(lab, 'equal seconds')} times its "
+        f"seconds. Other scores of the same pairs, won and lost: {others}. Against one chain, which took "
         f"{restored.given(lab, 'cheap')} times its seconds, it won {single.won or 'none'} and lost {single.lost or 'none'}"
         + (f"; {rest} {'are' if rest > 1 else 'is'} open." if rest else ".")
     )

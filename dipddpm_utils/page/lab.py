@@ -121,8 +121,9 @@ class Lab:
         machines = made.groupby(["machine", "packages"], sort=False, as_index=False).agg(**columns)
         changed = made["commit"].str.endswith("*").sum()
         clean = f"{changed} of them from code with uncommitted changes (*)" if changed else "all from clean checkouts"
-        caption = f"What computed the {len(made)} records drawn here, {clean}. The CSV has a line a record."
-        self.table(made, name, caption, shown=machines, folded=True)
+        caption = f"What computed the {len(made)} records drawn here, {clean}. "
+        caption += "The CSV has a line a record, whose record.json has all."
+        self.table(made.drop(columns=["machine", "packages"]), name, caption, shown=machines, folded=True)
 
     def _there(self, run: Any) -> bool:
         return not self.store.records_only or self.store.state(run) == "complete"

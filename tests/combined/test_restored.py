@@ -102,7 +102,7 @@ def test_a_moved_record_moves_verdict_sentence_table_and_answer(mean, verdict, a
     said = front.restoration(lab)
     assert f"image: {answer}" in said and f"By PSNR a DIP {counted.replace('0', 'none')} of 2 settings" in said
     assert f"Other scores of the same pairs, won and lost: {restored.other_scores(lab, 'equal seconds')}. Against" in said
-    assert "Against one chain, in 0.017 times its seconds, it won 2 and lost none." in said
+    assert "Against one chain, which took 0.017 times its seconds, it won 2 and lost none." in said
 
 
 class Tuned(Made):
