@@ -188,8 +188,7 @@ class Sample(Run):
 class Supervised(Frozen):
     """The rival of restoration that is trained to give the clean image for y (priors/supervised.py)."""
 
-    unet: Unet | None = None  # None: the DDPM's, and its rate
-    lr: PositiveFloat | None = None
+    unet: Unet | None = None  # None: the DDPM's
     batch_size: Positive = 32
     residual: bool = False  # it gives what is missing in the guess that needs no network (Zhang et al. 2017)
 
@@ -208,7 +207,7 @@ class Restore(Run, ImageFit):
     n: Annotated[int, Field(ge=2)] = 100
     n_tune: Positive = 20
     iterations: Positive = 300
-    t_starts: tuple[NonNegative, ...] = (100, 200, 300, 400, 500, 600)  # none: no chains, and no DDPM is trained for them
+    t_starts: tuple[NonNegative, ...] = (100, 200, 300, 400, 500, 600)  # none: no chains, so the DDPM is not asked for
     sampler: Sampler = Sampler(name="ddim", steps=20)
     supervised: Supervised = Supervised()
     strength: PositiveFloat | None = None  # std of noise, share of pixels seen, side of a coarse pixel; None: 0.4, 0.5, 2

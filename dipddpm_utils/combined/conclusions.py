@@ -64,7 +64,8 @@ def instead(lab: Any) -> str:
     if lab.has("restore"):
         ways = Counter(restored.METHODS[restored.best(own, "equal seconds")][0] for own in restored.settings(lab).values())
         told = ", ".join(f"{way} in {n}" for way, n in ways.most_common())
-        lines.append(f"**Restoration** ([table](#tab-04_restore_pairs)). The best rival, of {ways.total()} settings: {told}.")
+        over = f"The best rival in a DIP's seconds, over {ways.total()} settings"
+        lines.append(f"**Restoration** ([table](#tab-04_restore_pairs)). {over}: {told}.")
     return bullets(lines) or NOT_MEASURED
 
 

@@ -35,7 +35,7 @@ METHODS = {  # of a restore record: in short, and what it is to the comparison (
     "eta": ("DDPM, more calls, eta 1", "equal seconds"),
     "ddnm": ("DDNM from noise", "equal seconds"),
     "unet": ("supervised U-Net", "equal seconds"),
-    "chosen_unet": ("supervised U-Net, tuned", "equal seconds"),  # in runs of its own, see `_with_tuned`
+    "chosen_unet": ("tuned supervised U-Net", "equal seconds"),  # in runs of its own, see `_with_tuned`
 }
 SCORES = {  # (name, is more better?); the last only of colour images, and where that net was installed
     "psnr": ("PSNR (dB)", True),
@@ -214,7 +214,7 @@ def _with_more(lab: Any, of: str = "") -> tuple[str, dict[str, Paired]]:
     setting = _setting(more[0])
     gaps = family("more images", _over(more, "equal seconds"))
     times, name = f"{more[0].metrics['n'] / settings(lab)[setting][0].metrics['n']:.2g}", in_short(setting)
-    return f"With {times} times the images and the rival's training, {name[0].lower()}{name[1:]}", gaps
+    return f"With {times} times the images and training, and rivals of which none was tuned, {name[0].lower()}{name[1:]}", gaps
 
 
 def restoration_table(lab: Any) -> pd.DataFrame:

@@ -45,7 +45,7 @@ def picked(records: Sequence[Any]) -> str:
     about, made = best.run, best.metrics
     return (
         f"Picked by the lowest distance on {count(made['n_held_out'])} validation images, of one fit each, intervals over "
-        f"outputs: {in_words(about)}. Use: on {count(about.data.n_train)} images. Of held-out images "
+        f"outputs: {in_words(about)}. Use: applying it to {count(about.data.n_train)} images. Of held-out images "
         f"{percent(made['copy_rate_floor'])} look copied."
     )
 

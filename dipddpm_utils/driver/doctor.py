@@ -41,7 +41,8 @@ class Look:
     def __init__(self, results: str) -> None:
         from dipddpm_utils.machine import files
 
-        self.folder = files.expanded(results or os.environ.get("DIPDDPM_RESULTS") or ROOT / "results").absolute()
+        named = os.path.expanduser(os.environ.get("DIPDDPM_RESULTS") or str(ROOT / "results"))  # an unknown ~user stays
+        self.folder = (files.expanded(results) if results else Path(named)).absolute()
         self.given = f" --results {shlex.quote(results)}" if results else ""
         self.advice: list[str] = []
 

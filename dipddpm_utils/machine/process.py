@@ -43,6 +43,7 @@ def steady() -> None:
     for number, name in ((1, "stdout"), (2, "stderr")):
         if getattr(sys, name) is None:  # closed (`2>&-`): the next file that is opened would get its number, and our words
             os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+            os.set_inheritable(number, True)  # where both were the same number, it would be closed to children
             setattr(sys, name, open(number, "w", closefd=False))
         old = getattr(sys, name)
         raw = io.BufferedWriter(_Lasting(old.fileno(), "w", closefd=False))

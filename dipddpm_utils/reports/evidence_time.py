@@ -64,8 +64,8 @@ def shorter(lab: Any) -> Finding:
     why = f"Equal steps, both from memory; a saving counts beyond {SAME:.0%}. DIP seconds left out, as in the report; "
     why += f"with them: {effect(whole)}. {timed_on(record)}"
     as_printed = math.log(PUBLISHED_SECONDS[0] / PUBLISHED_SECONDS[1])
-    where = "above the interval" if gap.high < as_printed else "not excluded"
-    why += f" A factor as printed, {number(math.exp(as_printed))}, is {where}."
+    where = "above" if gap.high < as_printed else "below" if gap.low > as_printed else "inside"
+    why += f" A factor as printed, {number(math.exp(as_printed))}, lies {where} the interval."
     about: dict[str, Any] = {"unit": "seconds, alone over combined", "margin": math.log(1 + SAME)}
     if lab.has("b-timing"):
         before = paths(lab.seeds("b-timing")[0])

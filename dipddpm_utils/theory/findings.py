@@ -75,7 +75,7 @@ def spectrum(record: Any) -> str:
         for target, name in (("image", "a clean image"), ("noisy", "a noisy one"), ("noise", "pure noise")):
             low, high = (percent(left.loc[iteration, (target, end)]) for end in (bands.min(), bands.max()))
             missing.append(f"of {name} {low} and {high}")
-        lines.append(f"after {iteration} iterations {', '.join(missing)}")
+        lines.append(f"after {iteration} iterations, {', '.join(missing)}")
     return f"Error left by the {look(record.run.net).label}, lowest and highest band: {'; '.join(lines)}."
 
 

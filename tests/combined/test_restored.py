@@ -134,12 +134,12 @@ def test_a_rival_that_was_tuned_stands_among_the_others_in_the_seconds_of_their_
     assert all(panel.get_title(loc="left") for panel in figures.restoration(lab, "CIFAR-10").axes)
     assert len(figures.restored_images(lab, "CIFAR-10").axes) == 1
     table = restored.restoration_table(lab).set_index("method")
-    assert table.loc["supervised U-Net, tuned", "chosen"] == "7 steps" and len(lab.records[0].evals) < len(records[0].evals)
+    assert table.loc["tuned supervised U-Net", "chosen"] == "7 steps" and len(lab.records[0].evals) < len(records[0].evals)
 
 
 def test_what_to_use_instead_is_counted_over_the_settings():
     said = conclusions.instead(Tuned(30))
-    assert said.endswith("The best rival, of 2 settings: mean of DDPM samples in 1, supervised U-Net, tuned in 1.")
+    assert said.endswith("over 2 settings: mean of DDPM samples in 1, tuned supervised U-Net in 1.")
 
 
 def test_what_is_not_decided_is_neither_won_nor_lost():
@@ -187,7 +187,7 @@ def test_more_images_are_said_wherever_the_setting_is():
         rows.loc[worse, "psnr"] = rows.loc[~worse, "psnr"].min() - 5 - record.seed / 10
         record.metrics["n"] *= 3
     said = restored.more_images(lab)
-    assert said.startswith("With 3 times the images and the rival's training, inpainting CIFAR-10, 50%")
+    assert said.startswith("With 3 times the images and training, and rivals of which none was tuned, inpainting CIFAR-10, 50%")
     assert "seen: -" in said and "models: **worse** (p" in said
     more = lab.seeds("restore-more")
     own, rival = (restored.judged(more, restored.best(more, role)) for role in ("with a DIP", "equal seconds"))
