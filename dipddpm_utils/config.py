@@ -188,7 +188,8 @@ class Sample(Run):
 class Supervised(Frozen):
     """The rival of restoration that is trained to give the clean image for y (priors/supervised.py)."""
 
-    unet: Unet | None = None  # None: the DDPM's
+    unet: Unet | None = None  # None: the DDPM's, and its rate
+    lr: PositiveFloat | None = None
     batch_size: Positive = 32
     residual: bool = False  # it gives what is missing in the guess that needs no network (Zhang et al. 2017)
 

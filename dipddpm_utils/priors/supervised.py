@@ -29,7 +29,7 @@ def fill(seconds: float, one: float) -> int:
 def supervised(run: Restore, train: Tensor, seconds: float, work: Work) -> tuple[Callable[[Observation], Tensor], float, int]:
     """A network trained from the start to give x0 for y: (y -> images in [0, 1], seconds of training, steps).
 
-    That of the DDPM unless `run.supervised` says otherwise; at the DDPM's rate.
+    That of the DDPM, at its rate, unless `run.supervised` says otherwise.
     """
     about, unet = run.supervised, run.supervised.unet or run.model.unet
     t = torch.zeros(1, dtype=torch.int64, device=work.device)
@@ -46,6 +46,7 @@ def supervised(run: Restore, train: Tensor, seconds: float, work: Work) -> tuple
     def trained_for(steps: int) -> tuple[loop.State, list[float]]:
         warmup = min(run.model.optim.warmup_steps, steps // 5)
         few = {"steps": steps, "warmup_steps": warmup, "batch_size": about.batch_size, "ema_decay": None}
+        few |= {"lr": about.lr or run.model.optim.lr}
         net = seeded(lambda: UNet(unet, run.model.data.channels, run.model.data.size, given=1), run, "supervised")
         optim, seed = run.model.optim.model_copy(update=few), streams.derived_seed(run.seed, "supervised")
         state = loop.new_state(net, optim, len(train), seed, work.device)

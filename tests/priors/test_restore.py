@@ -210,18 +210,17 @@ def test_the_supervised_network_sees_y_and_learns_from_it(monkeypatch):
 
 
 def test_a_residual_network_gives_what_the_guess_lacks():
-    model = DDPM.model_copy(update={"optim": DDPM.optim.model_copy(update={"lr": 1e-12})})
-    about = Supervised(unet=Unet(width=8, mults=(1,), blocks=1, patch=4), batch_size=2, residual=True)
+    about = Supervised(unet=Unet(width=8, mults=(1,), blocks=1, patch=4), lr=1e-12, batch_size=2, residual=True)
     train = torch.randint(256, (8, 1, 28, 28), dtype=torch.uint8, generator=rng(0))
-    network, *_ = supervised.supervised(
-        changed(model=model, supervised=about), train, 0.01, Work(None, Budget(), "cpu", "", None)
-    )
+    network, *_ = supervised.supervised(changed(supervised=about), train, 0.01, Work(None, Budget(), "cpu", "", None))
     seen = degrade("inpaint", torch.rand(4, 1, 28, 28, generator=rng(1)), rng(2), 0.5)
     torch.testing.assert_close(network(seen), seen.smooth, atol=1e-5, rtol=0)  # its last layer begins at zero, and stays there
 
 
-def test_without_chains_a_dip_alone_stands_beside_the_supervised_network_and_no_ddpm_is_trained(store):
-    record = store.ensure(changed(task="inpaint", t_starts=(), supervised=Supervised(batch_size=2, residual=True)))
+def test_without_chains_a_dip_alone_stands_beside_the_supervised_network_and_no_ddpm_is_trained(tmp_path):
+    record = Store(tmp_path, "smoke", device="cpu").ensure(
+        changed(task="inpaint", t_starts=(), supervised=Supervised(batch_size=2, residual=True))
+    )
     assert set(record.evals["method"]) == {"degraded", "smooth", "dip", "dip_oracle", "unet"}
     assert [folder.name for folder in record.folder.parent.iterdir()] == [record.folder.name]
     assert restored.best([record], "with a DIP") == "dip" and restored.best([record], "equal seconds") == "unet"
