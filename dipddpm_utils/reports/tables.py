@@ -17,11 +17,8 @@ from dipddpm_utils.study import profile as profiles
 
 SETTINGS = {"dip_lr": "DIP lr", "ddpm_lr": "DDPM lr", "std": "std"}
 LEARNED = {"real": "real images", "dae": "one autoencoder's outputs", "per_image": "per-image DIP outputs"}
-OTHERS = {
-    "bank": LEARNED["dae"],
-    "a-bank": LEARNED["dae"],
-    "a-controls": "2conv outputs",
-}  # a group: what its others stand beside
+# A group of models: the training data that its others are compared with.
+OTHERS = {"bank": LEARNED["dae"], "a-bank": LEARNED["dae"], "a-controls": "2conv outputs"}
 
 
 def by_label(lab: Any, group: str) -> dict[str, pd.DataFrame]:
