@@ -195,7 +195,6 @@ def corrected(lab: Any) -> str:
 
 def more_images(lab: Any, of: str = "") -> str:
     """One setting with more images: more seconds for a network that is trained once, none for a DIP, which is fitted to each.
-
     '' where this was not computed.
     """
     asked, gaps = _with_more(lab, of)
@@ -214,7 +213,8 @@ def _with_more(lab: Any, of: str = "") -> tuple[str, dict[str, Paired]]:
     setting = _setting(more[0])
     gaps = family("more images", _over(more, "equal seconds"))
     times, name = f"{more[0].metrics['n'] / settings(lab)[setting][0].metrics['n']:.2g}", in_short(setting)
-    return f"With {times} times the images and training, and rivals of which none was tuned, {name[0].lower()}{name[1:]}", gaps
+    beside = f"{METHODS['dip'][0]} against the {METHODS['chosen_unet'][0]}"
+    return f"With {times} times the images and training, {beside}, {name[0].lower()}{name[1:]}", gaps
 
 
 def restoration_table(lab: Any) -> pd.DataFrame:

@@ -187,7 +187,9 @@ def test_more_images_are_said_wherever_the_setting_is():
         rows.loc[worse, "psnr"] = rows.loc[~worse, "psnr"].min() - 5 - record.seed / 10
         record.metrics["n"] *= 3
     said = restored.more_images(lab)
-    assert said.startswith("With 3 times the images and training, and rivals of which none was tuned, inpainting CIFAR-10, 50%")
+    assert said.startswith(
+        "With 3 times the images and training, DIP alone against the tuned supervised U-Net, inpainting CIFAR-10, 50%"
+    )
     assert "seen: -" in said and "models: **worse** (p" in said
     more = lab.seeds("restore-more")
     own, rival = (restored.judged(more, restored.best(more, role)) for role in ("with a DIP", "equal seconds"))
