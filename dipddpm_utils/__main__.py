@@ -270,12 +270,13 @@ def _check_device(device: str, here: bool = True) -> None:
             machine_device.pick_device(device)
 
 
-def _front(results: Path, profile: str) -> str:
-    """What the page opens with, from this profile's own records."""
+def _front(results: Path, profile: str) -> tuple[str, str]:
+    """What the page opens with, from this profile's own records, and what became of the two reports."""
     from dipddpm_utils import front
     from dipddpm_utils.page.lab import Lab
 
-    return front.markdown(Lab(profile, str(results), records_only=True))
+    lab = Lab(profile, str(results), records_only=True)
+    return front.markdown(lab), "" if ":" in profile else front.reports_in_short(lab)  # one's own images have no report
 
 
 if __name__ == "__main__":

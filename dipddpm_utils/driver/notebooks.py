@@ -41,7 +41,7 @@ class Job:
     device: str = "auto"
     parameters: dict[str, str] = field(default_factory=dict)
     records_only: bool = False
-    front: Callable[[Path, str], str] | None = None  # (results, profile) -> Markdown that the page opens with
+    front: Callable[[Path, str], tuple[str, str]] | None = None  # (results, profile) -> what `html.build` takes, Markdown
 
     @property
     def root(self) -> Path:
@@ -256,8 +256,7 @@ def build_page(job: Job) -> Path:
     from dipddpm_utils.page import html
 
     drawn = [(s.title, job.root / "notebooks" / s.path.name) for s in nbfiles.find(job.folder)]
-    front = job.front(job.results, job.profile) if job.front else ""
-    page = html.build(drawn, front)
+    page = html.build(drawn, *(job.front(job.results, job.profile) if job.front else ()))
     for problem in page.problems:
         print(f"report.html: {problem}", file=sys.stderr)
     return files.write_text(job.root / "report.html", page.text)

@@ -43,7 +43,7 @@ def provenance(config: Run | None, device: str | torch.device) -> dict[str, Any]
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu": cpu_model(),
-        "cpu_instructions": torch.backends.cpu.get_cpu_capability(),  # two processors of one name may add in another order
+        "cpu_instructions": torch.backends.cpu.get_cpu_capability(),  # others may add in another order, and take other seconds
         "cpu_count": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "threads": torch.get_num_threads(),
         "clock": clock_name(device),
@@ -64,8 +64,10 @@ def provenance(config: Run | None, device: str | torch.device) -> dict[str, Any]
 
 
 def hardware(facts: Mapping[str, Any]) -> str:
-    """'AMD EPYC, 2 threads', of a record's provenance."""
-    return f"{facts['device_name']}, {facts['threads']} thread{'s' * (facts['threads'] != 1)}"
+    """'AMD EPYC (AVX512), 2 threads', of a record's provenance; two processors of one name may differ severalfold in speed."""
+    known = facts.get("cpu_instructions") if facts["device"] == "cpu" else None  # early records do not have it
+    name = f"{facts['device_name']} ({known})" if known else facts["device_name"]
+    return f"{name}, {facts['threads']} thread{'s' * (facts['threads'] != 1)}"
 
 
 def finish(facts: dict[str, Any], config: Run) -> dict[str, Any]:

@@ -52,10 +52,10 @@ class Page(NamedTuple):
     problems: Sequence[str] = ()
 
 
-def build(notebooks: list[tuple[str, Path]], front: str = "") -> Page:
+def build(notebooks: list[tuple[str, Path]], front: str = "", reports: str = "") -> Page:
     """One page from (title, executed notebook) pairs, in order; a notebook that has not been run yet is said so.
 
-    front: Markdown of what the page opens with, before the contents.
+    front, reports: Markdown of what the page opens with, before the contents, and of what became of the two reports.
     """
     problems: list[str] = []
     sections, contents, numbers = [], [], {}
@@ -68,7 +68,7 @@ def build(notebooks: list[tuple[str, Path]], front: str = "") -> Page:
         sections.append(f'<section id="{section.name}">\n{body}\n</section>')
         contents.append(section.contents())
     first, last = Section("front", problems, numbers), Section("about", problems, numbers)
-    opening, asked = first.markdown(front), first.markdown(ASSIGNMENT)
+    opening, asked = first.markdown(front), first.markdown(f"{ASSIGNMENT}\n{reports}")
     about = last.markdown(ABOUT)
     toc = f"<ul>{''.join([last.contents(), *contents])}</ul>"
     body = "\n".join([f"<section>{asked}</section>", f'<section id="about">{about}</section>', *sections])

@@ -168,6 +168,11 @@ def test_provenance_names_what_is_needed_to_judge_a_record():
     assert len(facts["code"]["sha256"]) == 64 and facts["code"]["version"]
     json.dumps(facts, allow_nan=False)
     assert str(Path.home()) not in json.dumps(facts)
+    instructions = facts["cpu_instructions"]
+    assert provenance.hardware({**facts, "threads": 2}) == f"{facts['cpu']} ({instructions}), 2 threads"
+    assert provenance.hardware({**facts, "threads": 1, "cpu_instructions": None}) == f"{facts['cpu']}, 1 thread"  # early ones
+    gpu = {**facts, "device": "cuda", "device_name": "NVIDIA T4", "threads": 1}
+    assert provenance.hardware(gpu) == "NVIDIA T4, 1 thread"
 
 
 def test_the_code_version_follows_git(tmp_path, monkeypatch):

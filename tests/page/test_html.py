@@ -218,8 +218,10 @@ def test_what_is_for_a_notebook_read_alone_is_left_out(tmp_path):
 
 
 def test_the_assignment_words_and_papers_stand_before_the_notebooks(tmp_path):
-    text = page(tmp_path, new_markdown_cell("# First")).text
-    assert text.count("The assignment asks") == 1 and text.index("The assignment asks") < text.index('<section id="01_a"')
+    page(tmp_path, new_markdown_cell("# First"))
+    text = html.build([("Title", tmp_path / "01_a.ipynb")], "The answer.", "**The two reports.** Of 17").text
+    order = ("The answer.", "The assignment asks", "<strong>The two reports.</strong> Of 17", '<section id="about">')
+    assert [text.count(part) for part in order] == [1, 1, 1, 1] and sorted(map(text.index, order)) == [*map(text.index, order)]
     assert text.index('<section id="about">') < text.index('<section id="01_a">')
 
 

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+import torch
 
 from dipddpm_utils.config import Floor, Sample, Start
 from dipddpm_utils.machine.errors import StoreError
@@ -98,6 +99,9 @@ def test_a_probe_is_made_once_and_turns_question_marks_into_hours(monkeypatch, t
     for _ in range(2):
         cost.probe([entry.run for entry in few], "cpu")
     assert capsys.readouterr().out.count(" s a step\n") == 3 == len(cost.kept("cpu"))
+    with pytest.MonkeyPatch.context() as one:  # of that name, but without 16-bit instructions: other seconds
+        one.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "another")
+        assert cost.kept("cpu") == {}
     lines, _ = listed.listing(store, probe=True)
     kept = pd.read_csv(tmp_path / "results/bench/hours.csv").iloc[0]
     assert (kept["profile"], kept["runs"], kept["how"]) == ("smoke", 4, "estimated") and kept["hours"] > 0
