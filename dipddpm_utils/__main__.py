@@ -169,7 +169,7 @@ def train_features(name: str) -> int:
 
 @cli.command("notebooks")
 @profile_option
-@click.option("--only", default="", metavar="03,05", help="Only these notebooks.")
+@click.option("--only", metavar="03,05", help="Only these notebooks.")
 @fresh_option
 @minutes_option
 @results_option
@@ -177,7 +177,7 @@ def train_features(name: str) -> int:
 @click.option("-p", "parameters", nargs=2, multiple=True, metavar="NAME VALUE", help="A notebook parameter.")
 @click.option("--list", "only_list", is_flag=True, help="List the notebooks and their parameters.")
 def run_notebooks(
-    profile: str | None, only: str, results: str, device: str, parameters: Any, only_list: bool, **limits: Any
+    profile: str | None, only: str | None, results: str, device: str, parameters: Any, only_list: bool, **limits: Any
 ) -> int:
     """Run the notebooks in order and build the page (what ./run_all.sh calls)."""
     if only_list:

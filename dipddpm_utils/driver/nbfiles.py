@@ -32,18 +32,18 @@ class Source(NamedTuple):
         return re.match(r"\d*", self.name)[0]
 
 
-def find(folder: Path = FOLDER, only: str = "") -> list[Source]:
+def find(folder: Path = FOLDER, only: str | None = None) -> list[Source]:
     """The notebooks of a folder in order; `only` takes some by number or name ('03,05'). UsageError for an unknown one."""
     sources = [read(path) for path in sorted(folder.glob("[0-9]*.ipynb"))]
     if not sources:
         raise UsageError(f"there are no notebooks in {folder}")
     chosen = []
-    for wanted in (word.strip() for word in only.split(",")) if only else ():
+    for wanted in (word.strip() for word in only.split(",")) if only is not None else ():
         hits = [s for s in sources if wanted and wanted.removesuffix(".ipynb") in (s.name, s.number, s.number.lstrip("0"))]
         if not hits:
             raise UsageError(f"there is no notebook {wanted!r}: there are {', '.join(s.name for s in sources)}")
         chosen += hits
-    return [s for s in sources if not only or s in chosen]
+    return [s for s in sources if only is None or s in chosen]
 
 
 def read(path: Path) -> Source:

@@ -35,7 +35,7 @@ class Job:
     profile: str
     results: Path
     folder: Path = nbfiles.FOLDER
-    only: str = ""
+    only: str | None = None
     fresh: bool = False
     max_minutes: float | None = None
     device: str = "auto"

@@ -28,8 +28,12 @@ def mmd2(a: Tensor, b: Tensor) -> Tensor:
 
 
 def kid_blocks(a: Tensor, b: Tensor, *, blocks: int, rng: np.random.Generator) -> np.ndarray:
-    """`mmd2` of `blocks` pairs of disjoint parts of features [n, D] and [m, D]: independent values, whose mean is the KID."""
-    size = min(len(a), len(b)) // blocks
+    """`mmd2` of `blocks` pairs of disjoint parts of features [n, D] and [m, D]: independent values, whose mean is the KID.
+
+    ValueError: fewer than two images a block.
+    """
+    if (size := min(len(a), len(b)) // blocks) < 2:
+        raise ValueError(f"KID of {blocks} blocks takes at least {2 * blocks} images of each kind, got {len(a)} and {len(b)}")
     a, b = (x.double()[rng.permutation(len(x))[: blocks * size]].unflatten(0, (blocks, size)) for x in (a, b))
     return mmd2(a, b).cpu().numpy()
 

@@ -146,6 +146,7 @@ def keep(name: str, data: bytes) -> None:
 _REASONS = {
     errno.ENOSPC: "the disk is full: free some space and run the same command again, it goes on",
     errno.EDQUOT: "the disk quota is used up: free some space and run the same command again, it goes on",
+    errno.EISDIR: "a folder, expected a file: move it away, or name another file",
 }
 
 

@@ -166,7 +166,7 @@ def test_notebooks_are_found_in_order_by_number_or_name(tmp_path):
     assert {name: item.value for name, item in nbfiles.read(tmp_path / "01_a.ipynb").parameters.items()} == {
         "profile": "quick", "results": "", "steps": 3, "rate": 0.5, "name": "a", "flag": False,
     }  # fmt: skip
-    for wrong in ("4", "01,", "01_x"):
+    for wrong in ("4", "01,", "01_x", ""):
         with pytest.raises(UsageError, match="no notebook"):
             nbfiles.find(tmp_path, wrong)
     (tmp_path / "04_d.ipynb").write_text("{broken")

@@ -32,6 +32,8 @@ def test_kid_is_unbiased_so_zero_on_average_for_equal_distributions():
     assert values.min() < 0 < values.max()
     apart = fidelity.kid_blocks(_normal(2, 900, 8), _normal(3, 900, 8) + 0.5, blocks=3, rng=np.random.default_rng(0))
     assert apart.mean() > 5 * apart.std()
+    with pytest.raises(ValueError, match="KID of 10 blocks takes at least 20 images of each kind, got 30 and 19"):
+        fidelity.kid_blocks(_normal(2, 30, 8), _normal(3, 19, 8), blocks=10, rng=np.random.default_rng(0))
 
 
 def test_precision_and_recall_on_known_geometry():

@@ -119,6 +119,12 @@ def test_a_file_that_cannot_be_read_is_no_reason_for_another_folder(tmp_path, mo
         files.read_json(path)
 
 
+def test_a_folder_where_a_file_is_expected_is_said_with_what_to_do(tmp_path):
+    for use in (lambda: files.read_json(tmp_path), lambda: files.write_text(tmp_path, "a")):
+        with pytest.raises(StoreError, match=f"{tmp_path}: a folder, expected a file: move it away, or name another file"):
+            use()
+
+
 def test_json_holds_no_nan_and_bad_json_says_where(tmp_path):
     with pytest.raises(ValueError):
         files.write_json(tmp_path / "a.json", {"x": float("nan")})
