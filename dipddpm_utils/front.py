@@ -41,11 +41,11 @@ def generation(found: list[Row], untestable: str = "") -> str:
     unclear = len(own) - won - lost - back
     answer = _in_a_word(won, lost, unclear, back)
     rest = [f"{lost or 'none'} lost"]
-    rest += [f"{unclear} {'are' if unclear > 1 else 'is'} open"] if unclear else []
-    rest += [f"{back} gave back training images or variants"] if back else []
+    rest += [f"{unclear} {'are' if unclear > 1 else 'is'} undecided"] if unclear else []
+    rest += [f"{back} gave back training images or variants of them"] if back else []
     return (
-        f"**Drawing new images: {answer}.** Of {len(own)} ways to use a DIP {won or 'none'} beat its hardest rival by the same "
-        f"sampler; {', '.join(rest)}."
+        f"**Drawing new images: {answer}.** Of {len(own)} ways to use a DIP {won or 'none'} beat its hardest rival "
+        f"without one, by the same sampler; {', '.join(rest)}."
     )
 
 
@@ -66,9 +66,9 @@ def restoration(lab: Any) -> str:
     return (
         f"**Mending a degraded image: {answer}.** By PSNR a DIP won {best.won or 'none'} and lost {best.lost or 'none'} of "
         f"{best.of} settings, against the best rival, which took {restored.given(lab, 'equal seconds')} times its "
-        f"seconds. Other scores of the same pairs, won and lost: {others}. Against one chain, which took "
-        f"{restored.given(lab, 'cheap')} times its seconds, it won {single.won or 'none'} and lost {single.lost or 'none'}"
-        + (f"; {rest} {'are' if rest > 1 else 'is'} open." if rest else ".")
+        f"seconds. Other scores of the same pairs, won and lost: {others}. Against the best single chain, which "
+        f"took {restored.given(lab, 'cheap')} times the DIP's seconds, it won {single.won or 'none'} and lost "
+        f"{single.lost or 'none'}" + (f"; {rest} {'are' if rest > 1 else 'is'} undecided." if rest else ".")
     )
 
 
@@ -117,10 +117,10 @@ ALT = "First samples, seed 0: DDPM alone; trained on DIP outputs; started from t
 def caption(found: list[Row]) -> str:
     """Of the table: what its rows come to."""
     if all(row.verdict == "not testable" for row in found):
-        return "Models of this size decide none of these questions. Intervals are plain."
+        return "Models of this size decide none of these questions. Intervals are uncorrected."
     gains = sum(row.better is True for _, row in on_screen(found))
     begin = f"{gains or 'No'} row{'s' * (gains > 1)} show{'s' * (gains < 2)} a gain"
-    return f"{begin}. Intervals are plain; p, corrected for its family, decides."
+    return f"{begin}. Intervals are uncorrected; p, corrected for all compared together, decides."
 
 
 def markdown(lab: Any) -> str:

@@ -28,7 +28,7 @@ def test_a_moved_record_moves_verdict_sentence_and_table(factor, verdict, better
     assert verdict in front.table(found).splitlines()[2]
     won, lost = (sum(row.better is side for row in found if row.job != "restoration") for side in (True, False))
     assert (
-        f"ways to use a DIP {won or 'none'} beat its hardest rival by the same sampler; {lost or 'none'} lost, "
+        f"ways to use a DIP {won or 'none'} beat its hardest rival without one, by the same sampler; {lost or 'none'} lost, "
         in front.generation(found)
     )
 
@@ -104,7 +104,7 @@ def test_a_start_that_gives_images_back_or_may_do_so_wins_nothing(near, better, 
     (found,) = (row for row in rows if row.question.startswith("Started"))
     assert found.better is better and found.given_back is (near == 0.9) and said in found.verdict
     back = sum(row.given_back for row in rows)
-    assert f", {back} gave back training images or variants." in front.generation(rows)
+    assert f", {back} gave back training images or variants of them." in front.generation(rows)
 
 
 @pytest.mark.parametrize(("near", "back"), [(0.9, True), (0.01, False)])

@@ -112,11 +112,13 @@ def starts(frame: pd.DataFrame) -> str:
         if (best := compare.best_start(frame, label)) is None:
             continue
         t_start, gap, own = best
-        name = f"Started from {begun_from(label)}, t_start = {t_start:.0f}, FD over that of noise with as many calls"
-        said.append(comparison(name, gap, **direction(compare.copies(own))))
+        start, name = f"Started from {begun_from(label)}, t_start = {t_start:.0f}", "FD over that of noise with as many calls"
+        back = given_back(own)  # first, since it makes the distance worthless
+        said += [f"{start}.{back}"] if back else []
+        said.append(comparison(name if back else f"{start}, {name}", gap, **direction(compare.copies(own))))
         if (rival := compare.best_rival(frame, own)) is not None:
-            said.append(f"Over that from the {look(rival[0]).label}: {factor(rival[1])}.")
-        said.append(given_back(own).strip() or _beside(frame, label, own))
+            said.append(f"FD over that from the {look(rival[0]).label}: {factor(rival[1])}.")
+        said.append("" if back else _beside(frame, label, own))
     return " ".join(filter(None, said))
 
 

@@ -60,7 +60,7 @@ def instead(lab: Any) -> str:
         times = number(more["steps"].mean() / base["steps"].mean(), 2)  # their seconds are those of different days
         over = f"for {times} times the steps: FD over the {alone(lab, 'ddpm')}"
         name = f"**More training** ([table](#tab-07_more_training)), {over}"
-        lines.append(comparison(name, difference(more, base, "fd")))
+        lines.append(f"{comparison(name, difference(more, base, 'fd'))} One comparison, in no family.")
     if lab.has("restore"):
         ways = Counter(restored.METHODS[restored.best(own, "equal seconds")][0] for own in restored.settings(lab).values())
         told = ", ".join(f"{way} in {n}" for way, n in ways.most_common())

@@ -260,9 +260,9 @@ def headcount(lab: Any) -> str:
         elif all(won) and len(won) == 1 + len(names.mechanisms()[label].controls) and not unjudged(label, value, rows):
             best.append(name)
     base, which = in_words(frame, "baseline"), "models that draw digits" if on_larger(lab) else "small models"
-    said = f"Of {len(tried)} mechanisms on {which}, shown to be better than the {base}, same sampler: "
+    said = f"Of {len(tried)} mechanisms on {which}, shown to beat the {base} by the same sampler: "
     said += f"{'; '.join(better) or 'none'}."
-    said += f" Than every control in its place, too: {', '.join(best) or 'none'}." if better else ""
+    said += f" Better than every control, too: {', '.join(best) or 'none'}." if better else ""
     return said + (f" Lower by training images given back: {', '.join(back)}." if back else "")
 
 
@@ -275,7 +275,9 @@ def _won(frame: pd.DataFrame, over: Mapping[tuple[str, Any, str], Paired], *sett
     said = f"{in_words(frame, label, value)}, {factor(base)}"
     if controls:
         rival, gap = max(controls, key=lambda one: one[1].value)
-        said += f" (over {rival_in_words(frame, rival, rows)}: {factor(gap)}, {word(gap).replace('**', '')})"
+        said += (
+            f" (over its hardest control, {rival_in_words(frame, rival, rows)}: {factor(gap)}, {word(gap).replace('**', '')})"
+        )
     return said
 
 

@@ -33,7 +33,7 @@ METHODS = {  # of a restore record: in short, and what it is to the comparison (
     "mean": ("mean of DDPM samples", "equal seconds"),
     "calls": ("DDPM, more calls", "equal seconds"),
     "eta": ("DDPM, more calls, eta 1", "equal seconds"),
-    "ddnm": ("DDNM from noise", "equal seconds"),
+    "ddnm": ("DDNM's projection, from noise", "equal seconds"),
     "unet": ("supervised U-Net", "equal seconds"),
     "chosen_unet": ("tuned supervised U-Net", "equal seconds"),  # in runs of its own, see `_with_tuned`
 }
@@ -144,8 +144,8 @@ def given(lab: Any, role: str, of: str = "") -> str:
 def how_many(lab: Any) -> str:
     """How many images were judged in each setting, of how many models, where that is the same for all."""
     counts = [(of, next(iter(settings(lab, of).values()))) for of in sets_of(lab)]
-    said = [f"{len(judged(own, 'dip'))} images of {of}, {len(own)} models" for of, own in counts]
-    return f"n = {'; '.join(said)}, each with images of its own"
+    said = [f"{len(judged(own, 'dip'))} images of {of} in all, split among {len(own)} models" for of, own in counts]
+    return f"n = {'; '.join(said)}"
 
 
 def best(records: list[Any], role: str) -> str:
@@ -194,9 +194,7 @@ def corrected(lab: Any) -> str:
 
 
 def more_images(lab: Any, of: str = "") -> str:
-    """One setting with more images: more seconds for a network that is trained once, none for a DIP, which is fitted to each.
-    '' where this was not computed.
-    """
+    """One setting with more images: more seconds for a network that is trained once; '' where this was not computed."""
     asked, gaps = _with_more(lab, of)
     if not asked:
         return ""
@@ -213,7 +211,7 @@ def _with_more(lab: Any, of: str = "") -> tuple[str, dict[str, Paired]]:
     setting = _setting(more[0])
     gaps = family("more images", _over(more, "equal seconds"))
     times, name = f"{more[0].metrics['n'] / settings(lab)[setting][0].metrics['n']:.2g}", in_short(setting)
-    beside = f"{METHODS['dip'][0]} against the {METHODS['chosen_unet'][0]}"
+    beside = f"{METHODS['dip'][0]} minus the {METHODS['chosen_unet'][0]}"
     return f"With {times} times the images and training, {beside}, {name[0].lower()}{name[1:]}", gaps
 
 
@@ -286,10 +284,12 @@ def restored_short(lab: Any, of: str = "") -> str:
     """The best way with a DIP counted against the best without one at equal seconds and against the best single chain, and
     what more images do to that.
     """
-    even, cheap = (f"given {given(lab, role, of)} times its seconds" for role in ("equal seconds", "cheap"))
-    said = f"Of {len(settings(lab, of))} settings, against the best rival, {even}, a DIP "
-    said += f"{restored_count(lab, 'equal seconds', of)} ([table](#tab-04_restore_pairs)); against one chain, {cheap}, "
-    return f"{said}it {restored_count(lab, 'cheap', of)}. {more_images(lab, of)}".strip()
+    even, cheap = (f"given {given(lab, role, of)} times" for role in ("equal seconds", "cheap"))
+    said = f"Of {len(settings(lab, of))} settings a DIP {restored_count(lab, 'equal seconds', of)} against the best rival, "
+    said += (
+        f"{even} the DIP's seconds ([table](#tab-04_restore_pairs)); it {restored_count(lab, 'cheap', of)} against the best "
+    )
+    return f"{said}single chain, {cheap} them. {more_images(lab, of)}".strip()
 
 
 def behind(lab: Any, of: str) -> str:

@@ -19,9 +19,9 @@ def betas(name: str, T: int) -> Tensor:
     """The variances betas[t] of q(x_t | x_{t-1}): float64 [T], each in (0, 0.999].
 
     - "linear": from 1e-4 to 0.02 for T = 1000 (Ho et al. 2020, section 4), both scaled by 1000 / T otherwise, so that
-      alphas_cumprod ends near 4e-5 from T = 500 on, and lower for fewer steps. Cut at MAX_BETA, which it reaches below T = 21.
+      alphas_cumprod ends near 4e-5 from T = 500 on, and lower for fewer steps but T = 1. Cut at MAX_BETA, reached below T = 21.
     - "cosine": alpha_bar = cos^2((t/T + s) / (1 + s) pi/2), s = 0.008 (Nichol & Dhariwal 2021, equation 17).
-    - "sigmoid": alpha_bar a sigmoid from -3 to 3, temperature 1 (Jabri et al. 2022, arXiv 2212.11972, algorithm 1).
+    - "sigmoid": alpha_bar a sigmoid from -3 to 3, temperature 1 (Jabri et al. 2022, arXiv 2212.11972, figure 8).
     """
     if name not in ("linear", "cosine", "sigmoid") or T < 1:
         raise ValueError(f"name, T are {name!r}, {T}, expected 'linear', 'cosine' or 'sigmoid', and at least 1 step")

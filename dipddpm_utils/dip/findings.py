@@ -81,7 +81,7 @@ def best_net(nets: Mapping[str, Sequence[Any]]) -> str:
     """One sentence: the net that restores best, the one whose outputs are nearest to real images, and who is not told apart."""
     frames = {net: frame_of(own) for net, own in nets.items()}
     sharp = max(frames, key=lambda net: frames[net]["psnr"].mean())
-    near = min(frames, key=lambda net: frames[net]["fd"].mean())
+    near = min(frames, key=lambda net: summary(frames[net], "fd").value)
     restored = f"{look(sharp).label} has the highest mean PSNR ({span(summary(frames[sharp], 'psnr'))} dB"
     features = frames[near]["features"].iloc[0]
     nearest = f"the outputs of {look(near).label} have the lowest mean {features} ({span(summary(frames[near], 'fd'))}"

@@ -127,7 +127,7 @@ def distance(records: Sequence[Any], floor: Any = None) -> str:
     value = summary(frame, "fd")
     seeds = f", {len(frame)} seeds" if len(frame) > 1 else ""
     if "draws" in frame and (draws := int(frame["draws"].iloc[0])) > 1:
-        seeds += f", mean of {draws} sets of samples"
+        seeds += f", mean of {draws} sets of samples{', interval of one' * (not seeds)}"
     how = f", {look(frame['sampler'].iloc[0]).label}, {frame['nfe'].iloc[0]:.0f} calls" if "sampler" in frame else ""
     text = f"{features} {span(value)} (n = {n:.0f}{how}{seeds})"
     if (least := floor_at(floor, "fd", n)) is None:
@@ -204,8 +204,8 @@ def copying(found: Copies) -> str:
 def copy_rule() -> str:
     """When samples count as copies, see `Copies.many`."""
     return (
-        f"Where more than {KEPT:.0%} of the samples do that, or over twice as many look copied as held-out images do, they "
-        "are no new images, and a low distance is no gain."
+        f"Where more than {KEPT:.0%} of the samples lie nearest to their own image, or over twice as many look copied as "
+        "held-out images do, they are no new images, and a low distance is no gain."
     )
 
 

@@ -32,7 +32,7 @@ DDPM_SETTINGS: dict[str, Say] = {
     "average of weights": lambda run, m, notes: f"EMA {run.optim.ema_decay:g}" if run.optim.ema_decay else "none",
     "schedule, T": lambda run, m, notes: f"{run.diffusion.schedule}, {run.diffusion.num_train_timesteps}",
     "predicts": lambda run, m, notes: TARGETS[run.diffusion.objective],
-    "t in training": lambda run, m, notes: run.diffusion.times.replace("_", "-"),
+    "t in training": lambda run, m, notes: _times(run.diffusion),
     "sampler": lambda run, m, notes: f"{look(m['sampler']).label}, {m['nfe']:.0f} calls",
     "training (s)": lambda run, m, notes: number(m["train_seconds"]),
 }
@@ -102,6 +102,10 @@ def leads(frame: pd.DataFrame, column: str, of: str, *, most: bool = False, what
     near = ", the next inside its interval" if len(others) and low <= (others.max() if most else others.min()) <= high else ""
     lead = f"{'Highest' if most else 'Lowest'} {what or name} among {len(values)} {of}"
     return f"{lead}: {best.iloc[0]}{where} ({best[name]}){near}."
+
+
+def _times(diffusion: Any) -> str:
+    return diffusion.times.replace("_", "-") + (f", mean {diffusion.times_mean:g}" if diffusion.times_mean else "")
 
 
 def _images(data: Any) -> str:

@@ -37,7 +37,7 @@ def ends(sets: Mapping[str, Sequence[Any]]) -> str:
         spent = frame["steps"].mean() * pace + frame["dip_seconds"].mean()
         times = "" if frame is base else f" in {number(spent / whole, 2)} times its seconds"
         said.append(f"{name} {number(summary(frame, 'fd').value)}{times}")
-    charged = ", DIP included, all steps at the first one's pace" if len(said) > 1 else ""
+    charged = ", DIP included, every step charged at the first model's pace" if len(said) > 1 else ""
     return f"FD at the end: {'; '.join(said)}{charged}."
 
 
@@ -46,7 +46,7 @@ def loss(records: Sequence[Any]) -> str:
     curves = pd.concat([record.curve["loss"] for record in records], axis=1)
     width = max(1, len(curves) // 20)
     first, last = (part.mean().mean() for part in (curves.head(width), curves.tail(width)))
-    return f"From its first twentieth to its last the mean loss goes from {number(first)} to {number(last)}."
+    return f"Mean loss in the first twentieth of training: {number(first)}; in the last: {number(last)}."
 
 
 def loss_and_distance(record: Any) -> str:

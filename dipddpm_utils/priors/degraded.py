@@ -89,7 +89,7 @@ def restart(
 
 
 def told(model: Model, coefs: Coefficients, about: Diffusion, seen: Observation) -> Model:
-    """The network whose x0_hat agrees with y at every step: x0_hat <- x0_hat + (y - A x0_hat), (8) of notebook 04."""
+    """The network whose x0_hat agrees with y at every step, up to the cut to [0, 1]: (8) of notebook 04."""
 
     def agreeing(x0_hat: Tensor, t: int) -> Tensor:
         return ranges.unit_to_signed(seen.agree(ranges.signed_to_unit(x0_hat.clamp(-1, 1))).clamp(0, 1))

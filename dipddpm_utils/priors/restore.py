@@ -2,7 +2,8 @@
 
 `degraded.restart` is where DIP and DDPM meet: a chain started at t from any guess at the image (SDEdit: Meng et al. 2022). A
 DIP takes many times the seconds of a chain, so its rivals may spend as many. "mean": the mean of p(x | y) has the least squared
-error; "ddnm": told y, and begun at pure noise (Wang, Yu and Zhang 2023, eq. 13; eta as their code's).
+error; "ddnm": told y, and begun at pure noise (Wang, Yu and Zhang 2023, eq. 13), by DDIM with
+eta 0.85, the number of their code, where it adds more noise: sqrt(1 - alpha_bar_s) eta.
 
 A rival's number of samples, calls or steps is what fits into the seconds that a DIP takes for the first block of images judged
 (an image of many at once costs less than one of few). Then all ways take turns, a block of images at a time.

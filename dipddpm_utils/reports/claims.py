@@ -267,7 +267,9 @@ def changes() -> pd.DataFrame:
 
 def in_numbers(judged: list[Judged]) -> str:
     """How many claims got which verdict, in one sentence."""
-    return f"Of {len(judged)} claims: {', '.join(f'{verdict} {len(own)}' for verdict, own in _by_verdict(judged).items())}."
+    told = f"Of {len(judged)} claims: {', '.join(f'{verdict} {len(own)}' for verdict, own in _by_verdict(judged).items())}."
+    stood = sum(one.stands_in for one in judged)
+    return f"{told} Tested on stand-ins: {stood}." if stood else told
 
 
 def _by_verdict(judged: list[Judged]) -> dict[str, list[Judged]]:

@@ -60,11 +60,12 @@ def rise_is_noise(names: Sequence[str], lab: Any) -> Finding | None:
     seeds = min(map(len, rises.values()))
     effects = {name: [float(rise.mean()) for rise in own] if seeds > 1 else list(own[0]) for name, own in rises.items()}
     late = {name: [of_curve(late_change, "fd", record) for record in own] for name, own in records.items()}
-    longer = [f"{look(name).label} {effect(paired(own, ratio=True))}" for name, own in late.items() if np.isfinite(own).any()]
+    shown = {look(name).label: paired(own, ratio=True) for name, own in late.items() if np.isfinite(own).any()}
+    longer = [f"{label}, as published, {effect(gap)}" for label, gap in shown.items()]
     why = (
-        "Rise of one set of 30 samples over its lowest earlier value, as a factor, over the square of its rise over where the "
-        "other sets are lowest: above 1, most of it is drawn. Longer training: FD of all samples changes from its half to its "
-        f"end by {'; '.join(longer)}."
+        "A set's rise since its lowest evaluation, as a factor, divided by the square of its rise since the one where the "
+        "other sets are lowest: above 1, most of the rise is chance. Too few steps is not tested: from half of the training "
+        f"to its end FD of all samples changes by {'; '.join(longer)}."
     )
     least = min(map(len, effects.values()))
     values = pd.DataFrame({name: own[:least] for name, own in effects.items()})

@@ -101,7 +101,9 @@ def grid_slopes(lab: Any) -> str:
     grid, said = tables.grid_frame(lab, "b-grid"), []
     for setting in ("std", "dip_lr", "ddpm_lr"):
         values, over = grid[setting], slope_over(grid, setting, "fd")
-        said.append(f"FD at {tables.SETTINGS[setting]} {values.max():g} over {values.min():g}: {factor(over) if over else ''}.")
+        said.append(
+            f"FD at {tables.SETTINGS[setting]} {values.max():g} over FD at {values.min():g}: {factor(over) if over else ''}."
+        )
     return " ".join([*said, "Verdicts on such slopes: [table](#tab-claims)."])
 
 
@@ -116,7 +118,9 @@ def faults(lab: Any, report: str) -> str:
     if not shown:
         return f"Report {report}: no fault's effect on FD is shown (Holm over {len(found)}).{late}{drawn}"
     top = max(found, key=lambda key: (found[key].decided, abs(found[key].value)))[0]
-    sides = [f"{factor(gap)} {AS[side]}{' (not shown)' * (not gap.decided)}" for (id, side), gap in found.items() if id == top]
+    sides = [
+        f"{factor(gap)} {AS[side]}{' (not decidable)' * (not gap.decided)}" for (id, side), gap in found.items() if id == top
+    ]
     said = f"Report {report}: {top} ({FAULTS[top].what}) changes FD most, by a factor of {', '.join(sides)}."
     if weak := [id for id in dict.fromkeys(id for id, _ in found) if id not in shown]:
         said += f" No effect on FD is shown for {', '.join(weak)} (Holm over {len(found)})."

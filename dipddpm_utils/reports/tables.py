@@ -151,7 +151,10 @@ def begun_from_dip(full: Any) -> list[Any]:
 
 def own_label(group: str) -> str:
     """How a group of `at_own_size` is called."""
-    return look(group.removesuffix("-published")).label + ", as published" * group.endswith("-published")
+    name = group.removesuffix("-published")
+    label = look(name).label
+    label = f"DDPM trained on {label} outputs" if name in printed.VARIANTS[1:] else label  # "2conv" is the DIP's name
+    return label + ", as published" * group.endswith("-published")
 
 
 def own_size(full: Any, report: str) -> pd.DataFrame:

@@ -33,7 +33,7 @@ def sweep(group: str, frame: pd.DataFrame, metric: str, unit: str, *, higher_is_
     *ends, gap = found
     best, worst = (look(x).label if isinstance(x, str) else f"{x:g}" for x in ends)
     least = span(summary(frame[frame["value"] == ends[0]], metric))
-    name = f"{group}: best {best} ({least}); {worst}, the worst, {'over' if gap.ratio else 'minus'} it"
+    name = f"{group}: best {best} ({f'{unit} ' * gap.ratio}{least}); {worst}, the worst, {'over' if gap.ratio else 'minus'} it"
     return comparison(name, gap, unit, **DIFFERS)
 
 

@@ -159,9 +159,10 @@ class Stages:
 
         min over w of mean (f_w(z) - y_k)^2,    y_k = diffuse(y, t_k) / sqrt(alpha_bar_k).
 
-    The net stands for x0_hat: up to the weight alpha_bar / (1 - alpha_bar) this is the DDPM's own loss of eps at t_k. Loud
-    noise, drawn anew for each stage, hides that of y, so early stages teach the image's large parts only. As the levels
-    fall f comes nearer to y, and the fit stops at the iteration whose residual is what the noise of y explains,
+    The net stands for x0_hat. Were the noise new at every iteration, 4 alpha_bar / (1 - alpha_bar) times this would be, in the
+    mean, the DDPM's loss of eps at t_k plus a constant; it is drawn once a stage, so f can fit it. Loud noise hides that of y,
+    so early stages teach the image's large parts only. As the levels fall f comes nearer to y, and the fit stops at the
+    iteration whose residual is what the noise of y explains,
 
         i* = min { i : mean (f_i - y)^2 <= std^2 },    k* = the stage of i*.
 

@@ -53,8 +53,8 @@ def spectral_bias(record: Any) -> Figure:
     panels[0].set_ylim(max(1e-4, errors.min() / 1.5), min(10, errors.max() * 1.5))
     panels[0].set_ylabel("error left, over the band's energy\n(1: nothing fitted yet)")
     panels[0].legend(title="frequency band", loc="lower left")
-    note = f"Mean over {record.run.n_images} images; {len(bands)} bands of radial frequency, dark (low) to light (high). "
-    note += f"Net: {look(record.run.net).label}."
+    note = f"Error and energy summed over {record.run.n_images} images; {len(bands)} bands of radial frequency, dark (low) "
+    note += f"to light (high). Net: {look(record.run.net).label}."
     return finish(figure, "What is still missing while a net is fitted, by spatial frequency", note)
 
 

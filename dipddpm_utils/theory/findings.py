@@ -72,17 +72,17 @@ def spectrum(record: Any) -> str:
     lines, last = [], left.index[-1]
     for iteration in dict.fromkeys((there[0] if len(there) else last, last)):
         missing = []
-        for target, name in (("image", "a clean image"), ("noisy", "a noisy one"), ("noise", "pure noise")):
+        for target, name in (("image", "clean image"), ("noisy", "noisy image"), ("noise", "pure noise")):
             low, high = (percent(left.loc[iteration, (target, end)]) for end in (bands.min(), bands.max()))
-            missing.append(f"of {name} {low} and {high}")
-        lines.append(f"after {iteration} iterations, {', '.join(missing)}")
-    return f"Error left by the {look(record.run.net).label}, lowest and highest band: {'; '.join(lines)}."
+            missing.append(f"{low} against {high} ({name})")
+        lines.append(f"after {iteration} iterations {', '.join(missing)}")
+    return f"Error left by the {look(record.run.net).label} in the lowest against the highest band: {'; '.join(lines)}."
 
 
 def break_even(cost: Cost, limit: Any = None) -> str:
     """Images beyond which the prior pays, from measured seconds. limit: the logarithm of their number over seeds, if known."""
-    calls = f"{number(1 / cost.fraction, 2)} times the calls"
-    chain = f"{number(1000 * cost.chain_seconds)} ms an image for the whole chain, of {calls}"
+    calls = f"{number(1 / cost.fraction, 2)} times as many noise levels"
+    chain = f"{number(1000 * cost.chain_seconds)} ms an image for a whole chain with {calls}"
     if math.isinf(cost.break_even_images):
         pays = "never pays: the prior costs more per image than it saves."
     elif limit is None:

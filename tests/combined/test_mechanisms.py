@@ -205,12 +205,14 @@ def test_sentences_follow_the_numbers(lab):
     assert "(p " in said and "Holm" not in said and "Holm over" in findings.quality_table(mechanisms.small(lab)).to_csv()
     assert "no run of it" in mechanisms.mechanism(Records("standard", without=("mechanisms",)), "shift")
     counted = mechanisms.headcount(lab)
-    assert counted.startswith("Of 8 mechanisms on small models, shown to be better than the DDPM alone")
+    assert counted.startswith("Of 8 mechanisms on small models, shown to beat the DDPM alone")
     better = re.findall(r"[ ](DIP[^,;]*), 0\.\d+ \[", counted.partition("same sampler:")[2])
     assert better == ["DIP start (t_start 600)", "DIP-shifted process", "DIP as a condition"]
-    assert ". Than every control in its place, too: DIP-shifted process, DIP as a condition." in counted
-    assert re.search(r"DIP-shifted process, 0\.4\d* \[[^(]*\(over [^:]* steps: 0\.8", counted)  # its hardest control
-    assert re.search(r"With a DIP in it: 1 of \d+\.", findings.on_the_front(mechanisms.table_of(lab)))
+    assert ". Better than every control, too: DIP-shifted process, DIP as a condition." in counted
+    assert re.search(
+        r"DIP-shifted process, 0\.4\d* \[[^(]*\(over its hardest control, [^:]* steps: 0\.8", counted
+    )  # its hardest control
+    assert re.search(r"With a DIP: 1 of these \d+\.", findings.on_the_front(mechanisms.table_of(lab)))
     none_better = made_up()
     none_better.set("mechanisms", fd=lambda *_: 20.0)
     assert mechanisms.headcount(none_better).endswith("same sampler: none.")
@@ -250,7 +252,7 @@ def test_what_counts_are_the_models_that_draw_digits_and_images_given_back_win_n
     assert mechanisms.in_words(frame, "baseline") == "DDPM alone, 12 calls"
     said, won = mechanisms.mechanism(lab, "shift"), mechanisms.headcount(lab)
     assert f"**{word}**" in said and ("Training images given back, and no gain." in said) is (near == 0.9)
-    assert ("better than the DDPM alone, 12 calls, same sampler: DIP-shifted process, 0.01" in won) is (near < 0.5)
+    assert ("beat the DDPM alone, 12 calls by the same sampler: DIP-shifted process, 0.01" in won) is (near < 0.5)
     back = "same sampler: none. Lower by training images given back: DIP-shifted process ("
     assert (back in won) is (near == 0.9)
 
@@ -411,7 +413,7 @@ def test_who_may_have_given_images_back_is_not_said_to_have_won():
     said = mechanisms.mechanism(lab, "shift")
     lab.set("mechanisms", own_source_rate=lambda *_: np.nan)
     counted = mechanisms.headcount(lab)
-    assert "DIP start (t_start 600), 0." in counted and counted.endswith("in its place, too: none.")
+    assert "DIP start (t_start 600), 0." in counted and counted.endswith("Better than every control, too: none.")
     assert "DIP-shifted" not in counted and "DIP as a condition" not in counted
     open_ = " (own images not recorded)"
     assert open_ not in said and open_ in mechanisms.mechanism(lab, "shift")
@@ -432,7 +434,7 @@ def test_training_on_dip_outputs_costs_the_dips_seconds_too_unless_all_seconds_a
 def test_who_was_not_held_against_every_control_did_not_beat_them_all():
     lab = made_up()
     lab.profile.groups["mechanisms"] = [member for member in lab.profile.group("mechanisms") if member.label != "shift blur"]
-    assert "Than every control in its place, too: DIP as a condition." in mechanisms.headcount(lab)
+    assert "Better than every control, too: DIP as a condition." in mechanisms.headcount(lab)
 
 
 def test_a_start_is_said_to_save_time_beyond_the_upper_end(monkeypatch):

@@ -16,7 +16,6 @@ from dipddpm_utils.judging import fidelity
 from dipddpm_utils.judging.stats import holm, pairs_needed
 from dipddpm_utils.page.compare import frame_of, judged_alike, paired
 from dipddpm_utils.page.lab import Lab
-from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import over_rows
 from dipddpm_utils.reports import claims, claims_list, evidence_a, evidence_b, evidence_time, figures, findings, gate, tables
 from dipddpm_utils.reports.finding import Finding, compared, decisive, side
@@ -133,7 +132,7 @@ def test_a_rise_is_drawn_if_it_is_not_there_in_other_sets_of_one_model(rise, spr
     drawn(lab, rise, spread)
     one = judged("A7", lab)
     assert one.verdict == verdict and one.row()["n"] == n and set(one.finding.each) == {"DDPM alone", "2conv", "ResNet-18"}
-    assert "Longer training: FD of all samples" in one.sentence()
+    assert "Too few steps is not tested: from half of the training to its end FD of all samples" in one.sentence()
 
 
 def test_where_nothing_rises_nothing_is_to_be_explained(lab):
@@ -251,6 +250,8 @@ def test_a_shorter_training_is_compared_at_its_own_std_without_its_dip_and_at_eq
     assert one.verdict == verdict and "in turn" in one.why and one.finding.effect.over == "rounds"
     whole = float(one.why.partition("with them: a factor of ")[2].split()[0])
     assert whole == pytest.approx(100 / (2000 + combined), rel=0.05)  # its fit and its outputs, 1000 s each
+    told = one.why.partition("other stds, not tested: ")[2].split("; ")
+    assert [part.partition(" a factor of 14.")[0] for part in told[:3]] == ["0.8", "1", "1.2"], one.why  # 100 over 7
     paths.loc[paths["part"] == "data", "seconds"] = 1.0  # now the path saves nothing, so it explains nothing
     assert judged("B1", lab).verdict == ("holds" if combined == 70.0 else "does not hold")
 
@@ -452,7 +453,7 @@ def test_all_claims_are_corrected_together(lab):
     assert [(gap.low, gap.high) for gap in after] == [(gap.low, gap.high) for gap in gaps]
     judged = claims.audit(Records("quick"))
     assert len(judged) == 17 and claims.in_numbers(judged).startswith("Of 17 claims: holds ")
-    assert sum(int(part.rsplit(" ", 1)[1]) for part in claims.in_numbers(judged)[14:-1].split(", ")) == 17
+    assert sum(int(part.rsplit(" ", 1)[1]) for part in claims.in_numbers(judged).partition(". ")[0][14:].split(", ")) == 17
 
 
 def test_an_undecided_claim_says_how_many_seeds_it_would_take():
@@ -566,7 +567,7 @@ def test_what_was_trained_at_the_reports_own_size_is_listed_beside_its_floor():
         trained = {
             one.name.rpartition("-s")[0] for one in lab.all() if one.run.kind == "ddpm" and one.name[0] == report.lower()
         }
-        said = {look(one.removesuffix("-published")).label + ", as published" * one.endswith("-published") for one in trained}
+        said = {tables.own_label(one) for one in trained}
         without = gate.without_learning(lab.record(floor))
         assert said <= set(rows.index) and name in trained and len(rows) == len(trained) + 1 + len(without)
         assert [row for row in rows.index if row.startswith("no learning: ")] == [f"no learning: {what}" for _, what in without]
@@ -578,6 +579,8 @@ def test_what_was_trained_at_the_reports_own_size_is_listed_beside_its_floor():
         alone = over_rows(frame_of(models[name]), "fd")  # of one seed, or of two
         assert f"DDPM alone {alone} (recall" in told and f"(n = {lab.record(floor).metrics['n']}, real against real" in told
         assert figures.own_samples(lab, report).axes[0].get_yticklabels()[0].get_text() == "alone"
+    assert tables.own_label("a-ddpm-published") == "DDPM alone, as published"
+    assert tables.own_label("a-2conv") == "DDPM trained on 2conv outputs" and "B" not in tables.own_label("b-combined")
     begun = findings.own_samples(lab, "A")
     assert "at t = 300 FD 5.18 and 100% nearest" in begun and "these outputs themselves: FD 4.65 (n = 2000)." in begun
     alone = lab.record("a-ddpm-s0").metrics
