@@ -9,6 +9,7 @@ import time
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from dipddpm_utils.driver import doctor
 
@@ -114,8 +115,8 @@ def compute(
     if chosen is not None:
         store = Store(*where, device=device, fresh=asked)
         return cluster.drive(store, [entry.run for entry in entries], chosen, deadline)
-    with process.CleanStop() as stop:
-        store = Store(*where, device=device, budget=Budget(deadline, stop.stop), fresh=asked)
+    with process.CleanStop() as stop, mock.patch.dict(os.environ, Budget(deadline, stop.stop).to_env()):
+        store = Store(*where, device=device, fresh=asked)
         for entry in entries:
             began = time.perf_counter()
             try:

@@ -148,7 +148,7 @@ class Ddpm(Run):
     def wrong(self) -> Iterator[str]:
         last = self.diffusion.num_train_timesteps - 1
         if (self.using.truncate or 0) > last:
-            yield f"prior.truncate is {self.using.truncate}, but the model's last step is {last}"
+            yield f"prior.truncate is {self.using.truncate}, but the model's last step is {last}: give that at most"
         if self.per_image is not None and (self.dip is not None or self.train_on is not None):
             yield "per_image is given with dip or train_on, expected one of them"
         on_real = self.dip is None and self.per_image is None and self.train_on is None
@@ -176,7 +176,7 @@ class Sample(Run):
     def wrong(self) -> Iterator[str]:
         t, last = self.start.t_start, self.model.diffusion.num_train_timesteps - 1
         if t is not None and t > last:
-            yield f"start.t_start is {t}, but the model's last step is {last}"
+            yield f"start.t_start is {t}, but the model's last step is {last}: give that at most"
         if (bank := self.start.bank) is not None and bank.data != self.model.data:
             yield "start.bank is of other data than the model, expected the images that it was trained on"
         if bank is not None and (least := bank.n or bank.data.n_train) and least < self.n:

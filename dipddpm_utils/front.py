@@ -194,7 +194,7 @@ def write_readme(results: Path) -> None:
     text = readme.read_text(encoding="utf-8")
     begin, end = README_MARKS
     if text.count(begin) != 1 or text.count(end) != 1:
-        raise StoreError(f"README.md must have the two marks of the generated block once each: {begin} and {end}")
+        raise StoreError(f"README.md must have the two marks of the generated block once each, {begin} and {end}: restore it")
     lab = Lab(strongest(results), str(results), records_only=True)
     lab.store.refuse_losses()
     before, rest = text.split(begin)

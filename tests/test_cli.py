@@ -3,6 +3,7 @@
 import runpy
 import subprocess
 import sys
+import time
 
 import pytest
 from made_notebooks import made
@@ -10,6 +11,7 @@ from made_notebooks import made
 from dipddpm_utils import __main__ as command_line
 from dipddpm_utils import front
 from dipddpm_utils.driver import nbfiles, notebooks
+from dipddpm_utils.machine.budget import Budget
 from dipddpm_utils.machine.errors import OutOfTime, StoreError, TrainingError
 from dipddpm_utils.store import runs
 
@@ -148,6 +150,15 @@ def test_only_a_package_that_is_missing_is_the_doctors_to_say(monkeypatch):
     monkeypatch.setitem(sys.modules, "dipddpm_utils.store.runs", None)
     with pytest.raises(ModuleNotFoundError, match="dipddpm_utils.store.runs"):
         runpy.run_path(command_line.__file__)
+
+
+def test_what_is_below_a_command_hears_its_limit_as_well(monkeypatch, tmp_path, capsys):
+    heard = []
+    monkeypatch.setattr(runs.Store, "ensure", lambda *_: heard.append(Budget.from_env()))
+    arguments = ["run", "--profile", "smoke", "floor", "--results", str(tmp_path), "--max-minutes", "5"]
+    assert call(*arguments, capsys=capsys)[0] == 0
+    assert 0 < heard[0].deadline - time.time() <= 300 and heard[0].stop.name == "stop"
+    assert Budget.from_env().deadline is None and Budget.from_env().stop is None
 
 
 def test_help_exits_with_0_and_lists_the_commands(capsys):

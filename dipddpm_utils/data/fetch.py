@@ -71,6 +71,7 @@ def binary_rows(sheet: np.ndarray, labels: list[int]) -> np.ndarray:
 
 
 def fashion_from_apt(name: str) -> Contents:
+    """The four files of Debian's package, unpacked. Unavailable: there is no apt, or it has no such package."""
     with tempfile.TemporaryDirectory(prefix="dipddpm-") as folder:
         _run(folder, PACKAGE_SECONDS, "apt-get", "download", "dataset-fashion-mnist")
         package = _first(Path(folder).glob("*.deb"), "left no package behind")
@@ -94,6 +95,7 @@ else:
 
 
 def from_torchvision(name: str) -> Contents:
+    """The files by torchvision's download, in a process with a time limit. Unavailable if that fails."""
     with tempfile.TemporaryDirectory(prefix="dipddpm-") as folder:
         on_terminal = sys.stderr.isatty()  # which its progress bar needs
         _run(folder, DOWNLOAD_SECONDS, sys.executable, "-c", _DOWNLOAD, name, folder, shown=on_terminal)

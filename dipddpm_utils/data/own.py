@@ -15,7 +15,6 @@ import shlex
 import sys
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -67,7 +66,7 @@ def read(path: str | Path) -> tuple[Own, np.ndarray, np.ndarray]:
 @lru_cache(maxsize=2)
 def _read(folder: Path, stamp: str) -> tuple[Own, np.ndarray, np.ndarray]:
     kept = f"own-{files.sha256_bytes(stamp.encode())[:16]}.npz"
-    with suppress(*files.NOT_KEPT), np.load(files.cache_folder() / kept) as stored:  # else they are made again
+    if (stored := files.arrays(files.cache_folder() / kept)) is not None:
         about = json.loads(str(stored["about"]))
         return Own(Data(**about.pop("data"), path=str(folder)), **about), stored["images"], stored["labels"]
     print(f"reading the images in {folder}", file=sys.stderr, flush=True)
@@ -153,7 +152,7 @@ def _from_image(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[int, int], st
         if picture.has_transparency_data:
             picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture.convert("RGBA"))
         picture = picture.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Exception as error:  # Pillow has many, in what an image says of itself as well
         why = "no PNG or JPEG" if isinstance(error, UnidentifiedImageError) else sources.short(error)
         raise DataError(f"{path} cannot be read as an image ({why}): repair it or take it out") from error
     return _square(picture.convert("L"), 28), _square(picture, 32), size, files.sha256_bytes(content)
@@ -203,6 +202,8 @@ def _idx(path: Path, dimensions: int, sums: list[str]) -> np.ndarray:
         if content[:4] != bytes((0, 0, 8, dimensions)):
             raise ValueError(f"not bytes in {dimensions} dimensions")
         shape = np.frombuffer(content, ">u4", dimensions, 4).astype(int)
+        if 0 in shape:
+            raise ValueError(f"its header says {' x '.join(map(str, shape))}")
         sums.append(files.sha256_bytes(content))
         return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
     except (OSError, EOFError, ValueError, zlib.error) as error:

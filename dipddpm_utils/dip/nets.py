@@ -77,7 +77,7 @@ def _two_conv(inputs: int, width: int, channels: int) -> nn.Module:
 def _five_conv(inputs: int, width: int, channels: int) -> nn.Module:
     """Report B: five convolutions in-w-2w-2w-w-out with ReLU between. 9 w (in + 8w + out) + 6w + out parameters; 11 x 11."""
     widths = [inputs, width, 2 * width, 2 * width, width, channels]
-    layers = [layer for a, b in zip(widths, widths[1:], strict=False) for layer in (_conv3(a, b), nn.ReLU())]
+    layers = [layer for a, b in pairwise(widths) for layer in (_conv3(a, b), nn.ReLU())]
     return nn.Sequential(*layers[:-1])
 
 

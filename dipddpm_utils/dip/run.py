@@ -159,14 +159,14 @@ def bank(run: Bank, work: Work) -> Outcome:
     with progress.Progress(len(rows), work.label) as bar:
         for i, part in enumerate(clean.split(FITTED_TOGETHER)):
             path = work.folder / f"part-{i}.npz"
-            if not path.exists():
+            if (fitted := files.arrays(path)) is None:
                 generator, last = streams.generator(run.seed, f"fit of part {i}", work.device), run.fit.iterations
                 fits = dips.Timed(work, run.fit, part, generator, looks=lambda iteration, last=last: iteration == last)
                 (images,) = (fit.outputs for fit in fits)
-                files.write_bytes(path, files.npz_bytes({"images": images.cpu().numpy(), "seconds": np.array(fits.seconds)}))
-            with np.load(path) as stored:
-                outputs.append(torch.from_numpy(stored["images"]))
-                seconds += float(stored["seconds"])
+                fitted = {"images": images.cpu().numpy(), "seconds": np.array(fits.seconds)}
+                files.write_bytes(path, files.npz_bytes(fitted))
+            outputs.append(torch.from_numpy(fitted["images"]))
+            seconds += float(fitted["seconds"])
             bar.update(len(part))
     images = torch.cat(outputs)
     metrics = stats.mean_intervals({"psnr": fidelity.psnr(images, clean.cpu()).numpy()})

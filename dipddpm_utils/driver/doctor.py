@@ -138,7 +138,7 @@ def _state(store: Any, run: Any) -> str:
 
     try:
         state = store.state(run)
-        if state in ("complete", "stale"):
+        if state == "complete":
             store.load(run).check()
         return state
     except StoreError:

@@ -145,6 +145,7 @@ def _packaging() -> Any:
 
 
 def applies(marker: str) -> bool:
+    """Whether an environment marker of the lock holds here; true where `packaging` is missing, which tells."""
     tools = _packaging()
     return tools is None or not marker or tools.markers.Marker(marker).evaluate()
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from dipddpm_utils.config import Run
+from dipddpm_utils.machine import device as machine_device
 from dipddpm_utils.machine import files, locks
 from dipddpm_utils.machine.budget import Budget
 from dipddpm_utils.machine.errors import DipddpmError, OutOfTime, UsageError
@@ -61,8 +62,7 @@ def place(
         raise UsageError("--on and --workers need the package submitit: python -m pip install submitit")
     if on == "slurm" and shutil.which("sbatch") is None:
         raise UsageError("no SLURM here (no sbatch on PATH): go where jobs can be submitted, or use --on local")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Place(on, jobs or (8 if on == "slurm" else cores), minutes, gpus or 0, partition or "")
+    return Place(on, jobs or (8 if on == "slurm" else machine_device.cores()), minutes, gpus or 0, partition or "")
 
 
 def time_limit(text: str) -> int:
@@ -132,8 +132,8 @@ def _squeue(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(["squeue", "--noheader", *arguments], capture_output=True, text=True, check=False)
 
 
-class Local:
-    """Jobs as processes of this machine: lowest priority, and one thread each unless OMP_NUM_THREADS says otherwise."""
+class Jobs:
+    """Jobs that submitit runs, one thread each unless OMP_NUM_THREADS says otherwise."""
 
     lag, pause = 0.0, 0.5  # seconds: until what a job wrote is seen here, and between two looks at the jobs
 
@@ -200,7 +200,11 @@ class Local:
         return f"{errors[-1] if errors else killed} (its job's log: {log})"
 
 
-class Slurm(Local):
+class Local(Jobs):
+    """Jobs as processes of this machine, at the lowest priority."""
+
+
+class Slurm(Jobs):
     """Jobs of a cluster. What else it wants to be told (account, memory) it reads from SBATCH_ACCOUNT and its like."""
 
     lag, pause = 20.0, 15.0  # seconds: a shared file system may show a file that late; squeue is not to be called often
@@ -213,3 +217,9 @@ class Slurm(Local):
             rows = (line.split("|", 2) for line in done.stdout.splitlines() if line.endswith(self.mark))
             self.seen = {name.removesuffix(self.mark): (job, state.lower()) for job, state, name in rows}
         return self.seen
+
+    def submit(self, name: str, run: Run) -> str:
+        """Submit a run, which is taken for queued until squeue answers."""
+        job = super().submit(name, run)
+        self.seen = {**self.seen, name: (job, "pending")}
+        return job

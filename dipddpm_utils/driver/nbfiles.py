@@ -36,7 +36,7 @@ def find(folder: Path = FOLDER, only: str | None = None) -> list[Source]:
     """The notebooks of a folder in order; `only` takes some by number or name ('03,05'). UsageError for an unknown one."""
     sources = [read(path) for path in sorted(folder.glob("[0-9]*.ipynb"))]
     if not sources:
-        raise UsageError(f"there are no notebooks in {folder}")
+        raise UsageError(f"there are no notebooks in {folder}: restore it (git checkout notebooks), or call this in a checkout")
     chosen = []
     for wanted in (word.strip() for word in only.split(",")) if only is not None else ():
         hits = [s for s in sources if wanted and wanted.removesuffix(".ipynb") in (s.name, s.number, s.number.lstrip("0"))]

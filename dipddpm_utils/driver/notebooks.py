@@ -141,8 +141,7 @@ class Runner:
         environment = {
             "DIPDDPM_RESULTS": str(self.job.results),
             "DIPDDPM_DEVICE": self.job.device,
-            "DIPDDPM_STOP": str(self.stop.stop),  # as soon as it is there, every computation saves and ends
-            "DIPDDPM_DEADLINE": str(self.budget.deadline or ""),  # the same at these unix seconds
+            **Budget(self.budget.deadline, self.stop.stop).to_env(),  # then every computation saves and ends
             "DIPDDPM_FRESH": self.job.profile if self.job.fresh else "",  # whose records of before this round are computed anew
             "DIPDDPM_RECORDS_ONLY": "1" if self.job.records_only else "",
             "DIPDDPM_EVENTS": str(events),  # gets a line of JSON for each run that is used
@@ -213,7 +212,7 @@ def drive(job: Job) -> int:
     complete = say_what_is_there(store)
     with CleanStop() as stop:
         # where nothing has to be computed, two notebooks at a time: their kernels mostly wait for imports
-        at_a_time = min(2, os.cpu_count() or 1) if complete or job.records_only else 1
+        at_a_time = min(2, machine_device.cores()) if complete or job.records_only else 1
         results = Runner(job, values, stop).run(sources, at_a_time)
         return finish(job, store, results, stop)
 

@@ -157,10 +157,9 @@ def _reference(dataset: DataSet, features: Features) -> Reference:
     if key not in _KEPT:
         small = _small(dataset.train)
         kept = f"reference-{key}.npz"
-        try:
-            with np.load(files.cache_folder() / kept) as stored:
-                held_out, nearest = torch.from_numpy(stored["held_out"]), torch.from_numpy(stored["nearest"])
-        except files.NOT_KEPT:
+        if (stored := files.arrays(files.cache_folder() / kept)) is not None:
+            held_out, nearest = torch.from_numpy(stored["held_out"]), torch.from_numpy(stored["nearest"])
+        else:
             held_out, nearest = features(dataset.held_out), fidelity.nearest_rows(_small(dataset.held_out[:COMPARED]), small)[0]
             files.keep(kept, files.npz_bytes({"held_out": held_out.numpy(), "nearest": nearest.numpy()}))
         mean, cov = mean_cov(held_out)

@@ -25,6 +25,10 @@ class Budget:
             raise UsageError(f"DIPDDPM_DEADLINE is {text!r}, expected unix seconds such as 1790000000") from None
         return cls(deadline, os.environ.get("DIPDDPM_STOP") or None)
 
+    def to_env(self) -> dict[str, str]:
+        """What `from_env` reads: for a kernel, or for what is deep below a command, such as a wait for a download."""
+        return {"DIPDDPM_DEADLINE": str(self.deadline or ""), "DIPDDPM_STOP": str(self.stop or "")}
+
     def expired(self) -> bool:
         """Whether to stop now; once true it stays true."""
         if self.reason is None:

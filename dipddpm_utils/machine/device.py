@@ -142,12 +142,17 @@ def settle(device: str | torch.device) -> None:
         torch.accelerator.synchronize(device)
 
 
+def cores() -> int:
+    """How many CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def kernels_fused() -> bool:
     """Whether DIPDDPM_COMPILE=1 asks for torch.compile: fewer and larger kernels, for a minute in each process that trains."""
     return os.environ.get("DIPDDPM_COMPILE") == "1"
 
 
-def clock(device: str | torch.device = "cpu") -> Callable[[], float]:
+def clock(device: str | torch.device) -> Callable[[], float]:
     """The clock, in seconds, by which runs on `device` are timed: `clock(device)()` before and after, the difference counts.
 
     A process that computes with a single CPU thread is timed by the processor time that it got, so that several of them may
@@ -156,7 +161,7 @@ def clock(device: str | torch.device = "cpu") -> Callable[[], float]:
     return time.process_time if clock_name(device) == "processor" else time.perf_counter
 
 
-def stopwatch(device: str | torch.device = "cpu") -> Callable[[], float]:
+def stopwatch(device: str | torch.device) -> Callable[[], float]:
     """Started now: each call gives the seconds since, by `clock`, once a GPU has done what it still had queued."""
     settle(device)
     now = clock(device)
@@ -169,7 +174,7 @@ def stopwatch(device: str | torch.device = "cpu") -> Callable[[], float]:
     return seconds
 
 
-def clock_name(device: str | torch.device = "cpu") -> str:
+def clock_name(device: str | torch.device) -> str:
     """'processor' or 'wall', see `clock`."""
     import torch
 

@@ -7,8 +7,6 @@ import json
 import os
 import tempfile
 import uuid
-import zipfile
-import zlib
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,10 +17,6 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 _CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM}  # to this user
 # What file systems answer that have no such call (Google Drive and other FUSE, SMB, WSL): no reason to fail.
 REFUSED = {errno.EPERM, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOLCK}
-
-# what reading a file of the cache folder ends with where it is not there, or torn: its content is made again. RuntimeError:
-# a flipped bit makes a zip encrypted, or of a method that is not known
-NOT_KEPT = (OSError, EOFError, ValueError, KeyError, TypeError, RuntimeError, zlib.error, zipfile.BadZipFile)
 
 
 def write_bytes(path: Path | str, data: bytes) -> Path:
@@ -135,6 +129,15 @@ def cache_folder() -> Path:
 def offline() -> bool:
     """Whether DIPDDPM_OFFLINE asks for no download: set, and not to 0."""
     return os.environ.get("DIPDDPM_OFFLINE", "") not in ("", "0")
+
+
+def arrays(path: Path) -> dict[str, Any] | None:
+    """The arrays of an .npz; None where it is not there, torn or damaged, so that its content is made again."""
+    import numpy as np
+
+    with suppress(Exception), np.load(path) as stored:  # numpy, zipfile, zlib, tokenize: each has errors of its own
+        return dict(stored)
+    return None
 
 
 def keep(name: str, data: bytes) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import os
 import platform
 import tomllib
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dipddpm_utils.machine.device import clock_name, first_match, kernels_fused, number_format, output_of
+from dipddpm_utils.machine.device import clock_name, cores, first_match, kernels_fused, number_format, output_of
 
 if TYPE_CHECKING:
     import torch
@@ -44,7 +43,7 @@ def provenance(config: Run | None, device: str | torch.device) -> dict[str, Any]
         "platform": platform.platform(),
         "cpu": cpu_model(),
         "cpu_instructions": torch.backends.cpu.get_cpu_capability(),  # others may add in another order, and take other seconds
-        "cpu_count": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cpu_count": cores(),
         "threads": torch.get_num_threads(),
         "clock": clock_name(device),
         "device": str(device),
@@ -96,6 +95,7 @@ def code_version() -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def cpu_model() -> str:
+    """The processor's name; its architecture where the system tells no name."""
     name = first_match(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo"))
     return name or platform.processor() or platform.machine()
 

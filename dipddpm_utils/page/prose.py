@@ -220,6 +220,7 @@ def images_back(found: Copies) -> str:
 
 
 def percent(share: float, digits: int = 2) -> str:
+    """'12%'; what would round to none or to all is 'less than 0.01%' or 'over 99%'."""
     if 0 < share < 1e-4 or 0.99 < share < 1:
         return "less than 0.01%" if share < 0.5 else "over 99%"
     return f"{number(100 * share, digits) if share else 0}%"

@@ -17,7 +17,7 @@ import torch
 
 from dipddpm_utils import parts, ranges
 from dipddpm_utils.config import Bank, Data, Ddpm, Dip, Run, Sample, Sampler
-from dipddpm_utils.data import sources
+from dipddpm_utils.data import own as images_of_ones_own
 from dipddpm_utils.ddpm import sampling
 from dipddpm_utils.dip import run as dips
 from dipddpm_utils.machine import device as machine
@@ -92,14 +92,15 @@ _COUNTED: dict[str, tuple[int, int]] = {}
 
 def _images(data: Data) -> int:
     """How many training images there are."""
-    return data.n_train or (parts.PUBLISHED[data.name].n_train if data.name in parts.PUBLISHED else 60_000)
+    published = parts.PUBLISHED.get(data.name)
+    return data.n_train or (published.n_train if published else images_of_ones_own.read(data.path)[0].n_train)
 
 
 def network(run: Ddpm | Dip) -> str:
     """What the seconds of a step depend on, as JSON: the name of a probe."""
     own = {"net": run.net, "width": run.width} if isinstance(run, Dip) else run.unet.model_dump(exclude_defaults=True)
     shape = [run.optim.batch_size, run.data.channels, run.data.size, run.data.size]
-    own |= {"told": judge.told(run)} if isinstance(run, Ddpm) and judge.told(run) else {}
+    own |= {"told": judge.images_told(run)} if isinstance(run, Ddpm) and judge.images_told(run) else {}
     about = {"kind": run.kind, **own, "shape": shape, "precision": run.optim.precision, "optimiser": run.optim.name}
     return json.dumps(about, sort_keys=True)
 
@@ -133,7 +134,7 @@ def kept(device: str) -> Kept:
 
 def _all_kept() -> dict[str, Kept]:
     """By machine. StoreError: the file holds something else."""
-    path = sources.cache_folder() / "probes.json"
+    path = files.cache_folder() / "probes.json"
     try:
         found = files.read_json(path).items() if path.exists() else ()
         return {
@@ -147,7 +148,7 @@ def _all_kept() -> dict[str, Kept]:
 def probe(runs: Iterable[Run], device: str) -> None:
     """Train and call each network of these runs that has no probe yet, on random images, and keep the seconds."""
     machine.keep_memory()
-    name, found, path = machine_name(device), kept(device), sources.cache_folder() / "probes.json"
+    name, found, path = machine_name(device), kept(device), files.cache_folder() / "probes.json"
     models = {network(part): part for run in runs if of(run).network for part in [getattr(run, "model", run)]}
     for key, run in models.items():
         if key in found:

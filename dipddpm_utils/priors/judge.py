@@ -46,10 +46,10 @@ def trained(run: Ddpm, work: Work) -> nn.Module:
 def _unet(run: Ddpm) -> nn.Module:
     if run.unet.library is not None:
         return library_unet(run.unet, run.data.channels)
-    return UNet(run.unet, run.data.channels, run.data.size, given=run.data.channels * told(run))
+    return UNet(run.unet, run.data.channels, run.data.size, given=run.data.channels * images_told(run))
 
 
-def told(run: Ddpm) -> int:
+def images_told(run: Ddpm) -> int:
     """Images that the network is told beside each x_t."""
     return sum(declared.find("learned", way).told for way in run.using.ways)
 
@@ -67,7 +67,7 @@ def autocast(model: nn.Module, run: Ddpm) -> Model:
 
 def operations(model: nn.Module, run: Ddpm, device: str) -> tuple[int, int]:
     """FLOPs an image of (one call, one training step) of a run's denoiser."""
-    x = torch.zeros(1, run.data.channels * (1 + told(run)), run.data.size, run.data.size, device=device)
+    x = torch.zeros(1, run.data.channels * (1 + images_told(run)), run.data.size, run.data.size, device=device)
     return flops.counted(model, x, torch.zeros(1, dtype=torch.int64, device=device))
 
 

@@ -25,7 +25,7 @@ def listing(store: Any, device: str = "auto", probe: bool = False) -> tuple[list
     for entry in store.profile.entries.values():
         record = None
         try:
-            if (state := store.state(entry.run)) in ("complete", "stale"):
+            if (state := store.state(entry.run)) == "complete":
                 record = store.load(entry.run)
                 record.check()
         except StoreError as error:

@@ -82,7 +82,7 @@ class Bench:
     model: Model | None  # None: the run has no chains
 
     def fit(self, rows: slice) -> Fits:
-        """One untrained network an image, looked at LOOKS times."""
+        """One untrained network an image, looked at LOOKS times or more, less than twice as often."""
         run, seen = self.run, self.seen.rows(rows)
         every, looks, seconds = max(1, run.iterations // LOOKS), [], []
         generator = streams.generator(run.seed, f"fit {rows.start}", self.work.device)
@@ -141,7 +141,7 @@ def restore(run: Restore, work: Work) -> Outcome:
     """
     source, wanted = sets.load(run.model.data), run.n_tune + run.n
     if wanted > len(source.held_out):
-        raise ValueError(f"n_tune + n is {wanted}, but there are {len(source.held_out)} held-out images")
+        raise ValueError(f"n_tune + n is {wanted}, but there are {len(source.held_out)} held-out images: ask for fewer")
     pool = sets.load(run.model.data.model_copy(update={"validation": True})).held_out if run.validation else source.held_out
     own = run.seed * wanted + torch.arange(wanted)  # each seed has images of its own
     tune, rest = own[: run.n_tune] % len(pool), own[run.n_tune :] % len(source.held_out)

@@ -116,8 +116,8 @@ def its_outputs(lab: Any) -> pd.DataFrame:
     """What report B's DIP makes of digits, fitted for all of its steps: a row a setting, all others as its rows have them."""
     rows = []
     frames = (lab.frame(group).assign(setting=setting) for group, setting in (("b-dip-std", "std"), ("b-dip-lr", "dip_lr")))
-    once = pd.concat(frames).drop_duplicates("name")  # the groups share a setting
-    for (setting, value), part in once.groupby(["setting", "value"], sort=False):
+    each = pd.concat(frames).drop_duplicates("name")  # the groups share a setting
+    for (setting, value), part in each.groupby(["setting", "value"], sort=False):
         row = {"setting": f"{SETTINGS[setting]} {value:g}", "seeds": part["seed"].nunique(), "n": int(part["n"].iloc[0])}
         rows.append(row | means(part, {part["features"].iloc[0]: "fd", "recall": "recall", "PSNR (dB)": "psnr"}))
     return pd.DataFrame(rows)

@@ -58,9 +58,8 @@ def stopping(run: Stopping, work: Work) -> Outcome:
 def _fit(run: Stopping, work: Work, name: str, clean: Tensor, target_at: Callable[[int], Tensor], reference: Tensor) -> Arrays:
     """One fit: psnr float32 [iterations, N], seconds, and for each rule that watches it step [N], known [N], seconds."""
     saved = work.folder / f"{name}.npz"
-    if saved.exists():
-        with np.load(saved) as stored:
-            return dict(stored)
+    if (before := files.arrays(saved)) is not None:
+        return before
     reference = reference.cpu()  # the rules run on the CPU in float64, which not every device has
     variances = {"wmv": rules.WindowVariance(run.window).score, "emv": rules.ExponentialVariance(run.alpha).score}
     watching = [rule for rule, about in RULES.items() if about.fit == name and rule in run.rules]

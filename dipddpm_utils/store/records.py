@@ -97,6 +97,7 @@ class Record:
 
     @cached_property
     def arrays(self) -> dict[str, Any]:
+        """The arrays of arrays.npz by name; none without that file. StoreError if it was changed."""
         import numpy as np
 
         if "arrays.npz" not in self._content["files"]:

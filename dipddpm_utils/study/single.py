@@ -1,4 +1,4 @@
-"""Notebooks 01 to 03: the theory's checks, nets fitted to the data set and to single images, the longest training, samplers."""
+"""Notebooks 01 to 04: the theory's checks, nets fitted to the data set and to single images, the longest training, samplers."""
 
 from dipddpm_utils.config import DipImages, Floor, Sample, Spectrum
 from dipddpm_utils.parts import Sampler

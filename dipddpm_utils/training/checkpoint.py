@@ -32,7 +32,9 @@ def save(folder: str | Path, tree: dict[str, Any]) -> Path:
     """
     folder, (tensors, text) = Path(folder), flatten(tree)
     if any(value.is_floating_point() and not torch.isfinite(value).all() for value in tensors.values()):
-        raise TrainingError(f"the training state is not finite at step {tree['step']}; what was saved earlier is kept")
+        raise TrainingError(
+            f"the training state is not finite at step {tree['step']}; what was saved earlier is kept: lower the rate"
+        )
     data = tensors_to_bytes(tensors, {"meta": text})
     held = _held(folder)
     newest = int(held[-1].stem.removeprefix("checkpoint-")) if held else 0

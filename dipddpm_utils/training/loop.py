@@ -124,9 +124,9 @@ def train_resumably(
 ) -> dict[str, Any]:
     """Train to the end, going on from the newest checkpoint in `work.folder`, and return the log.
 
-    log['curve'] has at most about CURVE_ROWS rows. `visit(state, log)` is called once at each step in `visits`, outside the
-    training time, and may add to the log, which is saved with each checkpoint; a visit that is cut off is made again.
-    steady: as for `train`.
+    log['curve'] has between CURVE_ROWS and twice as many rows, or one a step. `visit(state, log)` is called once at each
+    step in `visits`, outside the training time, and may add to the log, which is saved with each checkpoint; a visit that is
+    cut off is made again. steady: as for `train`.
     """
     log: dict[str, Any] = {"curve": [], "visited": [], "notes": []}
     if restored := state.resume(work.folder):

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import struct
 
 import numpy as np
 import pytest
@@ -273,6 +274,12 @@ def test_a_damaged_image_is_named(few, tmp_path, ending, damage):
     )
 
 
+def test_an_image_whose_exif_cannot_be_read_is_named(few, tmp_path, monkeypatch):
+    folder = put_images(tmp_path / "own", np.random.default_rng(0).integers(0, 256, (5, 90, 90), dtype=np.uint8), "png")
+    monkeypatch.setattr("PIL.ImageOps.exif_transpose", lambda picture: struct.unpack("H", b""))  # as Pillow's own readers do
+    assert _one_line(folder).startswith(f"{folder / '0000.png'} cannot be read as an image (")
+
+
 @pytest.mark.parametrize("below", [".", "results", "a/b"])
 def test_results_do_not_lie_among_the_images(few, tmp_path, below):
     folder = put_images(tmp_path / "own", np.random.default_rng(0).integers(0, 256, (5, 90, 90), dtype=np.uint8), "png")
@@ -337,6 +344,7 @@ def test_a_link_to_nowhere_among_the_images_is_named(few, tmp_path):
         ("train-images-idx3-ubyte", b"", "cannot be read as an IDX file"),
         ("train-images-idx3-ubyte.gz", gzip.compress(bytes(99), mtime=0)[:-9], "cannot be read as an IDX file"),
         ("train-images-idx3-ubyte", idx(np.zeros((5, 3))), "not bytes in 3 dimensions"),
+        ("train-images-idx3-ubyte", idx(np.zeros((0, 32, 32))), "its header says 0 x 32 x 32"),
         ("train-labels-idx1-ubyte", idx(np.zeros(4)), "has 4 labels for 3 images"),
         ("other-images-idx3-ubyte", idx(np.zeros((5, 3, 3))), "holds 2 IDX files of images, expected one"),
     ],
@@ -432,6 +440,11 @@ def test_labelled_images_are_judged_by_a_classifier_of_their_own_fitted_once(tmp
     assert space.name == "FD-OWN" and space.dim == 64 and "% of the held-out images right" in capsys.readouterr().err
     found = sets.load(data)
     assert classifier.accuracy(space.module, found.held_out, found.held_out_labels) > 0.5
+    (kept,) = files.cache_folder().glob("features-*")
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:])  # a bit of a weight
+    classifier.own_features.cache_clear()
+    assert evaluate.space(data).sha256 == space.sha256 and kept.read_bytes() == whole  # fitted again
     monkeypatch.setattr(classifier, "fit", lambda *args, **options: pytest.fail("fitted again"))
     classifier.own_features.cache_clear()
     assert evaluate.space(data.model_copy(update={"n_train": 99})).sha256 == space.sha256  # of all training images

@@ -331,6 +331,9 @@ def test_a_job_asks_for_what_was_asked_for_and_for_no_gpu_unless_it_was(tools, t
     store = Store(tmp_path, "smoke")
     engine = jobs.Slurm(store, jobs.Place("slurm", 8, 120), Budget())
     assert engine.submit("floor-s0-x", print) == "42"
+    assert engine.live() == {"floor-s0-x": ("42", "pending")}  # squeue does not answer: that it was killed is not known
+    (folder / "queue").write_text("")
+    assert engine.live() == {}
     asked = asked_of_sbatch(folder)
     assert (asked["time"], asked["cpus-per-task"]) == ("120", "1") and asked["signal"].endswith("@120")
     assert "requeue" in asked and not {"gres", "gpus-per-node", "partition"} & set(asked)

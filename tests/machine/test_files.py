@@ -125,6 +125,18 @@ def test_a_folder_where_a_file_is_expected_is_said_with_what_to_do(tmp_path):
             use()
 
 
+def test_damaged_arrays_are_as_if_they_were_not_there(tmp_path):
+    whole, path = files.npz_bytes({"a": np.arange(5)}), tmp_path / "a.npz"
+    assert files.arrays(path) is None
+    for at in range(len(whole)):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << at % 8]) + whole[at + 1 :])
+        found = files.arrays(path)
+        assert found is None or (list(found) == ["a"] and np.array_equal(found["a"], np.arange(5))), at
+    for end in (0, len(whole) // 2):
+        path.write_bytes(whole[:end])
+        assert files.arrays(path) is None
+
+
 def test_json_holds_no_nan_and_bad_json_says_where(tmp_path):
     with pytest.raises(ValueError):
         files.write_json(tmp_path / "a.json", {"x": float("nan")})

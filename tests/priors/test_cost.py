@@ -6,8 +6,10 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 import torch
+from made_images import made_colour_images, put_images
 
 from dipddpm_utils.config import Floor, Sample, Start
+from dipddpm_utils.data import own
 from dipddpm_utils.machine.errors import StoreError
 from dipddpm_utils.page import speed
 from dipddpm_utils.parts import Prior
@@ -84,6 +86,12 @@ def test_a_damaged_table_of_hours_is_said_in_one_line_before_anything_is_timed(t
             StoreError, match=r"hours\.csv is not the table that .* bring it back with `git checkout`, or remove it"
         ):
             asked()
+
+
+def test_images_of_ones_own_are_counted_as_they_are(tmp_path, monkeypatch):
+    monkeypatch.setenv("DIPDDPM_CACHE", str(tmp_path / "cache"))
+    data = own.read(put_images(tmp_path / "own", made_colour_images(230, seed=1)[0]))[0].data
+    assert cost.of(changed(SMOKE.entry("dip-2conv-s0").run, data=data)).calls == 138  # 60% of them are trained on
 
 
 @pytest.mark.slow
