@@ -77,7 +77,7 @@ def _with_tuned(record: Any, tuned: Any) -> Any:
     if tuned is None:
         return record
     both = copy(record)
-    pace = record.metrics["dip_oracle_seconds"] / tuned.metrics["dip_oracle_seconds"]  # the same fits, on two days
+    pace = record.metrics["dip_oracle_seconds"] / tuned.metrics["dip_oracle_seconds"]  # the same fits, on two days or machines
     own = {f"chosen_{name}": value for name, value in tuned.metrics.items() if name.startswith("unet_")}
     both.metrics = {**record.metrics, **own, "chosen_unet_seconds": pace * own["chosen_unet_seconds"]}
     rows = tuned.evals[tuned.evals["method"] == "unet"].assign(method="chosen_unet")

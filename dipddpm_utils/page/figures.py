@@ -227,7 +227,7 @@ def starts_to_play_with(frame: pd.DataFrame, records: Sequence[Any], name: str, 
     over all seeds. All panels are in the page; without its script (in a notebook) they stand side by side.
     """
     named = {label: look(label).label for label in frame["label"].unique()} | {"noise": "noise: whole chain, as few calls"}
-    grids, panels = {record.name: record.arrays["grid"][:16] for record in records}, []
+    grids, panels = {record.name: record.arrays["grid"][:8] for record in records}, []
     for (label, t_start), rows in frame.groupby(["label", "value"], sort=False):
         images = next(grids[run] for run in rows["name"] if run in grids)
         said = f"{named[label]}, t_start = {t_start:.0f}: {rows['features'].iloc[0]} {number(summary(rows, 'fd').value)} "
