@@ -67,6 +67,8 @@ def test_a_start_says_whether_its_own_images_were_looked_for_and_what_was_left_o
     assert "own image was not recorded" in said
     with_own = pd.DataFrame([row | about | {"own_source_rate": 0.0} for row in rows])
     assert "not recorded" not in comparisons.starts(with_own)
+    copied = comparisons.starts(with_own.assign(copy_rate=0.97))  # what makes its distance worthless comes first
+    assert copied.startswith("Started from DIP outputs, t_start = 300. Of these samples 97% look copied")
 
 
 def test_a_weight_of_zero_is_the_ddpm_alone(frame):

@@ -40,6 +40,20 @@ def test_a_distance_names_its_features_n_interval_and_floor():
     drawn = record(sampler="ddim eta 1", nfe=50)
     assert prose.distance([drawn]) == "FD-MNIST 14.2 [13.1, 15.0] (n = 2000, DDIM with eta 1, 50 calls)"
     assert prose.distance([record(features="FID", fd_low=None, fd_high=None)]) == "FID 14.2 (n = 2000)"
+    several = [record(draws=3.0), record(draws=3.0, fd=15.2)]
+    assert prose.distance(several[:1]) == "FD-MNIST 14.2 [13.1, 15.0] (n = 2000, mean of 3 sets of samples, interval of one)"
+    assert prose.distance(several).endswith("2 seeds, mean of 3 sets of samples)")  # which is over the seeds
+
+
+def test_the_net_nearest_to_real_images_is_that_of_the_lowest_mean_that_is_shown():
+    fds = {"2conv": (1.0, 9.0), "5conv": (4.0, 4.5)}  # arithmetic means 5 and 4.25, geometric ones 3 and 4.24
+    nets = {
+        net: [
+            SimpleNamespace(name=f"{net}-s{i}", seed=i, metrics=METRICS | {"fd": fd, "psnr": 20.0}) for i, fd in enumerate(own)
+        ]
+        for net, own in fds.items()
+    }
+    assert "the outputs of 2conv have the lowest mean FD-MNIST (3.00" in dip_findings.best_net(nets)
 
 
 def test_a_distance_is_as_many_times_the_floor_as_both_are_known():
@@ -255,6 +269,7 @@ def test_the_answer_and_the_readme_follow_the_records():
 def test_a_profile_of_the_two_reports_alone_is_tolerated():
     lab = Records(without=OURS)
     assert conclusions.instead(lab) == prose.NOT_MEASURED
+    assert re.search(r"\*\*More training\*\* .* \(p = [\d.]+\)\. One comparison, in no family\.", conclusions.instead(LAB))
 
 
 def test_the_bound_on_starts_is_said_where_it_was_recorded():

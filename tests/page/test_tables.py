@@ -117,6 +117,8 @@ def test_settings_are_those_of_the_records_and_differences_from_the_reports_are_
     told = [row for row in rows if row in theirs and not theirs[row].startswith("not ")]
     assert all(ours[row] == theirs[row] for row in told if not ours[row].startswith("≠"))
     assert theirs["sampler"] == "not noted" and not ours["sampler"].startswith("≠")
+    assert own["t in training"] == "logit-normal"
+    assert tables.settings_of(LAB.seeds("ddpm-long"), rows)["t in training"] == "logit-normal, mean 0.4"
     table = tables.settings_table({"alone": own, **columns}, rows)
     assert list(table["setting"]) == list(rows) and list(table) == ["setting", "alone", *columns]
     images = tables.settings_table({"skip": tables.settings_of([LAB.record("dip-images-skip")], tables.IMAGE_SETTINGS)}, rows)

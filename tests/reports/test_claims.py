@@ -454,6 +454,7 @@ def test_all_claims_are_corrected_together(lab):
     judged = claims.audit(Records("quick"))
     assert len(judged) == 17 and claims.in_numbers(judged).startswith("Of 17 claims: holds ")
     assert sum(int(part.rsplit(" ", 1)[1]) for part in claims.in_numbers(judged).partition(". ")[0][14:].split(", ")) == 17
+    assert claims.in_numbers(judged).endswith(f". Tested on stand-ins: {sum(one.stands_in for one in judged)}.")
 
 
 def test_an_undecided_claim_says_how_many_seeds_it_would_take():
