@@ -25,10 +25,19 @@ LIBRARY = """## Is our network a confound?
 Report A trained denoising-diffusion-pytorch's Unet; `full` trains ours, as large. Theirs begins with a 7 x 7 convolution, hands
 two skips a level to the way up and concatenates them, and has linear attention on the three finer levels and full attention
 on the coarsest and in the middle. Ours begins with 3 x 3, hands on one skip a level and adds it, and has one full attention, in
-the middle. Both are trained on the same batches, times and noise."""
+the middle."""
 REPORTS = {"A": VARIANTS, "B": PAIR}  # the DDPM alone, and with a DIP
 BATCH_MARGIN = 0.5  # dB, either way
 AS = dict(zip(one_fault.SIDES, ("as the only fault", "on top of all others"), strict=True))
+
+
+def library(lab: Any) -> str:
+    """Report A's network and ours in words, and what both were trained with."""
+    records = tables.libraries(lab)
+    if tables.on_one_machine(*records):
+        return f"{LIBRARY} Both are trained on the same batches, times and noise."
+    theirs, ours = (hardware(record.provenance) for record in records)
+    return f"{LIBRARY} Of one seed and recipe, but of two machines (theirs: {theirs}; ours: {ours}), and so with other noise."
 
 
 def not_held(*groups: str) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from dipddpm_utils.machine.provenance import hardware
 from dipddpm_utils.page.compare import Paired, difference, family, frame_of, grouped, judged_alike, summary
 from dipddpm_utils.page.lab import once
 from dipddpm_utils.page.names import look
@@ -85,8 +86,8 @@ def trained_on_table(lab: Any, group: str) -> pd.DataFrame:
 
 
 def library(lab: Any) -> pd.DataFrame:
-    """The Unet of the library that report A used beside ours, after the same steps on the same batches: loss, FD, seconds."""
-    theirs, ours = lab.seeds("a-library-unet")[0], lab.seeds("a-ddpm")[0]
+    """The Unet of the library that report A used beside ours, after the same steps: loss, FD; seconds if of one machine."""
+    theirs, ours = libraries(lab)
     last, rows = theirs.run.optim.steps, []
     logged = [step for step in ours.curve["step"] if last / 2 < step <= last and step in set(theirs.curve["step"])]
     for name, record in (("ours", ours), ("denoising-diffusion-pytorch's own", theirs)):
@@ -95,7 +96,17 @@ def library(lab: Any) -> pd.DataFrame:
         row = {"network": name, "parameters": count(record.metrics["parameters"]), "steps": count(last)}
         row |= {"loss, second half": number(loss), f"{at['features']}, n = {at['n']:.0f}": span(summary(at.to_frame().T, "fd"))}
         rows.append(row | {"recall": number(float(at["recall"]), 2), "training (s)": number(float(at["seconds"]))})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).drop(columns=[] if on_one_machine(theirs, ours) else ["training (s)"])
+
+
+def libraries(lab: Any) -> tuple[Any, Any]:
+    """Records of report A's DDPM: with its library's Unet, and with ours."""
+    return lab.seeds("a-library-unet")[0], lab.seeds("a-ddpm")[0]
+
+
+def on_one_machine(*records: Any) -> bool:
+    """Whether they were computed on machines of one name: else neither their seconds nor their noise are the same."""
+    return len({hardware(record.provenance) for record in records}) == 1
 
 
 def rows_table(lab: Any) -> pd.DataFrame:
@@ -133,7 +144,8 @@ def short_sweeps(every: pd.DataFrame) -> pd.DataFrame:
 
 def at_own_size(full: Any, report: str) -> dict[str, list[Any]]:
     """What has been trained of a report at its own size: group -> its records that are there. full: the lab of that profile."""
-    own = (record for record in full.all() if record.run.kind == "ddpm" and record.name.startswith(f"{report.lower()}-"))
+    models = (record for record in full.all() if record.run.kind == "ddpm" and not record.run.unet.library)
+    own = (record for record in models if record.name.startswith(f"{report.lower()}-"))
     return grouped(own, lambda record: record.name.rpartition("-s")[0])
 
 

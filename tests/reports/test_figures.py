@@ -18,7 +18,7 @@ from dipddpm_utils.reports import figures as figures_reports
 from dipddpm_utils.reports import findings, one_fault, printed, tables
 
 GROUPS = ("a-only", "a-controls", "a-bank", "a-batch", "b-only", "b-grid", "b-rows", "b-timing")
-NAMES = ("evals", "curve", "metrics")  # of a record
+NAMES = ("evals", "curve", "metrics", "provenance")  # of a record
 
 
 @pytest.fixture
@@ -223,7 +223,12 @@ def test_the_librarys_network_stands_beside_ours_at_the_same_step(lab):
     theirs.evals.loc[1, ["n", "fd"]] = (9999, 1.0)  # the last one of a run, which was judged otherwise
     run = SimpleNamespace(optim=SimpleNamespace(steps=3))
     groups = {"a-ddpm": ours, "a-library-unet": SimpleNamespace(run=run, **{n: getattr(theirs, n) for n in NAMES})}
-    table = tables.library(SimpleNamespace(seeds=lambda name: [groups[name]]))
+    both = SimpleNamespace(seeds=lambda name: [groups[name]])
+    table = tables.library(both)
+    assert findings.library(both).endswith("Both are trained on the same batches, times and noise.")
+    groups["a-library-unet"].provenance = {**ours.provenance, "device_name": "Another"}
+    assert list(table.columns.difference(tables.library(both).columns)) == ["training (s)"]
+    assert re.search(r"of two machines \(theirs: Another, .*; ours: .*\), and so with other noise\.$", findings.library(both))
     assert list(table["loss, second half"]) == ["3.00", "2.00"] and list(table["training (s)"]) == ["30.0", "30.0"]
     assert [cell.split(" ")[0] for cell in table.filter(like="n = ").iloc[:, 0]] == ["21.0", "21.0"] and len(table.columns) <= 7
 
