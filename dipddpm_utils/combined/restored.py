@@ -142,9 +142,12 @@ def given(lab: Any, role: str, of: str = "") -> str:
 
 
 def how_many(lab: Any) -> str:
-    """How many images were judged in each setting, of how many models, where that is the same for all."""
-    counts = [(of, next(iter(settings(lab, of).values()))) for of in sets_of(lab)]
-    said = [f"{len(judged(own, 'dip'))} images of {of} in all, split among {len(own)} models" for of, own in counts]
+    """How many images were judged in a setting, of how many models: the fewest and the most."""
+    said = []
+    for of in sets_of(lab):
+        counts = [(len(judged(own, "dip")), len(own)) for own in settings(lab, of).values()]
+        images, models = (" to ".join(map(str, sorted(set(own)))) for own in zip(*counts, strict=True))
+        said.append(f"{images} images of {of} in all, split among {models} models")
     return f"n = {'; '.join(said)}"
 
 
@@ -281,15 +284,11 @@ def won_and_lost(lab: Any, role: str, of: str = "") -> dict[str, Counted]:
 
 
 def restored_short(lab: Any, of: str = "") -> str:
-    """The best way with a DIP counted against the best without one at equal seconds and against the best single chain, and
-    what more images do to that.
-    """
+    """The best way with a DIP against the best rival at equal seconds and the best single chain, and what more images do."""
     even, cheap = (f"given {given(lab, role, of)} times" for role in ("equal seconds", "cheap"))
     said = f"Of {len(settings(lab, of))} settings a DIP {restored_count(lab, 'equal seconds', of)} against the best rival, "
-    said += (
-        f"{even} the DIP's seconds ([table](#tab-04_restore_pairs)); it {restored_count(lab, 'cheap', of)} against the best "
-    )
-    return f"{said}single chain, {cheap} them. {more_images(lab, of)}".strip()
+    said += f"{even} the DIP's seconds ([table](#tab-04_restore_pairs)); it {restored_count(lab, 'cheap', of)} against "
+    return f"{said}the best single chain, {cheap} them. {more_images(lab, of)}".strip()
 
 
 def behind(lab: Any, of: str) -> str:

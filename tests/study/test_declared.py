@@ -18,7 +18,7 @@ RESULTS = Path(__file__).resolve().parents[2] / "results"
 SNAPSHOT = {  # number of runs; the start of SHA-256 over all names and hashes in order, and over all groups
     "smoke": (160, "2424010c5b00acaf", "d92c94d9aa74051d"),
     "quick": (103, "882eb1f96ee7597d", "9cb1b94a5e9e5a51"),
-    "standard": (989, "093225538657a202", "c2e2bdc7955dcc98"),
+    "standard": (995, "3fefde04d347e786", "87f29d4e0a0bd0f6"),
     "full": (60, "2a33ea73d5b77d3b", "d0c871ca9287d44d"),
 }
 HEADLINE_LEAVES_OUT = {  # quick has the two reports' own runs and the same corrected, no more of them
