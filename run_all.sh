@@ -10,7 +10,7 @@ Usage: ./run_all.sh [OPTIONS]        run the notebooks and build results/<profil
        ./run_all.sh --test [...]     set-up, then the test suite (further words go to pytest)
        ./run_all.sh --bench [...]    set-up, then the benchmarks
 
-  --profile NAME      smoke, quick, standard or full (default: full with a usable GPU, else quick);
+  --profile NAME      smoke, quick, standard or full (default: full with a CUDA GPU, else quick);
                       NAME:FOLDER asks it of your own images in FOLDER
   --only 03,05        only these notebooks
   --fresh             compute everything anew; an old record stays until its new one is complete

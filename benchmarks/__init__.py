@@ -1,1 +1,1 @@
-"""Speed, beside the peers: `./run_all.sh --bench`. One program per figure, rows in results/bench/<device>.json."""
+"""Speed, beside the peers: `./run_all.sh --bench`. Programs write rows into results/bench/<device>.json, four a figure."""

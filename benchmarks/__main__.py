@@ -1,4 +1,4 @@
-"""Run the programs named, or all: python -m benchmarks [--brief] [--out FOLDER] [NAME]..."""
+"""Run the programs named, or all: python -m benchmarks [--brief] [--device NAME] [--out FOLDER] [NAME]..."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ N, SIZE = 64, 28
 
 
 def rows(setting: Setting) -> Iterator[Row]:
-    """For each net, as the reports' runs fit it: how many times faster an iteration is, and how far the losses are apart."""
+    """For each net, as standard's runs fit it: how many times faster an iteration is, and how far the losses are apart."""
     device, n = setting.device, setting.pick(N, 4)
     target = {"cuda": 8.0}.get(device.type, 1.5)
     images = torch.rand(n, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(0)).to(device)
@@ -48,7 +48,7 @@ def rows(setting: Setting) -> Iterator[Row]:
 
 
 def together(run: DipImages, images: Tensor) -> Iterator[Tensor]:
-    """The losses of each iteration of fits to images [N, 1, SIZE, SIZE], as the reports' runs make them."""
+    """The losses of each iteration of fits to images [N, 1, SIZE, SIZE], as standard's runs make them."""
     endless = run.model_copy(update={"iterations": 10_000})
     for fit in dip.fit_images(endless, images, torch.Generator().manual_seed(1)):
         yield fit.losses

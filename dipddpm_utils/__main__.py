@@ -44,7 +44,7 @@ def _minutes(_context: Any, _option: Any, minutes: float | None) -> float | None
 
 
 MANY = click.IntRange(min=1)
-PROFILE = "smoke, quick, standard or full; NAME:FOLDER asks it of your own images in FOLDER."
+PROFILE = "smoke, quick, standard or full [quick; to compute with a CUDA GPU full]; NAME:FOLDER: of your images in FOLDER."
 profile_option = click.option("--profile", metavar="NAME", callback=_known, help=PROFILE)
 results_option = click.option("--results", default="", metavar="DIR", help="Where results are kept [the checkout's].")
 device_option = click.option(

@@ -11,8 +11,8 @@ A chain goes from x_T ~ N(0, I) down to x_0. A declaration is a decorated functi
   before this one. The three here have a setting each in `Prior`, and what they take besides; train.py knows when to call them.
 
 `given` (`Given` in images.py) holds the training images, the fitted DIP and the process, and draws from them. A prior without
-controls is one itself: another has to beat it. Nothing here imports torch, so that pages can read all names: tensors bring
-their own methods.
+controls is one itself: another has to beat it; but a start with a DIP has to beat every start without one. Nothing here imports
+torch, so that pages can read all names: tensors bring their own methods.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _declare(place: Place, key: str, label: str, look: str = "", *, name: str = 
         if key in taken or (name or key) in KINDS:
             raise ValueError(f"the {place} {name or key!r} is declared twice, expected a name not among {', '.join(KINDS)}")
         if about.get("everywhere") and about.get("bank"):
-            raise ValueError(f"the {place} {name or key!r} cannot have runs everywhere: name its runs in study/headline.py")
+            raise ValueError(f"the {place} {name or key!r} cannot have runs everywhere: name its runs in study/starts.py")
         seen = [kind.look[1:] for kind in KINDS.values()]
         colour, marker = (look[:-1], look[-1]) if look else next(pair for pair in SPARE if pair not in seen)
         KINDS[name or key] = Kind(name or key, place, key, function, Look(label, colour, marker), **about)
