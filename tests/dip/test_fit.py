@@ -4,6 +4,7 @@ import os
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from draws import rng
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -330,3 +331,39 @@ def test_noise_and_nets_that_cannot_be_are_refused(digits):
         dip.noisy_input(digits, -1, True, rng())
     with pytest.raises(ValueError, match=r"running_mean.*expected none; build with per_image=True"):
         dip.stack([dip_nets.build("skip", 1, width=4, generator=rng()) for _ in range(2)])
+
+
+def test_the_skip_net_of_one_image_is_the_published_hourglass():
+    """Written out: batch normalisation of one image, slope 0.2, bilinear, and what the two branches bring is normalised."""
+    net, x = dip_nets.build("skip", 1, width=8, generator=rng(), per_image=True), torch.rand(1, 32, 28, 28, generator=rng(1))
+
+    def normed(norm, x):
+        return F.batch_norm(x, None, None, norm.weight, norm.bias, training=True)
+
+    def block(part, x):
+        return F.leaky_relu(normed(part[1], part[0](x)), 0.2)
+
+    skips, y = [], x
+    for skip, down in zip(net.skips, net.downs, strict=True):
+        skips.append(block(skip, y))
+        y = block(down[1], block(down[0], y))
+    for skip, (norm, wide, narrow) in zip(skips[::-1], list(net.ups)[::-1], strict=True):
+        y = F.interpolate(y, size=skip.shape[2:], mode="bilinear", align_corners=False)
+        y = block(narrow, block(wide, normed(norm, torch.cat([skip, y], 1))))
+    torch.testing.assert_close(net(x), torch.sigmoid(net.last[0](y)), rtol=1e-4, atol=1e-5)
+    branches = 32 * 4 + 4 + 8 + 2 * (32 * 4 + 4 + 8)  # 1 x 1 to 4 channels, and their normalisation
+    downs, ups = 6 * (9 * 32 * 32 + 3 * 32), 3 * (2 * 36 + 9 * 36 * 32 + 3 * 32 + 32 * 32 + 3 * 32)
+    assert count(dip_nets.build("skip", 1, generator=rng(), per_image=True)) == branches + downs + ups + 32 + 1
+
+
+def test_the_resnet_of_one_image_is_normalised_in_groups_and_its_decoder_keeps_16_channels():
+    net = dip_nets.build("resnet18", 1, width=8, generator=rng(), per_image=True)
+    norms = [layer for layer in net.modules() if isinstance(layer, torch.nn.GroupNorm)]
+    assert [up.out_channels for up in net.decoder if isinstance(up, torch.nn.ConvTranspose2d)] == [32, 16, 16, 16, 16, 1]
+    assert {norm.num_groups for norm in norms} == {8} and sum(norm in list(net.decoder) for norm in norms) == 5
+
+
+def test_outputs_of_a_fit_are_cut_to_the_images_range_and_its_losses_are_of_the_uncut(digits):
+    fits = list(dip.fit_images(ImageFit(net="5conv", iterations=12, lr=3e-2, width=8), digits, rng(7)))
+    assert min(f.outputs.min() for f in fits) == 0
+    assert any((f.losses > 1.001 * (f.outputs - digits).square().mean((1, 2, 3))).any() for f in fits)

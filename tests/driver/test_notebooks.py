@@ -7,7 +7,6 @@ import signal
 import sys
 import threading
 import time
-from pathlib import Path
 
 import nbformat
 import notebook_rules
@@ -66,9 +65,7 @@ def test_a_failed_notebook_is_told_and_the_others_go_on(places, capsys, monkeypa
 
     (shown,) = outputs(kept / "01_good.ipynb")
     assert shown["text"][0].strip().split("|")[1:] == [str(folder), str(results), "smoke", "''", "7"]
-    assert (
-        Path(sys.prefix).name not in ("", shown["text"]) and "environment" in shown["text"][0]
-    )  # this interpreter, its path left out
+    assert "environment" in shown["text"][0] and sys.prefix not in shown["text"][0]  # this interpreter, its path left out
     assert (kept / "02_bad.ipynb").read_text() == (kept / "03_exit.ipynb").read_text() == "the good one of last time"
     assert (kept / "02_bad.failed.ipynb").exists()
     text = (kept / "01_good.ipynb").read_text()
@@ -225,10 +222,48 @@ def test_an_executed_copy_keeps_warnings_and_pictures_but_no_paths(tmp_path):
 @pytest.mark.parametrize(("way", "said"), [("fresh", ("smoke", "")), ("records_only", ("", "1")), (None, ("", ""))])
 def test_a_kernel_is_told_what_the_command_was(tmp_path, way, said):
     made(tmp_path / "notebooks" / "01_a.ipynb", "1")
-    job = notebooks.Job("smoke", tmp_path / "results", tmp_path / "notebooks", **({way: True} if way else {}))
+    job = notebooks.Job("smoke", tmp_path / "results", tmp_path / "notebooks", device="cuda:1", **({way: True} if way else {}))
     (source,) = nbfiles.find(job.folder)
     with CleanStop() as stop:
         name = notebooks.Runner(job, {}, stop).kernel(source, tmp_path / "events")
         told = files.read_json(stop.folder / "jupyter" / "kernels" / name / "kernel.json")["env"]
     assert (told["DIPDDPM_FRESH"], told["DIPDDPM_RECORDS_ONLY"]) == said
     assert (told["DIPDDPM_RESULTS"], told["DIPDDPM_STOP"]) == (str(tmp_path / "results"), str(stop.stop))
+    assert told["DIPDDPM_DEVICE"] == "cuda:1"
+
+
+def test_what_a_good_run_replaces(places, monkeypatch):
+    """A failed copy of last time, and the figures and tables that are not drawn any more."""
+    folder, results = places
+    good = made(folder / "01_good.ipynb", "1")
+    monkeypatch.setattr(
+        notebooks.Runner, "execute", lambda self, source, executed, events: executed.write_text(good.read_text())
+    )
+    old = [results / "smoke" / name for name in ("notebooks/01_good.failed.ipynb", "figures/01_old.png", "tables/01_old.csv")]
+    for path in old:
+        files.write_text(path, "old")
+    assert notebooks.drive(notebooks.Job("smoke", results, folder)) == 0
+    assert not any(path.exists() for path in old)
+
+
+@pytest.mark.parametrize(("there", "most"), [(True, 2), (False, 1)])
+def test_two_notebooks_at_a_time_only_where_nothing_is_computed(places, monkeypatch, there, most):
+    folder, results = places
+    made(folder / "01_a.ipynb", "1")
+    said = []
+    monkeypatch.setattr(notebooks, "say_what_is_there", lambda store: there)
+    monkeypatch.setattr(notebooks.machine_device, "cores", lambda: 8)
+    monkeypatch.setattr(notebooks.Runner, "run", lambda self, sources, n: said.append(n) or [notebooks.Result("a", "OK")] * 2)
+    notebooks.drive(notebooks.Job("smoke", results, folder))
+    assert said == [most]
+
+
+def test_a_fresh_round_is_of_the_notebooks_that_were_asked_for(places, monkeypatch):
+    folder, results = places
+    for name in ("01_a", "02_b"):
+        made(folder / f"{name}.ipynb", "1")
+    monkeypatch.setattr(notebooks.Runner, "one", lambda self, source: notebooks.Result(source.name, "STOPPED"))
+    notebooks.drive(notebooks.Job("smoke", results, folder, fresh=True))
+    monkeypatch.setattr(notebooks.Runner, "one", lambda self, source: notebooks.Result(source.name, "OK"))
+    notebooks.drive(notebooks.Job("smoke", results, folder, fresh=True, only="02"))
+    assert (results / "smoke" / "fresh.json").exists()  # the round of all is not ended by one of them

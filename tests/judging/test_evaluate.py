@@ -356,3 +356,28 @@ def test_each_space_has_features_of_its_own_to_compare_with():
     fd = evaluate.fid(digits.train[:200], digits, space)
     twice = replace(space, sha256="another", network=lambda images: 2 * space.network(images))
     assert evaluate.fid(digits.train[:200], digits, twice) == pytest.approx(4 * fd, rel=1e-3)
+
+
+def test_a_classifier_is_shown_black_as_minus_1_and_white_as_1(space):
+    seen = []
+    hook = space.module.body.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    space(torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1).expand(2, 1, 28, 28))
+    hook.remove()
+    assert seen[0].amin((1, 2, 3)).tolist() == seen[0].amax((1, 2, 3)).tolist() == [-1, 1]
+
+
+def test_a_classifiers_confidence_is_the_mean_probability_of_its_likeliest_class(digits, space):
+    images = digits.held_out[:300]  # more than one part
+    with torch.no_grad():
+        likeliest = space.module(images).softmax(1).max(1).values
+    assert space.confidence(images) == pytest.approx(likeliest.mean().item(), rel=1e-5) and space.confidence(images) > 0.9
+
+
+def test_the_second_space_enlarges_images_smoothly_and_keeps_them_images(imagenet):
+    net, images = torch.nn.Conv2d(3, 1280, 4, stride=16), 255 * (_coloured(2) // 128)  # black and white: what overshoots
+    net.load_state_dict(torch.load(imagenet))
+    large = torch.nn.functional.interpolate(images.float() / 255, size=112, mode="bicubic", antialias=True)
+    assert large.min() < 0 and large.max() > 1
+    mean, std = (torch.tensor(each).view(3, 1, 1) for each in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
+    space, _ = spaces.second_space(3)
+    torch.testing.assert_close(space(images), net((large.clamp(0, 1) - mean) / std).mean((2, 3)))

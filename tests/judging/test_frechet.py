@@ -107,3 +107,9 @@ def test_values_that_are_not_finite_are_refused():
         frechet.frechet_distance(torch.zeros(3), torch.eye(3), torch.zeros(2), torch.eye(2))
     with pytest.raises(ValueError, match="not finite: look at the images"):
         frechet.frechet_distance(mean, cov, mean * float("nan"), cov)
+
+
+def test_no_distance_is_below_zero():
+    x = np.random.default_rng(0).normal(size=(50, 3))
+    found = frechet.frechet_interval(x, *frechet.mean_cov(x + [0.1, 0, 0]))
+    assert found.low == 0 < found.value < found.high

@@ -100,21 +100,21 @@ def test_an_owner_of_another_host_is_waited_for_as_long_as_it_lives(tmp_path, no
 def test_of_several_that_take_over_a_lock_one_holds_it(tmp_path, no_flock, monkeypatch):
     monkeypatch.setattr(locks, "STALE", 0.4)
     (tmp_path / ".lock.owner").write_text("1\na-colab-machine\n")
-    holding, most, stat, together = [], [], Path.stat, threading.Barrier(4, timeout=3)
+    holding, most, stat, together = [], [], Path.stat, threading.Barrier(4, timeout=1.5)
 
     def slow(path, **options):  # all look at the file at once, and remove it, or not, one after the other
         found = stat(path, **options)
         if path.name == ".lock.owner":
             with suppress(threading.BrokenBarrierError):
                 together.wait()
-            time.sleep(0.4 * int(threading.current_thread().name))
+            time.sleep(0.2 * int(threading.current_thread().name))
         return found
 
     def hold():
         with locks.locked(tmp_path / ".lock", "", lambda: None):
             holding.append(1)
             most.append(len(holding))
-            time.sleep(1)
+            time.sleep(0.5)
             holding.pop()
 
     monkeypatch.setattr(Path, "stat", slow)
@@ -148,3 +148,25 @@ def test_the_lock_is_free_after_an_error(tmp_path, no_flock):
 def test_a_folder_that_cannot_be_written_is_one_line(read_only_disk):
     with pytest.raises(StoreError, match="read-only"), locks.locked(read_only_disk / ".lock", "", lambda: None):
         pass
+
+
+def test_where_the_system_keeps_locks_a_silent_owner_is_waited_for(tmp_path, monkeypatch):
+    """Its file is not written to while the lock is held: it must not be taken for stale, and removed."""
+    monkeypatch.setattr(locks, "STALE", 0.2)
+    ends = time.monotonic() + 1.5
+
+    def check():
+        if time.monotonic() > ends:
+            raise OutOfTime("stop")
+
+    with locks.locked(tmp_path / ".lock", "", list), pytest.raises(OutOfTime), locks.locked(tmp_path / ".lock", "", check):
+        pass
+
+
+def test_who_holds_a_lock_file_shows_signs_of_life(tmp_path, no_flock, monkeypatch):
+    monkeypatch.setattr(locks, "STALE", 0.45)
+    owner = tmp_path / ".lock.owner"
+    with locks.locked(tmp_path / ".lock", "", list):
+        os.utime(owner, (1e9, 1e9))
+        time.sleep(0.3)
+        assert owner.stat().st_mtime > 1e9

@@ -11,6 +11,8 @@ from dipddpm_utils.dip import fit
 from dipddpm_utils.judging import fidelity
 from dipddpm_utils.priors.degraded import degrade, restart, told
 
+PARTS = ("target", "picture", "smooth", "known")
+
 
 @pytest.fixture
 def clean():
@@ -99,3 +101,41 @@ def test_a_chain_that_is_told_y_ends_where_y_could_have_come_from(clean, task, s
 def test_a_noisy_image_is_nothing_to_be_held_to(clean):
     with pytest.raises(ValueError, match=r"^task is 'denoise'"):
         degrade("denoise", clean, rng()).agree(clean)
+
+
+def test_nothing_that_is_hidden_reaches_an_observation(clean):
+    seen = degrade("inpaint", clean, rng(2))
+    other = degrade("inpaint", torch.where(seen.known == 1, clean, 1 - clean), rng(2))
+    for name in PARTS:
+        assert torch.equal(getattr(other, name), getattr(seen, name))
+
+
+def test_the_control_of_coarse_pixels_is_bilinear_between_their_centres(clean):
+    seen = degrade("super_resolve", clean, rng())
+    m = seen.target[:, :, ::2, ::2]
+    between = (9 * m[:, :, 0, 0] + 3 * m[:, :, 0, 1] + 3 * m[:, :, 1, 0] + m[:, :, 1, 1]) / 16
+    torch.testing.assert_close(seen.smooth[:, :, 1, 1], between)
+    assert torch.equal(seen.smooth[:, :, 0, 0], m[:, :, 0, 0])
+    part = seen.rows(slice(3, 5))
+    assert all(torch.equal(getattr(part, name), getattr(seen, name)[3:5]) for name in PARTS)
+
+
+def test_a_restart_begins_at_the_guess_cut_to_an_image():
+    about, seen, guess = (
+        config.Diffusion(num_train_timesteps=50, objective="x0"),
+        [],
+        3 * torch.rand(3, 1, 8, 8, generator=rng(1)) - 1,
+    )
+    for given in (guess, guess.clamp(0, 1)):
+        restart(lambda x, t: seen.append(x) or 0 * x, schedule.coefficients(about), about, Sampler(steps=10), given, 0, rng(2))
+    assert torch.equal(*seen)
+
+
+def test_what_a_network_that_is_told_y_expects_is_an_image(clean):
+    about, seen = config.Diffusion(num_train_timesteps=50, objective="x0"), degrade("super_resolve", clean, rng(2))
+    x0_hat = 3 * torch.randn(clean.shape, generator=rng(3))
+    network = told(lambda x, t: x0_hat, schedule.coefficients(about), about, seen)
+    agreeing = seen.agree(ranges.signed_to_unit(x0_hat.clamp(-1, 1)))
+    assert agreeing.min() < 0 and agreeing.max() > 1
+    got = network(torch.zeros_like(clean), torch.full((40,), 7))
+    torch.testing.assert_close(got, ranges.unit_to_signed(agreeing.clamp(0, 1)))

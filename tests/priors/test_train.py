@@ -28,7 +28,7 @@ from dipddpm_utils.dip import fit
 from dipddpm_utils.dip.run import fitted
 from dipddpm_utils.machine import streams
 from dipddpm_utils.machine.budget import Budget
-from dipddpm_utils.machine.errors import TrainingError
+from dipddpm_utils.machine.errors import OutOfTime, TrainingError
 from dipddpm_utils.parts import PerImage, Warm
 from dipddpm_utils.priors import judge, train
 from dipddpm_utils.priors.declared import fit_loss
@@ -239,3 +239,31 @@ def test_a_fit_as_a_dip_is_shown_noisy_images(monkeypatch):
     for z, target in shown:
         black = z[target == -1]  # 2 clip(0.5 n, 0, 1) - 1: half of them stay black
         assert (black == -1).double().mean().item() == pytest.approx(0.5, abs=0.05) and z.max() <= 1
+
+
+@pytest.mark.parametrize(("prior", "alike"), [(None, True), (Prior(source="blur", curriculum=0.5), False)])
+def test_steps_are_recorded_as_all_alike_only_without_a_prior(tmp_path, monkeypatch, prior, alike):
+    """On a GPU what a curriculum shows at the first steps would be shown at all."""
+    said = []
+
+    def stop(*given, steady):
+        said.append(steady)
+        raise OutOfTime("seen")
+
+    monkeypatch.setattr(train.loop, "train_resumably", stop)
+    with pytest.raises(OutOfTime, match="seen"):
+        Store(tmp_path, "smoke", device="cpu").ensure(joined(prior))
+    assert said == [alike]
+
+
+def test_what_a_record_says_of_its_last_losses_its_calls_and_the_images_behind_its_samples(store, monkeypatch):
+    copier = joined(Prior(source="blur", shift=True))
+    monkeypatch.setattr(
+        train.process, "sample", lambda *args: (args[5].centre, 4)
+    )  # a chain that ends at the image it is given
+    record = store.ensure(copier)
+    m = record.metrics
+    assert m["own_source_rate"] > 0.9
+    assert m["loss_last"] == pytest.approx(record.curve["loss"].tail(10).mean(), rel=1e-5)
+    once, _ = judge.operations(judge.build(copier), copier, "cpu")
+    assert m["sample_flops"] == once * m["n"] * m["nfe"]

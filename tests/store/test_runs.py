@@ -17,7 +17,7 @@ import pytest
 from dipddpm_utils.machine import files
 from dipddpm_utils.machine.budget import Budget
 from dipddpm_utils.machine.errors import OutOfTime, StoreError
-from dipddpm_utils.store import runs
+from dipddpm_utils.store import records, runs
 from dipddpm_utils.store.records import Outcome
 from dipddpm_utils.store.runs import Store, open_store
 from dipddpm_utils.study import profile
@@ -334,3 +334,39 @@ def test_an_installed_package_keeps_no_results_in_its_installation(tmp_path, mon
     assert runs.results_folder(tmp_path / "own") == tmp_path / "own"
     monkeypatch.setenv("DIPDDPM_RESULTS", str(tmp_path / "other"))
     assert runs.results_folder() == tmp_path / "other"
+
+
+def test_a_new_record_leaves_no_file_of_the_old_one(tmp_path, calls, monkeypatch):
+    old = Store(tmp_path, "smoke").ensure(RUN)
+    assert (old.folder / "arrays.npz").exists()
+    monkeypatch.setattr(runs, "compute", lambda *_: Outcome(metrics={"fd": 1.0}))
+    new = Store(tmp_path, "smoke", fresh="run --all").ensure(RUN)
+    assert {path.name for path in new.folder.iterdir()} - {".lock", "weights.safetensors"} == {
+        "record.json"
+    } and new.arrays == {}
+
+
+def test_a_record_that_another_process_is_moving_in_is_not_missing_a_part(tmp_path):
+    (tmp_path / "staged").mkdir()
+    (tmp_path / "curve.csv").touch()
+    assert records.find(tmp_path) is None
+
+
+def test_numbers_that_are_not_finite_or_numpys_can_be_recorded(tmp_path, monkeypatch):
+    metrics = {"low": float("-inf"), "fd": np.float32(1.5), "kid": np.float64("nan"), "n": np.int64(3)}
+    monkeypatch.setattr(runs, "compute", lambda *_: Outcome(metrics=metrics))
+    assert Store(tmp_path, "smoke").ensure(RUN).metrics == {"low": None, "fd": 1.5, "kid": None, "n": 3}
+
+
+def test_a_run_that_has_no_weights_lacks_none(tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(runs, "compute", lambda *_: made.append(1) or Outcome(metrics={}))
+    store = Store(tmp_path, "smoke")
+    store.ensure(RUN)
+    assert store.can_be_built_on(RUN) and store.ensure(RUN, weights=True) and made == [1]
+
+
+def test_the_device_that_the_environment_names_comes_before_the_notebooks(tmp_path, monkeypatch):
+    assert open_store("smoke", tmp_path, "cpu").device == "cpu"
+    monkeypatch.setenv("DIPDDPM_DEVICE", "cuda:1")
+    assert open_store("smoke", tmp_path, "cpu").device == "cuda:1"

@@ -541,3 +541,16 @@ def test_saving_takes_no_more_than_its_share_of_the_time(seconds, at, tmp_path, 
     work = SimpleNamespace(folder=tmp_path, label="made up", budget=machine_budget.Budget())
     loop.train_resumably(state, lambda model, x, _: model(x).square().mean(), batch, work)
     assert saved == at
+
+
+def test_what_was_given_when_it_was_recorded_is_left_alone_and_another_type_is_recorded_anew(monkeypatch):
+    calls = []
+    monkeypatch.setitem(launched.RECORDERS, "cpu", lambda *given: calls.append(1) or stand_in(*given))
+    monkeypatch.setenv("DIPDDPM_GRAPHS", "1")
+    double = launched.Together(lambda x: 2 * x, torch.device("cpu"))
+    given = [torch.full((2,), k) for k in range(6)]
+    for x in given:
+        double(x)
+    assert [x.tolist() for x in given] == [[k, k] for k in range(6)] and len(calls) == 1
+    x = torch.tensor([0.25, 0.5], dtype=torch.float64)
+    assert double(x).dtype == torch.float64 and torch.equal(double(x), 2 * x)
