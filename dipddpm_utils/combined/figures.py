@@ -94,8 +94,7 @@ def restoration(lab: Any, of: str) -> Figure:
         ax.set_xlabel("seconds for the images of one model")
     held = {label: handle for handle, label in zip(*panels[0].get_legend_handles_labels(), strict=True)}
     figure.legend(held.values(), held.keys(), loc="outside upper right", ncols=3, fontsize=8)
-    n = len(restored.judged(records, "dip"))
-    note = f"n = {n} images, {len(records)} models with images of their own; mean and 95% t-interval over models. "
+    note = f"{restored.how_many(lab, of)}; mean and 95% t-interval over models. "
     note += "Large, named above: the best of its colour, by other images."
     return finish(figure, f"Restoring {of}: what each way makes of its seconds", note)
 

@@ -141,13 +141,13 @@ def given(lab: Any, role: str, of: str = "") -> str:
     return ends([sum(seconds(own, role)) / sum(seconds(own, "with a DIP")) for own in settings(lab, of).values()])
 
 
-def how_many(lab: Any) -> str:
+def how_many(lab: Any, of: str = "") -> str:
     """How many images were judged in a setting, of how many models: the fewest and the most."""
     said = []
-    for of in sets_of(lab):
-        counts = [(len(judged(own, "dip")), len(own)) for own in settings(lab, of).values()]
+    for name in [name for name in sets_of(lab) if of in ("", name)]:
+        counts = [(len(judged(own, "dip")), len(own)) for own in settings(lab, name).values()]
         images, models = (" to ".join(map(str, sorted(set(own)))) for own in zip(*counts, strict=True))
-        said.append(f"{images} images of {of} in all, split among {models} models")
+        said.append(f"{images} images of {name} in all, split among {models} models")
     return f"n = {'; '.join(said)}"
 
 

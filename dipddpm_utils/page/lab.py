@@ -156,9 +156,9 @@ class Lab:
     def gif(self, frames: Any, name: str, alt: str, caption: str, milliseconds: int) -> None:
         """Show frames (uint8 [F, H, W] or [F, H, W, 3]) as an endless GIF and keep it as `figures/<name>.gif`; caption: text.
 
-        Every third frame in 16 tones, enlarged by the page alone: noise does not compress, and the page has to stay small.
+        Every third frame in 8 tones, enlarged by the page alone: noise does not compress, and the page has to stay small.
         """
-        pictures = [Image.fromarray(frame).quantize(16) for frame in (*frames[:-1:3], frames[-1])]
+        pictures = [Image.fromarray(frame).quantize(8) for frame in (*frames[:-1:3], frames[-1])]
         data = io.BytesIO()
         waits = [3 * milliseconds] * (len(pictures) - 1) + [12 * milliseconds]
         pictures[0].save(data, "GIF", save_all=True, append_images=pictures[1:], duration=waits, loop=0, optimize=True)

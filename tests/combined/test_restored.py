@@ -201,6 +201,8 @@ def test_more_images_are_said_wherever_the_setting_is():
         assert gap.ratio is (score != "ssim")  # distances are compared as factors
         assert f"{name} {factor(gap) if gap.ratio else span(gap, '+')} {word}" in said
     assert said in restored.restored_short(lab, "CIFAR-10")
+    assert restored.how_many(lab, "MNIST") == "n = 170 to 272 images of MNIST in all, split among 5 to 8 models"
+    assert restored.how_many(lab).endswith("; 204 images of CIFAR-10 in all, split among 6 models")
     assert "**" not in front.markdown(lab).split("Records of")[0]
     lab.profile.groups["restore-more"] = []
     assert restored.more_images(lab) == ""
@@ -209,9 +211,9 @@ def test_more_images_are_said_wherever_the_setting_is():
 def test_what_the_verdicts_of_restoration_were_multiplied_by_is_said():
     lab = Records()
     gaps = restored.restored(lab).values()
-    assert {gap.of for gap in gaps} == {len(gaps)} and max(gap.n for gap in gaps) - 2 == 4
+    assert {gap.of for gap in gaps} == {len(gaps)} and max(gap.n for gap in gaps) - 2 == 6
     said = restored.corrected(lab)
-    assert f"over the {len(gaps)} comparisons" in said and "(4 at most, since models were added)" in said
+    assert f"over the {len(gaps)} comparisons" in said and "(6 at most, since models were added)" in said
     lab.profile.groups["restore"] = [one for one in lab.profile.group("restore") if one.entry.run.seed < 3]
     lab.kept = {}
     assert "looks" not in restored.corrected(lab)
