@@ -1,6 +1,7 @@
 """What `runs` prints: every run of a profile, how far it is, and what it took or (counted, estimated) will take."""
 
 import math
+from collections import Counter
 from typing import Any
 
 import pandas as pd
@@ -19,7 +20,7 @@ def listing(store: Any, device: str = "auto", probe: bool = False) -> tuple[list
     probe: time each network that is left and was not timed on this machine, which takes minutes for large ones; and keep the
     profile's hours in bench/hours.csv, which the README shows.
     """
-    rows, wrong, left, took, made = [], [], [], 0.0, {}
+    rows, wrong, left, took = [], [], [], Counter()  # seconds by the machine that they were measured on
     if probe:
         speed.kept_hours(store.root.parent)  # a damaged one is said now, not in minutes
     for entry in store.profile.entries.values():
@@ -36,13 +37,13 @@ def listing(store: Any, device: str = "auto", probe: bool = False) -> tuple[list
             left.append(entry.run)
             rows.append([entry.name, entry.hash, state, "", size, "", ""])
             continue
-        took, made = took + record.seconds, record.provenance
+        took[hardware(record.provenance)] += record.seconds
         own = ("sample_flops",) if entry.run.kind == "sample" else ("train_flops", "sample_flops")  # its model is another run
         counted = sum(record.metrics.get(name) or 0 for name in own)
         shown = [f"{record.seconds:.1f}", size, f"{counted:.1e}" if counted else "", f"{record.seconds / 3600:.2f}"]
         rows.append([entry.name, entry.hash, state, *shown])
     complete = sum(row[2] == "complete" for row in rows)
-    about = [f"profile {store.profile.name}: {complete} of {len(rows)} runs complete, in {took / 3600:.1f} hours"]
+    about = [f"profile {store.profile.name}: {complete} of {len(rows)} runs complete, in {took.total() / 3600:.1f} hours"]
     if left or probe:
         from dipddpm_utils.machine.device import pick_device  # imports torch
 
@@ -50,7 +51,7 @@ def listing(store: Any, device: str = "auto", probe: bool = False) -> tuple[list
     if left:
         about += _left(store, rows, left, where, probe)
     if probe and not wrong and ":" not in store.profile.name:  # a user's own images are nobody else's
-        _keep(store, took / 3600, left, where, made)
+        _keep(store, took, left, where)
     widths = [max(len(row[i]) for row in [HEAD, *rows]) for i in range(len(HEAD))]
     lines = ["  ".join(f"{cell:{'<' if i < 3 else '>'}{widths[i]}}" for i, cell in enumerate(row)) for row in [HEAD, *rows]]
     return [line.rstrip() for line in lines] + about, wrong
@@ -80,17 +81,19 @@ def _left(store: Any, rows: list[list[str]], left: list[Any], where: str, probe:
     return lines
 
 
-def _keep(store: Any, measured: float, left: list[Any], where: str, made: dict[str, Any]) -> None:
+def _keep(store: Any, took: Counter[str], left: list[Any], where: str) -> None:
     """The profile's row of bench/hours.csv: hours of one process here, as measured, probed or both, and on paper elsewhere.
 
-    made: provenance of a record, for the machine that it was measured on where nothing is left.
+    took: seconds by machine; where nothing is left, the one with most of them is named.
     """
     from dipddpm_utils.priors import cost  # imports torch
 
+    measured = took.total() / 3600
     hours = measured + sum(cost.of(run).hours(cost.kept(where)) for run in left)
     how = "measured" if not left else "estimated" if measured == 0 else "measured and estimated"
     row = {"profile": store.profile.name, "runs": len(store.profile.entries), "hours": f"{hours:.2g}", "how": how}
-    row["machine"] = cost.machine_name(where) if left else hardware(made)
+    most = "".join(name for name, _ in took.most_common(1)) + ", and others" * (len(took) > 1)
+    row["machine"] = cost.machine_name(where) if left else most
     row |= {name: f"{total:.2g}" for name, total in cost.on_paper(store.profile).items()}
     path, before = store.root.parent / "bench" / "hours.csv", speed.kept_hours(store.root.parent, str).to_dict("records")
     rows = {one["profile"]: one for one in before} | {row["profile"]: row}

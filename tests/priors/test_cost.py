@@ -1,6 +1,7 @@
 """What runs will cost: FLOPs as a record's own bill has them, hours from a probe that is kept, and what `runs` says of both."""
 
 import math
+from collections import Counter
 from types import SimpleNamespace
 
 import pandas as pd
@@ -92,6 +93,13 @@ def test_images_of_ones_own_are_counted_as_they_are(tmp_path, monkeypatch):
     monkeypatch.setenv("DIPDDPM_CACHE", str(tmp_path / "cache"))
     data = own.read(put_images(tmp_path / "own", made_colour_images(230, seed=1)[0]))[0].data
     assert cost.of(changed(SMOKE.entry("dip-2conv-s0").run, data=data)).calls == 138  # 60% of them are trained on
+
+
+def test_hours_that_were_measured_name_the_machine_with_most_of_them(tmp_path):
+    store = SimpleNamespace(profile=SMOKE, root=tmp_path / "smoke")
+    listed._keep(store, Counter({"A, 1 thread": 3600.0, "B, 1 thread": 7200.0}), [], "cpu")
+    kept = pd.read_csv(tmp_path / "bench/hours.csv").iloc[0]
+    assert (kept["hours"], kept["how"], kept["machine"]) == (3.0, "measured", "B, 1 thread, and others")
 
 
 @pytest.mark.slow
