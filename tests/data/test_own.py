@@ -371,11 +371,8 @@ def test_a_data_set_is_own_if_and_only_if_it_has_a_checksum():
 def test_a_profile_on_own_images_has_its_own_question_and_no_run_of_ours(colour, name):
     ours, theirs = profiles.load(name), profiles.load(f"{name}:{colour}")
     assert theirs.name == f"{name}:{colour}" and theirs.folder == f"{name}-my_images-{own.read(colour)[0].data.sha256[:6]}"
-    assert set(theirs.groups) == {
-        group
-        for group in ours.groups
-        if not group.startswith(("a-", "b-", "dip_pick", "photos", "restore-more", "restore-tuned"))
-    }
+    left_out = ("a-", "b-", "dip_pick", "photos", "restore-more")
+    assert set(theirs.groups) == {group for group in ours.groups if not group.startswith(left_out)}
     datas = {part for entry in theirs.entries.values() for part in entry.run.parts() if isinstance(part, Data)}
     assert {data.name for data in datas} == {"own"} and all(data.path == str(colour) for data in datas)
     same = {entry.hash for entry in theirs.entries.values()} & {entry.hash for entry in ours.entries.values()}
