@@ -25,7 +25,7 @@ LIBRARY = """## Is our network a confound?
 Report A trained denoising-diffusion-pytorch's Unet; `full` trains ours, as large. Theirs begins with a 7 x 7 convolution, hands
 two skips a level to the way up and concatenates them, and has linear attention on the three finer levels and full attention
 on the coarsest and in the middle. Ours begins with 3 x 3, hands on one skip a level and adds it, and has one full attention, in
-the middle."""
+the middle. Every other model of report A here is of ours."""
 REPORTS = {"A": VARIANTS, "B": PAIR}  # the DDPM alone, and with a DIP
 BATCH_MARGIN = 0.5  # dB, either way
 AS = dict(zip(one_fault.SIDES, ("as the only fault", "on top of all others"), strict=True))

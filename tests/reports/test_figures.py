@@ -222,11 +222,12 @@ def test_the_librarys_network_stands_beside_ours_at_the_same_step(lab):
         record.curve = pd.DataFrame({"step": [1, 2, 3, 9 if record is ours else 4], "loss": losses})
     theirs.evals.loc[1, ["n", "fd"]] = (9999, 1.0)  # the last one of a run, which was judged otherwise
     run = SimpleNamespace(optim=SimpleNamespace(steps=3))
-    groups = {"a-ddpm": ours, "a-library-unet": SimpleNamespace(run=run, **{n: getattr(theirs, n) for n in NAMES})}
-    both = SimpleNamespace(seeds=lambda name: [groups[name]])
+    other = SimpleNamespace(name="a-library-unet-s0", run=run, **{n: getattr(theirs, n) for n in NAMES})
+    both = SimpleNamespace(all=lambda: [ours, other])
+    assert tables.libraries(SimpleNamespace(all=lambda: [ours])) == ()
     table = tables.library(both)
     assert findings.library(both).endswith("Both are trained on the same batches, times and noise.")
-    groups["a-library-unet"].provenance = {**ours.provenance, "device_name": "Another"}
+    other.provenance = {**ours.provenance, "device_name": "Another"}
     assert list(table.columns.difference(tables.library(both).columns)) == ["training (s)"]
     assert re.search(r"of two machines \(theirs: Another, .*; ours: .*\), and so with other noise\.$", findings.library(both))
     assert list(table["loss, second half"]) == ["3.00", "2.00"] and list(table["training (s)"]) == ["30.0", "30.0"]
