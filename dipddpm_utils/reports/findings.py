@@ -37,7 +37,8 @@ def library(lab: Any) -> str:
     if tables.on_one_machine(*records):
         return f"{LIBRARY} Both are trained on the same batches, times and noise."
     theirs, ours = (hardware(record.provenance) for record in records)
-    return f"{LIBRARY} Of one seed and recipe, but of two machines (theirs: {theirs}; ours: {ours}), and so with other noise."
+    apart = f"but of two machines, and so of other noise (theirs: {theirs}; ours: {ours})"
+    return f"{LIBRARY} Both are of one seed and one recipe, {apart}."
 
 
 def not_held(*groups: str) -> str:

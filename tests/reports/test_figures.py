@@ -229,7 +229,7 @@ def test_the_librarys_network_stands_beside_ours_at_the_same_step(lab):
     assert findings.library(both).endswith("Both are trained on the same batches, times and noise.")
     other.provenance = {**ours.provenance, "device_name": "Another"}
     assert list(table.columns.difference(tables.library(both).columns)) == ["training (s)"]
-    assert re.search(r"of two machines \(theirs: Another, .*; ours: .*\), and so with other noise\.$", findings.library(both))
+    assert re.search(r"of two machines, and so of other noise \(theirs: Another, .*; ours: .*\)\.$", findings.library(both))
     assert list(table["loss, second half"]) == ["3.00", "2.00"] and list(table["training (s)"]) == ["30.0", "30.0"]
     assert [cell.split(" ")[0] for cell in table.filter(like="n = ").iloc[:, 0]] == ["21.0", "21.0"] and len(table.columns) <= 7
 
