@@ -94,12 +94,11 @@ def training_lines(ax: Axes, runs: Mapping[str, Sequence[Any]], floor: Any, x: s
     first, last = main.iloc[0], rows.iloc[-1]
     interval = style.what_interval(pd.concat(lines), "fd")
     note = f"Lines: n = {first['n']:.0f} images, {look(first['sampler']).label}, {first['nfe']:.0f} calls; {interval}."
-    note += " Grey: 95%, too."
     style.draw_floor(ax, floor, "fd", first["n"])
     if last["sampler"] != first["sampler"] or last["n"] != first["n"]:
         note += f" Crosses: n = {last['n']:.0f}, {look(last['sampler']).label}, {last['nfe']:.0f} calls."
         style.draw_floor(ax, floor, "fd", last["n"])
-    return note
+    return note + style.floor_note(ax)
 
 
 # --- side by side ------------------------------------------------------------------------------------------------------
@@ -116,7 +115,7 @@ def fd_vs_nfe(frame: pd.DataFrame, floor: Any) -> Figure:
     ax.set(xlabel="network calls an image (NFE)", ylabel=style.distance_label(frame["features"].iloc[0]))
     style.log_y(ax)
     style.log_x(ax, frame["nfe"].unique())
-    note = f"n = {n:.0f} images a point; {style.what_interval(pd.concat(lines), 'fd')}. Grey: 95%, too."
+    note = f"n = {n:.0f} images a point; {style.what_interval(pd.concat(lines), 'fd')}.{style.floor_note(ax)}"
     style.legend_beside(ax)
     return style.finish(figure, "What a sampler makes of the same network and the same number of calls", note)
 

@@ -98,6 +98,11 @@ def what_interval(summed: pd.DataFrame, metric: str = "") -> str:
 # --- the floor --------------------------------------------------------------------------------------------------------
 
 
+def floor_note(ax: Axes) -> str:
+    """What the grey band of `draw_floor` is, where there is one."""
+    return " Grey band: 95% interval over draws of real images." if any(line.get_gid() == FLOOR for line in ax.lines) else ""
+
+
 def draw_floor(ax: Axes, floor: Any, metric: str, n: float) -> None:
     """Grey line and band: what real images score against other real ones, `n` of them; called once the points are drawn.
 
