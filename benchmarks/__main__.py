@@ -23,6 +23,7 @@ from dipddpm_utils.store.runs import results_folder
 
 PROGRAMS = (
     "training_step",
+    "own_size",
     "seconds_to_quality",
     "one_sitting",
     "sampling",  # after seconds_to_quality, whose model it takes
@@ -59,7 +60,8 @@ def main(arguments: list[str]) -> int:
             rows, curves = [], []
             try:
                 for item in importlib.import_module(f"benchmarks.{name}").rows(setting):
-                    (rows if isinstance(item, Row) else curves).append({"program": name, **item.plain()})
+                    made = {"program": name, "machine": provenance.machine(setting.device), **item.plain()}
+                    (rows if isinstance(item, Row) else curves).append(made)
                     if isinstance(item, Row):
                         print(said(item), flush=True)
             except Exception:  # the other programs' numbers are worth having, and so are this one's so far

@@ -207,11 +207,11 @@ def diffusers_loss(net: nn.Module, scheduler: Any, x0: Tensor) -> Tensor:
     return nn.functional.mse_loss(net(scheduler.add_noise(x0, noise, t), t).sample.float(), noise)
 
 
-def lucidrains_process(size: int, dim: int, mults: tuple[int, ...]) -> nn.Module:
-    """The library's diffusion around its Unet, with its defaults (v, sigmoid schedule), for grey images."""
+def lucidrains_process(size: int, dim: int, mults: tuple[int, ...], channels: int = 1) -> nn.Module:
+    """The library's diffusion around its Unet, with its defaults (v, sigmoid schedule)."""
     from denoising_diffusion_pytorch import GaussianDiffusion, Unet
 
-    return GaussianDiffusion(Unet(dim=dim, dim_mults=mults, channels=1), image_size=size, timesteps=1000)
+    return GaussianDiffusion(Unet(dim=dim, dim_mults=mults, channels=channels), image_size=size, timesteps=1000)
 
 
 def better_precision(

@@ -69,6 +69,11 @@ def hardware(facts: Mapping[str, Any]) -> str:
     return f"{name}, {facts['threads']} thread{'s' * (facts['threads'] != 1)}"
 
 
+def machine(device: str | torch.device) -> str:
+    """'AMD EPYC (AVX512), 2 threads, torch 2.14.1': what a measured number of seconds is of."""
+    return f"{hardware(provenance(None, device))}, torch {_version('torch')}"
+
+
 def finish(facts: dict[str, Any], config: Run) -> dict[str, Any]:
     """A copy of `provenance`'s facts with the end time set, and the sha256 of the data that the run loaded."""
     data = {part.name: DATA[part] for part in config.parts() if part in DATA}

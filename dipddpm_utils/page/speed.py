@@ -1,6 +1,7 @@
 """What `./run_all.sh --bench` measured, read from results/bench/<device>.json: a table, plots, the lines of the README.
 
-    {"machine": provenance, "rows": [{program, name, value, target, unit, spread, met, note}], "curves": [...]}
+    {"machine": provenance of the last call, "curves": [...],
+     "rows": [{program, machine, name, value, target, unit, spread, met, note}]}
 
 Rows are those of benchmarks/pairs.py: `spread` holds quartiles over pairs or, where the note says so, an interval.
 """
@@ -14,7 +15,6 @@ from matplotlib.figure import Figure
 
 from dipddpm_utils.machine import files
 from dipddpm_utils.machine.errors import StoreError
-from dipddpm_utils.machine.provenance import hardware
 from dipddpm_utils.page.compare import grouped
 from dipddpm_utils.page.names import METHODS, Look
 from dipddpm_utils.page.prose import number
@@ -56,17 +56,26 @@ def table(content: dict[str, Any]) -> pd.DataFrame:
 def ratios(content: dict[str, Any]) -> pd.DataFrame:
     """Every ratio to a peer at one quality: what, measured with spread, target, and what it was measured at."""
     rows = [row for row in content["rows"] if row["met"] is not None and row["unit"] in RATIOS]
-    found = [(row["name"], _cell(row), _short(row["target"]), row["note"].split(";")[0]) for row in rows]
+    several = len(machines(rows)) > 1
+    found = [
+        (row["name"], _cell(row), _short(row["target"]), row["note"].split(";")[0] + f" ({row['machine']})" * several)
+        for row in rows
+    ]
     return pd.DataFrame(found, columns=("beside the peers", "measured", "target", "at"))
 
 
+def machines(rows: list[dict[str, Any]]) -> list[str]:
+    """On which machines they were measured, each once."""
+    return sorted({row["machine"] for row in rows})
+
+
 def met(content: dict[str, Any]) -> str:
-    """How many targets were met, on which machine, and which were not."""
-    judged, about = [row for row in content["rows"] if row["met"] is not None], content["machine"]
+    """How many targets were met, on which machines, and which were not."""
+    judged = [row for row in content["rows"] if row["met"] is not None]
     missed = [row["name"] for row in judged if not row["met"]]
     shown = sum(row["unit"] in RATIOS for row in judged)
     count = f"Shown: {shown} of {len(content['rows'])} rows. Of all {len(judged)} targets, ratios or not, "
-    count += f"{len(judged) - len(missed)} met ({hardware(about)}, torch {about['packages']['torch']})"
+    count += f"{len(judged) - len(missed)} met ({'; '.join(machines(judged))})"
     return count + (f"; not met: {'; '.join(missed)}." if missed else ".")
 
 
@@ -141,7 +150,7 @@ def curves(content: dict[str, Any], name: str) -> Figure | None:
         round_ticks(ax.yaxis, *ax.get_ylim())
         ax.legend()
     spread = "95% intervals over the images judged" if name in ("quality", "samplers") else "quartiles over repeats"
-    note = f"Bars: {spread}. {hardware(content['machine'])}; log axes."
+    note = f"Bars: {spread}. {'; '.join(machines(own))}; log axes."
     return finish(figure, TITLES[name], note)
 
 

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from benchmarks import __main__ as bench
-from benchmarks import dip_images, growth, one_sitting, pairs, report_b, seconds_to_quality
+from benchmarks import dip_images, growth, one_sitting, own_size, pairs, report_b, seconds_to_quality
 from dipddpm_utils.config import Data
 from dipddpm_utils.data import sets
+from dipddpm_utils.ddpm import unet
 from dipddpm_utils.judging.stats import Interval
 from dipddpm_utils.page import speed
 from dipddpm_utils.study import profile
@@ -84,10 +85,10 @@ CURVES = [
 @pytest.fixture
 def kept(tmp_path):
     content = {
-        "rows": [{"program": "growth", **row.plain()} for row in ROWS[3:]]
-        + [{"program": "training_step", **row.plain()} for row in ROWS[:3]]
-        + [{"program": "no_longer_there", **ROWS[0].plain()}],
-        "curves": [{"program": "growth", **curve.plain()} for curve in CURVES],
+        "rows": [{"program": "growth", "machine": "one", **row.plain()} for row in ROWS[3:]]
+        + [{"program": "training_step", "machine": "one", **row.plain()} for row in ROWS[:3]]
+        + [{"program": "no_longer_there", "machine": "one", **ROWS[0].plain()}],
+        "curves": [{"program": "growth", "machine": "one", **curve.plain()} for curve in CURVES],
     }
     bench.keep(tmp_path / "bench", torch.device("cpu"), content)
     return tmp_path
@@ -113,9 +114,24 @@ def test_rows_become_json_a_table_and_plots(kept):
 def test_the_summary_says_each_ratio_and_names_what_is_not_met(kept, tmp_path):
     said = speed.summary(kept)
     assert "| step against peer | 5.25 [5.00, 5.50] times faster | 4.00 |" in said
-    assert "Of all 3 targets, ratios or not, 2 met" in said and "not met: distance." in said and ", not met |" in said
+    assert "Of all 3 targets, ratios or not, 2 met (one)" in said and "not met: distance." in said and ", not met |" in said
     assert "growth" not in said and "values apart" not in said  # ratios only
     assert speed.summary(tmp_path / "elsewhere") == speed.NOT_MEASURED
+
+
+def test_rows_of_two_machines_each_say_theirs(kept):
+    content = bench._kept(kept / "bench", torch.device("cpu"))
+    content["rows"][1]["machine"] = "other"
+    bench.keep(kept / "bench", torch.device("cpu"), content)
+    said = speed.summary(kept)
+    assert "| ours 1 s (one) |" in said and "|  (other) |" in said and "2 met (one; other)" in said
+
+
+def test_plain_bfloat16_is_the_same_step():
+    block = unet.Attention(128, groups=8)
+    torch.nn.init.normal_(block.out.weight, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(2, 128, 3, 5, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(own_size._fused(block, x), block(x), rtol=1e-5, atol=1e-5)
 
 
 def test_what_was_timed_in_turn_is_said_by_its_name(tmp_path):
