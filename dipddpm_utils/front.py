@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dipddpm_utils.combined import comparisons, restored
+from dipddpm_utils.combined import comparisons, conclusions, restored
 from dipddpm_utils.combined.verdicts import MECHANISM, Row, rows
 from dipddpm_utils.machine import files
 from dipddpm_utils.machine.errors import StoreError
@@ -66,8 +66,8 @@ def restoration(lab: Any) -> str:
     return (
         f"**Mending a degraded image: {answer}.** By PSNR a DIP won {best.won or 'none'} and lost {best.lost or 'none'} of "
         f"{best.of} settings, against the best rival, which took {restored.given(lab, 'equal seconds')} times its "
-        f"seconds. Other scores of the same pairs, won and lost: {others}. Against the best single chain, which "
-        f"took {restored.given(lab, 'cheap')} times the DIP's seconds, it won {single.won or 'none'} and lost "
+        f"seconds. {conclusions.rivals(lab)} Other scores of the same pairs, won and lost: {others}. Against the best single "
+        f"chain, which took {restored.given(lab, 'cheap')} times the DIP's seconds, it won {single.won or 'none'} and lost "
         f"{single.lost or 'none'}" + (f"; {rest} {'are' if rest > 1 else 'is'} undecided." if rest else ".")
     )
 
@@ -78,9 +78,9 @@ def _answers(lab: Any, found: list[Row]) -> tuple[str, str]:
 
 def table(found: list[Row], target: str = "#fig-{}") -> str:
     """The table as Markdown; each question links to its figure."""
-    lines = ["| question | effect [95%] | for the DIP (p after Holm) | cost, over the rival's |", "|---|---|---|---|"]
+    lines = ["| question | effect [95%], pairs | for the DIP (p after Holm) | cost, over the rival's |", "|---|---|---|---|"]
     for question, row in on_screen(found):
-        lines.append(f"| [{question}]({target.format(row.figure)}) | {row.effect} | {row.verdict} | {row.cost} |")
+        lines.append(f"| [{question}]({target.format(row.figure)}) | {row.effect}, {row.pairs} | {row.verdict} | {row.cost} |")
     return "\n".join(lines)
 
 

@@ -28,9 +28,9 @@ def pareto(frame: pd.DataFrame, floor: Any) -> Figure:
     each = frame["label"] + " " + frame["value"].astype(str)
     interval = what_interval(over_seeds(frame.assign(setting=each), "setting", "fd"), "fd")
     note = f"n = {n:.0f} images a point; {interval}. Filled: a DIP in it; hollow: none. Each mechanism is followed by its "
-    note += f"controls. Bold: what no other setting beats in distance and seconds (up to {findings.SAME - 1:.0%} more count as "
-    note += "the same); oracles and what gives images back are left out. Dashed line: the DDPM alone. Given back: bars look "
-    note += "copied; diamonds lie nearest to the image that they were made from."
+    note += "controls; more calls and more training stand last. Bold: what no other setting beats in distance and seconds "
+    note += f"(up to {findings.SAME - 1:.0%} more count as the same); oracles and what gives images back are left out. Dashed "
+    note += "line: the DDPM alone. Given back: bars look copied; diamonds lie nearest to the image that they were made from."
     if (least := floor_at(floor, "fd", n)) is not None:
         note += f" {METHODS['floor'].label.capitalize()}: {least.value:.2g} at n = {floor_n(floor, n):.0f}."
     return finish(figure, "Quality for all that it costs: every mechanism and every control", note)
@@ -95,7 +95,7 @@ def restoration(lab: Any, of: str) -> Figure:
     held = {label: handle for handle, label in zip(*panels[0].get_legend_handles_labels(), strict=True)}
     figure.legend(held.values(), held.keys(), loc="outside upper right", ncols=3, fontsize=8)
     note = f"{restored.how_many(lab, of)}; mean and 95% t-interval over models. "
-    note += "Large, named above: the best of its colour, by other images."
+    note += "Large, named above: the best of its colour, by other images; small: the others. y: the degraded image."
     return finish(figure, f"Restoring {of}: what each way makes of its seconds", note)
 
 
@@ -106,7 +106,7 @@ def _ways_to_restore(ax: Axes, records: Sequence[Any]) -> None:
         if not role or f"{name}_psnr" not in records[0].metrics:
             continue
         score, dip = summary(restored.by_model(records, name), "psnr"), role == "with a DIP"
-        own = Look(role.replace("cheap", "single chain"), ROLES[role], "o")
+        own = Look({"cheap": "single chain", "equal seconds": "planned for a DIP's seconds"}.get(role, role), ROLES[role], "o")
         about = {"markerfacecolor": own.colour if dip else "white", "markersize": 8.5 if name == best[role] else 5}
         bars(ax, restored.over_records(records, f"{name}_seconds"), score.value, score.low, score.high, own, **about)
     for place, role in enumerate(reversed(ROLES)):

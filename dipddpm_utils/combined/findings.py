@@ -54,9 +54,12 @@ def on_the_front(frame: pd.DataFrame) -> str:
     for label, value, rows in best:
         cost, fd = number(rows["cost"].mean(), 2), number(summary(rows, "fd").value)
         parts.append(f"{in_words(frame, label, value)} ({cost} s, FD {fd})")
-    said = f"Ways that none beats in the same seconds ({SAME - 1:.0%} more count as the same): {'; '.join(parts)}. "
+    said = (
+        f"{'Ways' if len(best) > 1 else 'The way'} that none beats in the same seconds ({SAME - 1:.0%} more count as the same)"
+    )
+    said += f": {'; '.join(parts)}. "
     dips = sum(label in names.mechanisms() for label, _, _ in best)
-    said += f"With a DIP: {dips or 'none'} of these {len(best)}."
+    said += f"With a DIP: {dips or 'none'} of these {len(best)}." if len(best) > 1 else f"It has {'a' if dips else 'no'} DIP."
     out = sum(copies(rows).many for *_, rows in mechanisms.settings(frame))
     return f"{said} Left out, since they give training images back ([table](#tab-04_mechanisms)): {out}."
 

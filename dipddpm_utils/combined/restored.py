@@ -37,6 +37,7 @@ METHODS = {  # of a restore record: in short, and what it is to the comparison (
     "unet": ("supervised U-Net", "equal seconds"),
     "chosen_unet": ("tuned supervised U-Net", "equal seconds"),  # in runs of its own, see `_with_tuned`
 }
+SUPERVISED = ("unet", "chosen_unet")  # trained on clean images for that degradation; the other rivals are the DDPM itself
 SCORES = {  # (name, is more better?); the last only of colour images, and where that net was installed
     "psnr": ("PSNR (dB)", True),
     "ssim": ("SSIM", True),
@@ -151,10 +152,10 @@ def how_many(lab: Any, of: str = "") -> str:
     return f"n = {'; '.join(said)}"
 
 
-def best(records: list[Any], role: str) -> str:
-    """The method with this role with the highest PSNR where all is chosen, which is not on the images judged."""
+def best(records: list[Any], role: str, but: tuple[str, ...] = ()) -> str:
+    """The method with this role (and not of `but`) with the highest PSNR where all is chosen, not on the images judged."""
     able = [name for name, (_, own) in METHODS.items() if own == role and f"{name}_tuned" in records[0].metrics]
-    return max(able, key=lambda name: over_records(records, f"{name}_tuned"))
+    return max((name for name in able if name not in but), key=lambda name: over_records(records, f"{name}_tuned"))
 
 
 def scores(records: list[Any]) -> list[str]:
@@ -198,24 +199,16 @@ def corrected(lab: Any) -> str:
 
 def more_images(lab: Any, of: str = "") -> str:
     """One setting with more images: more seconds for a network that is trained once; '' where this was not computed."""
-    asked, gaps = _with_more(lab, of)
-    if not asked:
+    more = lab.seeds("restore-more") if lab.has("restore-more") else []
+    if not more or of not in ("", _setting(more[0]).of):
         return ""
+    gaps = family("more images", _over(more, "equal seconds"))
+    times = f"{more[0].metrics['n'] / settings(lab)[_setting(more[0])][0].metrics['n']:.2g}"
+    beside, name = f"{METHODS['dip'][0]} minus the {METHODS['chosen_unet'][0]}", in_short(_setting(more[0]))
+    asked = f"With {times} times the images and training, {beside}, {name[0].lower()}{name[1:]}"
     by_psnr = comparison(asked, gaps.pop("psnr", None), "dB of PSNR", worse="better", better="worse")
     others = [f"{SCORES[score][0]} {_told(gap, score)}" for score, gap in gaps.items()]
     return f"{by_psnr} By other scores: {', '.join(others)}."
-
-
-def _with_more(lab: Any, of: str = "") -> tuple[str, dict[str, Paired]]:
-    """(what was asked, score -> the best way with a DIP minus the best rival): a family; nothing where it was not computed."""
-    more = lab.seeds("restore-more") if lab.has("restore-more") else []
-    if not more or of not in ("", _setting(more[0]).of):
-        return "", {}
-    setting = _setting(more[0])
-    gaps = family("more images", _over(more, "equal seconds"))
-    times, name = f"{more[0].metrics['n'] / settings(lab)[setting][0].metrics['n']:.2g}", in_short(setting)
-    beside = f"{METHODS['dip'][0]} minus the {METHODS['chosen_unet'][0]}"
-    return f"With {times} times the images and training, {beside}, {name[0].lower()}{name[1:]}", gaps
 
 
 def restoration_table(lab: Any) -> pd.DataFrame:

@@ -16,7 +16,6 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 TIGHT = 2e9  # bytes free; less is worth a word
@@ -112,7 +111,7 @@ class Look:
         yield f"in {self.folder}"
         for name in profiles.PROFILES:
             store = Store(self.folder, name, records_only=True)
-            states = {entry.folder: _state(store, entry.run) for entry in store.profile.entries.values()}
+            states = {entry.folder: store.examined(entry.run)[0] for entry in store.profile.entries.values()}
             counts = Counter(states.values())
             others = [f", {n} {state}" for state, n in counts.items() if state not in ("complete", "absent")]
             yield f"{name:8}  {counts['complete']:4} of {len(states)} complete{''.join(others)}"
@@ -131,15 +130,3 @@ class Look:
 
 
 TOPICS = ("code", "python", "packages", "device", "data", "records", "disk")
-
-
-def _state(store: Any, run: Any) -> str:
-    from dipddpm_utils.machine.errors import StoreError
-
-    try:
-        state = store.state(run)
-        if state == "complete":
-            store.load(run).check()
-        return state
-    except StoreError:
-        return "damaged"

@@ -2,10 +2,11 @@
 
 import sys
 import time
-from typing import Any, Self
+from contextlib import AbstractContextManager
+from typing import Any
 
 
-class Progress:
+class Progress(AbstractContextManager):
     """`with Progress(steps, 'ddpm-s0', step) as bar: bar.update(loss=0.1)`: tqdm on a terminal, else at most twenty lines."""
 
     def __init__(self, total: int, label: str, initial: int = 0) -> None:
@@ -26,9 +27,6 @@ class Progress:
             left = spent / max(1, self.done - self.initial) * max(0, self.total - self.done)
             line = f"{self.label}: {self.done}/{self.total}  {spent:.0f} s, about {left:.0f} s left{shown}"
             print(line, file=sys.stderr, flush=True)
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: Any) -> None:
         self._bar.close()

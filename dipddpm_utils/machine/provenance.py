@@ -105,6 +105,7 @@ def cpu_model() -> str:
     return name or platform.processor() or platform.machine()
 
 
+@lru_cache
 def _version(package: str) -> str | None:
     with suppress(importlib.metadata.PackageNotFoundError):
         return importlib.metadata.version(package)

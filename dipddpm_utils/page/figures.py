@@ -165,7 +165,8 @@ def fd_vs_t_start(frame: pd.DataFrame, floor: Any, *, title: str | None = None) 
         axes[1].set(ylabel="share of samples nearest\nto the image begun from", ylim=(-0.03, 1.03))
     style.legend_beside(axes[-1], *axes[:-1])
     summed = over_seeds(frame[frame["label"] == "noise"], "value", "fd")
-    note = f"n = {n:.0f} images a point; {style.what_interval(summed, 'fd')}."
+    note = f"n = {n:.0f} images a point; {style.what_interval(summed, 'fd')}{' (shares: mean)' if known else ''}."
+    note += style.floor_note(axes[0])
     return style.finish(figure, title or "Where the chain starts, and what it starts from, at equal network calls", note)
 
 

@@ -97,6 +97,7 @@ def leads(frame: pd.DataFrame, column: str, of: str, *, most: bool = False, what
         return ""
     best = own.loc[values.idxmax() if most else values.idxmin()]
     where = f", t_start {best.iloc[1].partition(' ')[0]}" if frame.columns[1].startswith("t_start") else ""
+    where = where.replace("t_start whole", "whole chain")
     low, high = pd.to_numeric(pd.Series(best[name]).str.extract(r"\[(.+), (.+)\]").iloc[0], errors="coerce")
     others = values.drop(best.name)
     near = ", the next inside its interval" if len(others) and low <= (others.max() if most else others.min()) <= high else ""
@@ -170,7 +171,8 @@ def start_table(frame: pd.DataFrame) -> pd.DataFrame:
     over = {at: factor(gap) + (f" ({said})" if (said := shown_by(gap)) else "") for at, gap in gaps.items()}
     scores = {"recall": "recall", "copied": "copy_rate", "own image": "own_source_rate"}
     for (label, value), part in frame.groupby(["label", "value"], sort=False):
-        row = {"start": look(label).label, "t_start (calls)": f"{value:.0f} ({part['nfe'].iloc[0]:.0f})"}
+        at = "whole chain" if label == "noise" else f"{value:.0f}"
+        row = {"start": look(label).label, "t_start (calls)": f"{at} ({part['nfe'].iloc[0]:.0f})"}
         row |= means(part, {part["features"].iloc[0]: "fd"}) | {"over noise": over.get((label, "noise", value), "")}
         row |= {f"{'DIP' if dip == 'dip' else look(dip).label} over it": over.get((dip, label, value), "") for dip in dips}
         row |= means(part, {name: score for name, score in scores.items() if score in part})

@@ -121,15 +121,9 @@ def _counted(run: Ddpm | Dip) -> tuple[int, int]:
 # --- this machine -------------------------------------------------------------------------------------------------------
 
 
-def machine_name(device: str) -> str:
-    """What a probe is good for: processor or GPU, its threads, torch."""
-    facts = provenance.provenance(None, device)
-    return f"{provenance.hardware(facts)}, torch {facts['packages']['torch']}"
-
-
 def kept(device: str) -> Kept:
     """The probes of this machine."""
-    return _all_kept().get(machine_name(device), {})
+    return _all_kept().get(provenance.machine(device), {})
 
 
 def _all_kept() -> dict[str, Kept]:
@@ -148,7 +142,7 @@ def _all_kept() -> dict[str, Kept]:
 def probe(runs: Iterable[Run], device: str) -> None:
     """Train and call each network of these runs that has no probe yet, on random images, and keep the seconds."""
     machine.keep_memory()
-    name, found, path = machine_name(device), kept(device), files.cache_folder() / "probes.json"
+    name, found, path = provenance.machine(device), kept(device), files.cache_folder() / "probes.json"
     models = {network(part): part for run in runs if of(run).network for part in [getattr(run, "model", run)]}
     for key, run in models.items():
         if key in found:

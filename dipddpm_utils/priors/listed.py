@@ -7,8 +7,7 @@ from typing import Any
 import pandas as pd
 
 from dipddpm_utils.machine import files
-from dipddpm_utils.machine.errors import StoreError
-from dipddpm_utils.machine.provenance import hardware
+from dipddpm_utils.machine.provenance import hardware, machine
 from dipddpm_utils.page import speed
 
 HEAD = ("name", "hash", "state", "seconds", "size", "FLOPs", "hours")
@@ -24,14 +23,8 @@ def listing(store: Any, device: str = "auto", probe: bool = False) -> tuple[list
     if probe:
         speed.kept_hours(store.root.parent)  # a damaged one is said now, not in minutes
     for entry in store.profile.entries.values():
-        record = None
-        try:
-            if (state := store.state(entry.run)) == "complete":
-                record = store.load(entry.run)
-                record.check()
-        except StoreError as error:
-            state, record = "damaged", None
-            wrong.append(str(error))
+        state, record, why = store.examined(entry.run)
+        wrong += [why] if why else []
         size = f"{sum(path.stat().st_size for path in store.folder(entry.run).rglob('*') if path.is_file()) / 1e3:.1f} kB"
         if record is None:
             left.append(entry.run)
@@ -73,7 +66,7 @@ def _left(store: Any, rows: list[list[str]], left: list[Any], where: str, probe:
     said += ", restoration, floors and fits to single images not counted" * any(not own.network for own in undone)
     known = f"{'over ' if unknown else ''}{sum(here for here in hours if math.isfinite(here)):.1f}"
     lines = [f"left: {len(undone)} runs, {sum(own.flops for own in undone):.2e} FLOPs"]
-    lines.append(f"hours left on this machine ({cost.machine_name(where)}): {known}, {said}")
+    lines.append(f"hours left on this machine ({machine(where)}): {known}, {said}")
     if unknown:
         lines.append(f"not timed here yet: {len(unknown)} networks; time them, in minutes: {store.command('runs --probe')}")
     for name, total in cost.on_paper(store.profile).items():
@@ -93,7 +86,7 @@ def _keep(store: Any, took: Counter[str], left: list[Any], where: str) -> None:
     how = "measured" if not left else "estimated" if measured == 0 else "measured and estimated"
     row = {"profile": store.profile.name, "runs": len(store.profile.entries), "hours": f"{hours:.2g}", "how": how}
     most = "".join(name for name, _ in took.most_common(1)) + ", and others" * (len(took) > 1)
-    row["machine"] = cost.machine_name(where) if left else most
+    row["machine"] = machine(where) if left else most
     row |= {name: f"{total:.2g}" for name, total in cost.on_paper(store.profile).items()}
     path, before = store.root.parent / "bench" / "hours.csv", speed.kept_hours(store.root.parent, str).to_dict("records")
     rows = {one["profile"]: one for one in before} | {row["profile"]: row}

@@ -61,11 +61,11 @@ def rise_is_noise(names: Sequence[str], lab: Any) -> Finding | None:
     effects = {name: [float(rise.mean()) for rise in own] if seeds > 1 else list(own[0]) for name, own in rises.items()}
     late = {name: [of_curve(late_change, "fd", record) for record in own] for name, own in records.items()}
     shown = {look(name).label: paired(own, ratio=True) for name, own in late.items() if np.isfinite(own).any()}
-    longer = [f"{label}, as published, {effect(gap)}" for label, gap in shown.items()]
+    longer = [f"of {label}, as published, by {effect(gap)}" for label, gap in shown.items()]
     why = (
         "A set's rise since its lowest evaluation, as a factor, divided by the square of its rise since the one where the "
         "other sets are lowest: above 1, most of the rise is chance. Too few steps is not tested: from half of the training "
-        f"to its end FD of all samples changes by {'; '.join(longer)}."
+        f"to its end FD of all samples changes, {'; '.join(longer)}."
     )
     least = min(map(len, effects.values()))
     values = pd.DataFrame({name: own[:least] for name, own in effects.items()})

@@ -74,6 +74,7 @@ def published_beside_ours(lab: Any) -> Figure:
     if columns == 3:
         note += _ours(panels[1], lab, "-published", "fd_published", "our runs as published,\njudged on 30 samples as there")
         note += _ours(panels[2], lab, "", "fd", "our corrected runs,\njudged on all samples")
+        note += "Middle and right differ in faults and in judging: notebook 04 judges the published runs on all samples, too. "
         if lab.has("a-floor"):
             floor = lab.seeds("a-floor")[0]
             least = f"{floor_at(floor).value:.2g} at n = {floor_n(floor):.0f}"

@@ -34,11 +34,14 @@ AS = dict(zip(one_fault.SIDES, ("as the only fault", "on top of all others"), st
 def library(lab: Any) -> str:
     """Report A's network and ours in words, and what both were trained with."""
     records = tables.libraries(lab)
+    theirs, ours = (float(at["fd"]) for at in tables.after_as_many(*records))
+    answer = f"After as many steps ours has {number(ours / theirs, 2)} times the distance of theirs. So how far our models are "
+    answer += "from real images says nothing of report A's; whether a DIP helps may carry over."
     if tables.on_one_machine(*records):
-        return f"{LIBRARY} Both are trained on the same batches, times and noise."
+        return f"{LIBRARY} Both are trained on the same batches, times and noise. {answer}"
     theirs, ours = (hardware(record.provenance) for record in records)
     apart = f"but of two machines, and so of other noise (theirs: {theirs}; ours: {ours})"
-    return f"{LIBRARY} Both are of one seed and one recipe, {apart}."
+    return f"{LIBRARY} Both are of one seed and one recipe, {apart}. {answer}"
 
 
 def not_held(*groups: str) -> str:

@@ -93,8 +93,8 @@ def library(lab: Any) -> pd.DataFrame:
     theirs, ours = libraries(lab)
     last, rows = theirs.run.optim.steps, []
     logged = [step for step in ours.curve["step"] if last / 2 < step <= last and step in set(theirs.curve["step"])]
-    for name, record in (("ours", ours), ("denoising-diffusion-pytorch's own", theirs)):
-        at = judged_alike(record.evals).set_index("step").loc[last]
+    named = (("ours", ours), ("denoising-diffusion-pytorch's own", theirs))
+    for (name, record), at in zip(named, after_as_many(ours, theirs), strict=True):
         loss = float(record.curve.set_index("step").loc[logged, "loss"].mean())
         row = {"network": name, "parameters": count(record.metrics["parameters"]), "steps": count(last)}
         row |= {"loss, second half": number(loss), f"{at['features']}, n = {at['n']:.0f}": span(summary(at.to_frame().T, "fd"))}
@@ -106,6 +106,12 @@ def libraries(lab: Any) -> tuple[Any, ...]:
     """Records of report A's DDPM, seed 0: with its library's Unet, and with ours; nothing where one is not there."""
     there = {record.name: record for record in lab.all()}
     return tuple(there[name] for name in LIBRARIES) if set(LIBRARIES) <= set(there) else ()
+
+
+def after_as_many(*records: Any) -> list[pd.Series]:
+    """What each scored after the most steps that all of them made."""
+    last = min(record.run.optim.steps for record in records)
+    return [judged_alike(record.evals).set_index("step").loc[last] for record in records]
 
 
 def on_one_machine(*records: Any) -> bool:

@@ -83,6 +83,17 @@ class Store:
             raise StoreError(f"run {name} has no record in profile {self.profile.name}: compute it with `{how}`")
         return record
 
+    def examined(self, run: Run) -> tuple[str, Record | None, str]:
+        """(state, its whole record if complete, what is wrong with it): 'damaged' where something is."""
+        try:
+            if (state := self.state(run)) != "complete":
+                return state, None, ""
+            record = self.load(run)
+            record.check()
+        except StoreError as error:
+            return "damaged", None, str(error)
+        return state, record, ""
+
     def command(self, words: str) -> str:
         """The command that does this for the profile in this folder of results, as it can be typed."""
         where = "" if self.root.parent == CHECKOUT / "results" else f" --results {shlex.quote(str(self.root.parent))}"

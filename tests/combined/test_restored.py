@@ -122,6 +122,18 @@ class Tuned(Made):
         return {"restore": self.records, "restore-tuned": self.tuned}[name]
 
 
+def test_which_rivals_were_trained_for_the_degradation_is_said_and_how_the_ddpm_itself_does():
+    """Of two settings a trained network leads in the one where it was tuned; the DDPM itself is above the DIP until moved."""
+    said = conclusions.rivals(Tuned(30))
+    assert said.startswith("In 1 of 2 the best rival is a U-Net trained on clean images") and "than the DIP in 0 (" in said
+    lab = Tuned(30)
+    for one in lab.records:
+        one.metrics |= {f"{name}_psnr": 5.0 for name in ("mean", "calls", "eta", "ddnm") if f"{name}_psnr" in one.metrics}
+    assert "than the DIP in 2 (" in conclusions.rivals(lab)
+    assert conclusions.rivals(lab, "CIFAR-10").startswith("In 1 of 1 ")
+    assert conclusions.rivals(lab, "MNIST").startswith("In 0 of 1 ")
+
+
 @pytest.mark.parametrize(("unet", "rival", "value"), [(30, "chosen_unet", 22 - 30), (15, "mean", 22 - 23)])
 def test_a_rival_that_was_tuned_stands_among_the_others_in_the_seconds_of_their_day(unet, rival, value):
     lab = Tuned(unet)
