@@ -125,7 +125,7 @@ def compute(
             except OutOfTime as error:
                 click.echo(f"{entry.name}: {error}", err=True)
                 return stop.asked or error.exit_code
-            except (DipddpmError, RuntimeError, ValueError) as error:  # out of memory on a GPU is a RuntimeError
+            except Exception as error:  # one run's failure, whatever a library raises, is not the others'
                 failed.append(entry.name)
                 kind = "" if isinstance(error, DipddpmError) else f"{type(error).__name__}: "
                 click.echo(f"{entry.name}: {kind}{error}", err=True)
@@ -210,11 +210,15 @@ def look_around(results: str) -> int:
 def redraw(profile: str | None, results: str) -> int:
     """Redraw all figures, tables and the page from records alone, and README's answer with them."""
     from dipddpm_utils import front
+    from dipddpm_utils.data import own
     from dipddpm_utils.store import runs
 
-    job = notebooks.Job(profile or "quick", results_folder(results), records_only=True, front=_front)
+    own_images = ":" in (profile or "")
+    job = notebooks.Job(
+        profile or "quick", results_folder(results), only=own.CHAPTERS if own_images else None, records_only=True, front=_front
+    )
     code = notebooks.drive(job)
-    if code == 0 and job.results == runs.CHECKOUT / "results" and ":" not in job.profile:
+    if code == 0 and job.results == runs.CHECKOUT / "results" and not own_images:
         front.write_readme(job.results)
     return code
 

@@ -4,6 +4,7 @@ Every word follows from records by rule: a row has its effect, interval and corr
 """
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -195,7 +196,15 @@ def write_readme(results: Path) -> None:
     begin, end = README_MARKS
     if text.count(begin) != 1 or text.count(end) != 1:
         raise StoreError(f"README.md must have the two marks of the generated block once each, {begin} and {end}: restore it")
-    lab = Lab(strongest(results), str(results), records_only=True)
+    name, order = strongest(results), list(profiles.PROFILES)
+    spoken = re.search(r"^Records of profile \*\*(\w+)\*\*", text, flags=re.MULTILINE)
+    if spoken and spoken[1] in order and order.index(name) < order.index(spoken[1]):  # runs were added, and not computed there
+        advice = f"`python -m dipddpm_utils runs --profile {spoken[1]}` lists what it lacks"
+        print(
+            f"README.md keeps the answer of profile {spoken[1]}, of which not every run is computed: {advice}", file=sys.stderr
+        )
+        return
+    lab = Lab(name, str(results), records_only=True)
     lab.store.refuse_losses()
     before, rest = text.split(begin)
     if drawn := picture(lab):

@@ -174,7 +174,23 @@ def test_the_page_of_another_folder_opens_with_the_answer_of_the_records_that_it
     assert "Of 17 claims: " in reports
 
 
-def test_readme_block_replaces_only_what_is_between_its_marks(monkeypatch, tmp_path):
+def test_a_report_of_no_records_is_refused_before_a_kernel_starts(tmp_path, capsys):
+    code, out, said = call("report", "--profile", "smoke", "--results", str(tmp_path), capsys=capsys)
+    assert code == 1 and "there is nothing to draw: compute it, ./run_all.sh --profile smoke" in said
+    assert "01_theory" not in out and not (tmp_path / "smoke" / "report.html").exists()
+
+
+def test_one_runs_failure_is_not_the_others(tmp_path, capsys, monkeypatch):
+    def ensure(self, run):
+        if run.seed == 0:
+            raise KeyError("tiny")  # what a library raises is not known beforehand
+
+    monkeypatch.setattr(command_line.Store, "ensure", ensure)
+    code, out, said = call("run", "ddpm", "--profile", "smoke", "--results", str(tmp_path), capsys=capsys)
+    assert code == 1 and "ddpm-s0: KeyError: 'tiny'" in said and "ddpm-s1: computed" in out
+
+
+def test_readme_block_replaces_only_what_is_between_its_marks(monkeypatch, tmp_path, capsys):
     begin, end = front.README_MARKS
     (tmp_path / "README.md").write_text(f"# Top\n{begin}\nold\n{end}\n\ntail\n")
     monkeypatch.setattr(runs, "CHECKOUT", tmp_path)
@@ -189,6 +205,11 @@ def test_readme_block_replaces_only_what_is_between_its_marks(monkeypatch, tmp_p
     for _ in range(2):
         front.write_readme(tmp_path / "results")
         assert (tmp_path / "README.md").read_text() == f"# Top\n{begin}\n\n{told}\n\n{end}\n\ntail\n"
+    larger = f"{begin}\n\nRecords of profile **standard**; the page.\n\n{end}\n"
+    (tmp_path / "README.md").write_text(larger)  # a larger profile spoke, which lacks runs now: its answer stays
+    front.write_readme(tmp_path / "results")
+    assert (tmp_path / "README.md").read_text() == larger
+    assert "keeps the answer of profile standard" in capsys.readouterr().err
     (tmp_path / "README.md").write_text("no marks")
     with pytest.raises(StoreError, match="two marks"):
         front.write_readme(tmp_path)

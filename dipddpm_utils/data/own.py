@@ -30,6 +30,7 @@ from dipddpm_utils.machine.errors import DataError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+CHAPTERS = "02,03,04,05,07"  # the notebooks that are about one's images
 TINTED = 8  # grey levels between the channels of a pixel, above which an image is coloured
 TRAIN_SHARE = 0.6  # of images that come without a split of their own, as for digits5k
 LEAST_TRAIN, LEAST_HELD_OUT = 130, 65  # the Frechet distance needs more images than the 64 features
@@ -215,5 +216,5 @@ def described(folder: str) -> str:
     found = read(folder)[0]
     fixed = "FD-CIFAR" if found.data.colour else "FD-MNIST"
     judge = "a classifier fitted to their labels (FD-OWN)" if found.data.labelled else f"KID on {fixed}'s features; no FID"
-    command = f"python -m dipddpm_utils notebooks --profile {shlex.quote(f'quick:{folder}')} --only 02,03,04,05,07"
+    command = f"python -m dipddpm_utils notebooks --profile {shlex.quote(f'quick:{folder}')} --only {CHAPTERS}"
     return f"{found.said}\nsha256: {found.data.sha256}\njudged by {judge}\nthe report on them: {command}"

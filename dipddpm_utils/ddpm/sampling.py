@@ -124,8 +124,10 @@ def chain(
                 x, std = ancestral_step(x, x0_hat, bar_t, bar_s, diffusion.variance == "fixed_large")
             elif sampler.name == "ddim":
                 x, std = ddim_step(x0_hat, eps_hat, bar_t, bar_s, sampler.eta)
-            else:
+            elif sampler.name == "dpmpp_2m":
                 x = x0_hat if s < 0 else dpmpp_step(x, x0_hat, bar_t, bar_s, earlier)
+            else:
+                raise NotImplementedError(f"sampler {sampler.name!r} has no step here")
             if s >= 0 and std > 0:
                 x = x + std * streams.normal(x, generator)
             earlier = bar_t, x0_hat

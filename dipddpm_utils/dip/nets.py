@@ -46,9 +46,11 @@ def build(
         elif net == "skip":
             norm = (lambda n: nn.GroupNorm(n, n)) if per_image else nn.BatchNorm2d
             module = Skip(inputs, width, channels, norm)
-        else:
+        elif net == "resnet18":
             norm = (lambda n: nn.GroupNorm(math.gcd(8, n), n)) if per_image else nn.BatchNorm2d
             module = ResNet18(inputs, width, channels, norm, per_image)
+        else:
+            raise NotImplementedError(f"nothing builds net {net!r}")
     module = module.to_empty(device=generator.device)
     initialise(module, generator)
     return module

@@ -50,6 +50,7 @@ class Look:
             yield from getattr(self, topic)()
         except (Exception, SystemExit) as error:  # what is broken here is what this is for
             yield f"could not be told: {type(error).__name__}: {error}"
+            self.advice.append(f"what could not be told of {topic} is a fault of its own: mend it, or report it")
 
     def code(self) -> Iterator[str]:
         from dipddpm_utils.machine.provenance import code_version
@@ -109,15 +110,22 @@ class Look:
         from dipddpm_utils.study import profile as profiles
 
         yield f"in {self.folder}"
+        if self.folder.exists() and not (self.folder.is_dir() and os.access(self.folder, os.W_OK)):
+            self.advice.append(
+                f"{self.folder} is no folder that can be written: name another with --results or DIPDDPM_RESULTS"
+            )
         for name in profiles.PROFILES:
             store = Store(self.folder, name, records_only=True)
             states = {entry.folder: store.examined(entry.run)[0] for entry in store.profile.entries.values()}
             counts = Counter(states.values())
             others = [f", {n} {state}" for state, n in counts.items() if state not in ("complete", "absent")]
-            yield f"{name:8}  {counts['complete']:4} of {len(states)} complete{''.join(others)}"
+            borrowed = ", read from the checkout" if store.source != store.root else ""
+            yield f"{name:8}  {counts['complete']:4} of {len(states)} complete{''.join(others)}{borrowed}"
             if damaged := [folder for folder, state in states.items() if state == "damaged"]:
                 self.advice.append(f"{store.source / 'runs' / damaged[0]}: bring it back with git checkout, or remove it")
-            elif name == "quick" and 0 < counts["complete"] < len(states):  # of the larger ones it may take days
+            elif (
+                name == "quick" and not borrowed and 0 < counts["complete"] < len(states)
+            ):  # of the larger ones it may take days
                 self.advice.append(f"python -m dipddpm_utils run --all --profile {name}{self.given} computes what is absent")
 
     def disk(self) -> Iterator[str]:

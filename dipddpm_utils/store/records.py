@@ -131,7 +131,7 @@ class Record:
         raise StoreError(f"{path} {wrong}: {_REPAIR}")
 
 
-_REPAIR = "bring it back with `git checkout`, or remove its folder and run the same command again"
+_REPAIR = "bring it back with `git checkout`, or remove its folder and compute it anew (`dipddpm_utils run NAME`)"
 
 
 def find(folder: Path) -> Record | None:

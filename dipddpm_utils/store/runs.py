@@ -184,8 +184,9 @@ class Store:
                 self._event(folder.name, "record")  # another process was first
                 return record
             self.budget.check()
-            again = " again: its weights, which no clone has, are needed" if weights and self.state(run) == "complete" else ""
-            print(f"computing {folder.name}{again}", file=sys.stderr, flush=True)
+            again = weights and self.state(run) == "complete"
+            why = " again: its weights, which no clone has, are needed; its record is replaced by that of this machine" * again
+            print(f"computing {folder.name}{why}", file=sys.stderr, flush=True)
             device = pick_device(self.device)
             keep_memory()
             facts = provenance.provenance(run, device) | ({"round": self.round} if self.round else {})

@@ -282,3 +282,10 @@ def test_times_that_do_not_divide_are_diffusers_trailing_ones(T, steps):
     oracle = oracles.scheduler("DDIMScheduler", coefs, timestep_spacing="trailing")
     oracle.set_timesteps(steps)
     assert sampling.timesteps(T, steps) == oracle.timesteps.tolist()
+
+
+def test_a_sampler_without_a_step_draws_nothing_under_its_name():
+    coefs, diffusion, x_t = _case(10)
+    unknown = config.Sampler.model_construct(name="heun", steps=4, eta=0.0)
+    with pytest.raises(NotImplementedError, match="'heun'"):
+        sampling.sample(oracles.affine_model, coefs, diffusion, unknown, x_t)

@@ -62,6 +62,12 @@ def test_a_net_that_is_not_there_is_refused(net, width, said):
         dip_nets.build(net, 1, generator=rng(), width=width)
 
 
+def test_a_name_without_a_network_is_not_given_another_one(monkeypatch):
+    monkeypatch.setitem(dip_nets.DEFAULT_WIDTH, "tiny", 4)
+    with pytest.raises(NotImplementedError, match="'tiny'"):
+        dip_nets.build("tiny", 1, generator=rng())
+
+
 def test_the_reports_own_sizes():
     assert count(dip_nets.build("2conv", 3, generator=rng())) == 3523  # 64 (9 * 3 + 1) + 3 (9 * 64 + 1)
     assert count(dip_nets.build("5conv", 1, generator=rng())) == 296_449

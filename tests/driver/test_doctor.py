@@ -51,6 +51,14 @@ def test_it_says_what_is_here_and_what_to_do_next(capsys, tmp_path, monkeypatch)
     assert theirs[1].name in text and "secret-word" not in text and str(home) not in text
 
 
+def test_a_folder_of_results_that_is_none_is_said_and_what_is_borrowed_too(capsys, tmp_path):
+    (tmp_path / "file").write_text("")
+    text = "\n".join(screen(capsys, tmp_path / "file"))
+    assert "file is no folder that can be written" in text and "nothing is wrong here" not in text
+    text = "\n".join(screen(capsys, tmp_path))
+    assert "complete, read from the checkout" in text
+
+
 @pytest.mark.slow
 def test_other_versions_and_missing_packages_are_named(capsys, monkeypatch):
     have = install.installed()

@@ -63,7 +63,11 @@ def test_a_clone_has_no_weights_and_computes_them_when_they_are_needed(tmp_path,
     assert store.ensure(RUN) and len(calls) == 1  # drawing needs none
     assert store.weights(RUN)["w"].tolist() == [0, 1, 2] and len(calls) == 2
     first, second = capsys.readouterr().err.splitlines()
-    assert "again" not in first and second == f"{first} again: its weights, which no clone has, are needed"
+    assert (
+        "again" not in first
+        and second
+        == f"{first} again: its weights, which no clone has, are needed; its record is replaced by that of this machine"
+    )
 
 
 def test_weights_that_another_process_made_meanwhile_are_not_computed_twice(tmp_path, calls, monkeypatch):

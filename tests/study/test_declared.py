@@ -63,7 +63,8 @@ def test_names_hashes_order_and_groups_are_those_that_records_were_computed_with
     profile = profiles.load(name)
     runs = [(entry.name, entry.hash) for entry in profile.entries.values()]
     groups = {g: [(m.entry.name, m.label, str(m.value), m.anchor) for m in ms] for g, ms in profile.groups.items()}
-    assert (len(runs), _sha256(runs), _sha256(groups)) == SNAPSHOT[name]
+    now = (len(runs), _sha256(runs), _sha256(groups))
+    assert now == SNAPSHOT[name], f'"{name}": {now},'
 
 
 def _with_those_it_is_built_on(value):
