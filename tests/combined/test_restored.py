@@ -101,8 +101,9 @@ def test_a_moved_record_moves_verdict_sentence_table_and_answer(mean, verdict, a
     assert [row.better for row in rows] == [verdict == "better"] * 2
     said = front.restoration(lab)
     assert f"image: {answer}" in said and f"By PSNR a DIP {counted.replace('0', 'none')} of 2 settings" in said
-    assert f"Other scores of the same pairs, won and lost: {restored.other_scores(lab, 'equal seconds')}. Against" in said
-    assert "Against the best single chain, which took 0.017 times the DIP's seconds, it won 2 and lost none." in said
+    counted = "5 and none" if verdict == "better" else "none and 5"
+    assert f", by other scores {counted} of 5, against the best rival in 1.0 times its seconds: in " in said
+    assert "over its best single chain, in 0.017 times the seconds, a DIP won 2 and lost none." in said
 
 
 class Tuned(Made):
