@@ -208,7 +208,8 @@ def page_table(judged: list[Judged], page: str) -> pd.DataFrame:
         shown = Link("table" if at.startswith("#tab") else "figure", at) if one.profile == page else elsewhere
         if not one.evidence.figure or (shown == full and own != "turns" and not one.evidence.models):  # no model's: not there
             shown = "below, one by one"
-        notes = [f"would take {one.would_take}"] if one.would_take else []
+        notes = [one.finding.aside] if one.finding and one.finding.aside else []
+        notes += [f"would take {one.would_take}"] if one.would_take else []
         notes += ["test changed later"] * ("these" in one.changed) + ["on a stand-in"] * one.stands_in
         notes += ["scaled down"] * (one.scaled and not one.gate.why)
         verdict = one.verdict + (f" ({'; '.join(notes)})" if notes else "")

@@ -48,7 +48,8 @@ def dearer(lab: Any) -> Finding | None:
     why = "Seconds of training on DIP outputs, those of the DIP included, over seconds alone; equal steps. "
     why += f"Without the DIP's, as published (FA9, FB4): {left}. The model's steps, the same work, count once for all, so this "
     why += f"is 1 plus the DIP's share, which cannot be below 1: its size is what is measured. {timed_on(record)}"
-    return compared(with_dips(rounds).droplevel("std", axis=1), unit="seconds", why=why, over="rounds")
+    aside = "its sign is arithmetic, its size measured"
+    return compared(with_dips(rounds).droplevel("std", axis=1), unit="seconds", why=why, over="rounds", aside=aside)
 
 
 def shorter(lab: Any) -> Finding:
@@ -70,7 +71,8 @@ def shorter(lab: Any) -> Finding:
     as_printed = math.log(PUBLISHED_SECONDS[0] / PUBLISHED_SECONDS[1])
     where = "above" if gap.high < as_printed else "below" if gap.low > as_printed else "inside"
     why += f" A factor as printed, {number(math.exp(as_printed))}, lies {where} the interval."
-    about: dict[str, Any] = {"unit": "seconds, alone over combined", "margin": math.log(1 + SAME)}
+    aside = f"with the DIP's seconds {number(math.exp(whole.value))}; the printed {number(math.exp(as_printed))} lies {where}"
+    about: dict[str, Any] = {"unit": "seconds, alone over combined", "margin": math.log(1 + SAME), "aside": aside}
     if lab.has("b-timing"):
         before = paths(lab.seeds("b-timing")[0])
         why += f" Same model, an epoch decoded image by image over one from memory: {effect(before)}."

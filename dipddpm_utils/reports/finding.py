@@ -29,6 +29,7 @@ class Finding:
     corrected, paired by seed. margin: what an effect has to exceed (equal: stay within). fault: the one that explains an effect
     there as published only ('': not told apart). artefact_of: set if the corrected effect itself is there for another reason.
     each: where a claim is made of several nets, rivals or settings, the effect of every one, alone and not corrected.
+    aside: what has to be known beside the verdict, in a few words.
     """
 
     effect: Paired
@@ -41,6 +42,7 @@ class Finding:
     fault: str = ""
     artefact_of: str = ""
     each: Mapping[str, Paired] = field(default_factory=dict)
+    aside: str = ""
 
     def side(self) -> tuple[float, bool]:
         """(p-value, whether the effect speaks for the claim), of the corrected effect."""

@@ -233,6 +233,7 @@ def test_in_turn_a_dip_costs_what_its_fit_and_applying_it_take(fit, verdict):
         whole = pytest.approx(1 + 50 / ((100 + 80 + 80) / 3), rel=0.02)
         assert each == {"2conv": whole, "ResNet-18": whole}
         assert "Without the DIP's, as published (FA9, FB4)" in one.why
+        assert claims.page_table([one], "")["verdict"].iloc[0].startswith("holds (its sign is arithmetic")
 
 
 FB1 = "artefact of fault FB1"
@@ -250,6 +251,7 @@ def test_a_shorter_training_is_compared_at_its_own_std_without_its_dip_and_at_eq
     assert one.verdict == verdict and "in turn" in one.why and one.finding.effect.over == "rounds"
     whole = float(one.why.partition("with them: a factor of ")[2].split()[0])
     assert whole == pytest.approx(100 / (2000 + combined), rel=0.05)  # its fit and its outputs, 1000 s each
+    assert "; the printed 1.48 lies above" in claims.page_table([one], "")["verdict"].iloc[0]
     told = one.why.partition("other stds, not tested: ")[2].split("; ")
     assert [part.partition(" a factor of 14.")[0] for part in told[:3]] == ["0.8", "1", "1.2"], one.why  # 100 over 7
     paths.loc[paths["part"] == "data", "seconds"] = 1.0  # now the path saves nothing, so it explains nothing
