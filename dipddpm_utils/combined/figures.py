@@ -106,7 +106,7 @@ def _ways_to_restore(ax: Axes, records: Sequence[Any]) -> None:
         if not role or f"{name}_psnr" not in records[0].metrics:
             continue
         score, dip = summary(restored.by_model(records, name), "psnr"), role == "with a DIP"
-        own = Look({"cheap": "single chain", "equal seconds": "planned for a DIP's seconds"}.get(role, role), ROLES[role], "o")
+        own = Look({"cheap": "single chain", "equal seconds": "given a DIP's seconds"}.get(role, role), ROLES[role], "o")
         about = {"markerfacecolor": own.colour if dip else "white", "markersize": 8.5 if name == best[role] else 5}
         bars(ax, restored.over_records(records, f"{name}_seconds"), score.value, score.low, score.high, own, **about)
     for place, role in enumerate(reversed(ROLES)):
