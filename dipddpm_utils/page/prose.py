@@ -145,8 +145,11 @@ def other_spaces(records: Sequence[Any]) -> str:
     for name, what in (("fid", "Its FID (pytorch-fid's Inception"), ("fd_imagenet", "In a second space (FD-IMAGENET")):
         if name in frame:
             said.append(f"{what}, n = {frame[f'{name}_n'].iloc[0]:.0f}): {span(summary(frame, name))}.")
-    notes = dict.fromkeys(note for record in records for note in record.notes if note.startswith(("no FID", "no second")))
-    return " ".join([*said, *(f"N{': '.join(note[1:].split(': ')[:2])}." for note in notes)])
+    notes = {note for record in records for note in record.notes}
+    if any(note.startswith("no FID") for note in notes):
+        said.append("No FID: Inception's weights could not be had (the records say why).")
+    second = sorted(note for note in notes if note.startswith("no second"))
+    return " ".join([*said, *(f"N{': '.join(note[1:].split(': ')[:2])}." for note in second)])
 
 
 def short_verdict(gap: Paired, worse: str = "worse", better: str = "better") -> str:

@@ -140,8 +140,8 @@ def best_rules(records: Sequence[Any]) -> str:
         if more := [look(net).label for net, mean in nets.items() if mean[rule] > mean["end"]]:
             early.setdefault(" and ".join(more), []).append(RULES[rule].title)
     for where, rules in early.items():
-        loses = f"lose{'s' * (len(rules) < 2)}"
-        lines.append(f"{' and '.join(rules)} {loses} more than that on {where}.")
+        loses = f"lose{'s' * (len(rules) < 2)} more than not stopping on {where}, over all noise levels"
+        lines.append(f"{' and '.join(rules)} {loses}; set alike for all nets, while budgets were chosen for each.")
     return bullets(lines)
 
 

@@ -241,7 +241,7 @@ def test_fid_is_said_where_it_is_and_why_not_where_it_is_not(lab):
     records = lab.seeds("b-ddpm")
     assert prose.other_spaces(records) == ""
     records[1].notes.append("no FID: its weights are not here")
-    assert prose.other_spaces(records) == "No FID: its weights are not here."
+    assert prose.other_spaces(records) == "No FID: Inception's weights could not be had (the records say why)."
     for record in records:
         record.metrics |= {"fid": 12.0, "fid_n": 10_000}
     assert prose.other_spaces(records).startswith("Its FID (pytorch-fid's Inception, n = 10000): 12.0")
