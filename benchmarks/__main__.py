@@ -106,8 +106,10 @@ def keep(folder: Path, device: torch.device, content: dict[str, Any]) -> None:
 
 def _kept(folder: Path | None, device: torch.device) -> dict[str, Any]:
     """What earlier calls measured on this kind of device."""
+    from dipddpm_utils.page import speed
+
     path = None if folder is None else folder / f"{device.type}.json"
-    return {"rows": [], "curves": [], **(files.read_json(path) if path is not None and path.exists() else {})}
+    return speed.read(path) if path is not None and path.exists() else {"rows": [], "curves": []}
 
 
 if __name__ == "__main__":

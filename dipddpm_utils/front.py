@@ -65,12 +65,16 @@ def restoration(lab: Any) -> str:
     single, (trained, below) = restored.won_and_lost(lab, "cheap")["PSNR"], conclusions.headcount(lab)
     answer, rest = _in_a_word(psnr.won, psnr.lost, psnr.of - psnr.won - psnr.lost), single.of - single.won - single.lost
     won, lost, of = (sum(one) for one in zip(*others, strict=True))
+    spent = (
+        restored.given(lab, *which) for which in (("equal seconds",), ("equal seconds", "", restored.SUPERVISED), ("cheap",))
+    )
+    even, itself, cheap = (f"in {own} times its seconds" for own in spent)
     return (
         f"**Mending a degraded image: {answer}.** By PSNR a DIP won {psnr.won or 'none'} and lost {psnr.lost or 'none'} of "
-        f"{psnr.of} settings, by other scores {won or 'none'} and {lost or 'none'} of {of}, against the best rival in "
-        f"{restored.given(lab, 'equal seconds')} times its seconds: in {trained} a U-Net trained for that very degradation. "
-        f"The DDPM itself, in at most its seconds, has a lower mean in {below} (not tested); over its best single chain, in "
-        f"{restored.given(lab, 'cheap')} times the seconds, a DIP won {single.won or 'none'} and lost {single.lost or 'none'}"
+        f"{psnr.of} settings, by other scores {won or 'none'} and {lost or 'none'} of {of} pairs, against the best rival "
+        f"{even}: in {trained or 'none'} a U-Net trained for that very degradation. The DDPM itself, {itself}, has a lower "
+        f"mean in {below or 'none'} (not tested); over its best single chain, {cheap}, a DIP won "
+        f"{single.won or 'none'} and lost {single.lost or 'none'}"
     ) + (f"; {rest} {'are' if rest > 1 else 'is'} undecided." if rest else ".")
 
 

@@ -176,8 +176,8 @@ def test_the_page_of_another_folder_opens_with_the_answer_of_the_records_that_it
 
 def test_a_report_of_no_records_is_refused_before_a_kernel_starts(tmp_path, capsys):
     code, out, said = call("report", "--profile", "smoke", "--results", str(tmp_path), capsys=capsys)
-    assert code == 1 and "there is nothing to draw: compute it, ./run_all.sh --profile smoke" in said
-    assert "01_theory" not in out and not (tmp_path / "smoke" / "report.html").exists()
+    assert code == 1 and f"notebooks --profile smoke --results {tmp_path}`" in said and "there is nothing to draw" in said
+    assert "01_theory" not in out and not list(tmp_path.iterdir())
 
 
 def test_one_runs_failure_is_not_the_others(tmp_path, capsys, monkeypatch):

@@ -72,9 +72,10 @@ def instead(lab: Any) -> str:
 def rivals(lab: Any, of: str = "") -> str:
     """Which the best rivals in restoration are, and how the DDPM itself does, without a test: it is in no family."""
     trained, below = headcount(lab, of)
+    spent, of_all = restored.given(lab, "equal seconds", of, restored.SUPERVISED), len(restored.settings(lab, of))
     return (
-        f"In {trained} of {len(restored.settings(lab, of))} the best rival is a U-Net trained on clean images for that very "
-        f"degradation; the DDPM itself, in at most as many seconds, has a lower mean PSNR than the DIP in {below} (not tested)."
+        f"In {trained or 'none'} of {of_all} the best rival is a U-Net trained on clean images for that very degradation; the "
+        f"DDPM itself, in {spent} times the DIP's seconds, has a lower mean PSNR in {below or 'none'} (not tested)."
     )
 
 
@@ -83,7 +84,7 @@ def headcount(lab: Any, of: str = "") -> tuple[int, int]:
     trained, below = 0, 0
     for own in restored.settings(lab, of).values():
         way, rival = (restored.best(own, role) for role in ("with a DIP", "equal seconds"))
-        ddpm = restored.best(own, "equal seconds", but=restored.SUPERVISED)
+        ddpm = restored.best(own, "equal seconds", restored.SUPERVISED)
         trained += rival in restored.SUPERVISED
         below += restored.over_records(own, f"{ddpm}_psnr") < restored.over_records(own, f"{way}_psnr")
     return trained, below

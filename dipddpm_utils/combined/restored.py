@@ -132,14 +132,14 @@ def over_records(records: list[Any], measure: str) -> float:
     return sum(record.metrics[measure] for record in records) / len(records)
 
 
-def seconds(records: list[Any], role: str) -> list[float]:
-    """What the best way of a role took for the images of each model."""
-    return [record.metrics[f"{best(records, role)}_seconds"] for record in records]
+def seconds(records: list[Any], role: str, but: tuple[str, ...] = ()) -> list[float]:
+    """What the best way of a role (and not of `but`) took for the images of each model."""
+    return [record.metrics[f"{best(records, role, but)}_seconds"] for record in records]
 
 
-def given(lab: Any, role: str, of: str = "") -> str:
+def given(lab: Any, role: str, of: str = "", but: tuple[str, ...] = ()) -> str:
     """'1.2 to 1.5': what the best rival of a role took in a setting, in times the DIP's, the least and the most."""
-    return ends([sum(seconds(own, role)) / sum(seconds(own, "with a DIP")) for own in settings(lab, of).values()])
+    return ends([sum(seconds(own, role, but)) / sum(seconds(own, "with a DIP")) for own in settings(lab, of).values()])
 
 
 def how_many(lab: Any, of: str = "") -> str:

@@ -50,7 +50,8 @@ class Look:
             yield from getattr(self, topic)()
         except (Exception, SystemExit) as error:  # what is broken here is what this is for
             yield f"could not be told: {type(error).__name__}: {error}"
-            self.advice.append(f"what could not be told of {topic} is a fault of its own: mend it, or report it")
+            if not isinstance(error, ModuleNotFoundError):  # of which `packages` tells
+                self.advice.append(f"what could not be told of {topic} is a fault of its own: mend it, or report it")
 
     def code(self) -> Iterator[str]:
         from dipddpm_utils.machine.provenance import code_version
@@ -110,7 +111,8 @@ class Look:
         from dipddpm_utils.study import profile as profiles
 
         yield f"in {self.folder}"
-        if self.folder.exists() and not (self.folder.is_dir() and os.access(self.folder, os.W_OK)):
+        there = next(place for place in (self.folder, *self.folder.parents) if os.path.lexists(place))
+        if not (there.is_dir() and os.access(there, os.W_OK)):
             self.advice.append(
                 f"{self.folder} is no folder that can be written: name another with --results or DIPDDPM_RESULTS"
             )

@@ -208,10 +208,11 @@ def drive(job: Job) -> int:
     store = Store(job.results, job.profile, fresh=fresh, records_only=job.records_only)
     if job.records_only:
         store.refuse_losses()
-    files.check_writable(job.root / "notebooks")  # a read-only folder is said now, not in an hour
     complete = say_what_is_there(store)
     if job.records_only and not any(store.state(entry.run) == "complete" for entry in store.profile.entries.values()):
-        raise StoreError(f"there is nothing to draw: compute it, ./run_all.sh --profile {job.profile}")
+        only = f" --only {job.only}" if job.only else ""
+        raise StoreError(f"there is nothing to draw: compute it with `{store.command(f'notebooks{only}')}`")
+    files.check_writable(job.root / "notebooks")  # a read-only folder is said now, not in an hour
     with CleanStop() as stop:
         # where nothing has to be computed, two notebooks at a time: their kernels mostly wait for imports
         at_a_time = min(2, machine_device.cores()) if complete or job.records_only else 1

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from dipddpm_utils.machine import files
 from dipddpm_utils.machine.errors import StoreError
+from dipddpm_utils.machine.provenance import hardware
 from dipddpm_utils.page.compare import grouped
 from dipddpm_utils.page.names import METHODS, Look
 from dipddpm_utils.page.prose import number
@@ -39,28 +40,35 @@ TRAINERS = {
 
 def measured(results: Path) -> list[dict[str, Any]]:
     """The contents of results/bench/*.json, the CPU's first."""
-    found = [files.read_json(path) for path in sorted((results / "bench").glob("*.json"))]
+    found = [read(path) for path in sorted((results / "bench").glob("*.json"))]
     return sorted(found, key=lambda content: content["machine"]["device"] != "cpu")
 
 
+def read(path: Path) -> dict[str, Any]:
+    """One such file; a row or curve that does not say its machine is of the call that the file tells of."""
+    content = files.read_json(path)
+    said = f"{hardware(content['machine'])}, torch {content['machine']['packages']['torch']}"
+    return {**content, **{of: [{"machine": said, **row} for row in content[of]] for of in ("rows", "curves")}}
+
+
 def table(content: dict[str, Any]) -> pd.DataFrame:
-    """One row a measurement: what, value with unit, spread, target, whether it is met, and the note."""
+    """One row a measurement: what, value with unit, spread, target, whether it is met, the note, and the machine."""
     rows = []
     for row in content["rows"]:
         shown = {"measured": row["name"], "value": f"{_short(row['value'])} {row['unit']}", "spread": _spread(row, " to ")}
         target = "" if row["target"] is None else _short(row["target"])
-        rows.append({**shown, "target": target, "met": {True: "yes", False: "no", None: ""}[row["met"]], "note": row["note"]})
+        about = {"met": {True: "yes", False: "no", None: ""}[row["met"]], "note": row["note"], "machine": row["machine"]}
+        rows.append({**shown, "target": target, **about})
     return pd.DataFrame(rows)
 
 
 def ratios(content: dict[str, Any]) -> pd.DataFrame:
     """Every ratio to a peer at one quality: what, measured with spread, target, and what it was measured at."""
     rows = [row for row in content["rows"] if row["met"] is not None and row["unit"] in RATIOS]
-    several = len(machines(rows)) > 1
-    found = [
-        (row["name"], _cell(row), _short(row["target"]), row["note"].split(";")[0] + f" ({row['machine']})" * several)
-        for row in rows
-    ]
+    several, found = len(machines(rows)) > 1, []
+    for row in rows:
+        at = row["note"].split(";")[0] + f" ({row['machine']})" * several
+        found.append((row["name"], _cell(row), _short(row["target"]), at.strip()))
     return pd.DataFrame(found, columns=("beside the peers", "measured", "target", "at"))
 
 

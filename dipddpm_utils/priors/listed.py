@@ -9,6 +9,7 @@ import pandas as pd
 from dipddpm_utils.machine import files
 from dipddpm_utils.machine.provenance import hardware, machine
 from dipddpm_utils.page import speed
+from dipddpm_utils.page.prose import number
 
 HEAD = ("name", "hash", "state", "seconds", "size", "FLOPs", "hours")
 
@@ -64,13 +65,13 @@ def _left(store: Any, rows: list[list[str]], left: list[Any], where: str, probe:
     unknown = {own.network for own, here in zip(undone, hours, strict=True) if not math.isfinite(here)}
     said = f"estimated from probes of {cost.PROBED} training steps, one process"
     said += ", restoration, floors and fits to single images not counted" * any(not own.network for own in undone)
-    known = f"{'over ' if unknown else ''}{sum(here for here in hours if math.isfinite(here)):.2g}"
+    known = f"{'over ' if unknown else ''}{number(sum(here for here in hours if math.isfinite(here)))}"
     lines = [f"left: {len(undone)} runs, {sum(own.flops for own in undone):.2e} FLOPs"]
     lines.append(f"hours left on this machine ({machine(where)}): {known}, {said}")
     if unknown:
         lines.append(f"not timed here yet: {len(unknown)} networks; time them, in minutes: {store.command('runs --probe')}")
     for name, total in cost.on_paper(store.profile).items():
-        lines.append(f"hours of all {len(rows)} runs on {name}: about {total:.2g}, on paper, not measured")
+        lines.append(f"hours of all {len(rows)} runs on {name}: about {number(total, 2)}, on paper, not measured")
     return lines
 
 

@@ -71,7 +71,8 @@ def shorter(lab: Any) -> Finding:
     as_printed = math.log(PUBLISHED_SECONDS[0] / PUBLISHED_SECONDS[1])
     where = "above" if gap.high < as_printed else "below" if gap.low > as_printed else "inside"
     why += f" A factor as printed, {number(math.exp(as_printed))}, lies {where} the interval."
-    aside = f"with the DIP's seconds {number(math.exp(whole.value))}; the printed {number(math.exp(as_printed))} lies {where}"
+    printed = f"the printed {number(math.exp(as_printed))} lies {where} the interval"
+    aside = f"{printed}; with the DIP's seconds the factor is {number(math.exp(whole.value))}"
     about: dict[str, Any] = {"unit": "seconds, alone over combined", "margin": math.log(1 + SAME), "aside": aside}
     if lab.has("b-timing"):
         before = paths(lab.seeds("b-timing")[0])

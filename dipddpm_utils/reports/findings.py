@@ -35,8 +35,9 @@ def library(lab: Any) -> str:
     """Report A's network and ours in words, and what both were trained with."""
     records = tables.libraries(lab)
     theirs, ours = (float(at["fd"]) for at in tables.after_as_many(*records))
-    answer = f"After as many steps ours has {number(ours / theirs, 2)} times the distance of theirs. So how far our models are "
-    answer += "from real images says nothing of report A's; whether a DIP helps may carry over."
+    apart = "higher than" if ours > theirs else "lower than" if ours < theirs else "the same as"
+    answer = f"After as many steps ours has {number(ours / theirs, 2)} times the distance of theirs: what stands here of our "
+    answer += f"models' distances is {apart} with report A's network."
     if tables.on_one_machine(*records):
         return f"{LIBRARY} Both are trained on the same batches, times and noise. {answer}"
     theirs, ours = (hardware(record.provenance) for record in records)

@@ -124,7 +124,17 @@ def test_rows_of_two_machines_each_say_theirs(kept):
     content["rows"][1]["machine"] = "other"
     bench.keep(kept / "bench", torch.device("cpu"), content)
     said = speed.summary(kept)
-    assert "| ours 1 s (one) |" in said and "|  (other) |" in said and "2 met (one; other)" in said
+    assert "| ours 1 s (one) |" in said and "| (other) |" in said and "2 met (one; other)" in said
+
+
+def test_rows_of_before_are_of_the_machine_that_their_file_tells_of(kept):
+    path = kept / "bench" / "cpu.json"
+    content = json.loads(path.read_text())
+    for row in (*content["rows"], *content["curves"]):
+        del row["machine"]
+    path.write_text(json.dumps(content))
+    assert ", torch " in speed.measured(kept)[0]["rows"][0]["machine"]
+    assert speed.curves(bench._kept(kept / "bench", torch.device("cpu")), "growth") and "2 met (" in speed.summary(kept)
 
 
 def test_plain_bfloat16_is_the_same_step():
@@ -134,10 +144,13 @@ def test_plain_bfloat16_is_the_same_step():
     torch.testing.assert_close(own_size._fused(block, x), block(x), rtol=1e-5, atol=1e-5)
 
 
+NAMED = (("one_sitting", "a step"), ("other", "b"))
+
+
 def test_what_was_timed_in_turn_is_said_by_its_name(tmp_path):
     row = pairs.Row("a step", 1.02, None, "times", (1.0, 1.04), None, "9 turns; one thread")
     content = {
-        "rows": [{"program": "one_sitting", **row.plain()}, {"program": "other", **row.plain(), "name": "b"}],
+        "rows": [{**row.plain(), "program": of, "machine": "one", "name": name} for of, name in NAMED],
         "curves": [],
     }
     bench.keep(tmp_path / "bench", torch.device("cpu"), content)

@@ -251,7 +251,10 @@ def test_a_shorter_training_is_compared_at_its_own_std_without_its_dip_and_at_eq
     assert one.verdict == verdict and "in turn" in one.why and one.finding.effect.over == "rounds"
     whole = float(one.why.partition("with them: a factor of ")[2].split()[0])
     assert whole == pytest.approx(100 / (2000 + combined), rel=0.05)  # its fit and its outputs, 1000 s each
-    assert "; the printed 1.48 lies above" in claims.page_table([one], "")["verdict"].iloc[0]
+    assert (
+        "(the printed 1.48 lies above the interval; with the DIP's seconds the factor is 0.0"
+        in claims.page_table([one], "")["verdict"].iloc[0]
+    )
     told = one.why.partition("other stds, not tested: ")[2].split("; ")
     assert [part.partition(" a factor of 14.")[0] for part in told[:3]] == ["0.8", "1", "1.2"], one.why  # 100 over 7
     paths.loc[paths["part"] == "data", "seconds"] = 1.0  # now the path saves nothing, so it explains nothing
