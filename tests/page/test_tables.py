@@ -59,6 +59,9 @@ def test_a_start_is_compared_with_noise_and_says_what_for():
     assert len(starts) == frame.groupby(["label", "value"]).ngroups
     noise = starts["start"] == "DDPM alone"
     assert (starts[noise]["over noise"] == "").all()
+    assert starts["t_start (calls)"].str.startswith("whole chain (").eq(noise).all()
+    alone = tables.leads(starts[noise], starts.columns[2], "rows", what="FD")
+    assert " rows: DDPM alone, whole chain (" in alone, alone
     steps = frame["value"].nunique()
     assert starts[~noise]["over noise"].str.contains(f"Holm over {steps}").all()
     assert (starts["DIP over it"] == "")[starts["start"].isin([look("dip").label, look("real").label])].all()
