@@ -7,6 +7,7 @@ Rows are those of benchmarks/pairs.py: `spread` holds quartiles over pairs or, w
 """
 
 import math
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +64,11 @@ def table(content: dict[str, Any]) -> pd.DataFrame:
 
 
 def ratios(content: dict[str, Any]) -> pd.DataFrame:
-    """Every ratio to a peer at one quality: what, measured with spread, target, and what it was measured at."""
+    """Every ratio to a peer at one quality: what, measured with spread, target, and at what; an unusual machine by its name."""
     rows = [row for row in content["rows"] if row["met"] is not None and row["unit"] in RATIOS]
-    several, found = len(machines(rows)) > 1, []
+    usual, found = Counter(row["machine"] for row in content["rows"]).most_common(1), []
     for row in rows:
-        at = row["note"].split(";")[0] + f" ({row['machine']})" * several
+        at = row["note"].split(";")[0] + f" ({row['machine']})" * (row["machine"] != usual[0][0])
         found.append((row["name"], _cell(row), _short(row["target"]), at.strip()))
     return pd.DataFrame(found, columns=("beside the peers", "measured", "target", "at"))
 

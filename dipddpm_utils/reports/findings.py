@@ -12,7 +12,7 @@ from dipddpm_utils.machine.provenance import hardware
 from dipddpm_utils.page import prose
 from dipddpm_utils.page.compare import difference, family, floor_at, frame_of, summary
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import bullets, comparison, effect, factor, number, over_rows, percent, span
+from dipddpm_utils.page.prose import bullets, comparison, effect, ends, factor, number, over_rows, percent, span
 from dipddpm_utils.reports import gate, one_fault, printed, tables
 from dipddpm_utils.reports.evidence_a import of_curve
 from dipddpm_utils.reports.evidence_b import PAIR, slope_over
@@ -161,9 +161,12 @@ def own_samples(full: Any, report: str) -> str:
     elsewhere, what they give back.
     """
     told, models = [], at_own_size(full, report)
+    alone = {one.seed: one.metrics["fd"] for one in next(iter(models.values()))}
     for group, own in models.items():
         frame = frame_of(own)
         cover = f"recall {number(frame['recall'].mean(), 2)}, {len(own)} seed{'s' * (len(own) > 1)}"
+        times = [one.metrics["fd"] / alone[one.seed] for one in own if one.seed in alone]
+        cover += f": {ends(times)} times that alone, not tested" if len(times) > 1 and told else ""
         told.append(f"{own_label(group)} {over_rows(frame, 'fd')} ({cover})")
     first, floor = next(iter(models.values()))[0].metrics, gate.floor_of(full, f"{report.lower()}-ddpm")
     least = f", real against real {number(floor_at(floor, 'fd', first['n']).value)}" if floor else ""

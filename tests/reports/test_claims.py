@@ -586,6 +586,10 @@ def test_what_was_trained_at_the_reports_own_size_is_listed_beside_its_floor():
         assert all(f"{tables.own_label(group)} " in told for group in models)
         alone = over_rows(frame_of(models[name]), "fd")  # of one seed, or of two
         assert f"DDPM alone {alone} (recall" in told and f"(n = {lab.record(floor).metrics['n']}, real against real" in told
+        if report == "B":
+            pairs = zip(models["b-combined"], models["b-ddpm"], strict=True)
+            times = sorted(one.metrics["fd"] / other.metrics["fd"] for one, other in pairs)
+            assert f"3 seeds: {times[0]:.1f} to {times[-1]:.0f} times that alone, not tested)" in told
         assert figures.own_samples(lab, report).axes[0].get_yticklabels()[0].get_text() == "alone"
     assert tables.own_label("a-ddpm-published") == "DDPM alone, as published"
     assert tables.own_label("a-2conv") == "DDPM trained on 2conv outputs" and "B" not in tables.own_label("b-combined")
