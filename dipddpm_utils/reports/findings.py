@@ -36,8 +36,8 @@ def library(lab: Any) -> str:
     records = tables.libraries(lab)
     theirs, ours = (float(at["fd"]) for at in tables.after_as_many(*records))
     apart = "higher than" if ours > theirs else "lower than" if ours < theirs else "the same as"
-    answer = f"After as many steps ours has {number(ours / theirs, 2)} times the distance of theirs: what stands here of our "
-    answer += f"models' distances is {apart} with report A's network."
+    answer = f"After as many steps ours has {number(ours / theirs, 2)} times the distance of theirs: report A's distances here "
+    answer += f"are {apart} its own network would give."
     if tables.on_one_machine(*records):
         return f"{LIBRARY} Both are trained on the same batches, times and noise. {answer}"
     theirs, ours = (hardware(record.provenance) for record in records)

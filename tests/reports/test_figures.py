@@ -229,10 +229,10 @@ def test_the_librarys_network_stands_beside_ours_at_the_same_step(lab):
     said = (
         "Both are trained on the same batches, times and noise. After as many steps ours has 1.0 times the distance of theirs: "
     )
-    assert f"{said}what stands here of our models' distances is the same as with" in findings.library(both)
+    assert f"{said}report A's distances here are the same as its own" in findings.library(both)
     for times, apart in ((2.0, "lower than"), (0.5, "higher than")):
         theirs.evals.loc[0, "fd"] = 21.0 * times
-        assert f"ours has {1 / times:.2g}" in findings.library(both) and f"is {apart} with" in findings.library(both)
+        assert f"ours has {1 / times:.2g}" in findings.library(both) and f"are {apart} its own" in findings.library(both)
     theirs.evals.loc[0, "fd"] = 21.0
     other.provenance = {**ours.provenance, "device_name": "Another"}
     assert list(table.columns.difference(tables.library(both).columns)) == ["training (s)"]
