@@ -173,6 +173,9 @@ def begun_from_dip(full: Any) -> list[Any]:
 
 def own_label(group: str) -> str:
     """How a group of `at_own_size` is called."""
+    if group.startswith("b-rows-"):  # of its ablation, with its faults
+        row = group.removeprefix("b-rows-").replace("-", " ", 1)
+        return f"{own_label('b-combined-published')}, row {row}"
     name = group.removesuffix("-published")
     label = look(name).label
     label = f"DDPM trained on {label} outputs" if name in printed.VARIANTS[1:] else label  # "2conv" is the DIP's name

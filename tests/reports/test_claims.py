@@ -593,6 +593,7 @@ def test_what_was_trained_at_the_reports_own_size_is_listed_beside_its_floor():
         assert figures.own_samples(lab, report).axes[0].get_yticklabels()[0].get_text() == "alone"
     assert tables.own_label("a-ddpm-published") == "DDPM alone, as published"
     assert tables.own_label("a-2conv") == "DDPM trained on 2conv outputs" and "B" not in tables.own_label("b-combined")
+    assert tables.own_label("b-rows-dip_lr-5e-4") == "DDPM trained on DIP outputs, as published, row dip_lr 5e-4"
     begun = findings.own_samples(lab, "A")
     assert "at t = 300 FD 5.18 and 100% nearest" in begun and "these outputs themselves: FD 4.65 (n = 2000)." in begun
     alone = lab.record("a-ddpm-s0").metrics
