@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.pairs import Row, Setting, row
+from benchmarks.pairs import Row, Setting, one_thread, row
 from dipddpm_utils.config import Ddpm, Dip, Sample
 from dipddpm_utils.data import sets
 from dipddpm_utils.ddpm import sampling, schedule
@@ -43,12 +43,8 @@ def rows(setting: Setting) -> Iterator[Row]:
     """Training on DIP outputs, chains that begin at them, and guidance, of the models that draw digits; one thread of a CPU."""
     if setting.device.type != "cpu":
         return
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as records are computed
-    try:
+    with one_thread():
         yield from _rows(setting)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _rows(setting: Setting) -> Iterator[Row]:

@@ -6,7 +6,6 @@ Beside the library's Unet that report A trained, and beside the same step in pla
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from itertools import islice
 from unittest import mock
 
@@ -15,12 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks import trainers
-from benchmarks.pairs import Row, Setting, row, times_faster
+from benchmarks.pairs import Row, Setting, one_thread, row, times_faster
 from benchmarks.trainers import count_parameters
 from dipddpm_utils.config import Ddpm
 from dipddpm_utils.ddpm import unet
 from dipddpm_utils.machine import device as machine
-from dipddpm_utils.machine.provenance import hardware, provenance
 from dipddpm_utils.study import profile
 from dipddpm_utils.study.sizes import changed
 from dipddpm_utils.training import loop
@@ -32,15 +30,12 @@ def rows(setting: Setting) -> Iterator[Row]:
     """Report A's step against denoising-diffusion-pytorch's; of both, what is gained over plain bfloat16, and its gradients."""
     if setting.device.type != "cpu":
         return
-    with ExitStack() as stack:
-        stack.callback(torch.set_num_threads, torch.get_num_threads())
-        torch.set_num_threads(1)  # as records are computed
+    with one_thread():
         machine.keep_memory()
         yield from _rows(setting)
 
 
 def _rows(setting: Setting) -> Iterator[Row]:
-    here = hardware(provenance(None, setting.device))
     for report, (name, shape, target) in REPORTS.items():
         run = profile.load("full").entry(name).run
         run = setting.pick(run, changed(run, unet=changed(run.unet, width=16), optim=changed(run.optim, batch_size=2)))
@@ -51,7 +46,7 @@ def _rows(setting: Setting) -> Iterator[Row]:
             process = trainers.lucidrains_process(shape[-1], run.unet.width, run.unet.mults, channels=shape[0])
             optimiser = torch.optim.Adam(process.model.parameters(), lr=run.optim.lr)
             peer = trainers.better_precision(process.model, optimiser, lambda of=process, x=images: of((x + 1) / 2))[0]
-            note = f"{size} and {count_parameters(process.model) / 1e6:.3g} M parameters; {here}"
+            note = f"{size} and {count_parameters(process.model) / 1e6:.3g} M parameters"
             yield times_faster(f"{label}, against denoising-diffusion-pytorch", ours, peer, 3.0, setting.pick(5, 1), note)
         plain = trainers.our_step(run, images, setting.device)[1]
 
@@ -59,11 +54,11 @@ def _rows(setting: Setting) -> Iterator[Row]:
             with mock.patch.object(unet.Attention, "forward", _fused):
                 step()
 
-        note, short = f"attention by torch's function; {here}", machine.number_format(setting.device, "bfloat16")
+        note, short = "attention by torch's function", machine.number_format(setting.device, "bfloat16")
         aim = target if short == "bfloat16" else None  # which is what the targets are of
         yield times_faster(f"{label}, against plain {short}", ours, as_it_comes, aim, setting.pick(7, 1), note)
         if aim:
-            note = f"most after 1, 5, 10 and 20 steps of training; {here}"
+            note = "most after 1, 5, 10 and 20 steps of training"
             most = [1 - min(_cosines(run, images, setting))]
             yield row(
                 f"report {report}'s gradient, in bfloat16 beside float32", most, "below a cosine of 1", note, at_most=1e-4
@@ -71,7 +66,7 @@ def _rows(setting: Setting) -> Iterator[Row]:
 
 
 def _fused(self: unet.Attention, x: Tensor) -> Tensor:
-    """unet.Attention.forward by torch's own function, whose fast kernels want other strides."""
+    """unet.Attention.forward by torch's own function."""
     b, c, h, w = x.shape
     q, k, v = self.qkv(self.norm(x)).reshape(b, 3, self.heads, c // self.heads, h * w).transpose(3, 4).unbind(1)
     return x + self.out(F.scaled_dot_product_attention(q, k, v).transpose(2, 3).reshape(b, c, h, w))

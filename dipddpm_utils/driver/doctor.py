@@ -125,9 +125,7 @@ class Look:
             yield f"{name:8}  {counts['complete']:4} of {len(states)} complete{''.join(others)}{borrowed}"
             if damaged := [folder for folder, state in states.items() if state == "damaged"]:
                 self.advice.append(f"{store.source / 'runs' / damaged[0]}: bring it back with git checkout, or remove it")
-            elif (
-                name == "quick" and not borrowed and 0 < counts["complete"] < len(states)
-            ):  # of the larger ones it may take days
+            elif name == "quick" and not borrowed and 0 < counts["complete"] < len(states):  # the larger ones may take days
                 self.advice.append(f"python -m dipddpm_utils run --all --profile {name}{self.given} computes what is absent")
 
     def disk(self) -> Iterator[str]:

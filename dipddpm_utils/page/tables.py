@@ -96,8 +96,8 @@ def leads(frame: pd.DataFrame, column: str, of: str, *, most: bool = False, what
     if values.empty:
         return ""
     best = own.loc[values.idxmax() if most else values.idxmin()]
-    where = f", t_start {best.iloc[1].partition(' ')[0]}" if frame.columns[1].startswith("t_start") else ""
-    where = where.replace("t_start whole", "whole chain")
+    at = best.iloc[1].partition(" (")[0] if frame.columns[1].startswith("t_start") else ""
+    where = f", {'t_start ' * at.isdigit()}{at}" if at else ""
     low, high = pd.to_numeric(pd.Series(best[name]).str.extract(r"\[(.+), (.+)\]").iloc[0], errors="coerce")
     others = values.drop(best.name)
     near = ", the next inside its interval" if len(others) and low <= (others.max() if most else others.min()) <= high else ""
