@@ -18,9 +18,10 @@ from dipddpm_utils.page import names, speed
 from dipddpm_utils.page.compare import best_start
 from dipddpm_utils.page.images import img, png, tile
 from dipddpm_utils.page.lab import Lab
-from dipddpm_utils.page.prose import bullets, distance
+from dipddpm_utils.page.prose import distance
+from dipddpm_utils.page.tables import markdown as markdown_table
 from dipddpm_utils.reports import claims, findings
-from dipddpm_utils.reports.tables import at_own_size
+from dipddpm_utils.reports.tables import at_own_size, own_size_in_short
 from dipddpm_utils.store import runs
 from dipddpm_utils.study import profile as profiles
 
@@ -45,8 +46,8 @@ def generation(found: list[Row], untestable: str = "") -> str:
     rest += [f"{unclear} {'are' if unclear > 1 else 'is'} undecided"] if unclear else []
     rest += [f"{back} gave back training images or variants of them"] if back else []
     return (
-        f"**Drawing new images: {answer}.** Of {len(own)} ways to use a DIP {won or 'none'} beat its hardest rival "
-        f"without one, by the same sampler; {', '.join(rest)}."
+        f"**Drawing new images: {answer}.** Of {len(own)} ways to use a DIP, each beside its hardest rival without one (same "
+        f"sampler), {won or 'none'} won, {', '.join(rest)}."
     )
 
 
@@ -70,11 +71,11 @@ def restoration(lab: Any) -> str:
     )
     even, itself, cheap = (f"in {own} times its seconds" for own in spent)
     return (
-        f"**Mending a degraded image: {answer}.** By PSNR a DIP won {psnr.won or 'none'} and lost {psnr.lost or 'none'} of "
-        f"{psnr.of} settings, by other scores {won or 'none'} and {lost or 'none'} of {of} pairs, against the best rival "
-        f"{even}: in {trained or 'none'} a U-Net trained for that very degradation. The DDPM itself, {itself}, has a lower "
-        f"mean in {below or 'none'} (not tested); over its best single chain, {cheap}, a DIP won "
-        f"{single.won or 'none'} and lost {single.lost or 'none'}"
+        f"**Mending a degraded image: {answer}.** Of {psnr.of} settings a DIP won {psnr.won or 'none'} and lost "
+        f"{psnr.lost or 'none'} by PSNR against the best rival {even}: in {trained or 'none'} a U-Net trained for that very "
+        f"degradation. By other scores it won {won or 'none'} and lost {lost or 'none'} of {of} pairs. The DDPM itself, "
+        f"{itself}, has a lower mean PSNR in {below or 'none'} (not tested). Against the DDPM's best single chain, {cheap}, "
+        f"a DIP won {single.won or 'none'} and lost {single.lost or 'none'}"
     ) + (f"; {rest} {'are' if rest > 1 else 'is'} undecided." if rest else ".")
 
 
@@ -155,11 +156,14 @@ def markdown(lab: Any) -> str:
 def reports_in_short(lab: Any) -> str:
     """What became of the two reports' claims, and of their models at their own size."""
     full = lab.beside("full", records_only=True)
-    own = [f"Report {report}. {findings.own_samples(full, report)}" for report in ("A", "B") if at_own_size(full, report)]
-    said = f"**The two reports.** {claims.in_numbers(claims.audit(lab))}"
-    if not own:
-        return said
-    return f"{said} At their own size so far ({len(full.all())} of {len(full.profile.entries)} runs):\n\n{bullets(own)}"
+    parts = [f"**The two reports.** {claims.in_numbers(claims.audit(lab))}"]
+    for report in ("A", "B"):
+        if at_own_size(full, report):
+            parts += [markdown_table(own_size_in_short(full, report)), findings.begun_at_own_size(full, report)]
+    if len(parts) > 1:
+        parts[0] += f" At their own size so far ({len(full.all())} of {len(full.profile.entries)} runs; not tested; of "
+        parts[0] += "one seed, intervals are over its samples):"
+    return "\n\n".join(filter(None, parts))
 
 
 def readme_block(lab: Any, reports: str = "") -> str:

@@ -21,6 +21,7 @@ from dipddpm_utils.page.compare import grouped
 from dipddpm_utils.page.names import METHODS, Look
 from dipddpm_utils.page.prose import number
 from dipddpm_utils.page.style import bars, finish, new, round_ticks, styled
+from dipddpm_utils.page.tables import markdown
 
 NOT_MEASURED = "Speed has not been measured here: `./run_all.sh --bench` does it."
 HOURS = ["profile", "runs", "hours", "how", "machine"]  # columns of hours.csv, before those on paper
@@ -90,7 +91,7 @@ def met(content: dict[str, Any]) -> str:
 
 def summary(results: Path) -> str:
     """Markdown for the README: `ratios` and `met`, of every machine."""
-    parts = [f"{_markdown(ratios(content))}\n\n{met(content)}" for content in measured(results)]
+    parts = [f"{markdown(ratios(content))}\n\n{met(content)}" for content in measured(results)]
     return "\n\n".join(parts) or NOT_MEASURED
 
 
@@ -114,7 +115,7 @@ def hours(results: Path) -> str:
     here = [f"{row.hours:g}, {row.how} ({row.machine})" for row in table.itertuples()]
     there = table.iloc[:, 5:].map(lambda own: f"{own:g}, on paper" if pd.notna(own) else "")
     shown = pd.DataFrame({"all runs of": table["profile"], "runs": table["runs"].map(str), "hours of one process": here})
-    return f"{_markdown(shown.join(there))}\n\nOn paper: counted FLOPs at an assumed speed, not measured."
+    return f"{markdown(shown.join(there))}\n\nOn paper: counted FLOPs at an assumed speed, not measured."
 
 
 def kept_hours(results: Path, dtype: type | None = None) -> pd.DataFrame:
@@ -161,10 +162,6 @@ def curves(content: dict[str, Any], name: str) -> Figure | None:
     spread = "95% intervals over the images judged" if name in ("quality", "samplers") else "quartiles over repeats"
     note = f"Bars: {spread}. {'; '.join(machines(own))}; log axes."
     return finish(figure, TITLES[name], note)
-
-
-def _markdown(table: pd.DataFrame) -> str:
-    return "\n".join(f"| {' | '.join(row)} |" for row in (table.columns, ["---"] * len(table.columns), *table.to_numpy()))
 
 
 def _cell(row: dict[str, Any]) -> str:

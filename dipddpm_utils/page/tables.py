@@ -126,6 +126,11 @@ def dip_table(records: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def markdown(table: pd.DataFrame) -> str:
+    """A table of text as Markdown, for README and for what a page opens with."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in (table.columns, ["---"] * len(table.columns), *table.to_numpy()))
+
+
 def quality_table(frames: Mapping[str, pd.DataFrame], floor: Any) -> pd.DataFrame:
     """One row a method: distances with intervals beside the floor at the same n, precision, recall, copies, cost."""
     rows = []

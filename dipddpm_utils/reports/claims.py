@@ -24,7 +24,12 @@ from dipddpm_utils.reports.finding import Finding, shows
 from dipddpm_utils.study import profile as profiles
 
 MANY = 4  # effects that a sentence names one by one
-VERDICTS = ("holds", "does not hold", "artefact", "not decidable", gate.NOT_TESTABLE, "not yet measured")
+COUNTED = {  # verdict -> what one claim does, and several
+    "holds": ("holds", "hold"),
+    "does not hold": ("does not hold", "do not hold"),
+    "artefact": ("is an artefact", "are artefacts"),
+} | {verdict: (f"is {verdict}", f"are {verdict}") for verdict in ("not decidable", gate.NOT_TESTABLE, "not yet measured")}
+VERDICTS = tuple(COUNTED)
 
 
 @dataclass(frozen=True)
@@ -268,9 +273,10 @@ def changes() -> pd.DataFrame:
 
 def in_numbers(judged: list[Judged]) -> str:
     """How many claims got which verdict, in one sentence."""
-    told = f"Of {len(judged)} claims: {', '.join(f'{verdict} {len(own)}' for verdict, own in _by_verdict(judged).items())}."
+    counts = {verdict: len(own) for verdict, own in _by_verdict(judged).items()}
+    told = f"Of {len(judged)} claims {', '.join(f'{n} {COUNTED[verdict][n != 1]}' for verdict, n in counts.items())}."
     stood = sum(one.stands_in for one in judged)
-    return f"{told} Tested on stand-ins: {stood}." if stood else told
+    return f"{told} {stood} {'were' if stood > 1 else 'was'} tested on a stand-in." if stood else told
 
 
 def _by_verdict(judged: list[Judged]) -> dict[str, list[Judged]]:

@@ -10,15 +10,15 @@ from dipddpm_utils.faults import DIP_REPORTED_OVER, EARLY, FAULTS
 from dipddpm_utils.judging.stats import ALPHA
 from dipddpm_utils.machine.provenance import hardware
 from dipddpm_utils.page import prose
-from dipddpm_utils.page.compare import difference, family, floor_at, frame_of, summary
+from dipddpm_utils.page.compare import difference, family, frame_of, summary
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import bullets, comparison, effect, ends, factor, number, over_rows, percent, span
+from dipddpm_utils.page.prose import bullets, comparison, effect, factor, number, percent, span
 from dipddpm_utils.reports import gate, one_fault, printed, tables
 from dipddpm_utils.reports.evidence_a import of_curve
 from dipddpm_utils.reports.evidence_b import PAIR, slope_over
 from dipddpm_utils.reports.finding import side
 from dipddpm_utils.reports.printed import VARIANTS
-from dipddpm_utils.reports.tables import at_own_size, begun_from_dip, own_label
+from dipddpm_utils.reports.tables import begun_from_dip
 
 LIBRARY = """## Is our network a confound?
 
@@ -154,25 +154,6 @@ def published_shape(lab: Any) -> str:
                 told += [f"{way} {number(float(np.exp(own.mean())))}"] if len(own) else []
         lines.append(f"{look(name).label}: {', '.join(told)}.")
     return "The last distance over the first, by model and way of judging:\n\n" + bullets(lines)
-
-
-def own_samples(full: Any, report: str) -> str:
-    """How good the models shown at a report's own size are, with one seed an interval over its samples; of chains begun
-    elsewhere, what they give back.
-    """
-    told, models = [], at_own_size(full, report)
-    alone = {one.seed: one.metrics["fd"] for one in next(iter(models.values()))}
-    for group, own in models.items():
-        frame = frame_of(own)
-        cover = f"recall {number(frame['recall'].mean(), 2)}, {len(own)} seed{'s' * (len(own) > 1)}"
-        times = [one.metrics["fd"] / alone[one.seed] for one in own if one.seed in alone]
-        cover += f": {ends(times)} times that alone, not tested" if len(times) > 1 and told else ""
-        told.append(f"{own_label(group)} {over_rows(frame, 'fd')} ({cover})")
-    first, floor = next(iter(models.values()))[0].metrics, gate.floor_of(full, f"{report.lower()}-ddpm")
-    least = f", real against real {number(floor_at(floor, 'fd', first['n']).value)}" if floor else ""
-    least += "; of one seed, intervals are over its samples" * any(len(own) == 1 for own in models.values())
-    about = f"{first['features']} (n = {first['n']:.0f}{least})"
-    return f"{about}: {'; '.join(told)}. {begun_at_own_size(full, report)}".strip()
 
 
 def begun_at_own_size(full: Any, report: str) -> str:

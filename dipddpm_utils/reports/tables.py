@@ -9,7 +9,7 @@ from dipddpm_utils.machine.provenance import hardware
 from dipddpm_utils.page.compare import Paired, difference, family, frame_of, grouped, judged_alike, summary
 from dipddpm_utils.page.lab import once
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import count, factor, means, number, short_verdict, span
+from dipddpm_utils.page.prose import count, ends, factor, means, number, short_verdict, span
 from dipddpm_utils.page.tables import Say, quality_table, settings, settings_of
 from dipddpm_utils.reports import printed
 from dipddpm_utils.reports.gate import floor_of, without_learning
@@ -160,9 +160,9 @@ def at_own_size(full: Any, report: str) -> dict[str, list[Any]]:
 
 
 def drawn_by(full: Any, report: str) -> str:
-    """How the samples of these models were drawn, in words."""
+    """How the samples of these models were drawn, and how many, in words."""
     made = next(iter(at_own_size(full, report).values()))[0].metrics
-    return f"{made['nfe']:.0f} calls of {look(made['sampler']).label}"
+    return f"{made['nfe']:.0f} calls of {look(made['sampler']).label}, n = {made['n']:.0f}"
 
 
 def begun_from_dip(full: Any) -> list[Any]:
@@ -183,12 +183,17 @@ def own_label(group: str) -> str:
 
 
 def own_size(full: Any, report: str) -> pd.DataFrame:
-    """`page.tables.quality_table` of `at_own_size`, a row a model; beside them what takes no learning, and real images."""
+    """`page.tables.quality_table` of `at_own_size`, a row a model; beside them what takes no learning, and real images.
+    times alone: FD over that of the DDPM alone, by seed.
+    """
     models = {own_label(group): frame_of(own) for group, own in at_own_size(full, report).items()}
     if not models:
         return pd.DataFrame()
     floor = floor_of(full, f"{report.lower()}-ddpm")
     table = quality_table(models, floor)
+    alone = {one.seed: one.metrics["fd"] for one in next(iter(at_own_size(full, report).values()))}
+    times = [frame["fd"] / frame["seed"].map(alone) for frame in models.values()]  # by seed; nan where that has none alone
+    table["times alone"] = [ends(own.dropna()) if own.notna().any() else "" for own in times] + [""] * (len(table) - len(times))
     if report == "B":  # of claim B3
         real = next(iter(models.values()))["contrast_real"].mean()
         table["contrast"] = [*(number(own["contrast"].mean()) for own in models.values()), number(real)][: len(table)]
@@ -197,3 +202,11 @@ def own_size(full: Any, report: str) -> pd.DataFrame:
         for fd, what in without_learning(floor)
     ]
     return pd.concat([table, pd.DataFrame(trivial)], ignore_index=True).fillna("")
+
+
+def own_size_in_short(full: Any, report: str) -> pd.DataFrame:
+    """`own_size` with what README has room for, as text; its first heading says of what."""
+    table = own_size(full, report)
+    about = f"report {report}, n = {table['n'].iloc[0]}"
+    features = table.columns[list(table.columns).index("calls") + 1]
+    return table[["", "seeds", features, "times alone", "recall"]].rename(columns={"": about}).astype(str)

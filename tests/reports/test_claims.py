@@ -14,9 +14,8 @@ from labs import NOISE, Records, holding
 from dipddpm_utils.driver import nbfiles
 from dipddpm_utils.judging import fidelity
 from dipddpm_utils.judging.stats import holm, pairs_needed
-from dipddpm_utils.page.compare import frame_of, judged_alike, paired
+from dipddpm_utils.page.compare import judged_alike, paired
 from dipddpm_utils.page.lab import Lab
-from dipddpm_utils.page.prose import over_rows
 from dipddpm_utils.reports import claims, claims_list, evidence_a, evidence_b, evidence_time, figures, findings, gate, tables
 from dipddpm_utils.reports.finding import Finding, compared, decisive, side
 from dipddpm_utils.reports.printed import same_fid
@@ -457,9 +456,12 @@ def test_all_claims_are_corrected_together(lab):
     after = [one.finding.effect for one in together]  # the interval is not widened
     assert [(gap.low, gap.high) for gap in after] == [(gap.low, gap.high) for gap in gaps]
     judged = claims.audit(Records("quick"))
-    assert len(judged) == 17 and claims.in_numbers(judged).startswith("Of 17 claims: holds ")
-    assert sum(int(part.rsplit(" ", 1)[1]) for part in claims.in_numbers(judged).partition(". ")[0][14:].split(", ")) == 17
-    assert claims.in_numbers(judged).endswith(f". Tested on stand-ins: {sum(one.stands_in for one in judged)}.")
+    counted, stood = claims.in_numbers(judged).split(". ")
+    assert len(judged) == 17 and counted.startswith("Of 17 claims ")
+    assert sum(int(part.split(" ")[0]) for part in counted.removeprefix("Of 17 claims ").split(", ")) == 17
+    assert stood == f"{sum(one.stands_in for one in judged)} were tested on a stand-in."
+    two = [SimpleNamespace(verdict=verdict, stands_in=False) for verdict in ("holds", "artefact of fault FA1")]
+    assert claims.in_numbers(two).startswith("Of 2 claims 1 holds, 0 do not hold, 1 is an artefact, 0 are not decidable, ")
 
 
 def test_an_undecided_claim_says_how_many_seeds_it_would_take():
@@ -582,19 +584,19 @@ def test_what_was_trained_at_the_reports_own_size_is_listed_beside_its_floor():
         assert int(rows.loc["DDPM alone", "seeds"]) == len(lab.seeds(name))
         assert lab.record(floor).metrics["n"] == lab.record(f"{name}-s0").metrics["n"]
         assert (rows["times the floor"][: -len(without)] != "").all()
-        told, models = findings.own_samples(lab, report), tables.at_own_size(lab, report)
-        assert all(f"{tables.own_label(group)} " in told for group in models)
-        alone = over_rows(frame_of(models[name]), "fd")  # of one seed, or of two
-        assert f"DDPM alone {alone} (recall" in told and f"(n = {lab.record(floor).metrics['n']}, real against real" in told
+        short, models = tables.own_size_in_short(lab, report), tables.at_own_size(lab, report)
+        assert short.columns[0] == f"report {report}, n = {lab.record(floor).metrics['n']}" and len(short) == len(rows)
+        assert list(short.iloc[:, 2]) == list(rows[lab.record(floor).metrics["features"]])
+        assert rows.loc["DDPM alone", "times alone"] == "1.0"
         if report == "B":
             pairs = zip(models["b-combined"], models["b-ddpm"], strict=True)
             times = sorted(one.metrics["fd"] / other.metrics["fd"] for one, other in pairs)
-            assert f"3 seeds: {times[0]:.1f} to {times[-1]:.0f} times that alone, not tested)" in told
+            assert rows.loc["DDPM trained on DIP outputs", "times alone"] == f"{times[0]:.1f} to {times[-1]:.0f}"
         assert figures.own_samples(lab, report).axes[0].get_yticklabels()[0].get_text() == "alone"
     assert tables.own_label("a-ddpm-published") == "DDPM alone, as published"
     assert tables.own_label("a-2conv") == "DDPM trained on 2conv outputs" and "B" not in tables.own_label("b-combined")
     assert tables.own_label("b-rows-dip_lr-5e-4") == "DDPM trained on DIP outputs, as published, row dip_lr 5e-4"
-    begun = findings.own_samples(lab, "A")
+    begun = findings.begun_at_own_size(lab, "A")
     assert "at t = 300 FD 5.18 and 100% nearest" in begun and "these outputs themselves: FD 4.65 (n = 2000)." in begun
     alone = lab.record("a-ddpm-s0").metrics
     distance = tables.own_size(lab, "A").set_index("").loc["DDPM alone", "FD-CIFAR"]
