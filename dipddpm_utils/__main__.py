@@ -281,7 +281,8 @@ def _front(results: Path, profile: str) -> tuple[str, str]:
     from dipddpm_utils.page.lab import Lab
 
     lab = Lab(profile, str(results), records_only=True)
-    return front.markdown(lab), "" if ":" in profile else front.reports_in_short(lab)  # one's own images have no report
+    reports = ":" not in profile and front.asks(lab)  # one's own images have no report, and `full` opens with them
+    return front.markdown(lab), front.reports_in_short(lab, page=True) if reports else ""
 
 
 if __name__ == "__main__":

@@ -79,6 +79,11 @@ def restoration(lab: Any) -> str:
     ) + (f"; {rest} {'are' if rest > 1 else 'is'} undecided." if rest else ".")
 
 
+def asks(lab: Any) -> bool:
+    """Whether a profile asks our own question: `full` has the two reports alone."""
+    return HEADLINE[-1] in lab.profile.groups
+
+
 def _answers(lab: Any, found: list[Row]) -> tuple[str, str]:
     return generation(found, comparisons.untestable(lab)), restoration(lab)
 
@@ -133,7 +138,9 @@ def caption(found: list[Row]) -> str:
 
 
 def markdown(lab: Any) -> str:
-    """The first screen of the page."""
+    """The first screen of the page; of a profile that has the two reports alone, what became of them."""
+    if not asks(lab):
+        return reports_in_short(lab, page=True)
     found, drawn = rows(lab), picture(lab)
     answers = (re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", text) for text in _answers(lab, found))  # within HTML
     said = "\n\n".join(f'<p class="answer">{text}</p>' for text in answers)
@@ -153,16 +160,20 @@ def markdown(lab: Any) -> str:
     return "\n\n".join(filter(None, [said, about, rested_on, shown]))
 
 
-def reports_in_short(lab: Any) -> str:
-    """What became of the two reports' claims, and of their models at their own size."""
+def reports_in_short(lab: Any, *, page: bool = False) -> str:
+    """What became of the two reports' claims, and of their models at their own size. page: its tables have captions."""
     full = lab.beside("full", records_only=True)
     parts = [f"**The two reports.** {claims.in_numbers(claims.audit(lab))}"]
     for report in ("A", "B"):
         if at_own_size(full, report):
-            parts += [markdown_table(own_size_in_short(full, report)), findings.begun_at_own_size(full, report)]
+            parts += [markdown_table(own_size_in_short(full, report))]
+            parts += [f": Report {report} at its own size, so far. {{#tab-00_{report.lower()}}}"] if page else []
+            parts += [findings.begun_at_own_size(full, report)]
     if len(parts) > 1:
-        parts[0] += f" At their own size so far ({len(full.all())} of {len(full.profile.entries)} runs; not tested; of "
-        parts[0] += "one seed, intervals are over its samples):"
+        there, of = len(full.all()), len(full.profile.entries)
+        drawn = f", page `results/{full.profile.folder}/report.html`" * (full.store.root / "report.html").exists()
+        parts[0] += f" At their own size so far ({there} of {of} runs{drawn}; FD: smaller is better; not tested; an interval "
+        parts[0] += "of one seed is over its samples):"
     return "\n\n".join(filter(None, parts))
 
 

@@ -11,7 +11,7 @@ from dipddpm_utils.page.compare import difference, frame_of
 from dipddpm_utils.page.names import begun_from
 from dipddpm_utils.page.prose import NOT_MEASURED, bullets, comparison, direction, number
 from dipddpm_utils.page.training import best_by_calls
-from dipddpm_utils.reports.findings import REPORTS, against_alone
+from dipddpm_utils.reports.findings import REPORTS, against_alone, both_ways
 
 
 def found(lab: Any) -> list[str]:
@@ -32,10 +32,11 @@ def found(lab: Any) -> list[str]:
         even, cheap = (restored.restored_count(lab, role) for role in ("equal seconds", "cheap"))
         told = f"At equal seconds a DIP {even}; over one chain it {cheap}."
         lines.append(f"**Restoration** ([table](#tab-04_restore_pairs)). {told}")
-    for report, runs in REPORTS.items():
-        if lab.has(*runs, *(f"{name}-published" for name in runs)):
+    own = lab.so_far()
+    for report in REPORTS:
+        if both_ways(own, report):
             at = f"04_{report.lower()}_fd_over_steps"
-            told = " ".join(against_alone(lab, report))
+            told = " ".join(against_alone(own, report))
             lines.append(f"**Report {report}** ([figure](#fig-{at})), FD over that of its DDPM alone. {told}")
     return lines
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import base64
+import copy
+import dataclasses
 import functools
 import io
 import re
@@ -73,6 +75,18 @@ class Lab:
         other.used = self.used
         return other
 
+    def so_far(self) -> Lab:
+        """This lab of what there is: where nothing may be computed, groups hold the members that have a record."""
+        if not self.lacking(*self.profile.groups):
+            return self
+        there = {
+            group: [one for one in members if self._there(one.entry.run)] for group, members in self.profile.groups.items()
+        }
+        other = copy.copy(self)
+        other.profile = dataclasses.replace(self.profile, groups={group: own for group, own in there.items() if own})
+        other.complete, other.kept = set(), {}
+        return other
+
     # --- records ---
 
     def record(self, name: str) -> Record:
@@ -93,6 +107,12 @@ class Lab:
         open_ = set(groups).intersection(self.profile.groups) - self.complete
         self.complete |= {group for group in open_ if all(self._there(one.entry.run) for one in self.profile.group(group))}
         return self.complete.issuperset(groups)
+
+    def lacking(self, *groups: str) -> list[str]:
+        """Which groups this profile does not declare and, where nothing may be computed, which runs have no record."""
+        undeclared = [group for group in groups if group not in self.profile.groups]
+        entries = (one.entry for group in groups if group not in undeclared for one in self.profile.group(group))
+        return undeclared + list(dict.fromkeys(entry.name for entry in entries if not self._there(entry.run)))
 
     def frame(self, group: str, *labels: str) -> pd.DataFrame:
         """A group as a tidy table: a row a record with name, label, value, anchor, seed, kind and all its metrics.

@@ -1,6 +1,7 @@
 """What the rebuilt reports show, as sentences computed from records."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -46,17 +47,30 @@ def library(lab: Any) -> str:
 
 
 def not_held(*groups: str) -> str:
-    """Said where a section's runs are not in the profile."""
-    return f"*This profile does not hold the runs of this section ({', '.join(groups)}).*"
+    """Said where some of a section's runs, or whole groups of them, are not in the profile."""
+    return f"*This profile does not hold these runs of this section: {', '.join(groups)}.*"
+
+
+def arms(report: str) -> list[str]:
+    """A report's variants, corrected and as published: groups of every profile that rebuilds it."""
+    return [f"{name}{way}" for name in REPORTS[report] for way in ("", "-published")]
+
+
+def both_ways(lab: Any, report: str) -> tuple[str, ...]:
+    """Those of a report's variants that there are as published and corrected: its DDPM alone and others, or none."""
+    names = tuple(name for name in REPORTS[report] if lab.has(name, f"{name}-published"))
+    return names if REPORTS[report][0] in names[:-1] else ()
 
 
 def against_alone(lab: Any, report: str, *, published: bool = False) -> list[str]:
     """A report's DIP variants over its DDPM alone, corrected: FD; whether they draw images. published: as published, too."""
-    names, gaps = REPORTS[report], {}
+    names, gaps = both_ways(lab, report), {}
     for ending, way in (("-published", "As published"), ("", "Corrected")):
-        if lab.has(*(name + ending for name in names)):
-            alone, *others = (frame_of(lab.seeds(name + ending)) for name in names)
-            gaps |= {(way, name): difference(own, alone, "fd") for name, own in zip(names[1:], others, strict=True)}
+        for name in names[1:]:
+            pair = (name + ending, names[0] + ending)
+            gap = difference(*(frame_of(lab.seeds(one)) for one in pair), "fd")
+            able = not gate.passed(lab, pair).why
+            gaps[way, name] = gap and replace(gap, images=gap.images and able)  # else higher or lower, and no verdict
     lines = [
         comparison(f"{way}, {look(name).label}", gap)
         for (way, name), gap in family(f"report {report}", gaps).items()

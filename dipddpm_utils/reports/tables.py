@@ -209,4 +209,5 @@ def own_size_in_short(full: Any, report: str) -> pd.DataFrame:
     table = own_size(full, report)
     about = f"report {report}, n = {table['n'].iloc[0]}"
     features = table.columns[list(table.columns).index("calls") + 1]
-    return table[["", "seeds", features, "times alone", "recall"]].rename(columns={"": about}).astype(str)
+    short = table[["", "seeds", features, "times alone", "recall"]].rename(columns={"": about}).astype(str)
+    return short.assign(recall=short["recall"].str.partition(" ")[0])

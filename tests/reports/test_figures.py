@@ -169,6 +169,24 @@ def test_sentences_are_computed_and_whole(lab):
     assert "**lower**" in findings.against_alone(lab, "A")[0]
 
 
+@pytest.mark.parametrize(("fd", "word"), [(30.0, "**worse**"), (60.0, "**higher**")])
+def test_a_variant_that_is_no_better_than_what_needs_no_learning_gets_no_verdict(fd, word):
+    lab = Records("full")
+    assert findings.both_ways(lab, "B") == ("b-ddpm", "b-combined")
+    lab.set("b-combined", fd=lambda *_: fd, recall=lambda *_: 0.5)  # blurred training digits have 43.3
+    corrected = [line for line in findings.against_alone(lab, "B") if line.startswith("Corrected")]
+    assert len(corrected) == 1 and word in corrected[0]
+
+
+def test_a_report_is_shown_once_its_ddpm_alone_and_a_variant_are_there_both_ways(lab):
+    assert findings.both_ways(lab, "A") == ("a-ddpm", "a-2conv", "a-resnet18")
+    assert findings.both_ways(Records(without=("a-2conv-published",)), "A") == ("a-ddpm", "a-resnet18")
+    assert (
+        findings.both_ways(Records(without=("a-ddpm",)), "A") == findings.both_ways(Records(without=("b-combined",)), "B") == ()
+    )
+    assert findings.arms("B") == ["b-ddpm", "b-ddpm-published", "b-combined", "b-combined-published"]
+
+
 def test_a_curves_shape_is_its_last_distance_over_its_first_where_it_has_both(lab):
     for seed, record in enumerate(lab.seeds("a-ddpm")):
         rows = pd.DataFrame(

@@ -1,0 +1,38 @@
+"""What a notebook holds while a profile is half computed: groups with the members that are there, and what is lacking."""
+
+import shutil
+
+import pytest
+from labs import RESULTS
+
+from dipddpm_utils.page.lab import Lab
+
+THERE = ("a-ddpm-s0", "b-ddpm-s0", "b-ddpm-s1", "floor-s0")
+
+
+@pytest.fixture
+def half(tmp_path):
+    for name in THERE:
+        (folder,) = (RESULTS / "full" / "runs").glob(f"{name}-*")
+        shutil.copytree(folder, tmp_path / "full" / "runs" / folder.name)
+    return Lab("full", str(tmp_path), records_only=True)
+
+
+def test_a_lab_so_far_holds_what_is_there_and_the_lab_itself_only_whole_groups(half):
+    so_far = half.so_far()
+    assert not half.has("a-ddpm") and not half.has("b-ddpm") and half.has("floor")
+    assert so_far.has("a-ddpm", "b-ddpm", "floor", "b-floor") and not so_far.has("a-2conv") and not half.has("a-ddpm")
+    assert [record.name for record in so_far.seeds("b-ddpm")] == ["b-ddpm-s0", "b-ddpm-s1"]
+    assert list(so_far.frame("b-ddpm")["seed"]) == [0, 1]
+    assert {record.name for record in half.used.values()} == {"b-ddpm-s0", "b-ddpm-s1"}  # for its table of provenance
+    assert so_far.so_far() is so_far
+
+
+def test_what_is_lacking_is_said_run_by_run(half):
+    assert half.lacking("a-ddpm", "restore", "b-ddpm") == ["restore", "a-ddpm-s1", "a-ddpm-s2", "b-ddpm-s2"]
+    assert half.lacking("floor") == [] and half.so_far().lacking("b-ddpm", "a-2conv") == ["a-2conv"]
+
+
+def test_where_runs_may_be_computed_nothing_is_lacking(tmp_path):
+    lab = Lab("full", str(tmp_path))
+    assert lab.lacking("a-ddpm", "b-rows") == [] and lab.so_far() is lab
