@@ -281,8 +281,8 @@ def _front(results: Path, profile: str) -> tuple[str, str]:
     from dipddpm_utils.page.lab import Lab
 
     lab = Lab(profile, str(results), records_only=True)
-    reports = ":" not in profile and front.asks(lab)  # one's own images have no report, and `full` opens with them
-    return front.markdown(lab), front.reports_in_short(lab, page=True) if reports else ""
+    reports = "" if ":" in profile else front.reports_in_short(lab, page=True)  # one's own images have no report
+    return front.markdown(lab), reports
 
 
 if __name__ == "__main__":

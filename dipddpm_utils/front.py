@@ -79,11 +79,6 @@ def restoration(lab: Any) -> str:
     ) + (f"; {rest} {'are' if rest > 1 else 'is'} undecided." if rest else ".")
 
 
-def asks(lab: Any) -> bool:
-    """Whether a profile asks our own question: `full` has the two reports alone."""
-    return HEADLINE[-1] in lab.profile.groups
-
-
 def _answers(lab: Any, found: list[Row]) -> tuple[str, str]:
     return generation(found, comparisons.untestable(lab)), restoration(lab)
 
@@ -138,9 +133,10 @@ def caption(found: list[Row]) -> str:
 
 
 def markdown(lab: Any) -> str:
-    """The first screen of the page; of a profile that has the two reports alone, what became of them."""
-    if not asks(lab):
-        return reports_in_short(lab, page=True)
+    """The first screen of the page; of `full`, which has the two reports alone, what became of their claims."""
+    if HEADLINE[-1] not in lab.profile.groups:
+        said = f'<p class="answer"><b>The two reports.</b> {claims.in_numbers(claims.audit(lab))}</p>'
+        return f"{said}\n\nRecords of profile **{lab.profile.name}**: both at their own size. `standard` asks our own question."
     found, drawn = rows(lab), picture(lab)
     answers = (re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", text) for text in _answers(lab, found))  # within HTML
     said = "\n\n".join(f'<p class="answer">{text}</p>' for text in answers)

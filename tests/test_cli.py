@@ -195,7 +195,7 @@ def test_readme_block_replaces_only_what_is_between_its_marks(monkeypatch, tmp_p
     (tmp_path / "README.md").write_text(f"# Top\n{begin}\nold\n{end}\n\ntail\n")
     monkeypatch.setattr(runs, "CHECKOUT", tmp_path)
     monkeypatch.setattr(front, "picture", lambda lab: b"")
-    monkeypatch.setattr(front, "reports_in_short", lambda lab: f"the claims of {lab.profile.name}")
+    monkeypatch.setattr(front, "reports_in_short", lambda lab, page=False: f"the claims of {lab.profile.name}")
     told = "the answer of quick, True, then the claims of quick"
     monkeypatch.setattr(
         front,
