@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from dipddpm_utils.config import Optim, Run
-from dipddpm_utils.machine import progress, streams
+from dipddpm_utils.machine import progress, provenance, streams
 from dipddpm_utils.machine.budget import Budget
 from dipddpm_utils.machine.device import autocast, clock, kernels_fused
 from dipddpm_utils.machine.errors import OutOfTime, TrainingError
@@ -128,10 +128,13 @@ def train_resumably(
     step in `visits`, outside the training time, and may add to the log, which is saved with each checkpoint; a visit that is
     cut off is made again. steady: as for `train`.
     """
-    log: dict[str, Any] = {"curve": [], "visited": [], "notes": []}
+    here = provenance.machine(state.device)
+    log: dict[str, Any] = {"curve": [], "visited": [], "notes": [], "machine": here}
     if restored := state.resume(work.folder):
         log, note = restored
-        log["notes"] += [note] if note else []
+        before, log["machine"] = log.get("machine", here), here  # early checkpoints do not have it
+        moved = f"trained by {before}, from step {state.step} on by {here}: its seconds are of both" if before != here else None
+        log["notes"] += filter(None, (note, moved))
     every = max(1, state.optim.steps // CURVE_ROWS)
 
     def pay_visit() -> None:

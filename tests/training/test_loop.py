@@ -448,6 +448,25 @@ def test_a_checkpoint_of_another_network_or_of_a_version_that_wrote_its_tree_oth
     assert "\n" not in str(caught.value)
 
 
+def test_a_training_that_went_on_elsewhere_says_so_once(tmp_path, monkeypatch):
+    optim, notes, stop = Optim(batch_size=4, steps=9), [], tmp_path / "stop"
+    for place, until in (("one, 1 thread", 3), ("one, 1 thread", 5), ("one, 2 threads", 7), ("one, 2 threads", None)):
+        monkeypatch.setattr(loop.provenance, "machine", lambda device, place=place: place)
+        state = new(optim)
+
+        def loss(model, batch, generator, state=state, until=until):
+            if state.step + 1 == until:
+                stop.touch()
+            return denoise(model, batch, generator)
+
+        work = SimpleNamespace(folder=tmp_path / "work", label="made up", budget=machine_budget.Budget(stop=stop))
+        with contextlib.suppress(errors.OutOfTime):
+            notes = loop.train_resumably(state, loss, batches, work)["notes"]
+        stop.unlink(missing_ok=True)
+    assert state.step == 9
+    assert notes == ["trained by one, 1 thread, from step 5 on by one, 2 threads: its seconds are of both"]
+
+
 def test_a_checkpoint_of_a_gpu_goes_on_on_a_cpu_with_a_new_stream(tmp_path):
     optim = Optim(batch_size=4, steps=4)
     state = new(optim)
