@@ -69,13 +69,13 @@ def restoration(lab: Any) -> str:
     spent = (
         restored.given(lab, *which) for which in (("equal seconds",), ("equal seconds", "", restored.SUPERVISED), ("cheap",))
     )
-    even, itself, cheap = (f"in {own} times its seconds" for own in spent)
+    even, itself, cheap = (f"in {own} times the DIP's seconds" for own in spent)
     return (
         f"**Mending a degraded image: {answer}.** Of {psnr.of} settings a DIP won {psnr.won or 'none'} and lost "
-        f"{psnr.lost or 'none'} by PSNR against the best rival {even}: in {trained or 'none'} a U-Net trained for that very "
+        f"{psnr.lost or 'none'} by PSNR against the best rival {even}, in {trained or 'none'} a U-Net trained for that very "
         f"degradation. By other scores it won {won or 'none'} and lost {lost or 'none'} of {of} pairs. The DDPM itself, "
-        f"{itself}, has a lower mean PSNR in {below or 'none'} (not tested). Against the DDPM's best single chain, {cheap}, "
-        f"a DIP won {single.won or 'none'} and lost {single.lost or 'none'}"
+        f"{itself}, has a lower mean PSNR than the DIP in {below or 'none'} (not tested). Against the DDPM's best single "
+        f"chain, {cheap}, a DIP won {single.won or 'none'} and lost {single.lost or 'none'}"
     ) + (f"; {rest} {'are' if rest > 1 else 'is'} undecided." if rest else ".")
 
 
@@ -133,12 +133,11 @@ def caption(found: list[Row]) -> str:
 
 
 def markdown(lab: Any) -> str:
-    """The first screen of the page; of `full`, which has the two reports alone, what became of their claims."""
-    if HEADLINE[-1] not in lab.profile.groups:
-        said = f'<p class="answer"><b>The two reports.</b> {claims.in_numbers(claims.audit(lab))}</p>'
-        return f"{said}\n\nRecords of profile **{lab.profile.name}**: both at their own size. `standard` asks our own question."
-    found, drawn = rows(lab), picture(lab)
-    answers = (re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", text) for text in _answers(lab, found))  # within HTML
+    """The first screen of the page; of `full`, the two reports alone, what was judged on their models at their own size."""
+    asks = "starts" in lab.profile.groups
+    found, drawn = rows(lab) if asks else [], picture(lab)
+    told = _answers(lab, found) if asks else (_of_reports(lab),)
+    answers = (re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", text) for text in told)  # within HTML
     said = "\n\n".join(f'<p class="answer">{text}</p>' for text in answers)
     links = (
         "Measured by: [rules](#04_combined_model-the-rules-of-the-comparison), "
@@ -156,10 +155,19 @@ def markdown(lab: Any) -> str:
     return "\n\n".join(filter(None, [said, about, rested_on, shown]))
 
 
+def _of_reports(lab: Any) -> str:
+    """What this profile alone says of the two reports."""
+    own = [one for one in claims.audit(lab) if one.finding and one.profile == lab.profile.name]
+    so_far = f"{len(lab.all())} of {len(lab.profile.entries)} runs are there"
+    judged = claims.in_numbers(own, "claims that are judged on them")
+    return f"**The two reports at their own size:** {so_far}. {judged} Whether a DIP helps is asked in profile standard."
+
+
 def reports_in_short(lab: Any, *, page: bool = False) -> str:
     """What became of the two reports' claims, and of their models at their own size. page: its tables have captions."""
     full = lab.beside("full", records_only=True)
     parts = [f"**The two reports.** {claims.in_numbers(claims.audit(lab))}"]
+    place = "" if page else "; page: `results/full/report.html`"
     for report in ("A", "B"):
         if at_own_size(full, report):
             parts += [markdown_table(own_size_in_short(full, report))]
@@ -167,9 +175,8 @@ def reports_in_short(lab: Any, *, page: bool = False) -> str:
             parts += [findings.begun_at_own_size(full, report)]
     if len(parts) > 1:
         there, of = len(full.all()), len(full.profile.entries)
-        drawn = f", page `results/{full.profile.folder}/report.html`" * (full.store.root / "report.html").exists()
-        parts[0] += f" At their own size so far ({there} of {of} runs{drawn}; FD: smaller is better; not tested; an interval "
-        parts[0] += "of one seed is over its samples):"
+        parts[0] += f" At their own size so far ({there} of {of} runs{place}; not tested; intervals of one seed are over its "
+        parts[0] += "samples; over alone: FD over that of the corrected DDPM alone, by seed):"
     return "\n\n".join(filter(None, parts))
 
 

@@ -99,7 +99,7 @@ def test_no_registry_address_and_no_path_of_this_machine():
 
 
 def test_results_stay_small():
-    """Under 38 MB, as a clone downloads them (on a disk, in blocks of 4 KiB, a third more), with no file over 5 MB."""
+    """Under 38 MB in bytes (in blocks of 4 KiB a fifth more), with no file over 5 MB."""
     sizes = {path: path.stat().st_size for path in ours() if path.is_relative_to(ROOT / "results")}
     assert sizes and sum(sizes.values()) < 38_000_000
     assert max(sizes.values()) < 5_000_000, max(sizes, key=sizes.get)

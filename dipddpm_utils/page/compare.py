@@ -135,8 +135,9 @@ class Paired(Interval):
     """Mean difference of two settings over pairs, with its plain 95% t-interval (NaN with one pair).
 
     ratio: of logarithms, so that it is shown as a factor. over: what is paired. p: two-sided, Holm-corrected among the `of`
-    comparisons of its family (NaN with one pair). images: False where the models of a side draw no images: then a difference
-    has a direction, and is no verdict. looked: whether p has been multiplied by the looks.
+    comparisons of its family (NaN with one pair). images: False where the models of a side draw no images, or
+    fail the gate of the claims: then a difference has a direction, and is no verdict. looked: whether p has been multiplied
+    by the looks.
     """
 
     ratio: bool = False

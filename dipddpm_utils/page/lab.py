@@ -68,6 +68,7 @@ class Lab:
         self.used: dict[str, Record] = {}
         self.complete: set[str] = set()  # groups of which all records were found
         self.kept: dict[Any, Any] = {}  # of `once`
+        self.unfinished: frozenset[str] = frozenset()  # of `so_far`
 
     def beside(self, profile: str, *, records_only: bool = False) -> Lab:
         """The lab of another profile with the same results; what it shows is listed with what this one shows."""
@@ -76,14 +77,18 @@ class Lab:
         return other
 
     def so_far(self) -> Lab:
-        """This lab of what there is: where nothing may be computed, groups hold the members that have a record."""
+        """This lab of what there is: where nothing may be computed, groups hold the members that have a record.
+
+        None where the first, which figures show, has none. `unfinished`: groups that lack a member; nothing is tested there.
+        """
         if not self.lacking(*self.profile.groups):
             return self
-        there = {
-            group: [one for one in members if self._there(one.entry.run)] for group, members in self.profile.groups.items()
-        }
+        groups = self.profile.groups
+        there = {group: [one for one in members if self._there(one.entry.run)] for group, members in groups.items()}
+        begun = {group: own for group, own in there.items() if own[:1] == groups[group][:1]}
         other = copy.copy(self)
-        other.profile = dataclasses.replace(self.profile, groups={group: own for group, own in there.items() if own})
+        other.profile = dataclasses.replace(self.profile, groups=begun)
+        other.unfinished = frozenset(group for group in groups if len(there[group]) < len(groups[group]))
         other.complete, other.kept = set(), {}
         return other
 

@@ -161,7 +161,7 @@ def short_verdict(gap: Paired, worse: str = "worse", better: str = "better") -> 
 def word(gap: Paired, worse: str = "worse", better: str = "better") -> str:
     """The verdict without what it rests on: '**worse**', 'better' (of a measure where lower is better), or 'not decidable'.
 
-    Where the models of a side draw no images it is 'higher' or 'lower'.
+    Where the models of a side draw no images, or fail the gate, it is 'higher' or 'lower'.
     """
     if not gap.decided:
         return "**not decidable**" + (f" from one {gap.over.removesuffix('s')}" if gap.n == 1 else "")

@@ -271,10 +271,10 @@ def changes() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["changed (UTC)", "claims", "what was changed", "what had been seen"])
 
 
-def in_numbers(judged: list[Judged]) -> str:
+def in_numbers(judged: list[Judged], which: str = "claims") -> str:
     """How many claims got which verdict, in one sentence."""
     counts = {verdict: len(own) for verdict, own in _by_verdict(judged).items()}
-    told = f"Of {len(judged)} claims {', '.join(f'{n} {COUNTED[verdict][n != 1]}' for verdict, n in counts.items())}."
+    told = f"Of {len(judged)} {which} {', '.join(f'{n} {COUNTED[verdict][n != 1]}' for verdict, n in counts.items())}."
     stood = sum(one.stands_in for one in judged)
     return f"{told} {stood} {'were' if stood > 1 else 'was'} tested on a stand-in." if stood else told
 

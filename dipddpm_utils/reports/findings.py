@@ -47,8 +47,8 @@ def library(lab: Any) -> str:
 
 
 def not_held(*groups: str) -> str:
-    """Said where some of a section's runs, or whole groups of them, are not in the profile."""
-    return f"*This profile does not hold these runs of this section: {', '.join(groups)}.*"
+    """Said of a section's runs, or whole groups of them, that are not in the profile or not computed yet."""
+    return f"*Runs of this section that this profile does not have, or not yet: {', '.join(groups)}.*"
 
 
 def arms(report: str) -> list[str]:
@@ -57,27 +57,35 @@ def arms(report: str) -> list[str]:
 
 
 def both_ways(lab: Any, report: str) -> tuple[str, ...]:
-    """Those of a report's variants that there are as published and corrected: its DDPM alone and others, or none."""
-    names = tuple(name for name in REPORTS[report] if lab.has(name, f"{name}-published"))
+    """A report's variants that there are as published and corrected, with a floor: its DDPM alone and others, or none."""
+    floor = f"{report.lower()}-floor"
+    names = tuple(name for name in REPORTS[report] if lab.has(floor, name, f"{name}-published"))
     return names if REPORTS[report][0] in names[:-1] else ()
 
 
 def against_alone(lab: Any, report: str, *, published: bool = False) -> list[str]:
-    """A report's DIP variants over its DDPM alone, corrected: FD; whether they draw images. published: as published, too."""
+    """A report's DIP variants over its DDPM alone, corrected: FD; whether they draw images. published: as published, too.
+
+    Nothing is tested while runs are missing: more seeds would follow, and more variants into the family.
+    """
     names, gaps = both_ways(lab, report), {}
+    if not names:
+        return []
     for ending, way in (("-published", "As published"), ("", "Corrected")):
         for name in names[1:]:
             pair = (name + ending, names[0] + ending)
             gap = difference(*(frame_of(lab.seeds(one)) for one in pair), "fd")
             able = not gate.passed(lab, pair).why
             gaps[way, name] = gap and replace(gap, images=gap.images and able)  # else higher or lower, and no verdict
-    lines = [
-        comparison(f"{way}, {look(name).label}", gap)
-        for (way, name), gap in family(f"report {report}", gaps).items()
-        if published or way == "Corrected"
-    ]
+    tested, lines = lab.unfinished.isdisjoint(arms(report)), []
+    for (way, name), gap in family(f"report {report}", gaps).items():
+        if published or way == "Corrected":
+            about, of = f"{way}, {look(name).label}", f"{gap.n} seed{'s' * (gap.n > 1)}"
+            untested = f"{about}: {factor(gap)}, {of}: not tested, runs are missing."
+            lines.append(comparison(about, gap) if tested else untested)
     drawn = no_images({name: lab.seeds(name) for name in names}).strip()
-    return [*lines, *filter(None, [drawn])]
+    failed = "" if drawn else gate.passed(lab, names).why
+    return [*lines, *filter(None, [drawn, f"No verdict rests on models that fail the gate: {failed}." if failed else ""])]
 
 
 def last_losses(lab: Any, names: Mapping[str, str]) -> str:

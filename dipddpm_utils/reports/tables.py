@@ -184,16 +184,17 @@ def own_label(group: str) -> str:
 
 def own_size(full: Any, report: str) -> pd.DataFrame:
     """`page.tables.quality_table` of `at_own_size`, a row a model; beside them what takes no learning, and real images.
-    times alone: FD over that of the DDPM alone, by seed.
+    over alone: FD over that of the corrected DDPM alone, by seed.
     """
-    models = {own_label(group): frame_of(own) for group, own in at_own_size(full, report).items()}
+    groups = at_own_size(full, report)
+    models = {own_label(group): frame_of(own) for group, own in groups.items()}
     if not models:
         return pd.DataFrame()
     floor = floor_of(full, f"{report.lower()}-ddpm")
     table = quality_table(models, floor)
-    alone = {one.seed: one.metrics["fd"] for one in next(iter(at_own_size(full, report).values()))}
-    times = [frame["fd"] / frame["seed"].map(alone) for frame in models.values()]  # by seed; nan where that has none alone
-    table["times alone"] = [ends(own.dropna()) if own.notna().any() else "" for own in times] + [""] * (len(table) - len(times))
+    alone = {one.seed: one.metrics["fd"] for one in groups.get(f"{report.lower()}-ddpm", [])}
+    times = [frame["fd"] / frame["seed"].map(alone) for frame in models.values()]  # nan where a seed has none alone
+    table["over alone"] = [ends(own.dropna()) if own.notna().any() else "" for own in times] + [""] * (len(table) - len(times))
     if report == "B":  # of claim B3
         real = next(iter(models.values()))["contrast_real"].mean()
         table["contrast"] = [*(number(own["contrast"].mean()) for own in models.values()), number(real)][: len(table)]
@@ -209,5 +210,5 @@ def own_size_in_short(full: Any, report: str) -> pd.DataFrame:
     table = own_size(full, report)
     about = f"report {report}, n = {table['n'].iloc[0]}"
     features = table.columns[list(table.columns).index("calls") + 1]
-    short = table[["", "seeds", features, "times alone", "recall"]].rename(columns={"": about}).astype(str)
+    short = table[["", "seeds", features, "over alone", "recall"]].rename(columns={"": about}).astype(str)
     return short.assign(recall=short["recall"].str.partition(" ")[0])

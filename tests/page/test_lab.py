@@ -7,7 +7,7 @@ from labs import RESULTS
 
 from dipddpm_utils.page.lab import Lab
 
-THERE = ("a-ddpm-s0", "b-ddpm-s0", "b-ddpm-s1", "floor-s0")
+THERE = ("a-ddpm-s0", "b-ddpm-s0", "b-ddpm-s1", "b-combined-s1", "floor-s0")
 
 
 @pytest.fixture
@@ -25,7 +25,9 @@ def test_a_lab_so_far_holds_what_is_there_and_the_lab_itself_only_whole_groups(h
     assert [record.name for record in so_far.seeds("b-ddpm")] == ["b-ddpm-s0", "b-ddpm-s1"]
     assert list(so_far.frame("b-ddpm")["seed"]) == [0, 1]
     assert {record.name for record in half.used.values()} == {"b-ddpm-s0", "b-ddpm-s1"}  # for its table of provenance
-    assert so_far.so_far() is so_far
+    assert not so_far.has("b-combined")  # its first seed, which figures show, is lacking
+    assert {"a-ddpm", "b-ddpm", "b-combined", "a-2conv"} <= so_far.unfinished and "floor" not in so_far.unfinished
+    assert half.unfinished == frozenset() and so_far.so_far() is so_far
 
 
 def test_what_is_lacking_is_said_run_by_run(half):

@@ -176,14 +176,17 @@ def test_a_variant_that_is_no_better_than_what_needs_no_learning_gets_no_verdict
     lab.set("b-combined", fd=lambda *_: fd, recall=lambda *_: 0.5)  # blurred training digits have 43.3
     corrected = [line for line in findings.against_alone(lab, "B") if line.startswith("Corrected")]
     assert len(corrected) == 1 and word in corrected[0]
+    assert ("fail the gate: b-combined: 3 of 3 runs" in findings.against_alone(lab, "B")[-1]) is (fd == 60)
+    lab.unfinished = frozenset({"b-combined-published"})
+    assert re.search(r", 3 seeds: not tested, runs are missing\.$", findings.against_alone(lab, "B")[0])
 
 
 def test_a_report_is_shown_once_its_ddpm_alone_and_a_variant_are_there_both_ways(lab):
     assert findings.both_ways(lab, "A") == ("a-ddpm", "a-2conv", "a-resnet18")
     assert findings.both_ways(Records(without=("a-2conv-published",)), "A") == ("a-ddpm", "a-resnet18")
-    assert (
-        findings.both_ways(Records(without=("a-ddpm",)), "A") == findings.both_ways(Records(without=("b-combined",)), "B") == ()
-    )
+    for without, report in (("a-ddpm", "A"), ("a-floor", "A"), ("b-combined", "B")):
+        assert findings.both_ways(Records(without=(without,)), report) == ()
+        assert findings.against_alone(Records(without=(without,)), report) == []
     assert findings.arms("B") == ["b-ddpm", "b-ddpm-published", "b-combined", "b-combined-published"]
 
 
