@@ -66,16 +66,14 @@ def restoration(lab: Any) -> str:
     single, (trained, below) = restored.won_and_lost(lab, "cheap")["PSNR"], conclusions.headcount(lab)
     answer, rest = _in_a_word(psnr.won, psnr.lost, psnr.of - psnr.won - psnr.lost), single.of - single.won - single.lost
     won, lost, of = (sum(one) for one in zip(*others, strict=True))
-    spent = (
-        restored.given(lab, *which) for which in (("equal seconds",), ("equal seconds", "", restored.SUPERVISED), ("cheap",))
-    )
-    even, itself, cheap = (f"in {own} times the DIP's seconds" for own in spent)
+    spent = (("equal seconds",), ("equal seconds", "", restored.SUPERVISED), ("cheap",))
+    even, itself, cheap = (restored.given(lab, *which) for which in spent)
     return (
-        f"**Mending a degraded image: {answer}.** Of {psnr.of} settings a DIP won {psnr.won or 'none'} and lost "
-        f"{psnr.lost or 'none'} by PSNR against the best rival {even}, in {trained or 'none'} a U-Net trained for that very "
-        f"degradation. By other scores it won {won or 'none'} and lost {lost or 'none'} of {of} pairs. The DDPM itself, "
-        f"{itself}, has a lower mean PSNR than the DIP in {below or 'none'} (not tested). Against the DDPM's best single "
-        f"chain, {cheap}, a DIP won {single.won or 'none'} and lost {single.lost or 'none'}"
+        f"**Mending a degraded image: {answer}.** By PSNR a DIP won {psnr.won or 'none'} and lost {psnr.lost or 'none'} of "
+        f"{psnr.of} settings against the best rival in {even} times the DIP's seconds: in {trained or 'none'} a U-Net trained "
+        f"for that very degradation. By other scores it won {won or 'none'} and lost {lost or 'none'} of {of} pairs. The DDPM "
+        f"itself ({itself} times) has a lower mean PSNR than the DIP in {below or 'none'}, not tested. Against the DDPM's best "
+        f"single chain ({cheap} times) a DIP won {single.won or 'none'} and lost {single.lost or 'none'}"
     ) + (f"; {rest} {'are' if rest > 1 else 'is'} undecided." if rest else ".")
 
 
