@@ -184,8 +184,9 @@ def readme_block(lab: Any, reports: str = "") -> str:
     page = f"Records of profile **{lab.profile.name}**; the page is `{folder}/report.html`.{_baseline(lab)}"
     shown = f"![{ALT}]({folder}/figures/{PICTURE})" if (lab.store.root / "figures" / PICTURE).exists() else ""
     screen = (*_answers(lab, found), page, table(found, folder + "/figures/{}.png", pairs=True), shown, reports)
-    results = lab.store.source.parent
-    return "\n\n".join(filter(None, [*screen, speed.hours(results), speed.summary(results)]))
+    results, full = lab.store.source.parent, lab.beside("full", records_only=True)
+    spent = f"{speed.hours(results)} {speed.on_gpus(full.all(), 'full')}".strip()
+    return "\n\n".join(filter(None, [*screen, spent, speed.summary(results)]))
 
 
 def _baseline(lab: Any) -> str:

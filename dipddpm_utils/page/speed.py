@@ -8,6 +8,8 @@ Rows are those of benchmarks/pairs.py: `spread` holds quartiles over pairs or, w
 
 import math
 from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +107,22 @@ def sitting(results: Path, name: str) -> dict[str, Any] | None:
     """A row of the program one_sitting; None where there is none."""
     rows = (row for content in measured(results) for row in content["rows"])
     return next((row for row in rows if (row["program"], row["name"]) == ("one_sitting", name)), None)
+
+
+def on_gpus(records: Iterable[Any], profile: str) -> str:
+    """'Measured: 22 runs of `full` in 12 minutes of one NVIDIA H200, up to 6 at a time.', of those on GPUs; '' if none was."""
+    told = []
+    computed = (one.provenance for one in records if one.provenance["device"] != "cpu")
+    for name, own in grouped(computed, lambda facts: facts["device_name"]).items():
+        spans = sorted((datetime.fromisoformat(facts["start"]), datetime.fromisoformat(facts["end"])) for facts in own)
+        busy, until = timedelta(), spans[0][0]
+        for begin, end in spans:
+            busy, until = busy + max(end - max(begin, until), timedelta()), max(end, until)
+        most = max(sum(first <= begin < last for first, last in spans) for begin, _ in spans)
+        at_a_time = f", up to {most} at a time" if most > 1 else ""
+        many = f"{len(spans)} run{'s' * (len(spans) > 1)} of `{profile}`"
+        told.append(f"{many} in {number(busy.total_seconds() / 60, 2)} minutes of one {name}{at_a_time}")
+    return f"Measured: {'; '.join(told)}." if told else ""
 
 
 def hours(results: Path) -> str:

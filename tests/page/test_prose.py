@@ -284,3 +284,21 @@ def test_the_bound_on_starts_is_said_where_it_was_recorded():
 
 def test_frames_carry_name_and_seed():
     assert list(frame_of(LAB.seeds("ddpm"))["seed"]) == [0, 1, 2]
+
+
+def test_what_runs_took_on_gpus_counts_the_minutes_in_which_any_ran():
+    def record(device, name, start, end):
+        times = {key: f"2026-11-27T12:{minute:02d}:00+00:00" for key, minute in (("start", start), ("end", end))}
+        return SimpleNamespace(provenance={"device": device, "device_name": name, **times})
+
+    together = [
+        record("cuda", "one", 0, 4),
+        record("cuda", "one", 1, 3),
+        record("cuda", "one", 3, 6),
+        record("cpu", "x", 0, 59),
+    ]
+    assert speed.on_gpus([*together, record("cuda:0", "other", 10, 12)]) == (
+        "Measured: 3 runs in 6.0 minutes of one one, up to 2 at a time; 1 runs in 2.0 minutes of one other."
+    )
+    assert speed.on_gpus([*together[:1], record("cuda", "one", 10, 13)]) == "Measured: 2 runs in 7.0 minutes of one one."
+    assert speed.on_gpus(together[-1:]) == ""
