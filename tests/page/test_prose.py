@@ -291,14 +291,11 @@ def test_what_runs_took_on_gpus_counts_the_minutes_in_which_any_ran():
         times = {key: f"2026-11-27T12:{minute:02d}:00+00:00" for key, minute in (("start", start), ("end", end))}
         return SimpleNamespace(provenance={"device": device, "device_name": name, **times})
 
-    together = [
-        record("cuda", "one", 0, 4),
-        record("cuda", "one", 1, 3),
-        record("cuda", "one", 3, 6),
-        record("cpu", "x", 0, 59),
-    ]
-    assert speed.on_gpus([*together, record("cuda:0", "other", 10, 12)]) == (
-        "Measured: 3 runs in 6.0 minutes of one one, up to 2 at a time; 1 runs in 2.0 minutes of one other."
-    )
-    assert speed.on_gpus([*together[:1], record("cuda", "one", 10, 13)]) == "Measured: 2 runs in 7.0 minutes of one one."
-    assert speed.on_gpus(together[-1:]) == ""
+    spans = ((0, 4), (1, 3), (3, 6))
+    together = [*(record("cuda", "A", *span) for span in spans), record("cpu", "x", 0, 59)]
+    said = speed.on_gpus([*together, record("cuda:0", "B", 10, 12)], "full")
+    one = "1 run of `full` in 2.0 minutes of one B"
+    assert said == f"Measured: 3 runs of `full` in 6.0 minutes of one A, up to 2 at a time; {one}."
+    apart = [together[0], record("cuda", "A", 10, 13)]
+    assert speed.on_gpus(apart, "full") == "Measured: 2 runs of `full` in 7.0 minutes of one A."
+    assert speed.on_gpus(together[-1:], "full") == ""
