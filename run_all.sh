@@ -11,7 +11,7 @@ Usage: ./run_all.sh [OPTIONS]        run the notebooks and build results/<profil
        ./run_all.sh --bench [...]    set-up, then the benchmarks
 
   --profile NAME      smoke, quick, standard or full (default: full with a CUDA GPU, else quick);
-                      NAME:FOLDER asks it of your own images in FOLDER
+                      NAME:FOLDER uses your own images in FOLDER (not full)
   --only 03,05        only these notebooks
   --fresh             compute everything anew; an old record stays until its new one is complete
   --max-minutes M     stop cleanly after M minutes; the same command goes on

@@ -69,11 +69,11 @@ def restoration(lab: Any) -> str:
     spent = (("equal seconds",), ("equal seconds", "", restored.SUPERVISED), ("cheap",))
     even, itself, cheap = (restored.given(lab, *which) for which in spent)
     return (
-        f"**Mending a degraded image: {answer}.** By PSNR a DIP won {psnr.won or 'none'} and lost {psnr.lost or 'none'} of "
-        f"{psnr.of} settings against the best rival in {even} times the DIP's seconds: in {trained or 'none'} a U-Net trained "
-        f"for that very degradation. By other scores it won {won or 'none'} and lost {lost or 'none'} of {of} pairs. The DDPM "
-        f"itself ({itself} times) has a lower mean PSNR than the DIP in {below or 'none'}, not tested. Against the DDPM's best "
-        f"single chain ({cheap} times) a DIP won {single.won or 'none'} and lost {single.lost or 'none'}"
+        f"**Mending a degraded image: {answer}.** Of {psnr.of} settings a DIP won {psnr.won or 'none'} and lost "
+        f"{psnr.lost or 'none'} by PSNR. Its rival, the best one in {even} times the DIP's seconds, was in {trained or 'none'} "
+        f"a U-Net trained for that very degradation. By other scores it won {won or 'none'} and lost {lost or 'none'} of {of} "
+        f"comparisons. The DDPM itself ({itself} times) has a lower mean PSNR in {below or 'none'}, not tested. Against the "
+        f"DDPM's best single chain ({cheap} times) a DIP won {single.won or 'none'} and lost {single.lost or 'none'}"
     ) + (f"; {rest} {'are' if rest > 1 else 'is'} undecided." if rest else ".")
 
 
@@ -165,7 +165,7 @@ def reports_in_short(lab: Any, *, page: bool = False) -> str:
     """What became of the two reports' claims, and of their models at their own size. page: its tables have captions."""
     full = lab.beside("full", records_only=True)
     parts = [f"**The two reports.** {claims.in_numbers(claims.audit(lab))}"]
-    place = "" if page else "; page: `results/full/report.html`"
+    place = "" if page else " (page: `results/full/report.html`)"
     for report in ("A", "B"):
         if at_own_size(full, report):
             parts += [markdown_table(own_size_in_short(full, report))]
@@ -173,8 +173,8 @@ def reports_in_short(lab: Any, *, page: bool = False) -> str:
             parts += [findings.begun_at_own_size(full, report)]
     if len(parts) > 1:
         there, of = len(full.all()), len(full.profile.entries)
-        parts[0] += f" At their own size so far ({there} of {of} runs{place}; not tested; intervals of one seed are over its "
-        parts[0] += "samples; over alone: FD over that of the corrected DDPM alone, by seed):"
+        parts[0] += f" At their own size so far: {there} of {of} runs, not tested{place}. Over alone: FD divided by that of "
+        parts[0] += "the corrected DDPM alone, seed by seed. With one seed the interval is over its samples."
     return "\n\n".join(filter(None, parts))
 
 

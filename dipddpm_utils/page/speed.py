@@ -82,13 +82,13 @@ def machines(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def met(content: dict[str, Any]) -> str:
-    """How many targets were met, on which machines, and which were not."""
+    """How many targets were met, on which machines, and which were not of those that `ratios` does not show."""
     judged = [row for row in content["rows"] if row["met"] is not None]
-    missed = [row["name"] for row in judged if not row["met"]]
-    shown = sum(row["unit"] in RATIOS for row in judged)
-    count = f"Shown: {shown} of {len(content['rows'])} rows. Of all {len(judged)} targets, ratios or not, "
-    count += f"{len(judged) - len(missed)} met ({'; '.join(machines(judged))})"
-    return count + (f"; not met: {'; '.join(missed)}." if missed else ".")
+    missed = [row["name"] for row in judged if not row["met"] and row["unit"] not in RATIOS]
+    shown, good = sum(row["unit"] in RATIOS for row in judged), sum(row["met"] for row in judged)
+    count = f"Shown: {shown} of {len(content['rows'])} rows; all are in `results/bench/`. Of all {len(judged)} targets, ratios "
+    count += f"or not, {good} met ({'; '.join(machines(judged))})"
+    return count + (f"; not met, and not shown: {'; '.join(missed)}." if missed else ".")
 
 
 def summary(results: Path) -> str:
@@ -131,7 +131,7 @@ def hours(results: Path) -> str:
     if table.empty:
         return "`python -m dipddpm_utils runs --probe` estimates how long a profile takes here."
     here = [f"{row.hours:g}, {row.how} ({row.machine})" for row in table.itertuples()]
-    there = table.iloc[:, 5:].map(lambda own: f"{own:g}, on paper" if pd.notna(own) else "")
+    there = table.iloc[:, 5:].map(lambda own: f"{own:g}" if pd.notna(own) else "").add_suffix(": hours on paper")
     shown = pd.DataFrame({"all runs of": table["profile"], "runs": table["runs"].map(str), "hours of one process": here})
     return f"{markdown(shown.join(there))}\n\nOn paper: counted FLOPs at an assumed speed, not measured."
 

@@ -276,7 +276,7 @@ def in_numbers(judged: list[Judged], which: str = "claims") -> str:
     counts = {verdict: len(own) for verdict, own in _by_verdict(judged).items()}
     told = f"Of {len(judged)} {which} {', '.join(f'{n} {COUNTED[verdict][n != 1]}' for verdict, n in counts.items())}."
     stood = sum(one.stands_in for one in judged)
-    return f"{told} {stood} {'were' if stood > 1 else 'was'} tested on a stand-in." if stood else told
+    return f"{told} {stood} {'were' if stood > 1 else 'was'} tested on other runs than the report's own." if stood else told
 
 
 def _by_verdict(judged: list[Judged]) -> dict[str, list[Judged]]:

@@ -100,11 +100,11 @@ def test_a_moved_record_moves_verdict_sentence_table_and_answer(mean, verdict, a
     rows = verdicts.rows(lab)
     assert [row.better for row in rows] == [verdict == "better"] * 2
     said = front.restoration(lab)
-    assert f"image: {answer}" in said and f"By PSNR a DIP {counted.replace('0', 'none')} of 2 settings" in said
+    assert f"image: {answer}" in said and f"Of 2 settings a DIP {counted.replace('0', 'none')} by PSNR." in said
     counted, way = ("won 5 and lost none", "2") if verdict == "better" else ("won none and lost 5", "none")
-    assert f"the best rival in 1.0 times the DIP's seconds: in {way} a U-Net trained" in said
-    assert f". By other scores it {counted} of 5 pairs." in said
-    assert f"has a lower mean PSNR than the DIP in {'none' if mean == 30 else '2'}, not tested." in said
+    assert f"the best one in 1.0 times the DIP's seconds, was in {way} a U-Net trained" in said
+    assert f". By other scores it {counted} of 5 comparisons." in said
+    assert f"has a lower mean PSNR in {'none' if mean == 30 else '2'}, not tested." in said
     assert "the DDPM's best single chain (0.017 times) a DIP won 2 and lost none." in said
 
 

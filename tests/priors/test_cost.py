@@ -122,7 +122,7 @@ def test_a_probe_is_made_once_and_turns_question_marks_into_hours(monkeypatch, t
     kept = pd.read_csv(tmp_path / "results/bench/hours.csv").iloc[0]
     assert (kept["profile"], kept["runs"], kept["how"]) == ("smoke", 4, "estimated") and kept["hours"] > 0
     shown = speed.hours(tmp_path / "results")
-    assert f"| smoke | 4 | {kept['hours']:g}, estimated (" in shown and shown.count("on paper") == len(cost.ELSEWHERE)
+    assert f"| smoke | 4 | {kept['hours']:g}, estimated (" in shown and shown.count(": hours on paper") == len(cost.ELSEWHERE)
     assert all(line.split()[-1].startswith("~") for line in lines[2:5]) and "not timed" not in "".join(lines)
     assert "restoration, floors and fits to single images not counted" in "".join(lines)
     told = next(entry.run for entry in SMOKE.entries.values() if entry.run.kind == "ddpm" and "condition" in entry.name)

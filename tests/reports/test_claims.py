@@ -459,7 +459,7 @@ def test_all_claims_are_corrected_together(lab):
     counted, stood = claims.in_numbers(judged).split(". ")
     assert len(judged) == 17 and counted.startswith("Of 17 claims ")
     assert sum(int(part.split(" ")[0]) for part in counted.removeprefix("Of 17 claims ").split(", ")) == 17
-    assert stood == f"{sum(one.stands_in for one in judged)} were tested on a stand-in."
+    assert stood == f"{sum(one.stands_in for one in judged)} were tested on other runs than the report's own."
     two = [SimpleNamespace(verdict=verdict, stands_in=False) for verdict in ("holds", "artefact of fault FA1")]
     assert claims.in_numbers(two).startswith("Of 2 claims 1 holds, 0 do not hold, 1 is an artefact, 0 are not decidable, ")
 
