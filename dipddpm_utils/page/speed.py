@@ -86,7 +86,7 @@ def met(content: dict[str, Any]) -> str:
     judged = [row for row in content["rows"] if row["met"] is not None]
     missed = [row["name"] for row in judged if not row["met"] and row["unit"] not in RATIOS]
     shown, good = sum(row["unit"] in RATIOS for row in judged), sum(row["met"] for row in judged)
-    count = f"Shown: {shown} of {len(content['rows'])} rows; all are in `results/bench/`. Of all {len(judged)} targets, ratios "
+    count = f"Shown: {shown} of {len(content['rows'])} rows; all are in results/bench/. Of all {len(judged)} targets, ratios "
     count += f"or not, {good} met ({'; '.join(machines(judged))})"
     return count + (f"; not met, and not shown: {'; '.join(missed)}." if missed else ".")
 
