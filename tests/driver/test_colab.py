@@ -116,9 +116,13 @@ def test_one_command_sets_the_address_everywhere(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(colab.files, "CHECKOUT", tmp_path)
     assert command_line.main(["badges", "some-one/a.report"]) == 0
     assert "some-one/a.report set in 8 files" in capsys.readouterr().out
+    others = {"actions/checkout", "ty0601/GAI-HW4", "zglian/GAI-project4"}  # the last two: the reports' own
     for path in tmp_path.rglob("*.*"):
-        found = set(re.findall(r"github(?:\.com)?/([\w.-]+/[\w.-]+)", path.read_text())) - {"actions/checkout"}
+        found = set(re.findall(r"github(?:\.com)?/([\w.-]+/[\w.-]+)", path.read_text())) - others
         assert found == {"some-one/a.report"}, path
+    assert others - {"actions/checkout"} <= set(
+        re.findall(r"github\.com/([\w.-]+/[\w-]+)", (tmp_path / "README.md").read_text())
+    )
     assert 'REPOSITORY = "https://github.com/some-one/a.report"' in first_cell(tmp_path / "notebooks" / NOTEBOOKS[0].name)
 
 
