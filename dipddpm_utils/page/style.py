@@ -92,7 +92,8 @@ def what_interval(summed: pd.DataFrame, metric: str = "") -> str:
     if most == 1:
         return "one seed, 95% interval over its images"
     seeds = most if least == most else f"{least} to {most}"
-    return f"{'geometric mean' if as_ratio(metric) else 'mean'} and 95% t-interval over {seeds} seeds"
+    of_one = ", of one over its images" if least == 1 else ""
+    return f"{'geometric mean' if as_ratio(metric) else 'mean'} and 95% t-interval over {seeds} seeds{of_one}"
 
 
 # --- the floor --------------------------------------------------------------------------------------------------------

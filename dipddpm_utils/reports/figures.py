@@ -35,12 +35,15 @@ PATHS = {"memory": "tensors in memory\n(the combined run's)", "decode": "decoded
 def corrected_and_published(lab: Any, names: Sequence[str], floor: Any, title: str) -> Figure:
     """Distance over steps of these runs: left as published, right corrected, on one axis, each with intervals and the floor."""
     figure, (left, right) = style.new(2, width=8.6, height=3.6, sharey=True)
+    notes = {}
     for ax, ending, head in ((left, "-published", "as published"), (right, "", "corrected")):
-        note = training_lines(ax, {name: lab.seeds(name + ending) for name in names}, floor, "step")
+        notes[head] = training_lines(ax, {name: lab.seeds(name + ending) for name in names}, floor, "step")
         ax.set(xlabel="training steps", title=head)
     style.log_y(left, right)
     left.set_ylabel(style.distance_label(lab.seeds(names[0])[0].metrics["features"]))
     style.legend_beside(right)
+    alike = len(set(notes.values())) == 1
+    note = notes["corrected"] if alike else " ".join(f"{head.capitalize()}: {own}" for head, own in notes.items())
     return style.finish(figure, title, f"{note} Both judged in the same way, against real held-out images.")
 
 

@@ -11,7 +11,7 @@ from dipddpm_utils.faults import DIP_REPORTED_OVER, EARLY, FAULTS
 from dipddpm_utils.judging.stats import ALPHA
 from dipddpm_utils.machine.provenance import hardware
 from dipddpm_utils.page import prose
-from dipddpm_utils.page.compare import difference, family, frame_of, summary
+from dipddpm_utils.page.compare import difference, family, frame_of, own_interval, summary
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import bullets, comparison, effect, factor, number, percent, span
 from dipddpm_utils.reports import gate, one_fault, printed, tables
@@ -180,14 +180,15 @@ def published_shape(lab: Any) -> str:
 
 def begun_at_own_size(full: Any, report: str) -> str:
     """How far chains that begin at report A's DIP outputs are from real images, and what they give back; '' of report B."""
-    told = []
-    for one in begun_from_dip(full) if report == "A" else []:
-        back = f"{percent(one.metrics['own_source_rate'])} nearest to the training image behind their start"
-        told.append(f"at t = {one.metrics['t_start']} FD {number(one.metrics['fd'])} and {back}")
-    if not told:
+    begun, told = begun_from_dip(full) if report == "A" else [], []
+    if not begun:
         return ""
+    for one in begun:
+        back = f"{percent(one.metrics['own_source_rate'])} nearest to the training image behind their start"
+        told.append(f"at t = {one.metrics['t_start']} FD {span(own_interval(one.metrics, 'fd'))} and {back}")
     dip = full.record("a-dip-2conv-s0").metrics  # what those chains begin with, at no call
-    return f"Begun from DIP outputs: {'; '.join(told)}; these outputs themselves: FD {number(dip['fd'])} (n = {dip['n']:.0f})."
+    alone = f"these outputs themselves: FD {span(own_interval(dip, 'fd'))} (n = {dip['n']:.0f})"
+    return f"Begun from DIP outputs (n = {begun[0].metrics['n']:.0f}): {'; '.join(told)}; {alone}."
 
 
 def no_images(sets: Mapping[str, pd.DataFrame | Sequence[Any]]) -> str:

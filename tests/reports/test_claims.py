@@ -600,7 +600,7 @@ def test_what_was_trained_at_the_reports_own_size_is_listed_beside_its_floor():
     alone_lost = SimpleNamespace(all=lambda: others, profile=lab.profile, has=lab.has, seeds=lab.seeds)
     assert set(tables.own_size(alone_lost, "A")["over alone"]) == {""}
     begun = findings.begun_at_own_size(lab, "A")
-    assert "at t = 300 FD 5.18 and 100% nearest" in begun and "these outputs themselves: FD 4.65 (n = 2000)." in begun
+    assert "at t = 300 FD 5.18 [4.88, 5.49] and 100% nearest" in begun and ": FD 4.65 [4.18, 5.12] (n = 2000)." in begun
     alone = lab.record("a-ddpm-s0").metrics
     distance = tables.own_size(lab, "A").set_index("").loc["DDPM alone", "FD-CIFAR"]
     assert distance == f"{alone['fd']:.1f} [{alone['fd_low']:.1f}, {alone['fd_high']:.1f}]"

@@ -190,6 +190,15 @@ def test_a_report_is_shown_once_its_ddpm_alone_and_a_variant_are_there_both_ways
     assert findings.arms("B") == ["b-ddpm", "b-ddpm-published", "b-combined", "b-combined-published"]
 
 
+def test_panels_of_other_seeds_say_so_each():
+    lab = Records("full")
+    lab.profile.groups["b-combined-published"] = lab.profile.groups["b-combined-published"][:1]
+    figure = figures_reports.corrected_and_published(lab, ("b-ddpm", "b-combined"), lab.seeds("b-floor")[0], "Report B")
+    said = " ".join(" ".join(text.get_text() for text in figure.texts).split())
+    assert "As published: Lines: n = 1000 images" in said and "t-interval over 1 to 3 seeds, of one over its images." in said
+    assert "Corrected: Lines: n = 1000 images" in said and "t-interval over 3 seeds." in said
+
+
 def test_a_curves_shape_is_its_last_distance_over_its_first_where_it_has_both(lab):
     for seed, record in enumerate(lab.seeds("a-ddpm")):
         rows = pd.DataFrame(
