@@ -21,6 +21,7 @@ from dipddpm_utils.page.lab import Lab
 from dipddpm_utils.page.prose import distance
 from dipddpm_utils.page.tables import markdown as markdown_table
 from dipddpm_utils.reports import claims, findings
+from dipddpm_utils.reports.figures import own_rows
 from dipddpm_utils.reports.tables import at_own_size, own_size_in_short
 from dipddpm_utils.store import runs
 from dipddpm_utils.study import profile as profiles
@@ -115,7 +116,7 @@ def picture(lab: Any) -> bytes | None:
     sets = [lab.seeds(name)[0].arrays["grid"][:12] for name in groups]
     if lab.has(starts) and (best := best_start(lab.frame(starts), *names.fitted_once())) is not None:
         sets.append(lab.record(best[2]["name"].iloc[0]).arrays["grid"][:12])
-    return png(np.concatenate([tile(images, columns=12) for images in sets]))
+    return png(tile(np.concatenate(sets), columns=12))
 
 
 ALT = "First samples, seed 0: DDPM alone; trained on DIP outputs; started from them"
@@ -147,10 +148,26 @@ def markdown(lab: Any) -> str:
     )
     back = any(row.given_back and row.figure == "04_fd_vs_t_start" for row in found)
     said_of = f"{ALT}{' (images given back)' if back else ''}."
-    shown = f'<figure id="fig-00_front">{img(drawn, ALT)}<figcaption>{said_of}</figcaption></figure>' if drawn else ""
+    shown = _shown(drawn, ALT, said_of, "front") if drawn else "" if asks else _samples(lab)
     about = f"Records of profile **{lab.profile.name}**.{_baseline(lab)}\n\n{links}"
     rested_on = f"{table(found)}\n\n: {caption(found)} {{#tab-00_answer}}" if found else ""
     return "\n\n".join(filter(None, [said, about, rested_on, shown]))
+
+
+def _shown(picture: bytes, alt: str, caption: str, name: str) -> str:
+    return f'<figure id="fig-00_{name}">{img(picture, alt)}<figcaption>{caption}</figcaption></figure>'
+
+
+def _samples(lab: Any) -> str:
+    """A strip of samples a report: a row for each of its models that there are."""
+    strips = []
+    for report in ("A", "B"):
+        if rows := own_rows(lab, report):
+            strip = png(tile(np.concatenate(list(rows.values())), columns=12))
+            of = "; ".join(name.removeprefix("DDPM ") for name in rows)
+            alt = f"Report {report}: the first samples of each DDPM, a row each: {of}."
+            strips.append(_shown(strip, alt, alt, f"samples_{report.lower()}"))
+    return "\n\n".join(strips)
 
 
 def _of_reports(lab: Any) -> str:

@@ -72,6 +72,7 @@ def test_of_restoration_the_screen_shows_the_ends_and_of_ways_in_the_lowest(many
 def test_a_profile_of_the_two_reports_alone_has_no_empty_table():
     text = front.markdown(Records("full"))
     assert "|" not in text and "not measured" not in text and "[Read on]" in text
+    assert text.count("data:image/png") == 2 and "Report B: the first samples of each DDPM, a row each: alone; " in text
     assert re.search(
         r"<b>The two reports at their own size:</b> \d+ of 60 runs are there. Of \d+ claims that are judged on", text
     )

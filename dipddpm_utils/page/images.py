@@ -35,9 +35,9 @@ def tile(images: Images, columns: int = 8) -> Images:
 
 
 def png(picture: Images) -> bytes:
-    """A picture of `tile` as a small PNG, in 32 tones."""
+    """A picture of `tile` as a small PNG, in 32 tones of grey or 256 colours."""
     data = io.BytesIO()
-    Image.fromarray(picture).quantize(32).save(data, "PNG", optimize=True)
+    Image.fromarray(picture).quantize(32 if picture.ndim == 2 else 256).save(data, "PNG", optimize=True)
     return data.getvalue()
 
 

@@ -119,6 +119,12 @@ class Lab:
         entries = (one.entry for group in groups if group not in undeclared for one in self.profile.group(group))
         return undeclared + list(dict.fromkeys(entry.name for entry in entries if not self._there(entry.run)))
 
+    def missing(self, *groups: str) -> None:
+        """Says what of a section is `lacking`; nothing where all is there."""
+        if lacking := self.lacking(*groups):
+            where = f"profile {self.profile.name} does not have"
+            display(Markdown(f"*Runs of this section that {where}, or not yet: {', '.join(lacking)}.*"))
+
     def frame(self, group: str, *labels: str) -> pd.DataFrame:
         """A group as a tidy table: a row a record with name, label, value, anchor, seed, kind and all its metrics.
 

@@ -15,7 +15,7 @@ from dipddpm_utils.faults import FAULTS
 from dipddpm_utils.page import style
 from dipddpm_utils.page.compare import Paired, floor_at, floor_n, judged_alike, over_seeds, summary
 from dipddpm_utils.page.figures import training_lines
-from dipddpm_utils.page.images import rows_of_images
+from dipddpm_utils.page.images import Images, rows_of_images
 from dipddpm_utils.page.names import GREY, METHODS, Look, look
 from dipddpm_utils.page.prose import number
 from dipddpm_utils.reports import one_fault, printed
@@ -47,19 +47,24 @@ def corrected_and_published(lab: Any, names: Sequence[str], floor: Any, title: s
     return style.finish(figure, title, f"{note} Both judged in the same way, against real held-out images.")
 
 
-def own_samples(full: Any, report: str) -> Figure | None:
-    """The first samples of each model that was trained at a report's own size, a row each, of its lowest seed; of report A's
-    also those begun from DIP outputs. None where there is none. full: the lab of that profile.
+def own_rows(full: Any, report: str) -> dict[str, Images]:
+    """The first 12 samples of each model that was trained at a report's own size, of its lowest seed; of report A's also those
+    begun from DIP outputs: what it is -> uint8 [12, C, H, W]. full: the lab of that profile.
     """
-    models = at_own_size(full, report)
-    rows = {own_label(group): records[0].arrays["grid"][:12] for group, records in models.items()}
+    rows = {own_label(group): records[0].arrays["grid"][:12] for group, records in at_own_size(full, report).items()}
     for record in begun_from_dip(full) if report == "A" else ():
         rows[f"from DIP outputs, t = {record.metrics['t_start']}"] = record.arrays["grid"][:12]
+    return rows
+
+
+def own_samples(full: Any, report: str) -> Figure | None:
+    """`own_rows` as a figure; None where there is none."""
+    rows = own_rows(full, report)
     if not rows:
         return None
     title = f"Samples at report {report}'s own size"
     named = {name.removeprefix("DDPM ").replace(", as", ",\nas"): images for name, images in rows.items()}
-    seeds = sorted({records[0].seed for records in models.values()})
+    seeds = sorted({records[0].seed for records in at_own_size(full, report).values()})
     note = f"Seed {' or '.join(map(str, seeds))}, the first ones drawn, not selected."
     return rows_of_images(named, title, note, width=7.6)
 

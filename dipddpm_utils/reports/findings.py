@@ -46,11 +46,6 @@ def library(lab: Any) -> str:
     return f"{LIBRARY} Both are of one seed and one recipe, {apart}. {answer}"
 
 
-def not_held(*groups: str) -> str:
-    """Said of a section's runs, or whole groups of them, that are not in the profile or not computed yet."""
-    return f"*Runs of this section that this profile does not have, or not yet: {', '.join(groups)}.*"
-
-
 def arms(report: str) -> list[str]:
     """A report's variants, corrected and as published: groups of every profile that rebuilds it."""
     return [f"{name}{way}" for name in REPORTS[report] for way in ("", "-published")]

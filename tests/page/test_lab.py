@@ -30,9 +30,15 @@ def test_a_lab_so_far_holds_what_is_there_and_the_lab_itself_only_whole_groups(h
     assert half.unfinished == frozenset() and so_far.so_far() is so_far
 
 
-def test_what_is_lacking_is_said_run_by_run(half):
+def test_what_is_lacking_is_said_run_by_run(half, monkeypatch):
+    shown = []
+    monkeypatch.setattr("dipddpm_utils.page.lab.display", shown.append)
     assert half.lacking("a-ddpm", "restore", "b-ddpm") == ["restore", "a-ddpm-s1", "a-ddpm-s2", "b-ddpm-s2"]
-    assert half.lacking("floor") == [] and half.so_far().lacking("b-ddpm", "a-2conv") == ["a-2conv"]
+    assert half.lacking("floor") == [] == half.lacking() and half.so_far().lacking("b-ddpm", "a-2conv") == ["a-2conv"]
+    half.missing("floor")
+    half.missing("restore", "floor", "b-ddpm")
+    (said,) = shown
+    assert said.data.endswith("not yet: restore, b-ddpm-s2.*")
 
 
 def test_where_runs_may_be_computed_nothing_is_lacking(tmp_path):
