@@ -1,4 +1,4 @@
-"""What the two course reports did wrong, as data: one row a fault, named by the id that configurations and notebooks use.
+"""What the two course reports did wrong, as data: one row per fault, named by the id that configurations and notebooks use.
 
 `training/mistakes.py` holds the code of each fault that computes something; a configuration switches it on by naming it in
 `faults` (`Ddpm.faults`, or `Dip.faults` for what goes wrong in the DIP). Report A is ty0601/GAI-HW4, report B

@@ -47,8 +47,8 @@ def generation(found: list[Row], untestable: str = "") -> str:
     rest += [f"{unclear} {'are' if unclear > 1 else 'is'} undecided"] if unclear else []
     rest += [f"{back} gave back training images or variants of them"] if back else []
     return (
-        f"**Drawing new images: {answer}.** Of {len(own)} ways to use a DIP, each beside its hardest rival without one (same "
-        f"sampler), {won or 'none'} won, {', '.join(rest)}."
+        f"**Drawing new images: {answer}.** We compared {len(own)} ways to use a DIP, each with its hardest rival without "
+        f"one (same sampler): {won or 'none'} won, {', '.join(rest)}."
     )
 
 
@@ -70,11 +70,12 @@ def restoration(lab: Any) -> str:
     spent = (("equal seconds",), ("equal seconds", "", restored.SUPERVISED), ("cheap",))
     even, itself, cheap = (restored.given(lab, *which) for which in spent)
     return (
-        f"**Mending a degraded image: {answer}.** Of {psnr.of} settings a DIP won {psnr.won or 'none'} and lost "
-        f"{psnr.lost or 'none'} by PSNR. Its rival, the best one in {even} times the DIP's seconds, was in {trained or 'none'} "
-        f"a U-Net trained for that very degradation. By other scores it won {won or 'none'} and lost {lost or 'none'} of {of} "
-        f"comparisons. The DDPM itself ({itself} times) has a lower mean PSNR in {below or 'none'}, not tested. Against the "
-        f"DDPM's best single chain ({cheap} times) a DIP won {single.won or 'none'} and lost {single.lost or 'none'}"
+        f"**Mending a degraded image: {answer}.** By PSNR a DIP won {psnr.won or 'none'} and lost {psnr.lost or 'none'} "
+        f"of {psnr.of} settings. Its best rival took {even} times the DIP's seconds; in {trained or 'none'} it was a U-Net "
+        f"trained for that degradation. By other scores the DIP won {won or 'none'} and lost {lost or 'none'} of {of} "
+        f"comparisons. The DDPM itself ({itself} times) is below the DIP's mean PSNR in {below or 'none'} (not tested). "
+        f"Against the DDPM's best single chain ({cheap} times) the DIP won {single.won or 'none'} and lost "
+        f"{single.lost or 'none'}"
     ) + (f"; {rest} {'are' if rest > 1 else 'is'} undecided." if rest else ".")
 
 
@@ -85,7 +86,7 @@ def _answers(lab: Any, found: list[Row]) -> tuple[str, str]:
 def table(found: list[Row], target: str = "#fig-{}", *, pairs: bool = False) -> str:
     """The table as Markdown; each question links to its figure. pairs: each row says how many; a phone has no room for it."""
     effect = f"effect [95%]{', pairs' * pairs}"
-    lines = [f"| question | {effect} | for the DIP (p after Holm) | cost, over the rival's |", "|---|---|---|---|"]
+    lines = [f"| question | {effect} | for the DIP (p after Holm) | cost / rival's |", "|---|---|---|---|"]
     for question, row in on_screen(found):
         effect = row.effect + f", {row.pairs}" * pairs
         lines.append(f"| [{question}]({target.format(row.figure)}) | {effect} | {row.verdict} | {row.cost} |")
@@ -97,7 +98,7 @@ def on_screen(found: list[Row]) -> list[tuple[str, Row]]:
     rows = [(row.question, row) for row in found if row.job == "generation"]
     ways = [row for row in found if row.job == MECHANISM]
     back, new = [row for row in ways if row.given_back], [row for row in ways if row.new]
-    for those, word, what in ((back, "Lowest", "that give images back"), (new, "Best", "other ways in")):
+    for those, word, what in ((back, "Lowest", "that give images back"), (new, "Best", "that give none back")):
         if those:
             best = min(those, key=lambda row: row.value)
             rows.append((f"{word} of {len(those)} {what}: {best.question}" if len(those) > 1 else best.question, best))
@@ -128,7 +129,7 @@ def caption(found: list[Row]) -> str:
         return "Models of this size decide none of these questions. Intervals are uncorrected."
     gains = sum(row.better is True for _, row in on_screen(found))
     begin = f"{gains or 'No'} row{'s' * (gains > 1)} show{'s' * (gains < 2)} a gain"
-    return f"{begin}. Intervals are uncorrected; p, corrected for all compared together, decides."
+    return f"{begin}. Intervals are uncorrected; p, corrected within its family, decides."
 
 
 def markdown(lab: Any) -> str:
@@ -173,9 +174,9 @@ def _samples(lab: Any) -> str:
 def _of_reports(lab: Any) -> str:
     """What this profile alone says of the two reports."""
     own = [one for one in claims.audit(lab) if one.finding and one.profile == lab.profile.name]
-    so_far = f"{len(lab.all())} of {len(lab.profile.entries)} runs are there"
-    judged = claims.in_numbers(own, "claims that are judged on them")
-    return f"**The two reports at their own size:** {so_far}. {judged} Whether a DIP helps is asked in profile standard."
+    so_far = f"{len(lab.all())} of {len(lab.profile.entries)} runs are done"
+    judged = claims.in_numbers(own, "claims judged on them")
+    return f"**The two reports at their own size:** {so_far}. {judged} Profile standard asks whether a DIP helps."
 
 
 def reports_in_short(lab: Any, *, page: bool = False) -> str:
@@ -190,8 +191,8 @@ def reports_in_short(lab: Any, *, page: bool = False) -> str:
             parts += [findings.begun_at_own_size(full, report)]
     if len(parts) > 1:
         there, of = len(full.all()), len(full.profile.entries)
-        parts[0] += f" At their own size so far: {there} of {of} runs, not tested{place}. Over alone: FD divided by that of "
-        parts[0] += "the corrected DDPM alone, seed by seed. With one seed the interval is over its samples."
+        parts[0] += f" At their own size {there} of {of} runs are done, and these tables are not tested{place}. FD / alone: FD "
+        parts[0] += "divided by the corrected DDPM alone's, seed by seed. With one seed the interval is over its samples."
     return "\n\n".join(filter(None, parts))
 
 
@@ -212,7 +213,7 @@ def _baseline(lab: Any) -> str:
     if not lab.has("floor", group):
         return ""
     said = distance(lab.seeds(group), lab.record("floor"))
-    return f" {comparisons.alone(lab)}: {said}. FD: Fréchet distance to real images, smaller is better."
+    return f" FD: Fréchet distance to real images, smaller is better. {comparisons.alone(lab)}: {said}."
 
 
 def strongest(results: Path) -> str:

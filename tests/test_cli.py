@@ -171,7 +171,7 @@ def test_help_exits_with_0_and_lists_the_commands(capsys):
 def test_the_page_of_another_folder_opens_with_the_answer_of_the_records_that_it_is_drawn_from(tmp_path):
     said, reports = command_line._front(tmp_path, "quick")
     assert "Drawing new images" in said and "Drawing new images:</b> not measured" not in said
-    assert "Of 17 claims " in reports
+    assert "Of 17 claims, " in reports
 
 
 def test_a_report_of_no_records_is_refused_before_a_kernel_starts(tmp_path, capsys):

@@ -28,7 +28,7 @@ def test_a_moved_record_moves_verdict_sentence_and_table(factor, verdict, better
     assert found[0].better is better and verdict in found[0].verdict
     assert verdict in front.table(found).splitlines()[2]
     won, lost = (sum(row.better is side for row in found if row.job != "restoration") for side in (True, False))
-    said = f"beside its hardest rival without one (same sampler), {won or 'none'} won, {lost or 'none'} lost"
+    said = f"with its hardest rival without one (same sampler): {won or 'none'} won, {lost or 'none'} lost"
     assert said in front.generation(found)
 
 
@@ -64,7 +64,7 @@ def test_of_restoration_the_screen_shows_the_ends_and_of_ways_in_the_lowest(many
         replace(way, question="back", value=0.1, given_back=True, new=False),
     ]
     shown = [question for question, _ in front.on_screen([*ways, *mended])]
-    assert shown[:2] == ["back", "Best of 2 other ways in: way 1"] and len(shown) == 2 + left
+    assert shown[:2] == ["back", "Best of 2 that give none back: way 1"] and len(shown) == 2 + left
     if many > 2:
         assert shown[2:] == [f"PSNR, best of {many}: {many - 1}", f"PSNR, worst of {many}: 0"]
 
@@ -73,9 +73,7 @@ def test_a_profile_of_the_two_reports_alone_has_no_empty_table():
     text = front.markdown(Records("full"))
     assert "|" not in text and "not measured" not in text and "[Read on]" in text
     assert text.count("data:image/png") == 2 and "Report B: the first samples of each DDPM, a row each: alone; " in text
-    assert re.search(
-        r"<b>The two reports at their own size:</b> \d+ of 60 runs are there. Of \d+ claims that are judged on", text
-    )
+    assert re.search(r"<b>The two reports at their own size:</b> \d+ of 60 runs are done. Of \d+ claims judged on them, ", text)
     reports = front.reports_in_short(Records("full"), page=True)
     assert reports.count("| report A, n = ") == reports.count("| report B, n = ") == 1 and "{#tab-00_b}" in reports
     assert "{#" not in front.reports_in_short(Records("full"))
@@ -119,7 +117,7 @@ def test_a_mechanism_whose_samples_are_training_images_gains_nothing(near, back)
     lab.set("main-drawn", fd=lambda record, label, _: 2.0 if label == "baseline" else 0.1, own_source_rate=lambda *_: near)
     lab.set("main-drawn", copy_rate=lambda *_: 0.01, copy_rate_floor=lambda *_: 0.01)
     (row,) = (row for row in verdicts.rows(lab) if row.question.startswith("DIP-shifted process"))
-    assert row.given_back is back and ("no gain" in row.verdict) is back and "FD over DDPM alone, 12 calls" in row.question
+    assert row.given_back is back and ("no gain" in row.verdict) is back and "FD vs. DDPM alone, 12 calls" in row.question
 
 
 @pytest.mark.parametrize("recall", [0.01, 0.4])

@@ -80,7 +80,7 @@ def combined(lab: Any) -> str:
 
 
 def dips(lab: Any) -> pd.DataFrame:
-    """How the DIPs that are compared here were set up and fitted: a column a use, those of seed 0."""
+    """How the DIPs that are compared here were set up and fitted: a column per use, those of seed 0."""
     large = mechanisms.on_larger(lab)
     uses = {
         f"trained on, started from{', other mechanisms' if large else ''}": compared(lab)[1],
@@ -112,12 +112,12 @@ def starts(frame: pd.DataFrame) -> str:
         if (best := compare.best_start(frame, label)) is None:
             continue
         t_start, gap, own = best
-        start, name = f"Started from {begun_from(label)}, t_start = {t_start:.0f}", "FD over that of noise with as many calls"
+        start, name = f"Started from {begun_from(label)}, t_start = {t_start:.0f}", "FD over FD from noise, equal calls"
         back = given_back(own)  # first, since it makes the distance worthless
         said += [f"{start}.{back}"] if back else []
         said.append(comparison(name if back else f"{start}, {name}", gap, **direction(compare.copies(own))))
         if (rival := compare.best_rival(frame, own)) is not None:
-            said.append(f"FD over that from the {look(rival[0]).label}: {factor(rival[1])}.")
+            said.append(f"FD over FD from the {look(rival[0]).label}: {factor(rival[1])}.")
         said.append("" if back else _beside(frame, label, own))
     return " ".join(filter(None, said))
 
@@ -151,13 +151,13 @@ def without_a_chain(lab: Any) -> str:
         distance, recall = span(compare.summary(own, "fd")), span(compare.summary(own, "recall"))
         begun, n = chains[chains["label"] == start], own["n"].iloc[0]
         best = begun[begun["n"] == n].groupby("value")["fd"].mean().min()  # NaN of none judged on as many images
-        than = ", and no chain started from them has a lower mean" if own["fd"].mean() <= best else ""
+        than = ", and no chain from them has a lower mean FD" if own["fd"].mean() <= best else ""
         what = "seeds" if names.kinds()[start].bank else "DIPs"
         said.append(f"{begun_from(start)} have {own['features'].iloc[0]} {distance}, recall {recall} ({len(own)} {what}){than}")
     if not said:
         return ""
     others = [f"{what} {number(fd)}" for fd, what in gate.without_learning(gate.floor_of(lab, compared(lab)[0]))]
-    beside = f" What needs no network: {'; '.join(others)}." if others else ""
+    beside = f" FD without a network: {'; '.join(others)}." if others else ""
     return f"Without a chain, {'; '.join(said)}.{beside}"
 
 
@@ -168,7 +168,7 @@ def of_small_models(lab: Any) -> str:
         return ""
     value, rows = mechanisms.best_setting(frame, "start")
     own, gap = compare.copies(rows), mechanisms.screened(lab)["start", value, "baseline"]
-    said = f" How much is given back depends on the DIP: with that of the small models {copying(own)}; FD over the DDPM alone"
+    said = f" How much is given back depends on the DIP: with the small models' {copying(own)}; FD over the DDPM alone"
     return f"{said} {factor(gap)}, {word(gap, **direction(own))}."
 
 
@@ -177,7 +177,7 @@ def start_bound(starts: pd.DataFrame) -> str:
     if "start_tv_bound" not in starts or (bounds := starts.groupby(["label", "value"])["start_tv_bound"].mean().dropna()).empty:
         return NOT_MEASURED
     least = f"{bounds.min():.2g} or more in all {len(bounds)} cases"
-    return f"The bound on the total variation is {least}; one of 1 excludes nothing."
+    return f"The bound on the total variation is {least}; a bound of 1 excludes nothing."
 
 
 def _seconds(alone: Any, other: Any) -> float:
@@ -191,7 +191,7 @@ def equal_seconds(lab: Any) -> str:
     if more is None:
         said = f"Fitting and applying the DIP adds {percent(dip_share(lab))} to the seconds of training."
         step = in_turn(lab, "a step on DIP outputs over one on real images")
-        timed = f" In one sitting, timed in turn, a step on its outputs over one on real images: {step}."
+        timed = f" Timed in turn, a step on its outputs takes {step} as long as one on real images."
         return said + timed * bool(step)
     pairs = zip(lab.seeds(more), lab.seeds(on_dip), strict=True)
     share = np.mean([_seconds(alone, other) / alone.metrics["total_seconds"] for alone, other in pairs])

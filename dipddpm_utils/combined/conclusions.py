@@ -15,7 +15,7 @@ from dipddpm_utils.reports.findings import REPORTS, against_alone, both_ways
 
 
 def found(lab: Any) -> list[str]:
-    """What notebook 04 found, a line a question, each with the figure that it rests on."""
+    """What notebook 04 found, a line per question, each with the figure that it rests on."""
     lines = [f"**No verdict at this size**: {why}."] if (why := untestable(lab)) else []
     if lab.has(*compared(lab)):
         name = f"**Trained on DIP outputs** ([figure](#fig-04_fd_over_steps)): FD over that of the {alone(lab)}"
@@ -23,14 +23,14 @@ def found(lab: Any) -> list[str]:
     if lab.has(started(lab)) and (best := compare.best_start(lab.frame(started(lab)))) is not None:
         t_start, gap, own = best
         name = f"**The best DIP start** ([figure](#fig-04_fd_vs_t_start)), {begun_from(own['label'].iloc[0])}"
-        over = f"{name} at t = {t_start:.0f}: FD over that of noise, equal calls"
+        over = f"{name} at t = {t_start:.0f}: FD over FD from noise, equal calls"
         said = comparison(over, gap, **direction(compare.copies(own)))
         lines.append(said + comparisons.given_back(own))
     if lab.has("mechanisms"):
         lines.append(f"**Any other way in** ([figure](#fig-04_pareto)): {mechanisms.headcount(lab)}")
     if lab.has("restore"):
         even, cheap = (restored.restored_count(lab, role) for role in ("equal seconds", "cheap"))
-        told = f"At equal seconds a DIP {even}; over one chain it {cheap}."
+        told = f"At equal seconds a DIP {even}. Against one chain it {cheap}."
         lines.append(f"**Restoration** ([table](#tab-04_restore_pairs)). {told}")
     own = lab.so_far()
     for report in REPORTS:
@@ -51,7 +51,7 @@ def instead(lab: Any) -> str:
         calls = frame.loc[frame["label"] == "baseline", "nfe"].iloc[0]
         value, _ = mechanisms.best_setting(frame[frame["nfe"] == calls], "more calls")
         ways = [mechanisms.in_words(frame, *way) for way in (("more calls", value), ("baseline",))]
-        over = f"FD of the {ways[0]} over that of the {ways[1]}"
+        over = f"FD of the {ways[0]} / FD of the {ways[1]}"
         gap = mechanisms.found(lab)["more calls", value, "baseline"]
         lines.append(comparison(f"**A better sampler** ([table](#tab-04_mechanisms)). {over} of DDIM", gap))
     elif lab.has("samplers"):
@@ -61,12 +61,12 @@ def instead(lab: Any) -> str:
         times = number(more["steps"].mean() / base["steps"].mean(), 2)  # their seconds are those of different days
         over = f"for {times} times the steps: FD over the {alone(lab, 'ddpm')}"
         name = f"**More training** ([table](#tab-07_more_training)), {over}"
-        lines.append(f"{comparison(name, difference(more, base, 'fd'))} One comparison, in no family.")
+        lines.append(f"{comparison(name, difference(more, base, 'fd'))} One comparison, in no family: p is not corrected.")
     if lab.has("restore"):
         ways = Counter(restored.METHODS[restored.best(own, "equal seconds")][0] for own in restored.settings(lab).values())
         told = ", ".join(f"{way} in {n}" for way, n in ways.most_common())
-        over = f"The best rival in a DIP's seconds, over {ways.total()} settings"
-        lines.append(f"**Restoration** ([table](#tab-04_restore_pairs)). {over}: {told}.")
+        best = f"The best rival in a DIP's seconds: {told} of {ways.total()} settings"
+        lines.append(f"**Restoration** ([table](#tab-04_restore_pairs)). {best}.")
     return bullets(lines) or NOT_MEASURED
 
 
@@ -75,8 +75,8 @@ def rivals(lab: Any, of: str = "") -> str:
     trained, below = headcount(lab, of)
     spent, of_all = restored.given(lab, "equal seconds", of, restored.SUPERVISED), len(restored.settings(lab, of))
     return (
-        f"In {trained or 'none'} of {of_all} the best rival is a U-Net trained on clean images for that very degradation; the "
-        f"DDPM itself, in {spent} times the DIP's seconds, has a lower mean PSNR in {below or 'none'} (not tested)."
+        f"In {trained or 'none'} of {of_all} the best rival is a U-Net trained on clean images for that degradation. The DDPM "
+        f"itself ({spent} times the DIP's seconds) is below the DIP's mean PSNR in {below or 'none'} (not tested)."
     )
 
 
@@ -103,8 +103,8 @@ def clocks(lab: Any) -> str:
     for (kind, *_), own in paces.items():
         most[kind] = max(most[kind], max(own) / min(own))
     said = [f"{number(most[kind], 2)} ({kind.upper()})" for kind in most if most[kind] > 1.5]
-    apart = f"; a step of one network took up to {' and '.join(said)} times as many on another day" if said else ""
+    apart = f"; on another day a step of one network took up to {' and '.join(said)} times as long" if said else ""
     known = [record.provenance for record in runs if record.provenance]
     made = sorted({hardware(own) + " of processor time" * (own.get("clock") == "processor") for own in known})
     where = f" on {' and '.join(made)}" if made else ""
-    return f"- Times are seconds of this code{where}{apart}: compare them within a table or figure only."
+    return f"- Compare times only within a table or figure. They are seconds of this code{where}{apart}."

@@ -20,7 +20,7 @@ POINT = Look("", "#0072B2", "o")
 
 @styled
 def pareto(frame: pd.DataFrame, floor: Any) -> Figure:
-    """A row a setting: distance, all seconds, copies. Each mechanism is followed by its own controls. Hollow: no DIP in it."""
+    """A row per setting: distance, all seconds, copies. Each mechanism is followed by its own controls. Hollow: no DIP."""
     figure = Figure(figsize=(9.0, 1.5 + 0.22 * len(settings(frame))), layout="constrained")
     n, unit = frame["n"].iloc[0], distance_label(frame["features"].iloc[0])
     panels = figure.subplots(1, 3, sharey=True, width_ratios=(6, 2, 1))
@@ -43,7 +43,7 @@ def ways(frame: pd.DataFrame) -> list[tuple[str, Any, pd.DataFrame]]:
 
 
 def _rows(panels: Sequence[Axes], frame: pd.DataFrame, unit: str) -> None:
-    """A row a setting: the distance with its interval, and the DDPM alone as a line; its seconds; its copies."""
+    """A row per setting: the distance with its interval, and the DDPM alone as a line; its seconds; its copies."""
     (quality, seconds, back), found, best = panels, ways(frame), {one[:2] for one in findings.front(frame)}
     for place, (label, _, rows) in enumerate(found):
         distance, cost, given = summary(rows, "fd"), summary(rows, "cost"), copies(rows)
@@ -73,7 +73,7 @@ ROLES = {"with a DIP": "#D55E00", "equal seconds": "#0072B2", "cheap": "#767676"
 
 @styled
 def restoration(lab: Any, of: str) -> Figure:
-    """PSNR over seconds: every way of restoring these images (one of `restored.sets_of`), a panel a setting.
+    """PSNR over seconds: every way of restoring these images (one of `restored.sets_of`), a panel per setting.
 
     Filled: a DIP in it. Large, and named above the panel: the best one of each role.
     """
@@ -115,7 +115,7 @@ def _ways_to_restore(ax: Axes, records: Sequence[Any]) -> None:
 
 
 def restored_images(lab: Any, of: str) -> Figure:
-    """A row a setting of these images (one of `restored.sets_of`), the first ones judged: clean, degraded, the best cheap way,
+    """A row per setting of these images (one of `restored.sets_of`), the first judged: clean, degraded, the best cheap way,
     the best at equal seconds, with a DIP.
     """
     rows, names, shown = [], [], 2

@@ -55,13 +55,13 @@ def on_the_front(frame: pd.DataFrame) -> str:
         cost, fd = number(rows["cost"].mean(), 2), number(summary(rows, "fd").value)
         parts.append(f"{in_words(frame, label, value)} ({cost} s, FD {fd})")
     said = (
-        f"{'Ways' if len(best) > 1 else 'The way'} that none beats in the same seconds ({SAME - 1:.0%} more count as the same)"
+        f"No way beats {'these' if len(best) > 1 else 'this one'} in the same seconds ({SAME - 1:.0%} more count as the same): "
     )
-    said += f": {'; '.join(parts)}. "
+    said += f"{'; '.join(parts)}. "
     dips = sum(label in names.mechanisms() for label, _, _ in best)
     said += f"With a DIP: {dips or 'none'} of these {len(best)}." if len(best) > 1 else f"It has {'a' if dips else 'no'} DIP."
     out = sum(copies(rows).many for *_, rows in mechanisms.settings(frame))
-    return f"{said} Left out, since they give training images back ([table](#tab-04_mechanisms)): {out}."
+    return f"{said} Left out: {out} setting{'s' * (out != 1)} that give training images back ([table](#tab-04_mechanisms))."
 
 
 # --- steps and seconds to a quality -----------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ def has_curve(rows: pd.DataFrame) -> bool:
 
 
 def quality_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row a setting: FD, and that over each rival's with its verdict, KID, precision, recall, copies, calls, all seconds,
+    """One row per setting: FD, and that over each rival's with its verdict, KID, precision, recall, copies, calls, all seconds,
     all operations.
     """
     rows, gaps = [], mechanisms.gaps(frame)
@@ -135,7 +135,7 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def speed_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """A row a trained setting and threshold: mean steps and seconds to it, over the baseline's; seeds there; copies."""
+    """A row per trained setting and threshold: mean steps and seconds to it, over the baseline's; seeds there; copies."""
     trained = [one for one in mechanisms.settings(frame) if has_curve(one[2])]
     goals, table = zip(THRESHOLDS, thresholds(frame), strict=True), []
     for (label, value, rows), (times, fd) in product(trained, goals):

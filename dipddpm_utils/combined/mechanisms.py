@@ -35,7 +35,7 @@ def on_larger(lab: Any) -> bool:
 
 @once
 def small(lab: Any) -> pd.DataFrame:
-    """A row a record of the small models, with `cost`, all seconds that its judged images took: training, prior, drawing.
+    """A row per record of the small models, with `cost`, all seconds that its judged images took: training, prior, drawing.
 
     The model that images are drawn from is charged as in the baseline's record: lost weights were trained again, later.
     """
@@ -263,7 +263,7 @@ def headcount(lab: Any) -> str:
     said = f"Of {len(tried)} mechanisms on {which}, shown to beat the {base} by the same sampler: "
     said += f"{'; '.join(better) or 'none'}."
     said += f" Better than every control, too: {', '.join(best) or 'none'}." if better else ""
-    return said + (f" Lower by training images given back: {', '.join(back)}." if back else "")
+    return said + (f" Lower because they give training images back: {', '.join(back)}." if back else "")
 
 
 def _won(frame: pd.DataFrame, over: Mapping[tuple[str, Any, str], Paired], *setting: Any) -> str:

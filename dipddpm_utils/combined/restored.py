@@ -164,13 +164,13 @@ def scores(records: list[Any]) -> list[str]:
 
 
 def judged(records: list[Any], method: str) -> pd.DataFrame:
-    """The scores of a method, a row an image; models have images of their own."""
+    """The scores of a method, a row per image; models have images of their own."""
     rows = pd.concat([record.evals.assign(model=record.seed) for record in records])
     return rows[rows["method"] == method]
 
 
 def by_model(records: list[Any], method: str) -> pd.DataFrame:
-    """The same, a row a model: its images share it, and what it is good at, so they are not drawn independently."""
+    """The same, a row per model: its images share it, and what it is good at, so they are not drawn independently."""
     return judged(records, method).groupby("model").mean(numeric_only=True)
 
 
@@ -193,7 +193,7 @@ def corrected(lab: Any) -> str:
     """What the p of `restored` were multiplied by."""
     gaps = restored(lab).values()
     looks = max(gap.looks for gap in gaps)
-    looked = f", after p times the looks ({looks} at most, since models were added)" if looks > 1 else ""
+    looked = f", with p multiplied by the looks (up to {looks}: models were added)" if looks > 1 else ""
     return f"Holm's correction over the {max(gap.of for gap in gaps)} comparisons of this table{looked}"
 
 
@@ -212,7 +212,7 @@ def more_images(lab: Any, of: str = "") -> str:
 
 
 def restoration_table(lab: Any) -> pd.DataFrame:
-    """One row a setting and method: scores with t-intervals over models, the first model's choices, seconds a model."""
+    """One row per setting and method: scores with t-intervals over models, the first model's choices, seconds a model."""
     rows = []
     for setting, records in settings(lab).items():
         m, leading = records[0].metrics, [best(records, role) for role in ("with a DIP", "equal seconds", "cheap")]
@@ -231,7 +231,7 @@ def restoration_table(lab: Any) -> pd.DataFrame:
 
 
 def restored_pairs(lab: Any) -> pd.DataFrame:
-    """One row a setting and rival: how much better or worse the best way with a DIP is, paired by model."""
+    """One row per setting and rival: how much better or worse the best way with a DIP is, paired by model."""
     rows, gaps = [], restored(lab)
     for (setting, records), role in product(settings(lab).items(), ("equal seconds", "cheap")):
         row = {"task": in_short(setting)}
@@ -278,10 +278,10 @@ def won_and_lost(lab: Any, role: str, of: str = "") -> dict[str, Counted]:
 
 def restored_short(lab: Any, of: str = "") -> str:
     """The best way with a DIP against the best rival at equal seconds and the best single chain, and what more images do."""
-    even, cheap = (f"given {given(lab, role, of)} times" for role in ("equal seconds", "cheap"))
+    even, cheap = (f"in {given(lab, role, of)} times" for role in ("equal seconds", "cheap"))
     said = f"Of {len(settings(lab, of))} settings a DIP {restored_count(lab, 'equal seconds', of)} against the best rival, "
-    said += f"{even} the DIP's seconds ([table](#tab-04_restore_pairs)); it {restored_count(lab, 'cheap', of)} against "
-    return f"{said}the best single chain, {cheap} them. {more_images(lab, of)}".strip()
+    said += f"{even} the DIP's seconds ([table](#tab-04_restore_pairs)). Against the best single chain, {cheap}, it "
+    return f"{said}{restored_count(lab, 'cheap', of)}. {more_images(lab, of)}".strip()
 
 
 def behind(lab: Any, of: str) -> str:

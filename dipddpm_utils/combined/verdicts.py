@@ -1,4 +1,4 @@
-"""What the answer rests on: a row a question, with its effect, interval, verdict and cost. Every word follows from records."""
+"""What the answer rests on: a row per question, with effect, interval, verdict and cost. Every word follows from records."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -59,14 +59,14 @@ def rows(lab: Any) -> list[Row]:
 def listed(found: Iterable[Row]) -> pd.DataFrame:
     """Rows as a table without Markdown."""
     made = [(row.question, row.effect, row.pairs, row.verdict.replace("**", ""), row.cost) for row in found]
-    return pd.DataFrame(made, columns=["question", "effect", "pairs", "for the DIP", "cost, over the rival's"])
+    return pd.DataFrame(made, columns=["question", "effect", "pairs", "for the DIP", "cost / rival's"])
 
 
 def _outputs(lab: Any) -> Iterator[Row]:
     if not lab.has(*comparisons.compared(lab)):
         return
     gaps, added = comparisons.outputs(lab), f"{number(1 + comparisons.dip_share(lab))} × time"
-    question = "Trained on DIP outputs: FD over the DDPM alone"
+    question = "Trained on DIP outputs: FD vs. the DDPM alone"
     if "seconds" in gaps:
         yield _row("generation", f"{question}, equal seconds", gaps["seconds"], "none", "04_fd_vs_total_seconds")
     else:
@@ -90,7 +90,7 @@ def _starts(lab: Any) -> Iterator[Row]:
     rivals = [("noise", gap), *filter(None, [best_rival(frame, chosen)])]
     rival, gap = max(rivals, key=lambda one: one[1].value)
     over = "noise" if rival == "noise" else look(rival).label
-    question = f"Started from {begun_from(start)}, t = {t_start:.0f}: FD over {over}"
+    question = f"Started from {begun_from(start)}, t = {t_start:.0f}: FD vs. {over}"
     row = _row("generation", question, gap, cost, "04_fd_vs_t_start")
     yield _of_new_images(row, copies(chosen), known=not math.isnan(copies(chosen).source))
 
@@ -114,7 +114,7 @@ def _ways(lab: Any) -> Iterator[Row]:
         times = best[1].groupby("seed")["cost"].mean() / beside.groupby("seed")["cost"].mean()
         calls = f"{beside['nfe'].iloc[0]:.0f} calls without it"  # by the way's own sampler
         over_what = calls if rival == "more calls" else mechanisms.rival_in_words(frame, rival, best[1])
-        question = f"{mechanisms.in_words(frame, label, best[0])}: FD over {over_what}"
+        question = f"{mechanisms.in_words(frame, label, best[0])}: FD vs. {over_what}"
         known = not mechanisms.unjudged(label, *best)
         row = _row(MECHANISM, question, gap, f"{number(float(times.mean()))} × time", "04_pareto")
         row = replace(row, new=known and not own.many)
@@ -128,6 +128,6 @@ def _restored(lab: Any) -> Iterator[Row]:
     for setting, records in restored.settings(lab).items():
         own, even = (sum(restored.seconds(records, of)) for of in ("with a DIP", "equal seconds"))
         asked = restored.in_short(setting)
-        question = f"PSNR gained by a DIP: {asked[0].lower()}{asked[1:]}"
+        question = f"PSNR, DIP minus rival: {asked[0].lower()}{asked[1:]}"
         cost, gap = f"{number(own / even, 2)} × time", gaps[setting, "psnr", "equal seconds"]
         yield _row("restoration", question, gap, cost, restored.figure_of(setting.of), "dB", True)

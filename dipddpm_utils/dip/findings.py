@@ -57,7 +57,7 @@ def headline(lab: Any) -> str:
     fits = [lab.profile.find(model.run.dip) for model in lab.seeds("main-on-dip")]
     made = frame_of([lab.record(fit.name) for fit in fits if fit is not None])
     own, alone = summary(made, "fd"), summary(frame_of(lab.seeds("main")), "fd")
-    nearer = f" The DDPM alone has {span(alone)}: these outputs are nearer to real images, so this limit does not bind it yet."
+    nearer = f" The DDPM alone has {span(alone)}. These outputs are nearer to real images, so they do not limit it yet."
     far = nearer if own.value < alone.value else ""
     said = f"{in_words(entry.run)}, {made['features'].iloc[0]} {span(own)} ({len(made)} seeds)"
     return f"The headline comparisons have another DIP, picked in notebook 05: {said}.{far}"

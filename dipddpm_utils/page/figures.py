@@ -33,12 +33,12 @@ def loss_curves(runs: Mapping[str, Sequence[Any]], *, title: str) -> Figure:
     ax.set(xlabel="training step", ylabel="loss (mean squared error)")
     style.log_y(ax)
     ax.legend()
-    return style.finish(figure, title, "Thick, a line a seed: running median of the logged loss; thin: the loss as logged.")
+    return style.finish(figure, title, "Thick, a line per seed: running median of the logged loss; thin: the loss as logged.")
 
 
 @style.styled
 def psnr_over_iterations(records: Mapping[str, Any]) -> Figure:
-    """PSNR to the clean image while a net is fitted to its noisy copy; one panel a net (records of kind dip_images)."""
+    """PSNR to the clean image while a net is fitted to its noisy copy; one panel per net (records of kind dip_images)."""
     figure, panels = style.new(len(records), width=2.4 + 2.0 * len(records), height=2.9, sharey=True)
     curves = {net: over_seeds(record.evals, "iteration", "psnr") for net, record in records.items()}
     for ax, (net, curve) in zip(panels, curves.items(), strict=True):
@@ -106,7 +106,7 @@ def training_lines(ax: Axes, runs: Mapping[str, Sequence[Any]], floor: Any, x: s
 
 @style.styled
 def fd_vs_nfe(frame: pd.DataFrame, floor: Any) -> Figure:
-    """Distance over network calls per image, one line a sampler (group 'samplers')."""
+    """Distance over network calls per image, one line per sampler (group 'samplers')."""
     figure, (ax,) = style.new(width=7.6)
     lines = {label: over_seeds(part, "nfe", "fd") for label, part in frame.groupby("label", sort=False)}
     for label, summed in lines.items():
@@ -145,7 +145,7 @@ def fd_vs_total_seconds(baseline: Sequence[Any], on_dip: Sequence[Any], starts: 
 
 @style.styled
 def fd_vs_t_start(frame: pd.DataFrame, floor: Any, *, title: str | None = None) -> Figure:
-    """Distance over the step at which the reverse chain starts, one line a start, side by side (group 'starts')."""
+    """Distance over the step at which the reverse chain starts, one line per start, side by side (group 'starts')."""
     known = frame.get("own_source_rate", pd.Series(dtype=float)).notna().any()
     figure, axes = style.new(1 + known, width=8.2)
     starts, calls = list(frame.groupby("label", sort=False)), frame.groupby("value")["nfe"].mean()
@@ -174,7 +174,7 @@ def fd_vs_t_start(frame: pd.DataFrame, floor: Any, *, title: str | None = None) 
 def ablations(
     frames: Mapping[str, pd.DataFrame], metric: str, label: str, *, title: str, axes: Mapping[str, str], floor: Any = None
 ) -> Figure:
-    """Small multiples, one panel a sweep, all on one scale. The star is the run that all sweeps have in common.
+    """Small multiples, one panel per sweep, all on one scale. The star is the run that all sweeps have in common.
 
     axes: sweep -> what its axis is called.
     """
@@ -223,7 +223,7 @@ def _sweep(ax: Axes, frame: pd.DataFrame, metric: str, label: str) -> pd.DataFra
 def starts_to_play_with(frame: pd.DataFrame, records: Sequence[Any], name: str, caption: str) -> str:
     """HTML: a choice of start and a slider over t_start show samples, distance, copies and calls of each.
 
-    frame: a group of starts, a row a record; records: those of the first seed, whose samples are shown. Distances are means
+    frame: a group of starts, a row per record; records: those of the first seed, whose samples are shown. Distances are means
     over all seeds. All panels are in the page; without its script (in a notebook) they stand side by side.
     """
     named = {label: look(label).label for label in frame["label"].unique()} | {"noise": "noise: whole chain, as few calls"}

@@ -122,11 +122,10 @@ class Lab:
     def missing(self, *groups: str) -> None:
         """Says what of a section is `lacking`; nothing where all is there."""
         if lacking := self.lacking(*groups):
-            where = f"profile {self.profile.name} does not have"
-            display(Markdown(f"*Runs of this section that {where}, or not yet: {', '.join(lacking)}.*"))
+            display(Markdown(f"*Profile {self.profile.name} does not have these runs, or not yet: {', '.join(lacking)}.*"))
 
     def frame(self, group: str, *labels: str) -> pd.DataFrame:
-        """A group as a tidy table: a row a record with name, label, value, anchor, seed, kind and all its metrics.
+        """A group as a tidy table: a row per record with name, label, value, anchor, seed, kind and all its metrics.
 
         labels: only the members with these; all if none is named.
         """
@@ -138,7 +137,7 @@ class Lab:
         return pd.DataFrame(rows)
 
     def provenance(self, name: str) -> None:
-        """When, where and with what the records drawn here were computed: folded, a row a machine; the CSV has each record."""
+        """When, where and with what the records drawn here were computed: folded, a row per machine; the CSV has each."""
         if not self.used:
             display(Markdown("No record of this profile is drawn here yet."))
             return
@@ -153,7 +152,7 @@ class Lab:
         changed = made["commit"].str.endswith("*").sum()
         clean = f"{changed} of them from code with uncommitted changes (*)" if changed else "all from clean checkouts"
         caption = f"What computed the {len(made)} records drawn here, {clean}. "
-        caption += "The CSV has a line a record, whose record.json has all."
+        caption += "The CSV has a line per record, whose record.json has all."
         self.table(made.drop(columns=["machine", "packages"]), name, caption, shown=machines, folded=True)
 
     def _there(self, run: Any) -> bool:

@@ -56,7 +56,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def table(content: dict[str, Any]) -> pd.DataFrame:
-    """One row a measurement: what, value with unit, spread, target, whether it is met, the note, and the machine."""
+    """One row per measurement: what, value with unit, spread, target, whether it is met, the note, and the machine."""
     rows = []
     for row in content["rows"]:
         shown = {"measured": row["name"], "value": f"{_short(row['value'])} {row['unit']}", "spread": _spread(row, " to ")}
@@ -155,7 +155,7 @@ def to_quality(content: dict[str, Any]) -> str:
     ends = [f"{curve['label']} at {number(curve['y'][-1])} after {number(curve['x'][-1])} s" for curve in own]
     easy = any(row["unit"] == "times sooner" and row["met"] is None for row in content["rows"])
     said = f"The curves end with {'; '.join(ends)} ({own[0]['y_label'].partition(' (')[0]})." if own else NOT_MEASURED
-    return said + (" The distances that all reach are so large that no time to a quality is compared." if easy else "")
+    return said + (" The distances that all reach are too large to compare times to a quality." if easy else "")
 
 
 @styled
@@ -184,7 +184,8 @@ def curves(content: dict[str, Any], name: str) -> Figure | None:
 
 def _cell(row: dict[str, Any]) -> str:
     spread = f" [{ends}]" if (ends := _spread(row, ", ")) else ""
-    return f"{_short(row['value'])}{spread} {row['unit']}" + (", not met" if row["met"] is False else "")
+    unit = row["unit"].replace("times faster", "times as fast")  # which may be below 1
+    return f"{_short(row['value'])}{spread} {unit}" + (", not met" if row["met"] is False else "")
 
 
 def _spread(row: dict[str, Any], between: str) -> str:

@@ -1,4 +1,4 @@
-"""Records -> tables: a row a setting, every number with its interval and its n."""
+"""Records -> tables: a row per setting, every number with its interval and its n."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -69,7 +69,7 @@ def settings_of(records: Sequence[Any], rows: Mapping[str, Say]) -> dict[str, st
 
 
 def settings_table(columns: Mapping[str, Mapping[str, str]], rows: Mapping[str, Say]) -> pd.DataFrame:
-    """One row a setting, one column a model."""
+    """One row per setting, one column per model."""
     table = [{"setting": name, **{title: own.get(name, "") for title, own in columns.items()}} for name in rows]
     return pd.DataFrame([row for row in table if any(list(row.values())[1:])])
 
@@ -115,7 +115,7 @@ def _images(data: Any) -> str:
 
 
 def dip_table(records: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
-    """One row a DIP net: size, time, restoration of held-out noisy images, and what it does to clean ones."""
+    """One row per DIP net: size, time, restoration of held-out noisy images, and what it does to clean ones."""
     rows = []
     for net, own in records.items():
         frame = frame_of(own)
@@ -132,7 +132,7 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def quality_table(frames: Mapping[str, pd.DataFrame], floor: Any) -> pd.DataFrame:
-    """One row a method: distances with intervals beside the floor at the same n, precision, recall, copies, cost."""
+    """One row per method: distances with intervals beside the floor at the same n, precision, recall, copies, cost."""
     rows = []
     for name, frame in frames.items():
         n = float(frame["n"].iloc[0])
@@ -149,7 +149,7 @@ def quality_table(frames: Mapping[str, pd.DataFrame], floor: Any) -> pd.DataFram
 
 
 def sweep_table(frames: Mapping[str, pd.DataFrame], metrics: Mapping[str, str]) -> pd.DataFrame:
-    """One row a setting of each sweep: every metric with its interval, and its paired difference from the anchor."""
+    """One row per setting of each sweep: every metric with its interval, and its paired difference from the anchor."""
     rows = []
     for group, frame in frames.items():
         anchor = frame[frame["anchor"].astype(bool)]
@@ -166,7 +166,7 @@ def sweep_table(frames: Mapping[str, pd.DataFrame], metrics: Mapping[str, str]) 
 
 
 def start_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row a start and t_start: distance, paired ratio to the whole chain with as many calls, the DIP's to it, recall,
+    """One row per start and t_start: distance, paired ratio to the whole chain with as many calls, the DIP's to it, recall,
     copies, seconds.
     """
     dips, alone = names.starts(dip=True), set(frame["label"]) - {"noise", *names.starts(dip=True)}

@@ -198,7 +198,7 @@ def one_by_one(judged: Sequence[Judged]) -> str:
 
 
 def table(judged: list[Judged]) -> pd.DataFrame:
-    """One row a claim, its id first: all there is to say of it, for claims.csv."""
+    """One row per claim, its id first: all there is to say of it, for claims.csv."""
     return pd.DataFrame([one.row() for one in judged]).fillna("")
 
 
@@ -245,7 +245,7 @@ def _short(value: float, ratio: bool) -> str:
 
 
 def hypotheses() -> pd.DataFrame:
-    """What is tested: a row a claim, with the days on which that was changed."""
+    """What is tested: a row per claim, with the days on which that was changed."""
     rows = []
     for claim in CLAIMS:
         runs = "; failing those ".join(", ".join(evidence.needs) for evidence in claim.evidence)
@@ -274,9 +274,9 @@ def changes() -> pd.DataFrame:
 def in_numbers(judged: list[Judged], which: str = "claims") -> str:
     """How many claims got which verdict, in one sentence, without verdicts that none got."""
     counts = {verdict: len(own) for verdict, own in _by_verdict(judged).items() if own}
-    told = f"Of {len(judged)} {which} {', '.join(f'{n} {COUNTED[verdict][n != 1]}' for verdict, n in counts.items())}."
+    told = f"Of {len(judged)} {which}, {', '.join(f'{n} {COUNTED[verdict][n != 1]}' for verdict, n in counts.items())}."
     stood = sum(one.stands_in for one in judged)
-    return f"{told} {stood} {'were' if stood > 1 else 'was'} tested on other runs than the report's own." if stood else told
+    return f"{told} {stood} {'were' if stood > 1 else 'was'} tested on runs other than the report's own." if stood else told
 
 
 def _by_verdict(judged: list[Judged]) -> dict[str, list[Judged]]:

@@ -13,7 +13,7 @@ from dipddpm_utils.page.prose import effect
 from dipddpm_utils.reports.finding import Finding, by_seed, compared, shows
 from dipddpm_utils.reports.printed import VARIANTS
 
-# a row a seed, a column a variant -> a column for each that a claim is made of
+# a row per seed, a column per variant -> a column for each that a claim is made of
 Combine = Callable[[pd.DataFrame], pd.DataFrame]
 OfCurve = Callable[[np.ndarray], float]  # log FD at each evaluation during training -> a statistic
 

@@ -17,7 +17,7 @@ from dipddpm_utils.study import profile as profiles
 PAIR = ("b-ddpm", "b-combined")
 REPORTED = {"std": (0.8, 1.2), "dip_lr": (5e-4, 5e-3)}  # from which to which report B varied a setting
 OF_GROUP = {  # what a slope is of
-    "b-grid": "FD of the combined model's samples, all other settings balanced, one line a seed.",
+    "b-grid": "FD of the combined model's samples, all other settings balanced, one line per seed.",
     "b-rows": "FD of the combined model's samples, in the largest set of rows in which only this setting varies.",
 }
 OF_DIP = "FD of the DIP's outputs for clean images to held-out images: what the DDPM is trained on."
@@ -72,7 +72,7 @@ def emphasis(lab: Any) -> Finding:
 
 def slope_over(frame: pd.DataFrame, setting: str, metric: str, ends: tuple[float, float] | None = None) -> Paired | None:
     """What a metric (its logarithm where `as_ratio`) does from the low end of a setting to the high one: its slope over std or
-    the logarithm of a rate, by least squares, a line a seed. ends: None: those of the frame. None if no seed has two values.
+    the logarithm of a rate, by least squares, a line per seed. ends: None: those of the frame. None if no seed has two values.
     """
     ratio, log, slopes = as_ratio(metric), setting != "std", []
     for _, part in frame.dropna(subset=[metric]).groupby("seed"):

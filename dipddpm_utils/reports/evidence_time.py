@@ -20,7 +20,7 @@ SAME = 0.05  # relative change of a time that still counts as none, fixed before
 
 
 def in_turn(record: Any) -> pd.DataFrame:
-    """Seconds of whole trainings, kind turns: a row a round; columns (net, std, part), net "alone" without a DIP."""
+    """Seconds of whole trainings, kind turns: a row per round; columns (net, std, part), net "alone" without a DIP."""
     return record.evals.pivot(index="repeat", columns=["net", "std", "part"], values="seconds").sort_index(axis=1)
 
 
@@ -30,7 +30,7 @@ def timed_on(record: Any) -> str:
 
 
 def with_dips(rounds: pd.DataFrame) -> pd.DataFrame:
-    """Log of the seconds of model and DIP over those of the model: a row a round, a column (net, std).
+    """Log of the seconds of model and DIP over those of the model: a row per round, a column (net, std).
 
     The model's steps are the same work on whatever images, so a round has one estimate of them, the mean of all its trainings.
     """
@@ -45,10 +45,10 @@ def dearer(lab: Any) -> Finding | None:
     trained = rounds.xs("train", axis=1, level="part").droplevel("std", axis=1)
     rest = np.log(trained.drop(columns="alone").div(trained["alone"], axis=0))
     left = "; ".join(f"{look(net).label} {effect(paired(list(own), ratio=True))}" for net, own in rest.items())
-    why = "Seconds of training on DIP outputs, those of the DIP included, over seconds alone; equal steps. "
-    why += f"Without the DIP's, as published (FA9, FB4): {left}. The model's steps, the same work, count once for all, so this "
-    why += f"is 1 plus the DIP's share, which cannot be below 1: its size is what is measured. {timed_on(record)}"
-    aside = "its sign is arithmetic, its size measured"
+    why = "Seconds of training on DIP outputs, the DIP's included, divided by seconds alone; equal steps. "
+    why += f"Without the DIP's, as published (FA9, FB4): {left}. All models' steps are the same work and count once, so this "
+    why += f"is 1 plus the DIP's share. It cannot be below 1; only its size is measured. {timed_on(record)}"
+    aside = "above 1 by construction; only its size is measured"
     return compared(with_dips(rounds).droplevel("std", axis=1), unit="seconds", why=why, over="rounds", aside=aside)
 
 
@@ -98,7 +98,7 @@ def same_seconds(lab: Any) -> Finding:
 
 
 def turns_table(lab: Any) -> pd.DataFrame:
-    """A row a training: hours of its DIP and of its model, and `with_dips` over the rounds."""
+    """A row per training: hours of its DIP and of its model, and `with_dips` over the rounds."""
     rows = []
     for report in ("A", "B"):
         rounds = in_turn(lab.seeds(f"{report.lower()}-turns")[0])

@@ -104,7 +104,7 @@ def _ours(ax: Axes, lab: Any, ending: str, column: str, title: str) -> str:
 
 @style.styled
 def fault_effects(effects: Mapping[tuple[str, str, str], Paired], title: str, images: float) -> Figure:
-    """What each fault does (`one_fault.effects`): one panel a measure, a row a fault, only on and only off, as factors.
+    """What each fault does (`one_fault.effects`): one panel per measure, a row per fault, only on and only off, as factors.
 
     images: how many were judged in each run.
     """
@@ -159,7 +159,7 @@ def epoch_seconds(records: Sequence[Any]) -> Figure:
 
 @style.styled
 def grid_of_settings(frame: pd.DataFrame) -> Figure:
-    """The full grid (`tables.grid_frame`): a panel a DDPM learning rate, a column a std, a row a DIP learning rate."""
+    """The full grid (`tables.grid_frame`): a panel per DDPM learning rate, a column per std, a row per DIP learning rate."""
     import seaborn as sns
 
     rates = sorted(frame["ddpm_lr"].unique())

@@ -70,7 +70,7 @@ def shows(effect: Paired, margin: float = 0.0, equal: bool = False) -> bool:
 
 
 def by_seed(lab: Any, names: Sequence[str], statistic: Statistic) -> pd.DataFrame:
-    """A statistic of these runs' records: a row a seed, a column a run; seeds that miss one are left out."""
+    """A statistic of these runs' records: a row per seed, a column per run; seeds that miss one are left out."""
     return pd.DataFrame({name: {record.seed: statistic(record) for record in lab.seeds(name)} for name in names}).dropna()
 
 

@@ -26,7 +26,7 @@ LIBRARY = """## Is our network a confound?
 Report A trained denoising-diffusion-pytorch's Unet; `full` trains ours, as large. Theirs begins with a 7 x 7 convolution, hands
 two skips a level to the way up and concatenates them, and has linear attention on the three finer levels and full attention
 on the coarsest and in the middle. Ours begins with 3 x 3, hands on one skip a level and adds it, and has one full attention, in
-the middle. Every other model of report A here is of ours."""
+the middle. All other models of report A here use ours."""
 REPORTS = {"A": VARIANTS, "B": PAIR}  # the DDPM alone, and with a DIP
 BATCH_MARGIN = 0.5  # dB, either way
 AS = dict(zip(one_fault.SIDES, ("as the only fault", "on top of all others"), strict=True))
@@ -37,13 +37,13 @@ def library(lab: Any) -> str:
     records = tables.libraries(lab)
     theirs, ours = (float(at["fd"]) for at in tables.after_as_many(*records))
     apart = "higher than" if ours > theirs else "lower than" if ours < theirs else "the same as"
-    answer = f"After as many steps ours has {number(ours / theirs, 2)} times the distance of theirs: report A's distances here "
+    answer = f"After equal steps our FD is {number(ours / theirs, 2)} times theirs: report A's distances here "
     answer += f"are {apart} its own network would give."
     if tables.on_one_machine(*records):
-        return f"{LIBRARY} Both are trained on the same batches, times and noise. {answer}"
+        return f"{LIBRARY} Both were trained on the same batches, times and noise. {answer}"
     theirs, ours = (hardware(record.provenance) for record in records)
-    apart = f"but of two machines, and so of other noise (theirs: {theirs}; ours: {ours})"
-    return f"{LIBRARY} Both are of one seed and one recipe, {apart}. {answer}"
+    apart = f"but two machines, and so different noise (theirs: {theirs}; ours: {ours})"
+    return f"{LIBRARY} Both use one seed and one recipe, {apart}. {answer}"
 
 
 def arms(report: str) -> list[str]:
@@ -80,7 +80,7 @@ def against_alone(lab: Any, report: str, *, published: bool = False) -> list[str
             lines.append(comparison(about, gap) if tested else untested)
     drawn = no_images({name: lab.seeds(name) for name in names}).strip()
     failed = "" if drawn else gate.passed(lab, names).why
-    return [*lines, *filter(None, [drawn, f"No verdict rests on models that fail the gate: {failed}." if failed else ""])]
+    return [*lines, *filter(None, [drawn, f"No verdict, since models fail the gate: {failed}." if failed else ""])]
 
 
 def last_losses(lab: Any, names: Mapping[str, str]) -> str:
@@ -164,12 +164,12 @@ def published_shape(lab: Any) -> str:
     for name in VARIANTS:
         fid = printed.fid(name)
         told = [f"printed {number(float(fid.iloc[-1] / fid.iloc[0]))}"]
-        for ending, column, way in (("-published", "fd_published", "as published, on 30 samples"), ("", "fd", "corrected")):
+        for ending, column, way in (("-published", "fd_published", "as published (30 samples)"), ("", "fd", "corrected")):
             if lab.has(name + ending):
                 own = np.array([of_curve(lambda logs: logs[-1] - logs[0], column, one) for one in lab.seeds(name + ending)])
                 own = own[np.isfinite(own)]  # a run of a single evaluation has no shape
                 told += [f"{way} {number(float(np.exp(own.mean())))}"] if len(own) else []
-        lines.append(f"{look(name).label}: {', '.join(told)}.")
+        lines.append(f"{look(name).label}: {'; '.join(told)}.")
     return "The last distance over the first, by model and way of judging:\n\n" + bullets(lines)
 
 
@@ -179,11 +179,11 @@ def begun_at_own_size(full: Any, report: str) -> str:
     if not begun:
         return ""
     for one in begun:
-        back = f"{percent(one.metrics['own_source_rate'])} nearest to the training image behind their start"
-        told.append(f"at t = {one.metrics['t_start']} FD {span(own_interval(one.metrics, 'fd'))} and {back}")
+        back = f"{percent(one.metrics['own_source_rate'])} of them nearest to their own training image"
+        told.append(f"at t = {one.metrics['t_start']} FD {span(own_interval(one.metrics, 'fd'))}, {back}")
     dip = full.record("a-dip-2conv-s0").metrics  # what those chains begin with, at no call
-    alone = f"these outputs themselves: FD {span(own_interval(dip, 'fd'))} (n = {dip['n']:.0f})"
-    return f"Begun from DIP outputs (n = {begun[0].metrics['n']:.0f}): {'; '.join(told)}; {alone}."
+    alone = f"The DIP outputs alone: FD {span(own_interval(dip, 'fd'))} (n = {dip['n']:.0f})"
+    return f"Chains begun from DIP outputs (n = {begun[0].metrics['n']:.0f}): {'; '.join(told)}. {alone}."
 
 
 def no_images(sets: Mapping[str, pd.DataFrame | Sequence[Any]]) -> str:
@@ -205,4 +205,4 @@ def age(lab: Any) -> str:
             where = prose.distance(records, lab.seeds(f"{name[0]}-floor")[0])
             steps = prose.count(records[0].evals["step"].max())
             lines += [f"Report {report}'s corrected DDPM alone, after {steps} steps: {where}.", prose.other_spaces(records)]
-    return bullets([*lines, "A verdict holds for models trained that long, not for longer."]) if lines else ""
+    return bullets([*lines, "A verdict holds only for models trained that long."]) if lines else ""

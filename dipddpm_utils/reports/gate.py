@@ -42,7 +42,7 @@ def passed(lab: Any, groups: tuple[str, ...]) -> Gate:
         least = floor_at(floor, "fd", n) if floor and floor_n(floor, n) == n else None
         models[group] = {**means, "times": means["fd"] / least.value if least else math.nan}
         if reasons := [reason for record in records if (reason := _fails(record, floor))]:
-            failed.append(f"{group}: {len(reasons)} of {len(records)} runs, the first: {reasons[0]}")
+            failed.append(f"{group}, {len(reasons)} of {len(records)} runs (first: {reasons[0]})")
     return Gate(models, "; ".join(failed))
 
 

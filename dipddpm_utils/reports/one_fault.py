@@ -80,7 +80,7 @@ def listing() -> pd.DataFrame:
 
 
 def read_table(lab: Any) -> pd.DataFrame:
-    """One row a measured effect: fault, what was measured and on which runs, effect with its 95% interval, how many pairs.
+    """One row per measured effect: fault, what was measured and on which runs, effect with its 95% interval, how many pairs.
 
     Runs that a profile does not hold leave their rows out.
     """

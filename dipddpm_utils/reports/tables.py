@@ -73,7 +73,7 @@ def other_images(lab: Any) -> dict[tuple[str, str], Paired]:
 
 
 def trained_on_table(lab: Any, group: str) -> pd.DataFrame:
-    """One row a kind of training data: distances to clean images and to the data trained on, ratio to the DIP's outputs."""
+    """One row per kind of training data: distances to clean images and to the data trained on, ratio to the DIP's outputs."""
     rows = []
     for name, frame in trained_on(lab, group).items():
         columns = {f"{frame['features'].iloc[0]} to real images": "fd", "to the data trained on": "fd_trained"}
@@ -134,7 +134,7 @@ def rows_table(lab: Any) -> pd.DataFrame:
 
 
 def its_outputs(lab: Any) -> pd.DataFrame:
-    """What report B's DIP makes of digits, fitted for all of its steps: a row a setting, all others as its rows have them."""
+    """What report B's DIP makes of digits, fitted for all of its steps: a row per setting, all others as its rows have them."""
     rows = []
     frames = (lab.frame(group).assign(setting=setting) for group, setting in (("b-dip-std", "std"), ("b-dip-lr", "dip_lr")))
     each = pd.concat(frames).drop_duplicates("name")  # the groups share a setting
@@ -145,7 +145,7 @@ def its_outputs(lab: Any) -> pd.DataFrame:
 
 
 def short_sweeps(every: pd.DataFrame) -> pd.DataFrame:
-    """`page.tables.sweep_table` for a page: a row a sweep, with its settings and their means, in order."""
+    """`page.tables.sweep_table` for a page: a row per sweep, with its settings and their means, in order."""
     means = every.drop(columns=["value", "seeds"]).set_index("sweep").filter(regex="(?<!against the anchor)$")
     shown = means.apply(lambda own: own.str.partition(" ")[0])
     shown.insert(0, "settings", [look(value).label for value in every["value"]])
@@ -183,8 +183,8 @@ def own_label(group: str) -> str:
 
 
 def own_size(full: Any, report: str) -> pd.DataFrame:
-    """`page.tables.quality_table` of `at_own_size`, a row a model; beside them what takes no learning, and real images.
-    over alone: FD over that of the corrected DDPM alone, by seed.
+    """`page.tables.quality_table` of `at_own_size`, a row per model; beside them what takes no learning, and real images.
+    FD / alone: divided by that of the corrected DDPM alone, by seed.
     """
     groups = at_own_size(full, report)
     models = {own_label(group): frame_of(own) for group, own in groups.items()}
@@ -194,7 +194,7 @@ def own_size(full: Any, report: str) -> pd.DataFrame:
     table = quality_table(models, floor)
     alone = {one.seed: one.metrics["fd"] for one in groups.get(f"{report.lower()}-ddpm", [])}
     times = [frame["fd"] / frame["seed"].map(alone) for frame in models.values()]  # nan where a seed has none alone
-    table["over alone"] = [ends(own.dropna()) if own.notna().any() else "" for own in times] + [""] * (len(table) - len(times))
+    table["FD / alone"] = [ends(own.dropna()) if own.notna().any() else "" for own in times] + [""] * (len(table) - len(times))
     if report == "B":  # of claim B3
         real = next(iter(models.values()))["contrast_real"].mean()
         table["contrast"] = [*(number(own["contrast"].mean()) for own in models.values()), number(real)][: len(table)]
@@ -210,5 +210,5 @@ def own_size_in_short(full: Any, report: str) -> pd.DataFrame:
     table = own_size(full, report)
     about = f"report {report}, n = {table['n'].iloc[0]}"
     features = table.columns[list(table.columns).index("calls") + 1]
-    short = table[["", "seeds", features, "over alone", "recall"]].rename(columns={"": about}).astype(str)
+    short = table[["", "seeds", features, "FD / alone", "recall"]].rename(columns={"": about}).astype(str)
     return short.assign(recall=short["recall"].str.partition(" ")[0])

@@ -21,7 +21,7 @@ SPACINGS = {name: Look(name, *own) for name, *own in zip(("linear", "cosine", "l
 
 @styled
 def rules(records: Sequence[Any]) -> Figure:
-    """Above: PSNR lost against the oracle, below: error of the stopping step; a column a noise level, a colour a net."""
+    """Above: PSNR lost against the oracle, below: error of the stopping step; a column per noise level, a colour a net."""
     frame = rows(records)
     levels, shown = sorted(frame["std"].unique()), [r for r in RULES if r in set(frame["rule"]) and r != "oracle"]
     figure, panels = new(len(levels), 2, width=max(6.0, 2.8 + 2.4 * len(levels)), height=5.4, sharex=True, sharey="row")
@@ -52,7 +52,7 @@ def _dots(ax: Axes, part: pd.DataFrame, metric: str, shown: Sequence[str]) -> No
 
 @styled
 def stages(records: Sequence[Any]) -> Figure:
-    """PSNR lost and error of the step over the number of stages, one line a spacing of the noise levels."""
+    """PSNR lost and error of the step over the number of stages, one line per spacing of the noise levels."""
     frame = rows(records)
     figure, panels = new(2, width=9.2, height=3.2)
     staged, counts = frame[frame["rule"] == "staged"], sorted(frame["stages"].unique())

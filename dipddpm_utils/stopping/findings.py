@@ -33,7 +33,8 @@ def sweep(group: str, frame: pd.DataFrame, metric: str, unit: str, *, higher_is_
     *ends, gap = found
     best, worst = (look(x).label if isinstance(x, str) else f"{x:g}" for x in ends)
     least = span(summary(frame[frame["value"] == ends[0]], metric))
-    name = f"{group}: best {best} ({f'{unit} ' * gap.ratio}{least}); {worst}, the worst, {'over' if gap.ratio else 'minus'} it"
+    between = "over" if gap.ratio else "minus"
+    name = f"{group}: best {best} ({f'{unit} ' * gap.ratio}{least}), worst {worst}; worst {between} best"
     return comparison(name, gap, unit, **DIFFERS)
 
 
@@ -41,8 +42,8 @@ def told_apart(lines: Sequence[str]) -> str:
     """Those of these comparisons that are decided, after how many there are; that they are is not said of each."""
     own = [line.replace(f": **{DIFFERS['worse']}** (", " (") for line in decided(lines)]
     if not own:
-        return f"None of {len(lines)} comparisons is decided at this number of seeds."
-    return f"Of {len(lines)} comparisons {len(own)} are decided at this number of seeds:\n\n{bullets(own)}"
+        return f"None of {len(lines)} comparisons is decided with this number of seeds."
+    return f"{len(own)} of {len(lines)} comparisons are decided with this number of seeds:\n\n{bullets(own)}"
 
 
 def matters(sweeps: Mapping[str, pd.DataFrame]) -> str:
@@ -66,13 +67,13 @@ def decided(lines: Sequence[str]) -> list[str]:
 
 
 def rows(records: Sequence[Any]) -> pd.DataFrame:
-    """One row a record and rule: net, std, stages, spacing, and all that the record's evals hold."""
+    """One row per record and rule: net, std, stages, spacing, and all that the record's evals hold."""
     about = [r.evals.assign(net=r.run.net, std=r.run.std, stages=r.run.stages, spacing=r.run.spacing) for r in records]
     return pd.concat(about, ignore_index=True)
 
 
 def table(records: Sequence[Any]) -> pd.DataFrame:
-    """A row a net, noise level and rule: PSNR, PSNR lost against the oracle, error of the step, seconds."""
+    """A row per net, noise level and rule: PSNR, PSNR lost against the oracle, error of the step, seconds."""
     columns = {"PSNR (dB)": "psnr", "lost against the oracle (dB)": "lost", "log2(step / best)": "log2_step"}
     columns["its size"] = "abs_log2_step"
     made = []
@@ -84,7 +85,7 @@ def table(records: Sequence[Any]) -> pd.DataFrame:
 
 
 def short_table(records: Sequence[Any]) -> pd.DataFrame:
-    """A row a rule, over all nets and noise levels: PSNR lost and size of the step's error with intervals over images."""
+    """A row per rule, over all nets and noise levels: PSNR lost and size of the step's error with intervals over images."""
     lost, size = per_image(records, "lost"), per_image(records, "log2_step", np.abs)
     means = rows(records).groupby("rule")[["unfinished", "seconds"]].mean()
     made = []
@@ -106,7 +107,7 @@ def unfinished(records: Sequence[Any]) -> str:
 
 
 def per_image(records: Sequence[Any], name: str, change: Callable[[Any], Any] = np.asarray) -> pd.DataFrame:
-    """A column a rule, a row an image: its mean over the records, which all fit the same images and hold the same rules.
+    """A column per rule, a row per image: its mean over the records, which all fit the same images and hold the same rules.
 
     So an interval over rows rests on independent images, not on one image's fits by several nets and at several noise levels.
     change: what is done to the values before that (np.abs: sizes).
@@ -128,9 +129,11 @@ def best_rules(records: Sequence[Any]) -> str:
     others = [rule for rule in lost if rule not in knowing]
     gaps = {(a, b): _over_images(lost[a] - lost[b]) for a in knowing for b in others}
     lines, best = [], (lost[knowing].mean().idxmin(), lost[others].mean().idxmin())
-    for which, rule in zip(("know the noise level", "do not"), best, strict=True):
+    for which, rule in zip(("given", "not given"), best, strict=True):
         gap = _over_images(lost[rule])
-        lines.append(f"Best of the rules that {which}: {RULES[rule].title}, PSNR lost {span(gap)} dB (n = {gap.n} images).")
+        lines.append(
+            f"Best rule that is {which} the noise level: {RULES[rule].title}, PSNR lost {span(gap)} dB (n = {gap.n} images)."
+        )
     name = f"PSNR lost by {RULES[best[0]].title} minus {RULES[best[1]].title}"
     lines.append(comparison(name, family("rules", gaps)[best], "dB"))
     lines.append(f"Not stopping at all loses {span(_over_images(every['end']))} dB.")
@@ -141,7 +144,7 @@ def best_rules(records: Sequence[Any]) -> str:
             early.setdefault(" and ".join(more), []).append(RULES[rule].title)
     for where, rules in early.items():
         loses = f"lose{'s' * (len(rules) < 2)} more than not stopping on {where}, over all noise levels"
-        lines.append(f"{' and '.join(rules)} {loses}; set alike for all nets, while budgets were chosen for each.")
+        lines.append(f"{' and '.join(rules)} {loses}: all nets share their settings, while each has a budget of its own.")
     return bullets(lines)
 
 
@@ -167,7 +170,7 @@ def staged(records: Sequence[Any]) -> str:
     for net in (net for net in nets if net not in rest):
         said = comparison(f"{look(net).label}: PSNR lost by staged levels minus discrepancy", gaps[net, "lost"], "dB")
         stop, p = effect(gaps[net, "step"], "octaves"), shown_by(gaps[net, "step"])
-        lines.append(f"{said} How far off the best step: {stop}{f' ({p})' if p else ''}.")
+        lines.append(f"{said} The same for the error of the stopping step: {stop}{f' ({p})' if p else ''}.")
     least = min((gaps[net, "lost"].p for net in rest), default=1.0)
     said = f"PSNR lost by staged levels minus discrepancy: not decidable on {', '.join(look(net).label for net in rest)}"
     return bullets([*lines, *([f"{said} (p = {least:.2f}{' or more' * (least < 1)})."] if rest else [])])
@@ -179,8 +182,8 @@ def _better_fit(records: Sequence[Any]) -> str:
     staged = own[own["rule"] == "staged"]
     gain, saved = staged["fit_gain"], own.loc[own["rule"] == "discrepancy", "lost"].mean() - staged["lost"].mean()
     size = " to ".join(f"{end:+.2f}" for end in dict.fromkeys((gain.min(), gain.max())))
-    better = ": a better fit, more than a better stop" if gain.min() > 0 and gain.mean() > saved / 2 else ""
-    return f"The best output of the staged fit is itself {size} dB above the plain fit's best{better}."
+    better = ": a better fit more than a better stop" if gain.min() > 0 and gain.mean() > saved / 2 else ""
+    return f"There the staged fit's best output is {size} dB above the plain fit's best{better}."
 
 
 def _over_discrepancy(records: Sequence[Any]) -> dict[tuple[str, str], Paired]:
@@ -219,13 +222,15 @@ def answer(records: Sequence[Any]) -> str:
     lost = per_image(records, "lost").drop(columns=["oracle", "end"])
     rule = lost.mean().idxmin()
     gap = _over_images(lost[rule])
-    said = f"Least PSNR lost on average: {RULES[rule].title}, with {span(gap)} dB against the plain fit's oracle over {gap.n} "
-    said += f"images, each in {len(records)} settings."
+    said = (
+        f"On average {RULES[rule].title} lost the least PSNR: {span(gap)} dB against the plain fit's oracle ({gap.n} images, "
+    )
+    said += f"each in {len(records)} settings)."
     if rule != "staged":
         return said
     gaps = {net: one for (net, what), one in _over_discrepancy(records).items() if what == "lost"}
     won = [net for net, one in gaps.items() if one.decided and one.value < 0]
-    said += f" Shown to lose less than discrepancy, which knows as much, on {len(won)} of {len(gaps)} nets"
+    said += f" This rule is shown to lose less than discrepancy, which knows as much, on {len(won)} of {len(gaps)} nets"
     if not won:
         return f"{said}."
     fits = [record for record in records if record.run.net in won]

@@ -2,8 +2,8 @@
 
 results/<profile>/runs/<name>-<hash>/
     record.json    config, metrics, timings, provenance, checksums of its neighbours and of itself
-    curve.csv      one row a logged training step
-    evals.csv      one row an evaluation
+    curve.csv      one row per logged training step
+    evals.csv      one row per evaluation
     arrays.npz     small pictures and curves
     weights.safetensors   only where the run was computed; never needed to draw
 """

@@ -19,7 +19,7 @@ EXPECTED, MEASURED = METHODS["baseline"].colour, METHODS["on-dip"].colour
 
 @styled
 def forward_process(alphas_cumprod: Mapping[str, Sequence[float]]) -> Figure:
-    """Left: how much of the image is left at step t. Right: signal-to-noise ratio. One line a schedule."""
+    """Left: how much of the image is left at step t. Right: signal-to-noise ratio. One line per schedule."""
     figure, (left, right) = new(2, width=7.2, height=2.8)
     for (name, values), colour in zip(alphas_cumprod.items(), (EXPECTED, MEASURED, look("dip").colour), strict=False):
         alpha_bars = np.asarray(values, dtype=float)
@@ -35,7 +35,7 @@ def forward_process(alphas_cumprod: Mapping[str, Sequence[float]]) -> Figure:
 
 @styled
 def spectral_bias(record: Any) -> Figure:
-    """Error left in each band of spatial frequency while an untrained net is fitted; one panel a target."""
+    """Error left in each band of spatial frequency while an untrained net is fitted; one panel per target."""
     import seaborn as sns
 
     evals = record.evals
@@ -60,7 +60,7 @@ def spectral_bias(record: Any) -> Figure:
 
 @styled
 def gaussian_checks(record: Any, names: Sequence[str]) -> Figure:
-    """Closed form (square) beside measurement (dots with 95% bars), one panel a check."""
+    """Closed form (square) beside measurement (dots with 95% bars), one panel per check."""
     evals = record.evals
     columns = min(3, len(names))
     rows = -(-len(names) // columns)

@@ -46,9 +46,9 @@ def mismatch(record: Any) -> str:
         f"{number(row['measured'], 2)} at t = {row['x']:.0f} (bound {number(row['expected'], 2)})" for row in (early, late)
     ]
     return (
-        f"A start whose mean is off by {number(worst['mismatch'].iloc[0], 2)} data std leaves the output at a total "
-        f"variation of {' and of '.join(cases)}. This chain (DDIM, the optimal denoiser) maps one-to-one and keeps $D$: what "
-        f"lies below the bound is Pinsker's slack (median: {percent(share)} reached)."
+        f"If a start's mean is off by {number(worst['mismatch'].iloc[0], 2)} data std, the output is off by a total variation "
+        f"of {' and of '.join(cases)}. This chain (DDIM, the optimal denoiser) maps one-to-one and keeps $D$. The gap is "
+        f"Pinsker's slack; the median case reaches {percent(share)} of the bound."
     )
 
 
@@ -59,9 +59,9 @@ def few_steps(record: Any) -> str:
     parts = []
     for name, label in (("ddim_variance", "DDIM"), ("ancestral_variance", "the ancestral sampler")):
         rows = evals[evals["check"] == name].sort_values("x")
-        reached = [f"{percent(row['expected'] / real, 3)} in {row['x']:.0f}" for _, row in rows.iloc[[0, -1]].iterrows()]
-        parts.append(f"{label} reaches {' and '.join(reached)} steps")
-    return f"of the data's variance {'; '.join(parts)}."
+        few, many = ((percent(row["expected"] / real, 3), f"{row['x']:.0f}") for _, row in rows.iloc[[0, -1]].iterrows())
+        parts.append(f"{label} reaches {few[0]} of the data's variance in {few[1]} steps and {many[0]} in {many[1]}")
+    return f"{'; '.join(parts)}."
 
 
 def spectrum(record: Any) -> str:
@@ -74,15 +74,15 @@ def spectrum(record: Any) -> str:
         missing = []
         for target, name in (("image", "clean image"), ("noisy", "noisy image"), ("noise", "pure noise")):
             low, high = (percent(left.loc[iteration, (target, end)]) for end in (bands.min(), bands.max()))
-            missing.append(f"{low} against {high} ({name})")
-        lines.append(f"after {iteration} iterations {', '.join(missing)}")
-    return f"Error left by the {look(record.run.net).label} in the lowest against the highest band: {'; '.join(lines)}."
+            missing.append(f"{name} {low} and {high}")
+        lines.append(f"After {iteration} iterations: {', '.join(missing)}.")
+    return f"Error left by the {look(record.run.net).label} in the lowest and in the highest band. {' '.join(lines)}"
 
 
 def break_even(cost: Cost, limit: Any = None) -> str:
     """Images beyond which the prior pays, from measured seconds. limit: the logarithm of their number over seeds, if known."""
     calls = f"{number(1 / cost.fraction, 2)} times as many noise levels"
-    chain = f"{number(1000 * cost.chain_seconds)} ms an image for a whole chain with {calls}"
+    chain = f"a whole chain, with {calls}, takes {number(1000 * cost.chain_seconds)} ms per image"
     if math.isinf(cost.break_even_images):
         pays = "never pays: the prior costs more per image than it saves."
     elif limit is None:
@@ -92,5 +92,5 @@ def break_even(cost: Cost, limit: Any = None) -> str:
         pays = f"saves time beyond **{most} images**, the upper end of the interval: {factor(limit)}, {limit.n} seeds."
     else:
         pays = f"saves time once more than **{count(cost.break_even_images)} images** are drawn."
-    said = f"With {number(cost.prior_seconds)} s to fit the prior and {chain}, a start at t = {cost.t_start} {pays}"
-    return f"{said} Beside a chain from noise of as few calls it saves none."
+    said = f"A start at t = {cost.t_start} {pays} It saves none against a chain from noise with as few calls. The prior takes "
+    return f"{said}{number(cost.prior_seconds)} s to fit; {chain}."

@@ -113,7 +113,7 @@ def test_rows_become_json_a_table_and_plots(kept):
 
 def test_the_summary_says_each_ratio_and_names_what_is_not_met(kept, tmp_path):
     said = speed.summary(kept)
-    assert "| step against peer | 5.25 [5.00, 5.50] times faster | 4.00 |" in said
+    assert "| step against peer | 5.25 [5.00, 5.50] times as fast | 4.00 |" in said
     assert "Of all 3 targets, ratios or not, 2 met (one)." in said and ", not met |" in said
     (content,) = speed.measured(kept)
     content["rows"][1] |= {"unit": "s"}

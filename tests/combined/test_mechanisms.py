@@ -175,7 +175,7 @@ def test_the_front_counts_a_start_once_against_its_hardest_rival():
         lab.set(group, fd=lambda record, label, value, blur=blur: (fds | {"blur": blur}).get(label, 50.0))
         lab.set(group, own_source_rate=lambda *_: 0.001, copy_rate=lambda *_: 0.01, copy_rate_floor=lambda *_: 0.01)
         (row,) = verdicts._starts(lab)
-        assert row.question.endswith(f": FD over {rival}") and row.value == pytest.approx(math.log(8 / min(blur, 10.0)))
+        assert row.question.endswith(f": FD vs. {rival}") and row.value == pytest.approx(math.log(8 / min(blur, 10.0)))
 
 
 def test_every_method_is_on_the_pareto_figure_and_no_two_look_alike(lab, frame):
@@ -255,7 +255,7 @@ def test_what_counts_are_the_models_that_draw_digits_and_images_given_back_win_n
     said, won = mechanisms.mechanism(lab, "shift"), mechanisms.headcount(lab)
     assert f"**{word}**" in said and ("Training images given back, and no gain." in said) is (near == 0.9)
     assert ("beat the DDPM alone, 12 calls by the same sampler: DIP-shifted process, 0.01" in won) is (near < 0.5)
-    back = "same sampler: none. Lower by training images given back: DIP-shifted process ("
+    back = "same sampler: none. Lower because they give training images back: DIP-shifted process ("
     assert (back in won) is (near == 0.9)
 
 
@@ -334,7 +334,7 @@ def test_neither_copiers_nor_oracles_are_on_the_front():
     shown = {label for label, _, _ in findings.front(frame)}
     copiers = {label for label, _, rows in mechanisms.settings(frame) if copies(rows).many}
     assert shown and copiers and not shown & (copiers | {"start real"})
-    assert re.search(r"give training images back .*: [1-9]\d*\.", findings.on_the_front(FRAME))
+    assert re.search(r"Left out: [1-9]\d* settings? that give training images back", findings.on_the_front(FRAME))
 
 
 def test_seconds_that_only_noise_tells_apart_are_the_same():
@@ -395,7 +395,7 @@ def test_what_is_asked_of_outputs_is_corrected_together():
 
 def test_a_way_in_stands_beside_the_rival_that_it_does_worst_against():
     (row,) = (row for row in verdicts.rows(made_up()) if row.question.startswith("DIP-shifted process"))
-    assert row.value == pytest.approx(math.log(8 / 10), abs=0.02) and "FD over more training" in row.question
+    assert row.value == pytest.approx(math.log(8 / 10), abs=0.02) and "FD vs. more training" in row.question
     frame = mechanisms.table_of(made_up()).set_index("seed")
     own, rival = (frame.loc[frame["label"] == label, "cost"] for label in ("shift", "more training"))
     assert row.cost == f"{number((own / rival).mean())} \u00d7 time"

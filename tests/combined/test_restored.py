@@ -100,12 +100,12 @@ def test_a_moved_record_moves_verdict_sentence_table_and_answer(mean, verdict, a
     rows = verdicts.rows(lab)
     assert [row.better for row in rows] == [verdict == "better"] * 2
     said = front.restoration(lab)
-    assert f"image: {answer}" in said and f"Of 2 settings a DIP {counted.replace('0', 'none')} by PSNR." in said
+    assert f"image: {answer}" in said and f"By PSNR a DIP {counted.replace('0', 'none')} of 2 settings." in said
     counted, way = ("won 5 and lost none", "2") if verdict == "better" else ("won none and lost 5", "none")
-    assert f"the best one in 1.0 times the DIP's seconds, was in {way} a U-Net trained" in said
-    assert f". By other scores it {counted} of 5 comparisons." in said
-    assert f"has a lower mean PSNR in {'none' if mean == 30 else '2'}, not tested." in said
-    assert "the DDPM's best single chain (0.017 times) a DIP won 2 and lost none." in said
+    assert f"Its best rival took 1.0 times the DIP's seconds; in {way} it was a U-Net trained" in said
+    assert f". By other scores the DIP {counted} of 5 comparisons." in said
+    assert f"is below the DIP's mean PSNR in {'none' if mean == 30 else '2'} (not tested)." in said
+    assert "the DDPM's best single chain (0.017 times) the DIP won 2 and lost none." in said
 
 
 class Tuned(Made):
@@ -129,12 +129,13 @@ def test_which_rivals_were_trained_for_the_degradation_is_said_and_how_the_ddpm_
     """Of two settings a trained network leads in the one where it was tuned; the DDPM itself is above the DIP until moved."""
     said = conclusions.rivals(Tuned(30))
     assert (
-        said.startswith("In 1 of 2 the best rival is a U-Net trained on clean images") and "a lower mean PSNR in none (" in said
+        said.startswith("In 1 of 2 the best rival is a U-Net trained on clean images")
+        and "is below the DIP's mean PSNR in none (" in said
     )
     lab = Tuned(30)
     for one in lab.records:
         one.metrics |= {f"{name}_psnr": 5.0 for name in ("mean", "calls", "eta", "ddnm") if f"{name}_psnr" in one.metrics}
-    assert "a lower mean PSNR in 2 (" in conclusions.rivals(lab)
+    assert "is below the DIP's mean PSNR in 2 (" in conclusions.rivals(lab)
     assert conclusions.rivals(lab, "CIFAR-10").startswith("In 1 of 1 ")
     assert conclusions.rivals(lab, "MNIST").startswith("In none of 1 ")
 
@@ -156,7 +157,7 @@ def test_a_rival_that_was_tuned_stands_among_the_others_in_the_seconds_of_their_
 
 def test_what_to_use_instead_is_counted_over_the_settings():
     said = conclusions.instead(Tuned(30))
-    assert said.endswith("over 2 settings: mean of DDPM samples in 1, tuned supervised U-Net in 1.")
+    assert said.endswith("seconds: mean of DDPM samples in 1, tuned supervised U-Net in 1 of 2 settings.")
 
 
 def test_what_is_not_decided_is_neither_won_nor_lost():
@@ -230,7 +231,7 @@ def test_what_the_verdicts_of_restoration_were_multiplied_by_is_said():
     gaps = restored.restored(lab).values()
     assert {gap.of for gap in gaps} == {len(gaps)} and max(gap.n for gap in gaps) - 2 == 6
     said = restored.corrected(lab)
-    assert f"over the {len(gaps)} comparisons" in said and "(6 at most, since models were added)" in said
+    assert f"over the {len(gaps)} comparisons" in said and "(up to 6: models were added)" in said
     lab.profile.groups["restore"] = [one for one in lab.profile.group("restore") if one.entry.run.seed < 3]
     lab.kept = {}
     assert "looks" not in restored.corrected(lab)

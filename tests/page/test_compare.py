@@ -20,7 +20,7 @@ NUMBERS = st.lists(st.floats(-100, 100), min_size=2, max_size=8).filter(lambda v
 
 
 def rows(fd, **about):
-    """A row a seed."""
+    """A row per seed."""
     return pd.DataFrame([{"seed": seed, "fd": value, **about} for seed, value in enumerate(fd)])
 
 

@@ -153,7 +153,7 @@ def test_every_finding_is_a_sentence_without_gaps():
 def test_that_a_sweep_is_decided_is_said_once_above_all_that_are():
     line = findings_stopping.sweep("std", LAB.frame("std"), "fd", "FD")
     said = findings_stopping.told_apart([line])
-    assert ": **a real difference** (p" in line and said.startswith("Of 1 comparisons 1 are decided")
+    assert ": **a real difference** (p" in line and said.startswith("1 of 1 comparisons are decided")
     assert "real difference" not in said and line.partition(": **")[0] in said and "Holm over" in said
 
 
@@ -176,7 +176,7 @@ def test_the_caution_about_clocks_covers_the_trainings_whose_seconds_stand_besid
 
 
 def test_break_even_says_never_if_the_prior_saves_nothing():
-    assert "a start at t = 500 saves time" in theory_findings.break_even(Cost(30, 0, 0.01, 500, 1000))
+    assert "A start at t = 500 saves time" in theory_findings.break_even(Cost(30, 0, 0.01, 500, 1000))
     assert "never pays" in theory_findings.break_even(Cost(30, 1, 0.01, 500, 1000))
 
 
@@ -269,14 +269,17 @@ def test_the_answer_and_the_readme_follow_the_records():
 def test_a_profile_of_the_two_reports_alone_is_tolerated():
     lab = Records(without=OURS)
     assert conclusions.instead(lab) == prose.NOT_MEASURED
-    assert re.search(r"\*\*More training\*\* .* \(p = [\d.]+\)\. One comparison, in no family\.", conclusions.instead(LAB))
+    assert re.search(
+        r"\*\*More training\*\* .* \(p = [\d.]+\)\. One comparison, in no family: p is not corrected\.",
+        conclusions.instead(LAB),
+    )
 
 
 def test_the_bound_on_starts_is_said_where_it_was_recorded():
     starts = pd.DataFrame(
         {"label": ["dip", "dip", "blur", "real"], "value": 900, "start_tv_bound": [0.95, 0.97, 1.0, math.nan]}
     )
-    said = "The bound on the total variation is {} or more in all 2 cases; one of 1 excludes nothing."
+    said = "The bound on the total variation is {} or more in all 2 cases; a bound of 1 excludes nothing."
     assert comparisons.start_bound(starts) == said.format("0.96")
     assert comparisons.start_bound(starts.drop(columns="start_tv_bound")) == prose.NOT_MEASURED
     assert comparisons.start_bound(starts[starts["label"] == "real"]) == prose.NOT_MEASURED  # nothing stands for another image

@@ -1,4 +1,4 @@
-"""Tables have a row a setting; numbers as text."""
+"""Tables have a row per setting; numbers as text."""
 
 import math
 from dataclasses import replace

@@ -232,7 +232,7 @@ def test_in_turn_a_dip_costs_what_its_fit_and_applying_it_take(fit, verdict):
         whole = pytest.approx(1 + 50 / ((100 + 80 + 80) / 3), rel=0.02)
         assert each == {"2conv": whole, "ResNet-18": whole}
         assert "Without the DIP's, as published (FA9, FB4)" in one.why
-        assert claims.page_table([one], "")["verdict"].iloc[0].startswith("holds (its sign is arithmetic")
+        assert claims.page_table([one], "")["verdict"].iloc[0].startswith("holds (above 1 by construction")
 
 
 FB1 = "artefact of fault FB1"
@@ -457,11 +457,11 @@ def test_all_claims_are_corrected_together(lab):
     assert [(gap.low, gap.high) for gap in after] == [(gap.low, gap.high) for gap in gaps]
     judged = claims.audit(Records("quick"))
     counted, stood = claims.in_numbers(judged).split(". ")
-    assert len(judged) == 17 and counted.startswith("Of 17 claims ")
-    assert sum(int(part.split(" ")[0]) for part in counted.removeprefix("Of 17 claims ").split(", ")) == 17
-    assert stood == f"{sum(one.stands_in for one in judged)} were tested on other runs than the report's own."
+    assert len(judged) == 17 and counted.startswith("Of 17 claims, ")
+    assert sum(int(part.split(" ")[0]) for part in counted.removeprefix("Of 17 claims, ").split(", ")) == 17
+    assert stood == f"{sum(one.stands_in for one in judged)} were tested on runs other than the report's own."
     two = [SimpleNamespace(verdict=verdict, stands_in=False) for verdict in ("holds", "artefact of fault FA1")]
-    assert claims.in_numbers(two) == "Of 2 claims 1 holds, 1 is an artefact."
+    assert claims.in_numbers(two) == "Of 2 claims, 1 holds, 1 is an artefact."
 
 
 def test_an_undecided_claim_says_how_many_seeds_it_would_take():
@@ -531,7 +531,7 @@ def test_a_record_moved_across_the_gate_changes_the_verdict(lab):
     record.metrics["recall"] = gate.LEAST_RECALL - 0.001
     one = judged("A4", lab)
     assert one.verdict == gate.NOT_TESTABLE and one.verdict in claims.VERDICTS
-    assert "a-resnet18: 1 of 3 runs" in one.row()["gate"] and "do not pass the gate" in one.sentence()
+    assert "a-resnet18, 1 of 3 runs" in one.row()["gate"] and "do not pass the gate" in one.sentence()
     assert judged("A9", lab).verdict == "holds" and judged("A9", lab).row()["gate"] == "not about quality"
     record.metrics["recall"] = gate.LEAST_RECALL
     assert judged("A4", lab).verdict == "holds"
@@ -587,20 +587,20 @@ def test_what_was_trained_at_the_reports_own_size_is_listed_beside_its_floor():
         short, models = tables.own_size_in_short(lab, report), tables.at_own_size(lab, report)
         assert short.columns[0] == f"report {report}, n = {lab.record(floor).metrics['n']}" and len(short) == len(rows)
         assert list(short.iloc[:, 2]) == list(rows[lab.record(floor).metrics["features"]])
-        assert (rows["over alone"] == "").sum() == 1 + len(without)  # what is real or needs no learning
+        assert (rows["FD / alone"] == "").sum() == 1 + len(without)  # what is real or needs no learning
         if report == "B":
             pairs = zip(models["b-combined"], models["b-ddpm"], strict=True)
             times = sorted(one.metrics["fd"] / other.metrics["fd"] for one, other in pairs)
-            assert rows.loc["DDPM trained on DIP outputs", "over alone"] == f"{times[0]:.1f} to {times[-1]:.0f}"
+            assert rows.loc["DDPM trained on DIP outputs", "FD / alone"] == f"{times[0]:.1f} to {times[-1]:.0f}"
         assert figures.own_samples(lab, report).axes[0].get_yticklabels()[0].get_text() == "alone"
     assert tables.own_label("a-ddpm-published") == "DDPM alone, as published"
     assert tables.own_label("a-2conv") == "DDPM trained on 2conv outputs" and "B" not in tables.own_label("b-combined")
     assert tables.own_label("b-rows-dip_lr-5e-4") == "DDPM trained on DIP outputs, as published, row dip_lr 5e-4"
     others = tables.at_own_size(lab, "A")["a-2conv"]
     alone_lost = SimpleNamespace(all=lambda: others, profile=lab.profile, has=lab.has, seeds=lab.seeds)
-    assert set(tables.own_size(alone_lost, "A")["over alone"]) == {""}
+    assert set(tables.own_size(alone_lost, "A")["FD / alone"]) == {""}
     begun = findings.begun_at_own_size(lab, "A")
-    assert "at t = 300 FD 5.18 [4.88, 5.49] and 100% nearest" in begun and ": FD 4.65 [4.18, 5.12] (n = 2000)." in begun
+    assert "at t = 300 FD 5.18 [4.88, 5.49], 100% of them nearest" in begun and ": FD 4.65 [4.18, 5.12] (n = 2000)." in begun
     alone = lab.record("a-ddpm-s0").metrics
     distance = tables.own_size(lab, "A").set_index("").loc["DDPM alone", "FD-CIFAR"]
     assert distance == f"{alone['fd']:.1f} [{alone['fd_low']:.1f}, {alone['fd_high']:.1f}]"
@@ -655,7 +655,7 @@ def test_the_gate_compares_with_what_needs_no_learning_at_the_same_n(lab):
     floor.metrics.update(n=floor.metrics["n"] + 1)
     why, own = gate.passed(lab, ("b-combined",)).why, gate.passed(lab, ("b-combined",)).models["b-combined"]
     assert math.isnan(own["times"])
-    assert "the first: FD of 2000 images, that of what takes no learning of 2001" in why  # not comparable: not passed
+    assert "(first: FD of 2000 images, that of what takes no learning of 2001" in why  # not comparable: not passed
     floor.evals = pd.DataFrame({"n": record.metrics["n"], "fd": [10.0, 30.0]})  # drawn at the models' own n, too
     assert gate.passed(lab, ("b-combined",)).models["b-combined"]["times"] == pytest.approx(own["fd"] / 20)
     lab.profile.groups.pop("b-floor")

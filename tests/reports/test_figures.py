@@ -175,7 +175,7 @@ def test_a_variant_that_is_no_better_than_what_needs_no_learning_gets_no_verdict
     lab.set("b-combined", fd=lambda *_: fd, recall=lambda *_: 0.5)  # blurred training digits have 43.3
     corrected = [line for line in findings.against_alone(lab, "B") if line.startswith("Corrected")]
     assert len(corrected) == 1 and word in corrected[0]
-    assert ("fail the gate: b-combined: 3 of 3 runs" in findings.against_alone(lab, "B")[-1]) is (fd == 60)
+    assert ("fail the gate: b-combined, 3 of 3 runs" in findings.against_alone(lab, "B")[-1]) is (fd == 60)
     lab.unfinished = frozenset({"b-combined-published"})
     assert re.search(r", 3 seeds: not tested, runs are missing\.$", findings.against_alone(lab, "B")[0])
 
@@ -205,7 +205,7 @@ def test_a_curves_shape_is_its_last_distance_over_its_first_where_it_has_both(la
         )
         record.evals = rows[: 2 if seed < 2 else 1]  # a single one is left out, and the others stay
     own = findings.published_shape(lab).splitlines()
-    assert any(line.startswith("- DDPM alone: ") and line.endswith(", corrected 1.00.") for line in own), own
+    assert any(line.startswith("- DDPM alone: ") and line.endswith("; corrected 1.00.") for line in own), own
 
 
 def test_a_larger_batch_matters_beyond_a_margin_only(lab):
@@ -255,18 +255,16 @@ def test_the_librarys_network_stands_beside_ours_at_the_same_step(lab):
     both = SimpleNamespace(all=lambda: [ours, other])
     assert tables.libraries(SimpleNamespace(all=lambda: [ours])) == ()
     table = tables.library(both)
-    said = (
-        "Both are trained on the same batches, times and noise. After as many steps ours has 1.0 times the distance of theirs: "
-    )
+    said = "Both were trained on the same batches, times and noise. After equal steps our FD is 1.0 times theirs: "
     assert f"{said}report A's distances here are the same as its own" in findings.library(both)
     for times, apart in ((2.0, "lower than"), (0.5, "higher than")):
         theirs.evals.loc[0, "fd"] = 21.0 * times
-        assert f"ours has {1 / times:.2g}" in findings.library(both) and f"are {apart} its own" in findings.library(both)
+        assert f"our FD is {1 / times:.2g}" in findings.library(both) and f"are {apart} its own" in findings.library(both)
     theirs.evals.loc[0, "fd"] = 21.0
     other.provenance = {**ours.provenance, "device_name": "Another"}
     assert list(table.columns.difference(tables.library(both).columns)) == ["training (s)"]
     assert re.search(
-        r"of two machines, and so of other noise \(theirs: Another, .*; ours: .*\)\. After", findings.library(both)
+        r"but two machines, and so different noise \(theirs: Another, .*; ours: .*\)\. After", findings.library(both)
     )
     assert list(table["loss, second half"]) == ["3.00", "2.00"] and list(table["training (s)"]) == ["30.0", "30.0"]
     assert [cell.split(" ")[0] for cell in table.filter(like="n = ").iloc[:, 0]] == ["21.0", "21.0"] and len(table.columns) <= 7

@@ -229,7 +229,7 @@ def test_findings_and_figures_hold_what_the_records_hold():
     assert all(text.strip() and "nan" not in text and "seeds" not in text for text in said), said
     means = findings.per_image(records, "lost").mean()
     best = means.drop(["oracle", "end"]).idxmin()
-    assert findings.answer(records).startswith(f"Least PSNR lost on average: {RULES[best].title},")
+    assert findings.answer(records).startswith(f"On average {RULES[best].title} lost the least PSNR: ")
     for figure in (figures.rules(records), figures.stages(stages)):
         figure.draw_without_rendering()
         assert figure.get_suptitle() and figure.axes[0].get_ylabel() and any(ax.get_legend() for ax in figure.axes)
@@ -244,8 +244,8 @@ def test_a_better_rule_changes_the_sentence():
     assert "on 1 of 3 nets (skip hourglass)" in findings.answer(records)
     for record in records:
         record.arrays["lost"][record.arrays["rules"].tolist().index("wmv")] = -1.0 + 0.01 * np.arange(record.run.n_images)
-    assert findings.answer(records).startswith("Least PSNR lost on average: ES-WMV, with -0.")
-    assert "the rules that do not: ES-WMV" in findings.best_rules(records)
+    assert findings.answer(records).startswith("On average ES-WMV lost the least PSNR: -0.")
+    assert "Best rule that is not given the noise level: ES-WMV" in findings.best_rules(records)
     pairs = len([rule for rule in RULES.values() if rule.knows == "std"]) * 3  # fixed, ES-WMV, ES-EMV
     assert f"Holm over {pairs}" in findings.best_rules(records) and "lose more" not in findings.best_rules(records)
     for record in records[:1]:  # of one net: the least that not stopping loses is less than what this rule does
