@@ -188,11 +188,13 @@ def reports_in_short(lab: Any, *, page: bool = False) -> str:
         if at_own_size(full, report):
             parts += [markdown_table(own_size_in_short(full, report))]
             parts += [f": Report {report} at its own size, so far. {{#tab-00_{report.lower()}}}"] if page else []
-            parts += [findings.begun_at_own_size(full, report)]
+            parts += [findings.learned(full, report), findings.begun_at_own_size(full, report)]
     if len(parts) > 1:
         there, of = len(full.all()), len(full.profile.entries)
         parts[0] += f" At their own size {there} of {of} runs are done, and these tables are not tested{place}. FD / alone: FD "
-        parts[0] += "divided by the corrected DDPM alone's, seed by seed. With one seed the interval is over its samples."
+        parts[0] += (
+            "divided by the corrected DDPM alone's, by seed. One seed: the interval is over samples, not over trainings."
+        )
     return "\n\n".join(filter(None, parts))
 
 

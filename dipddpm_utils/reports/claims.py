@@ -273,8 +273,12 @@ def changes() -> pd.DataFrame:
 
 def in_numbers(judged: list[Judged], which: str = "claims") -> str:
     """How many claims got which verdict, in one sentence, without verdicts that none got."""
-    counts = {verdict: len(own) for verdict, own in _by_verdict(judged).items() if own}
-    told = f"Of {len(judged)} {which}, {', '.join(f'{n} {COUNTED[verdict][n != 1]}' for verdict, n in counts.items())}."
+    told = []
+    for verdict, own in _by_verdict(judged).items():
+        certain = sum(one.verdict == "holds" and one.finding.certain for one in own)
+        aside = f" ({certain} by construction)" * bool(certain)
+        told += [f"{len(own)} {COUNTED[verdict][len(own) != 1]}{aside}"] if own else []
+    told = f"Of {len(judged)} {which}, {', '.join(told)}."
     stood = sum(one.stands_in for one in judged)
     return f"{told} {stood} {'were' if stood > 1 else 'was'} tested on runs other than the report's own." if stood else told
 

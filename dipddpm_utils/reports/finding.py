@@ -29,7 +29,7 @@ class Finding:
     corrected, paired by seed. margin: what an effect has to exceed (equal: stay within). fault: the one that explains an effect
     there as published only ('': not told apart). artefact_of: set if the corrected effect itself is there for another reason.
     each: where a claim is made of several nets, rivals or settings, the effect of every one, alone and not corrected.
-    aside: what has to be known beside the verdict, in a few words.
+    aside: what has to be known beside the verdict, in a few words. certain: it speaks for the claim by construction.
     """
 
     effect: Paired
@@ -43,6 +43,7 @@ class Finding:
     artefact_of: str = ""
     each: Mapping[str, Paired] = field(default_factory=dict)
     aside: str = ""
+    certain: bool = False
 
     def side(self) -> tuple[float, bool]:
         """(p-value, whether the effect speaks for the claim), of the corrected effect."""
@@ -57,7 +58,8 @@ def side(effect: Paired, margin: float = 0.0, equal: bool = False) -> tuple[floa
     if equal:  # within: two one-sided tests, of which the larger counts; outside: the nearer end, whose p is the larger too
         p, within = max(effect.p_against(-margin), effect.p_against(margin)), abs(effect.value) < margin
         return (p / 2 if within else p), within
-    return (effect.p if effect.of > 1 and not margin else effect.p_against(margin)), effect.value > margin
+    p = effect.p if effect.of > 1 and not margin else min(1.0, effect.of * effect.p_against(margin))
+    return p, effect.value > margin
 
 
 def shows(effect: Paired, margin: float = 0.0, equal: bool = False) -> bool:

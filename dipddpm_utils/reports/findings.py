@@ -12,14 +12,14 @@ from dipddpm_utils.judging.stats import ALPHA
 from dipddpm_utils.machine.provenance import hardware
 from dipddpm_utils.page import prose
 from dipddpm_utils.page.compare import difference, family, frame_of, own_interval, summary
-from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import bullets, comparison, effect, factor, number, percent, span
+from dipddpm_utils.page.names import look, starts
+from dipddpm_utils.page.prose import bullets, comparison, effect, ends, factor, number, percent, span
 from dipddpm_utils.reports import gate, one_fault, printed, tables
 from dipddpm_utils.reports.evidence_a import of_curve
 from dipddpm_utils.reports.evidence_b import PAIR, slope_over
 from dipddpm_utils.reports.finding import side
 from dipddpm_utils.reports.printed import VARIANTS
-from dipddpm_utils.reports.tables import begun_from_dip
+from dipddpm_utils.reports.tables import at_own_size, begun_from_dip
 
 LIBRARY = """## Is our network a confound?
 
@@ -37,8 +37,9 @@ def library(lab: Any) -> str:
     records = tables.libraries(lab)
     theirs, ours = (float(at["fd"]) for at in tables.after_as_many(*records))
     apart = "higher than" if ours > theirs else "lower than" if ours < theirs else "the same as"
-    answer = f"After equal steps our FD is {number(ours / theirs, 2)} times theirs: report A's distances here "
-    answer += f"are {apart} its own network would give."
+    steps = prose.count(min(record.run.optim.steps for record in records))
+    answer = f"After {steps} steps our FD is {number(ours / theirs, 2)} times theirs: so far report A's distances here "
+    answer += f"are {apart} its own network would give (one seed each; later steps are not known)."
     if tables.on_one_machine(*records):
         return f"{LIBRARY} Both were trained on the same batches, times and noise. {answer}"
     theirs, ours = (hardware(record.provenance) for record in records)
@@ -80,7 +81,8 @@ def against_alone(lab: Any, report: str, *, published: bool = False) -> list[str
             lines.append(comparison(about, gap) if tested else untested)
     drawn = no_images({name: lab.seeds(name) for name in names}).strip()
     failed = "" if drawn else gate.passed(lab, names).why
-    return [*lines, *filter(None, [drawn, f"No verdict, since models fail the gate: {failed}." if failed else ""])]
+    alone = "" if gate.passed(lab, names[:1]).why else " The DDPM alone passes it."
+    return [*lines, *filter(None, [drawn, f"No verdict, since models fail the gate: {failed}.{alone}" if failed else ""])]
 
 
 def last_losses(lab: Any, names: Mapping[str, str]) -> str:
@@ -174,16 +176,35 @@ def published_shape(lab: Any) -> str:
 
 
 def begun_at_own_size(full: Any, report: str) -> str:
-    """How far chains that begin at report A's DIP outputs are from real images, and what they give back; '' of report B."""
+    """How far chains that begin at report A's DIP outputs are from real images, beside the others with as many calls, and what
+    they give back; '' of report B.
+    """
     begun, told = begun_from_dip(full) if report == "A" else [], []
     if not begun:
         return ""
+    frame, rivals = full.frame("a-starts"), ["noise", *starts(dip=False)]
     for one in begun:
         back = f"{percent(one.metrics['own_source_rate'])} of them nearest to their own training image"
-        told.append(f"at t = {one.metrics['t_start']} FD {span(own_interval(one.metrics, 'fd'))}, {back}")
-    dip = full.record("a-dip-2conv-s0").metrics  # what those chains begin with, at no call
+        fds = frame[(frame["nfe"] == one.metrics["nfe"]) & frame["label"].isin(rivals)].set_index("label")["fd"]
+        beside = f"from noise {number(fds['noise'])}"
+        if len(fds := fds.drop("noise")):
+            beside += f", from the {look(fds.idxmin()).label}, the best start without a DIP, {number(fds.min())}"
+        at = f"at t = {one.metrics['t_start']} ({one.metrics['nfe']:.0f} calls)"
+        told.append(f"{at} FD {span(own_interval(one.metrics, 'fd'))}, {back} ({beside})")
+    dip, made = full.record("a-dip-2conv-s0").metrics, begun[0].metrics  # what those chains begin with, at no call
     alone = f"The DIP outputs alone: FD {span(own_interval(dip, 'fd'))} (n = {dip['n']:.0f})"
-    return f"Chains begun from DIP outputs (n = {begun[0].metrics['n']:.0f}): {'; '.join(told)}. {alone}."
+    about = f"{look(made['sampler']).label}, one model, n = {made['n']:.0f}"
+    return f"Chains begun from DIP outputs ({about}): {'; '.join(told)}. {alone}."
+
+
+def learned(full: Any, report: str) -> str:
+    """How far the samples of models trained on DIP outputs are from real images, over how far from those; '' without any."""
+    made = [record for records in at_own_size(full, report).values() for record in records if record.run.train_on is None]
+    times = [one.metrics["fd"] / one.metrics["fd_trained"] for one in made if "fd_trained" in one.metrics]
+    if not times:
+        return ""
+    said = f"Models trained on DIP outputs are {ends(times)} times as far from real images as from their own training images"
+    return f"{said} (FD, {len(times)} models, not tested){': they learned what they were given' * (min(times) > 1)}."
 
 
 def no_images(sets: Mapping[str, pd.DataFrame | Sequence[Any]]) -> str:

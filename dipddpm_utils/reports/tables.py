@@ -9,7 +9,7 @@ from dipddpm_utils.machine.provenance import hardware
 from dipddpm_utils.page.compare import Paired, difference, family, frame_of, grouped, judged_alike, summary
 from dipddpm_utils.page.lab import once
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import count, ends, factor, means, number, short_verdict, span
+from dipddpm_utils.page.prose import count, factor, means, number, short_verdict, span
 from dipddpm_utils.page.tables import Say, quality_table, settings, settings_of
 from dipddpm_utils.reports import printed
 from dipddpm_utils.reports.gate import floor_of, without_learning
@@ -184,7 +184,7 @@ def own_label(group: str) -> str:
 
 def own_size(full: Any, report: str) -> pd.DataFrame:
     """`page.tables.quality_table` of `at_own_size`, a row per model; beside them what takes no learning, and real images.
-    FD / alone: divided by that of the corrected DDPM alone, by seed.
+    FD / alone: over that of the corrected DDPM alone, by seed. FD to its training images: where those are not real ones.
     """
     groups = at_own_size(full, report)
     models = {own_label(group): frame_of(own) for group, own in groups.items()}
@@ -192,9 +192,11 @@ def own_size(full: Any, report: str) -> pd.DataFrame:
         return pd.DataFrame()
     floor = floor_of(full, f"{report.lower()}-ddpm")
     table = quality_table(models, floor)
-    alone = {one.seed: one.metrics["fd"] for one in groups.get(f"{report.lower()}-ddpm", [])}
-    times = [frame["fd"] / frame["seed"].map(alone) for frame in models.values()]  # nan where a seed has none alone
-    table["FD / alone"] = [ends(own.dropna()) if own.notna().any() else "" for own in times] + [""] * (len(table) - len(times))
+    alone, rest = models.get(own_label(f"{report.lower()}-ddpm")), [""] * (len(table) - len(models))
+    gaps = [None if alone is None else difference(frame, alone, "fd") for frame in models.values()]
+    table["FD / alone"] = ["" if gap is None else factor(gap) if gap.value else "1" for gap in gaps] + rest
+    learned = [summary(frame, "fd_trained") if "fd_trained" in frame else None for frame in models.values()]
+    table["FD to its training images"] = [span(own) for own in learned] + rest
     if report == "B":  # of claim B3
         real = next(iter(models.values()))["contrast_real"].mean()
         table["contrast"] = [*(number(own["contrast"].mean()) for own in models.values()), number(real)][: len(table)]
@@ -210,5 +212,5 @@ def own_size_in_short(full: Any, report: str) -> pd.DataFrame:
     table = own_size(full, report)
     about = f"report {report}, n = {table['n'].iloc[0]}"
     features = table.columns[list(table.columns).index("calls") + 1]
-    short = table[["", "seeds", features, "FD / alone", "recall"]].rename(columns={"": about}).astype(str)
-    return short.assign(recall=short["recall"].str.partition(" ")[0])
+    columns = ["", "seeds", features, "FD / alone", "FD to its training images", "recall"]
+    return table[columns].rename(columns={"": about}).astype(str)

@@ -209,7 +209,7 @@ STANDARD = Sizes()
 
 _MNIST, _PUBLISHED = Data(name="mnist"), {"n": 1000, "calls": 20, "final_n": 5000, "published_n": 30, "fid_n": 10_000}
 FULL = Sizes(
-    about="the two reports at their own size, on all of MNIST and CIFAR-10: nothing scaled down",
+    about="the two reports at their own size, on all of MNIST and CIFAR-10: data, networks and steps as large as theirs",
     ns=(1000, 2000, 5000), few_seeds=1, rounds=(12, 60), least=1.0,
     a_data=Data(name="cifar10"), a_2conv=_dip(4, 375_000), a_resnet=_dip(8, 187_500),  # 30 epochs
     a_unet=UNET_REPORT_A, a_optim=OPTIM_REPORT_A, a_evaluate=_judged(3000, **_PUBLISHED),

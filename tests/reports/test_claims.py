@@ -16,6 +16,7 @@ from dipddpm_utils.judging import fidelity
 from dipddpm_utils.judging.stats import holm, pairs_needed
 from dipddpm_utils.page.compare import judged_alike, paired
 from dipddpm_utils.page.lab import Lab
+from dipddpm_utils.page.prose import ends, factor, number
 from dipddpm_utils.reports import claims, claims_list, evidence_a, evidence_b, evidence_time, figures, findings, gate, tables
 from dipddpm_utils.reports.finding import Finding, compared, decisive, side
 from dipddpm_utils.reports.printed import same_fid
@@ -232,6 +233,7 @@ def test_in_turn_a_dip_costs_what_its_fit_and_applying_it_take(fit, verdict):
         whole = pytest.approx(1 + 50 / ((100 + 80 + 80) / 3), rel=0.02)
         assert each == {"2conv": whole, "ResNet-18": whole}
         assert "Without the DIP's, as published (FA9, FB4)" in one.why
+        assert "Each training with its own steps: 2conv a factor of 1.3" in one.why
         assert claims.page_table([one], "")["verdict"].iloc[0].startswith("holds (above 1 by construction")
 
 
@@ -458,10 +460,12 @@ def test_all_claims_are_corrected_together(lab):
     judged = claims.audit(Records("quick"))
     counted, stood = claims.in_numbers(judged).split(". ")
     assert len(judged) == 17 and counted.startswith("Of 17 claims, ")
+    assert "(1 by construction)" in counted  # A9
     assert sum(int(part.split(" ")[0]) for part in counted.removeprefix("Of 17 claims, ").split(", ")) == 17
     assert stood == f"{sum(one.stands_in for one in judged)} were tested on runs other than the report's own."
-    two = [SimpleNamespace(verdict=verdict, stands_in=False) for verdict in ("holds", "artefact of fault FA1")]
-    assert claims.in_numbers(two) == "Of 2 claims, 1 holds, 1 is an artefact."
+    found = SimpleNamespace(certain=True)
+    two = [SimpleNamespace(verdict=one, stands_in=False, finding=found) for one in ("holds", "artefact of fault FA1")]
+    assert claims.in_numbers(two) == "Of 2 claims, 1 holds (1 by construction), 1 is an artefact."
 
 
 def test_an_undecided_claim_says_how_many_seeds_it_would_take():
@@ -568,6 +572,12 @@ def test_one_seed_of_a_stronger_profile_does_not_take_a_verdict_from_a_weaker_on
     assert claims.judge(CLAIM["A4"], [strong, weak]).profile == strong.profile.name  # two are more than one
 
 
+def far(models):
+    """How many times as far models are from real images as from their own training images."""
+    every = [one.metrics for records in models.values() for one in records if "fd_trained" in one.metrics]
+    return [one["fd"] / one["fd_trained"] for one in every]
+
+
 def test_what_was_trained_at_the_reports_own_size_is_listed_beside_its_floor():
     lab = Records("full")
     for report, floor in (("A", "a-floor"), ("B", "floor")):
@@ -590,8 +600,14 @@ def test_what_was_trained_at_the_reports_own_size_is_listed_beside_its_floor():
         assert (rows["FD / alone"] == "").sum() == 1 + len(without)  # what is real or needs no learning
         if report == "B":
             pairs = zip(models["b-combined"], models["b-ddpm"], strict=True)
-            times = sorted(one.metrics["fd"] / other.metrics["fd"] for one, other in pairs)
-            assert rows.loc["DDPM trained on DIP outputs", "FD / alone"] == f"{times[0]:.1f} to {times[-1]:.0f}"
+            times = np.log([one.metrics["fd"] / other.metrics["fd"] for one, other in pairs])
+            combined = rows.loc["DDPM trained on DIP outputs"]
+            assert combined["FD / alone"] == factor(paired(list(times), ratio=True)) and rows["FD / alone"].iloc[0] == "1"
+            own = [one.metrics["fd_trained"] for one in models["b-combined"]]
+            assert combined["FD to its training images"].startswith(number(math.exp(np.log(own).mean())))
+            assert f" are {ends(far(models))} times as far from real images" in findings.learned(lab, "B")
+            models["b-combined"][0].metrics["fd_trained"] = 1e9
+            assert "learned what they were given" not in findings.learned(lab, "B")
         assert figures.own_samples(lab, report).axes[0].get_yticklabels()[0].get_text() == "alone"
     assert tables.own_label("a-ddpm-published") == "DDPM alone, as published"
     assert tables.own_label("a-2conv") == "DDPM trained on 2conv outputs" and "B" not in tables.own_label("b-combined")
@@ -600,7 +616,8 @@ def test_what_was_trained_at_the_reports_own_size_is_listed_beside_its_floor():
     alone_lost = SimpleNamespace(all=lambda: others, profile=lab.profile, has=lab.has, seeds=lab.seeds)
     assert set(tables.own_size(alone_lost, "A")["FD / alone"]) == {""}
     begun = findings.begun_at_own_size(lab, "A")
-    assert "at t = 300 FD 5.18 [4.88, 5.49], 100% of them nearest" in begun and ": FD 4.65 [4.18, 5.12] (n = 2000)." in begun
+    assert "at t = 300 (6 calls) FD 5.18 [4.88, 5.49], 100% of them nearest" in begun and "from noise 29.4, from the" in begun
+    assert ": FD 4.65 [4.18, 5.12] (n = 2000)." in begun
     alone = lab.record("a-ddpm-s0").metrics
     distance = tables.own_size(lab, "A").set_index("").loc["DDPM alone", "FD-CIFAR"]
     assert distance == f"{alone['fd']:.1f} [{alone['fd_low']:.1f}, {alone['fd_high']:.1f}]"
@@ -751,8 +768,8 @@ def test_contrast_is_the_deviation_of_pixels_in_0_1():
 
 
 def test_a_look_is_that_of_all_samples_where_the_record_holds_it(lab):
-    for factor, name in ((2.0, "b-ddpm"), (1.0, "b-combined")):
-        lab.set(name, contrast=lambda *_, factor=factor: 0.2 * factor)
+    for times, name in ((2.0, "b-ddpm"), (1.0, "b-combined")):
+        lab.set(name, contrast=lambda *_, times=times: 0.2 * times)
     assert judged("B3", lab).finding.effect.value == pytest.approx(math.log(2))
 
 

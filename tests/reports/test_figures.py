@@ -111,9 +111,14 @@ def test_judged_faults_in_closed_form(lab):
     row = lab.seeds("b-timing")[0].metrics
     assert (one_fault.path(lab).value, one_fault.path(lab).low) == (row["data_saved_seconds"], row["data_saved_seconds_low"])
     assert (one_fault.path(lab).n, one_fault.path(lab).over) == (row["repeats"], "repeats")
-    for record in lab.seeds("b-combined"):
-        record.metrics.update(dip_seconds=30.0, train_seconds=60.0)
-    assert one_fault.left_out(lab, "b-combined").value == 0.5
+    spent = lab.seeds("b-turns")[0].evals
+    for part, seconds in (("fit", 29.0), ("apply", 1.0), ("train", 60.0)):
+        spent.loc[spent["part"] == part, "seconds"] = seconds
+    share = one_fault.left_out(lab, "b-turns", "5conv")
+    assert (share.value, share.over) == (pytest.approx(0.5), "rounds")
+    for back, said in ((0.9, "none: all give images back"), (0.0, "a factor of ")):
+        lab.set("a-starts", own_source_rate=lambda *_, back=back: back, copy_rate=lambda *_: 0.0)
+        assert one_fault.read_table(lab).set_index("fault").loc["FA8", "effect"].startswith(said)
 
 
 def test_a_psnr_between_unrelated_images_does_not_know_good_from_bad(lab):
@@ -255,7 +260,7 @@ def test_the_librarys_network_stands_beside_ours_at_the_same_step(lab):
     both = SimpleNamespace(all=lambda: [ours, other])
     assert tables.libraries(SimpleNamespace(all=lambda: [ours])) == ()
     table = tables.library(both)
-    said = "Both were trained on the same batches, times and noise. After equal steps our FD is 1.0 times theirs: "
+    said = "Both were trained on the same batches, times and noise. After 3 steps our FD is 1.0 times theirs: so far "
     assert f"{said}report A's distances here are the same as its own" in findings.library(both)
     for times, apart in ((2.0, "lower than"), (0.5, "higher than")):
         theirs.evals.loc[0, "fd"] = 21.0 * times
