@@ -6,8 +6,8 @@ meaning is made visible by raising `revision` of the kind.
 """
 
 import hashlib
-import importlib
 import json
+import pkgutil
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
@@ -260,7 +260,7 @@ class Turns(Run):
 
 def kinds() -> dict[str, Any]:
     """The priors of priors/declared.py by name, in order. Found as the function of a run is, so no floor imports upward."""
-    return importlib.import_module("dipddpm_utils.priors.declared").KINDS
+    return pkgutil.resolve_name("dipddpm_utils.priors.declared:KINDS")
 
 
 _ALL = Gaussian | Floor | Dip | DipImages | Bank | Stopping | Spectrum | Ddpm | Sample | Restore | EpochTiming | Turns

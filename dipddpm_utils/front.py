@@ -64,7 +64,7 @@ def restoration(lab: Any) -> str:
     if not lab.has("restore"):
         return "**Mending a degraded image:** not measured in this profile."
     psnr, *others = restored.won_and_lost(lab, "equal seconds").values()
-    single, (trained, below) = restored.won_and_lost(lab, "cheap")["PSNR"], conclusions.headcount(lab)
+    single, (trained, below) = restored.won_and_lost(lab, "cheap")["PSNR"], conclusions.rivals_counted(lab)
     answer, rest = _in_a_word(psnr.won, psnr.lost, psnr.of - psnr.won - psnr.lost), single.of - single.won - single.lost
     won, lost, of = (sum(one) for one in zip(*others, strict=True))
     spent = (("equal seconds",), ("equal seconds", "", restored.SUPERVISED), ("cheap",))

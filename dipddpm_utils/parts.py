@@ -177,7 +177,7 @@ class Evaluate(Frozen):
     final_n: Positive = 2000
     final_sampler: Sampler = Sampler(name="ddim", steps=50)
     final_draws: Positive = 1  # sets of final_n images whose scores are averaged, as those of the floor are
-    published_n: Annotated[int, Field(ge=2)] | None = None  # judge that many samples as the two reports did, too (FA3, FB5)
+    published_n: Annotated[int, Field(ge=2)] | None = None  # judge that many samples as the two reports did, too (FA3)
     fid_n: Positive | None = None  # FID of that many as well, wherever Inception's weights can be had; a note where not
     keep_all: bool = True  # False: of all pictures only a small grid of the last samples is kept, for a small record
 
@@ -223,7 +223,7 @@ class Dip(Run):
     data: Data
     net: Net = "5conv"
     width: Positive | None = None  # channels of the first layer; None: the network's own
-    std: Annotated[float, Field(ge=0)] = 1.2  # of the noise added to the input, images in [0, 1]
+    std: PositiveFloat = 1.2  # of the noise added to the input, images in [0, 1]
     clip_input: bool = True  # clip(image + std * noise, 0, 1), as report B does; False: unclipped, as report A
     one_batch: bool = False  # fit the first batch only, as report B does
     optim: Optim = Optim()

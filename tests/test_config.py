@@ -17,6 +17,11 @@ def test_a_run_survives_json():
     assert config.parse(RUN.model_dump(mode="json")) == RUN
 
 
+def test_a_dip_is_fitted_to_noise():
+    with pytest.raises(ValidationError, match="greater than 0"):
+        Dip(data=Data(name="mnist"), std=0)
+
+
 def test_every_kind_is_named_after_its_tag():
     assert {kind.model_fields["kind"].default for kind in get_args(config._ALL)} == {
         "gaussian", "floor", "spectrum", "dip", "dip_images", "bank", "stopping", "ddpm", "sample", "restore", "epoch_timing",

@@ -28,11 +28,11 @@ def compared(lab: Any) -> tuple[str, str]:
 def untestable(lab: Any) -> str:
     """Why this profile's models decide nothing about quality, by the gate of the claims: they draw no images; '' if they do."""
     name = compared(lab)[0]
-    if not lab.has(name) or not gate.passed(lab, (name,)).why:
+    if not (why := gate.passed(lab, (name,)).why):
         return ""
     recall = float(frame_of(lab.seeds(name))["recall"].mean())
     if recall >= gate.LEAST_RECALL:
-        return f"the {alone(lab)} does not pass the gate of notebook 06 ({gate.passed(lab, (name,)).why})"
+        return f"the {alone(lab)} does not pass the gate of notebook 06 ({why})"
     said = f"recall {number(recall, 2)}, asked for: {gate.LEAST_RECALL:g}"
     return f"the samples of the {alone(lab)} are no images yet ({said})"
 
@@ -174,7 +174,7 @@ def of_small_models(lab: Any) -> str:
 
 def start_bound(starts: pd.DataFrame) -> str:
     """What the bound of notebook 01 leaves open for chains from each start and t_start, where it was recorded."""
-    if "start_tv_bound" not in starts or (bounds := starts.groupby(["label", "value"])["start_tv_bound"].mean().dropna()).empty:
+    if (bounds := starts.groupby(["label", "value"])["start_tv_bound"].mean().dropna()).empty:
         return NOT_MEASURED
     least = f"{bounds.min():.2g} or more in all {len(bounds)} cases"
     return f"The bound on the total variation is {least}; a bound of 1 excludes nothing."

@@ -72,7 +72,7 @@ def instead(lab: Any) -> str:
 
 def rivals(lab: Any, of: str = "") -> str:
     """Which the best rivals in restoration are, and how the DDPM itself does, without a test: it is in no family."""
-    trained, below = headcount(lab, of)
+    trained, below = rivals_counted(lab, of)
     spent, of_all = restored.given(lab, "equal seconds", of, restored.SUPERVISED), len(restored.settings(lab, of))
     return (
         f"In {trained or 'none'} of {of_all} the best rival is a U-Net trained on clean images for that degradation. The DDPM "
@@ -80,7 +80,7 @@ def rivals(lab: Any, of: str = "") -> str:
     )
 
 
-def headcount(lab: Any, of: str = "") -> tuple[int, int]:
+def rivals_counted(lab: Any, of: str = "") -> tuple[int, int]:
     """In how many settings the best rival was trained for the degradation; in how many the DDPM itself stays below the DIP."""
     trained, below = 0, 0
     for own in restored.settings(lab, of).values():
@@ -104,7 +104,7 @@ def clocks(lab: Any) -> str:
         most[kind] = max(most[kind], max(own) / min(own))
     said = [f"{number(most[kind], 2)} ({kind.upper()})" for kind in most if most[kind] > 1.5]
     apart = f"; on another day a step of one network took up to {' and '.join(said)} times as long" if said else ""
-    known = [record.provenance for record in runs if record.provenance]
+    known = [record.provenance for record in runs]
     made = sorted({hardware(own) + " of processor time" * (own.get("clock") == "processor") for own in known})
     where = f" on {' and '.join(made)}" if made else ""
     return f"- Compare times only within a table or figure. They are seconds of this code{where}{apart}."

@@ -21,9 +21,9 @@ POINT = Look("", "#0072B2", "o")
 @styled
 def pareto(frame: pd.DataFrame, floor: Any) -> Figure:
     """A row per setting: distance, all seconds, copies. Each mechanism is followed by its own controls. Hollow: no DIP."""
-    figure = Figure(figsize=(9.0, 1.5 + 0.22 * len(settings(frame))), layout="constrained")
+    height = 1.5 + 0.22 * len(settings(frame))
+    figure, panels = new(3, width=9.0, height=height, sharey=True, width_ratios=(6, 2, 1))
     n, unit = frame["n"].iloc[0], distance_label(frame["features"].iloc[0])
-    panels = figure.subplots(1, 3, sharey=True, width_ratios=(6, 2, 1))
     _rows(panels, frame, unit)
     each = frame["label"] + " " + frame["value"].astype(str)
     interval = what_interval(over_seeds(frame.assign(setting=each), "setting", "fd"), "fd")
@@ -31,8 +31,7 @@ def pareto(frame: pd.DataFrame, floor: Any) -> Figure:
     note += "controls; more calls and more training stand last. Bold: what no other setting beats in distance and seconds "
     note += f"(up to {findings.SAME - 1:.0%} more count as the same); oracles and what gives images back are left out. Dashed "
     note += "line: the DDPM alone. Given back: bars look copied; diamonds lie nearest to the image that they were made from."
-    if (least := floor_at(floor, "fd", n)) is not None:
-        note += f" {METHODS['floor'].label.capitalize()}: {least.value:.2g} at n = {floor_n(floor, n):.0f}."
+    note += f" {METHODS['floor'].label.capitalize()}: {floor_at(floor, 'fd', n).value:.2g} at n = {floor_n(floor, n):.0f}."
     return finish(figure, "Quality for all that it costs: every mechanism and every control", note)
 
 

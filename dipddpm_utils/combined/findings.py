@@ -42,7 +42,7 @@ def front(frame: pd.DataFrame) -> list[tuple[str, Any, pd.DataFrame]]:
     Oracles and copiers are left out, and who may be one: whose own images were not recorded.
     """
     own = [one for one in mechanisms.settings(frame) if one[0] not in mechanisms.oracles() and not copies(one[2]).many]
-    own = [one for one in own if not mechanisms.unjudged(*one)]
+    own = [one for one in own if not mechanisms.unjudged(one[2])]
     points = [(float(rows["cost"].mean()), summary(rows, "fd").value) for *_, rows in own]
     best = [i for i, (cost, fd) in enumerate(points) if not any(c <= SAME * cost and d < fd for c, d in points)]
     return [own[i] for i in sorted(best, key=points.__getitem__)]
@@ -85,7 +85,7 @@ def reached(record: Any, fd: float) -> tuple[float, float] | None:
         return None
     around = slice(max(below[0] - 1, 0), below[0] + 1)
     steps, seconds = (float(np.interp(-math.log(fd), -values[around], rows[name].iloc[around])) for name in ("step", "seconds"))
-    return steps, seconds + float(record.metrics.get("dip_seconds") or 0.0)
+    return steps, seconds + record.metrics["dip_seconds"]
 
 
 def speed(frame: pd.DataFrame, rows: pd.DataFrame, fd: float, what: int) -> Paired | None:
@@ -112,16 +112,15 @@ def quality_table(frame: pd.DataFrame) -> pd.DataFrame:
     """
     rows, gaps = [], mechanisms.gaps(frame)
     for label, value, own in mechanisms.settings(frame):
-        open_ = copies(own).many or mechanisms.unjudged(label, value, own)
+        open_ = copies(own).many or mechanisms.unjudged(own)
         found = mechanisms.against(gaps, label, value)
         over = {rival: mechanisms.in_brief(gap, by_copies=open_).replace("*", "") for rival, gap in found}
-        flops = own["total_flops"].mean() if "total_flops" in own else math.nan
         row = {"method": in_words(frame, label, value), "seeds": own["seed"].nunique()}
         row |= means(own, {own["features"].iloc[0]: "fd"}) | {"over the baseline": over.pop("baseline", "")}
         row["over its controls"] = "; ".join(f"{rival_in_words(frame, rival, own)}: {said}" for rival, said in over.items())
         row |= means(own, SCORES | {"own image": "own_source_rate"})
         row |= {"calls": f"{own['nfe'].iloc[0]:.0f}", "seconds, all": number(own["cost"].mean())}
-        rows.append(row | {"TFLOP, all": number(flops / 1e12) if math.isfinite(flops) else ""})
+        rows.append(row | {"TFLOP, all": number(own["total_flops"].mean() / 1e12)})
     return pd.DataFrame(rows)
 
 
@@ -143,7 +142,7 @@ def speed_table(frame: pd.DataFrame) -> pd.DataFrame:
         mean = [number(float(part)) for part in np.mean(points, 0)] if points else ["not reached"] * 2
         gaps = [None if label == "baseline" else speed(frame, rows, fd, what) for what in (0, 1)]
         over = ["" if gap is None else factor(gap) for gap in gaps]
-        new = "no" if copies(rows).many else "not known" if mechanisms.unjudged(label, value, rows) else "yes"
+        new = "no" if copies(rows).many else "not known" if mechanisms.unjudged(rows) else "yes"
         goal = f"{number(fd)} ({times:g} times the baseline's last)"
         row = {"method": in_words(frame, label, value), "FD to reach": goal, "seeds there": f"{len(points)} of {len(rows)}"}
         row |= {"new images": new, "steps": mean[0], "over the baseline": over[0]}

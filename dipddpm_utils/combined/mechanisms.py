@@ -39,7 +39,7 @@ def small(lab: Any) -> pd.DataFrame:
 
     The model that images are drawn from is charged as in the baseline's record: lost weights were trained again, later.
     """
-    frame = lab.frame(SMALL).copy()
+    frame = lab.frame(SMALL)
     frame["record"] = lab.seeds(SMALL)
     alone = frame[frame["label"] == "baseline"].set_index("seed")["total_seconds"]
     drawn = frame["seed"].map(alone) + frame["prior_seconds"]
@@ -219,7 +219,7 @@ def mechanism(lab: Any, label: str) -> str:
     tried = len(settings(frame, label))
     several = f", best of {tried} settings against its hardest rival" if tried > 1 else ""
     own = copies(rows)
-    open_ = " (own images not recorded)" if unjudged(label, value, rows) else ""
+    open_ = " (own images not recorded)" if unjudged(rows) else ""
     said = f"{rows['features'].iloc[0]} {span(summary(rows, 'fd'))}, {copying(own)}{open_}"
     gaps = against(found(lab), label, value)
     lines = [f"{rival_in_words(frame, rival, rows)}: {in_brief(gap, by_copies=own.many, of=False)}" for rival, gap in gaps]
@@ -257,7 +257,7 @@ def headcount(lab: Any) -> str:
         name, own = in_words(frame, label), copies(rows)
         if won and won[0] and own.many:
             back.append(f"{name} ({percent(own.share)})")
-        elif all(won) and len(won) == 1 + len(names.mechanisms()[label].controls) and not unjudged(label, value, rows):
+        elif all(won) and len(won) == 1 + len(names.mechanisms()[label].controls) and not unjudged(rows):
             best.append(name)
     base, which = in_words(frame, "baseline"), "models that draw digits" if on_larger(lab) else "small models"
     said = f"Of {len(tried)} mechanisms on {which}, shown to beat the {base} by the same sampler: "
@@ -270,7 +270,7 @@ def _won(frame: pd.DataFrame, over: Mapping[tuple[str, Any, str], Paired], *sett
     """A (label, value, rows) that is shown to beat the baseline by new images, and the control that does best beside it."""
     label, value, rows = setting
     (_, base), *controls = against(over, label, value)
-    if not (base.decided and base.images and base.value < 0) or copies(rows).many or unjudged(*setting):
+    if not (base.decided and base.images and base.value < 0) or copies(rows).many or unjudged(rows):
         return ""
     said = f"{in_words(frame, label, value)}, {factor(base)}"
     if controls:
@@ -281,7 +281,7 @@ def _won(frame: pd.DataFrame, over: Mapping[tuple[str, Any, str], Paired], *sett
     return said
 
 
-def unjudged(label: str, value: Any, rows: pd.DataFrame) -> bool:
+def unjudged(rows: pd.DataFrame) -> bool:
     """Whether it is not known how many samples of a model that is given images when it draws lie nearest to their own."""
-    kind = names.kinds().get(label.removesuffix(" blur"))
+    kind = names.kinds().get(rows["label"].iloc[0].removesuffix(" blur"))
     return kind is not None and kind.place == "learned" and math.isnan(copies(rows).source)

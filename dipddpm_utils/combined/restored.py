@@ -206,7 +206,7 @@ def more_images(lab: Any, of: str = "") -> str:
     times = f"{more[0].metrics['n'] / settings(lab)[_setting(more[0])][0].metrics['n']:.2g}"
     beside, name = f"{METHODS['dip'][0]} minus the {METHODS['chosen_unet'][0]}", in_short(_setting(more[0]))
     asked = f"With {times} times the images and training, {beside}, {name[0].lower()}{name[1:]}"
-    by_psnr = comparison(asked, gaps.pop("psnr", None), "dB of PSNR", worse="better", better="worse")
+    by_psnr = comparison(asked, gaps.pop("psnr"), "dB of PSNR", worse="better", better="worse")
     others = [f"{SCORES[score][0]} {_told(gap, score)}" for score, gap in gaps.items()]
     return f"{by_psnr} By other scores: {', '.join(others)}."
 
@@ -254,15 +254,10 @@ def _shown(gap: Paired, score: str) -> str:
 
 def restored_count(lab: Any, role: str, of: str = "") -> str:
     """'won 0 and lost 2 by PSNR (SSIM 0 and 1; ImageNet distance 0 and 0 of 2)': settings that a DIP won and lost."""
-    psnr = won_and_lost(lab, role, of)["PSNR"]
-    return f"won {psnr.won} and lost {psnr.lost} by PSNR ({other_scores(lab, role, of)})"
-
-
-def other_scores(lab: Any, role: str, of: str = "") -> str:
-    """Settings that a DIP won and lost by each other score, of how many if some lack it."""
     found = won_and_lost(lab, role, of)
     psnr = found.pop("PSNR")
-    return "; ".join(f"{name} {one.won} and {one.lost}" + f" of {one.of}" * (one.of < psnr.of) for name, one in found.items())
+    others = (f"{name} {one.won} and {one.lost}" + f" of {one.of}" * (one.of < psnr.of) for name, one in found.items())
+    return f"won {psnr.won} and lost {psnr.lost} by PSNR ({'; '.join(others)})"
 
 
 def won_and_lost(lab: Any, role: str, of: str = "") -> dict[str, Counted]:

@@ -115,7 +115,7 @@ def _ways(lab: Any) -> Iterator[Row]:
         calls = f"{beside['nfe'].iloc[0]:.0f} calls without it"  # by the way's own sampler
         over_what = calls if rival == "more calls" else mechanisms.rival_in_words(frame, rival, best[1])
         question = f"{mechanisms.in_words(frame, label, best[0])}: FD vs. {over_what}"
-        known = not mechanisms.unjudged(label, *best)
+        known = not mechanisms.unjudged(best[1])
         row = _row(MECHANISM, question, gap, f"{number(float(times.mean()))} × time", "04_pareto")
         row = replace(row, new=known and not own.many)
         yield _of_new_images(row, own, known=known, lower=base.decided and base.value < 0)

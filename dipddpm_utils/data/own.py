@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dipddpm_utils.config import Data
-from dipddpm_utils.data import sources
+from dipddpm_utils.data.fetch import short
 from dipddpm_utils.machine import files
 from dipddpm_utils.machine.errors import DataError
 
@@ -154,7 +154,7 @@ def _from_image(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[int, int], st
             picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture.convert("RGBA"))
         picture = picture.convert("RGB")
     except Exception as error:  # Pillow has many, in what an image says of itself as well
-        why = "no PNG or JPEG" if isinstance(error, UnidentifiedImageError) else sources.short(error)
+        why = "no PNG or JPEG" if isinstance(error, UnidentifiedImageError) else short(error)
         raise DataError(f"{path} cannot be read as an image ({why}): repair it or take it out") from error
     return _square(picture.convert("L"), 28), _square(picture, 32), size, files.sha256_bytes(content)
 
@@ -208,7 +208,7 @@ def _idx(path: Path, dimensions: int, sums: list[str]) -> np.ndarray:
         sums.append(files.sha256_bytes(content))
         return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read as an IDX file ({sources.short(error)}): get it again") from error
+        raise DataError(f"{path} cannot be read as an IDX file ({short(error)}): get it again") from error
 
 
 def described(folder: str) -> str:

@@ -52,7 +52,9 @@ def picked(records: Sequence[Any]) -> str:
 
 def headline(lab: Any) -> str:
     """The DIP of the headline comparisons beside the four nets of notebook 02, whose noise may be another."""
-    if not lab.has("main-on-dip") or (entry := lab.profile.find(lab.profile.group("main-on-dip")[0].entry.run.dip)) is None:
+    if not lab.has("main", "main-on-dip"):
+        return ""
+    if (entry := lab.profile.find(lab.profile.group("main-on-dip")[0].entry.run.dip)) is None:
         return ""
     fits = [lab.profile.find(model.run.dip) for model in lab.seeds("main-on-dip")]
     made = frame_of([lab.record(fit.name) for fit in fits if fit is not None])
@@ -99,7 +101,7 @@ def _like(frames: Mapping[str, pd.DataFrame], best: str, metric: str) -> str:
 
 def losses(nets: Mapping[str, Sequence[Any]]) -> str:
     """The loss each net ends with, mean of the last logged ones over the seeds."""
-    last = {net: sum(r.curve["loss"].tail(10).mean() for r in own) / len(own) for net, own in nets.items()}
+    last = {net: frame_of(own)["loss_last"].mean() for net, own in nets.items()}
     return f"Mean squared error at the end: {', '.join(f'{look(net).label} {number(loss)}' for net, loss in last.items())}."
 
 

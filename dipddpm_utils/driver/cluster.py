@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from dipddpm_utils.config import Ddpm, Run
+from dipddpm_utils.config import Ddpm, Restore, Run
 from dipddpm_utils.driver.jobs import Local, Place, Slurm
 from dipddpm_utils.machine.budget import Budget
 from dipddpm_utils.machine.errors import OutOfTime, StoreError
@@ -24,6 +24,8 @@ ROWS = 16  # of the table of states
 
 def built_on(run: Run) -> list[Run]:
     """The runs that stand anywhere in a configuration's fields, and the bank that a model is trained on."""
+    if isinstance(run, Restore) and not run.t_starts:  # no chains: its model says what is restored, and is not asked for
+        return []
     parts = list(run.parts())
     banks = [part.bank for part in parts if isinstance(part, Ddpm) and part.bank is not None]
     return [*banks, *(part for part in parts if isinstance(part, Run) and part is not run)]

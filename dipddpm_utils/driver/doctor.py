@@ -17,7 +17,9 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from dipddpm_utils.machine import files
+
+ROOT = files.CHECKOUT
 TIGHT = 2e9  # bytes free; less is worth a word
 
 
@@ -38,8 +40,6 @@ class Look:
     """A method a topic, which gives its lines and adds to `advice` what to do."""
 
     def __init__(self, results: str) -> None:
-        from dipddpm_utils.machine import files
-
         named = os.path.expanduser(os.environ.get("DIPDDPM_RESULTS") or str(ROOT / "results"))  # an unknown ~user stays
         self.folder = (files.expanded(results) if results else Path(named)).absolute()
         self.given = f" --results {shlex.quote(results)}" if results else ""
@@ -96,8 +96,6 @@ class Look:
             self.advice.append("update the GPU's driver, or install the torch build that fits it")
 
     def data(self) -> Iterator[str]:
-        from dipddpm_utils.machine import files
-
         cache, own = files.cache_folder(), os.environ.get("DIPDDPM_DATA")
         kept = sorted(place.name for place in cache.glob("*") if place.is_dir())
         yield f"{', '.join(kept) or 'nothing'} in the cache, {cache}"

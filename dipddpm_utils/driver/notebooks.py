@@ -66,7 +66,7 @@ class Runner:
     def __init__(self, job: Job, values: dict[str, Any], stop: CleanStop) -> None:
         self.job, self.values, self.stop = job, values, stop
         self.work = stop.folder
-        self.budget = Budget(None if job.max_minutes is None else time.time() + 60 * job.max_minutes)
+        self.budget = Budget(None if job.max_minutes is None else time.time() + 60 * job.max_minutes, stop.stop)
 
     def run(self, sources: list[Source], at_a_time: int = 1) -> list[Result]:
         """All notebooks, in order; a failed one does not keep the others from running."""
@@ -136,12 +136,12 @@ class Runner:
 
     def kernel(self, source: Source, events: Path) -> str:
         """Write a kernelspec for this notebook: this interpreter, our environment, no history, no start-up files."""
-        name = f"dipddpm-{source.number or source.name}".lower()
+        name = f"dipddpm-{source.number}"
         search = os.environ.get("PYTHONPATH", "").split(os.pathsep)
         environment = {
             "DIPDDPM_RESULTS": str(self.job.results),
             "DIPDDPM_DEVICE": self.job.device,
-            **Budget(self.budget.deadline, self.stop.stop).to_env(),  # then every computation saves and ends
+            **self.budget.to_env(),  # then every computation saves and ends
             "DIPDDPM_FRESH": self.job.profile if self.job.fresh else "",  # whose records of before this round are computed anew
             "DIPDDPM_RECORDS_ONLY": "1" if self.job.records_only else "",
             "DIPDDPM_EVENTS": str(events),  # gets a line of JSON for each run that is used
@@ -240,7 +240,7 @@ def finish(job: Job, store: Store, results: list[Result], stop: CleanStop) -> in
     for result in results:
         if result.error:
             print(f"{result.state} {result.name}: {result.error}", file=sys.stderr)
-    if stop.asked or any(r.state == "STOPPED" for r in results):
+    if stop.asked or any(r.state in ("STOPPED", "-") for r in results):  # the second: its turn did not come
         why = "a stop was asked for" if stop.asked else "the time budget ran out"
         print(f"{why}; nothing is lost, and the same command goes on from there", file=sys.stderr)
         return stop.asked or OutOfTime.exit_code

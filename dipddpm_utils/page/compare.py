@@ -38,8 +38,8 @@ FAMILIES = {  # what is looked at together, whatever comes out; written after th
     "faults": "every fault of one report, alone and alone left out",
     "claims": "the claims that could be measured, those included that the gate closes",
 }
-SHARES = ("precision", "recall", "copy_rate", "copy_rate_floor", "own_source_rate")
-LIMITS = {"fd": (0.0, math.inf)} | dict.fromkeys(SHARES, (0.0, 1.0))
+LIMITS = {"fd": (0.0, math.inf)}
+LIMITS |= dict.fromkeys(("precision", "recall", "copy_rate", "copy_rate_floor", "own_source_rate"), (0.0, 1.0))
 
 
 def as_ratio(metric: str) -> bool:
@@ -249,7 +249,7 @@ class Copies(NamedTuple):
     @property
     def many(self) -> bool:
         """More than twice as many look copied as held-out images do, or more than KEPT lie nearest to their own source."""
-        return self.looks > 2 * self.usual or self.source > KEPT
+        return self.looks > 2 * self.usual or (self.has_source and self.source > KEPT)
 
     @property
     def share(self) -> float:

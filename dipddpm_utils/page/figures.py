@@ -14,8 +14,6 @@ from dipddpm_utils.page.images import img, png, tile
 from dipddpm_utils.page.names import GREY, METHODS, Look, look
 from dipddpm_utils.page.prose import copying, number
 
-HIGHER_IS_BETTER = ("psnr", "ssim", "precision", "recall")
-
 # --- while something is trained or fitted -----------------------------------------------------------------------------
 
 
@@ -127,7 +125,7 @@ def fd_vs_total_seconds(baseline: Sequence[Any], on_dip: Sequence[Any], starts: 
     note = training_lines(left, {"baseline": baseline, "on-dip": on_dip}, floor, "seconds")
     left.set(xlabel="training seconds at one pace, DIP fit included", title="training")
     left.set_ylabel(style.distance_label(starts["features"].iloc[0]))
-    total = starts["sampling_seconds"].fillna(0) + starts["prior_seconds"].fillna(0)
+    total = starts["sampling_seconds"] + starts["prior_seconds"]
     lines = []
     for label, part in starts.assign(total=total).groupby("label", sort=False):
         if label in ("noise", *names.starts(dip=True)):
@@ -183,11 +181,10 @@ def ablations(
     for ax, (group, frame) in zip(panels, frames.items(), strict=True):
         lines.append(_sweep(ax, frame, metric, label))
         ax.set_xlabel(axes[group])
-    better = "higher" if metric in HIGHER_IS_BETTER else "lower"
+    better = "higher" if metric in ("psnr", "precision", "recall") else "lower"
     panels[0].set_ylabel(f"{label}\n({better} is better)")
-    restored = metric in ("psnr", "ssim") and all("n_restored" in frame for frame in frames.values())  # counted apart
     first = next(iter(frames.values()))
-    n, shared = first["n_restored" if restored else "n"].iloc[0], first[first["anchor"].astype(bool)]
+    n, shared = first["n_restored" if metric == "psnr" else "n"].iloc[0], first[first["anchor"].astype(bool)]
     long = f", {shared['steps'].iloc[0]:.0f} steps" if "steps" in shared and shared["steps"].notna().any() else ""
     interval = style.what_interval(pd.concat(lines), metric)
     note = f"n = {n:.0f} images a point; {interval}; star: the run that all panels share{long}."

@@ -15,9 +15,8 @@ class Look(NamedTuple):
     marker: str
 
 
-# Okabe & Ito's palette (readable without colour vision) has eight colours and we have more methods, so a start that is only
-# a control shares a colour with a net it is never drawn beside; its marker differs. Two mechanisms that are trained on DIP
-# outputs share one, too.
+# Okabe & Ito's palette (readable without colour vision) has eight colours and we have more methods: some share one, and differ
+# in their markers. Priors (priors/declared.py) share them with nets that they are never drawn beside.
 METHODS: dict[str, Look] = {
     "baseline": Look("DDPM alone", "#0072B2", "o"),
     "on-dip": Look("DDPM trained on DIP outputs", "#D55E00", "s"),
@@ -35,10 +34,7 @@ METHODS: dict[str, Look] = {
     "ddim eta 1": Look("DDIM with eta 1", "#009E73", "D"),
     "dpmpp_2m": Look("DPM-Solver++(2M)", "#E69F00", "s"),
 }
-ALIASES = {
-    "ddpm": "baseline", "ddpm-on-dip": "on-dip", "a-ddpm": "baseline", "a-2conv": "2conv", "a-resnet18": "resnet18",
-    "a-dip-2conv": "2conv", "a-dip-resnet18": "resnet18", "b-ddpm": "baseline", "b-combined": "on-dip",
-}  # fmt: skip
+ALIASES = {"a-ddpm": "baseline", "a-2conv": "2conv", "a-resnet18": "resnet18", "b-ddpm": "baseline", "b-combined": "on-dip"}
 GREY = METHODS["floor"].colour
 
 

@@ -170,13 +170,11 @@ def word(gap: Paired, worse: str = "worse", better: str = "better") -> str:
     return f"**{worse if gap.value > 0 else better}**"
 
 
-def comparison(name: str, gap: Paired | None, unit: str = "", *, worse: str = "worse", better: str = "better") -> str:
+def comparison(name: str, gap: Paired, unit: str = "", *, worse: str = "worse", better: str = "better") -> str:
     """'PSNR of A minus B: +6.3 [+2.1, +10.4] dB, 3 seeds: **worse** (p = 0.012, Holm over 8).'; a ratio as a bare factor.
 
     Of one that is not decidable also what it would take.
     """
-    if gap is None:
-        return f"{name}: no seed in common."
     pairs = f", {gap.n} {gap.over}" if gap.n > 1 else ""
     needed, p = None if gap.decided else gap.needed(), shown_by(gap)
     power = f"; 80% power: {needed} {gap.over}" if needed and needed > gap.n else ""

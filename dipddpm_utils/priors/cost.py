@@ -1,7 +1,8 @@
 """What runs will cost: counted FLOPs, and hours on this machine from a probe, a few training steps that are kept.
 
 `runs` shows it. Counted are the networks that a run trains, applies or draws from; what it is built on is another run. The
-hours are those of one process; a run that is complete has the hours that it took.
+hours are those of one process; a run that is complete has the hours that it took. Not counted are the further samples of
+FID, where Inception's weights can be had.
 """
 
 import json
@@ -100,7 +101,7 @@ def network(run: Ddpm | Dip) -> str:
     """What the seconds of a step depend on, as JSON: the name of a probe."""
     own = {"net": run.net, "width": run.width} if isinstance(run, Dip) else run.unet.model_dump(exclude_defaults=True)
     shape = [run.optim.batch_size, run.data.channels, run.data.size, run.data.size]
-    own |= {"told": judge.images_told(run)} if isinstance(run, Ddpm) and judge.images_told(run) else {}
+    own |= {"told": told} if isinstance(run, Ddpm) and (told := judge.images_told(run)) else {}
     about = {"kind": run.kind, **own, "shape": shape, "precision": run.optim.precision, "optimiser": run.optim.name}
     return json.dumps(about, sort_keys=True)
 

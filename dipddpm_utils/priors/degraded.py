@@ -74,7 +74,7 @@ def degrade(task: str, clean: Tensor, generator: torch.Generator, strength: floa
     return Observation(task, means, means, wide, known, side)
 
 
-def coarse(images: Tensor, side: int = 2) -> Tensor:
+def coarse(images: Tensor, side: int) -> Tensor:
     """Means of side x side pixels, each copied to all its places."""
     return F.interpolate(F.avg_pool2d(images, side), scale_factor=side, mode="nearest")
 

@@ -33,17 +33,12 @@ def start_chain(coefs: Coefficients, x_start: Tensor, t_start: int, generator: t
 # --- on the way down --------------------------------------------------------------------------------------------------
 
 
-def weight_at(advice: Advice, t: int, T: int) -> float:
-    """w_t of (4) and (7) of notebook 04."""
-    share = t / max(T - 1, 1)
-    return advice.weight * {"early": share, "late": 1 - share, "always": 1.0}[advice.when]
-
-
 def advised(model: Model, coefs: Coefficients, about: Diffusion, advice: Advice, opinion: Callable[[Tensor], Tensor]) -> Model:
     """The network with an opinion mixed into its x0_hat, as strongly as `advice` says: (4) of notebook 04, and its (7)."""
 
     def mixed(x0_hat: Tensor, t: int) -> Tensor:
-        w = weight_at(advice, t, coefs.num_train_timesteps)
+        share = t / max(coefs.num_train_timesteps - 1, 1)
+        w = advice.weight * {"early": share, "late": 1 - share, "always": 1.0}[advice.when]  # w_t of (4) and (7)
         x0_hat = x0_hat.clamp(-1, 1)
         return x0_hat if w == 0 else (1 - w) * x0_hat + w * opinion(x0_hat)
 

@@ -35,7 +35,7 @@ def sample(run: Sample, work: Work) -> Outcome:
     since = device.stopwatch(work.device)
     generator = streams.generator(run.seed, f"start {start.key}")
     x_start = start.function(replace(given, net=nets.get(run.start.dip)), run.n, generator)
-    t_start = len(given.coefs.alpha_bars) - 1 if run.start.t_start is None else run.start.t_start
+    t_start = given.coefs.num_train_timesteps - 1 if run.start.t_start is None else run.start.t_start
     x_t = process.start_chain(given.coefs, x_start, t_start, generator)
     chain = _chain(run, replace(given, net=nets.get(run.advice.dip if run.advice else None)), t_start)
     start_seconds = since() + (fits.seconds * run.n / len(fits.rows) if fits else 0.0)

@@ -16,7 +16,6 @@ from dipddpm_utils.priors.degraded import Observation, degrade
 from dipddpm_utils.priors.judge import autocast
 from dipddpm_utils.store.records import Work
 from dipddpm_utils.training import loop
-from dipddpm_utils.training.loop import seeded
 
 TRIAL = 20  # steps from whose median the seconds of one are known
 
@@ -47,7 +46,7 @@ def supervised(run: Restore, train: Tensor, seconds: float, work: Work) -> tuple
         warmup = min(run.model.optim.warmup_steps, steps // 5)
         few = {"steps": steps, "warmup_steps": warmup, "batch_size": about.batch_size, "ema_decay": None}
         few |= {"lr": about.lr or run.model.optim.lr}
-        net = seeded(lambda: UNet(unet, run.model.data.channels, run.model.data.size, given=1), run, "supervised")
+        net = loop.seeded(lambda: UNet(unet, run.model.data.channels, run.model.data.size, given=1), run, "supervised")
         optim, seed = run.model.optim.model_copy(update=few), streams.derived_seed(run.seed, "supervised")
         state = loop.new_state(net, optim, len(train), seed, work.device)
         batches = loop.train(state, loss, lambda idx: train[idx.cpu()].to(work.device), work.budget)

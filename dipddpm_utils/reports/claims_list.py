@@ -19,8 +19,8 @@ TABLES = ("05_b_rows", "05_b_dip", "06_turns")  # evidence that is a table rathe
 class Evidence(NamedTuple):
     """One way to test a claim: what would show it, the groups of runs it reads, its figure (a name in figures/), the test.
 
-    figure: '' where only its sentence tells it. models: the groups that have to pass the gate (gate.py); none where the claim
-    is about time, or about a DIP's outputs.
+    figure: '' where only its sentence tells it. models: the groups that have to pass the gate (gate.py), a DIP's outputs
+    included; none where the claim is about time, or (B8) about what a DIP does to an image.
     """
 
     hypothesis: str

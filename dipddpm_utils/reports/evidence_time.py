@@ -123,5 +123,5 @@ def timed(lab: Any) -> str:
         f"Whole trainings as they are declared, profile {lab.profile.name}, extrapolated from a few steps of each in every "
         f"round: {rounds} ({hardware(records['A'].provenance)}). Over the model's: 1 plus the DIP's seconds over those of the "
         "mean model of that round, since all models' steps are the same work; 95% intervals. Claims A9, B1 and "
-        "B5 rest on these rounds."
+        "B5 rest on these rounds. All begin with random weights, which do not matter for seconds."
     )

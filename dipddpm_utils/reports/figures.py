@@ -72,7 +72,7 @@ def own_samples(full: Any, report: str) -> Figure | None:
 @style.styled
 def published_beside_ours(lab: Any) -> Figure:
     """Three panels: report A's FID as printed, our runs as published judged as there, our corrected runs judged on all."""
-    columns = 3 if lab.has(*(f"{name}-published" for name in VARIANTS)) else 1
+    columns = 3 if lab.has(*VARIANTS, *(f"{name}-published" for name in VARIANTS)) else 1
     figure, panels = style.new(columns, width=3.2 + 2.3 * columns, height=3.5)
     for name in VARIANTS:
         curve, own = printed.fid(name), look(name)

@@ -58,7 +58,7 @@ def side(effect: Paired, margin: float = 0.0, equal: bool = False) -> tuple[floa
     if equal:  # within: two one-sided tests, of which the larger counts; outside: the nearer end, whose p is the larger too
         p, within = max(effect.p_against(-margin), effect.p_against(margin)), abs(effect.value) < margin
         return (p / 2 if within else p), within
-    p = effect.p if effect.of > 1 and not margin else min(1.0, effect.of * effect.p_against(margin))
+    p = effect.p if effect.of > 1 and not margin else float(np.minimum(1.0, effect.of * effect.p_against(margin)))  # NaN stays
     return p, effect.value > margin
 
 

@@ -89,7 +89,7 @@ def last_losses(lab: Any, names: Mapping[str, str]) -> str:
     """FA6: the last loss of report A's DIP networks, ours and theirs once it is a mean squared error. names: net -> run."""
     said = []
     for net, name in names.items():
-        own = float(np.mean([record.curve["loss"].tail(10).mean() for record in lab.seeds(name)]))
+        own = frame_of(lab.seeds(name))["loss_last"].mean()
         said.append(f"{look(net).label} {number(own)} (report A: {number(printed.dip_loss(f'a-dip-{net}'))})")
     printed_as = f"report A printed one {DIP_REPORTED_OVER}th of its own (fault FA6)"
     return f"Mean squared error at the end: {', '.join(said)}; {printed_as}."
@@ -204,7 +204,8 @@ def learned(full: Any, report: str) -> str:
     if not times:
         return ""
     said = f"Models trained on DIP outputs are {ends(times)} times as far from real images as from their own training images"
-    return f"{said} (FD, {len(times)} models, not tested){': they learned what they were given' * (min(times) > 1)}."
+    learnt = ": they learned what they were given" * (min(times) > 1)
+    return f"{said} (FD, {len(times)} model{'s' * (len(times) > 1)}, not tested){learnt}."
 
 
 def no_images(sets: Mapping[str, pd.DataFrame | Sequence[Any]]) -> str:

@@ -25,11 +25,6 @@ SIDES = ("only on", "only off")
 WINDOW = 2000  # steps in the shortest window whose loss report A divides by 3000
 
 
-def trained(report: str = "") -> list[Fault]:
-    """The faults (of one report) that change a training, in order."""
-    return [fault for fault in FAULTS.values() if fault.trained_in and report in ("", fault.report)]
-
-
 def sides(lab: Any, fault: Fault, measure: str) -> dict[str, Paired]:
     """What a fault multiplies a measure of its variant by, by side; a side without runs is left out."""
     letter, corrected = fault.report.lower(), fault.variant
@@ -52,7 +47,7 @@ def effects(lab: Any, report: str) -> dict[tuple[str, str, str], Paired]:
     """(measure, fault, side) -> what one report's trained faults do, a family a measure."""
     found: dict[tuple[str, str, str], Paired] = {}
     for name in MEASURES:
-        own = {fault.id: sides(lab, fault, name) for fault in trained(report)}
+        own = {fault.id: sides(lab, fault, name) for fault in FAULTS.values() if fault.trained_in and fault.report == report}
         found |= family("faults", {(name, id, side): gap for id, both in own.items() for side, gap in both.items()})
     return found
 
@@ -89,7 +84,7 @@ def read_table(lab: Any) -> pd.DataFrame:
     for fault, measured, unit, groups, measure in READ:
         if lab.has(*groups):
             found = measure(lab)
-            timed = f", timed on {lab.seeds(groups[0])[0].provenance.get('device_name', 'an unknown machine')}"
+            timed = f", timed on {lab.seeds(groups[0])[0].provenance['device_name']}"
             about = {"fault": fault, "measured": measured, "on": ", ".join(groups) + timed * (fault in ("FA9", "FB1", "FB4"))}
             told = (prose.effect(found, unit), f"{found.n} {found.over}") if found else ("none: all give images back", "")
             rows.append({**about, **dict(zip(("effect", "n"), told, strict=True))})

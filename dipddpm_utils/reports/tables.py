@@ -1,6 +1,8 @@
 """The two reports rebuilt, in tables: what a model is trained on, and report B's ablation rows and grid."""
 
+import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -194,6 +196,9 @@ def own_size(full: Any, report: str) -> pd.DataFrame:
     table = quality_table(models, floor)
     alone, rest = models.get(own_label(f"{report.lower()}-ddpm")), [""] * (len(table) - len(models))
     gaps = [None if alone is None else difference(frame, alone, "fd") for frame in models.values()]
+    gaps = [
+        replace(gap, low=math.nan, high=math.nan) if gap is not None and gap.n == 2 else gap for gap in gaps
+    ]  # says nothing
     table["FD / alone"] = ["" if gap is None else factor(gap) if gap.value else "1" for gap in gaps] + rest
     learned = [summary(frame, "fd_trained") if "fd_trained" in frame else None for frame in models.values()]
     table["FD to its training images"] = [span(own) for own in learned] + rest

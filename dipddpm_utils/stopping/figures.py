@@ -61,9 +61,9 @@ def stages(records: Sequence[Any]) -> Figure:
             part = part.sort_values("stages")
             x, ends = part["stages"] * 1.04 ** (place - 1), (part[f"{metric}{end}"] for end in ("", "_low", "_high"))
             bars(ax, x, *ends, SPACINGS[str(spacing)], linestyle="-")  # lines side by side
-        for _, plain in frame[frame["rule"] == "discrepancy"].head(1).iterrows():  # the same fits in each record
-            ax.axhline(plain[metric], color=GREY, linestyle="--", linewidth=1.2, label="discrepancy,\nno added noise", zorder=1)
-            ax.axhspan(plain[f"{metric}_low"], plain[f"{metric}_high"], color=GREY, alpha=0.2, linewidth=0)
+        plain = frame[frame["rule"] == "discrepancy"].iloc[0]  # the same fits in each record
+        ax.axhline(plain[metric], color=GREY, linestyle="--", linewidth=1.2, label="discrepancy,\nno added noise", zorder=1)
+        ax.axhspan(plain[f"{metric}_low"], plain[f"{metric}_high"], color=GREY, alpha=0.2, linewidth=0)
         ax.set(xscale="log", xlabel="stages", ylabel=label)
         ax.set_xticks(counts, [f"{count:.0f}" for count in counts])
         ax.xaxis.set_minor_locator(NullLocator())

@@ -213,8 +213,8 @@ def stages(records: Sequence[Any]) -> str:
 
 
 def found(records: Sequence[Any]) -> str:
-    """What the answer rests on."""
-    return "What the rules lose, and where they stop:\n\n" + "\n".join(part(records) for part in (best_rules, staged))
+    """What the rules lose, and where they stop, for the figure's caption."""
+    return f"What the rules lose, and where they stop:\n\n{best_rules(records)}\n{staged(records)}"
 
 
 def answer(records: Sequence[Any]) -> str:

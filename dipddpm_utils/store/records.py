@@ -203,11 +203,11 @@ def write(folder: Path, name: str, run: Run, outcome: Outcome, provenance: dict[
     return Record(folder)
 
 
-def finish_move(folder: Path) -> bool:
-    """Move a staged record to its final place, record.json last. True if there was one."""
+def finish_move(folder: Path) -> None:
+    """Move a staged record, if there is one, to its final place, record.json last."""
     staged = folder / "staged"
     if not (folder / STAGED).exists():
-        return False
+        return
     new = read_checked(staged / "record.json")
     for file_name in [*new["files"], *([WEIGHTS] if new["weights"] else []), "record.json"]:
         if (staged / file_name).exists():  # else an earlier, interrupted move took it
@@ -216,7 +216,6 @@ def finish_move(folder: Path) -> bool:
         if old not in new["files"]:
             (folder / old).unlink(missing_ok=True)
     shutil.rmtree(staged)
-    return True
 
 
 def _finite(values: dict[str, Any]) -> dict[str, Any]:

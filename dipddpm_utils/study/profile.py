@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 
-from dipddpm_utils.config import Floor, Restore, Sample
+from dipddpm_utils.config import Floor, Restore, Run, Sample
 from dipddpm_utils.data import own
 from dipddpm_utils.machine.errors import UsageError
 from dipddpm_utils.parts import Bank, Data, Evaluate, Frozen
@@ -95,18 +95,22 @@ def with_images(profile: Profile, folder: str) -> Profile:
     slug = re.sub(r"[^A-Za-z0-9._-]+", "_", images.name).strip("._-")[:40] or "images"
     about = f"asked of images of your own, {images.name}; distances between their features compare models, and are no FID"
     changed = Profile(f"{profile.name}:{images}", about, f"{profile.name}-{slug}-{found.data.sha256[:6]}")
-    asked = profile.seeds("ddpm")[0].run.data.name
+    asked = (profile.seeds("ddpm")[0].run.data.name, None)
     for group, members in profile.groups.items():
-        for member in members if not group.startswith(("a-", "b-", "dip_pick")) else ():  # the last: validation images
+        left_out = group.startswith(("a-", "b-", "dip_pick"))  # the last: validation images
+        kept = [one for one in members if not left_out and _data_name(one.entry.run) in asked]
+        for member in kept:
             entry, seed = member.entry, member.entry.run.seed
-            data = getattr(getattr(entry.run, "model", entry.run), "data", None)
-            if data is not None and data.name != asked:
-                continue
-            of = sum((one.label, one.value) == (member.label, member.value) for one in members)
+            of = sum((one.label, one.value) == (member.label, member.value) for one in kept)
             run, name = entry.run.mapped(partial(_on, found=found, seeds=of)), entry.name.removesuffix(f"-s{seed}")
             place = {"value": member.value, "name": name, "anchor": member.anchor}
             changed.member(group, member.label, run, (seed,), **place)
     return changed
+
+
+def _data_name(run: Run) -> str | None:
+    """Of the data set that a run, or its model, is of; None of one without."""
+    return getattr(getattr(getattr(run, "model", run), "data", None), "name", None)
 
 
 def _on(part: Frozen, found: own.Own, seeds: int) -> Frozen:

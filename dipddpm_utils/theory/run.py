@@ -127,7 +127,7 @@ def _mismatched_starts(toy: _Toy) -> Iterator[Row]:
         chain = closed.ddim_chain(toy.mean, toy.cov, toy.coefs.alpha_bars, sampling.timesteps(toy.T, steps, t))
         right, cov = chain.apply(*closed.marginal(toy.mean, toy.cov, bar))
         outputs = {}
-        for mismatch in (0.0, *toy.run.mismatches):
+        for mismatch in dict.fromkeys((0.0, *toy.run.mismatches)):
             x_t = process.diffuse(toy.coefs, toy.x0("x_start", mismatch), t, eps)
             outputs[mismatch] = toy.chain("ddim", x_t, steps, t)
         for mismatch in toy.run.mismatches:

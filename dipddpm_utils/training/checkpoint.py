@@ -24,8 +24,8 @@ KEEP = 2
 DIGEST = 32  # bytes of a SHA-256
 
 
-def save(folder: str | Path, tree: dict[str, Any]) -> Path:
-    """Writes a new checkpoint of a tree as `flatten` takes it, then drops all but the newest two; returns its path.
+def save(folder: str | Path, tree: dict[str, Any]) -> None:
+    """Writes a new checkpoint of a tree as `flatten` takes it, then drops all but the newest two.
 
     Raises TrainingError, naming tree['step'], if a floating-point tensor is not finite (nothing is written), and StoreError if
     the disk is full or the folder cannot be written; the earlier checkpoints stay as they were in both cases.
@@ -48,7 +48,6 @@ def save(folder: str | Path, tree: dict[str, Any]) -> Path:
         old.unlink(missing_ok=True)
     for half in folder.glob(".checkpoint-*.tmp"):  # left by a kill while writing; a folder has one writer
         half.unlink(missing_ok=True)
-    return path
 
 
 def load(folder: str | Path) -> tuple[dict[str, Any], str | None] | None:

@@ -163,7 +163,7 @@ def train_resumably(
         except OutOfTime:
             state.save(work.folder, extra=log)
             raise
-    if state.step not in (began_at, 0):  # what follows (sampling, judging) must not cost the training if it is cut off
+    if state.step != began_at:  # what follows (sampling, judging) must not cost the training if it is cut off
         state.save(work.folder, extra=log)
     return log
 

@@ -95,9 +95,9 @@ class State:
             "extra": extra,
         }
 
-    def save(self, folder: str | Path, extra: Any = None) -> Path:
+    def save(self, folder: str | Path, extra: Any = None) -> None:
         """Writes a checkpoint; TrainingError (and nothing written) if the state is not finite."""
-        return checkpoint.save(folder, self.tree(extra))
+        checkpoint.save(folder, self.tree(extra))
 
     def resume(self, folder: str | Path) -> tuple[Any, str | None] | None:
         """Goes on from the newest sound checkpoint: (extra, note about damage or None); None if there is no checkpoint.

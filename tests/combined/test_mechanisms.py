@@ -360,7 +360,7 @@ def test_every_start_and_step_is_in_the_figure_to_play_with_and_it_is_small():
 
 def test_a_model_whose_own_images_were_not_recorded_is_not_on_the_front():
     frame = mechanisms.small(LAB)
-    unknown = {label for label, *rest in mechanisms.settings(frame) if mechanisms.unjudged(label, *rest)}
+    unknown = {label for label, _, rows in mechanisms.settings(frame) if mechanisms.unjudged(rows)}
     assert "shift" in unknown and "baseline" not in unknown
     assert not unknown & {label for label, *_ in findings.front(frame)}
 

@@ -101,6 +101,8 @@ def test_what_a_run_is_built_on_is_found_wherever_it_stands_in_its_configuration
         "dip-images-skip-s0": [],
         "bank-per_image-s0": ["bank"],
     }
+    standard = profiles.load("standard").group("restore-tuned")
+    assert standard and not any(cluster.built_on(member.entry.run) for member in standard)  # no chain, so no model is asked for
 
 
 def test_every_run_of_every_profile_comes_behind_what_it_is_built_on():

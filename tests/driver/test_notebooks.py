@@ -87,6 +87,24 @@ def test_what_a_notebook_no_longer_draws_is_deleted_once_it_went_well(places):
     assert {path.name for path in figures.iterdir()} == {"01_new.png", "02_old.png", "03_old.png"}
 
 
+def test_out_of_time_between_two_notebooks_is_no_success_and_ends_no_round(places, capsys, monkeypatch):
+    folder, results = places
+    made(folder / "01_drawn.ipynb", "1")  # draws to its end, since nothing of it asks for the time
+    made(folder / "02_next.ipynb", "1")
+    one = notebooks.Runner.one
+
+    def slow(runner, source):
+        result = one(runner, source)
+        time.sleep(max(0.0, runner.budget.deadline - time.time()))
+        return result
+
+    monkeypatch.setattr(notebooks.Runner, "one", slow)
+    code = notebooks.drive(notebooks.Job("smoke", results, folder, max_minutes=0.2, fresh=True))
+    said = capsys.readouterr()
+    assert code == 75 and "01_drawn  OK" in said.out and "02_next   -" in said.out and "report:" not in said.out
+    assert list((results / "smoke").rglob("fresh.json"))  # so that --fresh goes on with this round
+
+
 def test_out_of_time_is_75_and_what_was_kept_stays(places, capsys):
     folder, results = places
     made(folder / "01_long.ipynb", WAIT)

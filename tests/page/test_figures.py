@@ -99,7 +99,7 @@ def test_bars_are_the_intervals_along_either_axis_and_none_where_there_is_none()
 
 
 def test_one_look_a_method_whatever_it_is_called():
-    assert names.look("noise") == names.look("ddpm") == names.look("baseline")
+    assert names.look("noise") == names.look("a-ddpm") == names.look("baseline")
     others = ("baseline", "blur", "mean", "gaussian", "real")
     assert names.look("dip").colour not in {names.look(name).colour for name in others}
     assert len({names.look(net).colour for net in NETS}) == len(NETS)

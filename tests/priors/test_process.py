@@ -139,8 +139,10 @@ def test_corrected_changes_x0_hat_and_nothing_else(given, objective):
     ("when", "t", "expected"),
     [("always", 0, 0.4), ("always", 19, 0.4), ("early", 19, 0.4), ("early", 0, 0), ("late", 0, 0.4), ("late", 19, 0)],
 )
-def test_weight_over_t(when, t, expected):
-    assert priors_process.weight_at(config.Advice(name="blur", weight=0.4, when=when), t, 20) == pytest.approx(expected)
+def test_weight_over_t(given, when, t, expected):
+    advice, nothing = config.Advice(name="blur", weight=0.4, when=when), lambda x, t: torch.zeros_like(x)
+    mixed = priors_process.advised(nothing, given.coefs, X0, advice, torch.ones_like)  # x0_hat is 0, the opinion 1
+    torch.testing.assert_close(mixed(pictures(), torch.full((5,), t)), torch.full_like(pictures(), expected))
 
 
 def advised(model, advice, given, x_dip=None):

@@ -440,6 +440,8 @@ def test_within_a_margin_is_two_one_sided_tests():
 def test_an_effect_that_was_chosen_keeps_the_p_value_that_it_paid_for():
     chosen = dataclasses.replace(paired(UP), p=0.2, of=2)
     assert side(chosen) == (0.2, True) and Finding(chosen, "FD", "why").side() == (0.2, True)
+    assert math.isnan(side(paired(UP[:1]), 0.5)[0]) and math.isnan(side(paired(UP[:1]))[0])  # one seed shows nothing
+    assert side(dataclasses.replace(paired(UP), of=3), 0.5)[0] == pytest.approx(min(1, 3 * side(paired(UP), 0.5)[0]))
     assert side(paired(UP), 0.5) == (pytest.approx(scipy_stats.ttest_1samp(UP, 0.5).pvalue), True)
 
 

@@ -58,6 +58,8 @@ def test_the_published_panel_names_its_feature_space_and_n(lab):
     assert len({tuple(ax.get_ylim()) for ax in figure.axes}) == 3
     bare = Records("quick", without=tuple(f"{name}-published" for name in printed.VARIANTS))
     assert len(figures_reports.published_beside_ours(bare).axes) == 1
+    half = Records("quick", without=("a-resnet18",))  # of which only the corrected run is not there yet
+    assert len(figures_reports.published_beside_ours(half).axes) == 1
 
 
 def test_published_numbers_are_those_that_were_read_off():
@@ -81,8 +83,9 @@ def test_a_faults_effect_is_a_paired_ratio_on_both_sides(lab):
     table = one_fault.table(lab).set_index(["fault", "switch"])
     assert table.loc[("FA1", "only on"), "FD"] == "1.30 [1.30, 1.30] *" and table.loc[("FA1", "only on"), "seeds"] == 3
     assert table.loc[("FA1", "only off"), "FD"] == "2.00 [2.00, 2.00] *"
+    of_a = [fault for fault in FAULTS.values() if fault.trained_in and fault.report == "A"]
     gap = one_fault.effects(lab, "A")["fd", "FA1", "only off"]
-    assert factor(gap) == "2.00 [2.00, 2.00]" and gap.of == 2 * (len(one_fault.trained("A")) - 1)  # FA7 acts in full alone
+    assert factor(gap) == "2.00 [2.00, 2.00]" and gap.of == 2 * (len(of_a) - 1)  # FA7 acts in full alone
     assert "FA7" not in table.index.get_level_values("fault")
     assert "FA7 acts in `full` alone: no fit here reaches iteration 1999." in findings.faults(lab, "A")
     assert "FA7" not in findings.faults(lab, "B")
@@ -98,7 +101,7 @@ def test_without_runs_the_factorial_is_empty_and_says_so():
 def test_every_fault_is_measured_somewhere(lab):
     judged = set(one_fault.read_table(lab)["fault"])
     assert judged == {"FA3", "FA6", "FA8", "FA9", "FB1", "FB4", "FB5"}
-    assert judged | {fault.id for fault in one_fault.trained()} == set(FAULTS)
+    assert judged | {fault.id for fault in FAULTS.values() if fault.trained_in} == set(FAULTS)
     assert one_fault.read_table(Records("quick", without=tuple(lab.profile.groups))).empty
 
 
