@@ -62,7 +62,8 @@ def psnr_over_iterations(records: Mapping[str, Any]) -> Figure:
 def fd_over_training(runs: Mapping[str, Sequence[Any]], floor: Any, *, x: str = "step") -> Figure:
     """Distance to held-out images over training. x: 'step' or 'seconds' (DIP seconds included)."""
     figure, (ax,) = style.new(width=7.6)
-    note = training_lines(ax, runs, floor, x)
+    note, ns = training_lines(ax, runs, x)
+    note += floors(ax, floor, ns)
     axis = {"step": "training steps", "seconds": "training seconds"}[x]
     if x == "seconds" and any(record.metrics["dip_seconds"] for records in runs.values() for record in records):
         axis += ", DIP fit included"
@@ -72,8 +73,8 @@ def fd_over_training(runs: Mapping[str, Sequence[Any]], floor: Any, *, x: str = 
     return style.finish(figure, f"Sample quality over {axis}", note)
 
 
-def training_lines(ax: Axes, runs: Mapping[str, Sequence[Any]], floor: Any, x: str) -> str:
-    """Distances over training for each method, with the floor at the same n; returns the note that goes below.
+def training_lines(ax: Axes, runs: Mapping[str, Sequence[Any]], x: str) -> tuple[str, list[float]]:
+    """Distances over training for each method; returns the note that goes below, and of how many images they are.
 
     Seconds are those of the first method's steps, and of each one's DIP.
     """
@@ -92,11 +93,17 @@ def training_lines(ax: Axes, runs: Mapping[str, Sequence[Any]], floor: Any, x: s
     first, last = main.iloc[0], rows.iloc[-1]
     interval = style.what_interval(pd.concat(lines), "fd")
     note = f"Lines: n = {first['n']:.0f} images, {look(first['sampler']).label}, {first['nfe']:.0f} calls; {interval}."
-    style.draw_floor(ax, floor, "fd", first["n"])
-    if last["sampler"] != first["sampler"] or last["n"] != first["n"]:
-        note += f" Crosses: n = {last['n']:.0f}, {look(last['sampler']).label}, {last['nfe']:.0f} calls."
-        style.draw_floor(ax, floor, "fd", last["n"])
-    return note + style.floor_note(ax)
+    if last["sampler"] == first["sampler"] and last["n"] == first["n"]:
+        return note, [first["n"]]
+    note += f" Crosses: n = {last['n']:.0f}, {look(last['sampler']).label}, {last['nfe']:.0f} calls."
+    return note, [first["n"], last["n"]]
+
+
+def floors(ax: Axes, floor: Any, ns: Sequence[float]) -> str:
+    """The floor at each n, once the points are drawn; returns what the note has to say of it."""
+    for n in ns:
+        style.draw_floor(ax, floor, "fd", n)
+    return style.floor_note(ax)
 
 
 # --- side by side ------------------------------------------------------------------------------------------------------
@@ -122,7 +129,7 @@ def fd_vs_nfe(frame: pd.DataFrame, floor: Any) -> Figure:
 def fd_vs_total_seconds(baseline: Sequence[Any], on_dip: Sequence[Any], starts: pd.DataFrame, floor: Any) -> Figure:
     """Quality over every second spent. Left: training, DIP included. Right: drawing the images, with the DIP fit it needs."""
     figure, (left, right) = style.new(2, width=9.2, height=3.6, sharey=True)
-    note = training_lines(left, {"baseline": baseline, "on-dip": on_dip}, floor, "seconds")
+    note, ns = training_lines(left, {"baseline": baseline, "on-dip": on_dip}, "seconds")
     left.set(xlabel="training seconds at one pace, DIP fit included", title="training")
     left.set_ylabel(style.distance_label(starts["features"].iloc[0]))
     total = starts["sampling_seconds"] + starts["prior_seconds"]
@@ -131,6 +138,7 @@ def fd_vs_total_seconds(baseline: Sequence[Any], on_dip: Sequence[Any], starts: 
         if label in ("noise", *names.starts(dip=True)):
             lines.append(summed := over_seeds(part, "value", "fd"))
             style.points(right, summed.assign(x=summed["x"].map(part.groupby("value")["total"].mean())), look(str(label)))
+    note += floors(left, floor, ns)
     style.draw_floor(right, floor, "fd", n := starts["n"].iloc[0])
     right.set(xlabel=f"seconds to draw {n:.0f} images, DIP fit included", title="drawing: from noise or from DIP outputs")
     style.log_x(right)

@@ -22,7 +22,7 @@ from dipddpm_utils.page.names import GREY, METHODS, Look
 DARK, LIGHT = "#333333", "#999999"  # two sides of a comparison that is not one of methods
 VIRIDIS = ("#440154", "#3B528B", "#21918C", "#5EC962")  # steps of a setting, dark to light
 FLOOR = "floor"  # the mark of the lines that `draw_floor` draws
-FAR = 30  # times
+FAR = 20  # times
 STAR = {"linestyle": "", "marker": "*", "markersize": 12, "color": "white", "markeredgecolor": "black", "zorder": 5}
 STYLE = {  # beside seaborn's
     "figure.titlesize": 10.5, "figure.titleweight": "bold", "figure.facecolor": "white", "axes.titlesize": 9,
@@ -105,7 +105,7 @@ def floor_note(ax: Axes) -> str:
 
 
 def draw_floor(ax: Axes, floor: Any, metric: str, n: float) -> None:
-    """Grey line and band: what real images score against other real ones, `n` of them; called once the points are drawn.
+    """Grey line and band: what real images score against other real ones, `n` of them; called once all points are drawn.
 
     Dashed; dotted where the figure has one at another n already; nothing where this panel has the same one. More than FAR
     times below all points it is only written, in one panel of a scale, so as not to flatten the curves.
@@ -118,9 +118,12 @@ def draw_floor(ax: Axes, floor: Any, metric: str, n: float) -> None:
         return
     alike = ax.get_shared_y_axes().get_siblings(ax)
     if 0 < interval.value * FAR < _lowest(alike):
-        text = f"{label}:\n{interval.value:.2g}, far below"
-        if not ax.texts and not any(text == other.get_text() for panel in alike for other in panel.texts):
-            ax.annotate(text, (0.02, 0.02), xycoords="axes fraction", fontsize=8, color="#555555")
+        said, written = f"{interval.value:.2g} at n = {held:.0f}", [text for panel in alike for text in panel.texts]
+        if not written:
+            below = f"{METHODS['floor'].label}, far below:\n{said}"
+            ax.annotate(below, (0.02, 0.02), xycoords="axes fraction", fontsize=8, color="#555555")
+        elif said not in written[0].get_text():
+            written[0].set_text(f"{written[0].get_text()}, {said}")
         ax.margins(y=0.25)  # room for it
         return
     style = {line.get_label(): line.get_linestyle() for line in drawn}.get(label, ":" if drawn else "--")
@@ -147,8 +150,9 @@ def log_y(*panels: Axes) -> None:
 
 
 def _lowest(panels: Sequence[Axes]) -> float:
-    """The least finite y of the lines of these panels, ends of bars included."""
-    values = np.concatenate([np.asarray(line.get_ydata(), float) for ax in panels for line in ax.lines])
+    """The least finite y of the lines of these panels, ends of bars included, floors not."""
+    points = [line for ax in panels for line in ax.lines if line.get_gid() != FLOOR]
+    values = np.concatenate([np.asarray(line.get_ydata(), float) for line in points])
     return values[np.isfinite(values)].min(initial=math.inf)
 
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from dipddpm_utils.faults import FAULTS
 from dipddpm_utils.page import style
 from dipddpm_utils.page.compare import Paired, floor_at, floor_n, judged_alike, over_seeds, summary
-from dipddpm_utils.page.figures import training_lines
+from dipddpm_utils.page.figures import floors, training_lines
 from dipddpm_utils.page.images import Images, rows_of_images
 from dipddpm_utils.page.names import GREY, METHODS, Look, look
 from dipddpm_utils.page.prose import number
@@ -35,16 +35,17 @@ PATHS = {"memory": "tensors in memory\n(the combined run's)", "decode": "decoded
 def corrected_and_published(lab: Any, names: Sequence[str], floor: Any, title: str) -> Figure:
     """Distance over steps of these runs: left as published, right corrected, on one axis, each with intervals and the floor."""
     figure, (left, right) = style.new(2, width=8.6, height=3.6, sharey=True)
-    notes = {}
+    notes, drawn = {}, {}
     for ax, ending, head in ((left, "-published", "as published"), (right, "", "corrected")):
-        notes[head] = training_lines(ax, {name: lab.seeds(name + ending) for name in names}, floor, "step")
+        notes[head], drawn[ax] = training_lines(ax, {name: lab.seeds(name + ending) for name in names}, "step")
         ax.set(xlabel="training steps", title=head)
+    real = max(floors(ax, floor, ns) for ax, ns in drawn.items())  # the same of both, which share an axis
     style.log_y(left, right)
     left.set_ylabel(style.distance_label(lab.seeds(names[0])[0].metrics["features"]))
     style.legend_beside(right)
     alike = len(set(notes.values())) == 1
     note = notes["corrected"] if alike else " ".join(f"{head.capitalize()}: {own}" for head, own in notes.items())
-    return style.finish(figure, title, f"{note} Both judged in the same way, against real held-out images.")
+    return style.finish(figure, title, f"{note}{real} Both judged in the same way, against real held-out images.")
 
 
 def own_rows(full: Any, report: str) -> dict[str, Images]:
