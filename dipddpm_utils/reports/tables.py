@@ -14,7 +14,7 @@ from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import count, factor, means, number, short_verdict, span
 from dipddpm_utils.page.tables import Say, quality_table, settings, settings_of
 from dipddpm_utils.reports import printed
-from dipddpm_utils.reports.gate import floor_of, without_learning
+from dipddpm_utils.reports.gate import floor_of, trivial, without_learning
 from dipddpm_utils.reports.printed import row_seconds
 from dipddpm_utils.study import profile as profiles
 
@@ -213,9 +213,11 @@ def own_size(full: Any, report: str) -> pd.DataFrame:
 
 
 def own_size_in_short(full: Any, report: str) -> pd.DataFrame:
-    """`own_size` with what README has room for, as text; its first heading says of what."""
-    table = own_size(full, report)
-    about = f"report {report}, n = {table['n'].iloc[0]}"
+    """`own_size` with what README has room for, as text, of what takes no learning the best; its first heading says of what."""
+    table, (_, best) = own_size(full, report), trivial(floor_of(full, f"{report.lower()}-ddpm"))
+    table = table[(table[""] == f"no learning: {best}") | ~table[""].str.startswith("no learning: ")]
+    table = table.assign(**{"": table[""].str.removeprefix("DDPM ").str.replace("no learning:", "best without learning:")})
+    about = f"report {report}'s DDPM, n = {table['n'].iloc[0]}"
     features = table.columns[list(table.columns).index("calls") + 1]
     columns = ["", "seeds", features, "FD / alone", "FD to its training images", "recall"]
     return table[columns].rename(columns={"": about}).astype(str)

@@ -597,8 +597,10 @@ def test_what_was_trained_at_the_reports_own_size_is_listed_beside_its_floor():
         assert lab.record(floor).metrics["n"] == lab.record(f"{name}-s0").metrics["n"]
         assert (rows["times the floor"][: -len(without)] != "").all()
         short, models = tables.own_size_in_short(lab, report), tables.at_own_size(lab, report)
-        assert short.columns[0] == f"report {report}, n = {lab.record(floor).metrics['n']}" and len(short) == len(rows)
-        assert list(short.iloc[:, 2]) == list(rows[lab.record(floor).metrics["features"]])
+        assert short.columns[0] == f"report {report}'s DDPM, n = {lab.record(floor).metrics['n']}"
+        assert list(short.iloc[:-1, 2]) == list(rows[lab.record(floor).metrics["features"]][: -len(without)])
+        least, what = min(without)
+        assert short.iloc[-1, 0] == f"best without learning: {what}" and short.iloc[-1, 2] == number(least)
         assert (rows["FD / alone"] == "").sum() == 1 + len(without)  # what is real or needs no learning
         if report == "B":
             pairs = zip(models["b-combined"], models["b-ddpm"], strict=True)
