@@ -166,7 +166,7 @@ def _samples(lab: Any) -> str:
         if rows := own_rows(lab, report):
             strip = png(tile(np.concatenate(list(rows.values())), columns=12))
             of = "; ".join(name.removeprefix("DDPM ") for name in rows)
-            alt = f"Report {report}: the first samples of each DDPM, a row each: {of}."
+            alt = f"Report {report}'s DDPM, the first samples, a row each: {of}."
             strips.append(_shown(strip, alt, alt, f"samples_{report.lower()}"))
     return "\n\n".join(strips)
 
@@ -175,7 +175,7 @@ def _of_reports(lab: Any) -> str:
     """What this profile alone says of the two reports."""
     own = [one for one in claims.audit(lab) if one.finding and one.profile == lab.profile.name]
     so_far = f"{len(lab.all())} of {len(lab.profile.entries)} runs are done"
-    judged = claims.in_numbers(own, "claims judged on them")
+    judged = claims.in_numbers(own, "claims judged on them") if own else "No claim is judged on them yet."
     return f"**The two reports at their own size:** {so_far}. {judged} Profile standard asks whether a DIP helps."
 
 

@@ -72,10 +72,10 @@ def test_of_restoration_the_screen_shows_the_ends_and_of_ways_in_the_lowest(many
 def test_a_profile_of_the_two_reports_alone_has_no_empty_table():
     text = front.markdown(Records("full"))
     assert "|" not in text and "not measured" not in text and "[Read on]" in text
-    assert text.count("data:image/png") == 2 and "Report B: the first samples of each DDPM, a row each: alone; " in text
+    assert text.count("data:image/png") == 2 and "Report B's DDPM, the first samples, a row each: alone; " in text
     assert re.search(r"<b>The two reports at their own size:</b> \d+ of 60 runs are done. Of \d+ claims judged on them, ", text)
     reports = front.reports_in_short(Records("full"), page=True)
-    assert reports.count("| report A's DDPM, n = ") == reports.count("| report B's DDPM, n = ") == 1 and "{#tab-00_b}" in reports
+    assert [reports.count(f"| report {one}'s DDPM, n = ") for one in ("A", "B")] == [1, 1] and "{#tab-00_b}" in reports
     assert "{#" not in front.reports_in_short(Records("full"))
 
 

@@ -168,7 +168,7 @@ def of_small_models(lab: Any) -> str:
         return ""
     value, rows = mechanisms.best_setting(frame, "start")
     own, gap = compare.copies(rows), mechanisms.screened(lab)["start", value, "baseline"]
-    said = f" How much is given back depends on the DIP: with the small models' {copying(own)}; FD over the DDPM alone"
+    said = f" How much is given back depends on the DIP: with the small models' DIP, {copying(own)}; FD over the DDPM alone"
     return f"{said} {factor(gap)}, {word(gap, **direction(own))}."
 
 
@@ -224,8 +224,12 @@ def pays(lab: Any, starts: pd.DataFrame, record: Any) -> str:
     cost, limit = measured_cost(starts, record)
     said = break_even(cost, limit)
     beyond = in_turn(lab, f"images beyond which a DIP start at t = {cost.t_start} saves time")
-    said += f" Timed in turn in one sitting: beyond {beyond}." if beyond else ""
-    said += " The images are given back ([figure](#fig-04_fd_vs_t_start))." if gives_back(starts, *fitted_once()) else ""
+    said += f" Timed in turn in one sitting, it saves time beyond {beyond}." if beyond else ""
+    said += (
+        " Images drawn from that start are given back ([figure](#fig-04_fd_vs_t_start))."
+        if gives_back(starts, *fitted_once())
+        else ""
+    )
     for label in names.starts(dip=True):
         if label not in fitted_once() and not (own := starts[starts["label"] == label]).empty:
             cost = _cost(starts, label, int(own["value"].min()), record.run.diffusion.num_train_timesteps)

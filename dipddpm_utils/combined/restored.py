@@ -275,7 +275,7 @@ def restored_short(lab: Any, of: str = "") -> str:
     """The best way with a DIP against the best rival at equal seconds and the best single chain, and what more images do."""
     even, cheap = (f"in {given(lab, role, of)} times" for role in ("equal seconds", "cheap"))
     said = f"Of {len(settings(lab, of))} settings a DIP {restored_count(lab, 'equal seconds', of)} against the best rival, "
-    said += f"{even} the DIP's seconds ([table](#tab-04_restore_pairs)). Against the best single chain, {cheap}, it "
+    said += f"{even} the DIP's seconds ([table](#tab-04_restore_pairs)). Against the best single chain, {cheap} those, it "
     return f"{said}{restored_count(lab, 'cheap', of)}. {more_images(lab, of)}".strip()
 
 

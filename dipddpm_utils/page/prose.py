@@ -205,8 +205,8 @@ def copying(found: Copies) -> str:
 def copy_rule() -> str:
     """When samples count as copies, see `Copies.many`."""
     return (
-        f"If more than {KEPT:.0%} of the samples lie nearest to their own image, or look copied over twice as often as "
-        "held-out images, they are not new images and a low distance is no gain."
+        f"If more than {KEPT:.0%} of the samples lie nearest to their own image, or if samples look copied over twice as often "
+        "as held-out images do, they are not new images and a low distance is no gain."
     )
 
 

@@ -59,7 +59,7 @@ def table(content: dict[str, Any]) -> pd.DataFrame:
     """One row per measurement: what, value with unit, spread, target, whether it is met, the note, and the machine."""
     rows = []
     for row in content["rows"]:
-        shown = {"measured": row["name"], "value": f"{_short(row['value'])} {row['unit']}", "spread": _spread(row, " to ")}
+        shown = {"measured": row["name"], "value": f"{_short(row['value'])} {_unit(row)}", "spread": _spread(row, " to ")}
         target = "" if row["target"] is None else _short(row["target"])
         about = {"met": {True: "yes", False: "no", None: ""}[row["met"]], "note": row["note"], "machine": row["machine"]}
         rows.append({**shown, "target": target, **about})
@@ -184,8 +184,11 @@ def curves(content: dict[str, Any], name: str) -> Figure | None:
 
 def _cell(row: dict[str, Any]) -> str:
     spread = f" [{ends}]" if (ends := _spread(row, ", ")) else ""
-    unit = row["unit"].replace("times faster", "times as fast")  # which may be below 1
-    return f"{_short(row['value'])}{spread} {unit}" + (", not met" if row["met"] is False else "")
+    return f"{_short(row['value'])}{spread} {_unit(row)}" + (", not met" if row["met"] is False else "")
+
+
+def _unit(row: dict[str, Any]) -> str:
+    return str(row["unit"]).replace("times faster", "times as fast")  # which may be below 1
 
 
 def _spread(row: dict[str, Any], between: str) -> str:

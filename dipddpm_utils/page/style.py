@@ -117,12 +117,12 @@ def draw_floor(ax: Axes, floor: Any, metric: str, n: float) -> None:
     if any(line.axes is ax and line.get_label() == label for line in drawn):
         return
     alike = ax.get_shared_y_axes().get_siblings(ax)
-    if 0 < interval.value * FAR < _lowest(alike):
+    if 0 < interval.value * FAR < _lowest(alike) and not any(line.axes in alike for line in drawn):
         said, written = f"{interval.value:.2g} at n = {held:.0f}", [text for panel in alike for text in panel.texts]
         if not written:
             below = f"{METHODS['floor'].label}, far below:\n{said}"
             ax.annotate(below, (0.02, 0.02), xycoords="axes fraction", fontsize=8, color="#555555")
-        elif said not in written[0].get_text():
+        elif said not in written[0].get_text().partition("\n")[2].split(", "):
             written[0].set_text(f"{written[0].get_text()}, {said}")
         ax.margins(y=0.25)  # room for it
         return

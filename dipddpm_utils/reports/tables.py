@@ -1,8 +1,6 @@
 """The two reports rebuilt, in tables: what a model is trained on, and report B's ablation rows and grid."""
 
-import math
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -11,7 +9,7 @@ from dipddpm_utils.machine.provenance import hardware
 from dipddpm_utils.page.compare import Paired, difference, family, frame_of, grouped, judged_alike, summary
 from dipddpm_utils.page.lab import once
 from dipddpm_utils.page.names import look
-from dipddpm_utils.page.prose import count, factor, means, number, short_verdict, span
+from dipddpm_utils.page.prose import count, factor, means, number, over_rows, short_verdict, span
 from dipddpm_utils.page.tables import Say, quality_table, settings, settings_of
 from dipddpm_utils.reports import printed
 from dipddpm_utils.reports.gate import floor_of, trivial, without_learning
@@ -194,14 +192,11 @@ def own_size(full: Any, report: str) -> pd.DataFrame:
         return pd.DataFrame()
     floor = floor_of(full, f"{report.lower()}-ddpm")
     table = quality_table(models, floor)
-    alone, rest = models.get(own_label(f"{report.lower()}-ddpm")), [""] * (len(table) - len(models))
-    gaps = [None if alone is None else difference(frame, alone, "fd") for frame in models.values()]
-    gaps = [
-        replace(gap, low=math.nan, high=math.nan) if gap is not None and gap.n == 2 else gap for gap in gaps
-    ]  # says nothing
-    table["FD / alone"] = ["" if gap is None else factor(gap) if gap.value else "1" for gap in gaps] + rest
-    learned = [summary(frame, "fd_trained") if "fd_trained" in frame else None for frame in models.values()]
-    table["FD to its training images"] = [span(own) for own in learned] + rest
+    alone, rest = {one.seed: one.metrics["fd"] for one in groups.get(f"{report.lower()}-ddpm", [])}, len(table) - len(models)
+    over = [frame.assign(fd_over=frame["fd"] / frame["seed"].map(alone)) for frame in models.values()]  # nan: no such seed
+    table["FD / alone"] = ["1" if (own["fd_over"] == 1).all() else over_rows(own, "fd_over") for own in over] + [""] * rest
+    learned = [over_rows(own, "fd_trained") if "fd_trained" in own else "" for own in over]
+    table["FD to its training images"] = learned + [""] * rest
     if report == "B":  # of claim B3
         real = next(iter(models.values()))["contrast_real"].mean()
         table["contrast"] = [*(number(own["contrast"].mean()) for own in models.values()), number(real)][: len(table)]

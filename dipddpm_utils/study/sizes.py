@@ -63,7 +63,7 @@ class Sizes:
     """One profile. The defaults are `standard`. What is empty or None declares no runs."""
 
     about: str = (
-        "needs no GPU: 10 000 digits, 45 000 photographs for restoration, and 5 000 images for each of the two "
+        "no GPU needed; 10 000 digits, 45 000 photographs for restoration, and 5 000 images for each of the two "
         "reports; comparisons of trained models have 3 seeds or more"
     )
     # fits

@@ -99,7 +99,7 @@ def test_rows_become_json_a_table_and_plots(kept):
     assert [row["name"] for row in stored["rows"]] == [row.name for row in ROWS]  # in the programs' order, old ones gone
     assert stored["machine"]["threads"] >= 1 and stored["rows"][0]["spread"] == [5.0, 5.5]
     table = pd.read_csv(kept / "bench" / "cpu.csv").astype(object).fillna("")
-    assert list(table["met"]) == ["yes", "no", "yes", ""] and table["value"][0] == "5.25 times faster"
+    assert list(table["met"]) == ["yes", "no", "yes", ""] and table["value"][0] == "5.25 times as fast"
     assert {path.name for path in (kept / "bench").glob("*.png")} == {"cpu-quality.png", "cpu-growth.png"}
     figure = speed.curves(stored, "growth")
     assert [ax.get_xlabel() for ax in figure.axes] == ["batch", "width"]

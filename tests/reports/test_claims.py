@@ -613,6 +613,10 @@ def test_what_was_trained_at_the_reports_own_size_is_listed_beside_its_floor():
             models["b-combined"][0].metrics["fd_trained"] = 1e9
             assert "learned what they were given" not in findings.learned(lab, "B")
         assert figures.own_samples(lab, report).axes[0].get_yticklabels()[0].get_text() == "alone"
+    seedless = SimpleNamespace(all=lambda: [one for one in lab.all() if one.name != "b-ddpm-s0"])
+    assert set(figures.own_rows(lab, "B")) - set(figures.own_rows(seedless, "B")) == {
+        "DDPM alone"
+    }  # other seeds kept 4 samples
     assert tables.own_label("a-ddpm-published") == "DDPM alone, as published"
     assert tables.own_label("a-2conv") == "DDPM trained on 2conv outputs" and "B" not in tables.own_label("b-combined")
     assert tables.own_label("b-rows-dip_lr-5e-4") == "DDPM trained on DIP outputs, as published, row dip_lr 5e-4"
