@@ -11,7 +11,7 @@ from dipddpm_utils.machine import files
 from dipddpm_utils.machine.errors import UsageError
 
 ADDRESS = re.compile(  # in every badge, in what a notebook's first cell clones, and in README
-    r'(colab\.research\.google\.com/github/|REPOSITORY = \\"https://github\.com/|git clone https://github\.com/)([\w.-]+/[\w.-]+)'
+    r'(colab\.research\.google\.com/github/|REPOSITORY = \\"https://github\.com/|git clone --depth 1 https://github\.com/)([\w.-]+/[\w.-]+)'
 )
 ONLY_OF_THE_COMMANDS = {"click", "jupyter", "latex2mathml", "papermill"}
 
