@@ -73,10 +73,15 @@ def dip_share(lab: Any) -> float:
 
 
 def combined(lab: Any) -> str:
-    """Trained on DIP outputs against trained on real images, at equal steps."""
+    """Trained on DIP outputs against trained on real images, at equal steps; how near the first is to what it learned from."""
     gaps, words = outputs(lab), {"worse": "more diverse", "better": "less diverse"}
     said = comparison(f"FD trained on DIP outputs over FD of the {alone(lab)}", gaps["fd"])
-    return f"{said} {comparison('Difference in recall (diversity)', gaps['recall'], **words)}"
+    own = frame_of(lab.seeds(compared(lab)[1]))
+    ends = [
+        f"{where} {span(compare.summary(own, of))}" for where, of in (("these outputs", "fd_trained"), ("real images", "fd"))
+    ]
+    learned = f"FD of the model trained on DIP outputs: to {', to '.join(ends)}."
+    return f"{said} {comparison('Difference in recall (diversity)', gaps['recall'], **words)} {learned}"
 
 
 def dips(lab: Any) -> pd.DataFrame:

@@ -156,6 +156,13 @@ def test_that_a_sweep_is_decided_is_said_once_above_all_that_are():
     assert "real difference" not in said and line.partition(": **")[0] in said and "Holm over" in said
 
 
+def test_a_model_trained_on_dip_outputs_is_compared_with_these_outputs_too():
+    lab = Records()
+    for record in lab.seeds(comparisons.compared(lab)[1]):
+        record.metrics |= {"fd": 8.0, "fd_trained": 2.0}
+    assert "to these outputs 2.00 [2.00, 2.00], to real images 8.00 [8.00, 8.00]." in comparisons.combined(lab)
+
+
 def test_the_dips_share_of_training_is_the_mean_over_seeds_of_each_ones_own_machine():
     lab = Records()
     own = lab.seeds(comparisons.compared(lab)[1])
