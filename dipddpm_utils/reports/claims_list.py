@@ -101,7 +101,7 @@ CLAIMS: list[Claim] = [
             partial(of_distance, lambda curve: curve[1:].min() - curve[0], lambda runs: runs[list(ON_DIP)],
                     "With a DIP: lowest FD of the later evaluations over the first (against the DDPM alone: see A4)."),
             ON_DIP)),
-    _claim("A2", "The FID falls faster with DIP.",
+    _claim("A2", "The FID is expected to fall faster with DIP.",
            ("with either net, FD falls by a larger factor from the first evaluation to the last than without", ALL_A, A_FIGURE,
             partial(of_distance, lambda curve: curve[0] - curve[-1], lambda runs: runs[list(ON_DIP)].sub(runs[ALONE], axis=0),
                     "Fall of FD from the first evaluation to the last, as a factor: with the net over alone."), VARIANTS)),
