@@ -91,6 +91,26 @@ def rivals_counted(lab: Any, of: str = "") -> tuple[int, int]:
     return trained, below
 
 
+def trained_again(lab: Any) -> str:
+    """How many samples were drawn from another training of their model than the one whose record is here; '' if none."""
+    whole = {record.name: record for record in lab.all() if record.kind == "ddpm"}
+    drawn = [(one, lab.profile.find(one.run.model)) for one in lab.all() if one.kind == "sample"]
+    pairs = [(one.metrics, whole[entry.name]) for one, entry in drawn if entry is not None and entry.name in whole]
+    other = sum(not _same_training(metrics, model) for metrics, model in pairs)
+    said = (
+        f"- {other} of {len(pairs)} sets of samples are of an earlier training of their model, with the same configuration and "
+    )
+    said += "seed (weights are not under version control): on another machine, or by other threads, it ends at other weights, "
+    return f"{said}so in a pair that mixes both, trainings differ by more than what is compared." if other else ""
+
+
+def _same_training(metrics: Any, model: Any) -> bool:
+    """By the weights, of records that hold them, else by the seconds that it took."""
+    if metrics.get("model_weights"):
+        return bool(metrics["model_weights"] == model.weights_sha256)
+    return bool(metrics["model_seconds"] == model.metrics["total_seconds"])
+
+
 def clocks(lab: Any) -> str:
     """How far seconds may be compared: what a step of one network took on different days, where it was trained again."""
     groups = ("ddpm-long", "main", "ddpm", "ddpm-more", "dip-2conv", "dip-skip", "dip_pick", "mech-dip")

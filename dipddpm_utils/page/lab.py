@@ -25,7 +25,7 @@ from PIL import Image
 from dipddpm_utils.machine import drive, files
 from dipddpm_utils.machine.errors import StoreError
 from dipddpm_utils.machine.provenance import hardware
-from dipddpm_utils.page import notebook
+from dipddpm_utils.page import names, notebook
 from dipddpm_utils.page.images import img, with_fewer_colours
 from dipddpm_utils.page.prose import Link
 from dipddpm_utils.store.records import Record
@@ -69,6 +69,8 @@ class Lab:
         self.complete: set[str] = set()  # groups of which all records were found
         self.kept: dict[Any, Any] = {}  # of `once`
         self.unfinished: frozenset[str] = frozenset()  # of `so_far`
+        if self.store.records_only:
+            self._leave_out_newcomers()
 
     def beside(self, profile: str, *, records_only: bool = False) -> Lab:
         """The lab of another profile with the same results; what it shows is listed with what this one shows."""
@@ -91,6 +93,19 @@ class Lab:
         other.unfinished = frozenset(group for group in groups if len(there[group]) < len(groups[group]))
         other.complete, other.kept = set(), {}
         return other
+
+    def _leave_out_newcomers(self) -> None:
+        """Priors that were declared and not computed yet must not take from the page what there is."""
+        new = {kind.name for kind in names.kinds().values() if kind.everywhere}
+        groups, absent = dict(self.profile.groups), set()
+        for group, members in groups.items():
+            open_ = {one.label for one in members if one.label in new and not self._there(one.entry.run)}
+            groups[group] = [one for one in members if one.label not in open_]
+            absent |= open_
+        if absent:
+            self.profile = dataclasses.replace(self.profile, groups=groups)
+            advice = f"`{self.store.command('run --all')}` computes them"
+            print(f"not computed yet, and left out: {', '.join(sorted(absent))}; {advice}", file=sys.stderr)
 
     # --- records ---
 

@@ -5,7 +5,7 @@ That is real images, a DIP's outputs for them, or a control that has one effect 
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -34,10 +34,12 @@ class Given:
     coefs: Coefficients
     net: nn.Module | None = None  # the fitted DIP, [0, 1] -> about [0, 1], for a prior that is declared to need one
     bank: Tensor | None = None  # floats [n, C, H, W] in [-1, 1], the outputs of DIPs fitted to one training image each
+    seen: list[Tensor] = field(default_factory=list)  # which rows of train were drawn, each time
 
     def drawn(self, n: int, generator: torch.Generator) -> Tensor:
         """n training images, uint8, without repeats as far as there are enough."""
-        return self.train[self.drawn_rows(n, generator).to(self.train.device)]
+        self.seen.append(self.drawn_rows(n, generator))
+        return self.train[self.seen[-1].to(self.train.device)]
 
     def drawn_rows(self, n: int, generator: torch.Generator) -> Tensor:
         """Which ones `drawn` draws from the same generator: int64 [n], where the generator lives."""

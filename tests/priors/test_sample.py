@@ -12,7 +12,7 @@ from dipddpm_utils.ddpm import schedule
 from dipddpm_utils.judging import fidelity
 from dipddpm_utils.machine.errors import ConfigError
 from dipddpm_utils.parts import PerImage
-from dipddpm_utils.priors import sample, train
+from dipddpm_utils.priors import declared, sample, train
 from dipddpm_utils.priors.images import Given, Made
 from dipddpm_utils.store.runs import Store
 from dipddpm_utils.theory import gaussian
@@ -38,6 +38,23 @@ def test_images_are_drawn_from_every_start(store, start):
         assert record.metrics["start_moved"] == pytest.approx(float(images.var(0, correction=0).sum()), rel=0.1)
         at = gaussian.paired_mismatch(record.metrics["start_moved"], schedule.coefficients(DDPM.diffusion).alpha_bar(49))
         assert (record.metrics["start_kl_bound"], record.metrics["start_tv_bound"]) == (at, gaussian.most_variation(at))
+
+
+def test_a_start_whose_training_images_are_not_known_is_refused(store, monkeypatch):
+    monkeypatch.setattr(declared, "KINDS", dict(declared.KINDS))
+
+    @declared.start("late", "draws noise first", "#000000d")
+    def late(given, n, generator):
+        given.normal((n, 1, 1, 1), generator)
+        return given.signed(given.drawn(n, generator))
+
+    with pytest.raises(ConfigError, match=r"^the start 'late' is of training images, .*: draw 80 by given\.drawn before"):
+        store.ensure(Sample(model=DDPM, start=Start(name="late", t_start=49), sampler=Sampler(steps=4), n=80))
+
+
+def test_of_which_training_samples_are_is_kept(store):
+    own = store.ensure(Sample(model=DDPM, sampler=Sampler(steps=4), n=80)).metrics
+    assert own["model_weights"] and own["model_weights"] == store.ensure(DDPM).weights_sha256
 
 
 def test_what_is_on_a_device_without_float64_is_computed_on_the_cpu():
