@@ -92,16 +92,15 @@ def rivals_counted(lab: Any, of: str = "") -> tuple[int, int]:
 
 
 def trained_again(lab: Any) -> str:
-    """How many samples were drawn from another training of their model than the one whose record is here; '' if none."""
-    whole = {record.name: record for record in lab.all() if record.kind == "ddpm"}
-    drawn = [(one, lab.profile.find(one.run.model)) for one in lab.all() if one.kind == "sample"]
-    pairs = [(one.metrics, whole[entry.name]) for one, entry in drawn if entry is not None and entry.name in whole]
+    """How many of the samples drawn here are of another training of their model than the one whose record is; '' if none."""
+    drawn = [one for one in lab.used.values() if one.kind == "sample" and lab.profile.find(one.run) is not None]
+    there = {one.run: one for one in lab.used.values() if one.kind == "ddpm"}
+    pairs = [(one.metrics, there[one.run.model]) for one in drawn if one.run.model in there]
     other = sum(not _same_training(metrics, model) for metrics, model in pairs)
-    said = (
-        f"- {other} of {len(pairs)} sets of samples are of an earlier training of their model, with the same configuration and "
-    )
-    said += "seed (weights are not under version control): on another machine, or by other threads, it ends at other weights, "
-    return f"{said}so in a pair that mixes both, trainings differ by more than what is compared." if other else ""
+    said = f"- {other} of {len(pairs)} sets of samples shown here are of an earlier training of their model, with the same "
+    said += "configuration and seed (weights are not under version control). On another machine, or by other threads, such a "
+    said += "training ends at other weights: in a pair that mixes both, trainings differ by more than what is compared."
+    return said if other else ""
 
 
 def _same_training(metrics: Any, model: Any) -> bool:

@@ -10,8 +10,8 @@ from dipddpm_utils.driver import install
 from dipddpm_utils.machine import files
 from dipddpm_utils.machine.errors import UsageError
 
-ADDRESS = re.compile(  # in every badge, in what a notebook's first cell clones, and in README
-    r'(colab\.research\.google\.com/github/|REPOSITORY = \\"https://github\.com/|git clone --depth 1 https://github\.com/)([\w.-]+/[\w.-]+)'
+ADDRESS = re.compile(  # in every badge, in what a notebook's first cell clones, in README and for citations
+    r'(colab\.research\.google\.com/github/|(?:REPOSITORY = \\"|git clone --depth 1 |repository-code: )https://github\.com/)([\w.-]+/[\w.-]+)'
 )
 ONLY_OF_THE_COMMANDS = {"click", "jupyter", "latex2mathml", "papermill"}
 
@@ -35,7 +35,7 @@ def set_address(repository: str) -> int:
     """Set OWNER/REPO wherever a repository stands; returns in how many files. UsageError if it is not of that form."""
     if not re.fullmatch(r"[A-Za-z0-9-]+/[A-Za-z0-9._-]+", repository):
         raise UsageError(f"{repository!r} is not a repository on GitHub: give OWNER/REPO, such as dipddpm/dipddpm")
-    places = [*files.CHECKOUT.glob("notebooks/*.ipynb"), files.CHECKOUT / "README.md"]
+    places = [*files.CHECKOUT.glob("notebooks/*.ipynb"), files.CHECKOUT / "README.md", files.CHECKOUT / "CITATION.cff"]
     for place in places:
         files.write_text(place, ADDRESS.sub(rf"\g<1>{repository}", place.read_text(encoding="utf-8")))
     return len(places)

@@ -97,15 +97,15 @@ class Lab:
     def _leave_out_newcomers(self) -> None:
         """Priors that were declared and not computed yet must not take from the page what there is."""
         new = {kind.name for kind in names.kinds().values() if kind.everywhere}
-        groups, absent = dict(self.profile.groups), set()
+        groups, absent = dict(self.profile.groups), {}
         for group, members in groups.items():
             open_ = {one.label for one in members if one.label in new and not self._there(one.entry.run)}
             groups[group] = [one for one in members if one.label not in open_]
-            absent |= open_
+            absent |= {group: open_} if open_ else {}
         if absent:
             self.profile = dataclasses.replace(self.profile, groups=groups)
-            advice = f"`{self.store.command('run --all')}` computes them"
-            print(f"not computed yet, and left out: {', '.join(sorted(absent))}; {advice}", file=sys.stderr)
+            left, whole = sorted(set().union(*absent.values())), self.store.command(f"run {' '.join(absent)} --fresh")
+            print(f"not computed yet, left out: {', '.join(left)}; `{whole}` computes them and their rivals", file=sys.stderr)
 
     # --- records ---
 

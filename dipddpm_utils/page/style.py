@@ -108,7 +108,8 @@ def draw_floor(ax: Axes, floor: Any, metric: str, n: float) -> None:
     """Grey line and band: what real images score against other real ones, `n` of them; called once all points are drawn.
 
     Dashed; dotted where the figure has one at another n already; nothing where this panel has the same one. More than FAR
-    times below all points it is only written, in one panel of a scale, so as not to flatten the curves.
+    times below all points it is only written, in one panel of a scale, so as not to flatten the curves; unless a line of that
+    scale is there already.
     """
     held = floor_n(floor, n)
     interval = floor_at(floor, metric, held)

@@ -3,7 +3,8 @@
 A chain goes from x_T ~ N(0, I) down to x_0. A declaration is a decorated function, and its decorator says what it changes:
 
 - `start`: where the chain begins. (given, n, generator) -> x_start, floats [n, C, H, W] in [-1, 1] where they are images.
-  Starts that draw training images draw the same ones from the same generator; a bank of fits has drawn its own.
+  One that is of training images draws its n by `given.drawn` before anything else: copies are counted against those. The same
+  generator draws the same ones; a bank of fits has drawn its own.
 - `opinion`: x0_hat at every step, mixed in by a weight. (given, x0_hat, x_dip) -> images in [-1, 1], all [B, C, H, W]. x_dip
   is drawn once a sample, by the start that the configuration names as its `bank`; None without one.
 - `learned`: the forward process and what the network is told, in training and sampling. (given, x_dip) -> Joint.
@@ -52,7 +53,7 @@ class Kind:
     varied: str = ""  # the same as an axis of notebook 05; a value of 0 is the DDPM alone
     oracle: bool = False  # gives training images away, so it is no method
     paired: bool = True  # each start stands for the training image that `given.drawn`, or the bank, draws at its place
-    of_image: bool = True  # each start is made of one training image, which its sample may give back
+    of_image: bool = True  # each start is made of one training image, drawn first of all, which its sample may give back
     told: int = 0  # images that the network is told in further input channels
     value: float = 1  # of its runs, where it has them `everywhere`
     everywhere: bool = False  # has runs in every profile of our own question, without being named in the study

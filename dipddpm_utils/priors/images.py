@@ -34,7 +34,7 @@ class Given:
     coefs: Coefficients
     net: nn.Module | None = None  # the fitted DIP, [0, 1] -> about [0, 1], for a prior that is declared to need one
     bank: Tensor | None = None  # floats [n, C, H, W] in [-1, 1], the outputs of DIPs fitted to one training image each
-    seen: list[Tensor] = field(default_factory=list)  # which rows of train were drawn, each time
+    seen: list[Tensor] = field(default_factory=list, compare=False, repr=False)  # which rows of train were drawn, each time
 
     def drawn(self, n: int, generator: torch.Generator) -> Tensor:
         """n training images, uint8, without repeats as far as there are enough."""

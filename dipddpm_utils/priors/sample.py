@@ -36,6 +36,7 @@ def sample(run: Sample, work: Work) -> Outcome:
     since = device.stopwatch(work.device)
     generator = streams.generator(run.seed, f"start {start.key}")
     x_start = start.function(replace(given, net=nets.get(run.start.dip)), run.n, generator)
+    _check_known(run, start, given, 0)
     t_start = given.coefs.num_train_timesteps - 1 if run.start.t_start is None else run.start.t_start
     x_t = process.start_chain(given.coefs, x_start, t_start, generator)
     chain = _chain(run, replace(given, net=nets.get(run.advice.dip if run.advice else None)), t_start)
@@ -50,10 +51,6 @@ def sample(run: Sample, work: Work) -> Outcome:
         """The training images that a start's are made of, int64 [n]."""
         own = streams.generator(run.seed, f"start {name}")
         return fits.rows[: run.n] if fits and find("start", name).bank else given.drawn_rows(run.n, own)
-
-    if start.of_image and not start.bank and not (given.seen and torch.equal(given.seen[0], sources(start.key))):
-        advice = f"draw {run.n} by given.drawn before anything else, or declare it with of_image=False, paired=False"
-        raise ConfigError(f"the start {start.key!r} is of training images, and which ones is not known: {advice}")
 
     given_back = sources(run.advice.bank if run.advice and run.advice.bank else run.start.name)
     metrics = {
@@ -88,6 +85,18 @@ def _with_its_prior(run: Sample, work: Work) -> Outcome:
     return Outcome(metrics, timings, arrays={"grid": images[: shown(run)].numpy()}, notes=judge.notes(run.n))
 
 
+def _check_known(run: Sample, start: Kind, given: Given, before: int) -> None:
+    """ConfigError unless it is known of which training images a start is made, since copies are counted against those.
+
+    before: how many draws there were when it was asked.
+    """
+    seen = given.seen[before : before + 1]
+    expected = given.drawn_rows(run.n, streams.generator(run.seed, f"start {start.key}"))
+    if start.of_image and not start.bank and not (seen and torch.equal(seen[0], expected)):
+        advice = f"draw {run.n} by given.drawn before anything else, or declare it with of_image=False, paired=False"
+        raise ConfigError(f"the start {start.key!r} is of training images, and which ones is not known: {advice}")
+
+
 def _of_model(record: Record) -> dict[str, Any]:
     """Of which training samples were drawn: one made again on another machine, or by other threads, ends elsewhere."""
     return {"model_seconds": record.metrics["total_seconds"], "model_weights": record.weights_sha256}
@@ -118,7 +127,9 @@ def _chain(run: Sample, given: Given, t_start: int) -> Chain:
         return onward
     opinion, bank = find("opinion", advice.name).function, None
     if advice.bank is not None:
-        bank = find("start", advice.bank).function(given, run.n, streams.generator(run.seed, f"start {advice.bank}"))
+        start, before = find("start", advice.bank), len(given.seen)
+        bank = start.function(given, run.n, streams.generator(run.seed, f"start {advice.bank}"))
+        _check_known(run, start, given, before)
 
     def drawn(network: Model, x_t: Tensor, rows: slice, generator: torch.Generator) -> tuple[Tensor, int]:
         x_dip = None if bank is None else bank[rows].to(x_t.device)

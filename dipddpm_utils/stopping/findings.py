@@ -144,9 +144,7 @@ def best_rules(records: Sequence[Any]) -> str:
             early.setdefault(" and ".join(more), []).append(RULES[rule].title)
     for where, rules in early.items():
         loses = f"lose{'s' * (len(rules) < 2)} more than not stopping on {where}, over all noise levels"
-        lines.append(
-            f"{' and '.join(rules)} {loses}: their settings are the same for all nets, while each net has a budget of its own."
-        )
+        lines.append(f"{' and '.join(rules)} {loses}: a rule's settings are the same for all nets, budgets are not.")
     return bullets(lines)
 
 

@@ -112,10 +112,11 @@ def test_drive_is_mounted_once_and_only_on_colab(monkeypatch, tmp_path):
 
 def test_one_command_sets_the_address_everywhere(tmp_path, monkeypatch, capsys):
     shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks", ignore=shutil.ignore_patterns(".*"))
-    shutil.copy(ROOT / "README.md", tmp_path)
+    for name in ("README.md", "CITATION.cff"):
+        shutil.copy(ROOT / name, tmp_path)
     monkeypatch.setattr(colab.files, "CHECKOUT", tmp_path)
     assert command_line.main(["badges", "some-one/a.report"]) == 0
-    assert "some-one/a.report set in 8 files" in capsys.readouterr().out
+    assert "some-one/a.report set in 9 files" in capsys.readouterr().out
     others = {"actions/checkout", "ty0601/GAI-HW4", "zglian/GAI-project4"}  # the last two: the reports' own
     for path in tmp_path.rglob("*.*"):
         found = set(re.findall(r"github(?:\.com)?/([\w.-]+/[\w.-]+)", path.read_text())) - others

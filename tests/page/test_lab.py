@@ -59,7 +59,7 @@ def test_a_prior_that_was_declared_and_not_computed_takes_nothing_from_the_page(
     monkeypatch.setattr(declared, "KINDS", known)
     lab = Lab("standard", str(RESULTS), records_only=True)
     assert lab.has("starts", "main-starts") and "late" not in set(lab.frame("starts")["label"])
-    assert "not computed yet, and left out: late; `" in capsys.readouterr().err
+    assert "not computed yet, left out: late; `" in capsys.readouterr().err
 
 
 def test_where_runs_may_be_computed_nothing_is_lacking(tmp_path):

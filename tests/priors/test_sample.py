@@ -48,6 +48,10 @@ def test_a_start_whose_training_images_are_not_known_is_refused(store, monkeypat
         given.normal((n, 1, 1, 1), generator)
         return given.signed(given.drawn(n, generator))
 
+    monkeypatch.setattr(sample.Judge, "score", lambda *_: pytest.fail("drawn before it was refused"))
+    mixed = Advice(name="bank", bank="late", weight=0.3)
+    with pytest.raises(ConfigError, match="^the start 'late' is of training images"):
+        store.ensure(Sample(model=DDPM, advice=mixed, sampler=Sampler(steps=4), n=80))
     with pytest.raises(ConfigError, match=r"^the start 'late' is of training images, .*: draw 80 by given\.drawn before"):
         store.ensure(Sample(model=DDPM, start=Start(name="late", t_start=49), sampler=Sampler(steps=4), n=80))
 
