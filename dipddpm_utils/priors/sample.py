@@ -90,9 +90,11 @@ def _check_known(run: Sample, start: Kind, given: Given, before: int) -> None:
 
     before: how many draws there were when it was asked.
     """
+    if start.bank or not start.of_image:
+        return
     seen = given.seen[before : before + 1]
     expected = given.drawn_rows(run.n, streams.generator(run.seed, f"start {start.key}"))
-    if start.of_image and not start.bank and not (seen and torch.equal(seen[0], expected)):
+    if not (seen and torch.equal(seen[0], expected)):
         advice = f"draw {run.n} by given.drawn before anything else, or declare it with of_image=False, paired=False"
         raise ConfigError(f"the start {start.key!r} is of training images, and which ones is not known: {advice}")
 
