@@ -186,15 +186,13 @@ def reports_in_short(lab: Any, *, page: bool = False) -> str:
     place = "" if page else " (page: `results/full/report.html`)"
     for report in ("A", "B"):
         if at_own_size(full, report):
-            parts += [markdown_table(own_size_in_short(full, report))]
-            parts += [f": Report {report} at its own size, so far. {{#tab-00_{report.lower()}}}"] if page else []
-            parts += [findings.learned(full, report), findings.begun_at_own_size(full, report)]
+            table = markdown_table(own_size_in_short(full, report))
+            about = f": Report {report} at its own size{findings.so_far(full, report)}. {{#tab-00_{report.lower()}}}"
+            parts += [table, about * page, *findings.of_own_size(full, report), full.random_weights(table).strip()]
     if len(parts) > 1:
         there, of = len(full.all()), len(full.profile.entries)
-        parts[0] += f" At their own size {there} of {of} runs are done, and these tables are not tested{place}. FD / alone: FD "
-        parts[0] += (
-            "divided by the corrected DDPM alone's, by seed. One seed: the interval is over samples, not over trainings."
-        )
+        parts[0] += f" At their own size {there} of {of} runs are done{place}. FD / alone: FD divided by the corrected DDPM "
+        parts[0] += "alone's, by seed. One seed: the interval is over samples, not over trainings."
     return "\n\n".join(filter(None, parts))
 
 

@@ -8,7 +8,9 @@ from labs import Records, holding
 
 from dipddpm_utils import front
 from dipddpm_utils.combined import comparisons, conclusions, verdicts
+from dipddpm_utils.page.lab import Lab
 from dipddpm_utils.page.prose import factor
+from dipddpm_utils.reports import findings
 
 LAB = Records()
 
@@ -77,6 +79,18 @@ def test_a_profile_of_the_two_reports_alone_has_no_empty_table():
     reports = front.reports_in_short(Records("full"), page=True)
     assert [reports.count(f"| report {one}'s DDPM, n = ") for one in ("A", "B")] == [1, 1] and "{#tab-00_b}" in reports
     assert "{#" not in front.reports_in_short(Records("full"))
+
+
+def test_what_is_tested_of_the_reports_at_their_own_size_is_said_and_what_random_weights_made(monkeypatch):
+    monkeypatch.setattr(Lab, "random_weights", lambda self, shown: " Random." * ("trained on 2conv outputs" in shown))
+    text = front.reports_in_short(Records("full"))
+    assert text.count("Random.") == 1
+    whole, lacking = Records("full"), Records("full", without=("b-combined-published",))
+    assert re.search(r"3 seeds: \*\*higher\*\* \(p = [^)]*Holm over 2\)\. No verdict, since", text.split("report B's DDPM")[1])
+    assert findings.of_own_size(whole, "B")[0].startswith(
+        "FD over that of the DDPM alone. Corrected, DDPM trained on DIP outputs: "
+    )
+    assert not findings.of_own_size(lacking, "B")[0].startswith("FD over that")  # no pair as published
 
 
 @pytest.mark.slow

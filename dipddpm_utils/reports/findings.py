@@ -175,6 +175,18 @@ def published_shape(lab: Any) -> str:
     return "The last distance over the first, by model and way of judging:\n\n" + bullets(lines)
 
 
+def so_far(full: Any, report: str) -> str:
+    """', so far' while runs of a report's variants are missing."""
+    return ", so far" * bool(full.lacking(*arms(report)))
+
+
+def of_own_size(full: Any, report: str) -> list[str]:
+    """What is said of a report's models at its own size, a paragraph each."""
+    lines = against_alone(full.so_far(), report)
+    over = f"FD over that of the DDPM alone. {' '.join(lines)}" if lines else ""
+    return list(filter(None, [over, learned(full, report), begun_at_own_size(full, report)]))
+
+
 def begun_at_own_size(full: Any, report: str) -> str:
     """How far chains that begin at report A's DIP outputs are from real images, beside the others with as many calls, and what
     they give back; '' of report B.

@@ -153,9 +153,14 @@ def short_sweeps(every: pd.DataFrame) -> pd.DataFrame:
 
 
 def at_own_size(full: Any, report: str) -> dict[str, list[Any]]:
-    """What has been trained of a report at its own size: group -> its records that are there. full: the lab of that profile."""
-    models = (record for record in full.all() if record.run.kind == "ddpm" and not record.run.unet.library)
-    own = (record for record in models if record.name.startswith(f"{report.lower()}-"))
+    """What has been trained of a report at its own size, on all of its data: group -> its records that are there.
+
+    full: the lab of that profile.
+    """
+    prefix = f"{report.lower()}-"
+    data = profiles.load("full").entry(f"{prefix}ddpm-s0").run.data  # others are judged elsewhere: FashionMNIST, few images
+    models = (record for record in full.all() if record.run.kind == "ddpm" and record.name.startswith(prefix))
+    own = (record for record in models if record.run.data == data and not record.run.unet.library)
     return grouped(own, lambda record: record.name.rpartition("-s")[0])
 
 
@@ -176,6 +181,8 @@ def own_label(group: str) -> str:
     if group.startswith("b-rows-"):  # of its ablation, with its faults
         row = group.removeprefix("b-rows-").replace("-", " ", 1)
         return f"{own_label('b-combined-published')}, row {row}"
+    if group.startswith("a-controls-"):
+        return f"DDPM trained on control: {group.removeprefix('a-controls-')}"
     name = group.removesuffix("-published")
     label = look(name).label
     label = f"DDPM trained on {label} outputs" if name in printed.VARIANTS[1:] else label  # "2conv" is the DIP's name

@@ -17,6 +17,7 @@ from dipddpm_utils.judging.stats import holm, pairs_needed
 from dipddpm_utils.page.compare import judged_alike, paired
 from dipddpm_utils.page.lab import Lab
 from dipddpm_utils.page.prose import ends, factor, number
+from dipddpm_utils.parts import Data
 from dipddpm_utils.reports import claims, claims_list, evidence_a, evidence_b, evidence_time, figures, findings, gate, tables
 from dipddpm_utils.reports.finding import Finding, compared, decisive, side
 from dipddpm_utils.reports.printed import same_fid
@@ -588,6 +589,7 @@ def test_what_was_trained_at_the_reports_own_size_is_listed_beside_its_floor():
             one.name.rpartition("-s")[0]
             for one in lab.all()
             if one.run.kind == "ddpm" and one.name[0] == report.lower() and not one.run.unet.library
+            if one.run.data == lab.record(f"{name}-s0").run.data  # not FashionMNIST, nor a few images
         }
         said = {tables.own_label(one) for one in trained}
         without = gate.without_learning(lab.record(floor))
@@ -620,6 +622,12 @@ def test_what_was_trained_at_the_reports_own_size_is_listed_beside_its_floor():
     assert tables.own_label("a-ddpm-published") == "DDPM alone, as published"
     assert tables.own_label("a-2conv") == "DDPM trained on 2conv outputs" and "B" not in tables.own_label("b-combined")
     assert tables.own_label("b-rows-dip_lr-5e-4") == "DDPM trained on DIP outputs, as published, row dip_lr 5e-4"
+    assert tables.own_label("a-controls-blur") == "DDPM trained on control: blur"
+    digits = lab.record("b-ddpm-s0")
+    elsewhere = digits.run.model_copy(update={"data": Data(name="fashion_mnist")})
+    mixed = SimpleNamespace(all=lambda: [digits, SimpleNamespace(name="b-fashion-s0", run=elsewhere)])
+    assert tables.at_own_size(mixed, "B") == {"b-ddpm": [digits]}
+    assert findings.so_far(lab, "B") == "" and findings.so_far(Records("full", without=("b-combined",)), "B") == ", so far"
     others = tables.at_own_size(lab, "A")["a-2conv"]
     alone_lost = SimpleNamespace(all=lambda: others, profile=lab.profile, has=lab.has, seeds=lab.seeds)
     assert set(tables.own_size(alone_lost, "A")["FD / alone"]) == {""}
