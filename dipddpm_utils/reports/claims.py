@@ -19,7 +19,7 @@ from dipddpm_utils.judging.stats import ALPHA
 from dipddpm_utils.page.compare import family
 from dipddpm_utils.page.prose import Link, bullets, decimals, effect, factor, shown_by
 from dipddpm_utils.reports import gate
-from dipddpm_utils.reports.claims_list import AS_WRITTEN, CHANGES, CLAIMS, OF_OUTPUTS, TABLES, Claim, Evidence
+from dipddpm_utils.reports.claims_list import CHANGES, CLAIMS, OF_OUTPUTS, TABLES, Claim, Evidence
 from dipddpm_utils.reports.finding import Finding, shows
 from dipddpm_utils.study import profile as profiles
 
@@ -45,6 +45,7 @@ class Judged:
     gate: gate.Gate = gate.Gate({})
     profile: str = ""
     since: str = ""  # when the first of the records it rests on was complete
+    told: str = ""  # what models at the report's own size show, that are too few to test it on
 
     @property
     def verdict(self) -> str:
@@ -77,7 +78,7 @@ class Judged:
     def why(self) -> str:
         """What the effect is; of a claim that was not measured, what that would take."""
         if self.finding:
-            return self.finding.why
+            return " ".join(filter(None, [self.finding.why, self.told]))
         lacks = f", whose records in {self.profile} lack what this reads" if self.profile else ""
         return f"needs runs: {', '.join(self.evidence.needs)}{lacks}"
 
@@ -178,10 +179,23 @@ def _judged(claim: Claim, evidence: Evidence, finding: Finding, lab: Any) -> Jud
     return Judged(claim, evidence, finding, data, finding.side()[0], gate=gate.passed(lab, evidence.models), **about)
 
 
+def _told(claim: Claim, full: Any) -> str:
+    """What a report's models at its own size show of a claim that is tested elsewhere; '' without any that pass the gate."""
+    evidence = claim.evidence[0]
+    if not full.has(*evidence.needs) or gate.passed(full, evidence.models).why or (found := evidence.test(full)) is None:
+        return ""
+    gap, each = found.effect, found.each if len(found.each) <= MANY else {}
+    shown = "; ".join(f"{name} {effect(own)}" for name, own in each.items()) or effect(gap, found.unit)
+    shown += f", from {found.artefact_of}" * bool(found.artefact_of)
+    return f"At the report's own size, {gap.n} {gap.over.removesuffix('s' * (gap.n == 1))}, not tested: {shown}."
+
+
 def audit(lab: Any, beside: Sequence[Any] | None = None) -> list[Judged]:
     """All seventeen claims, A1 to A9 and B1 to B8, each corrected for all (family 'claims'). beside: None is `labs`."""
     beside = labs(lab) if beside is None else beside
+    full = next((one.so_far() for one in beside if one.profile.name == "full"), None)
     judged = [judge(claim, beside) for claim in CLAIMS]
+    judged = [replace(one, told=_told(one.claim, full)) if full and one.profile != "full" else one for one in judged]
     tested = {one.claim.id: replace(one.finding.effect, p=one.p) for one in judged if one.finding}
     found = family("claims", tested)
     return [replace(one, p=found[one.claim.id].p, of=found[one.claim.id].of) if one.finding else one for one in judged]
@@ -242,33 +256,6 @@ def verdict_of(finding: Finding, p: float) -> str:
 
 def _short(value: float, ratio: bool) -> str:
     return "" if not math.isfinite(value) else f"{math.exp(value):.3f}" if ratio else f"{value:+.{decimals(value)}f}"
-
-
-def hypotheses() -> pd.DataFrame:
-    """What is tested: a row per claim, with the days on which that was changed."""
-    rows = []
-    for claim in CLAIMS:
-        runs = "; failing those ".join(", ".join(evidence.needs) for evidence in claim.evidence)
-        days = dict.fromkeys(change.when[:10] for change in CHANGES[1:] if claim.id in change.claims)
-        what = claim.evidence[0].hypothesis
-        rows.append((f"{claim.id}. {claim.said}", AS_WRITTEN.get(claim.id, ""), what, runs, ", ".join(days)))
-    return pd.DataFrame(rows, columns=["claim", "as written", "what would show it", "runs", "changed"])
-
-
-def changed() -> str:
-    """How many tests were changed by themselves, and how often the rule for all was, after they were written."""
-    one_by_one = [change for change in CHANGES[1:] if len(change.claims) < len(CLAIMS)]
-    alone = {id for change in one_by_one for id in change.claims}
-    rules = len(CHANGES) - 1 - len(one_by_one)
-    one = f"{len(alone)} of {len(CLAIMS)} tests were each changed at least once after they were written"
-    return f"{one}; {rules} change{'s' * (rules != 1)} concerned all."
-
-
-def changes() -> pd.DataFrame:
-    """Every change of a hypothesis, with what had been seen by then."""
-    of = [("all" if len(one.claims) == len(CLAIMS) else ", ".join(one.claims)) for one in CHANGES]
-    rows = [(one.when.replace("T", " "), own, one.what, one.seen) for one, own in zip(CHANGES, of, strict=True)]
-    return pd.DataFrame(rows, columns=["changed (UTC)", "claims", "what was changed", "what had been seen"])
 
 
 def in_numbers(judged: list[Judged], which: str = "claims") -> str:

@@ -4,6 +4,8 @@ import math
 from functools import partial
 from typing import Any, NamedTuple
 
+import pandas as pd
+
 from dipddpm_utils.reports import evidence_b as b
 from dipddpm_utils.reports import evidence_time as seconds
 from dipddpm_utils.reports.evidence_a import late_change, of_distance, rise_is_noise
@@ -210,3 +212,30 @@ CHANGES = (  # the first is version 1; whatever follows was made with records in
     Change("2026-11-30T01:42", ("A9", "B1", "B5"), "from trainings timed in turn alone, no more from seconds of separate runs",
            "all verdicts, which this does not move"),
 )  # fmt: skip
+
+
+def hypotheses() -> pd.DataFrame:
+    """What is tested: a row per claim, with the days on which that was changed."""
+    rows = []
+    for claim in CLAIMS:
+        runs = "; failing those ".join(", ".join(evidence.needs) for evidence in claim.evidence)
+        days = dict.fromkeys(change.when[:10] for change in CHANGES[1:] if claim.id in change.claims)
+        what = claim.evidence[0].hypothesis
+        rows.append((f"{claim.id}. {claim.said}", AS_WRITTEN.get(claim.id, ""), what, runs, ", ".join(days)))
+    return pd.DataFrame(rows, columns=["claim", "as written", "what would show it", "runs", "changed"])
+
+
+def changed() -> str:
+    """How many tests were changed by themselves, and how often the rule for all was, after they were written."""
+    one_by_one = [change for change in CHANGES[1:] if len(change.claims) < len(CLAIMS)]
+    alone = {id for change in one_by_one for id in change.claims}
+    rules = len(CHANGES) - 1 - len(one_by_one)
+    one = f"{len(alone)} of {len(CLAIMS)} tests were each changed at least once after they were written"
+    return f"{one}; {rules} change{'s' * (rules != 1)} concerned all."
+
+
+def changes() -> pd.DataFrame:
+    """Every change of a hypothesis, with what had been seen by then."""
+    of = [("all" if len(one.claims) == len(CLAIMS) else ", ".join(one.claims)) for one in CHANGES]
+    rows = [(one.when.replace("T", " "), own, one.what, one.seen) for one, own in zip(CHANGES, of, strict=True)]
+    return pd.DataFrame(rows, columns=["changed (UTC)", "claims", "what was changed", "what had been seen"])

@@ -507,14 +507,14 @@ def test_all_seventeen_claims_are_judged_in_order():
     table, page = claims.table(found), claims.page_table(found, "quick")
     assert table.columns[0] == "claim"
     assert list(table["claim"]) == [f"A{i}" for i in range(1, 10)] + [f"B{i}" for i in range(1, 9)]
-    for own in (claims.hypotheses()["claim"], page["claim"]):
+    for own in (claims_list.hypotheses()["claim"], page["claim"]):
         assert [said.partition(".")[0] for said in own] == list(table["claim"])
     assert (table["why"] != "").all() and ((table["figure"] == "") == (table["verdict"] == "not yet measured")).all()
     assert all(shown.startswith(verdict) for shown, verdict in zip(page["verdict"], table["verdict"], strict=True))
     assert all(link.text in ("figure", "table") and link.target[:5] in ("#fig-", "#tab-") for link in page["shown in"] if link)
-    written = claims.hypotheses().set_index(claims.hypotheses()["claim"].str.partition(".")[0])["as written"]
+    written = claims_list.hypotheses().set_index(claims_list.hypotheses()["claim"].str.partition(".")[0])["as written"]
     assert all(any("\u4e00" <= c <= "\u9fff" for c in words) == id.startswith("A") for id, words in written.items())
-    assert max(map(len, (page.columns, claims.hypotheses().columns, claims.changes().columns))) <= 7
+    assert max(map(len, (page.columns, claims_list.hypotheses().columns, claims_list.changes().columns))) <= 7
     counted = claims.summary(found)
     assert [line[4:].partition("**")[0].lower() for line in claims.summary([]).splitlines()] == list(claims.VERDICTS[:-1])
     for verdict, ids in table.groupby("verdict")["claim"]:
@@ -573,6 +573,21 @@ def test_one_seed_of_a_stronger_profile_does_not_take_a_verdict_from_a_weaker_on
     assert claims.judge(CLAIM["A4"], [strong]).verdict == "not decidable"  # where nothing has more, it is told
     trained(strong := reports(seeds=2), HIGH)
     assert claims.judge(CLAIM["A4"], [strong, weak]).profile == strong.profile.name  # two are more than one
+
+
+def test_what_one_seed_at_a_reports_own_size_shows_is_told_beside_the_verdict_and_tests_nothing():
+    full, rest = Records("full"), Records("standard")
+
+    def of(id, *labs):
+        return next(one for one in claims.audit(rest, labs) if one.claim.id == id)
+
+    found, fd = of("A8", full, rest), full.frame("a-starts").set_index("name")["fd"]
+    over = number(fd["a-starts-noise-6-s0"] / fd["a-starts-dip-300-s0"])
+    told = f" At the report's own size, 1 seed, not tested: a factor of {over}, from copying of training images."
+    assert found.profile == "standard" and found.row()["why"].endswith(told) and told in found.sentence()
+    assert found.finding.effect == of("A8", rest).finding.effect and not of("B8", full, rest).told
+    full.set("a-ddpm", recall=lambda *_: 0.0)  # models that are none have nothing to say
+    assert not of("A8", full, rest).told
 
 
 def far(models):
@@ -670,7 +685,7 @@ def test_a_test_that_was_changed_with_its_records_in_sight_says_so(lab):
     first, *later = claims_list.CHANGES
     assert len(first.claims) == 17 and all(change.when > first.when and change.seen for change in later)
     assert claims.Judged(CLAIM["B3"], CLAIM["B3"].evidence[0]).changed.startswith("2026-11-25 ")  # by the first of the changes
-    assert list(claims.changes()["claims"])[:2] == ["all", ", ".join(later[0].claims)]
+    assert list(claims_list.changes()["claims"])[:2] == ["all", ", ".join(later[0].claims)]
 
 
 def test_the_gate_compares_with_what_needs_no_learning_at_the_same_n(lab):
