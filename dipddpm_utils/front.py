@@ -182,7 +182,7 @@ def _of_reports(lab: Any) -> str:
 def reports_in_short(lab: Any, *, page: bool = False) -> str:
     """What became of the two reports' claims, and of their models at their own size. page: its tables have captions."""
     full = lab.beside("full", records_only=True)
-    parts = [f"**The two reports.** {claims.in_numbers(claims.audit(lab))}"]
+    parts = [claims.in_numbers(claims.audit(lab))]
     place = "" if page else " (page: `results/full/report.html`)"
     for report in ("A", "B"):
         if at_own_size(full, report):
@@ -201,10 +201,13 @@ def readme_block(lab: Any, reports: str = "") -> str:
     found, folder = rows(lab), f"results/{lab.profile.folder}"
     page = f"Records of profile **{lab.profile.name}**; the page is `{folder}/report.html`.{_baseline(lab)}"
     shown = f"![{ALT}]({folder}/figures/{PICTURE})" if (lab.store.root / "figures" / PICTURE).exists() else ""
-    screen = (*_answers(lab, found), page, table(found, folder + "/figures/{}.png", pairs=True), shown, reports)
+    screen = "\n\n".join(
+        filter(None, [*_answers(lab, found), page, table(found, folder + "/figures/{}.png", pairs=True), shown])
+    )
     results, full = lab.store.source.parent, lab.beside("full", records_only=True)
     spent = f"{speed.hours(results)} {speed.on_gpus(full.all(), 'full')}".strip()
-    return "\n\n".join(filter(None, [*screen, spent, speed.summary(results)]))
+    rest = {"The two reports": reports, "Hours of computing": spent, "Speed beside peers": speed.summary(results)}
+    return "\n\n".join([screen, *(f"### {head}\n\n{text}" for head, text in rest.items() if text)])
 
 
 def _baseline(lab: Any) -> str:
