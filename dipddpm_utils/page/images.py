@@ -90,7 +90,8 @@ def rows_with_labels(
 ) -> Figure:
     """images [rows, columns, C, H, W], perhaps with a label over each column and a name beside each row."""
     count, across, _, high, wide = images.shape
-    figure, (ax,) = new(width=width, height=(width - (1 if names else 0.1)) / across * count * high / wide + 0.75)
+    letters = max((len(line) for name in names for line in name.splitlines()), default=0)  # the longest, of 0.07 inches each
+    figure, (ax,) = new(width=width, height=(width - 0.1 - 0.07 * letters) / across * count * high / wide + 0.75)
     _show(ax, tile(images.reshape(-1, *images.shape[2:]), across))
     ax.set_xticks([(wide + 1) * i + wide / 2 for i in range(len(labels))], labels, fontsize=8)
     ax.tick_params(bottom=False, labeltop=True, labelbottom=False, top=False, left=False)

@@ -90,7 +90,7 @@ def what_interval(summed: pd.DataFrame, metric: str = "") -> str:
     """What the bars of a summary by `over_seeds` are."""
     least, most = int(summed["n"].min()), int(summed["n"].max())
     if most == 1:
-        return "one seed, 95% interval over its images"
+        return "one seed, 95% interval over its images" if summed["low"].notna().any() else "one seed, no interval"
     seeds = most if least == most else f"{least} to {most}"
     of_one = ", of one over its images" if least == 1 else ""
     return f"{'geometric mean' if as_ratio(metric) else 'mean'} and 95% t-interval over {seeds} seeds{of_one}"

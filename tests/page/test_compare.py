@@ -14,6 +14,7 @@ from scipy import stats as scipy_stats
 from dipddpm_utils.judging import stats
 from dipddpm_utils.page import compare, names
 from dipddpm_utils.page.compare import Copies, Paired, difference, over_seeds, paired, scaled, summary
+from dipddpm_utils.page.style import what_interval
 from dipddpm_utils.page.lab import Lab, once
 
 NUMBERS = st.lists(st.floats(-100, 100), min_size=2, max_size=8).filter(lambda v: np.std(v) > 1e-6)
@@ -128,6 +129,15 @@ def test_a_summary_of_distances_is_geometric_and_never_reaches_zero():
     assert summary(rows([0.0, 1.0, 2.0]), "fd").value == pytest.approx(1)  # zero has no logarithm
     both = pd.concat([rows([1.0, 4.0], std=1), rows([3.0, 3.0], std=2)])
     assert list(over_seeds(both, "std", "fd")["mean"]) == pytest.approx([2.0, 3.0])
+
+
+def test_a_figure_says_what_its_bars_are_and_that_there_are_none():
+    one = over_seeds(pd.DataFrame({"step": [1], "fd": [2.0], "fd_low": [1.0], "fd_high": [3.0], "seed": [0]}), "step", "fd")
+    assert what_interval(one, "fd") == "one seed, 95% interval over its images"
+    assert what_interval(one.assign(low=math.nan, high=math.nan), "fd") == "one seed, no interval"
+    three = over_seeds(rows([1.0, 2.0, 3.0], std=1), "std", "fd")
+    assert what_interval(three, "fd") == "geometric mean and 95% t-interval over 3 seeds"
+    assert what_interval(pd.concat([one, three]), "psnr") == "mean and 95% t-interval over 1 to 3 seeds, of one over its images"
 
 
 def test_an_interval_that_says_nothing_is_not_given():
