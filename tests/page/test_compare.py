@@ -14,8 +14,8 @@ from scipy import stats as scipy_stats
 from dipddpm_utils.judging import stats
 from dipddpm_utils.page import compare, names
 from dipddpm_utils.page.compare import Copies, Paired, difference, over_seeds, paired, scaled, summary
-from dipddpm_utils.page.style import what_interval
 from dipddpm_utils.page.lab import Lab, once
+from dipddpm_utils.page.style import what_interval
 
 NUMBERS = st.lists(st.floats(-100, 100), min_size=2, max_size=8).filter(lambda v: np.std(v) > 1e-6)
 
