@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import torch
+from torch import nn
 from torch.profiler import ProfilerActivity, profile
-from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import trainers
 from benchmarks.pairs import Curve, Row, Setting, row, seconds
-from dipddpm_utils.machine.device import settle
+from dipddpm_utils.machine.device import number_format, settle
+from dipddpm_utils.training.flops import counted
 
 KINDS = {  # operators by what they are, for the profile; the first that is found in the name counts
     "convolutions and matmuls": ("conv", "mm", "linear", "attention"),
@@ -24,7 +25,7 @@ def rows(setting: Setting) -> Iterator[Row | Curve]:
     """Shares by batch and by width, with where the time of a step goes."""
     device, large = setting.device, setting.pick({"cuda": 512}.get(setting.device.type, 128), 16)
     peak = _matmul_rate(device, setting.pick((1024, 2048, 4096), (256,)))
-    yield row("best large matmul, bfloat16", [peak / 1e9], "GFLOP/s")
+    yield row(f"best large matmul, {number_format(device, 'bfloat16')}", [peak / 1e9], "GFLOP/s")
     width = trainers.recipe().unet.width
     by_batch, by_width = setting.pick((8, 32, 128, large), (4, large)), setting.pick((width // 2, 2 * width), (width // 2,))
     found = {(batch, width): _share(setting, peak, batch, width) for batch in dict.fromkeys((*by_batch, large))}
@@ -42,10 +43,11 @@ def rows(setting: Setting) -> Iterator[Row | Curve]:
 
 
 def _matmul_rate(device: torch.device, sizes: tuple[int, ...]) -> float:
-    """FLOPs a second of the best of several square bfloat16 products."""
+    """FLOPs a second of the best of several square products, in the number format that networks compute in here."""
     best, repeats = 0.0, 10 if device.type == "cuda" else 1
+    dtype = getattr(torch, number_format(device, "bfloat16"))
     for size in sizes:
-        a, b = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
+        a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
 
         def multiply(a: torch.Tensor = a, b: torch.Tensor = b) -> None:
             for _ in range(repeats):
@@ -57,26 +59,23 @@ def _matmul_rate(device: torch.device, sizes: tuple[int, ...]) -> float:
     return best
 
 
-def _step(setting: Setting, batch: int, width: int) -> Callable[[], None]:
-    """A training step, after the first one."""
+def _step(setting: Setting, batch: int, width: int) -> tuple[nn.Module, Callable[[], None]]:
+    """(the network, a step of its training)."""
     images = torch.randint(0, 256, (2 * batch, 1, 28, 28), dtype=torch.uint8)
-    step = trainers.our_step(trainers.endless(batch, width), images, setting.device)[1]
-    step()
-    return step
+    return trainers.our_step(trainers.endless(batch, width), images, setting.device)
 
 
 def _share(setting: Setting, peak: float, batch: int, width: int) -> tuple[list[float], float]:
     """(percentages of the peak, one a step; FLOPs a step)."""
-    step = _step(setting, batch, width)
-    with FlopCounterMode(display=False) as counter:
-        step()
-    flops = counter.get_total_flops()
+    net, step = _step(setting, batch, width)
+    one = torch.zeros(1, 1, 28, 28, device=setting.device), torch.zeros(1, dtype=torch.int64, device=setting.device)
+    flops = batch * counted(net, *one)[1]  # not of a step itself: a GPU replays what it recorded, of which nothing is counted
     return [100 * flops / seconds(step) / peak for _ in range(setting.pick(7, 2))], flops
 
 
 def _profile(setting: Setting, batch: int, width: int) -> str:
     """Where the time of a step goes, by kind of operator, largest first."""
-    step = _step(setting, batch, width)
+    _, step = _step(setting, batch, width)
     kinds = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (setting.device.type == "cuda")
     with profile(activities=kinds) as seen:
         for _ in range(setting.pick(5, 1)):

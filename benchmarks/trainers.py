@@ -18,12 +18,13 @@ from dipddpm_utils.ddpm import process as diffusion
 from dipddpm_utils.ddpm import schedule
 from dipddpm_utils.ddpm.process import Model
 from dipddpm_utils.ddpm.unet import UNet
-from dipddpm_utils.machine.device import autocast, settle
+from dipddpm_utils.machine.device import autocast, number_format, settle
 from dipddpm_utils.priors.images import Given
 from dipddpm_utils.priors.train import AtWork, Batch
 from dipddpm_utils.study import profile
 from dipddpm_utils.study.sizes import changed
 from dipddpm_utils.training import loop
+from dipddpm_utils.training.launched import WARM
 
 
 @dataclass(frozen=True)
@@ -74,22 +75,23 @@ def our_steps(run: Ddpm, images: Tensor, device: torch.device) -> tuple[loop.Sta
 
 
 def our_step(run: Ddpm, images: Tensor, device: torch.device) -> tuple[nn.Module, Callable[[], None]]:
-    """(our network, a step of its training, which a GPU has done when it returns)."""
+    """(our network, a step of its training, which a GPU has done when it returns), after all that happens only at first."""
     state, steps = our_steps(run, images, device)
 
     def step() -> None:
         next(steps)
         state.synchronise()
 
+    for _ in range(1 if device.type == "cpu" else 2 * (WARM + 1)):  # on a GPU both halves of a step are recorded
+        step()
     return state.model, step
 
 
 def ours(images: Tensor, device: torch.device, budget: float) -> Trainer:
     """The recipe on all images, with as many steps as are likely to fit into `budget` seconds (its decay ends with them)."""
     run = recipe()
-    _, trial = our_steps(run, images, device)
-    next(trial)
-    each = sorted(seconds(lambda: next(trial)) for _ in range(7))[3]
+    trial = our_step(run, images, device)[1]
+    each = sorted(seconds(trial) for _ in range(7))[3]
     count = max(run.optim.ema_warmup + 2, run.optim.warmup_steps + 1, int(0.98 * budget / each))
     run = changed(run, optim=changed(run.optim, steps=count))
     state, steps = our_steps(run, images, device)
@@ -220,21 +222,24 @@ def better_precision(
     loss: Callable[[], Tensor],
     after: Callable[[], object] = lambda: None,
 ) -> tuple[Callable[[], None], bool]:
-    """(a peer's step: forward, backward, clip, optimiser; whether in bfloat16): in whichever precision is faster here.
+    """(a peer's step: forward, backward, clip, optimiser; whether in 16 bits): in whichever precision is faster here.
 
     The trial leaves weights and optimiser as they were.
     """
     kind = next(net.parameters()).device.type
+    scaler = torch.amp.GradScaler(kind, enabled=number_format(kind, "bfloat16") == "float16")  # as ours has there
 
     def step(half: bool, trial: bool = False) -> None:
         with autocast(kind, "bfloat16" if half else "float32"):
             value = loss()
         optimiser.zero_grad()
-        value.backward()
+        scaler.scale(value).backward()
+        scaler.unscale_(optimiser)
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         if not trial:
-            optimiser.step()
+            scaler.step(optimiser)
             after()
+        scaler.update()
         settle(kind)
 
     def best_of_two(half: bool) -> float:

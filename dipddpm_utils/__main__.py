@@ -94,7 +94,7 @@ def list_runs(profile: str | None, results: str, device: str, probe: bool) -> in
 @fresh_option
 @click.option("--workers", type=MANY, metavar="N", help="Short for --on local --jobs N.")
 @click.option("--on", type=click.Choice(["slurm", "local"]), help="As jobs of a cluster, or processes of this machine.")
-@click.option("--jobs", type=MANY, metavar="N", help="Jobs at once [slurm: 8, local: one a core].")
+@click.option("--jobs", type=MANY, metavar="N", help="Jobs at once [slurm: 8, local: one a core, on a GPU one].")
 @click.option("--partition", metavar="NAME", help="slurm: where to queue [the cluster's own choice].")
 @click.option("--time", "limit", metavar="2h", help="Of each job; then it saves and is queued again [slurm: 2h].")
 @click.option("--gpus", type=MANY, metavar="N", help="slurm: GPUs of each job [none].")
@@ -104,7 +104,7 @@ def compute(
     """Compute runs without Jupyter. NAME is a run (ddpm-s0) or a group (ddpm: all its seeds)."""
     if bool(names) == everything:
         raise UsageError("name the runs to compute, or give --all (`runs --profile P` lists them)")
-    minutes, chosen = more.pop("max_minutes"), jobs.place(**more)
+    minutes, chosen = more.pop("max_minutes"), jobs.place(device, **more)
     if chosen is not None and chosen.on == "slurm" and minutes is not None:
         raise UsageError("--max-minutes is for this machine: with --on slurm give --time, the limit of each job")
     _check_device(device, here=chosen is None or chosen.on == "local")

@@ -202,6 +202,7 @@ class Restore(Run, ImageFit):
     """
 
     computed_by: ClassVar[str] = "dipddpm_utils.priors.restore:restore"
+    timed: ClassVar[bool] = True
     kind: Literal["restore"] = "restore"
     model: Ddpm
     task: Literal["denoise", "inpaint", "super_resolve"] = "denoise"
@@ -225,6 +226,7 @@ class EpochTiming(Run):
     """How long an epoch takes when each image is decoded in Python, and when all lie in memory: same model, same batches."""
 
     computed_by: ClassVar[str] = "dipddpm_utils.priors.turns:epoch_timing"
+    timed: ClassVar[bool] = True
     kind: Literal["epoch_timing"] = "epoch_timing"
     data: Data
     unet: Unet = Unet()
@@ -242,6 +244,7 @@ class Turns(Run):
     """
 
     computed_by: ClassVar[str] = "dipddpm_utils.priors.turns:turns"
+    timed: ClassVar[bool] = True
     kind: Literal["turns"] = "turns"
     data: Data  # of all runs; a record's provenance has its checksum from here
     runs: Annotated[tuple[Ddpm, ...], Field(min_length=2)]

@@ -211,6 +211,7 @@ class Run(Frozen):
 
     revision: ClassVar[int] = 1
     computed_by: ClassVar[str]
+    timed: ClassVar[bool] = False  # its seconds are what it is for
     kind: str
     seed: NonNegative = 0
 

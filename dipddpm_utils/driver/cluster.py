@@ -118,12 +118,14 @@ class Campaign:
         self.news.append(f"{item.name}: {why}")
 
     def submit(self) -> None:
-        """Submit what nothing is missing for, in order, while there is room."""
-        room = self.jobs - len(self.live())
+        """Submit what nothing is missing for, in order, while there is room; what is timed gets a GPU that jobs share alone."""
         ready = [i for i in self.open() if not i.job and all(self.items[name].state == "complete" for name in i.needs)]
-        for item in ready[: max(0, room)]:
-            item.job = self.engine.submit(item.name, item.run)
-            item.now("submitted")
+        for item in ready:
+            live = self.live()
+            alone = self.engine.shared and any(one.run.timed for one in (item, *live))
+            if len(live) < (1 if alone else self.jobs):
+                item.job = self.engine.submit(item.name, item.run)
+                item.now("submitted")
 
 
 # --- the command ------------------------------------------------------------------------------------------------------

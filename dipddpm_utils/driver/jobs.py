@@ -43,9 +43,18 @@ class Place:
 
 
 def place(
-    on: str | None, workers: int | None, jobs: int | None, partition: str | None, limit: str | None, gpus: int | None
+    device: str,
+    on: str | None,
+    workers: int | None,
+    jobs: int | None,
+    partition: str | None,
+    limit: str | None,
+    gpus: int | None,
 ) -> Place | None:
-    """Where the options want the runs to be computed, None for this very process. UsageError if they do not go together."""
+    """Where the options want the runs to be computed, None for this very process. UsageError if they do not go together.
+
+    As many at once as there are cores; on a GPU one, unless more are asked for, since its memory may be too small for more.
+    """
     asked = {"--jobs": jobs, "--partition": partition, "--gpus": gpus, "--time": limit}
     given = [name for name, value in asked.items() if value]
     if workers and (on or jobs):
@@ -62,7 +71,10 @@ def place(
         raise UsageError("--on and --workers need the package submitit: python -m pip install submitit")
     if on == "slurm" and shutil.which("sbatch") is None:
         raise UsageError("no SLURM here (no sbatch on PATH): go where jobs can be submitted, or use --on local")
-    return Place(on, jobs or (8 if on == "slurm" else machine_device.cores()), minutes, gpus or 0, partition or "")
+    if not jobs:
+        on_cpu = on == "local" and machine_device.pick_device(device).type == "cpu"
+        jobs = 8 if on == "slurm" else machine_device.cores() if on_cpu else 1
+    return Place(on, jobs, minutes, gpus or 0, partition or "")
 
 
 def time_limit(text: str) -> int:
@@ -136,6 +148,7 @@ class Jobs:
     """Jobs that submitit runs, one thread each unless OMP_NUM_THREADS says otherwise."""
 
     lag, pause = 0.0, 0.5  # seconds: until what a job wrote is seen here, and between two looks at the jobs
+    shared = False  # whether jobs share a GPU: they are timed by the clock on the wall there
 
     def __init__(self, store: Store, place: Place, budget: Budget) -> None:
         import submitit
@@ -202,6 +215,10 @@ class Jobs:
 
 class Local(Jobs):
     """Jobs as processes of this machine, at the lowest priority."""
+
+    def __init__(self, store: Store, place: Place, budget: Budget) -> None:
+        super().__init__(store, place, budget)
+        self.shared = machine_device.pick_device(store.device).type != "cpu"
 
 
 class Slurm(Jobs):

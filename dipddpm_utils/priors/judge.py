@@ -19,7 +19,6 @@ from dipddpm_utils.machine import device, streams
 from dipddpm_utils.priors import declared
 from dipddpm_utils.store.records import Work
 from dipddpm_utils.training import flops, loop, mistakes
-from dipddpm_utils.training.launched import Together
 
 SAMPLED_TOGETHER = {"cpu": 250, "cuda": 1000, "mps": 500}  # images a batch of a reverse chain
 DRAWS = 30  # sets of `published_n` samples of one model that are judged as the reports judged one, at most
@@ -55,14 +54,13 @@ def images_told(run: Ddpm) -> int:
 
 
 def autocast(model: nn.Module, run: Ddpm) -> Model:
-    """The network in the run's precision; on CUDA its kernels are launched together (launched.py)."""
+    """The network in the run's precision, its answers in that of the images."""
 
     def network(x: Tensor, t: Tensor) -> Tensor:
         with device.autocast(x.device, run.optim.precision):
-            return model(x, t)
+            return model(x, t).to(x.dtype)
 
-    together = Together(network, next(model.parameters()).device)
-    return lambda x, t: (network if torch.is_grad_enabled() else together)(x, t).to(x.dtype, copy=True)
+    return network
 
 
 def operations(model: nn.Module, run: Ddpm, device: str) -> tuple[int, int]:

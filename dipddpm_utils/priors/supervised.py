@@ -30,7 +30,7 @@ def supervised(run: Restore, train: Tensor, seconds: float, work: Work) -> tuple
 
     That of the DDPM, at its rate, unless `run.supervised` says otherwise.
     """
-    about, unet = run.supervised, run.supervised.unet or run.model.unet
+    about, unet, images = run.supervised, run.supervised.unet or run.model.unet, train.to(work.device)
     t = torch.zeros(1, dtype=torch.int64, device=work.device)
 
     def answer(model: Model, seen: Observation) -> Tensor:
@@ -49,7 +49,7 @@ def supervised(run: Restore, train: Tensor, seconds: float, work: Work) -> tuple
         net = loop.seeded(lambda: UNet(unet, run.model.data.channels, run.model.data.size, given=1), run, "supervised")
         optim, seed = run.model.optim.model_copy(update=few), streams.derived_seed(run.seed, "supervised")
         state = loop.new_state(net, optim, len(train), seed, work.device)
-        batches = loop.train(state, loss, lambda idx: train[idx.cpu()].to(work.device), work.budget)
+        batches = loop.train(state, loss, lambda idx: images[idx], work.budget)
         return state, [state.synchronise() for _ in batches]  # seconds so far, at each step
 
     _, trial = trained_for(TRIAL)

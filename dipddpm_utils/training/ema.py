@@ -1,7 +1,5 @@
 """An exponential moving average of a network's weights, with a guard against sampling from it too soon."""
 
-from typing import Any
-
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
@@ -23,7 +21,7 @@ class Ema(AveragedModel):
     def __init__(self, model: nn.Module, decay: float = 0.999, warmup: int = 100):
         if not 0 <= decay <= 1 or warmup < 0:
             raise ValueError(f"decay, warmup are {decay}, {warmup}, expected a number in [0, 1], and 0 updates or more")
-        super().__init__(model, multi_avg_fn=self.moved)
+        super().__init__(model)
         self.decay, self.warmup = decay, warmup
         self.n_averaged += 1  # the initial weights count as the first: of none torch would take over the model's at once
         self.eval().requires_grad_(False)
@@ -33,11 +31,17 @@ class Ema(AveragedModel):
         return int(self.n_averaged) - 1
 
     @torch.no_grad()
-    def moved(self, averages: Any, weights: Any, _: Any) -> None:
-        """Moves the averages towards the weights, at update n = 1, 2, ...: one fused operation for all of them."""
-        n = int(self.n_averaged)  # on the CPU; torch's copy beside the weights would make a GPU wait at every update
+    def update_parameters(self, model: nn.Module) -> None:
+        """Moves the averages towards the weights, at update n = 1, 2, ...: one fused operation for all of them.
+
+        In place of torch's, which copies the count to the weights' device and so makes a GPU wait at every update.
+        """
+        n = int(self.n_averaged)  # on the CPU
         kept = min(self.decay, n / (9 + n))
-        torch._foreach_lerp_(averages, weights, 1 - kept)
+        torch._foreach_lerp_(list(self.module.parameters()), list(model.parameters()), 1 - kept)
+        for own, latest in zip(self.module.buffers(), model.buffers(), strict=True):
+            own.copy_(latest)
+        self.n_averaged += 1
 
     def check_ready(self) -> None:
         """TrainingError if the average is younger than its warm-up: its images would look worse than the model's."""

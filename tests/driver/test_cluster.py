@@ -6,6 +6,7 @@ import subprocess
 import sys
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -38,7 +39,7 @@ class FakeStore:
 class FakeEngine:
     """A queue in which a job computes its run when the test says so."""
 
-    lag = pause = 0.0
+    lag, pause, shared = 0.0, 0.0, False
     alone = nullcontext
 
     def __init__(self, store) -> None:
@@ -113,6 +114,42 @@ def test_every_run_of_every_profile_comes_behind_what_it_is_built_on():
             assert before.issuperset(item.needs)
             before.add(item.name)
         assert len(before) >= len(profile.entries)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_what_is_timed_gets_a_shared_gpu_alone(shared):
+    others = {"floor-s0", "dip-images-skip-s0"}
+    work, engine = campaign("floor-s0", "b-timing-s0", "dip-images-skip-s0", jobs=3)
+    engine.shared = shared
+    move(work)
+    if not shared:  # on processors each is timed by its own
+        assert {*short(engine.log)} == {*others, "b-timing-s0"}
+        return
+    assert {*short(engine.log)} == others  # it waits, and holds nobody up
+    for name in list(engine.queue):
+        engine.finish(name)
+    move(work)
+    assert short(engine.queue) == ["b-timing-s0"]
+    work, engine = campaign("b-timing-s0", "floor-s0", jobs=3)
+    engine.shared = True
+    move(work)
+    move(work)
+    assert short(engine.log) == ["b-timing-s0"]  # nothing beside it
+    engine.finish(engine.log[0])
+    move(work)
+    assert short(engine.log[1:]) == ["floor-s0"]
+
+
+def test_as_many_jobs_as_cores_but_one_on_a_gpu(monkeypatch, tmp_path):
+    def at_once(device, on="local", jobs_asked=None):
+        return jobs.place(device, on, None, jobs_asked, None, None, None).jobs
+
+    assert at_once("cpu") == jobs.machine_device.cores() and at_once("cpu", jobs_asked=5) == 5
+    monkeypatch.setattr(jobs.machine_device, "pick_device", lambda name: SimpleNamespace(type="cuda"))
+    assert at_once("auto") == 1 and at_once("auto", jobs_asked=12) == 12
+    monkeypatch.setattr(jobs.shutil, "which", lambda name: "sbatch")
+    assert at_once("cuda", "slurm") == 8
+    assert jobs.Local(Store(tmp_path, "smoke"), jobs.Place("local", 1, 60), Budget()).shared
 
 
 def test_a_run_is_submitted_once_all_that_it_needs_is_there_and_no_more_than_asked_for_at_once():

@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from dipddpm_utils.machine.errors import TrainingError
 from dipddpm_utils.training.ema import Ema
@@ -32,11 +33,26 @@ def test_average_follows_its_recurrence(decay, values):
         torch.testing.assert_close(parameter, torch.full_like(parameter, expected), rtol=1e-12, atol=1e-12)
 
 
-def test_an_update_reads_no_number_off_the_device():
-    """A meta tensor stands for one on a GPU, for which the CPU would have to wait: it cannot be read at all."""
-    ema, (average, weight) = Ema(nn.Linear(1, 1)), (torch.zeros(2), torch.ones(2))
-    ema.moved([average], [weight], torch.empty((), device="meta"))
-    assert torch.equal(average, torch.full((2,), 1 - 1 / 10))
+class Asked(TorchDispatchMode):
+    """Keeps the names of all operations."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        self.names.append(str(operation))
+        return operation(*args, **(kwargs or {}))
+
+
+def test_an_update_moves_no_number_between_devices():
+    """Meta tensors stand for those on a GPU, for which the CPU would have to wait: they cannot be read at all."""
+    model = nn.BatchNorm1d(3, device="meta")
+    ema = Ema(model)
+    with Asked() as asked:
+        ema.update_parameters(model)
+    assert any("lerp" in name for name in asked.names) and not any("_to_copy" in name for name in asked.names)
+    assert ema.age == 1
 
 
 def test_the_copy_is_separate_frozen_and_in_evaluation_mode():
