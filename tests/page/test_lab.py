@@ -45,18 +45,17 @@ def test_what_is_lacking_is_said_run_by_run(half, monkeypatch):
 
 
 def test_a_prior_that_was_declared_and_not_computed_takes_nothing_from_the_page(monkeypatch, capsys):
+    known, more = declared.KINDS, dict(declared.KINDS)
+    monkeypatch.setattr(declared, "KINDS", more)  # else it would be known to every test that follows
     declared.start("late", "a late one", of_image=False, everywhere=True)(lambda given, n, generator: None)
-    try:
-        standard = profile.load.__wrapped__("standard")
-    finally:
-        known = declared.KINDS
-        monkeypatch.setattr(declared, "KINDS", {name: kind for name, kind in known.items() if kind.key != "late"})
+    standard = profile.load.__wrapped__("standard")
+    monkeypatch.setattr(declared, "KINDS", known)
     late = [one for one in standard.group("starts") if one.label == "late"]
     store = runs.Store(RESULTS, "standard")
     store.profile, store.records_only = standard, True
     monkeypatch.setattr("dipddpm_utils.page.lab.open_store", lambda *_: store)
     assert late and not Lab("standard", str(RESULTS), records_only=True).has("starts")  # as it is without the declaration
-    monkeypatch.setattr(declared, "KINDS", known)
+    monkeypatch.setattr(declared, "KINDS", more)
     lab = Lab("standard", str(RESULTS), records_only=True)
     assert lab.has("starts", "main-starts") and "late" not in set(lab.frame("starts")["label"])
     assert "not computed yet, left out: late; `" in capsys.readouterr().err
