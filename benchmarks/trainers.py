@@ -24,7 +24,7 @@ from dipddpm_utils.priors.train import AtWork, Batch
 from dipddpm_utils.study import profile
 from dipddpm_utils.study.sizes import changed
 from dipddpm_utils.training import loop
-from dipddpm_utils.training.launched import WARM
+from dipddpm_utils.training.launched import calls_before_steady
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def our_step(run: Ddpm, images: Tensor, device: torch.device) -> tuple[nn.Module
         next(steps)
         state.synchronise()
 
-    for _ in range(1 if device.type == "cpu" else 2 * (WARM + 1)):  # on a GPU both halves of a step are recorded
+    for _ in range(calls_before_steady(device)):
         step()
     return state.model, step
 

@@ -110,7 +110,7 @@ def on_screen(found: list[Row]) -> list[tuple[str, Row]]:
 
 
 def picture(lab: Any) -> bytes | None:
-    """A strip of samples as PNG: real digits, the DDPM alone, trained on DIP outputs, started from them; not selected."""
+    """A strip of samples as PNG: the DDPM alone, trained on DIP outputs, started from them; not selected."""
     groups, starts = comparisons.compared(lab), comparisons.started(lab)
     if not lab.has(*groups):
         return None

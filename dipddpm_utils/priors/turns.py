@@ -27,7 +27,7 @@ from dipddpm_utils.priors import judge, train
 from dipddpm_utils.priors.images import Given
 from dipddpm_utils.store.records import Outcome, Work
 from dipddpm_utils.training import loop
-from dipddpm_utils.training.launched import WARM
+from dipddpm_utils.training.launched import calls_before_steady
 
 APPLIED = 250  # images that a DIP is applied to at once
 ALONE = "alone"  # in the place of a net
@@ -94,7 +94,7 @@ def turns(run: Turns, work: Work) -> Outcome:
 def _warm(part: Part, work: Work) -> float:
     """Seconds of one piece, once all that happens only at first is over: on a GPU, both halves of a step are recorded."""
     work.budget.check()
-    part.some(1 if torch.device(work.device).type == "cpu" else 2 * (WARM + 1))
+    part.some(calls_before_steady(work.device))
     return max(part.some(1), 1e-6)
 
 

@@ -16,6 +16,11 @@ from torch import Tensor
 WARM = 3  # calls before the one that is recorded: in the first ones libraries choose kernels and set up
 
 
+def calls_before_steady(device: str | torch.device) -> int:
+    """How many steps of a training come before those that can be timed: on a GPU both halves of a step are recorded first."""
+    return 1 if torch.device(device).type == "cpu" else 2 * (WARM + 1)
+
+
 class Together:
     """`function` (tensors -> tensor or None), whose kernels are recorded after WARM calls and launched together from then on.
 
