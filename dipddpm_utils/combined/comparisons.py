@@ -227,9 +227,9 @@ def in_turn(lab: Any, row: str) -> str:
 def pays(lab: Any, starts: pd.DataFrame, record: Any) -> str:
     """What `measured_cost` found, the same timed in one sitting, what is given back, and what a fit to each image takes."""
     cost, limit = measured_cost(starts, record)
-    said = break_even(cost, limit)
     beyond = in_turn(lab, f"images beyond which a DIP start at t = {cost.t_start} saves time")
-    said += f" Timed in turn in one sitting, it saves time beyond {beyond}." if beyond else ""
+    said = f"Timed in turn in one sitting, beyond {beyond}. By the records' seconds, of other days: " if beyond else ""
+    said += break_even(cost, limit)
     said += (
         " Images drawn from that start are given back ([figure](#fig-04_fd_vs_t_start))."
         if gives_back(starts, *fitted_once())

@@ -22,12 +22,12 @@ def found(lab: Any) -> list[str]:
         lines.append(comparison(name, outputs(lab)["fd"]))
     if lab.has(started(lab)) and (best := compare.best_start(lab.frame(started(lab)))) is not None:
         t_start, gap, own = best
-        name = f"**The best DIP start** ([figure](#fig-04_fd_vs_t_start)), {begun_from(own['label'].iloc[0])}"
+        name = f"**The DIP start that does best against noise** ([table](#tab-04_starts)), {begun_from(own['label'].iloc[0])}"
         over = f"{name} at t = {t_start:.0f}: FD over FD from noise, equal calls"
         said = comparison(over, gap, **direction(compare.copies(own)))
         lines.append(said + comparisons.given_back(own))
     if lab.has("mechanisms"):
-        lines.append(f"**Any other way in** ([figure](#fig-04_pareto)): {mechanisms.headcount(lab)}")
+        lines.append(f"**Any other way in** ([table](#tab-04_mechanisms)): {mechanisms.headcount(lab)}")
     if lab.has("restore"):
         even, cheap = (restored.restored_count(lab, role) for role in ("equal seconds", "cheap"))
         told = f"At equal seconds a DIP {even}. Against one chain it {cheap}."

@@ -13,9 +13,9 @@ from dipddpm_utils.combined.mechanisms import in_words, settings
 from dipddpm_utils.page import images
 from dipddpm_utils.page.compare import copies, floor_at, floor_n, over_seeds, summary
 from dipddpm_utils.page.names import METHODS, Look, mechanisms
-from dipddpm_utils.page.style import bars, distance_label, finish, log_x, new, styled, what_interval
+from dipddpm_utils.page.style import DARK, bars, distance_label, finish, log_x, new, styled, what_interval
 
-POINT = Look("", "#0072B2", "o")
+POINT, ALONE = Look("", DARK, "o"), METHODS["baseline"].colour
 
 
 @styled
@@ -29,8 +29,8 @@ def pareto(frame: pd.DataFrame, floor: Any) -> Figure:
     interval = what_interval(over_seeds(frame.assign(setting=each), "setting", "fd"), "fd")
     note = f"n = {n:.0f} images a point; {interval}. Filled: a DIP in it; hollow: none. Each mechanism is followed by its "
     note += "controls; more calls and more training stand last. Bold: what no other setting beats in distance and seconds "
-    note += f"(up to {findings.SAME - 1:.0%} more count as the same); oracles and what gives images back are left out. Dashed "
-    note += "line: the DDPM alone. Given back: bars look copied; diamonds lie nearest to the image that they were made from."
+    note += f"(up to {findings.SAME - 1:.0%} more count as the same); oracles and what gives images back are left out. Blue: "
+    note += "the DDPM alone. Given back: bars look copied; diamonds lie nearest to the image that they were made from."
     note += f" {METHODS['floor'].label.capitalize()}: {floor_at(floor, 'fd', n).value:.2g} at n = {floor_n(floor, n):.0f}."
     return finish(figure, "Quality for all that it costs: every mechanism and every control", note)
 
@@ -46,16 +46,17 @@ def _rows(panels: Sequence[Axes], frame: pd.DataFrame, unit: str) -> None:
     (quality, seconds, back), found, best = panels, ways(frame), {one[:2] for one in findings.front(frame)}
     for place, (label, _, rows) in enumerate(found):
         distance, cost, given = summary(rows, "fd"), summary(rows, "cost"), copies(rows)
-        filled = POINT.colour if label in mechanisms() else "white"  # a DIP in it, or none: too many for colours
+        own = POINT._replace(colour=ALONE if label in ("baseline", "more calls", "more training") else DARK)
+        filled = DARK if label in mechanisms() else "white"  # a DIP in it, or none: too many for colours
         ends = distance.value, distance.low, distance.high
-        bars(quality, place, *ends, POINT, markerfacecolor=filled, label=None, sideways=True)
-        bars(seconds, place, cost.value, cost.low, cost.high, Look("", "#444444", ""), sideways=True)
+        bars(quality, place, *ends, own, markerfacecolor=filled, label=None, sideways=True)
+        bars(seconds, place, cost.value, cost.low, cost.high, Look("", DARK, ""), sideways=True)
         seconds.barh(place, cost.value, color="#BBBBBB", height=0.6)
-        back.barh(place, 100 * given.looks, color="#444444", height=0.6)
+        back.barh(place, 100 * given.looks, color=DARK, height=0.6)
         if given.has_source:
-            back.plot(100 * given.source, place, "D", markersize=4, color="#444444", markerfacecolor="white", clip_on=False)
+            back.plot(100 * given.source, place, "D", markersize=4, color=DARK, markerfacecolor="white", clip_on=False)
         if label == "baseline":
-            quality.axvline(distance.value, color=POINT.colour, linestyle="--", linewidth=1, zorder=1)
+            quality.axvline(distance.value, color=ALONE, linestyle="--", linewidth=1, zorder=1)
     log_x(quality)
     quality.set_yticks(range(len(found)), [in_words(frame, *one[:2]) for one in found], fontsize=8)
     for one, name in zip(found, quality.get_yticklabels(), strict=True):
@@ -67,7 +68,7 @@ def _rows(panels: Sequence[Axes], frame: pd.DataFrame, unit: str) -> None:
         ax.tick_params(axis="y", left=False)
 
 
-ROLES = {"with a DIP": "#D55E00", "equal seconds": "#0072B2", "cheap": "#767676"}  # of a way to restore: its colour
+ROLES = {"with a DIP": "#D55E00", "equal seconds": "#009E73", "cheap": "#767676"}  # of a way to restore: its colour
 
 
 @styled

@@ -55,7 +55,8 @@ def on_the_front(frame: pd.DataFrame) -> str:
         cost, fd = number(rows["cost"].mean(), 2), number(summary(rows, "fd").value)
         parts.append(f"{in_words(frame, label, value)} ({cost} s, FD {fd})")
     said = (
-        f"No way beats {'these' if len(best) > 1 else 'this one'} in the same seconds ({SAME - 1:.0%} more count as the same): "
+        f"No way has a lower mean FD than {'these' if len(best) > 1 else 'this one'} in the same seconds "
+        f"({SAME - 1:.0%} more count as the same; not tested): "
     )
     said += f"{'; '.join(parts)}. "
     dips = sum(label in names.mechanisms() for label, _, _ in best)

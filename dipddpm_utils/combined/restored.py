@@ -70,7 +70,8 @@ def settings(lab: Any, of: str = "") -> dict[Setting, list[Any]]:
     """Each setting's records, of all seeds, and in them the rival that was tuned, where it was."""
     tuned = {(_setting(one), one.seed): one for one in (lab.seeds("restore-tuned") if lab.has("restore-tuned") else ())}
     found = grouped([_with_tuned(one, tuned.get((_setting(one), one.seed))) for one in lab.seeds("restore")], _setting)
-    return {setting: records for setting, records in found.items() if of in ("", setting.of)}
+    in_order = sorted(found, key=lambda setting: list(TASKS).index(setting.task))  # the same for digits and photographs
+    return {setting: found[setting] for setting in in_order if of in ("", setting.of)}
 
 
 def _with_tuned(record: Any, tuned: Any) -> Any:

@@ -93,6 +93,9 @@ def training_lines(ax: Axes, runs: Mapping[str, Sequence[Any]], x: str) -> tuple
     first, last = main.iloc[0], rows.iloc[-1]
     interval = style.what_interval(pd.concat(lines), "fd")
     note = f"Lines: n = {first['n']:.0f} images, {look(first['sampler']).label}, {first['nfe']:.0f} calls; {interval}."
+    note += f" Seconds: steps at the mean pace of the {look(next(iter(runs))).label}." * (x == "seconds")
+    nets = [look(name).label for name in runs if names.ALIASES.get(name) in ("2conv", "resnet18")]
+    note += f" {', '.join(nets)}: trained on its outputs." * bool(nets)
     if last["sampler"] == first["sampler"] and last["n"] == first["n"]:
         return note, [first["n"]]
     note += f" Crosses: n = {last['n']:.0f}, {look(last['sampler']).label}, {last['nfe']:.0f} calls."
@@ -121,6 +124,7 @@ def fd_vs_nfe(frame: pd.DataFrame, floor: Any) -> Figure:
     style.log_y(ax)
     style.log_x(ax, frame["nfe"].unique())
     note = f"n = {n:.0f} images a point; {style.what_interval(pd.concat(lines), 'fd')}.{style.floor_note(ax)}"
+    note += " Ancestral: the same as DDIM with eta 1." * ("ancestral" in lines)
     style.legend_beside(ax)
     return style.finish(figure, "What a sampler makes of the same network and the same number of calls", note)
 
@@ -210,9 +214,9 @@ def _sweep(ax: Axes, frame: pd.DataFrame, metric: str, label: str) -> pd.DataFra
     places = {value: i for i, value in enumerate(dict.fromkeys(frame["value"]))}
     placed = frame.assign(value=frame["value"].map(places)) if words else frame
     summed = over_seeds(placed, "value", metric)
-    style.points(ax, summed, Look(label, METHODS["baseline"].colour, "o"), linestyle="" if words else "-")
+    style.points(ax, summed, Look(label, style.DARK, "o"), linestyle="" if words else "-")
     anchor = summed[summed["x"].isin(placed.loc[placed["anchor"].astype(bool), "value"])]
-    ax.plot(anchor["x"], anchor["mean"], **style.STAR)
+    ax.plot(anchor["x"], anchor["mean"], **style.STAR | {"zorder": 1.5})  # behind its own interval
     if words:
         ax.set_xticks(list(places.values()), [look(str(v)).label for v in places], rotation=30, ha="right")
         ax.margins(x=0.15)

@@ -19,7 +19,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from dipddpm_utils.page.compare import as_ratio, floor_at, floor_n
 from dipddpm_utils.page.names import GREY, METHODS, Look
 
-DARK, LIGHT = "#333333", "#999999"  # two sides of a comparison that is not one of methods
+DARK, LIGHT = "#333333", "#999999"  # of what is no method; two sides of a comparison that is not one of methods
 VIRIDIS = ("#440154", "#3B528B", "#21918C", "#5EC962")  # steps of a setting, dark to light
 FLOOR = "floor"  # the mark of the lines that `draw_floor` draws
 FAR = 20  # times

@@ -179,11 +179,13 @@ def staged(records: Sequence[Any]) -> str:
 def _better_fit(records: Sequence[Any]) -> str:
     """How much of what staged levels gain in these fits is another fit, and no better stop."""
     own = rows(records)
-    staged = own[own["rule"] == "staged"]
-    gain, saved = staged["fit_gain"], own.loc[own["rule"] == "discrepancy", "lost"].mean() - staged["lost"].mean()
+    staged, plain = own[own["rule"] == "staged"], own.loc[own["rule"] == "discrepancy", "lost"].mean()
+    gain, left = staged["fit_gain"], (staged["lost"] + staged["fit_gain"]).mean()  # left: to its own fit's best output
     size = " to ".join(f"{end:+.2f}" for end in dict.fromkeys((gain.min(), gain.max())))
-    better = ": a better fit more than a better stop" if gain.min() > 0 and gain.mean() > saved / 2 else ""
-    return f"There the staged fit's best output is {size} dB above the plain fit's best{better}."
+    said = f"There the staged fit's best output is {size} dB above the plain fit's best. Stopped, it is {number(left, 2)} dB "
+    said += f"below its own best, discrepancy {number(plain, 2)} dB below the plain fit's"
+    better = ": a better fit, and in dB no better stop" if gain.min() > 0 and left >= plain else ""
+    return f"{said}{better}."
 
 
 def _over_discrepancy(records: Sequence[Any]) -> dict[tuple[str, str], Paired]:

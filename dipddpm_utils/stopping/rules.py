@@ -157,7 +157,7 @@ def nearest_t(coefs: Coefficients, level: float) -> int:
 class Stages:
     """The targets y_k in (1) of notebook 05: a DDPM's noise levels, high to low, supervise a fit, for iterations / K each,
 
-        min over w of mean (f_w(z) - y_k)^2,    y_k = diffuse(y, t_k) / sqrt(alpha_bar_k).
+        min over w of mean (f_w(z) - y_k)^2,    y_k = (diffuse(2 y - 1, t_k) / sqrt(alpha_bar_k) + 1) / 2.
 
     The net stands for x0_hat. Were the noise new at every iteration, 4 alpha_bar / (1 - alpha_bar) times this would be, in the
     mean, the DDPM's loss of eps at t_k plus a constant; it is drawn once a stage, so f can fit it. Loud noise hides that of y,

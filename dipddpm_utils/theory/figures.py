@@ -12,7 +12,7 @@ from dipddpm_utils.page.names import GREY, METHODS, Look, look
 from dipddpm_utils.page.prose import factor, number
 from dipddpm_utils.page.style import VIRIDIS, bars, finish, legend_beside, new, styled
 from dipddpm_utils.theory.findings import CHECKS
-from dipddpm_utils.theory.gaussian import Cost
+from dipddpm_utils.theory.gaussian import WIDEST, Cost
 
 EXPECTED, MEASURED = METHODS["baseline"].colour, METHODS["on-dip"].colour
 
@@ -74,8 +74,13 @@ def gaussian_checks(record: Any, names: Sequence[str]) -> Figure:
             ax.axhline(data, color=GREY, linestyle="--", linewidth=1, label="variance of the data")
         ax.set(title=title, xlabel=x, ylabel=y)
     legend_beside(panels[columns - 1], *panels)
-    note = f"Gaussian data in {record.run.dim} dimensions, n = {record.run.n} draws a point; bars: 95% interval."
+    note = f"{_data(record.run)}, n = {record.run.n} draws a point; bars: 95% interval."
     return finish(figure, "Every formula, beside what the code does", note)
+
+
+def _data(run: Any) -> str:
+    about = run.diffusion
+    return f"Gaussian data in {run.dim} dimensions, {about.schedule} schedule, T = {about.num_train_timesteps}"
 
 
 @styled
@@ -96,10 +101,9 @@ def mismatch(record: Any) -> Figure:
             bars(ax, *ends, Look("", colour, "o"), label=None, markersize=3.5)
         ax.set(title=title, xlabel=x, ylabel=y)
     panels[0].legend(title="start's mean is off by")
-    note = (
-        f"Gaussian data in {run.dim} dimensions. Dots: the mean shift of n = {run.n} pairs with the same noise, which cancels, "
-    )
-    note += "so without an interval; right, as total variation. Lines: left, the closed form; right, the bound."
+    note = f"{_data(run)}; a data std: {number(math.sqrt(WIDEST), 2)}. Dots: the mean shift of n = {run.n} pairs with the same "
+    note += "noise, which cancels, so without an interval; right, as total variation. Lines: left, the closed form; right, the "
+    note += "bound."
     return finish(figure, "What a wrong start leaves in the output, over where the chain starts", note)
 
 

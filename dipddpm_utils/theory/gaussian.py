@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Moments = tuple[Array, Array]  # a mean [D] and a covariance [D, D]
+WIDEST = 0.5  # variance of the example's data where they vary most
 
 
 def marginal(mean: Array, cov: Array, alpha_bar: float) -> Moments:

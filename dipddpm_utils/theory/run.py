@@ -54,12 +54,12 @@ class _Toy:
     def __init__(self, run: Gaussian) -> None:
         self.run, rng = run, streams.numpy_rng(run.seed, "data")
         basis = np.linalg.qr(rng.standard_normal((run.dim, run.dim)))[0]
-        self.cov = basis * np.geomspace(0.5, 0.005, run.dim) @ basis.T
+        self.cov = basis * np.geomspace(closed.WIDEST, 0.005, run.dim) @ basis.T
         self.mean = rng.uniform(-0.4, 0.4, run.dim)
         self.coefs = schedule.coefficients(run.diffusion, torch.float64)
         self.T = run.diffusion.num_train_timesteps
         self.model = closed.optimal_model(self.mean, self.cov, self.coefs.alpha_bars, run.diffusion.objective)
-        self.direction = np.linalg.eigh(self.cov)[1][:, -1] * np.sqrt(0.5)  # one data std, along the widest direction
+        self.direction = np.linalg.eigh(self.cov)[1][:, -1] * np.sqrt(closed.WIDEST)  # one data std, along the widest direction
 
     def normal(self, purpose: str) -> Tensor:
         generator = streams.generator(self.run.seed, purpose)

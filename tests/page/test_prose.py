@@ -277,7 +277,7 @@ def test_the_answer_and_the_readme_follow_the_records():
             group,
             fd=lambda record, label, value: fds[value][record.seed % 3] * (factor if label in names.starts(dip=True) else 1.0),
         )
-        return next(x for x in conclusions.found(lab) if "The best DIP start" in x)
+        return next(x for x in conclusions.found(lab) if "The DIP start that does best" in x)
 
     assert "**higher**" in said(3.0) and "**lower**" in said(0.3)  # no verdict: its samples are given back
     bare = Records(without=(*OURS, "main-starts", "stopping", "a-ddpm", "b-ddpm"))
