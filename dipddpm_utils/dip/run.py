@@ -1,5 +1,6 @@
 """DIP runs: a network fitted to many images at once (as both reports did), or one network per image (as published)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from dipddpm_utils import faults, ranges
 from dipddpm_utils.config import Bank, Data, Dip, DipImages
 from dipddpm_utils.data import sets
 from dipddpm_utils.dip import fit as dips
-from dipddpm_utils.dip import nets
+from dipddpm_utils.dip import nets, taps
 from dipddpm_utils.judging import evaluate, fidelity, stats
 from dipddpm_utils.machine import device, files, progress, streams
 from dipddpm_utils.machine.errors import DataError
@@ -28,6 +29,16 @@ def build(run: Dip) -> nn.Module:
     generator = streams.generator(run.seed, "initial weights")
     net = nets.build(run.net, run.data.channels, generator=generator, width=run.width)
     return mistakes.SignedTargets(net) if "FA2" in run.faults else net
+
+
+def ready_to_fit(run: Dip, net: nn.Module) -> Callable[[], None]:
+    """Leave out of `net` what the run's images cannot reach (taps.py); returns what puts it back, fitted or not.
+
+    Only where the optimiser, plain Adam, would not touch it.
+    """
+    if run.optim.name != "adam" or run.optim.weight_decay:
+        return lambda: None
+    return taps.leave_out(net, torch.zeros(1, run.data.channels, run.data.size, run.data.size))
 
 
 def fitted(run: Dip, work: Work) -> nn.Module:
@@ -50,6 +61,7 @@ def dip(run: Dip, work: Work) -> Outcome:
     images = ranges.uint8_to_unit(source.train[: run.optim.batch_size if run.one_batch else None].to(work.device))
     net = build(run)
     note = nets.load_imagenet(net.net if "FA2" in run.faults else net) if run.net == "resnet18" else "random weights"
+    put_back = ready_to_fit(run, net)
     state = loop.new_state(net, run.optim, len(images), run.seed, work.device)
 
     def loss(model: nn.Module, batch: Tensor, generator: torch.Generator) -> Tensor:
@@ -64,6 +76,7 @@ def dip(run: Dip, work: Work) -> Outcome:
     net = state.model.eval()
     if early:
         net.load_state_dict(log["kept"])
+    put_back()
     shown = images if run.judged is None else ranges.uint8_to_unit(source.train[: run.judged].to(work.device))
     since = device.stopwatch(work.device)
     applied = ranges.signed_to_uint8(dips.dip_outputs(net, shown))

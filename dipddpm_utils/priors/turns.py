@@ -58,6 +58,7 @@ def begun(run: Ddpm | Dip, images: Tensor, device: str) -> tuple[loop.State, Ite
     """(state, the losses of its steps) of a training at its first step, on uint8 images [N, C, H, W] or floats in [-1, 1]."""
     if isinstance(run, Dip):
         model, images = dips.build(run), ranges.uint8_to_unit(images)
+        dips.ready_to_fit(run, model)
     else:
         model, given = judge.build(run), Given(images, schedule.coefficients(run.diffusion, device=device))
         prior = train.AtWork(run, given)
