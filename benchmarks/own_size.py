@@ -1,11 +1,13 @@
 """A training step of the two reports' DDPMs at their own size, as the runs of `full` take it: one thread of a CPU.
 
 Beside the library's Unet that report A trained, and beside the same step in plain bfloat16: attention by torch's own function.
+And a step of report A's ResNet-18, beside the same with all taps of its kernels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from unittest import mock
 
@@ -18,7 +20,9 @@ from benchmarks.pairs import Row, Setting, one_thread, row, times_faster
 from benchmarks.trainers import count_parameters
 from dipddpm_utils.config import Ddpm
 from dipddpm_utils.ddpm import unet
+from dipddpm_utils.dip import run as dips
 from dipddpm_utils.machine import device as machine
+from dipddpm_utils.priors import turns
 from dipddpm_utils.study import profile
 from dipddpm_utils.study.sizes import changed
 from dipddpm_utils.training import loop
@@ -64,6 +68,18 @@ def _rows(setting: Setting) -> Iterator[Row]:
             yield row(
                 f"report {report}'s gradient, in bfloat16 beside float32", most, "below a cosine of 1", note, at_most=1e-4
             )
+    yield _resnet(setting)
+
+
+def _resnet(setting: Setting) -> Row:
+    run = profile.load("full").entry("a-dip-resnet18-s0").run
+    run = setting.pick(run, changed(run, width=8))
+    images = torch.randint(256, (64, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    ours = partial(next, turns.begun(run, images, setting.device.type)[1])
+    with mock.patch.object(dips, "ready_to_fit"):
+        whole = partial(next, turns.begun(run, images, setting.device.type)[1])
+    label = f"report A's DIP step, ResNet-18, batch {run.optim.batch_size}, against the same with taps that see padding alone"
+    return times_faster(label, ours, whole, None, setting.pick(21, 1), "losses are the same in float64")
 
 
 def _fused(self: unet.Attention, x: Tensor) -> Tensor:
