@@ -6,7 +6,9 @@ from typing import Any
 
 import pandas as pd
 
+from dipddpm_utils.driver.cluster import built_on
 from dipddpm_utils.machine import files
+from dipddpm_utils.machine.errors import StoreError
 from dipddpm_utils.machine.provenance import hardware, machine
 from dipddpm_utils.page import speed
 from dipddpm_utils.page.prose import number
@@ -55,24 +57,48 @@ def _left(store: Any, rows: list[list[str]], left: list[Any], where: str, probe:
     """Fill in what is left to do, and its sum: here, and on other machines."""
     from dipddpm_utils.priors import cost  # imports torch
 
+    again = _trained_again(store, left)
     if probe:
-        cost.probe(left, where)
-    probes, undone = cost.kept(where), [cost.of(run) for run in left]
+        cost.probe([*left, *again], where)
+    probes, undone, first = cost.kept(where), [cost.of(run) for run in left], [cost.of(run) for run in again]
     hours = [own.hours(probes) for own in undone]
     for row, own, here in zip([row for row in rows if not row[-1]], undone, hours, strict=True):
         row[5] = f"{own.flops:.1e}" if own.flops else "not counted"
         row[6] = f"~{here:.2f}" if own.network and math.isfinite(here) else "?"
-    unknown = {own.network for own, here in zip(undone, hours, strict=True) if not math.isfinite(here)}
+    unknown = {own.network for own in (*undone, *first) if not math.isfinite(own.hours(probes))}
     said = f"estimated from probes of {cost.PROBED} training steps, one process"
     said += ", restoration, floors and fits to single images not counted" * any(not own.network for own in undone)
-    known = f"{'over ' if unknown else ''}{number(sum(here for here in hours if math.isfinite(here)))}"
+    known = f"{'over ' * (not all(map(math.isfinite, hours)))}{number(sum(here for here in hours if math.isfinite(here)))}"
     lines = [f"left: {len(undone)} runs, {sum(own.flops for own in undone):.2e} FLOPs"]
     lines.append(f"hours left on this machine ({machine(where)}): {known}, {said}")
+    if again:
+        more = number(sum(own.hours(probes) for own in first))
+        what = f"{len(again)} complete runs that these are built on are trained again first, since no clone has weights"
+        lines.append(f"{what}; hours more: {more}")
     if unknown:
         lines.append(f"not timed here yet: {len(unknown)} networks; time them, in minutes: {store.command('runs --probe')}")
     for name, total in cost.on_paper(store.profile).items():
         lines.append(f"hours of all {len(rows)} runs on {name}: about {number(total, 2)}, on paper, not measured")
     return lines
+
+
+def _trained_again(store: Any, left: list[Any]) -> list[Any]:
+    """Complete runs that those left to do are built on, directly or not, and whose weights are not here."""
+    known, todo, again = {store.folder(run).name for run in left}, list(left), []
+    while todo:
+        for part in built_on(todo.pop()):
+            if (name := store.folder(part).name) not in known and not _is_here(store, part):
+                known.add(name)
+                todo.append(part)
+                again.append(part)
+    return again
+
+
+def _is_here(store: Any, run: Any) -> bool:
+    try:
+        return bool(store.can_be_built_on(run))
+    except StoreError:  # damaged, which is said elsewhere
+        return False
 
 
 def _keep(store: Any, took: Counter[str], left: list[Any], where: str) -> None:

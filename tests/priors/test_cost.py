@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
@@ -9,7 +10,7 @@ import pytest
 import torch
 from made_images import made_colour_images, put_images
 
-from dipddpm_utils.config import Floor, Sample, Start
+from dipddpm_utils.config import Floor, Sample, Start, run_hash
 from dipddpm_utils.data import own
 from dipddpm_utils.machine.errors import StoreError
 from dipddpm_utils.page import speed
@@ -100,6 +101,25 @@ def test_hours_that_were_measured_name_the_machine_with_most_of_them(tmp_path):
     listed._keep(store, Counter({"A, 1 thread": 3600.0, "B, 1 thread": 7200.0}), [], "cpu")
     kept = pd.read_csv(tmp_path / "bench/hours.csv").iloc[0]
     assert (kept["hours"], kept["how"], kept["machine"]) == (3.0, "measured", "B, 1 thread, and others")
+
+
+def test_complete_runs_whose_weights_are_not_here_are_counted_before_what_is_built_on_them():
+    group = SMOKE.group
+    model, chain = group("b-combined")[0].entry.run, group("starts")[0].entry.run
+    there: set[str] = set()
+    store = SimpleNamespace(folder=lambda run: Path(run.kind + run_hash(run)))
+    store.can_be_built_on = lambda run: store.folder(run).name in there
+    assert [run.kind for run in listed._trained_again(store, [model])] == ["dip"]
+    assert [run.kind for run in listed._trained_again(store, [chain])][:1] == ["ddpm"]
+    assert listed._trained_again(store, [model, model.dip]) == []  # it is left to do itself, and counted there
+    there.add(store.folder(model.dip).name)
+    assert listed._trained_again(store, [model]) == []
+
+    def damaged(run):
+        raise StoreError("its record is damaged")
+
+    store.can_be_built_on = damaged
+    assert listed._trained_again(store, [model]) == [model.dip]
 
 
 @pytest.mark.slow
