@@ -381,6 +381,32 @@ def test_a_job_asks_for_what_was_asked_for_and_for_no_gpu_unless_it_was(tools, t
     assert (asked["gpus-per-node"], asked["partition"], asked["signal"]) == ("1", "gpu", "USR2@30")
 
 
+@pytest.mark.parametrize(("gpus", "device", "computed_on"), [(1, "auto", "cuda"), (1, "cpu", "cpu"), (None, "auto", "auto")])
+def test_a_job_with_a_gpu_rather_fails_than_spends_days_on_a_cpu(tools, tmp_path, gpus, device, computed_on):
+    tools("")
+    engine = jobs.Slurm(Store(tmp_path, "smoke", device=device), jobs.Place("slurm", 8, 60, gpus=gpus), Budget())
+    assert jobs.Task(SMOKE.entry("floor-s0").run, *engine.about).device == computed_on
+
+
+def test_a_job_asks_for_as_many_cores_as_it_has_threads(tools, tmp_path, monkeypatch):
+    folder = tools("echo Submitted batch job 42")
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    jobs.Slurm(Store(tmp_path, "smoke"), jobs.Place("slurm", 8, 60), Budget()).submit("floor-s0-x", print)
+    assert asked_of_sbatch(folder)["cpus-per-task"] == "4"
+
+
+def test_the_files_of_a_job_are_removed_and_those_of_no_other(tools, tmp_path):
+    tools("")
+    engine = jobs.Slurm(Store(tmp_path, "smoke"), jobs.Place("slurm", 8, 60), Budget())
+    for name in ("4_0_log.err", "4_submitted.pkl", "42_0_log.err", ".submission_file_of_42.sh"):
+        (engine.folder / name).write_text("")
+    (engine.folder / ".submission_file_live").symlink_to(engine.folder / "42_0_log.err")
+    (engine.folder / ".submission_file_dead").symlink_to(engine.folder / "4_submitted.pkl")
+    engine.forget("4")
+    left = {path.name for path in engine.folder.iterdir() if "lock" not in path.name}
+    assert left == {"42_0_log.err", ".submission_file_of_42.sh", ".submission_file_live"}
+
+
 def test_jobs_are_found_by_their_name_and_by_no_other_folders(tools, tmp_path):
     folder = tools("")
     ours, others = (jobs.Slurm(Store(tmp_path / name, "smoke"), jobs.Place("slurm", 8, 60), Budget()) for name in "ab")
@@ -475,6 +501,18 @@ def test_a_process_of_this_machine_that_is_killed_stays_away_and_sees_the_gpus_t
     with pytest.raises(DipddpmError, match="cancelled"):
         task(tmp_path, gpus="3")()
     assert not again and os.environ["CUDA_VISIBLE_DEVICES"] == "3"
+
+
+def test_a_job_of_a_cluster_keeps_its_priority_and_the_gpus_that_it_was_given(tools, in_job, tmp_path, monkeypatch):
+    (tools("") / "queue").write_text("RUNNING\n")
+    given = {"SUBMITIT_EXECUTOR": "slurm", "SLURM_JOB_ID": "42", "CUDA_VISIBLE_DEVICES": "1"}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    in_job(signal.SIGUSR2)
+    monkeypatch.setattr(os, "nice", lambda n: pytest.fail("it made room for others"))
+    with pytest.raises(OutOfTime):
+        task(tmp_path, gpus="3")()
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "1"
 
 
 @pytest.mark.smoke

@@ -276,6 +276,36 @@ def test_two_notebooks_at_a_time_only_where_nothing_is_computed(places, monkeypa
     assert said == [most]
 
 
+def test_two_at_a_time_too_where_nothing_may_be_computed(places, monkeypatch):
+    folder, results = places
+    made(folder / "01_a.ipynb", "1")
+    said = []
+    monkeypatch.setattr(notebooks.Store, "state", lambda self, run: "complete" if "floor" in run.kind else "absent")
+    monkeypatch.setattr(notebooks.Store, "refuse_losses", lambda self: None)
+    monkeypatch.setattr(notebooks.machine_device, "cores", lambda: 8)
+    monkeypatch.setattr(notebooks.Runner, "run", lambda self, sources, n: said.append(n) or [notebooks.Result("a", "STOPPED")])
+    notebooks.drive(notebooks.Job("smoke", results, folder, records_only=True))
+    assert said == [2]
+
+
+def test_the_page_is_of_all_notebooks_whichever_was_asked_for(places, monkeypatch):
+    folder, results = places
+    for name in ("01_a", "02_b"):
+        made(folder / f"{name}.ipynb", "1")
+    monkeypatch.setattr(notebooks.Runner, "one", lambda self, source: notebooks.Result(source.name, "OK"))
+    assert notebooks.drive(notebooks.Job("smoke", results, folder, only="02")) == 0
+    page = (results / "smoke" / "report.html").read_text()
+    assert "01_a.ipynb" in page and "02_b.ipynb" in page
+
+
+@pytest.mark.parametrize(("minutes", "deadline"), [(2.0, 1120.0), (None, None)])
+def test_the_time_that_may_be_spent_is_in_minutes(tmp_path, monkeypatch, minutes, deadline):
+    monkeypatch.setattr(notebooks.time, "time", lambda: 1000.0)
+    with CleanStop() as stop:
+        runner = notebooks.Runner(notebooks.Job("smoke", tmp_path, tmp_path, max_minutes=minutes), {}, stop)
+    assert runner.budget.deadline == deadline
+
+
 def test_a_fresh_round_is_of_the_notebooks_that_were_asked_for(places, monkeypatch):
     folder, results = places
     for name in ("01_a", "02_b"):
