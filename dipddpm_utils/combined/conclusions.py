@@ -47,13 +47,7 @@ def instead(lab: Any) -> str:
     """
     lines = []
     if mechanisms.on_larger(lab):
-        frame = mechanisms.table_of(lab)
-        calls = frame.loc[frame["label"] == "baseline", "nfe"].iloc[0]
-        value, _ = mechanisms.best_setting(frame[frame["nfe"] == calls], "more calls")
-        ways = [mechanisms.in_words(frame, *way) for way in (("more calls", value), ("baseline",))]
-        over = f"FD of the {ways[0]} / FD of the {ways[1]}"
-        gap = mechanisms.found(lab)["more calls", value, "baseline"]
-        lines.append(comparison(f"**A better sampler** ([table](#tab-04_mechanisms)). {over} of DDIM", gap))
+        lines += _better_sampler(lab)
     elif lab.has("samplers"):
         lines.append(f"**A better sampler** ([figure](#fig-03_samplers)). {best_by_calls(lab.frame('samplers'))}")
     if lab.has("ddpm", "ddpm-more"):
@@ -68,6 +62,18 @@ def instead(lab: Any) -> str:
         best = f"The best rival in a DIP's seconds: {told} of {ways.total()} settings"
         lines.append(f"**Restoration** ([table](#tab-04_restore_pairs)). {best}.")
     return bullets(lines) or NOT_MEASURED
+
+
+def _better_sampler(lab: Any) -> list[str]:
+    """The best other sampler at the DDPM alone's own number of calls, a line; [] where none was drawn."""
+    frame = mechanisms.table_of(lab)
+    calls = frame.loc[frame["label"] == "baseline", "nfe"].iloc[0]
+    if (best := mechanisms.best_setting(frame[frame["nfe"] == calls], "more calls")) is None:
+        return []
+    ways = [mechanisms.in_words(frame, *way) for way in (("more calls", best[0]), ("baseline",))]
+    over = f"FD of the {ways[0]} / FD of the {ways[1]}"
+    gap = mechanisms.found(lab)["more calls", best[0], "baseline"]
+    return [comparison(f"**A better sampler** ([table](#tab-04_mechanisms)). {over} of DDIM", gap)]
 
 
 def rivals(lab: Any, of: str = "") -> str:

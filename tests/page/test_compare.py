@@ -199,8 +199,15 @@ def test_the_rival_is_the_best_start_without_a_dip_at_the_same_step():
 def test_models_draw_images_if_all_that_have_a_recall_have_enough(first, second, images):
     frames = [rows([1.0, 2.0]) if recall is None else rows([1.0, 2.0]).assign(recall=recall) for recall in (first, second)]
     assert compare.draws_images(*frames) is images
-    for metric, judged in (("fd", images), ("kid", images), ("psnr", True)):  # what is no quality of models needs no images
+    for metric, judged in (
+        ("fd", images),
+        ("kid", images),
+        ("precision", images),
+        ("psnr", True),
+    ):  # what is no quality of models needs no images
         assert difference(*(frame.rename(columns={"fd": metric}) for frame in frames), metric).images is judged
+    if first and second:
+        assert difference(*frames, "recall").images is images
 
 
 def test_what_sentences_share_is_computed_once_a_lab():
