@@ -164,6 +164,10 @@ def test_fewer_steps_from_a_dip_start(factor, verdict, lab):
         lab.set(group, fd=lambda _, label, value: (50.0 + value / 100) * {"dip": factor, "noise": 1.0}.get(label, 1.5))
     alone = "artefact of any start near the data (none without a DIP was measured)" if factor < 1 else verdict
     assert judged("A8", lab).verdict == alone and judged("B7", lab).verdict == verdict
+    each = {
+        name: gap.value for name, gap in judged("B7", lab).finding.each.items() if name.startswith("DDPM alone over DDPM st")
+    }
+    assert each and list(each.values()) == pytest.approx([math.log(1 / factor)] * len(each), abs=0.05)
     lab.profile.groups.pop("a-starts")  # a profile without report A's runs uses the digits
     assert judged("A8", lab).verdict == verdict
 
@@ -677,6 +681,8 @@ def test_a_page_is_judged_on_all_profiles_but_smoke_which_is_judged_alone():
 
 def test_a_test_that_was_changed_with_its_records_in_sight_says_so(lab):
     one = judged("A4", lab)
+    first = min(record.completed for group in one.evidence.needs for record in lab.seeds(group))
+    assert one.since == first < max(record.completed for group in one.evidence.needs for record in lab.seeds(group))
     seen = dataclasses.replace(one, since="2026-11-26T00:00")
     assert seen.changed == "2026-11-25 (earlier records seen), 2026-11-27 (these records seen)"
     assert "test changed later" in claims.page_table([seen], "")["verdict"].iloc[0]
@@ -830,6 +836,11 @@ def test_published_slopes_use_rows_in_which_one_setting_varies():
     assert list(evidence_b._varied(rows, "std").index) == [0, 1, 2]
     assert list(evidence_b._varied(rows, "dip_lr").index) == [3, 4]
     assert evidence_b._varied(rows, "ddpm_lr").empty
+    for order in ([5, 5, 9, 9, 9], [9, 9, 9, 5, 5]):  # two sets agree in the others: the larger one
+        two = pd.DataFrame({"dip_lr": [1, 2, 1, 2, 3], "ddpm_lr": order, "std": 1.2})
+        two.loc[two["ddpm_lr"] == 5, "dip_lr"] = [1, 2]
+        two.loc[two["ddpm_lr"] == 9, "dip_lr"] = [1, 2, 3]
+        assert set(evidence_b._varied(two, "dip_lr")["ddpm_lr"]) == {9}
 
 
 def test_the_net_that_speaks_against_a_claim_pays_for_being_chosen():

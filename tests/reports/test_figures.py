@@ -1,5 +1,6 @@
 """The rebuilt reports in tables, figures and sentences: closed forms on changed records, and every figure draws."""
 
+import dataclasses
 import io
 import math
 import re
@@ -12,7 +13,7 @@ from labs import Records, holding
 
 from dipddpm_utils.faults import FAULTS
 from dipddpm_utils.page import prose
-from dipddpm_utils.page.compare import frame_of
+from dipddpm_utils.page.compare import frame_of, paired
 from dipddpm_utils.page.prose import factor
 from dipddpm_utils.reports import figures as figures_reports
 from dipddpm_utils.reports import findings, one_fault, printed, tables
@@ -229,6 +230,48 @@ def test_a_larger_batch_matters_beyond_a_margin_only(lab):
     assert "does not matter" in said(0.1, 0.12, 0.14) and "+0.120 [+0.070, +0.170] dB" in said(0.1, 0.12, 0.14)
     assert "**it matters**" in said(1.0, 1.02, 1.04) and "**not decidable**" in said(-0.6, 0.1, 0.6)
     assert "**not decidable**" in findings.batch(holding(*GROUPS, seeds=1))
+
+
+def test_what_is_said_of_one_report_follows_its_records(lab):
+    row = lab.seeds("b-timing")[0].metrics
+    row.update(data_saved_seconds=10.0, decode_seconds=40.0, memory_seconds=30.0)
+    assert ", 25% of an epoch there;" in findings.timing(lab)
+    for psnr, said in ((21.0, "1.0 dB above its input"), (18.5, "1.50 dB below its input")):
+        lab.set("b-dip", psnr=lambda record, *_, psnr=psnr: psnr, psnr_input=lambda *_: 20.0)
+        for record in lab.seeds("b-dip"):
+            record.metrics.update(psnr=psnr, psnr_input=20.0)
+        assert said.replace("1.0 dB", "1.00 dB") in findings.restored(lab, "b-dip")
+    lab.set("a-batch", fd=lambda record, label, value: 30.0 if label == "larger" else 10.0)
+    assert "larger over published: 3.00 [" in findings.batch(lab)
+    lab.set("b-grid", fd=lambda record, *_: 10.0**record.run.dip.std)
+    assert "FD at std 2 over FD at 1.2: 6.31 [" in findings.grid_slopes(lab)
+    low, high = (printed.fid("a-ddpm").iloc[at] for at in (0, -1))
+    assert f"- DDPM alone: printed {prose.number(float(high / low))};" in findings.published_shape(lab)
+
+
+def test_the_fault_that_changes_most_is_one_that_is_shown_to_with_both_its_sides(lab, monkeypatch):
+    sure, more, unsure = paired([0.5, 0.52, 0.54]), paired([-0.9, -0.92, -0.94]), paired([-4.0, 2.0, 9.0])
+    only, off = one_fault.SIDES
+    found = {("FA1", only): sure, ("FA1", off): unsure, ("FA2", only): more, ("FA3", only): unsure}
+    found = {("fd", *at): dataclasses.replace(gap, ratio=True) for at, gap in found.items()}
+    monkeypatch.setattr(one_fault, "effects", lambda *_: found)
+    said = findings.faults(lab, "A")
+    assert f"Report A: FA2 ({FAULTS['FA2'].what}) changes FD most, by a factor of 0.399 [" in said
+    assert "No effect on FD is shown for FA3 (Holm over 4)." in said
+    found.pop(("fd", "FA2", only))
+    one = findings.faults(lab, "A").partition("changes FD most, by a factor of ")[2].partition(". No effect")[0]
+    first, second = one.split(" as the only fault, ")
+    assert first.startswith("1.68 [") and second.endswith(" on top of all others (not decidable)")
+
+
+def test_other_images_are_compared_with_those_of_the_dip():
+    lab = holding("bank", *GROUPS)
+    for group in tables.OTHERS:
+        lab.set(group, fd=lambda record, label, value: 90.0)
+    lab.set("a-2conv", fd=lambda *_: 30.0)
+    gaps = tables.other_images(lab)
+    controls = [gap.value for (group, _), gap in gaps.items() if group == "a-controls"]
+    assert controls == pytest.approx([math.log(3)] * 4, abs=0.01)
 
 
 def test_models_that_draw_no_images_are_named_as_such(lab):
