@@ -1,15 +1,18 @@
 """The first screen: every word follows from the records; moving them moves the verdict, the sentence and the table."""
 
+import io
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
-from labs import Records, holding
+from labs import RESULTS, Records, holding
+from PIL import Image
 
 from dipddpm_utils import front
-from dipddpm_utils.combined import comparisons, conclusions, verdicts
+from dipddpm_utils.combined import comparisons, conclusions, restored, verdicts
 from dipddpm_utils.page.lab import Lab
-from dipddpm_utils.page.prose import factor
+from dipddpm_utils.page.prose import distance, factor
 from dipddpm_utils.reports import findings
 
 LAB = Records()
@@ -54,6 +57,73 @@ def test_the_answers_count_the_rows():
     assert "images: yes." in front.generation([won]) and "images: no." in front.generation([lost, lost, unclear])
     assert "images: in part." in front.generation([won, lost]) and "images: no gain shown." in front.generation([unclear])
     assert "not measured" in front.generation([]) and "not measured" in front.restoration(Records(without=("restore",)))
+
+
+def test_what_gave_images_back_is_neither_undecided_nor_won():
+    made = {
+        better: verdicts.Row("generation", "q", "e", "v", "c", "04_fd_over_steps", better, 0.0, "3 seeds")
+        for better in (True, False, None)
+    }
+    back = replace(made[None], given_back=True)
+    said = front.generation([made[False], made[None], back, back])
+    assert ": none won, 1 lost, 1 is undecided, 2 gave back training images" in said
+    assert "images: in part." in front.generation([made[True], made[None]])
+    assert "images: in part." in front.generation([made[True], back]) and "undecided" not in front.generation([back])
+
+
+@pytest.mark.parametrize(("lost", "answer"), [(7, "no"), (6, "no gain shown"), (5, "no gain shown")])
+def test_mending_is_no_where_more_settings_are_lost_than_undecided(lost, answer, monkeypatch):
+    counted = restored.won_and_lost
+
+    def made_up(lab, role):
+        found = counted(lab, role)
+        return found | {"PSNR": restored.Counted(0, lost, 12)} if role == "equal seconds" else found
+
+    monkeypatch.setattr(restored, "won_and_lost", made_up)
+    assert f"**Mending a degraded image: {answer}.** By PSNR a DIP won none and lost {lost} of 12" in front.restoration(LAB)
+
+
+@pytest.mark.parametrize(
+    ("gains", "said"), [(0, "No row shows a gain."), (1, "1 row shows a gain."), (2, "2 rows show a gain.")]
+)
+def test_the_caption_counts_the_gains_that_the_table_shows(gains, said):
+    rows = [
+        verdicts.Row(
+            "generation", f"q{k}", "e", "v", "c", "04_fd_vs_t_start", k < gains or None, 0.0, "3 seeds", given_back=k == 2
+        )
+        for k in range(3)
+    ]
+    assert front.caption(rows).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("figure", "back", "said"),
+    [("04_fd_vs_t_start", True, True), ("04_fd_vs_t_start", False, False), ("04_pareto", True, False)],
+)
+def test_that_the_pictures_last_row_was_given_back_is_said_where_that_start_gives_back(figure, back, said, monkeypatch):
+    row = verdicts.Row("generation", "q", "e", "v", "c", figure, None, 0.0, "3 seeds", given_back=back)
+    monkeypatch.setattr(front, "rows", lambda lab: [row])
+    assert ("(images given back)" in front.markdown(LAB)) is said
+
+
+def test_the_picture_is_the_first_samples_of_seed_0_a_row_a_model():
+    shown = np.asarray(Image.open(io.BytesIO(front.picture(LAB))).convert("L")).astype(float)
+    for place, group in enumerate(comparisons.compared(LAB)):
+        grid = LAB.seeds(group)[0].arrays["grid"][:12, 0].astype(float)
+        side = grid.shape[-1] + 1  # a line between two
+        for k, sample in enumerate(grid):
+            drawn = shown[place * side :, k * side :][: side - 1, : side - 1]
+            assert np.corrcoef(drawn.ravel(), sample.ravel())[0, 1] > 0.95, (group, k)
+
+
+def test_how_many_runs_are_done_at_the_reports_own_size_and_which_model_the_answer_rests_on():
+    full = Lab("full", str(RESULTS), records_only=True)
+    there = sum((full.store.root / "runs" / entry.folder / "record.json").exists() for entry in full.profile.entries.values())
+    assert f"At their own size {there} of {len(full.profile.entries)} runs are done" in front.reports_in_short(Records("full"))
+    model = f"{comparisons.alone(LAB)}: {distance(LAB.seeds('main'), LAB.record('floor'))}."
+    block = front.readme_block(LAB)
+    assert model in block and model in front.markdown(LAB)
+    assert "](results/standard/figures/04_pareto.png) |" in block and ", 8 seeds |" in block
 
 
 @pytest.mark.parametrize(("many", "left"), [(1, 1), (2, 2), (3, 2), (6, 2)])
