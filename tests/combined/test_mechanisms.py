@@ -201,6 +201,15 @@ def test_every_bar_is_in_view(frame):
     assert low < min(one.low for one in shown) and max(one.high for one in shown) < high
 
 
+def test_a_mechanism_says_what_it_cost_and_which_controls_were_not_measured(frame, lab):
+    rows = frame[frame["label"] == "shift"]
+    said = mechanisms.mechanism(lab, "shift")
+    assert f", {number(rows['cost'].mean())} s in all. Its FD over" in said and "Not measured" not in said
+    lacking = made_up()
+    lacking.profile.groups["mechanisms"] = [one for one in lacking.profile.group("mechanisms") if one.label != "shift blur"]
+    assert mechanisms.mechanism(lacking, "shift").endswith(f"Not measured at this size: {names.look('shift blur').label}.")
+
+
 def test_sentences_follow_the_numbers(lab):
     said = mechanisms.mechanism(lab, "condition")
     assert "**better**" in said and "DIP as a condition" in said

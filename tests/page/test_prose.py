@@ -14,7 +14,7 @@ from dipddpm_utils.combined import findings as findings_combined
 from dipddpm_utils.dip import findings as dip_findings
 from dipddpm_utils.judging.stats import Interval
 from dipddpm_utils.page import names, prose, speed, training
-from dipddpm_utils.page.compare import difference, family, frame_of, paired, summary
+from dipddpm_utils.page.compare import Copies, difference, family, frame_of, paired, summary
 from dipddpm_utils.page.names import begun_from
 from dipddpm_utils.page.prose import count, span
 from dipddpm_utils.reports.evidence_starts import outputs_alone
@@ -126,6 +126,17 @@ def test_an_undecided_difference_says_what_it_would_take_and_what_is_paired():
 
 def test_shares_too_small_to_print_are_not_printed_as_zero():
     assert [prose.percent(x) for x in (0.123, 0.0, 1e-9)] == ["12%", "0%", "less than 0.01%"]
+
+
+def test_what_is_nearly_all_is_not_printed_as_all():
+    assert [prose.percent(x) for x in (0.99, 0.995, 1.0)] == ["99%", "over 99%", "100%"]
+
+
+@pytest.mark.parametrize(
+    ("source", "looks", "lower"), [(0.0, 0.01, False), (0.9, 0.01, True), (0.0, 0.5, True), (math.nan, 0.01, True)]
+)
+def test_a_start_that_gives_images_back_or_of_which_nobody_knows_is_lower_and_not_better(source, looks, lower):
+    assert prose.direction(Copies(looks, 0.01, source)) == (prose.LOWER if lower else {})
 
 
 def test_every_finding_is_a_sentence_without_gaps():

@@ -31,6 +31,18 @@ def test_tables_have_a_row_a_setting_and_name_their_intervals():
     assert sweep["FD, against the anchor"].str.contains("a factor of").sum() == len(sweep) - 1
 
 
+def test_a_setting_stands_against_the_anchor_and_a_start_says_what_prior_and_drawing_took():
+    rows = [
+        {"seed": seed, "value": value, "anchor": value == 1, "fd": fd}
+        for seed in range(3)
+        for value, fd in ((1, 2.0), (2, 8.0))
+    ]
+    table = tables.sweep_table({"rate": pd.DataFrame(rows)}, {"fd": "FD"}).set_index("value")
+    assert table.loc["2", "FD, against the anchor"].startswith("a factor of 4.00")
+    frame = LAB.frame("starts").assign(prior_seconds=12.0, sampling_seconds=3.0)
+    assert set(tables.start_table(frame)["seconds, prior + drawing"]) == {"12 + 3"}
+
+
 def test_a_caption_names_the_row_that_leads_among_all_but_real_images():
     frame = pd.DataFrame(
         {"net": ["a", "b", "real against real"], "FD-X": ["2\u202f000", "3.5 [3.1, 3.9]", "0.1"], "PSNR": ["", "9", ""]}
@@ -156,6 +168,7 @@ def test_provenance_has_a_row_a_machine_and_says_whether_all_trees_were_clean(mo
     records = lab.seeds("ddpm")
     ((frame, caption, shown),) = _shown(lab, monkeypatch)
     assert list(frame["record"]) == [record.name for record in records] and shown["records"].sum() == len(records)
+    assert float(shown["minutes"].iloc[0]) == pytest.approx(sum(record.seconds for record in records) / 60, abs=0.06)
     assert "all from clean checkouts" in caption and f"the {len(records)} records" in caption
     records[0].provenance = {**records[0].provenance, "code": {**records[0].provenance["code"], "dirty": True}}
     ((_, caption, shown),) = _shown(lab, monkeypatch)

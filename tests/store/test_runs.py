@@ -370,6 +370,12 @@ def test_a_run_that_has_no_weights_lacks_none(tmp_path, monkeypatch):
     assert store.can_be_built_on(RUN) and store.ensure(RUN, weights=True) and made == [1]
 
 
+@pytest.mark.parametrize(("asked", "told", "only"), [(False, "1", True), (False, "", False), (True, "", True)])
+def test_that_records_alone_are_asked_for_is_said_by_the_call_or_the_environment(tmp_path, monkeypatch, asked, told, only):
+    monkeypatch.setenv("DIPDDPM_RECORDS_ONLY", told)
+    assert open_store("smoke", tmp_path, records_only=asked).records_only is only
+
+
 def test_the_device_that_the_environment_names_comes_before_the_notebooks(tmp_path, monkeypatch):
     assert open_store("smoke", tmp_path, "cpu").device == "cpu"
     monkeypatch.setenv("DIPDDPM_DEVICE", "cuda:1")
