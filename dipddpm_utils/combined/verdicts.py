@@ -82,8 +82,8 @@ def _starts(lab: Any) -> Iterator[Row]:
         return
     t_start, gap, chosen = best
     cost, start = "", chosen["label"].iloc[0]
-    if lab.has("ddpm"):
-        _, pays = comparisons.measured_cost(frame, lab.seeds("ddpm")[0])
+    if lab.has(model := comparisons.compared(lab)[0]):
+        _, pays = comparisons.measured_cost(frame, lab.seeds(model)[0])
         cost = "not shown to save time"
         if pays is not None:
             cost = f"saves time beyond {number(math.exp(pays.high if pays.n > 1 else pays.value))} images"

@@ -58,6 +58,50 @@ def test_a_bank_of_dips_is_a_run_of_its_own_and_costs_as_its_record_says(tmp_pat
     assert cost.of(twice).flops == 2 * fits.flops and not fits.network  # nothing that a probe could time
 
 
+def test_every_set_of_samples_is_drawn_and_what_changes_a_steps_seconds_is_another_network():
+    way = MODEL.evaluate
+    more = changed(MODEL, evaluate=changed(way, final_draws=way.final_draws + 2))
+    assert cost.of(more).calls - cost.of(MODEL).calls == 2 * way.final_n * way.final_sampler.steps
+    others = [
+        changed(MODEL, optim=changed(MODEL.optim, **{name: value}))
+        for name, value in {"batch_size": 2 * MODEL.optim.batch_size, "precision": "float32", "name": "adamw"}.items()
+    ]
+    others += [changed(MODEL, unet=changed(MODEL.unet, width=2 * MODEL.unet.width)), SMOKE.entry("b-dip-s0").run]
+    assert len({cost.network(run) for run in [MODEL, *others]}) == 1 + len(others)
+    longer = changed(MODEL, optim=changed(MODEL.optim, steps=MODEL.optim.steps + 1))
+    assert cost.network(longer) == cost.network(MODEL)
+
+
+def test_a_call_is_timed_for_all_its_images_and_kept_for_one(monkeypatch):
+    monkeypatch.setattr(cost.machine, "stopwatch", lambda device: lambda: 48.0)
+    assert cost._probed(MODEL, "cpu")["call"] == 48.0 / min(cost.DRAWN, MODEL.optim.batch_size)
+
+
+def test_the_list_counts_what_was_trained_and_drawn_and_what_is_complete(monkeypatch):
+    records = {
+        "b-ddpm-s0": {"train_flops": 3e9, "sample_flops": 2e9},
+        "floor-s0": {},
+        "b-dip-s0": None,
+    }
+    store = Store(Path("nowhere"), "smoke")
+    few = {name: SMOKE.entry(name) for name in records}
+    store.profile = SimpleNamespace(name="smoke", entries=few, find=SMOKE.find)
+
+    def examined(run):
+        (name,) = (name for name, entry in few.items() if entry.run == run)
+        if records[name] is None:
+            return "absent", None, ""
+        own = SimpleNamespace(metrics=records[name], seconds=1800.0, provenance={"machine": "x"})
+        return "complete", own, ""
+
+    monkeypatch.setattr(store, "examined", examined)
+    monkeypatch.setattr(listed, "hardware", lambda provenance: "x")
+    lines, _ = listed.listing(store)
+    row = {line.split()[0]: line.split() for line in lines[1:4]}
+    assert row["b-ddpm-s0"][-2:] == ["5.0e+09", "0.50"] and row["floor-s0"][-1] == "0.50"
+    assert "profile smoke: 2 of 3 runs complete, in 1.0 hours" in lines
+
+
 def test_hours_are_steps_and_calls_at_the_probes_speed(monkeypatch):
     own = cost.of(MODEL)
     probes = {own.network: {"step": 3.6, "call": 0.36}}

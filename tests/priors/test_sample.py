@@ -9,6 +9,7 @@ from dipddpm_utils import ranges
 from dipddpm_utils.config import Advice, Bank, Prior, Sample, Sampler, Start
 from dipddpm_utils.data import sets
 from dipddpm_utils.ddpm import schedule
+from dipddpm_utils.dip.run import build, operations
 from dipddpm_utils.judging import fidelity
 from dipddpm_utils.machine.errors import ConfigError
 from dipddpm_utils.parts import PerImage
@@ -195,7 +196,15 @@ def test_a_start_and_an_opinion_use_each_its_own_dip_and_both_are_on_the_bill(st
     assert own["fd"] != same["fd"] and own["start_moved"] == same["start_moved"]
     one, two = (store.ensure(dip).metrics["train_seconds"] for dip in (DIP, other))
     assert own["prior_seconds"] == pytest.approx(one + two) and same["prior_seconds"] == pytest.approx(one)
-    assert own["dip_flops"] > same["dip_flops"] > store.ensure(plain).metrics["dip_flops"] > 0
+    alone, net = store.ensure(plain).metrics, build(DIP)
+    assert alone["dip_flops"] == operations(DIP, net, 80)  # applied once an image to begin, then at every call, too
+    assert same["dip_flops"] == operations(DIP, net, 80 * (1 + same["nfe"])) < own["dip_flops"]
+
+
+def test_a_model_that_learned_with_a_dip_has_its_operations_on_every_bill(store):
+    model = SMALL.model_copy(update={"dip": DIP})
+    drawn = store.ensure(Sample(model=model, sampler=Sampler(steps=4), n=80)).metrics
+    assert drawn["dip_flops"] == store.ensure(model).metrics["dip_flops"] > 0
 
 
 @pytest.mark.parametrize(
