@@ -23,7 +23,7 @@ from pathlib import Path
 from dipddpm_utils.store import runs
 from dipddpm_utils.study import profile as profiles
 from dipddpm_utils.study.sizes import changed
-name, folder, steps = sys.argv[1], sys.argv[2], int(sys.argv[3])
+name, folder, steps, device = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
 run = profiles.load("quick").entry(name).run
 if hasattr(run, "optim"):
     run = changed(run, optim=changed(run.optim, steps=steps))
@@ -32,7 +32,7 @@ else:
 if hasattr(run, "evaluate"):
     few = changed(run.evaluate.final_sampler, steps=3)
     run = changed(run, evaluate=changed(run.evaluate, every=steps, final_sampler=few))
-runs.Store(Path(folder), "quick").ensure(run)
+runs.Store(Path(folder), "quick", device=device).ensure(run)
 """
 # run -> steps: memory is the same for more
 HEAVIEST = {"ddpm-long-s0": 40, "dip-resnet18-s0": 5, "dip-images-resnet18-s0": 10}
@@ -49,7 +49,7 @@ def rows(setting: Setting) -> Iterator[Row]:
         yield row(name, spent, at_most=target)
     folder = setting.scratch / "memory"
     for name, steps in list(HEAVIEST.items())[: setting.pick(3, 1)]:
-        child = children.run(["-c", COMPUTE, name, str(folder), str(setting.pick(steps, 25))])
+        child = children.run(["-c", COMPUTE, name, str(folder), str(setting.pick(steps, 25)), str(setting.device)])
         note = "the process that computes it; all sizes as in quick, fewer steps"
         yield row(f"peak memory, quick's {name.removesuffix('-s0')}", [child.peak / 1e9], "GB", note, at_most=2.5)
     shutil.rmtree(folder)

@@ -33,7 +33,7 @@ def rows(setting: Setting) -> Iterator[Row]:
         run = profile.load("standard").entry(f"dip-images-{net}-s0").run
         fitted, alone = together(run, images), one_by_one(run, images)
         counted = net == "skip"  # the net of the published method; the others are shown beside it
-        exact, rounded = apart(run, images.double()), apart(run, images)
+        exact, rounded = apart(run, with_float64(images).double()), apart(run, images)
         yield times_faster(
             f"{n} images fitted together, {net}",
             partial(iteration, fitted),
@@ -50,15 +50,16 @@ def rows(setting: Setting) -> Iterator[Row]:
 def together(run: DipImages, images: Tensor) -> Iterator[Tensor]:
     """The losses of each iteration of fits to images [N, 1, SIZE, SIZE], as standard's runs make them."""
     endless = run.model_copy(update={"iterations": 10_000})
-    for fit in dip.fit_images(endless, images, torch.Generator().manual_seed(1)):
+    for fit in dip.fit_images(endless, images, torch.Generator(images.device).manual_seed(1)):
         yield fit.losses
 
 
 def one_by_one(run: DipImages, images: Tensor) -> Iterator[Tensor]:
     """The same fits as a user would write them: a network, an optimiser and a step an image. The losses of each iteration."""
-    generator = torch.Generator().manual_seed(1)
+    generator = torch.Generator(images.device).manual_seed(1)
     nets = [build(run.net, 1, width=run.width, generator=generator, per_image=True).to(images) for _ in images]
-    z = (dip.Z_HIGH[run.net] * torch.rand((len(images), dip.Z_CHANNELS, SIZE, SIZE), generator=generator)).to(images)
+    z = torch.rand((len(images), dip.Z_CHANNELS, SIZE, SIZE), generator=generator, device=images.device)
+    z = (dip.Z_HIGH[run.net] * z).to(images)
     optimisers = [torch.optim.Adam(net.parameters(), lr=run.lr, fused=True) for net in nets]
     while True:
         seen = z + run.z_std * streams.normal(z, generator)
@@ -68,6 +69,11 @@ def one_by_one(run: DipImages, images: Tensor) -> Iterator[Tensor]:
             optimiser.step()
             optimiser.zero_grad()
         yield torch.stack(losses).detach()
+
+
+def with_float64(images: Tensor) -> Tensor:
+    """The images where float64 is: Apple's GPUs have none."""
+    return images.cpu() if images.device.type == "mps" else images
 
 
 def apart(run: DipImages, images: Tensor) -> float:
