@@ -49,6 +49,18 @@ def test_one_batch_may_be_judged_by_what_it_makes_of_others(store):
     assert own.weights_sha256 == others.weights_sha256 and own.metrics["psnr"] == others.metrics["psnr"]
 
 
+def test_a_net_that_ends_at_one_pixel_is_whole_again_once_it_is_fitted_also_after_a_cut(store, tmp_path):
+    run = Dip(data=DATA, net="resnet18", width=4, optim=Optim(steps=6, batch_size=8))
+    record, (again, slices) = store.ensure(run), in_slices(tmp_path, run, 4)
+    begun, kept = build(run).state_dict(), load_file(record.folder / "weights.safetensors")
+    assert {name: value.shape for name, value in kept.items()} == {name: value.shape for name, value in begun.items()}
+    assert slices >= 1 and again.weights_sha256 == record.weights_sha256
+    assert record.metrics["parameters"] == sum(p.numel() for p in build(run).parameters())
+    deepest = "encoder.layer4.1.conv2.weight"
+    moved = (kept[deepest] != begun[deepest]).any((0, 1))
+    assert moved.tolist() == [[False, False, False], [False, True, False], [False, False, False]]
+
+
 BANK = Bank(data=DATA, fit=PerImage(net="2conv", width=4, iterations=5), n=80)
 
 
