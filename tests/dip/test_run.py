@@ -50,7 +50,7 @@ def test_one_batch_may_be_judged_by_what_it_makes_of_others(store):
 
 
 def test_a_net_that_ends_at_one_pixel_is_whole_again_once_it_is_fitted_also_after_a_cut(store, tmp_path):
-    run = Dip(data=DATA, net="resnet18", width=4, optim=Optim(steps=6, batch_size=8))
+    run = Dip(data=DATA, net="resnet18", width=16, optim=Optim(steps=6, batch_size=8))
     record, (again, slices) = store.ensure(run), in_slices(tmp_path, run, 4)
     begun, kept = build(run).state_dict(), load_file(record.folder / "weights.safetensors")
     assert {name: value.shape for name, value in kept.items()} == {name: value.shape for name, value in begun.items()}
