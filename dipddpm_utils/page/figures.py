@@ -162,8 +162,7 @@ def fd_vs_t_start(frame: pd.DataFrame, floor: Any, *, title: str | None = None) 
     step = 0.012 * (calls.index.max() - calls.index.min())
     for ax, metric in zip(axes, ("fd", "own_source_rate"), strict=False):
         for place, (label, part) in enumerate(starts):
-            summed, name = over_seeds(part, "value", metric), look(str(label)).label
-            name = f"{name}: whole chain, as few calls" if label == "noise" else name
+            summed, name = over_seeds(part, "value", metric), _start_in_words(str(label))
             aside = step * (place - (len(starts) - 1) / 2)  # so that no marker hides another's
             style.points(ax, summed.assign(x=summed["x"] + aside), look(str(label)), label=name)
         ax.set_xticks(calls.index, [f"{t:.0f}\n({nfe:.0f})" for t, nfe in calls.items()])
@@ -226,6 +225,11 @@ def _sweep(ax: Axes, frame: pd.DataFrame, metric: str, label: str) -> pd.DataFra
     return summed
 
 
+def _start_in_words(start: str) -> str:
+    """Its label; of the control how it is drawn, too."""
+    return look(start).label + ": from noise, as many calls" * (start == "noise")
+
+
 # --- to play with -----------------------------------------------------------------------------------------------------
 
 
@@ -235,7 +239,7 @@ def starts_to_play_with(frame: pd.DataFrame, records: Sequence[Any], name: str, 
     frame: a group of starts, a row per record; records: those of the first seed, whose samples are shown. Distances are means
     over all seeds. All panels are in the page; without its script (in a notebook) they stand side by side.
     """
-    named = {label: look(label).label for label in frame["label"].unique()} | {"noise": "noise: whole chain, as few calls"}
+    named = {label: _start_in_words(label) for label in frame["label"].unique()}
     grids, panels = {record.name: record.arrays["grid"][:8] for record in records}, []
     for (label, t_start), rows in frame.groupby(["label", "value"], sort=False):
         images = next(grids[run] for run in rows["name"] if run in grids)
