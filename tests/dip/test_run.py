@@ -12,7 +12,7 @@ from dipddpm_utils import ranges
 from dipddpm_utils.config import Bank, Dip, DipImages, Optim
 from dipddpm_utils.data import sets
 from dipddpm_utils.dip import fit
-from dipddpm_utils.dip.run import FITTED_TOGETHER, build, fits_operations, fitted
+from dipddpm_utils.dip.run import FITTED_TOGETHER, build, fits_operations, fitted, ready_to_fit
 from dipddpm_utils.judging import fidelity
 from dipddpm_utils.machine import streams
 from dipddpm_utils.machine.errors import DataError
@@ -59,6 +59,19 @@ def test_a_net_that_ends_at_one_pixel_is_whole_again_once_it_is_fitted_also_afte
     deepest = "encoder.layer4.1.conv2.weight"
     moved = (kept[deepest] != begun[deepest]).any((0, 1))
     assert moved.tolist() == [[False, False, False], [False, True, False], [False, False, False]]
+
+
+@pytest.mark.parametrize("optim", [Optim(name="adamw", steps=6), Optim(name="muon", steps=6), Optim(steps=6, weight_decay=0.1)])
+def test_weights_that_an_optimiser_would_shrink_are_not_left_out(optim):
+    run = Dip(data=DATA, net="resnet18", width=16, optim=optim)
+    net = build(run)
+    shapes = [p.shape for p in net.parameters()]
+    ready_to_fit(run, net)()
+    assert [p.shape for p in net.parameters()] == shapes
+    ready_to_fit(run, net)
+    assert [p.shape for p in net.parameters()] == shapes
+    ready_to_fit(run.model_copy(update={"optim": Optim(steps=6)}), net)
+    assert [p.shape for p in net.parameters()] != shapes
 
 
 BANK = Bank(data=DATA, fit=PerImage(net="2conv", width=4, iterations=5), n=80)
