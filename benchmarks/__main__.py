@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
     if unknown := [name for name in given.names if name not in PROGRAMS]:
         parser.error(f"unknown benchmark {unknown[0]!r}: choose from {', '.join(PROGRAMS)}")
     try:
-        device = machine_device.pick_device(given.device)
+        device = machine_device.pick_device(given.device, to_compute=True)
         folder = given.out or (None if given.brief else results_folder() / "bench")
         content = _kept(folder, device)
     except DipddpmError as error:

@@ -33,7 +33,8 @@ def rows(setting: Setting) -> Iterator[Row]:
         run = profile.load("standard").entry(f"dip-images-{net}-s0").run
         fitted, alone = together(run, images), one_by_one(run, images)
         counted = net == "skip"  # the net of the published method; the others are shown beside it
-        exact, rounded = apart(run, with_float64(images).double()), apart(run, images)
+        exact = apart(run, (images.cpu() if device.type == "mps" else images).double())  # which has no float64
+        rounded = apart(run, images)
         yield times_faster(
             f"{n} images fitted together, {net}",
             partial(iteration, fitted),
@@ -58,8 +59,8 @@ def one_by_one(run: DipImages, images: Tensor) -> Iterator[Tensor]:
     """The same fits as a user would write them: a network, an optimiser and a step an image. The losses of each iteration."""
     generator = torch.Generator(images.device).manual_seed(1)
     nets = [build(run.net, 1, width=run.width, generator=generator, per_image=True).to(images) for _ in images]
-    z = torch.rand((len(images), dip.Z_CHANNELS, SIZE, SIZE), generator=generator, device=images.device)
-    z = (dip.Z_HIGH[run.net] * z).to(images)
+    shape = (len(images), dip.Z_CHANNELS, SIZE, SIZE)
+    z = (dip.Z_HIGH[run.net] * torch.rand(shape, generator=generator, device=generator.device)).to(images)
     optimisers = [torch.optim.Adam(net.parameters(), lr=run.lr, fused=True) for net in nets]
     while True:
         seen = z + run.z_std * streams.normal(z, generator)
@@ -69,11 +70,6 @@ def one_by_one(run: DipImages, images: Tensor) -> Iterator[Tensor]:
             optimiser.step()
             optimiser.zero_grad()
         yield torch.stack(losses).detach()
-
-
-def with_float64(images: Tensor) -> Tensor:
-    """The images where float64 is: Apple's GPUs have none."""
-    return images.cpu() if images.device.type == "mps" else images
 
 
 def apart(run: DipImages, images: Tensor) -> float:

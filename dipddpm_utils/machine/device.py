@@ -26,11 +26,12 @@ if TYPE_CHECKING:
 PROC_NVIDIA = Path("/proc/driver/nvidia/gpus")
 
 
-def pick_device(name: str = "auto") -> torch.device:
+def pick_device(name: str = "auto", *, to_compute: bool = False) -> torch.device:
     """The device called `name`: 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'.
 
-    'auto' is a CUDA GPU if torch can use one, else the CPU; mps has no float64 and is taken only when it is asked for. A GPU
-    that is chosen by its number becomes torch's current one: CUDA graphs record that one alone.
+    'auto' is a CUDA GPU if torch can use one, else the CPU; mps has no float64 and is taken only when it is asked for.
+    to_compute: a GPU that is chosen by its number becomes torch's current one, since CUDA graphs record that one alone. It
+    takes some of its memory until the process ends, so who only asks leaves it.
     UsageError: it is no device's name; DeviceError: the device is not there.
     """
     import torch
@@ -45,7 +46,7 @@ def pick_device(name: str = "auto") -> torch.device:
         if (device.index or 0) >= count:
             why = _why_no_cuda() if count == 0 else f"torch sees {count} GPU(s), numbered from 0"
             raise DeviceError(f"device {name} was asked for, but {why}; use --device cpu, or make the GPU usable")
-        if device.index is not None:
+        if to_compute and device.index is not None:
             torch.cuda.set_device(device)
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise DeviceError("device mps was asked for, but torch cannot use one here (it needs Apple silicon); use --device cpu")

@@ -43,7 +43,7 @@ def listing(store: Any, device: str = "auto", probe: bool = False) -> tuple[list
     if left or probe:
         from dipddpm_utils.machine.device import pick_device  # imports torch
 
-        where = str(pick_device(device))
+        where = str(pick_device(device, to_compute=probe))
     if left:
         about += _left(store, rows, left, where, probe)
     if probe and not wrong and ":" not in store.profile.name:  # a user's own images are nobody else's

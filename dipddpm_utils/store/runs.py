@@ -187,7 +187,7 @@ class Store:
             again = weights and self.state(run) == "complete"
             why = " again: its weights, which no clone has, are needed; its record is replaced by that of this machine" * again
             print(f"computing {folder.name}{why}", file=sys.stderr, flush=True)
-            device = pick_device(self.device)
+            device = pick_device(self.device, to_compute=True)
             keep_memory()
             facts = provenance.provenance(run, device) | ({"round": self.round} if self.round else {})
             checkpoints = folder / (f"work-{self.round}" if self.round else "work")  # none from before a fresh round

@@ -65,6 +65,9 @@ class Together:
             reason = (str(error).strip().splitlines() or [""])[0]
             print(f"no CUDA graph, going on without: {type(error).__name__}: {reason[:160]}", file=sys.stderr, flush=True)
             self.recorder = None
+            for each in self.generators:
+                if each.device.type == "cuda":  # below torch 2.13 it would draw no more; a copy of its state does
+                    each.graphsafe_set_state(each.clone_state())
         return self.recorder is not None
 
 

@@ -1,6 +1,7 @@
 """Benchmarks without their clocks: arithmetic on curves, rows to files and sentences, and report B's network."""
 
 import json
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,12 +10,13 @@ import pytest
 import torch
 
 from benchmarks import __main__ as bench
-from benchmarks import dip_images, growth, one_sitting, own_size, pairs, report_b, seconds_to_quality
+from benchmarks import bundle, dip_images, growth, one_sitting, own_size, pairs, report_b, seconds_to_quality
 from dipddpm_utils.config import Data
 from dipddpm_utils.data import sets
 from dipddpm_utils.ddpm import unet
 from dipddpm_utils.judging.stats import Interval
 from dipddpm_utils.page import speed
+from dipddpm_utils.store import runs
 from dipddpm_utils.study import profile
 
 
@@ -173,6 +175,20 @@ def test_fits_made_together_and_one_by_one_are_the_same_fits():
     run = profile.load("standard").entry("dip-images-2conv-s0").run
     images = torch.rand(2, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     assert dip_images.apart(run, images.double()) < 1e-10
+
+
+@pytest.mark.parametrize("name", ["cpu", "cuda:1"])
+def test_the_process_whose_memory_is_measured_computes_on_the_device_that_was_asked_for(tmp_path, monkeypatch, name):
+    commands, computed = [], []
+    monkeypatch.setattr(bundle.children, "run", lambda own, **_: commands.append(own) or bundle.children.Child(1.0, 1e9, "0.1"))
+    made = bundle.rows(pairs.Setting(torch.device(name), tmp_path, brief=True))
+    assert next(row for row in made if "peak memory" in row.name).value == 1.0
+    _, program, *arguments = commands[-1]
+    monkeypatch.setattr(sys, "argv", ["-c", *arguments])
+    store = lambda folder, profile, device: SimpleNamespace(ensure=lambda run: computed.append((run.kind, device)))  # noqa: E731
+    monkeypatch.setattr(runs, "Store", store)
+    exec(program, {})
+    assert computed == [("ddpm", name)]
 
 
 def test_each_way_is_measured_in_turn_and_its_first_time_does_not_count():

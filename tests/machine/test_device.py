@@ -61,7 +61,9 @@ def test_auto_takes_the_gpu_exactly_when_torch_can_use_one(monkeypatch):
     current = []
     monkeypatch.setattr(torch.cuda, "set_device", current.append)
     assert device.pick_device("cuda").index is None and not current
-    assert device.pick_device("cuda:1").index == 1 and [one.index for one in current] == [1]  # graphs record that one alone
+    assert device.pick_device("cuda:1").index == 1 and not current  # who only asks takes none of its memory
+    device.pick_device("cuda:1", to_compute=True)
+    assert [one.index for one in current] == [1]  # graphs record that one alone
     with pytest.raises(errors.DeviceError, match=r"cuda:2 was asked for, but torch sees 2 GPU"):
         device.pick_device("cuda:2")
 

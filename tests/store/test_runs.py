@@ -380,3 +380,14 @@ def test_the_device_that_the_environment_names_comes_before_the_notebooks(tmp_pa
     assert open_store("smoke", tmp_path, "cpu").device == "cpu"
     monkeypatch.setenv("DIPDDPM_DEVICE", "cuda:1")
     assert open_store("smoke", tmp_path, "cpu").device == "cuda:1"
+
+
+def test_a_gpu_is_opened_by_the_process_that_computes_on_it(tmp_path, monkeypatch, calls):
+    opened, pick_device = [], runs.pick_device
+    monkeypatch.setattr(
+        runs, "pick_device", lambda name, to_compute=False: opened.append((name, to_compute)) or pick_device("cpu")
+    )
+    store = Store(tmp_path, "smoke", device="cuda:1")
+    assert store.state(RUN) == "absent" and opened == []
+    store.ensure(RUN)
+    assert opened == [("cuda:1", True)] and len(calls) == 1

@@ -298,6 +298,17 @@ def test_where_nothing_can_be_recorded_it_goes_on_as_before_and_says_so(monkeypa
     assert capsys.readouterr().err == "no CUDA graph, going on without: RuntimeError: no graphs here\n"
 
 
+@pytest.mark.parametrize(("device", "renewed"), [("cuda", ["a copy"]), ("cpu", [])])
+def test_after_a_recording_that_failed_a_gpus_generator_goes_on_from_a_copy_of_its_state(monkeypatch, device, renewed):
+    seen = []
+    pretended = SimpleNamespace(device=torch.device(device), clone_state=lambda: "a copy", graphsafe_set_state=seen.append)
+    monkeypatch.setitem(launched.RECORDERS, "cpu", lambda *_: (_ for _ in ()).throw(RuntimeError("no graphs here")))
+    monkeypatch.setenv("DIPDDPM_GRAPHS", "1")
+    double = launched.Together(lambda x: 2 * x, CPU, [pretended])
+    for k in range(6):
+        assert double(torch.ones(1)).item() == 2 and seen == (renewed if k >= launched.WARM else [])
+
+
 def test_a_recorded_function_is_recorded_once_for_each_shape(monkeypatch):
     calls = []
     monkeypatch.setitem(launched.RECORDERS, "cpu", lambda *given: calls.append(1) or stand_in(*given))
