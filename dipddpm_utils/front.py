@@ -120,7 +120,7 @@ def picture(lab: Any) -> bytes | None:
     return png(tile(np.concatenate(sets), columns=12))
 
 
-ALT = "First samples, seed 0, in rows: DDPM alone; trained on DIP outputs; started from them"
+ALT = "Rows of samples, seed 0: DDPM alone; trained on DIP outputs; started from them"
 
 
 def caption(found: list[Row]) -> str:

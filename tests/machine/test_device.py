@@ -301,4 +301,4 @@ def test_what_a_tensor_frees_is_kept_for_the_next_one():
         way: int(subprocess.run([sys.executable, "-c", FAULTS, way], capture_output=True, text=True, check=True).stdout)
         for way in ("keep", "leave")
     }
-    assert asked["keep"] < 100 < 10 * 8192 <= asked["leave"]
+    assert asked["keep"] < 100 < 10 * 16 <= asked["leave"]  # at least: where the kernel gives pages of 2 MiB unasked
