@@ -6,9 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from dipddpm_utils.driver.cluster import built_on
+from dipddpm_utils.driver.cluster import Campaign
 from dipddpm_utils.machine import files
-from dipddpm_utils.machine.errors import StoreError
 from dipddpm_utils.machine.provenance import hardware, machine
 from dipddpm_utils.page import speed
 from dipddpm_utils.page.prose import number
@@ -83,22 +82,9 @@ def _left(store: Any, rows: list[list[str]], left: list[Any], where: str, probe:
 
 
 def _trained_again(store: Any, left: list[Any]) -> list[Any]:
-    """Complete runs that those left to do are built on, directly or not, and whose weights are not here."""
-    known, todo, again = {store.folder(run).name for run in left}, list(left), []
-    while todo:
-        for part in built_on(todo.pop()):
-            if (name := store.folder(part).name) not in known and not _is_here(store, part):
-                known.add(name)
-                todo.append(part)
-                again.append(part)
-    return again
-
-
-def _is_here(store: Any, run: Any) -> bool:
-    try:
-        return bool(store.can_be_built_on(run))
-    except StoreError:  # damaged, which is said elsewhere
-        return False
+    """Runs that those left to do are built on, directly or not, and whose weights are not here."""
+    own = {store.folder(run).name for run in left}
+    return [item.run for name, item in Campaign(store, left, None, 1).items.items() if name not in own]
 
 
 def _keep(store: Any, took: Counter[str], left: list[Any], where: str) -> None:
