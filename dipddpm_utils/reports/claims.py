@@ -2,8 +2,8 @@
 
 A test takes a lab and gives a Finding; whether the claim holds follows from its p-value, Holm-corrected for all claims that
 could be measured, so new records can change a verdict and no sentence has to be edited. Each claim is taken from the strongest
-profile whose models pass the gate and have more than one seed (of what is timed: round). What is tested, and every change of
-it, is in claims_list.py.
+profile whose models pass the gate and have more than one seed (of what is timed: round). If there is none, the reports' own
+size is shown with the seeds that are there, undecided. What is tested, and every change of it, is in claims_list.py.
 """
 
 from __future__ import annotations
@@ -46,12 +46,15 @@ class Judged:
     profile: str = ""
     since: str = ""  # when the first of the records it rests on was complete
     told: str = ""  # what models at the report's own size show, that are too few to test it on
+    missing: tuple[str, ...] = ()  # groups it rests on that lack a run: what is there decides nothing
 
     @property
     def verdict(self) -> str:
         """One of VERDICTS, an artefact with its cause ('artefact of fault FA1')."""
         if self.finding and self.gate.why:
             return gate.NOT_TESTABLE
+        if self.finding and self.missing:
+            return "not decidable"
         return verdict_of(self.finding, self.p) if self.finding else "not yet measured"
 
     @property
@@ -93,6 +96,8 @@ class Judged:
         if self.verdict != "not decidable":
             return ""
         found, gap = self.finding, self.finding.effect
+        if self.missing:
+            return f"the seeds of {', '.join(self.missing)} that are missing"
         if gap.n == 1:
             return "more than one seed"
         bound = math.copysign(found.margin, gap.value) if found.equal else found.margin
@@ -152,8 +157,8 @@ def labs(lab: Any) -> list[Any]:
 def judge(claim: Claim, beside: Sequence[Any]) -> Judged:
     """Test a claim on the first of these labs whose models pass the gate, there with the first evidence that does.
 
-    One seed decides nothing: the first lab with more is preferred. If none passes, it is tested on the first that was measured.
-    Not corrected for the other claims.
+    One seed decides nothing, nor do some of those declared: the first lab with all, and more than one, is preferred. If none
+    passes, it is tested on the first that was measured. Not corrected for the other claims.
     """
     tested: list[Judged] = []
     lacking = ""
@@ -165,7 +170,7 @@ def judge(claim: Claim, beside: Sequence[Any]) -> Judged:
                 lacking = lacking or lab.profile.name
                 continue
             tested.append(_judged(claim, evidence, finding, lab))
-            if finding.effect.n > 1 and not tested[-1].gate.why:
+            if finding.effect.n > 1 and not tested[-1].missing and not tested[-1].gate.why:
                 return tested[-1]
     return min(tested, key=lambda one: one.gate.why != "", default=Judged(claim, claim.evidence[0], profile=lacking))
 
@@ -176,7 +181,9 @@ def _judged(claim: Claim, evidence: Evidence, finding: Finding, lab: Any) -> Jud
     data = (getattr(run, "data", None) or run.model.data).name
     about = {"profile": lab.profile.name, "since": min(record.completed for record in records)}
     finding = replace(finding, why=finding.why + lab.random_weights(" ".join((finding.why, *finding.each))))
-    return Judged(claim, evidence, finding, data, finding.side()[0], gate=gate.passed(lab, evidence.models), **about)
+    missing = tuple(group for group in evidence.needs if group in lab.unfinished)
+    p = math.nan if missing else finding.side()[0]
+    return Judged(claim, evidence, finding, data, p, gate=gate.passed(lab, evidence.models), missing=missing, **about)
 
 
 def _told(claim: Claim, full: Any) -> str:
@@ -193,12 +200,15 @@ def _told(claim: Claim, full: Any) -> str:
 def audit(lab: Any, beside: Sequence[Any] | None = None) -> list[Judged]:
     """All seventeen claims, A1 to A9 and B1 to B8, each corrected for all (family 'claims'). beside: None is `labs`."""
     beside = labs(lab) if beside is None else beside
-    full = next((one.so_far() for one in beside if one.profile.name == "full"), None)
+    beside = [one.so_far() if one.profile.name == "full" else one for one in beside]  # the only one that takes days
+    full = next((one for one in beside if one.profile.name == "full"), None)
     judged = [judge(claim, beside) for claim in CLAIMS]
     judged = [replace(one, told=_told(one.claim, full)) if full and one.profile != "full" else one for one in judged]
-    tested = {one.claim.id: replace(one.finding.effect, p=one.p) for one in judged if one.finding}
-    found = family("claims", tested)
-    return [replace(one, p=found[one.claim.id].p, of=found[one.claim.id].of) if one.finding else one for one in judged]
+    measured = [one for one in judged if one.finding]  # those without a p count too
+    known = {one.claim.id: 1.0 if math.isnan(one.p) else one.p for one in measured}
+    found = family("claims", {one.claim.id: replace(one.finding.effect, p=known[one.claim.id]) for one in measured})
+    corrected = {id: {"of": gap.of} | ({"p": gap.p} if known[id] < 1 else {}) for id, gap in found.items()}
+    return [replace(one, **corrected.get(one.claim.id, {})) for one in judged]
 
 
 def one_by_one(judged: Sequence[Judged]) -> str:

@@ -579,6 +579,33 @@ def test_one_seed_of_a_stronger_profile_does_not_take_a_verdict_from_a_weaker_on
     assert claims.judge(CLAIM["A4"], [strong, weak]).profile == strong.profile.name  # two are more than one
 
 
+def test_some_of_the_seeds_decide_nothing_and_stand_where_no_profile_with_all_of_them_passes():
+    half, weak = reports(seeds=2), reports()
+    weak.profile = dataclasses.replace(weak.profile, name="quick")
+    trained(half, HIGH)
+    trained(weak, LOW)
+    assert claims.judge(CLAIM["A4"], [half]).verdict == "holds"
+    half.unfinished = frozenset({"a-2conv"})
+    one = claims.judge(CLAIM["A4"], [half])
+    assert (one.verdict, one.missing, math.isnan(one.p)) == ("not decidable", ("a-2conv",), True)
+    assert one.would_take == "the seeds of a-2conv that are missing" and one.row()["p"] == ""
+    assert claims.judge(CLAIM["A4"], [half, weak]).profile == "quick"
+    weak.seeds("a-ddpm")[0].metrics["recall"] = 0.0
+    one = claims.judge(CLAIM["A4"], [half, weak])
+    assert (one.profile, one.verdict) == (half.profile.name, "not decidable")
+    half.seeds("a-ddpm")[0].metrics["recall"] = 0.0
+    assert claims.judge(CLAIM["A4"], [half, weak]).verdict == gate.NOT_TESTABLE
+
+
+def test_what_decides_nothing_yet_is_counted_by_the_correction_and_has_no_p(lab):
+    whole = {one.claim.id: one for one in claims.audit(lab, [lab])}
+    lab.unfinished = frozenset({"a-2conv"})
+    part = {one.claim.id: one for one in claims.audit(lab, [lab])}
+    undecided = {id for id, one in part.items() if one.missing}
+    assert {"A1", "A2", "A3", "A4", "A5", "A6"} == undecided and all(math.isnan(part[id].p) for id in undecided)
+    assert {one.of for one in part.values() if one.finding} == {whole["A9"].of} and part["A9"].p >= whole["A9"].p
+
+
 def test_what_one_seed_at_a_reports_own_size_shows_is_told_beside_the_verdict_and_tests_nothing():
     full, rest = Records("full"), Records("standard")
 
