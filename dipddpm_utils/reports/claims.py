@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from dipddpm_utils.judging.stats import ALPHA
-from dipddpm_utils.page.compare import family
+from dipddpm_utils.page.compare import Paired, family
 from dipddpm_utils.page.prose import Link, bullets, decimals, effect, factor, shown_by
 from dipddpm_utils.reports import gate
 from dipddpm_utils.reports.claims_list import CHANGES, CLAIMS, OF_OUTPUTS, TABLES, Claim, Evidence
@@ -97,7 +97,7 @@ class Judged:
             return ""
         found, gap = self.finding, self.finding.effect
         if self.missing:
-            return f"the seeds of {', '.join(self.missing)} that are missing"
+            return f"the missing seeds of {', '.join(self.missing)}"
         if gap.n == 1:
             return "more than one seed"
         bound = math.copysign(found.margin, gap.value) if found.equal else found.margin
@@ -117,7 +117,7 @@ class Judged:
             "on the report's own runs": "no, on a stand-in" if self.stands_in else "yes" + ", scaled down" * self.scaled,
             "profile": self.profile,
             "on": self.data,
-            "n": f"{gap.n} {gap.over}",
+            "n": _count(gap),
             **dict(zip(("effect", "low", "high"), ends, strict=True)),
             "unit": f"factor of {found.unit}" if gap.ratio else found.unit,
             "each": self.each,
@@ -136,7 +136,7 @@ class Judged:
         if self.finding is None:
             return f"**{self.claim.id}** {self.why}."
         gap = replace(self.finding.effect, p=self.p, of=self.of)
-        rests = "; ".join(filter(None, (f"{gap.n} {gap.over}", shown_by(gap))))
+        rests = "; ".join(filter(None, (_count(gap), shown_by(gap))))
         each = f" One by one: {self.each}." if 0 < len(self.finding.each) <= MANY else ""
         closed = f" Its models do not pass the gate: {self.gate.why}." if self.gate.why else ""
         about = f"**{self.claim.id}** on {self.data}, profile {self.profile} ({rests})"
@@ -194,7 +194,7 @@ def _told(claim: Claim, full: Any) -> str:
     gap, each = found.effect, found.each if len(found.each) <= MANY else {}
     shown = "; ".join(f"{name} {effect(own)}" for name, own in each.items()) or effect(gap, found.unit)
     shown += f", from {found.artefact_of}" * bool(found.artefact_of)
-    return f"At the report's own size, {gap.n} {gap.over.removesuffix('s' * (gap.n == 1))}, not tested: {shown}."
+    return f"At the report's own size, {_count(gap)}, not tested: {shown}."
 
 
 def audit(lab: Any, beside: Sequence[Any] | None = None) -> list[Judged]:
@@ -262,6 +262,10 @@ def verdict_of(finding: Finding, p: float) -> str:
     if finding.published is not None and shows(finding.published, *limits) and (shown or moved):
         return f"artefact of fault {finding.fault}" if finding.fault else "artefact of the report's faults"
     return "does not hold" if shown else "not decidable"
+
+
+def _count(gap: Paired) -> str:
+    return f"{gap.n} {gap.over.removesuffix('s' * (gap.n == 1))}"
 
 
 def _short(value: float, ratio: bool) -> str:

@@ -588,7 +588,7 @@ def test_some_of_the_seeds_decide_nothing_and_stand_where_no_profile_with_all_of
     half.unfinished = frozenset({"a-2conv"})
     one = claims.judge(CLAIM["A4"], [half])
     assert (one.verdict, one.missing, math.isnan(one.p)) == ("not decidable", ("a-2conv",), True)
-    assert one.would_take == "the seeds of a-2conv that are missing" and one.row()["p"] == ""
+    assert one.would_take == "the missing seeds of a-2conv" and one.row()["p"] == ""
     assert claims.judge(CLAIM["A4"], [half, weak]).profile == "quick"
     weak.seeds("a-ddpm")[0].metrics["recall"] = 0.0
     one = claims.judge(CLAIM["A4"], [half, weak])
