@@ -597,6 +597,20 @@ def test_some_of_the_seeds_decide_nothing_and_stand_where_no_profile_with_all_of
     assert claims.judge(CLAIM["A4"], [half, weak]).verdict == gate.NOT_TESTABLE
 
 
+def test_some_of_the_seeds_make_no_artefact_either_and_of_the_full_size_what_there_is_is_audited(lab):
+    trained(lab, LOW, HIGH)
+    drawn(lab, 1.0, 0.1)
+    assert judged("A4", lab).verdict.startswith("artefact")
+    lab.unfinished = frozenset(DIPS)
+    assert judged("A4", lab).verdict == "not decidable"
+    assert judged("A7", lab).verdict == "holds" and len(judged("A7", lab).finding.each) == 3  # which no corrected run decides
+    full = reports()
+    full.profile = dataclasses.replace(full.profile, name="full")
+    assert all(not one.missing for one in claims.audit(full, [full]))
+    full.so_far = lambda: lab
+    assert next(one for one in claims.audit(full, [full]) if one.claim.id == "A4").missing == DIPS
+
+
 def test_what_decides_nothing_yet_is_counted_by_the_correction_and_has_no_p(lab):
     whole = {one.claim.id: one for one in claims.audit(lab, [lab])}
     lab.unfinished = frozenset({"a-2conv"})
