@@ -13,6 +13,7 @@ from dipddpm_utils.page.compare import copies, judged_alike, over_seeds, summary
 from dipddpm_utils.page.images import img, png, tile
 from dipddpm_utils.page.names import GREY, METHODS, Look, look
 from dipddpm_utils.page.prose import copying, number
+from dipddpm_utils.page.training import Sitting
 
 # --- while something is trained or fitted -----------------------------------------------------------------------------
 
@@ -59,10 +60,12 @@ def psnr_over_iterations(records: Mapping[str, Any]) -> Figure:
 
 
 @style.styled
-def fd_over_training(runs: Mapping[str, Sequence[Any]], floor: Any, *, x: str = "step") -> Figure:
-    """Distance to held-out images over training. x: 'step' or 'seconds' (DIP seconds included)."""
+def fd_over_training(
+    runs: Mapping[str, Sequence[Any]], floor: Any, *, x: str = "step", sitting: Sitting | None = None
+) -> Figure:
+    """Distance to held-out images over training. x: 'step' or 'seconds' (DIP seconds included; sitting: timed in turn)."""
     figure, (ax,) = style.new(width=7.6)
-    note, ns = training_lines(ax, runs, x)
+    note, ns = training_lines(ax, runs, x, sitting)
     note += floors(ax, floor, ns)
     axis = {"step": "training steps", "seconds": "training seconds"}[x]
     if x == "seconds" and any(record.metrics["dip_seconds"] for records in runs.values() for record in records):
@@ -73,16 +76,21 @@ def fd_over_training(runs: Mapping[str, Sequence[Any]], floor: Any, *, x: str = 
     return style.finish(figure, f"Sample quality over {axis}", note)
 
 
-def training_lines(ax: Axes, runs: Mapping[str, Sequence[Any]], x: str) -> tuple[str, list[float]]:
+def training_lines(
+    ax: Axes, runs: Mapping[str, Sequence[Any]], x: str, sitting: Sitting | None = None
+) -> tuple[str, list[float]]:
     """Distances over training for each method; returns the note that goes below, and of how many images they are.
 
-    Seconds are those of the first method's steps, and of each one's DIP.
+    Seconds are those of the first method's steps, and of each one's DIP; of a sitting, where there is one.
     """
     alone = [record.metrics for record in next(iter(runs.values()))]
-    pace = sum(own["train_seconds"] / own["steps"] for own in alone) / len(alone)
+    pace = sitting.pace if sitting else sum(own["train_seconds"] / own["steps"] for own in alone) / len(alone)
     lines = []
     for method, records in runs.items():
-        timed = (r.evals.assign(seed=r.seed, seconds=r.evals["step"] * pace + r.metrics["dip_seconds"]) for r in records)
+        dips = [sitting.dips[look(method).label] if sitting else record.metrics["dip_seconds"] for record in records]
+        timed = (
+            r.evals.assign(seed=r.seed, seconds=r.evals["step"] * pace + dip) for r, dip in zip(records, dips, strict=True)
+        )
         rows = pd.concat(timed, ignore_index=True)  # at one pace, since clocks differ by the day
         main, own = judged_alike(rows), look(method)
         crosses = {"marker": "X", "label": "_", "linestyle": "", "markersize": 7, "markeredgecolor": "white", "zorder": 4}
@@ -93,7 +101,8 @@ def training_lines(ax: Axes, runs: Mapping[str, Sequence[Any]], x: str) -> tuple
     first, last = main.iloc[0], rows.iloc[-1]
     interval = style.what_interval(pd.concat(lines), "fd")
     note = f"Lines: n = {first['n']:.0f} images, {look(first['sampler']).label}, {first['nfe']:.0f} calls; {interval}."
-    note += f" Seconds: steps at the mean pace of the {look(next(iter(runs))).label}." * (x == "seconds")
+    paced = "timed in turn, on one machine" if sitting else f"steps at the mean pace of the {look(next(iter(runs))).label}"
+    note += f" Seconds: {paced}." * (x == "seconds")
     nets = [look(name).label for name in runs if names.ALIASES.get(name) in ("2conv", "resnet18")]
     note += f" {', '.join(nets)}: trained on its outputs." * bool(nets)
     if last["sampler"] == first["sampler"] and last["n"] == first["n"]:

@@ -1,13 +1,20 @@
 """What a training and its samplers found (notebooks 03 and 04), as sentences computed from records."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from dipddpm_utils.page.compare import floor_at, frame_of, judged_alike, summary
 from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import count, number
+
+
+class Sitting(NamedTuple):
+    """Seconds timed in turn, on one machine: of a step of any of these models, and of each one's DIP, by what it is called."""
+
+    pace: float
+    dips: Mapping[str, float]
 
 
 def training(record: Any) -> str:
@@ -27,17 +34,22 @@ def drawn(sets: Mapping[str, Sequence[Any]], floor: Any) -> str:
     return f"{'. '.join(parts)}."
 
 
-def ends(sets: Mapping[str, Sequence[Any]]) -> str:
-    """Distance at the end of each training, and how long it took beside the first: at the first one's pace, plus the DIP."""
+def ends(sets: Mapping[str, Sequence[Any]], sitting: Sitting | None = None) -> str:
+    """Distance at the end of each training, and how long it took beside the first: at the first one's pace, plus the DIP.
+
+    sitting: seconds to take instead of those of the records, which may be of several machines.
+    """
     frames = {name: frame_of(records) for name, records in sets.items()}
     base = next(iter(frames.values()))
-    pace, whole = (base["train_seconds"] / base["steps"]).mean(), base["train_seconds"].mean()
+    pace = sitting.pace if sitting else (base["train_seconds"] / base["steps"]).mean()
+    whole = pace * base["steps"].mean() if sitting else base["train_seconds"].mean()
     said = []
     for name, frame in frames.items():
-        spent = frame["steps"].mean() * pace + frame["dip_seconds"].mean()
+        spent = frame["steps"].mean() * pace + (sitting.dips[name] if sitting else frame["dip_seconds"].mean())
         times = "" if frame is base else f" in {number(spent / whole, 2)} times its seconds"
         said.append(f"{name} {number(summary(frame, 'fd').value)}{times}")
-    charged = ", DIP included, every step charged at the first model's pace" if len(said) > 1 else ""
+    how = "timed in turn" if sitting else "every step charged at the first model's pace"
+    charged = f", DIP included, {how}" if len(said) > 1 else ""
     return f"FD at the end: {'; '.join(said)}{charged}."
 
 

@@ -1,6 +1,7 @@
 """What the claims about seconds are tested by: both reports' trainings, timed in turn."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,8 +11,9 @@ import pandas as pd
 from dipddpm_utils.faults import PUBLISHED_SECONDS
 from dipddpm_utils.machine.provenance import hardware
 from dipddpm_utils.page.compare import Paired, paired
-from dipddpm_utils.page.names import look
+from dipddpm_utils.page.names import ALIASES, look
 from dipddpm_utils.page.prose import effect, factor, number
+from dipddpm_utils.page.training import Sitting
 from dipddpm_utils.reports.evidence_b import REPORTED, apart, slope_over
 from dipddpm_utils.reports.finding import Finding, compared
 from dipddpm_utils.study.reports import B_STD
@@ -98,6 +100,22 @@ def same_seconds(lab: Any) -> Finding:
     gap = slope_over(frame[frame["std"].between(*REPORTED["std"])], "std", "train_seconds")
     why = f"Training seconds of the combined model, the DIP's included. {timed_on(record)}"
     return Finding(replace(gap, over="rounds"), "seconds, over the range", why, equal=True, margin=math.log(1 + SAME))
+
+
+def sitting(lab: Any, names: Sequence[str]) -> Sitting | None:
+    """Seconds of report A's variants by `names`, timed in turn; None without such a record.
+
+    Those of their own records may be of several machines.
+    """
+    if not lab.has("a-turns"):
+        return None
+    record = lab.seeds("a-turns")[0]
+    means = in_turn(record).mean().groupby(["net", "part"]).mean()
+    steps = next(run.optim.steps for run in record.run.runs)
+    dips = means.drop("train", level="part").groupby("net").sum()
+    return Sitting(
+        means.xs("train", level="part").mean() / steps, {look(name).label: dips.get(ALIASES[name], 0.0) for name in names}
+    )
 
 
 def turns_table(lab: Any) -> pd.DataFrame:

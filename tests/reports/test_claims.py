@@ -14,8 +14,11 @@ from labs import NOISE, Records, holding
 from dipddpm_utils.driver import nbfiles
 from dipddpm_utils.judging import fidelity
 from dipddpm_utils.judging.stats import holm, pairs_needed
+from dipddpm_utils.page import figures as page_figures
+from dipddpm_utils.page import training
 from dipddpm_utils.page.compare import judged_alike, paired
 from dipddpm_utils.page.lab import Lab
+from dipddpm_utils.page.names import look
 from dipddpm_utils.page.prose import ends, factor, number
 from dipddpm_utils.parts import Data
 from dipddpm_utils.reports import claims, claims_list, evidence_a, evidence_b, evidence_time, figures, findings, gate, tables
@@ -294,6 +297,28 @@ def test_the_trainings_timed_in_turn_are_tabled_with_their_hours():
     record = lab.seeds("b-turns")[0]
     assert len(evidence_time.in_turn(record)) == record.run.rounds
     assert f"{record.run.rounds} rounds of report B's" in evidence_time.timed(lab)
+
+
+def test_what_report_as_variants_take_is_of_one_sitting_whatever_machines_their_records_are_of():
+    lab, names = reports(), claims_list.VARIANTS
+    rows = lab.seeds("a-turns")[0].evals
+    rows["seconds"] = rows["part"].map({"train": 480.0, "fit": 60.0, "apply": 12.0}) * (1 + (rows["net"] == "resnet18"))
+    found = evidence_time.sitting(lab, names)
+    steps = lab.seeds("a-turns")[0].run.runs[0].optim.steps
+    assert found.dips == {"DDPM alone": 0, "2conv": 72, "ResNet-18": 144} and found.pace * steps == pytest.approx(640)
+    for record in lab.seeds("a-resnet18"):
+        record.metrics["dip_seconds"] = 1e6  # of a slower machine
+    sets = {name: lab.seeds(name) for name in names}
+    said = training.ends({look(name).label: records for name, records in sets.items()}, found)
+    last = lab.seeds("a-ddpm")[0].metrics["steps"] * found.pace
+    assert f" in {number(1 + 72 / last, 2)} times its seconds" in said and "DIP included, timed in turn." in said
+    floor = lab.seeds("a-floor")[0]
+    ax = page_figures.fd_over_training(sets, floor, x="seconds", sitting=found).axes[0]
+    lines = {drawn.get_label(): drawn.lines[0].get_xdata() for drawn in ax.containers}
+    ends = {label: lines[label][-1] for label in found.dips}
+    assert ends == {label: pytest.approx(last + dip) for label, dip in found.dips.items()}
+    del lab.profile.groups["a-turns"]
+    assert evidence_time.sitting(lab, names) is None
 
 
 @pytest.mark.parametrize(("id", "setting"), [("B4", "b-dip-std"), ("B6", "b-dip-lr")])
