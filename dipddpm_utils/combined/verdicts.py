@@ -11,7 +11,7 @@ from dipddpm_utils.combined import comparisons, mechanisms, restored
 from dipddpm_utils.page import names
 from dipddpm_utils.page.compare import Copies, Paired, best_rival, best_start, copies
 from dipddpm_utils.page.names import begun_from, look
-from dipddpm_utils.page.prose import effect, factor, images_back, number, short_verdict
+from dipddpm_utils.page.prose import effect, factor, images_back, number, pairs, short_verdict
 
 MECHANISM = "mechanism"
 _NOT_JUDGED = "**lower**, not judged: own images not recorded"
@@ -45,7 +45,7 @@ def _row(job: str, question: str, gap: Paired, cost: str, figure: str, unit: str
     words = ("better", "worse") if more_is_better else ("worse", "better")
     better = None if not (gap.decided and gap.images) else (gap.value > 0) == more_is_better
     said = f"{factor(gap)} times" if gap.ratio else effect(gap, unit)
-    return Row(job, question, said, short_verdict(gap, *words), cost, figure, better, gap.value, f"{gap.n} {gap.over}")
+    return Row(job, question, said, short_verdict(gap, *words), cost, figure, better, gap.value, pairs(gap))
 
 
 def rows(lab: Any) -> list[Row]:

@@ -101,6 +101,11 @@ def effect(gap: Paired | None, unit: str = "") -> str:
     return f"a factor of {factor(gap)}" if gap.ratio else f"{span(gap, '+')} {unit}".strip()
 
 
+def pairs(gap: Paired) -> str:
+    """'8 seeds', '1 seed': of what a comparison is, and how many."""
+    return f"{gap.n} {gap.over.removesuffix('s' * (gap.n == 1))}"
+
+
 def shown_by(gap: Paired) -> str:
     """'p = 0.012, Holm over 8': what the verdict rests on; '' with one pair."""
     if not math.isfinite(gap.p):
@@ -175,11 +180,11 @@ def comparison(name: str, gap: Paired, unit: str = "", *, worse: str = "worse", 
 
     Of one that is not decidable also what it would take.
     """
-    pairs = f", {gap.n} {gap.over}" if gap.n > 1 else ""
+    of = f", {pairs(gap)}" if gap.n > 1 else ""
     needed, p = None if gap.decided else gap.needed(), shown_by(gap)
     power = f"; 80% power: {needed} {gap.over}" if needed and needed > gap.n else ""
     rests = f" ({p}{power})" if p else ""
-    return f"{name}: {factor(gap) if gap.ratio else effect(gap, unit)}{pairs}: {word(gap, worse, better)}{rests}."
+    return f"{name}: {factor(gap) if gap.ratio else effect(gap, unit)}{of}: {word(gap, worse, better)}{rests}."
 
 
 def bullets(lines: Sequence[str]) -> str:

@@ -16,8 +16,8 @@ from typing import Any
 import pandas as pd
 
 from dipddpm_utils.judging.stats import ALPHA
-from dipddpm_utils.page.compare import Paired, family
-from dipddpm_utils.page.prose import Link, bullets, decimals, effect, factor, shown_by
+from dipddpm_utils.page.compare import family
+from dipddpm_utils.page.prose import Link, bullets, decimals, effect, factor, pairs, shown_by
 from dipddpm_utils.reports import gate
 from dipddpm_utils.reports.claims_list import CHANGES, CLAIMS, OF_OUTPUTS, TABLES, Claim, Evidence
 from dipddpm_utils.reports.finding import Finding, shows
@@ -117,7 +117,7 @@ class Judged:
             "on the report's own runs": "no, on a stand-in" if self.stands_in else "yes" + ", scaled down" * self.scaled,
             "profile": self.profile,
             "on": self.data,
-            "n": _count(gap),
+            "n": pairs(gap),
             **dict(zip(("effect", "low", "high"), ends, strict=True)),
             "unit": f"factor of {found.unit}" if gap.ratio else found.unit,
             "each": self.each,
@@ -136,7 +136,7 @@ class Judged:
         if self.finding is None:
             return f"**{self.claim.id}** {self.why}."
         gap = replace(self.finding.effect, p=self.p, of=self.of)
-        rests = "; ".join(filter(None, (_count(gap), shown_by(gap))))
+        rests = "; ".join(filter(None, (pairs(gap), shown_by(gap))))
         each = f" One by one: {self.each}." if 0 < len(self.finding.each) <= MANY else ""
         closed = f" Its models do not pass the gate: {self.gate.why}." if self.gate.why else ""
         about = f"**{self.claim.id}** on {self.data}, profile {self.profile} ({rests})"
@@ -194,7 +194,7 @@ def _told(claim: Claim, full: Any) -> str:
     gap, each = found.effect, found.each if len(found.each) <= MANY else {}
     shown = "; ".join(f"{name} {effect(own)}" for name, own in each.items()) or effect(gap, found.unit)
     shown += f", from {found.artefact_of}" * bool(found.artefact_of)
-    return f"At the report's own size, {_count(gap)}, not tested: {shown}."
+    return f"At the report's own size, {pairs(gap)}, not tested: {shown}."
 
 
 def audit(lab: Any, beside: Sequence[Any] | None = None) -> list[Judged]:
@@ -205,10 +205,14 @@ def audit(lab: Any, beside: Sequence[Any] | None = None) -> list[Judged]:
     judged = [judge(claim, beside) for claim in CLAIMS]
     judged = [replace(one, told=_told(one.claim, full)) if full and one.profile != "full" else one for one in judged]
     measured = [one for one in judged if one.finding]  # those without a p count too
-    known = {one.claim.id: 1.0 if math.isnan(one.p) else one.p for one in measured}
-    found = family("claims", {one.claim.id: replace(one.finding.effect, p=known[one.claim.id]) for one in measured})
-    corrected = {id: {"of": gap.of} | ({"p": gap.p} if known[id] < 1 else {}) for id, gap in found.items()}
-    return [replace(one, **corrected.get(one.claim.id, {})) for one in judged]
+    counted = {one.claim.id: replace(one.finding.effect, p=1.0 if math.isnan(one.p) else one.p) for one in measured}
+    found = family("claims", counted)
+
+    def corrected(one: Judged) -> Judged:
+        own = found[one.claim.id]
+        return replace(one, of=own.of, p=one.p if math.isnan(one.p) else own.p)
+
+    return [corrected(one) if one.finding else one for one in judged]
 
 
 def one_by_one(judged: Sequence[Judged]) -> str:
@@ -262,10 +266,6 @@ def verdict_of(finding: Finding, p: float) -> str:
     if finding.published is not None and shows(finding.published, *limits) and (shown or moved):
         return f"artefact of fault {finding.fault}" if finding.fault else "artefact of the report's faults"
     return "does not hold" if shown else "not decidable"
-
-
-def _count(gap: Paired) -> str:
-    return f"{gap.n} {gap.over.removesuffix('s' * (gap.n == 1))}"
 
 
 def _short(value: float, ratio: bool) -> str:

@@ -111,11 +111,9 @@ def sitting(lab: Any, names: Sequence[str]) -> Sitting | None:
         return None
     record = lab.seeds("a-turns")[0]
     means = in_turn(record).mean().groupby(["net", "part"]).mean()
-    steps = next(run.optim.steps for run in record.run.runs)
+    pace = means.xs("train", level="part").mean() / record.run.runs[0].optim.steps
     dips = means.drop("train", level="part").groupby("net").sum()
-    return Sitting(
-        means.xs("train", level="part").mean() / steps, {look(name).label: dips.get(ALIASES[name], 0.0) for name in names}
-    )
+    return Sitting(pace, {look(name).label: dips.get(ALIASES[name], 0.0) for name in names})
 
 
 def turns_table(lab: Any) -> pd.DataFrame:

@@ -86,7 +86,7 @@ def read_table(lab: Any) -> pd.DataFrame:
             found = measure(lab)
             timed = f", timed on {lab.seeds(groups[0])[0].provenance['device_name']}"
             about = {"fault": fault, "measured": measured, "on": ", ".join(groups) + timed * (fault in ("FA9", "FB1", "FB4"))}
-            told = (prose.effect(found, unit), f"{found.n} {found.over}") if found else ("none: all give images back", "")
+            told = (prose.effect(found, unit), prose.pairs(found)) if found else ("none: all give images back", "")
             rows.append({**about, **dict(zip(("effect", "n"), told, strict=True))})
     return pd.DataFrame(rows, columns=["fault", "measured", "on", "effect", "n"])
 
